@@ -1,0 +1,188 @@
+//! The checked graph: what a pipeline file says, with every name resolved.
+
+use serde_json::Value;
+use tidegate_sdk::{Component, ConfigError, Duration, Kind, Plugin, Port, Size};
+
+/// A pipeline file that may run.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The path of the file as it was given.
+    pub file: String,
+    /// `[pipeline] name`, or the file's stem.
+    pub name: String,
+    /// `[pipeline] id`, or the name: the folder of its state.
+    pub id: String,
+    /// The rest of `[pipeline]`.
+    pub settings: Settings,
+    /// The graphs of the file that do not touch one another, in the order of their first component. Each
+    /// runs, drains and fails by itself.
+    pub graphs: Vec<Graph>,
+}
+
+/// What `[pipeline]` sets for every component.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is promised across crashes.
+    pub delivery: Delivery,
+    /// How many bytes may be in flight, if less than the process allows.
+    pub memory: Option<Size>,
+    /// The longest payload that may become an event.
+    pub event_size: Size,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+}
+
+/// What is promised across crashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Nothing is lost; after a crash something may come twice.
+    #[default]
+    AtLeastOnce,
+    /// Nothing is lost, nothing comes twice.
+    EffectivelyOnce,
+}
+
+/// Components that are connected.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// The components; each stands behind those that feed it.
+    pub nodes: Vec<Node>,
+}
+
+/// One component: a configured use of a plugin.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// The plugin.
+    pub plugin: Plugin,
+    /// The plugin's own options, as JSON that fits its schema. Holds secrets: never shown.
+    pub options: Value,
+    /// What feeds it. Empty for a source.
+    pub inputs: Vec<Input>,
+    /// The names of its outputs 1 and up.
+    pub outputs: Vec<String>,
+    /// The engine's options for it.
+    pub engine: EngineOptions,
+}
+
+impl Node {
+    /// Source, filter or sink.
+    pub fn kind(&self) -> Kind {
+        self.plugin.kind()
+    }
+
+    /// Builds the component: once to check it, and each time that the pipeline starts.
+    ///
+    /// # Errors
+    /// As [`Plugin::build`]; not after [`crate::load`] has built it once.
+    pub fn build(&self) -> Result<Component, ConfigError> {
+        self.plugin.build(&self.options)
+    }
+}
+
+/// One thing that feeds a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Index of the feeding component in [`Graph::nodes`].
+    pub node: usize,
+    /// Which of its outputs.
+    pub output: OutputName,
+}
+
+/// Which output of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OutputName {
+    /// The main output (0), or a named one.
+    Port(Port),
+    /// What the component rejected: `NAME.rejected`.
+    Rejected,
+}
+
+/// The keys that belong to the engine on every component.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// What happens to an event that cannot be processed.
+    pub on_reject: OnReject,
+    /// How many instances of a filter work at once; order is kept.
+    pub workers: usize,
+    /// How a sink's batches are cut.
+    pub batch: BatchOptions,
+    /// How a sink or an async filter tries again.
+    pub retry: RetryOptions,
+    /// How many writes of a sink may be under way at once. Over 1, order is not kept.
+    pub concurrency: usize,
+    /// Whether events wait for this sink. If not, they pass it by when it is behind.
+    pub required: bool,
+}
+
+/// What happens to an event that cannot be processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReject {
+    /// It is kept in the dead-letter store, with the reason.
+    #[default]
+    DeadLetter,
+    /// It is counted and forgotten.
+    Drop,
+    /// The pipeline fails.
+    Stop,
+}
+
+/// How a sink's batches are cut.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchOptions {
+    /// Events in one write, at most.
+    pub events: usize,
+    /// Payload bytes in one write, at most; one event may be larger.
+    pub bytes: Size,
+    /// How long to wait for a batch to fill. None by default: what is there is written.
+    pub linger: Duration,
+}
+
+/// How a failed write is tried again: pauses grow from `base` by doubling up to `cap`, and the actual pause
+/// is drawn evenly from zero to that (full jitter).
+#[derive(Clone, Copy, Debug)]
+pub struct RetryOptions {
+    /// The longest first pause.
+    pub base: Duration,
+    /// The longest pause.
+    pub cap: Duration,
+    /// How many tries before the events are rejected; `None` is for ever.
+    pub attempts: Option<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            delivery: Delivery::AtLeastOnce,
+            memory: None,
+            event_size: Size(16 << 20),
+            drain_timeout: Duration::seconds(25),
+        }
+    }
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            on_reject: OnReject::DeadLetter,
+            workers: 1,
+            batch: BatchOptions::default(),
+            retry: RetryOptions::default(),
+            concurrency: 1,
+            required: true,
+        }
+    }
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self { events: 8192, bytes: Size(1 << 20), linger: Duration::default() }
+    }
+}
+
+impl Default for RetryOptions {
+    fn default() -> Self {
+        Self { base: Duration::millis(100), cap: Duration::seconds(30), attempts: None }
+    }
+}

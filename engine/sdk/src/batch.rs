@@ -1,0 +1,310 @@
+//! The batch: shared bytes, and spans that say where each event lies in them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{BatchBuilder, Position};
+
+/// Where the payload of one event lies: `length` bytes at `offset` of the batch's buffer number `buffer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Span {
+    /// Index of the buffer.
+    pub buffer: u32,
+    /// First byte, counted from the start of the buffer.
+    pub offset: u32,
+    /// Number of bytes.
+    pub length: u32,
+}
+
+impl Span {
+    /// "There is none": what an event without a key has in the column of keys.
+    pub const NONE: Span = Span { buffer: u32::MAX, offset: 0, length: 0 };
+
+    /// Whether this is [`Span::NONE`].
+    pub fn is_none(self) -> bool {
+        self.buffer == u32::MAX
+    }
+}
+
+/// The value of one attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttributeValue {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// True or false.
+    Boolean(bool),
+}
+
+impl From<&str> for AttributeValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for AttributeValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for AttributeValue {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+/// Named values that travel beside a payload: the file it came from, the path of the request. A short list,
+/// in the order in which the names were set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attributes(Vec<(Cow<'static, str>, AttributeValue)>);
+
+impl Attributes {
+    /// Sets `name`, in place of an earlier value of that name.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<AttributeValue>) {
+        let (name, value) = (name.into(), value.into());
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some(entry) => entry.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The same attributes and one more.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<AttributeValue>) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// The value of `name`, if it is set.
+    pub fn get(&self, name: &str) -> Option<&AttributeValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// The value of `name`, if it is set and text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(AttributeValue::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Every name with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &AttributeValue)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Where events came from: one batch of one source.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Name of the source component. Set by the engine.
+    pub source: Arc<str>,
+    /// Number of the batch within its source, from 0, without gaps. Set by the engine.
+    pub sequence: u64,
+    /// The independent part of the source's input that it is from (a file, a stream); empty if there is one.
+    pub partition: Arc<str>,
+    /// The source's place in that partition *after* this batch; `None` if the source cannot go back.
+    pub position: Option<Position>,
+    /// Attributes that hold for every event of the batch.
+    pub attributes: Arc<Attributes>,
+}
+
+/// A stretch of events of one batch that share their origin.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// One past the index of the run's last event. A run may be empty.
+    pub end: u32,
+    /// Where they came from. Two runs are of the same source batch exactly if this is the same allocation.
+    pub origin: Arc<Origin>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) buffers: Vec<Bytes>,
+    pub(crate) events: Vec<Span>,
+    pub(crate) keys: Option<Vec<Span>>,
+    pub(crate) timestamps: Option<Vec<i64>>,
+    pub(crate) attributes: Option<Vec<Option<Arc<Attributes>>>>,
+    pub(crate) lineage: Option<Vec<u32>>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) bytes: usize,
+}
+
+/// Events that move together: shared buffers, and for each event the span of its payload, in order.
+///
+/// A batch does not change once it is built. Cloning one is a reference count; dropping, selecting, slicing
+/// and reordering events makes a new batch over the same bytes (see [`Batch::derive`]).
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub(crate) columns: Arc<Columns>,
+}
+
+impl Batch {
+    /// A builder for a source's next batch, over no buffer yet.
+    pub fn builder() -> BatchBuilder {
+        BatchBuilder::new()
+    }
+
+    /// A builder whose events are made from this batch's events, over the same buffers.
+    pub fn derive(&self) -> BatchBuilder {
+        BatchBuilder::from_batch(self)
+    }
+
+    /// Number of events.
+    pub fn len(&self) -> usize {
+        self.columns.events.len()
+    }
+
+    /// Whether there is no event in it.
+    pub fn is_empty(&self) -> bool {
+        self.columns.events.is_empty()
+    }
+
+    /// Sum of the lengths of the payloads, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.columns.bytes
+    }
+
+    /// What the batch holds on to: payload bytes and columns, in bytes. This is what counts against a budget.
+    pub fn cost(&self) -> usize {
+        self.columns.bytes + self.columns.events.len() * size_of::<Span>()
+    }
+
+    /// The buffers that the spans refer to.
+    pub fn buffers(&self) -> &[Bytes] {
+        &self.columns.buffers
+    }
+
+    /// The span of each event.
+    pub fn spans(&self) -> &[Span] {
+        &self.columns.events
+    }
+
+    /// The bytes that `span` means in this batch.
+    ///
+    /// # Panics
+    /// If the span is not of this batch.
+    pub fn slice(&self, span: Span) -> &[u8] {
+        let start = span.offset as usize;
+        &self.columns.buffers[span.buffer as usize][start..start + span.length as usize]
+    }
+
+    /// The payload of event `event`.
+    ///
+    /// # Panics
+    /// If there is no such event.
+    pub fn payload(&self, event: usize) -> &[u8] {
+        self.slice(self.columns.events[event])
+    }
+
+    /// The payload of event `event`, sharing the batch's buffer.
+    pub fn shared_payload(&self, event: usize) -> Bytes {
+        let span = self.columns.events[event];
+        let start = span.offset as usize;
+        self.columns.buffers[span.buffer as usize].slice(start..start + span.length as usize)
+    }
+
+    /// Every payload, in order.
+    pub fn payloads(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.columns.events.iter().map(|span| self.slice(*span))
+    }
+
+    /// The key of event `event`, if it has one.
+    pub fn key(&self, event: usize) -> Option<&[u8]> {
+        let span = *self.columns.keys.as_ref()?.get(event)?;
+        (!span.is_none()).then(|| self.slice(span))
+    }
+
+    /// The time of event `event` in nanoseconds since 1970 (UTC), if it has one.
+    pub fn timestamp(&self, event: usize) -> Option<i64> {
+        let time = *self.columns.timestamps.as_ref()?.get(event)?;
+        (time != i64::MIN).then_some(time)
+    }
+
+    /// The attributes that event `event` has for itself, beside those of its [`Origin`].
+    pub fn own_attributes(&self, event: usize) -> Option<&Arc<Attributes>> {
+        self.columns.attributes.as_ref()?.get(event)?.as_ref()
+    }
+
+    /// The attribute `name` of event `event`: its own, or else its origin's.
+    pub fn attribute(&self, event: usize, name: &str) -> Option<&AttributeValue> {
+        self.own_attributes(event)
+            .and_then(|own| own.get(name))
+            .or_else(|| self.origin(event).attributes.get(name))
+    }
+
+    /// The stretches of events of one origin, in order. They cover the batch without gaps.
+    pub fn runs(&self) -> &[Run] {
+        &self.columns.runs
+    }
+
+    /// The number of the run that event `event` is in.
+    pub fn run_of(&self, event: usize) -> usize {
+        self.columns.runs.partition_point(|run| run.end as usize <= event)
+    }
+
+    /// Where event `event` came from.
+    pub fn origin(&self, event: usize) -> &Arc<Origin> {
+        &self.columns.runs[self.run_of(event)].origin
+    }
+
+    /// The index that event `event` (or the event it was made from) had in its source's batch.
+    pub fn source_index(&self, event: usize) -> u32 {
+        match &self.columns.lineage {
+            Some(lineage) => lineage[event],
+            None => event as u32,
+        }
+    }
+
+    /// The events with these indices, in this order, over the same bytes.
+    pub fn select(&self, events: impl IntoIterator<Item = usize>) -> Batch {
+        let mut builder = self.derive();
+        for event in events {
+            builder.keep(event);
+        }
+        builder.finish()
+    }
+
+    /// One batch of all the events of `batches`, in order, over the same bytes. The runs stay apart, so each
+    /// event still knows where it came from.
+    pub fn concat(batches: &[Batch]) -> Batch {
+        let mut builder = BatchBuilder::new();
+        for batch in batches {
+            builder.append(batch);
+        }
+        builder.finish()
+    }
+
+    /// The same batch with the engine's part of its origin filled in. For the engine and the test kit.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn stamped(mut self, source: &Arc<str>, sequence: u64) -> Batch {
+        let columns = Arc::make_mut(&mut self.columns);
+        for run in &mut columns.runs {
+            let origin = Arc::make_mut(&mut run.origin);
+            origin.source = Arc::clone(source);
+            origin.sequence = sequence;
+        }
+        self
+    }
+
+    /// The same batch with `attributes` as each event's own, in place of what it had.
+    #[must_use]
+    pub fn with_own_attributes(mut self, attributes: Vec<Option<Arc<Attributes>>>) -> Batch {
+        assert_eq!(attributes.len(), self.len(), "one entry an event");
+        Arc::make_mut(&mut self.columns).attributes = Some(attributes);
+        self
+    }
+}

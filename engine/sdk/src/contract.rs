@@ -1,0 +1,124 @@
+//! What a plugin promises: the traits that sources, filters and sinks implement.
+//!
+//! Write the methods as `async fn`. Retries, batching limits, concurrency, metrics and dead letters are the
+//! engine's, around every plugin alike; a plugin holds only what is its own. A plugin that needs a task of
+//! its own starts it with [`Cx::spawn`].
+
+use std::future::Future;
+
+use crate::erased::ErasedSink;
+use crate::{Batch, Cx, Delivery, Error, Output, Position, SourceBatch};
+
+/// Where events come from.
+pub trait Source: Send + 'static {
+    /// Makes connections, opens files. Called before the first [`next`](Self::next), and again after a
+    /// pause if it fails with anything but [`crate::Class::Fatal`].
+    fn open(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// The next batch, or `None` when the input has ended. Hand over what there is as soon as nothing more
+    /// is ready.
+    ///
+    /// The engine never drops this future but on a hard stop. When the pipeline drains, [`Cx::stopping`]
+    /// resolves: return what was read so far, then `None`.
+    ///
+    /// # Errors
+    /// After an error other than fatal the engine waits and calls again: stay as before the call.
+    fn next(&mut self, cx: &Cx) -> impl Future<Output = Result<Option<SourceBatch>, Error>> + Send;
+
+    /// For a source whose input forgets what was delivered (a consumer group's XACK, a delete): the half
+    /// that tells it so. Called once, after [`open`](Self::open).
+    fn committer(&mut self) -> Option<Box<dyn Commit>> {
+        None
+    }
+
+    /// Ends connections. Called once, after the last [`next`](Self::next), when every batch has ended.
+    fn close(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// Tells a source's input that everything up to a position is safe. Runs beside the source, so an input that
+/// is silent for long does not hold it up.
+pub trait Commit: Send + 'static {
+    /// All batches of `partition` up to `position` are safe: the input may forget them.
+    fn commit<'a>(
+        &'a mut self,
+        partition: &'a str,
+        position: &'a Position,
+    ) -> crate::erased::Promise<'a, Result<(), Error>>;
+}
+
+/// What happens to events, as a plain function: no waiting, no input or output.
+pub trait Filter: Send + 'static {
+    /// Keeps, drops, changes or splits the events of one batch, in order, and rejects those it cannot
+    /// process, one by one, with the reason.
+    ///
+    /// # Errors
+    /// Only if the filter as a whole cannot go on: the pipeline fails.
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error>;
+
+    /// Another instance that may process other batches at the same time; `None` if what the filter does to
+    /// an event depends on those before it.
+    fn fork(&self) -> Option<Box<dyn Filter>> {
+        None
+    }
+
+    /// Names of the outputs 1 and up.
+    fn outputs(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What happens to events, where that means waiting: a question to a server, a command, a pause.
+pub trait AsyncFilter: Send + 'static {
+    /// As [`Source::open`].
+    fn open(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// As [`Filter::process`]; the order of the events is kept.
+    ///
+    /// # Errors
+    /// After an error other than fatal the engine forgets what was put out, waits and calls again with the
+    /// same batch.
+    fn process(
+        &mut self,
+        batch: &Batch,
+        out: &mut Output,
+        cx: &Cx,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Ends connections. Called once, after the last batch.
+    fn close(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// Where events go.
+pub trait Sink: Send + 'static {
+    /// As [`Source::open`].
+    fn open(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Delivers a batch. What the answer does not name is delivered: it survives a crash of this process
+    /// from now on.
+    ///
+    /// # Errors
+    /// After an error none of the batch counts as delivered; the engine waits and calls again with the same
+    /// events. Where a part is known to be delivered, name the rest in [`Delivery::again`] instead.
+    fn write(&mut self, batch: &Batch, cx: &Cx) -> impl Future<Output = Result<Delivery, Error>> + Send;
+
+    /// Another instance that may write other batches at the same time, for `concurrency`; `None` if there
+    /// can only be one.
+    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+        None
+    }
+
+    /// Makes durable what is buffered and ends connections. Called once, after the last batch.
+    fn close(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}

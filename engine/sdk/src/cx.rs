@@ -1,0 +1,141 @@
+//! What the engine gives a component while it runs.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Position, Size, Tasks};
+
+/// What the engine gives a component while it runs: when to stop, where to resume, a place for its tasks.
+/// Cloning gives another handle to the same.
+#[derive(Clone, Debug)]
+pub struct Cx {
+    component: Arc<str>,
+    stopping: CancellationToken,
+    tasks: Tasks,
+    resume: Arc<BTreeMap<String, Position>>,
+    event_size: Size,
+    progress: Arc<Progress>,
+}
+
+/// How far a source with an end is, in a unit of its own (bytes of the files, events of a count).
+#[derive(Debug, Default)]
+pub struct Progress {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    /// Sets how much is done, and how much there is in all.
+    pub fn set(&self, done: u64, total: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// How much is done and how much there is in all; `None` if the source has no end that it knows of.
+    pub fn get(&self) -> Option<(u64, u64)> {
+        let total = self.total.load(Ordering::Relaxed);
+        (total > 0).then(|| (self.done.load(Ordering::Relaxed).min(total), total))
+    }
+}
+
+impl Cx {
+    /// The default of [`event_size`](Self::event_size).
+    pub const EVENT_SIZE: Size = Size(16 << 20);
+
+    /// A context for the component of this name, that stops when `stopping` is cancelled.
+    pub fn new(component: &str, stopping: CancellationToken) -> Self {
+        Self {
+            component: component.into(),
+            stopping,
+            tasks: Tasks::new(),
+            resume: Arc::default(),
+            event_size: Self::EVENT_SIZE,
+            progress: Arc::default(),
+        }
+    }
+
+    /// The same, resuming from these positions, by partition.
+    #[must_use]
+    pub fn with_resume(mut self, positions: BTreeMap<String, Position>) -> Self {
+        self.resume = Arc::new(positions);
+        self
+    }
+
+    /// The same, with another limit on the size of one event.
+    #[must_use]
+    pub fn with_event_size(mut self, size: Size) -> Self {
+        self.event_size = size;
+        self
+    }
+
+    /// The name of the component in its pipeline.
+    pub fn component(&self) -> &str {
+        &self.component
+    }
+
+    /// Resolves when the pipeline drains: finish what is at hand. Sinks and filters go on until their input
+    /// ends; for them it means that pauses are over.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Whether the pipeline drains.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits for `pause`, or until the pipeline drains. True if the whole pause has passed.
+    pub async fn sleep(&self, pause: std::time::Duration) -> bool {
+        tokio::select! {
+            () = self.stopping() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+
+    /// Where to resume in this partition; `None` on a first run.
+    pub fn resume(&self, partition: &str) -> Option<&Position> {
+        self.resume.get(partition)
+    }
+
+    /// Where to resume, for each partition that was ever committed.
+    pub fn resume_all(&self) -> &BTreeMap<String, Position> {
+        &self.resume
+    }
+
+    /// The longest payload that may become an event, in bytes.
+    pub fn event_size(&self) -> usize {
+        self.event_size.as_usize()
+    }
+
+    /// Where a source with an end tells how far it is.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Starts a task of the component. The engine waits for it after `close`; it must end by then.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tasks.spawn(task)
+    }
+
+    /// Runs a function that blocks, off the async workers: see [`Tasks::spawn_blocking`].
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn_blocking(work)
+    }
+
+    /// The tasks of the component. For the engine.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+}

@@ -1,0 +1,97 @@
+//! The async contracts in a form that fits in a `Box<dyn ...>`. For the engine: plugins implement the plain
+//! traits of this crate and get these for free.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::contract::{AsyncFilter, Commit, Sink, Source};
+use crate::{Batch, Cx, Delivery, Error, Output, SourceBatch};
+
+/// A boxed future: one allocation a call, and a call is a batch.
+pub type Promise<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`Source`], boxed.
+pub trait ErasedSource: Send {
+    /// [`Source::open`]
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
+    /// [`Source::next`]
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Error>>;
+    /// [`Source::committer`]
+    fn committer(&mut self) -> Option<Box<dyn Commit>>;
+    /// [`Source::close`]
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
+}
+
+impl<S: Source> ErasedSource for S {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
+        Box::pin(Source::open(self, cx))
+    }
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Error>> {
+        Box::pin(Source::next(self, cx))
+    }
+    fn committer(&mut self) -> Option<Box<dyn Commit>> {
+        Source::committer(self)
+    }
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
+        Box::pin(Source::close(self, cx))
+    }
+}
+
+/// [`AsyncFilter`], boxed.
+pub trait ErasedAsyncFilter: Send {
+    /// [`AsyncFilter::open`]
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
+    /// [`AsyncFilter::process`]
+    fn process<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        out: &'a mut Output,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<(), Error>>;
+    /// [`AsyncFilter::close`]
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
+}
+
+impl<F: AsyncFilter> ErasedAsyncFilter for F {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
+        Box::pin(AsyncFilter::open(self, cx))
+    }
+    fn process<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        out: &'a mut Output,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<(), Error>> {
+        Box::pin(AsyncFilter::process(self, batch, out, cx))
+    }
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
+        Box::pin(AsyncFilter::close(self, cx))
+    }
+}
+
+/// [`Sink`], boxed.
+pub trait ErasedSink: Send {
+    /// [`Sink::open`]
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
+    /// [`Sink::write`]
+    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> Promise<'a, Result<Delivery, Error>>;
+    /// [`Sink::fork`]
+    fn fork(&self) -> Option<Box<dyn ErasedSink>>;
+    /// [`Sink::close`]
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
+}
+
+impl<S: Sink> ErasedSink for S {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
+        Box::pin(Sink::open(self, cx))
+    }
+    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> Promise<'a, Result<Delivery, Error>> {
+        Box::pin(Sink::write(self, batch, cx))
+    }
+    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+        Sink::fork(self)
+    }
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
+        Box::pin(Sink::close(self, cx))
+    }
+}

@@ -1,0 +1,152 @@
+//! Errors that say what happens next.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// What the engine does about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It may go through later: tried again with growing pauses (full jitter).
+    Retry,
+    /// Not an error but "not now": tried again after the pause that was asked for, and not counted as a try.
+    Busy,
+    /// Bytes left and no answer came, so nobody knows whether it was done. Tried again, so it may be twice.
+    Ambiguous,
+    /// Somebody must change something (a password, a right, a type) outside: tried again at the longest
+    /// pause, and the component is reported unhealthy. Nothing is dropped.
+    Misconfigured,
+    /// These events are bad and will never go through: each goes to the dead letters.
+    Reject,
+    /// The component cannot go on, and another try would end the same: the pipeline fails.
+    Fatal,
+}
+
+/// Why a source, filter or sink could not do its work, and what to do about it.
+///
+/// Messages are lower-case sentences without a full stop, and hold no secret.
+#[derive(Debug)]
+pub struct Error {
+    class: Class,
+    message: String,
+    after: Option<Duration>,
+}
+
+impl Error {
+    /// An error of this class.
+    pub fn new(class: Class, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), after: None }
+    }
+
+    /// [`Class::Retry`].
+    pub fn retry(message: impl Into<String>) -> Self {
+        Self::new(Class::Retry, message)
+    }
+
+    /// [`Class::Busy`], to be tried again after `pause`.
+    pub fn busy(message: impl Into<String>, pause: Duration) -> Self {
+        Self::new(Class::Busy, message).after(pause)
+    }
+
+    /// [`Class::Ambiguous`].
+    pub fn ambiguous(message: impl Into<String>) -> Self {
+        Self::new(Class::Ambiguous, message)
+    }
+
+    /// [`Class::Misconfigured`].
+    pub fn misconfigured(message: impl Into<String>) -> Self {
+        Self::new(Class::Misconfigured, message)
+    }
+
+    /// [`Class::Reject`]: all the events that were asked for.
+    pub fn reject(message: impl Into<String>) -> Self {
+        Self::new(Class::Reject, message)
+    }
+
+    /// [`Class::Fatal`].
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self::new(Class::Fatal, message)
+    }
+
+    /// The same error, not to be tried again before `pause` has passed (a server's Retry-After).
+    #[must_use]
+    pub fn after(mut self, pause: Duration) -> Self {
+        self.after = Some(pause);
+        self
+    }
+
+    /// The same error with what was being done in front: `context: message`.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// What the engine does about it.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// What went wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The pause that was asked for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.after
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Why a component cannot be built from its configuration: shown under the place in the pipeline file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// JSON pointer to the option, such as `/retry/base`; empty for the component as a whole.
+    pub pointer: String,
+    /// Bytes of that option's text to underline (a query's bad token), if the option is text.
+    pub range: Option<Range<usize>>,
+    /// What is wrong: a lower-case sentence without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl ConfigError {
+    /// An error at the option `pointer`.
+    pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), range: None, message: message.into(), help: None }
+    }
+
+    /// The same error, underlining only these bytes of the option's text.
+    #[must_use]
+    pub fn range(mut self, range: Range<usize>) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// The same error, with what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pointer.is_empty() {
+            true => formatter.write_str(&self.message),
+            false => write!(formatter, "{}: {}", self.pointer, self.message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

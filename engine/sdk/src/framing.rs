@@ -1,0 +1,50 @@
+//! Bytes to events: lines, and the elements of a JSON array. Both are incremental, share the bytes they were
+//! fed, and are bounded by the size of one event.
+
+mod elements;
+mod lines;
+
+pub use elements::{Elements, elements_of};
+pub use lines::Lines;
+
+use bytes::Bytes;
+
+use crate::{Size, SourceRejection};
+
+/// How much of an event over the limit is kept for the dead letters.
+const HEAD: usize = 4096;
+
+/// An event over the limit while it goes by: its head, its length and a hash, not its bytes.
+#[derive(Debug)]
+struct Oversized {
+    head: Bytes,
+    length: u64,
+    hash: crc32fast::Hasher,
+}
+
+impl Oversized {
+    fn new(start: &[u8]) -> Self {
+        let mut oversized = Self {
+            head: Bytes::copy_from_slice(&start[..start.len().min(HEAD)]),
+            length: 0,
+            hash: crc32fast::Hasher::new(),
+        };
+        oversized.pass(start);
+        oversized
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        self.hash.update(bytes);
+    }
+
+    fn finish(self, limit: usize) -> SourceRejection {
+        let reason = format!(
+            "one event of {} (CRC-32 {:08x}) is over the limit of {}; only its head is kept",
+            Size(self.length),
+            self.hash.finalize(),
+            Size(limit as u64)
+        );
+        SourceRejection { payload: self.head, length: self.length, reason }
+    }
+}

@@ -1,0 +1,287 @@
+//! The elements of a JSON array.
+
+use std::ops::Range;
+
+use bytes::BytesMut;
+use serde_json::value::RawValue;
+
+use super::Oversized;
+use crate::{BatchBuilder, SourceRejection, Span};
+
+/// Where each element of a JSON array in memory lies in `json`.
+///
+/// # Errors
+/// If `json` is not one well-formed JSON array.
+pub fn elements_of(json: &[u8]) -> Result<Vec<Range<usize>>, String> {
+    let elements: Vec<&RawValue> =
+        serde_json::from_slice(json).map_err(|error| format!("not a JSON array: {error}"))?;
+    let start = json.as_ptr() as usize;
+    let place = |element: &RawValue| {
+        let offset = element.get().as_ptr() as usize - start;
+        offset..offset + element.get().len()
+    };
+    Ok(elements.into_iter().map(place).collect())
+}
+
+/// Cuts a stream of bytes that is one JSON array into its elements, never holding more than one element and
+/// what was read with it. An element that is not well-formed is rejected; the next one is read.
+///
+/// Used as [`super::Lines`] is.
+#[derive(Debug)]
+pub struct Elements {
+    pending: BytesMut,
+    /// How far `pending` has been read.
+    at: usize,
+    depth: u32,
+    string: Quote,
+    place: Place,
+    limit: usize,
+    oversized: Option<Oversized>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Before,
+    First,
+    Inside,
+    After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Quote {
+    Outside,
+    Inside,
+    Escape,
+}
+
+impl Elements {
+    /// The elements of an array, each of at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            pending: BytesMut::new(),
+            at: 0,
+            depth: 0,
+            string: Quote::Outside,
+            place: Place::Before,
+            limit,
+            oversized: None,
+        }
+    }
+
+    /// The same, going on behind the comma after an element: where [`cut`](Self::cut) has settled some.
+    pub fn resumed(limit: usize) -> Self {
+        Self { place: Place::Inside, ..Self::new(limit) }
+    }
+
+    /// What was read and not cut yet: append to it.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.pending
+    }
+
+    /// Moves whole elements to `builder` until it is full or there are no more, and bad ones to `rejected`.
+    /// Returns the number of bytes of the input that this settles.
+    ///
+    /// # Errors
+    /// If the input is not an array, or something follows it.
+    pub fn cut(
+        &mut self,
+        builder: &mut BatchBuilder,
+        rejected: &mut Vec<SourceRejection>,
+    ) -> Result<u64, String> {
+        let mut spans: Vec<Range<usize>> = Vec::new();
+        let (mut start, mut bytes) = (0, builder.bytes());
+        while builder.len() + spans.len() < crate::BATCH_EVENTS && bytes < crate::BATCH_BYTES {
+            match self.place {
+                Place::Before | Place::After => {
+                    if !self.outside()? {
+                        start = self.at;
+                        break;
+                    }
+                    start = self.at;
+                }
+                Place::First | Place::Inside => {
+                    let Some(last) = self.element_end() else { break };
+                    let element = trimmed(&self.pending, start..self.at - 1);
+                    let only = self.place == Place::First && last;
+                    self.place = if last { Place::After } else { Place::Inside };
+                    bytes += element.len();
+                    if let Some(mut oversized) = self.oversized.take() {
+                        oversized.pass(&self.pending[start..self.at - 1]);
+                        rejected.push(oversized.finish(self.limit));
+                    } else if !(only && element.is_empty()) {
+                        spans.extend(self.check(element, rejected));
+                    }
+                    start = self.at;
+                }
+            }
+        }
+        let mut settled = start as u64;
+        let buffer = builder.add_buffer(self.pending.split_to(start).freeze());
+        for span in spans {
+            builder.push_span(Span { buffer, offset: span.start as u32, length: span.len() as u32 });
+        }
+        self.at -= start;
+        if self.at > self.limit || self.oversized.is_some() {
+            settled += self.let_pass();
+        }
+        Ok(settled)
+    }
+
+    /// At the end of the input.
+    ///
+    /// # Errors
+    /// If the array is not closed.
+    pub fn finish(&mut self) -> Result<(), String> {
+        match self.place {
+            Place::After => Ok(()),
+            Place::Before => Err("the input is empty; it should be a JSON array".into()),
+            Place::First | Place::Inside => Err("the JSON array ends before its `]`".into()),
+        }
+    }
+
+    /// What has been read of an element over the limit goes by. Returns the number of bytes.
+    fn let_pass(&mut self) -> u64 {
+        let passed = self.pending.split_to(self.at);
+        self.at = 0;
+        match &mut self.oversized {
+            Some(oversized) => oversized.pass(&passed),
+            None => self.oversized = Some(Oversized::new(&passed)),
+        }
+        passed.len() as u64
+    }
+
+    /// Reads up to the `[`, or the white space behind the `]`. False if more must be read.
+    fn outside(&mut self) -> Result<bool, String> {
+        if self.place == Place::Before
+            && self.at == 0
+            && b"\xef\xbb\xbf".starts_with(&self.pending[..self.pending.len().min(3)])
+        {
+            if self.pending.len() < 3 {
+                return Ok(false);
+            }
+            self.at = 3;
+        }
+        while let Some(byte) = self.pending.get(self.at).copied() {
+            self.at += 1;
+            match (byte, self.place) {
+                (b' ' | b'\t' | b'\r' | b'\n', _) => {}
+                (b'[', Place::Before) => {
+                    self.place = Place::First;
+                    return Ok(true);
+                }
+                (other, Place::Before) => {
+                    return Err(format!(
+                        "the input should be a JSON array, but begins with `{}`",
+                        char::from(other)
+                    ));
+                }
+                _ => return Err("something follows the JSON array".into()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads up to the `,` or `]` behind an element. `Some(true)` if that ends the array, `None` if more
+    /// must be read.
+    fn element_end(&mut self) -> Option<bool> {
+        while let Some(byte) = self.pending.get(self.at).copied() {
+            self.at += 1;
+            match (self.string, byte) {
+                (Quote::Escape, _) => self.string = Quote::Inside,
+                (Quote::Inside, b'\\') => self.string = Quote::Escape,
+                (Quote::Inside, b'"') => self.string = Quote::Outside,
+                (Quote::Inside, _) => {
+                    let rest = &self.pending[self.at..];
+                    self.at += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                }
+                (Quote::Outside, b'"') => self.string = Quote::Inside,
+                (Quote::Outside, b'{' | b'[') => self.depth += 1,
+                (Quote::Outside, b']') if self.depth == 0 => return Some(true),
+                (Quote::Outside, b',') if self.depth == 0 => return Some(false),
+                (Quote::Outside, b'}' | b']') => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn check(&self, element: Range<usize>, rejected: &mut Vec<SourceRejection>) -> Option<Range<usize>> {
+        let bytes = &self.pending[element.clone()];
+        if bytes.len() > self.limit {
+            rejected.push(Oversized::new(bytes).finish(self.limit));
+            return None;
+        }
+        match crate::json::check(bytes) {
+            Ok(()) => Some(element),
+            Err(reason) => {
+                let payload = bytes::Bytes::copy_from_slice(bytes);
+                rejected.push(SourceRejection { length: payload.len() as u64, payload, reason });
+                None
+            }
+        }
+    }
+}
+
+fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let text = &bytes[range.clone()];
+    let start = range.start + (text.len() - text.trim_ascii_start().len());
+    start..start + text.trim_ascii().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Batch;
+
+    fn elements(
+        input: &[u8],
+        step: usize,
+        limit: usize,
+    ) -> Result<(Vec<String>, Vec<SourceRejection>), String> {
+        let mut elements = Elements::new(limit);
+        let (mut texts, mut rejected) = (Vec::new(), Vec::new());
+        for piece in input.chunks(step) {
+            elements.buffer().extend_from_slice(piece);
+            loop {
+                let mut builder = Batch::builder();
+                let settled = elements.cut(&mut builder, &mut rejected)?;
+                texts.extend(builder.finish().texts());
+                if settled == 0 {
+                    break;
+                }
+            }
+        }
+        elements.finish().map(|()| (texts, rejected))
+    }
+
+    #[test]
+    fn cuts_the_same_however_it_is_fed() {
+        let input = br#" [ {"a":"],\"["} , [1,[2]], "x\\", 3.0 , null ] "#;
+        for step in [1, 2, 3, 1000] {
+            let (texts, rejected) = elements(input, step, 100).unwrap();
+            assert_eq!(texts, [r#"{"a":"],\"["}"#, "[1,[2]]", r#""x\\""#, "3.0", "null"], "step {step}");
+            assert!(rejected.is_empty());
+        }
+        assert_eq!(elements(b"[ ]", 1, 100).unwrap().0.len(), 0);
+        assert_eq!(elements_of(input).unwrap().len(), 5);
+    }
+
+    #[test]
+    fn bad_elements_are_rejected_and_the_rest_read() {
+        for step in [1, 4, 1000] {
+            let input = format!(r#"[1, {{"a" 2}}, , "{}", 5]"#, "z".repeat(60));
+            let (texts, rejected) = elements(input.as_bytes(), step, 20).unwrap();
+            assert_eq!(texts, ["1", "5"]);
+            assert_eq!(rejected.len(), 3, "{rejected:?}");
+            assert!(rejected[2].reason.contains("over the limit"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_array_is_refused() {
+        assert!(elements(b"{}", 1, 9).unwrap_err().contains("begins with `{`"));
+        assert!(elements(b"[1", 1, 9).unwrap_err().contains("before its `]`"));
+        assert!(elements(b"[1] 2", 1, 9).unwrap_err().contains("follows"));
+        assert!(elements(b"", 1, 9).unwrap_err().contains("empty"));
+    }
+}

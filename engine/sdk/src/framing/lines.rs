@@ -1,0 +1,173 @@
+//! Lines.
+
+use bytes::BytesMut;
+
+use super::Oversized;
+use crate::{BatchBuilder, SourceRejection, Span};
+
+/// Cuts a stream of bytes into lines: at each `\n`, with a `\r` before it removed. Empty lines are skipped.
+///
+/// Read into [`buffer`](Self::buffer), then [`cut`](Self::cut) into batches until nothing more comes, then
+/// read again.
+#[derive(Debug)]
+pub struct Lines {
+    pending: BytesMut,
+    /// How far `pending` is known to hold no line end.
+    scanned: usize,
+    limit: usize,
+    oversized: Option<Oversized>,
+}
+
+impl Lines {
+    /// Lines of at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { pending: BytesMut::new(), scanned: 0, limit, oversized: None }
+    }
+
+    /// What was read and not cut yet: append to it.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.pending
+    }
+
+    /// Moves whole lines to `builder` until it is full or there are no more, and lines over the limit to
+    /// `rejected`. Returns the number of bytes of the input that this settles.
+    pub fn cut(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
+        let mut settled = self.skip_oversized(rejected);
+        if self.oversized.is_some() {
+            return settled;
+        }
+        let mut spans = Vec::new();
+        let (mut start, mut bytes) = (0, builder.bytes());
+        while builder.len() + spans.len() < crate::BATCH_EVENTS && bytes < crate::BATCH_BYTES {
+            let Some(end) = memchr::memchr(b'\n', &self.pending[start.max(self.scanned)..]) else { break };
+            let end = start.max(self.scanned) + end;
+            let length = trimmed(&self.pending[start..end]);
+            if length > self.limit {
+                rejected.push(Oversized::new(&self.pending[start..start + length]).finish(self.limit));
+            } else if length > 0 {
+                spans.push((start as u32, length as u32));
+                bytes += length;
+            }
+            start = end + 1;
+            self.scanned = start;
+        }
+        if start > 0 {
+            settled += start as u64;
+            let buffer = builder.add_buffer(self.pending.split_to(start).freeze());
+            for (offset, length) in spans {
+                builder.push_span(Span { buffer, offset, length });
+            }
+            self.scanned = 0;
+        } else if !builder.is_full() {
+            self.scanned = self.pending.len();
+        }
+        if self.scanned > self.limit {
+            self.oversized = Some(Oversized::new(&self.pending));
+            settled += self.pending.len() as u64;
+            self.pending.clear();
+            self.scanned = 0;
+        }
+        settled
+    }
+
+    /// At the end of the input: what is left is a line too, if it is not empty. Returns the number of bytes
+    /// that this settles.
+    pub fn finish(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
+        if let Some(oversized) = self.oversized.take() {
+            rejected.push(oversized.finish(self.limit));
+        }
+        let settled = self.pending.len() as u64;
+        let length = trimmed(&self.pending);
+        let line = self.pending.split().freeze().slice(..length);
+        self.scanned = 0;
+        if length > self.limit {
+            rejected.push(Oversized::new(&line).finish(self.limit));
+        } else if length > 0 {
+            builder.push(line);
+        }
+        settled
+    }
+
+    /// Whether a line has begun whose end has not been read.
+    pub fn is_partial(&self) -> bool {
+        !self.pending.is_empty() || self.oversized.is_some()
+    }
+
+    /// Lets the rest of a line over the limit go by. Returns the number of bytes that went.
+    fn skip_oversized(&mut self, rejected: &mut Vec<SourceRejection>) -> u64 {
+        let Some(oversized) = &mut self.oversized else { return 0 };
+        let end = memchr::memchr(b'\n', &self.pending);
+        let passed = self.pending.split_to(end.unwrap_or(self.pending.len()));
+        oversized.pass(&passed);
+        let mut settled = passed.len() as u64;
+        if end.is_some() {
+            bytes::Buf::advance(&mut self.pending, 1);
+            settled += 1;
+            rejected.extend(self.oversized.take().map(|oversized| oversized.finish(self.limit)));
+        }
+        settled
+    }
+}
+
+fn trimmed(line: &[u8]) -> usize {
+    line.len() - usize::from(line.ends_with(b"\r"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Batch;
+
+    /// Feeds `input` in pieces of `step` bytes.
+    fn lines(input: &[u8], step: usize, limit: usize) -> (Vec<String>, Vec<SourceRejection>) {
+        let mut lines = Lines::new(limit);
+        let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
+        for piece in input.chunks(step) {
+            lines.buffer().extend_from_slice(piece);
+            loop {
+                let mut builder = Batch::builder();
+                let passed = lines.cut(&mut builder, &mut rejected);
+                settled += passed;
+                texts.extend(builder.finish().texts());
+                if passed == 0 {
+                    break;
+                }
+            }
+        }
+        let mut builder = Batch::builder();
+        settled += lines.finish(&mut builder, &mut rejected);
+        texts.extend(builder.finish().texts());
+        assert_eq!(settled, input.len() as u64, "every byte is settled once");
+        (texts, rejected)
+    }
+
+    #[test]
+    fn cuts_the_same_however_it_is_fed() {
+        for step in [1, 2, 3, 100] {
+            let (texts, rejected) = lines(b"one\r\n\ntwo\n\r\nthree", step, 100);
+            assert_eq!(texts, ["one", "two", "three"]);
+            assert!(rejected.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_told_and_the_stream_goes_on() {
+        for step in [1, 7, 1000] {
+            let input = [b"a\n".as_slice(), &b"x".repeat(50), b"\nb\n", &b"y".repeat(50)].concat();
+            let (texts, rejected) = lines(&input, step, 10);
+            assert_eq!(texts, ["a", "b"]);
+            assert_eq!(rejected.iter().map(|one| one.length).collect::<Vec<_>>(), [50, 50]);
+            assert!(rejected[0].reason.contains("over the limit"));
+        }
+    }
+
+    #[test]
+    fn a_batch_is_cut_at_its_size() {
+        let mut lines = Lines::new(100);
+        lines.buffer().extend_from_slice(&b"x\n".repeat(crate::BATCH_EVENTS + 5));
+        let (mut first, mut second) = (Batch::builder(), Batch::builder());
+        lines.cut(&mut first, &mut Vec::new());
+        lines.cut(&mut second, &mut Vec::new());
+        assert_eq!((first.len(), second.len()), (crate::BATCH_EVENTS, 5));
+    }
+}

@@ -1,0 +1,45 @@
+//! All that a plugin sees of Tidegate: batches of events, and the contracts of sources, filters and sinks.
+//!
+//! This crate never runs a pipeline, never reads a pipeline file and knows no concrete plugin. It holds what
+//! a plugin author imports, and what every plugin would otherwise write again (units, templates, framing).
+//!
+//! Read [`Batch`] first: the bytes and spans that flow. Then [`Source`], [`Filter`] and [`Sink`]: what a
+//! plugin promises. [`Plugin`] tells the engine of it.
+
+mod batch;
+mod builder;
+mod contract;
+mod cx;
+pub mod erased;
+mod error;
+pub mod framing;
+pub mod json;
+mod output;
+mod plugin;
+mod position;
+mod secret;
+mod tasks;
+mod template;
+mod units;
+
+pub use batch::{AttributeValue, Attributes, Batch, Origin, Run, Span};
+pub use builder::BatchBuilder;
+pub use contract::{AsyncFilter, Commit, Filter, Sink, Source};
+pub use cx::{Cx, Progress};
+pub use error::{Class, ConfigError, Error};
+pub use output::{Delivery, Outcome, Output, Port, Rejection, SourceBatch, SourceRejection};
+pub use plugin::{Component, Kind, Plugin, Registry};
+pub use position::Position;
+pub use secret::{Secret, redact_url};
+pub use tasks::Tasks;
+pub use template::Template;
+pub use units::{Duration, Size};
+
+/// The crates whose types appear in this crate's contracts, so that a plugin uses the same versions.
+pub use {bytes, schemars, serde, serde_json};
+
+/// How many events a batch aims at, at most. A batch may hold fewer; only a split may make it hold more.
+pub const BATCH_EVENTS: usize = 8192;
+
+/// How many payload bytes a batch aims at, at most. One event larger than this travels alone.
+pub const BATCH_BYTES: usize = 1 << 20;

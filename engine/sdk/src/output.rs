@@ -1,0 +1,189 @@
+//! What plugins hand back: a source's batch, a filter's output, a sink's delivery.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{Attributes, Batch, Class, Error};
+
+/// Which output of a filter: 0 is the main one, 1 and up are its named outputs in the order of
+/// [`crate::Filter::outputs`].
+pub type Port = u16;
+
+/// An event of the batch at hand that cannot be processed, and why. It goes to the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Index of the event in the batch that was handed to the plugin.
+    pub event: usize,
+    /// What is wrong with it: a lower-case sentence without a full stop.
+    pub reason: String,
+}
+
+/// How all events of one source batch ended, in the order from best to worst.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Each was delivered, or dropped on purpose.
+    Delivered,
+    /// None is lost, but at least one is a dead letter, with this reason.
+    Rejected(String),
+    /// At least one is neither: it will be read again, if the source can.
+    Failed,
+}
+
+type Settled = Box<dyn FnOnce(Outcome) + Send>;
+
+/// What a source hands over at a time.
+pub struct SourceBatch {
+    /// The events.
+    pub batch: Batch,
+    /// What the source had to refuse while reading (a line over the limit): straight to the dead letters.
+    pub rejected: Vec<SourceRejection>,
+    /// To be called once, when every event of the batch has ended.
+    pub settled: Option<Settled>,
+}
+
+/// Input that never became an event.
+#[derive(Clone, Debug)]
+pub struct SourceRejection {
+    /// What is kept of it; all of it, or the head where it was too long.
+    pub payload: Bytes,
+    /// Its length in bytes, which may be more than what is kept.
+    pub length: u64,
+    /// Why: a lower-case sentence without a full stop.
+    pub reason: String,
+}
+
+impl SourceBatch {
+    /// The same batch, with a function to call once, from any thread, when all its events have ended. It
+    /// must not block.
+    #[must_use]
+    pub fn on_settled(mut self, settled: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        self.settled = Some(Box::new(settled));
+        self
+    }
+
+    /// The same batch, with input that was refused while reading.
+    #[must_use]
+    pub fn with_rejected(mut self, rejected: Vec<SourceRejection>) -> Self {
+        self.rejected = rejected;
+        self
+    }
+}
+
+impl From<Batch> for SourceBatch {
+    fn from(batch: Batch) -> Self {
+        Self { batch, rejected: Vec::new(), settled: None }
+    }
+}
+
+impl fmt::Debug for SourceBatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SourceBatch")
+            .field("events", &self.batch.len())
+            .field("rejected", &self.rejected)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a filter puts what it makes of one batch.
+///
+/// The engine settles the batch by it: events that went on are followed to their sinks, rejected ones become
+/// dead letters, and those not mentioned were dropped on purpose.
+#[derive(Debug, Default)]
+pub struct Output {
+    emitted: Vec<(Port, Batch)>,
+    rejected: Vec<Rejection>,
+}
+
+impl Output {
+    /// An output with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends a batch on through the main output. An empty batch is not sent.
+    pub fn emit(&mut self, batch: Batch) {
+        self.emit_to(0, batch);
+    }
+
+    /// Sends a batch on through one output.
+    pub fn emit_to(&mut self, port: Port, batch: Batch) {
+        if !batch.is_empty() {
+            self.emitted.push((port, batch));
+        }
+    }
+
+    /// Rejects event `event` of the batch at hand. Each event is rejected at most once, and then not emitted.
+    pub fn reject(&mut self, event: usize, reason: impl Into<String>) {
+        self.rejected.push(Rejection { event, reason: reason.into() });
+    }
+
+    /// What was emitted, by output, in order.
+    pub fn emitted(&self) -> &[(Port, Batch)] {
+        &self.emitted
+    }
+
+    /// What was rejected.
+    pub fn rejected(&self) -> &[Rejection] {
+        &self.rejected
+    }
+
+    /// Both, leaving nothing. For the engine.
+    pub fn take(&mut self) -> (Vec<(Port, Batch)>, Vec<Rejection>) {
+        (std::mem::take(&mut self.emitted), std::mem::take(&mut self.rejected))
+    }
+}
+
+/// What became of a batch that was handed to a sink: all delivered, but for what is named here.
+#[derive(Debug, Default)]
+#[must_use = "it says which events were not delivered"]
+pub struct Delivery {
+    rejected: Vec<Rejection>,
+    again: Option<(Vec<usize>, Error)>,
+}
+
+impl Delivery {
+    /// Every event is delivered.
+    pub fn complete() -> Self {
+        Self::default()
+    }
+
+    /// Event `event` is bad and goes to the dead letters.
+    pub fn reject(&mut self, event: usize, reason: impl Into<String>) {
+        self.rejected.push(Rejection { event, reason: reason.into() });
+    }
+
+    /// These events (in ascending order) are not delivered; `error` says why and when to try them again.
+    /// Called again, it adds to them, and the error of the first call stays.
+    pub fn again(&mut self, events: impl IntoIterator<Item = usize>, error: Error) {
+        debug_assert!(error.class() != Class::Reject, "rejected events are named one by one");
+        match &mut self.again {
+            Some((known, _)) => known.extend(events),
+            None => self.again = Some((events.into_iter().collect(), error)),
+        }
+    }
+
+    /// What was rejected.
+    pub fn rejected(&self) -> &[Rejection] {
+        &self.rejected
+    }
+
+    /// What is to be tried again, and why.
+    pub fn to_try_again(&self) -> Option<(&[usize], &Error)> {
+        self.again.as_ref().map(|(events, error)| (events.as_slice(), error))
+    }
+
+    /// Both, for the engine.
+    pub fn into_parts(self) -> (Vec<Rejection>, Option<(Vec<usize>, Error)>) {
+        (self.rejected, self.again)
+    }
+}
+
+/// The attributes under which a rejected event travels on from `NAME.rejected`.
+impl Attributes {
+    /// Why the event was rejected.
+    pub const REASON: &'static str = "rejected_reason";
+    /// The component that rejected it.
+    pub const COMPONENT: &'static str = "rejected_by";
+}

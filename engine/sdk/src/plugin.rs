@@ -1,0 +1,238 @@
+//! How the engine learns of plugins.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
+use crate::{AsyncFilter, ConfigError, Filter, Sink, Source};
+
+/// What a plugin can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Where events come from.
+    Source,
+    /// What happens to them.
+    Filter,
+    /// Where they go.
+    Sink,
+}
+
+impl Kind {
+    /// All kinds, in the order in which events meet them.
+    pub const ALL: [Kind; 3] = [Kind::Source, Kind::Filter, Kind::Sink];
+
+    /// The word for it in a pipeline file: `source`, `filter` or `sink`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Filter => "filter",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A component that is built and not yet open.
+pub enum Component {
+    /// A source.
+    Source(Box<dyn ErasedSource>),
+    /// A filter that is a plain function.
+    Filter(Box<dyn Filter>),
+    /// A filter that waits.
+    AsyncFilter(Box<dyn ErasedAsyncFilter>),
+    /// A sink.
+    Sink(Box<dyn ErasedSink>),
+}
+
+type Build = dyn Fn(&Value) -> Result<Component, ConfigError> + Send + Sync;
+
+/// A plugin: its name, its manual, and how to build a component from its options.
+///
+/// The options are a struct with `serde::Deserialize`, `schemars::JsonSchema` and
+/// `#[serde(deny_unknown_fields)]`; its doc comments are the manual. Building must not do input or output:
+/// `tidegate check` builds every component.
+#[derive(Clone)]
+pub struct Plugin {
+    kind: Kind,
+    name: String,
+    summary: String,
+    sample: String,
+    schema: Value,
+    build: Arc<Build>,
+}
+
+impl Plugin {
+    /// A source. `sample` is a piece of a pipeline file that uses it.
+    pub fn source<O, S>(
+        name: &str,
+        summary: &str,
+        sample: &str,
+        build: impl Fn(O) -> Result<S, ConfigError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned + JsonSchema,
+        S: Source,
+    {
+        Self::new::<O>(Kind::Source, name, summary, sample, move |options| {
+            Ok(Component::Source(Box::new(build(options)?)))
+        })
+    }
+
+    /// A filter that is a plain function.
+    pub fn filter<O, F>(
+        name: &str,
+        summary: &str,
+        sample: &str,
+        build: impl Fn(O) -> Result<F, ConfigError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned + JsonSchema,
+        F: Filter,
+    {
+        Self::new::<O>(Kind::Filter, name, summary, sample, move |options| {
+            Ok(Component::Filter(Box::new(build(options)?)))
+        })
+    }
+
+    /// A filter that waits.
+    pub fn async_filter<O, F>(
+        name: &str,
+        summary: &str,
+        sample: &str,
+        build: impl Fn(O) -> Result<F, ConfigError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned + JsonSchema,
+        F: AsyncFilter,
+    {
+        Self::new::<O>(Kind::Filter, name, summary, sample, move |options| {
+            Ok(Component::AsyncFilter(Box::new(build(options)?)))
+        })
+    }
+
+    /// A sink.
+    pub fn sink<O, S>(
+        name: &str,
+        summary: &str,
+        sample: &str,
+        build: impl Fn(O) -> Result<S, ConfigError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned + JsonSchema,
+        S: Sink,
+    {
+        Self::new::<O>(Kind::Sink, name, summary, sample, move |options| {
+            Ok(Component::Sink(Box::new(build(options)?)))
+        })
+    }
+
+    /// A filter whose options decide whether it waits (a throttle that drops, or waits).
+    pub fn any_filter<O>(
+        name: &str,
+        summary: &str,
+        sample: &str,
+        build: impl Fn(O) -> Result<Component, ConfigError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned + JsonSchema,
+    {
+        Self::new::<O>(Kind::Filter, name, summary, sample, build)
+    }
+
+    fn new<O>(
+        kind: Kind,
+        name: &str,
+        summary: &str,
+        sample: &str,
+        build: impl Fn(O) -> Result<Component, ConfigError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned + JsonSchema,
+    {
+        let settings = SchemaSettings::draft2020_12().with(|settings| settings.meta_schema = None);
+        let schema = settings.into_generator().into_root_schema_for::<O>();
+        let build = move |options: &Value| match O::deserialize(options) {
+            Ok(options) => build(options),
+            Err(error) => Err(ConfigError::at("", error.to_string())),
+        };
+        Self {
+            kind,
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            sample: sample.to_owned(),
+            schema: schema.to_value(),
+            build: Arc::new(build),
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its name in a pipeline file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is for, in a sentence without a full stop.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// A piece of a pipeline file that uses it.
+    pub fn sample(&self) -> &str {
+        &self.sample
+    }
+
+    /// The JSON Schema (2020-12) of its options.
+    pub fn schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// Builds a component from options that fit the schema.
+    ///
+    /// # Errors
+    /// What the schema cannot say: a query that does not parse, two options that exclude each other.
+    pub fn build(&self, options: &Value) -> Result<Component, ConfigError> {
+        (self.build)(options)
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Plugin({} {})", self.kind, self.name)
+    }
+}
+
+/// The plugins that are known: a value that `main` fills and hands down.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(BTreeMap<(Kind, String), Plugin>);
+
+impl Registry {
+    /// A registry of these plugins. A later one takes the place of an earlier one of the same kind and name.
+    pub fn new(plugins: impl IntoIterator<Item = Plugin>) -> Self {
+        let entry = |plugin: Plugin| ((plugin.kind, plugin.name.clone()), plugin);
+        Self(plugins.into_iter().map(entry).collect())
+    }
+
+    /// The plugin of this kind and name.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Plugin> {
+        self.0.get(&(kind, name.to_owned()))
+    }
+
+    /// Every plugin, sources first, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Plugin> {
+        self.0.values()
+    }
+}

@@ -1,0 +1,1 @@
+//! Files: read once or followed, appended and rotated

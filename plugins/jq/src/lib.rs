@@ -1,0 +1,1 @@
+//! The jq language: filter, router and generator

@@ -3,8 +3,33 @@
 //! Knows no concrete plugin, reads no pipeline file, prints nothing. Read [`Engine`] first, the front door;
 //! then [`status`], what can be seen of it.
 
-pub mod dead_letters;
 mod engine;
 pub mod status;
+
+mod graph;
+mod graph_tasks;
+mod plan;
+mod wiring;
+
+mod chain;
+mod outlets;
+mod segment;
+
+mod ack;
+mod budget;
+mod edge;
+mod lane;
+mod parcel;
+
+mod backoff;
+mod checkpoint;
+pub mod dead_letters;
+mod failure;
+mod meter;
+mod tracker;
+mod tries;
+
+#[cfg(test)]
+mod tests;
 
 pub use engine::{Engine, Options, StartError};

@@ -1,0 +1,24 @@
+//! Why a task of a graph ended before its input did.
+
+/// Why a task of a graph ended before its input did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The graph is stopped at once: another task failed, or the drain took too long.
+    Stopped,
+    /// This component cannot go on, and another try would end the same.
+    Fatal(String),
+    /// Something that should not happen; a fresh start may help.
+    Crashed(String),
+}
+
+impl Failure {
+    pub(crate) fn fatal(component: &str, message: impl std::fmt::Display) -> Self {
+        Self::Fatal(format!("`{component}`: {message}"))
+    }
+}
+
+impl From<crate::edge::Closed> for Failure {
+    fn from(_: crate::edge::Closed) -> Self {
+        Self::Stopped
+    }
+}

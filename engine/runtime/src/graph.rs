@@ -1,0 +1,256 @@
+//! One graph, kept running: started, watched, started anew after a crash, drained.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tidegate_config::{Delivery, Graph, RetryOptions, Settings};
+use tidegate_sdk::{Error, Tasks};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::budget::Budget;
+use crate::failure::Failure;
+use crate::graph_tasks::GraphTasks;
+use crate::meter::Meter;
+use crate::outlets::SharedStore;
+use crate::status::{End, GraphState, GraphStatus, Health};
+use crate::wiring::{self, Lanes};
+
+/// How long tasks may take to end after a hard stop before they are left alone.
+const HARD_STOP: Duration = Duration::from_secs(5);
+
+/// How many crashes in a row make a graph fail for good.
+const CRASHES: u32 = 5;
+
+/// A run that lasted this long ends a row of crashes.
+const GOOD_RUN: Duration = Duration::from_secs(60);
+
+/// A component that has been at one batch for this long is worth a warning.
+const SLOW: Duration = Duration::from_secs(300);
+
+/// How often slow components are looked for.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// What stays the same when a graph is started anew.
+pub(crate) struct Spec {
+    pub(crate) graph: Graph,
+    pub(crate) settings: Settings,
+    /// The folder of the pipeline's state.
+    pub(crate) folder: PathBuf,
+    /// One for each component.
+    pub(crate) meters: Vec<Arc<Meter>>,
+    pub(crate) budget: Budget,
+    pub(crate) store: SharedStore,
+    /// Cancelled when the graph drains.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// A graph that is kept running.
+pub(crate) struct Supervised {
+    name: String,
+    spec: Spec,
+    /// Cancelled when the drain has taken too long, or nobody wants to wait for it.
+    deadline: CancellationToken,
+    now: Mutex<Now>,
+}
+
+struct Now {
+    state: GraphState,
+    lanes: Lanes,
+    restarts: u64,
+}
+
+impl Supervised {
+    pub(crate) fn new(name: String, spec: Spec) -> Self {
+        let now = Now { state: GraphState::Running, lanes: Lanes::new(), restarts: 0 };
+        Self { name, spec, deadline: CancellationToken::new(), now: Mutex::new(now) }
+    }
+
+    /// Asks the graph to finish what is in flight.
+    pub(crate) fn drain(&self) {
+        let mut now = self.now();
+        if matches!(now.state, GraphState::Running) {
+            now.state = GraphState::Draining;
+        }
+        drop(now);
+        self.spec.stopping.cancel();
+    }
+
+    /// Ends the graph at once.
+    pub(crate) fn abort(&self) {
+        self.drain();
+        self.deadline.cancel();
+    }
+
+    pub(crate) fn status(&self) -> GraphStatus {
+        let now = self.now();
+        let (in_flight_events, _) = in_flight(&now.lanes);
+        GraphStatus {
+            name: self.name.clone(),
+            state: now.state.clone(),
+            components: self.spec.meters.iter().map(|meter| meter.status()).collect(),
+            in_flight_bytes: self.spec.budget.used(),
+            in_flight_events,
+            restarts: now.restarts,
+        }
+    }
+
+    /// Runs the graph until it is over.
+    pub(crate) async fn supervise(self: Arc<Self>) {
+        let mut backoff = Backoff::new(&RetryOptions::default());
+        let end = loop {
+            let started = Instant::now();
+            let failure = match self.run_once().await {
+                Ok(end) => break end,
+                Err(failure) => failure,
+            };
+            if started.elapsed() >= GOOD_RUN {
+                backoff.reset();
+            }
+            let reason = match failure {
+                Failure::Fatal(reason) => break End::Failed(reason),
+                Failure::Stopped => break self.cut_short(),
+                Failure::Crashed(reason) => reason,
+            };
+            let pause = backoff.pause(&Error::retry(""), rand::random());
+            if backoff.failures() >= CRASHES || self.spec.stopping.is_cancelled() {
+                break End::Failed(reason);
+            }
+            tracing::error!(pipeline = self.name, "starts anew in {:.1} s: {reason}", pause.as_secs_f64());
+            self.crashed(reason);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.spec.stopping.cancelled() => {}
+            }
+        };
+        match &end {
+            End::Failed(reason) => tracing::error!(pipeline = self.name, "failed: {reason}"),
+            other => tracing::debug!(pipeline = self.name, "over: {other:?}"),
+        }
+        self.now().state = GraphState::Over(end);
+    }
+
+    async fn run_once(&self) -> Result<End, Failure> {
+        let tasks = GraphTasks::default();
+        let failed = CancellationToken::new();
+        let lanes = wiring::start(&self.spec, &tasks, &failed);
+        let lanes = match lanes {
+            Ok(lanes) => lanes,
+            Err(failure) => {
+                tasks.fail(Failure::Stopped);
+                self.join(&tasks).await;
+                return Err(failure);
+            }
+        };
+        let keepers = Tasks::new();
+        let keepers_over = CancellationToken::new();
+        for (lane, checkpoint) in &lanes {
+            let (lane, checkpoint) = (Arc::clone(lane), Arc::clone(checkpoint));
+            let over = keepers_over.clone();
+            keepers.spawn(async move { lane.keep_stored(checkpoint, over).await });
+        }
+        self.started(&lanes);
+        self.watch(&tasks, &failed).await;
+        keepers_over.cancel();
+        keepers.joined().await;
+        if let Some(failure) = tasks.failure() {
+            return Err(failure);
+        }
+        if self.spec.stopping.is_cancelled() {
+            return Ok(End::Drained);
+        }
+        self.forget(&lanes);
+        Ok(End::Ended)
+    }
+
+    fn started(&self, lanes: &Lanes) {
+        let mut now = self.now();
+        now.lanes.clone_from(lanes);
+        now.state = match self.spec.stopping.is_cancelled() {
+            true => GraphState::Draining,
+            false => GraphState::Running,
+        };
+    }
+
+    fn crashed(&self, reason: String) {
+        let mut now = self.now();
+        now.state = GraphState::Restarting(reason);
+        now.restarts += 1;
+    }
+
+    /// Waits until every task has ended, by itself or because it has to.
+    async fn watch(&self, tasks: &GraphTasks, failed: &CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        let deadline = self.drain_deadline();
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                () = tasks.joined() => return,
+                () = tasks.hard_stop().cancelled() => return self.join(tasks).await,
+                () = failed.cancelled() => {
+                    // A task that crashed drops its batches first and tells why right after.
+                    tokio::select! {
+                        () = tasks.hard_stop().cancelled() => {}
+                        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                    }
+                    tasks.fail(Failure::Crashed("a batch was dropped without an answer".into()));
+                }
+                () = &mut deadline => tasks.fail(Failure::Stopped),
+                _ = look.tick() => self.warn_of_slow(),
+            }
+        }
+    }
+
+    /// Resolves when a drain has taken too long.
+    async fn drain_deadline(&self) {
+        self.spec.stopping.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(*self.spec.settings.drain_timeout) => {}
+            () = self.deadline.cancelled() => {}
+        }
+    }
+
+    async fn join(&self, tasks: &GraphTasks) {
+        if tokio::time::timeout(HARD_STOP, tasks.joined()).await.is_err() {
+            tracing::warn!(pipeline = self.name, "a component does not stop, and is left alone");
+        }
+    }
+
+    fn warn_of_slow(&self) {
+        for meter in &self.spec.meters {
+            if let Some(busy) = meter.busy_for().filter(|busy| *busy >= SLOW && meter.is_ready()) {
+                let reason = format!("has been at one batch for {} s", busy.as_secs());
+                tracing::warn!(component = meter.name(), "{reason}");
+                meter.set_health(Health::Waiting(reason));
+            }
+        }
+    }
+
+    /// The input ended and everything is delivered: there is nothing to resume.
+    fn forget(&self, lanes: &Lanes) {
+        if self.spec.settings.delivery == Delivery::AtLeastOnce {
+            for (_, checkpoint) in lanes {
+                if let Err(error) = checkpoint.clear() {
+                    tracing::warn!(pipeline = self.name, "a checkpoint cannot be removed: {error}");
+                }
+            }
+        }
+    }
+
+    fn cut_short(&self) -> End {
+        let (undelivered, replayed) = in_flight(&self.now().lanes);
+        match undelivered {
+            0 => End::Drained,
+            _ => End::DeadlinePassed { undelivered, replayed },
+        }
+    }
+
+    fn now(&self) -> std::sync::MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn in_flight(lanes: &Lanes) -> (u64, u64) {
+    lanes.iter().map(|(lane, _)| lane.in_flight()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}

@@ -1,0 +1,188 @@
+//! One source's side of delivery: what it has read that has not ended, and the positions that are safe.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tidegate_sdk::{Batch, Commit, Outcome, Position};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::Charge;
+use crate::checkpoint::{Checkpoint, Positions};
+use crate::meter::Meter;
+use crate::tracker::Tracker;
+
+/// How often positions are stored, at most: one write for all that became safe meanwhile.
+const STORE_EVERY: Duration = Duration::from_millis(100);
+
+/// What one source has read and the rest of the graph has not finished.
+pub(crate) struct Lane {
+    source: Arc<str>,
+    meter: Arc<Meter>,
+    next_sequence: AtomicU64,
+    events: AtomicU64,
+    /// Of these events, how many will be read again if they are not delivered.
+    replayable: AtomicU64,
+    batches: AtomicU64,
+    tracker: Mutex<Tracker>,
+    safe: Mutex<Safe>,
+    changed: Notify,
+    /// Told when a batch failed, which only a crash or a hard stop makes happen.
+    failed: CancellationToken,
+}
+
+#[derive(Default)]
+struct Safe {
+    positions: Positions,
+    is_stored: bool,
+    committer: Option<Box<dyn Commit>>,
+}
+
+impl Lane {
+    /// A lane that resumes from `positions`.
+    pub(crate) fn new(meter: &Arc<Meter>, positions: Positions, failed: &CancellationToken) -> Self {
+        Self {
+            source: meter.name().into(),
+            meter: Arc::clone(meter),
+            next_sequence: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            replayable: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            tracker: Mutex::default(),
+            safe: Mutex::new(Safe { positions, is_stored: true, committer: None }),
+            changed: Notify::new(),
+            failed: failed.clone(),
+        }
+    }
+
+    /// The batch with its place in the source's sequence.
+    pub(crate) fn stamp(&self, batch: Batch) -> Batch {
+        batch.stamped(&self.source, self.next_sequence.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Begins to follow a batch. What is returned is to be called once when all its events have ended.
+    pub(crate) fn reading(
+        self: Arc<Self>,
+        batch: &Batch,
+        charge: Charge,
+        settled: Option<Box<dyn FnOnce(Outcome) + Send>>,
+    ) -> impl FnOnce(Outcome) + Send + 'static {
+        let origin = Arc::clone(&batch.runs()[0].origin);
+        let events = batch.len() as u64;
+        let replayable = if origin.position.is_some() { events } else { 0 };
+        lock(&self.tracker).read(&origin.partition, origin.sequence, origin.position.clone());
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.events.fetch_add(events, Ordering::Relaxed);
+        self.replayable.fetch_add(replayable, Ordering::Relaxed);
+        let since = Instant::now();
+        move |outcome| {
+            drop(charge);
+            if outcome == Outcome::Failed {
+                self.failed.cancel();
+            } else {
+                self.events.fetch_sub(events, Ordering::Relaxed);
+                self.replayable.fetch_sub(replayable, Ordering::Relaxed);
+                self.meter.latency(since.elapsed());
+                self.ended(&origin.partition, origin.sequence);
+            }
+            if let Some(settled) = settled {
+                settled(outcome);
+            }
+            if self.batches.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.changed.notify_waiters();
+            }
+        }
+    }
+
+    fn ended(&self, partition: &str, sequence: u64) {
+        // Both locks are held together, so that positions never go back: two batches may end at once.
+        let mut tracker = lock(&self.tracker);
+        if let Some(position) = tracker.ended(partition, sequence) {
+            let mut safe = lock(&self.safe);
+            safe.positions.insert(partition.to_owned(), position);
+            safe.is_stored = false;
+        }
+    }
+
+    /// Resolves when every batch that was read has ended.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.batches.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Events that were read and have not ended, and how many of them would be read again.
+    pub(crate) fn in_flight(&self) -> (u64, u64) {
+        (self.events.load(Ordering::Relaxed), self.replayable.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_committer(&self, committer: Option<Box<dyn Commit>>) {
+        lock(&self.safe).committer = committer;
+    }
+
+    /// Stores what became safe, every now and then, until `over` resolves; then once more.
+    pub(crate) async fn keep_stored(&self, checkpoint: Arc<Checkpoint>, over: CancellationToken) {
+        loop {
+            let last = over.is_cancelled();
+            if let Err(error) = self.store(&checkpoint).await {
+                tracing::error!(component = self.meter.name(), "the position cannot be stored: {error}");
+            }
+            if last {
+                return;
+            }
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = tokio::time::sleep(STORE_EVERY) => {}
+            }
+        }
+    }
+
+    async fn store(&self, checkpoint: &Arc<Checkpoint>) -> std::io::Result<()> {
+        let (positions, committer) = {
+            let mut safe = lock(&self.safe);
+            if safe.is_stored {
+                return Ok(());
+            }
+            safe.is_stored = true;
+            (safe.positions.clone(), safe.committer.take())
+        };
+        let (file, stored) = (Arc::clone(checkpoint), positions.clone());
+        let written = tokio::task::spawn_blocking(move || file.store(&stored)).await;
+        let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        match (&written, committer) {
+            (Err(_), committer) => {
+                let mut safe = lock(&self.safe);
+                safe.is_stored = false;
+                safe.committer = committer;
+            }
+            (Ok(()), Some(mut committer)) => {
+                self.commit(committer.as_mut(), &positions).await;
+                lock(&self.safe).committer = Some(committer);
+            }
+            (Ok(()), None) => {}
+        }
+        written
+    }
+
+    /// Tells the source's input what is safe, now that it is durable here.
+    async fn commit(&self, committer: &mut dyn Commit, positions: &Positions) {
+        for (partition, position) in positions {
+            let position: &Position = position;
+            if let Err(error) = committer.commit(partition, position).await {
+                // It is told again with the next position; until then the input merely keeps what is done.
+                tracing::warn!(component = self.meter.name(), "the position cannot be committed: {error}");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,198 @@
+//! What a component has done, counted per batch.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tidegate_sdk::{Batch, Kind, Progress};
+
+use crate::edge::Gauge;
+use crate::status::{ComponentStatus, Counts, Health, Latency};
+
+/// Upper bounds of the latency buckets, in seconds.
+const BOUNDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// Counts for one component. Lives as long as its graph, across restarts.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    name: String,
+    kind: Kind,
+    plugin: String,
+    started: Instant,
+    events_in: AtomicU64,
+    bytes_in: AtomicU64,
+    events_out: AtomicU64,
+    bytes_out: AtomicU64,
+    rejected: AtomicU64,
+    retried: AtomicU64,
+    skipped: AtomicU64,
+    upstream_micros: AtomicU64,
+    downstream_micros: AtomicU64,
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    latency_micros: AtomicU64,
+    /// Since when one call into the component is under way, in milliseconds after `started`, plus 1.
+    busy_since: AtomicU64,
+    health: Mutex<Health>,
+    gauge: Mutex<Option<Gauge>>,
+    progress: Mutex<Option<Arc<Progress>>>,
+}
+
+impl Meter {
+    pub(crate) fn new(name: &str, kind: Kind, plugin: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            plugin: plugin.to_owned(),
+            started: Instant::now(),
+            events_in: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            events_out: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            upstream_micros: AtomicU64::new(0),
+            downstream_micros: AtomicU64::new(0),
+            buckets: Default::default(),
+            latency_micros: AtomicU64::new(0),
+            busy_since: AtomicU64::new(0),
+            health: Mutex::new(Health::Starting),
+            gauge: Mutex::new(None),
+            progress: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A batch came in.
+    pub(crate) fn took(&self, batch: &Batch) {
+        add(&self.events_in, batch.len() as u64);
+        add(&self.bytes_in, batch.bytes() as u64);
+    }
+
+    /// A batch went out.
+    pub(crate) fn gave(&self, batch: &Batch) {
+        add(&self.events_out, batch.len() as u64);
+        add(&self.bytes_out, batch.bytes() as u64);
+    }
+
+    /// A batch went out, but for these events.
+    pub(crate) fn gave_but(&self, batch: &Batch, events: impl Iterator<Item = usize>) {
+        let (mut count, mut bytes) = (batch.len(), batch.bytes());
+        for event in events.filter(|event| *event < batch.len()) {
+            count = count.saturating_sub(1);
+            bytes = bytes.saturating_sub(batch.payload(event).len());
+        }
+        add(&self.events_out, count as u64);
+        add(&self.bytes_out, bytes as u64);
+    }
+
+    pub(crate) fn rejected(&self, events: usize) {
+        add(&self.rejected, events as u64);
+    }
+
+    pub(crate) fn retried(&self) {
+        add(&self.retried, 1);
+    }
+
+    pub(crate) fn skipped(&self, events: usize) {
+        add(&self.skipped, events as u64);
+    }
+
+    pub(crate) fn waited_upstream(&self, since: Instant) {
+        add(&self.upstream_micros, since.elapsed().as_micros() as u64);
+    }
+
+    pub(crate) fn waited_downstream(&self, since: Instant) {
+        add(&self.downstream_micros, since.elapsed().as_micros() as u64);
+    }
+
+    /// A batch took so long.
+    pub(crate) fn latency(&self, took: Duration) {
+        let bucket = BOUNDS.partition_point(|bound| *bound < took.as_secs_f64());
+        add(&self.buckets[bucket], 1);
+        add(&self.latency_micros, took.as_micros() as u64);
+    }
+
+    /// A call into the component begins. What is returned ends it and records how long it took.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        let now = self.started.elapsed().as_millis() as u64 + 1;
+        self.busy_since.store(now, Ordering::Relaxed);
+        Busy { meter: self, since: Instant::now() }
+    }
+
+    /// For how long the call that is under way has been under way.
+    pub(crate) fn busy_for(&self) -> Option<Duration> {
+        let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
+        self.started.elapsed().checked_sub(Duration::from_millis(since))
+    }
+
+    /// Sets the health; true if it changed.
+    pub(crate) fn set_health(&self, health: Health) -> bool {
+        let mut current = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *current != health;
+        *current = health;
+        changed
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) == Health::Ready
+    }
+
+    pub(crate) fn set_gauge(&self, gauge: Gauge) {
+        *self.gauge.lock().unwrap_or_else(PoisonError::into_inner) = Some(gauge);
+    }
+
+    pub(crate) fn set_progress(&self, progress: Arc<Progress>) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+
+    pub(crate) fn status(&self) -> ComponentStatus {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let micros = |counter: &AtomicU64| Duration::from_micros(counter.load(Ordering::Relaxed));
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ComponentStatus {
+            name: self.name.clone(),
+            kind: self.kind,
+            plugin: self.plugin.clone(),
+            health: self.health.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            counts: Counts {
+                events_in: load(&self.events_in),
+                bytes_in: load(&self.bytes_in),
+                events_out: load(&self.events_out),
+                bytes_out: load(&self.bytes_out),
+                rejected: load(&self.rejected),
+                retried: load(&self.retried),
+                skipped: load(&self.skipped),
+                waited_upstream: micros(&self.upstream_micros),
+                waited_downstream: micros(&self.downstream_micros),
+            },
+            queue: self.gauge.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Gauge::fill),
+            progress: progress.and_then(|progress| progress.get()),
+            latency: Latency {
+                bounds: BOUNDS,
+                counts: self.buckets.iter().map(load).collect(),
+                sum_micros: load(&self.latency_micros),
+            },
+        }
+    }
+}
+
+/// A call into a component that is under way.
+pub(crate) struct Busy<'a> {
+    meter: &'a Meter,
+    since: Instant,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.meter.busy_since.store(0, Ordering::Relaxed);
+        self.meter.latency(self.since.elapsed());
+    }
+}
+
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}

@@ -1,0 +1,200 @@
+//! Where what leaves a component goes: to the edges that its outputs feed, or to the dead letters.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tidegate_config::{OnReject, OutputName};
+use tidegate_sdk::{Attributes, SourceRejection};
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::Leaving;
+use crate::dead_letters::{DeadLetter, Store};
+use crate::edge::EdgeSender;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::parcel::Parcel;
+
+/// How often a dead-letter store that fails is tried again. Its lane waits meanwhile.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The dead-letter store of a pipeline file, shared by its graphs.
+pub(crate) type SharedStore = Arc<Mutex<Store>>;
+
+/// What is known of one component by whoever sends on what leaves it.
+#[derive(Clone)]
+pub(crate) struct Exit {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) on_reject: OnReject,
+}
+
+/// The ways out of the components of one segment.
+#[derive(Clone)]
+pub(crate) struct Outlets {
+    /// By component.
+    pub(crate) exits: HashMap<usize, Exit>,
+    pub(crate) edges: HashMap<(usize, OutputName), Vec<EdgeSender>>,
+    pub(crate) store: SharedStore,
+    /// Ends every wait at once.
+    pub(crate) hard_stop: CancellationToken,
+}
+
+impl Outlets {
+    /// Sends on everything that leaves, in order. Waits for room where there is none.
+    pub(crate) async fn send(&self, leaving: Vec<Leaving>) -> Result<(), Failure> {
+        for piece in leaving {
+            match piece {
+                Leaving::Events { node, output, parcel } => self.events(node, output, parcel).await?,
+                Leaving::Rejected { node, parcel, reasons } => {
+                    self.rejected(node, parcel, reasons, 1).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn events(&self, node: usize, output: OutputName, parcel: Parcel) -> Result<(), Failure> {
+        // An output that nobody reads drops its events on purpose: `check` has warned of it.
+        let Some((last, others)) = self.edges.get(&(node, output)).and_then(|edges| edges.split_last())
+        else {
+            parcel.done();
+            return Ok(());
+        };
+        let since = Instant::now();
+        let sending = async {
+            for edge in others {
+                edge.send(parcel.share()).await?;
+            }
+            last.send(parcel).await
+        };
+        tokio::select! {
+            sent = sending => sent?,
+            () = self.hard_stop.cancelled() => return Err(Failure::Stopped),
+        }
+        if let Some(exit) = self.exits.get(&node) {
+            exit.meter.waited_downstream(since);
+        }
+        Ok(())
+    }
+
+    /// Does with rejected events what the component's `on_reject` says, or hands them to whatever reads
+    /// `NAME.rejected`.
+    pub(crate) async fn rejected(
+        &self,
+        node: usize,
+        parcel: Parcel,
+        reasons: Vec<String>,
+        attempts: u32,
+    ) -> Result<(), Failure> {
+        let exit = &self.exits[&node];
+        let name = exit.meter.name();
+        if self.edges.contains_key(&(node, OutputName::Rejected)) {
+            let own = reasons.iter().enumerate().map(|(event, reason)| {
+                let own = parcel.batch().own_attributes(event).map(|own| (**own).clone());
+                let own = own.unwrap_or_default().with(Attributes::REASON, reason.as_str());
+                Some(Arc::new(own.with(Attributes::COMPONENT, name)))
+            });
+            let batch = parcel.batch().clone().with_own_attributes(own.collect());
+            let onwards = parcel.derive(batch);
+            parcel.done();
+            return self.events(node, OutputName::Rejected, onwards).await;
+        }
+        let first = reasons.first().cloned().unwrap_or_default();
+        tracing::debug!(component = name, events = reasons.len(), "rejected: {first}");
+        match exit.on_reject {
+            OnReject::Drop => {}
+            OnReject::Stop => {
+                return Err(Failure::fatal(
+                    name,
+                    format!("rejected an event, and on_reject is \"stop\": {first}"),
+                ));
+            }
+            OnReject::DeadLetter => {
+                let batch = parcel.batch();
+                let letter = |(event, reason): (usize, String)| DeadLetter {
+                    length: batch.payload(event).len() as u64,
+                    payload: batch.payload(event).to_vec(),
+                    index: batch.source_index(event),
+                    attempts,
+                    ..self.letter(name, reason, batch.origin(event))
+                };
+                self.keep(reasons.into_iter().enumerate().map(letter).collect()).await?;
+            }
+        }
+        parcel.rejected(&first);
+        Ok(())
+    }
+
+    /// The same for what a source refused while reading; `parcel` answers for it.
+    pub(crate) async fn refused(
+        &self,
+        node: usize,
+        parcel: Parcel,
+        refused: Vec<SourceRejection>,
+    ) -> Result<(), Failure> {
+        let exit = &self.exits[&node];
+        let name = exit.meter.name();
+        let first = refused.first().map(|one| one.reason.clone()).unwrap_or_default();
+        exit.meter.rejected(refused.len());
+        match exit.on_reject {
+            OnReject::Drop => {}
+            OnReject::Stop => {
+                return Err(Failure::fatal(
+                    name,
+                    format!("refused input, and on_reject is \"stop\": {first}"),
+                ));
+            }
+            OnReject::DeadLetter => {
+                let origin = &parcel.batch().runs()[0].origin;
+                let letter = |one: SourceRejection| DeadLetter {
+                    length: one.length,
+                    payload: one.payload.to_vec(),
+                    ..self.letter(name, one.reason, origin)
+                };
+                self.keep(refused.into_iter().map(letter).collect()).await?;
+            }
+        }
+        parcel.rejected(&first);
+        Ok(())
+    }
+
+    fn letter(&self, component: &str, reason: String, origin: &tidegate_sdk::Origin) -> DeadLetter {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        DeadLetter {
+            id: 0,
+            time: time as i64,
+            component: component.to_owned(),
+            reason,
+            source: origin.source.to_string(),
+            partition: origin.partition.to_string(),
+            sequence: origin.sequence,
+            index: 0,
+            attempts: 1,
+            length: 0,
+            payload: Vec::new(),
+        }
+    }
+
+    /// Writes to the store and returns when that is durable. If the store fails, waits until it does not.
+    async fn keep(&self, letters: Vec<DeadLetter>) -> Result<(), Failure> {
+        let mut letters = letters;
+        loop {
+            let store = Arc::clone(&self.store);
+            let write = move || {
+                let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+                let written = store.append(&mut letters);
+                (letters, written)
+            };
+            let (back, written) = tokio::task::spawn_blocking(write)
+                .await
+                .map_err(|error| Failure::Crashed(format!("the dead-letter store: {error}")))?;
+            let Err(error) = written else { return Ok(()) };
+            tracing::error!("the dead-letter store cannot be written, so its lanes wait: {error}");
+            letters = back;
+            tokio::select! {
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+                () = self.hard_stop.cancelled() => return Err(Failure::Stopped),
+            }
+        }
+    }
+}

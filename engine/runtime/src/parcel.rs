@@ -1,0 +1,66 @@
+//! A batch on its way through a topology, with the duty to answer for it.
+
+use tidegate_sdk::{Batch, Outcome};
+
+use crate::ack::AckToken;
+
+/// A batch and the tokens that answer for its events: one for each of its runs.
+pub(crate) struct Parcel {
+    batch: Batch,
+    acks: Vec<AckToken>,
+}
+
+impl Parcel {
+    /// A batch fresh from a source; `settle` is called once when all its events have ended.
+    pub(crate) fn root(batch: Batch, settle: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        debug_assert_eq!(batch.runs().len(), 1, "a source batch is one run");
+        Self { batch, acks: vec![AckToken::root(settle)] }
+    }
+
+    pub(crate) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// The same events for another branch. The root waits for both.
+    pub(crate) fn share(&self) -> Self {
+        Self { batch: self.batch.clone(), acks: self.acks.iter().map(AckToken::split).collect() }
+    }
+
+    /// Events that were made from this parcel's events. The root waits for both.
+    pub(crate) fn derive(&self, batch: Batch) -> Self {
+        let acks = batch.runs().iter().map(|run| {
+            let same = |known: &tidegate_sdk::Run| std::sync::Arc::ptr_eq(&known.origin, &run.origin);
+            let index = self.batch.runs().iter().position(same);
+            // A filter can only derive batches from what it was given, so there always is one; were it not
+            // so, the first token makes the events' fate that of the whole batch.
+            self.acks[index.unwrap_or(0)].split()
+        });
+        let acks = acks.collect();
+        Self { batch, acks }
+    }
+
+    /// The events with these indices.
+    pub(crate) fn select(&self, events: impl IntoIterator<Item = usize>) -> Self {
+        self.derive(self.batch.select(events))
+    }
+
+    /// One parcel of all the events of `parcels`, in order.
+    pub(crate) fn merge(mut parcels: Vec<Self>) -> Option<Self> {
+        if parcels.len() < 2 {
+            return parcels.pop();
+        }
+        let (batches, acks): (Vec<_>, Vec<_>) =
+            parcels.into_iter().map(|parcel| (parcel.batch, parcel.acks)).unzip();
+        Some(Self { batch: Batch::concat(&batches), acks: acks.into_iter().flatten().collect() })
+    }
+
+    /// The events are safe at a sink, went on in parcels of their own, or were dropped on purpose.
+    pub(crate) fn done(self) {
+        self.acks.into_iter().for_each(AckToken::done);
+    }
+
+    /// The events could not be processed, and are kept elsewhere or given up on purpose.
+    pub(crate) fn rejected(self, reason: &str) {
+        self.acks.into_iter().for_each(|ack| ack.rejected(reason));
+    }
+}

@@ -1,0 +1,176 @@
+//! From a graph to segments: which components run in one task, and where the edges are. Pure.
+
+use std::collections::BTreeMap;
+
+use tidegate_config::{Graph, OutputName};
+use tidegate_sdk::{Component, Port};
+
+/// How a component can be run, as far as the plan is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Source,
+    /// A filter that is a plain function; whether it can be forked.
+    Filter {
+        forks: bool,
+    },
+    AsyncFilter,
+    Sink,
+}
+
+/// Components that run in one task (or, with workers, in several that do the same).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Indices of the components, in the order in which events meet them. Behind a source or an async filter
+    /// (or from the start) stand filters that are plain functions; a sink stands alone.
+    pub(crate) nodes: Vec<usize>,
+    /// How many instances work at once.
+    pub(crate) workers: usize,
+}
+
+/// A graph cut into segments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    /// The segments; each stands behind those that feed it.
+    pub(crate) segments: Vec<Segment>,
+    /// What each output feeds, but for the next component of the same segment: the first components of other
+    /// segments.
+    pub(crate) routes: BTreeMap<(usize, OutputName), Vec<usize>>,
+}
+
+impl Shape {
+    pub(crate) fn of(component: &Component) -> Self {
+        match component {
+            Component::Source(_) => Self::Source,
+            Component::Filter(filter) => Self::Filter { forks: filter.fork().is_some() },
+            Component::AsyncFilter(_) => Self::AsyncFilter,
+            Component::Sink(_) => Self::Sink,
+        }
+    }
+}
+
+impl Plan {
+    /// Cuts `graph`, whose components have these shapes.
+    ///
+    /// A filter that is a plain function joins the segment of what feeds it, if that feeds it alone and it is
+    /// fed by nothing else. Workers need a segment of their own, so that the batches can be spread and put
+    /// back in order.
+    pub(crate) fn new(graph: &Graph, shapes: &[Shape]) -> Self {
+        let mut plan = Self::default();
+        let mut readers: BTreeMap<(usize, OutputName), Vec<usize>> = BTreeMap::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                readers.entry((input.node, input.output)).or_default().push(index);
+            }
+        }
+        let mut segment_of = vec![0; graph.nodes.len()];
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let workers = match shapes[index] {
+                Shape::Filter { forks: true } => node.engine.workers.max(1),
+                _ => 1,
+            };
+            let joined = match (shapes[index], node.inputs.as_slice()) {
+                (Shape::Filter { .. }, [input]) if input.output == OutputName::Port(MAIN) => {
+                    let alone = readers[&(input.node, input.output)].len() == 1;
+                    let segment = segment_of[input.node];
+                    (alone && plan.segments[segment].workers == workers).then_some(segment)
+                }
+                _ => None,
+            };
+            match joined {
+                Some(segment) => {
+                    plan.segments[segment].nodes.push(index);
+                    segment_of[index] = segment;
+                    readers.remove(&(node.inputs[0].node, node.inputs[0].output));
+                }
+                None => {
+                    segment_of[index] = plan.segments.len();
+                    plan.segments.push(Segment { nodes: vec![index], workers });
+                }
+            }
+        }
+        plan.routes = readers;
+        plan
+    }
+}
+
+/// The main output of a component.
+pub(crate) const MAIN: Port = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_config::{EngineOptions, Input, Node};
+    use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
+
+    const FORKS: Shape = Shape::Filter { forks: true };
+    const ALONE: Shape = Shape::Filter { forks: false };
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct NoOptions {}
+
+    struct Nothing;
+
+    impl Filter for Nothing {
+        fn process(&mut self, _: &Batch, _: &mut Output) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// The plan of components that are fed by the main outputs of those with these indices.
+    fn plan(nodes: &[(Shape, usize, &[usize])]) -> Plan {
+        let plugin = Plugin::filter("x", "", "", |_: NoOptions| Ok::<_, ConfigError>(Nothing));
+        let node = |(index, (_, workers, inputs)): (usize, &(Shape, usize, &[usize]))| Node {
+            name: index.to_string(),
+            plugin: plugin.clone(),
+            options: serde_json::Value::Null,
+            inputs: inputs.iter().map(|node| Input { node: *node, output: OutputName::Port(MAIN) }).collect(),
+            outputs: Vec::new(),
+            engine: EngineOptions { workers: *workers, ..EngineOptions::default() },
+        };
+        let graph = Graph { nodes: nodes.iter().enumerate().map(node).collect() };
+        let shapes: Vec<Shape> = nodes.iter().map(|(shape, _, _)| *shape).collect();
+        Plan::new(&graph, &shapes)
+    }
+
+    fn segments(plan: &Plan) -> Vec<(&[usize], usize)> {
+        plan.segments.iter().map(|segment| (segment.nodes.as_slice(), segment.workers)).collect()
+    }
+
+    #[test]
+    fn a_straight_pipeline_is_two_segments() {
+        let nodes: [(Shape, usize, &[usize]); 4] =
+            [(Shape::Source, 1, &[]), (FORKS, 1, &[0]), (ALONE, 1, &[1]), (Shape::Sink, 1, &[2])];
+        let plan = plan(&nodes);
+        assert_eq!(segments(&plan), [([0, 1, 2].as_slice(), 1), (&[3], 1)]);
+        assert_eq!(plan.routes, [((2, OutputName::Port(MAIN)), vec![3])].into());
+    }
+
+    #[test]
+    fn workers_and_waiting_begin_a_segment() {
+        let nodes: [(Shape, usize, &[usize]); 6] = [
+            (Shape::Source, 1, &[]),
+            (FORKS, 4, &[0]),
+            (FORKS, 4, &[1]),
+            (ALONE, 4, &[2]),
+            (Shape::AsyncFilter, 1, &[3]),
+            (Shape::Sink, 1, &[4]),
+        ];
+        let plan = plan(&nodes);
+        assert_eq!(segments(&plan), [([0].as_slice(), 1), (&[1, 2], 4), (&[3], 1), (&[4], 1), (&[5], 1)]);
+    }
+
+    #[test]
+    fn fan_out_and_fan_in_have_edges() {
+        let nodes: [(Shape, usize, &[usize]); 5] = [
+            (Shape::Source, 1, &[]),
+            (ALONE, 1, &[0]),
+            (ALONE, 1, &[0]),
+            (ALONE, 1, &[1, 2]),
+            (Shape::Sink, 1, &[3]),
+        ];
+        let plan = plan(&nodes);
+        assert_eq!(plan.segments.len(), 5);
+        assert_eq!(plan.routes[&(0, OutputName::Port(MAIN))], [1, 2]);
+        assert_eq!(plan.routes[&(1, OutputName::Port(MAIN))], [3]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Segments that stand between edges: filters that are plain functions, spread over workers if asked for, and
+//! filters that wait.
+
+use std::time::Instant;
+
+use tidegate_config::{OutputName, RetryOptions};
+use tidegate_sdk::erased::ErasedAsyncFilter;
+use tidegate_sdk::{Class, Output, Rejection};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+
+use super::Head;
+use crate::chain::{Chain, Leaving, reject, settle};
+use crate::edge::EdgeReceiver;
+use crate::failure::Failure;
+use crate::graph_tasks::GraphTasks;
+use crate::parcel::Parcel;
+use crate::plan::MAIN;
+use crate::status::Health;
+use crate::tries::Tries;
+
+/// Batches that wait in front of one worker, and behind it.
+const WORKER_QUEUE: usize = 2;
+
+/// Takes the next parcel from an edge, counting how long that took.
+async fn next(head: &Head, input: &mut EdgeReceiver) -> Result<Option<Parcel>, Failure> {
+    let since = Instant::now();
+    let parcel = tokio::select! {
+        parcel = input.next() => parcel,
+        () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
+    };
+    head.meter.waited_upstream(since);
+    Ok(parcel)
+}
+
+/// Filters that are plain functions, in one task.
+pub(crate) async fn run(head: Head, mut chain: Chain, mut input: EdgeReceiver) -> Result<(), Failure> {
+    head.meter.set_health(Health::Ready);
+    while let Some(parcel) = next(&head, &mut input).await? {
+        let leaving = chain.apply(head.node, parcel)?;
+        head.outlets.send(leaving).await?;
+    }
+    head.meter.set_health(Health::Ended);
+    Ok(())
+}
+
+/// The same spread over as many tasks as there are chains. Batches are dealt out in turn and collected in the
+/// same turn, so their order is kept.
+pub(crate) async fn run_workers(
+    head: Head,
+    chains: Vec<Chain>,
+    mut input: EdgeReceiver,
+    tasks: GraphTasks,
+) -> Result<(), Failure> {
+    head.meter.set_health(Health::Ready);
+    let (mut deal, mut collect) = (Vec::new(), Vec::new());
+    for mut chain in chains {
+        let (jobs, mut waiting) = mpsc::channel::<Parcel>(WORKER_QUEUE);
+        let (done, results) = mpsc::channel::<Vec<Leaving>>(WORKER_QUEUE);
+        let node = head.node;
+        tasks.spawn(async move {
+            while let Some(parcel) = waiting.recv().await {
+                let leaving = chain.apply(node, parcel)?;
+                if done.send(leaving).await.is_err() {
+                    return Err(Failure::Stopped);
+                }
+            }
+            Ok(())
+        });
+        deal.push(jobs);
+        collect.push(results);
+    }
+    let outlets = head.outlets.clone();
+    tasks.spawn(async move {
+        for turn in (0..collect.len()).cycle() {
+            let Some(leaving) = collect[turn].recv().await else { break };
+            outlets.send(leaving).await?;
+        }
+        Ok(())
+    });
+    let mut turns = (0..deal.len()).cycle();
+    while let Some(parcel) = next(&head, &mut input).await? {
+        let turn = turns.next().unwrap_or_default();
+        let since = Instant::now();
+        deal[turn].send(parcel).await.map_err(|_| Failure::Stopped)?;
+        head.meter.waited_downstream(since);
+    }
+    head.meter.set_health(Health::Ended);
+    Ok(())
+}
+
+/// A filter that waits, and the plain ones behind it.
+pub(crate) async fn run_async(
+    head: Head,
+    mut filter: Box<dyn ErasedAsyncFilter>,
+    mut chain: Chain,
+    retry: RetryOptions,
+    mut input: EdgeReceiver,
+) -> Result<(), Failure> {
+    let mut tries = Tries::new(&retry, &head.meter, &head.cx, head.hard_stop());
+    if !tries.open(&mut filter, &head.idle).await? {
+        return Ok(());
+    }
+    while let Some(parcel) = next(&head, &mut input).await? {
+        for piece in process(&head, filter.as_mut(), &mut tries, parcel).await? {
+            let leaving = match piece {
+                Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } => {
+                    chain.apply(head.node, parcel)?
+                }
+                other => vec![other],
+            };
+            head.outlets.send(leaving).await?;
+        }
+    }
+    if let Err(error) = filter.close(&head.cx).await {
+        tracing::warn!(component = head.meter.name(), "closing: {error}");
+    }
+    head.cx.tasks().joined().await;
+    head.meter.set_health(Health::Ended);
+    Ok(())
+}
+
+/// What the filter makes of one parcel, tried until it goes through or the tries are used up.
+async fn process(
+    head: &Head,
+    filter: &mut dyn ErasedAsyncFilter,
+    tries: &mut Tries,
+    parcel: Parcel,
+) -> Result<Vec<Leaving>, Failure> {
+    loop {
+        let mut out = Output::new();
+        let busy = head.meter.busy();
+        let result = tokio::select! {
+            result = filter.process(parcel.batch(), &mut out, &head.cx) => result,
+            () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
+        };
+        drop(busy);
+        let given_up = match &result {
+            Ok(()) => {
+                tries.went_well();
+                return Ok(settle(head.node, &head.meter, parcel, out));
+            }
+            Err(error) if error.class() == Class::Reject => Some(error.to_string()),
+            Err(error) => {
+                let (tried, again) = (tries.failures() + 1, tries.again(error).await?);
+                (!again).then(|| format!("given up after {tried} tries: {error}"))
+            }
+        };
+        if let Some(reason) = given_up {
+            head.meter.took(parcel.batch());
+            let all = (0..parcel.batch().len()).map(|event| Rejection { event, reason: reason.clone() });
+            let leaving = reject(head.node, &head.meter, &parcel, all.collect());
+            parcel.done();
+            return Ok(leaving.into_iter().collect());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What runs in one task: a source with the filters behind it, filters between edges, or a sink.
+
+pub(crate) mod filters;
+pub(crate) mod sink;
+pub(crate) mod source;
+
+use std::sync::Arc;
+
+use tidegate_sdk::Cx;
+use tokio_util::sync::CancellationToken;
+
+use crate::meter::Meter;
+use crate::outlets::Outlets;
+
+/// What every segment's first component has.
+#[derive(Clone)]
+pub(crate) struct Head {
+    /// Index of the component in its graph.
+    pub(crate) node: usize,
+    pub(crate) cx: Cx,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) outlets: Outlets,
+    /// Cancelled when nothing more will come: the sources are over and everything they read has ended.
+    pub(crate) idle: CancellationToken,
+}
+
+impl Head {
+    fn hard_stop(&self) -> &CancellationToken {
+        &self.outlets.hard_stop
+    }
+}

@@ -1,0 +1,110 @@
+//! A source and the filters fused to it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tidegate_config::RetryOptions;
+use tidegate_sdk::erased::ErasedSource;
+use tidegate_sdk::{Class, SourceBatch};
+use tokio_util::sync::CancellationToken;
+
+use super::Head;
+use crate::budget::Budget;
+use crate::chain::Chain;
+use crate::failure::Failure;
+use crate::lane::Lane;
+use crate::parcel::Parcel;
+use crate::status::Health;
+use crate::tries::Tries;
+
+/// A source with what it needs to run.
+pub(crate) struct Reader {
+    pub(crate) head: Head,
+    pub(crate) source: Box<dyn ErasedSource>,
+    pub(crate) chain: Chain,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) budget: Budget,
+    /// Cancelled when the pipeline drains.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Reader {
+    /// Reads to the end of the input, or until the pipeline drains; then waits until everything that was read
+    /// has ended.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        let hard_stop = self.head.hard_stop().clone();
+        let cx = self.head.cx.clone();
+        let mut tries = Tries::new(&RetryOptions::default(), &self.head.meter, &cx, &hard_stop);
+        if tries.open(&mut self.source, &self.stopping).await? {
+            self.lane.set_committer(self.source.committer());
+            self.read(&mut tries).await?;
+        }
+        let Self { head, mut source, chain, lane, .. } = self;
+        // Whatever reads from here sees the end when the edges are dropped.
+        let (cx, meter) = (head.cx.clone(), Arc::clone(&head.meter));
+        drop((head, chain));
+        tokio::select! {
+            () = lane.settled() => {}
+            () = hard_stop.cancelled() => return Err(Failure::Stopped),
+        }
+        tokio::select! {
+            closed = source.close(&cx) => if let Err(error) = closed {
+                tracing::warn!(component = meter.name(), "closing: {error}");
+            },
+            () = hard_stop.cancelled() => return Err(Failure::Stopped),
+        }
+        cx.tasks().joined().await;
+        meter.set_health(Health::Ended);
+        Ok(())
+    }
+
+    async fn read(&mut self, tries: &mut Tries) -> Result<(), Failure> {
+        loop {
+            let since = Instant::now();
+            let next = tokio::select! {
+                next = self.source.next(&self.head.cx) => next,
+                () = self.head.hard_stop().cancelled() => return Err(Failure::Stopped),
+            };
+            self.head.meter.waited_upstream(since);
+            match next {
+                Ok(Some(read)) => {
+                    tries.went_well();
+                    self.pass(read).await?;
+                }
+                Ok(None) => return Ok(()),
+                Err(error) if error.class() != Class::Fatal && self.head.cx.is_stopping() => {
+                    tracing::warn!(component = self.head.meter.name(), "stops reading: {error}");
+                    return Ok(());
+                }
+                Err(error) => {
+                    tries.again(&error).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends one batch on its way, once the budget allows it.
+    async fn pass(&mut self, read: SourceBatch) -> Result<(), Failure> {
+        let SourceBatch { batch, rejected, settled } = read;
+        let batch = self.lane.stamp(batch);
+        self.head.meter.took(&batch);
+        self.head.meter.gave(&batch);
+        let since = Instant::now();
+        let charge = tokio::select! {
+            charge = self.budget.charge(batch.cost()) => charge,
+            () = self.head.hard_stop().cancelled() => return Err(Failure::Stopped),
+        };
+        self.head.meter.waited_downstream(since);
+        let settle = Arc::clone(&self.lane).reading(&batch, charge, settled);
+        let parcel = Parcel::root(batch, settle);
+        if !rejected.is_empty() {
+            self.head.outlets.refused(self.head.node, parcel.share(), rejected).await?;
+        }
+        if parcel.batch().is_empty() {
+            parcel.done();
+            return Ok(());
+        }
+        let leaving = self.chain.apply(self.head.node, parcel)?;
+        self.head.outlets.send(leaving).await
+    }
+}

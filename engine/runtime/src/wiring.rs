@@ -1,0 +1,202 @@
+//! From a plan to tasks: components are built, joined by edges, and started.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tidegate_sdk::{Component, Cx};
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::{Chain, Link};
+use crate::checkpoint::Checkpoint;
+use crate::edge::{EdgeReceiver, EdgeSender, edge};
+use crate::failure::Failure;
+use crate::graph::Spec;
+use crate::graph_tasks::GraphTasks;
+use crate::lane::Lane;
+use crate::outlets::{Exit, Outlets};
+use crate::plan::{Plan, Segment, Shape};
+use crate::segment::sink::{Cutter, Writer};
+use crate::segment::source::Reader;
+use crate::segment::{Head, filters, sink};
+
+/// The lanes of a run.
+pub(crate) type Lanes = Vec<KeptLane>;
+
+/// A lane and where its positions are kept.
+pub(crate) type KeptLane = (Arc<Lane>, Arc<Checkpoint>);
+
+/// A run that is being put together.
+pub(crate) struct Wiring<'a> {
+    spec: &'a Spec,
+    tasks: &'a GraphTasks,
+    /// Cancelled when a batch was dropped without an answer.
+    failed: &'a CancellationToken,
+    /// Cancelled when nothing more will come from any source.
+    idle: CancellationToken,
+    sources_left: Arc<AtomicUsize>,
+    /// By component; taken when it is started.
+    components: Vec<Option<Component>>,
+    senders: BTreeMap<usize, EdgeSender>,
+    receivers: BTreeMap<usize, EdgeReceiver>,
+    plan: Plan,
+}
+
+/// Builds and starts everything. The tasks run when this returns.
+pub(crate) fn start(spec: &Spec, tasks: &GraphTasks, failed: &CancellationToken) -> Result<Lanes, Failure> {
+    let mut wiring = Wiring::new(spec, tasks, failed)?;
+    let mut lanes = Lanes::new();
+    for segment in std::mem::take(&mut wiring.plan.segments) {
+        lanes.extend(wiring.start(&segment)?);
+    }
+    Ok(lanes)
+}
+
+impl<'a> Wiring<'a> {
+    fn new(spec: &'a Spec, tasks: &'a GraphTasks, failed: &'a CancellationToken) -> Result<Self, Failure> {
+        let mut components = Vec::new();
+        for node in &spec.graph.nodes {
+            components.push(node.build().map_err(|error| Failure::fatal(&node.name, error))?);
+        }
+        let shapes: Vec<Shape> = components.iter().map(Shape::of).collect();
+        let plan = Plan::new(&spec.graph, &shapes);
+        let (mut senders, mut receivers) = (BTreeMap::new(), BTreeMap::new());
+        for segment in &plan.segments {
+            let first = segment.nodes[0];
+            if shapes[first] != Shape::Source {
+                let meter = &spec.meters[first];
+                let (sender, receiver) = edge(Arc::clone(meter), spec.graph.nodes[first].engine.required);
+                meter.set_gauge(sender.gauge());
+                senders.insert(first, sender);
+                receivers.insert(first, receiver);
+            }
+        }
+        let sources = shapes.iter().filter(|shape| **shape == Shape::Source).count();
+        Ok(Self {
+            spec,
+            tasks,
+            failed,
+            idle: CancellationToken::new(),
+            sources_left: Arc::new(AtomicUsize::new(sources)),
+            components: components.into_iter().map(Some).collect(),
+            senders,
+            receivers,
+            plan,
+        })
+    }
+
+    fn start(&mut self, segment: &Segment) -> Result<Option<KeptLane>, Failure> {
+        let first = segment.nodes[0];
+        let head = self.head(segment);
+        if matches!(self.components[first], Some(Component::Source(_))) {
+            return self.start_source(head, segment).map(Some);
+        }
+        let Some(input) = self.receivers.remove(&first) else { return Ok(None) };
+        let engine = &self.spec.graph.nodes[first].engine;
+        if matches!(self.components[first], Some(Component::Filter(_))) {
+            let chain = self.chain(&segment.nodes);
+            self.start_filters(head, chain, segment.workers, input);
+            return Ok(None);
+        }
+        match self.components[first].take() {
+            Some(Component::AsyncFilter(filter)) => {
+                let chain = self.chain(&segment.nodes[1..]);
+                self.tasks.spawn(filters::run_async(head, filter, chain, engine.retry, input));
+            }
+            Some(Component::Sink(sink)) => {
+                let forks = (1..engine.concurrency).map_while(|_| sink.fork()).collect::<Vec<_>>();
+                let writer = |sink| Writer { head: head.clone(), sink, retry: engine.retry };
+                let mut writers = vec![writer(sink)];
+                writers.extend(forks.into_iter().map(writer));
+                let cutter = Cutter::new(input, engine.batch);
+                self.tasks.spawn(sink::run(head, writers, cutter, self.tasks.clone()));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn start_source(&mut self, head: Head, segment: &Segment) -> Result<KeptLane, Failure> {
+        let meter = Arc::clone(&head.meter);
+        let checkpoint = Arc::new(Checkpoint::new(&self.spec.folder, meter.name()));
+        let positions = checkpoint.load().map_err(|problem| Failure::fatal(meter.name(), problem))?;
+        let cx = head.cx.clone().with_resume(positions.clone());
+        meter.set_progress(Arc::clone(cx.progress()));
+        let lane = Arc::new(Lane::new(&meter, positions, self.failed));
+        let chain = self.chain(&segment.nodes[1..]);
+        if let Some(Component::Source(source)) = self.components[segment.nodes[0]].take() {
+            let reader = Reader {
+                head: Head { cx, ..head },
+                source,
+                chain,
+                lane: Arc::clone(&lane),
+                budget: self.spec.budget.clone(),
+                stopping: self.spec.stopping.clone(),
+            };
+            let (left, idle) = (Arc::clone(&self.sources_left), self.idle.clone());
+            self.tasks.spawn(async move {
+                reader.run().await?;
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    idle.cancel();
+                }
+                Ok(())
+            });
+        }
+        Ok((lane, checkpoint))
+    }
+
+    fn start_filters(&self, head: Head, chain: Chain, workers: usize, input: EdgeReceiver) {
+        let forks: Vec<Chain> = (1..workers).map_while(|_| chain.fork()).collect();
+        match forks.is_empty() {
+            true => self.tasks.spawn(filters::run(head, chain, input)),
+            false => {
+                let chains = forks.into_iter().chain([chain]).collect();
+                self.tasks.spawn(filters::run_workers(head, chains, input, self.tasks.clone()));
+            }
+        }
+    }
+
+    fn head(&self, segment: &Segment) -> Head {
+        let first = segment.nodes[0];
+        let settings = &self.spec.settings;
+        let name = &self.spec.graph.nodes[first].name;
+        Head {
+            node: first,
+            cx: Cx::new(name, self.spec.stopping.clone()).with_event_size(settings.event_size),
+            meter: Arc::clone(&self.spec.meters[first]),
+            outlets: self.outlets(segment),
+            idle: self.idle.clone(),
+        }
+    }
+
+    fn outlets(&self, segment: &Segment) -> Outlets {
+        let exit = |node: &usize| {
+            let on_reject = self.spec.graph.nodes[*node].engine.on_reject;
+            (*node, Exit { meter: Arc::clone(&self.spec.meters[*node]), on_reject })
+        };
+        let mut edges = HashMap::new();
+        for ((node, output), targets) in &self.plan.routes {
+            if segment.nodes.contains(node) {
+                let senders = targets.iter().filter_map(|target| self.senders.get(target)).cloned();
+                edges.insert((*node, *output), senders.collect());
+            }
+        }
+        Outlets {
+            exits: segment.nodes.iter().map(exit).collect(),
+            edges,
+            store: Arc::clone(&self.spec.store),
+            hard_stop: self.tasks.hard_stop().clone(),
+        }
+    }
+
+    /// The filters that are plain functions among `nodes`, which stand behind one another.
+    fn chain(&mut self, nodes: &[usize]) -> Chain {
+        let mut links = Vec::new();
+        for node in nodes {
+            if let Some(Component::Filter(filter)) = self.components[*node].take() {
+                links.push(Link { node: *node, filter, meter: Arc::clone(&self.spec.meters[*node]) });
+            }
+        }
+        Chain::new(links)
+    }
+}

@@ -1,0 +1,270 @@
+//! Starts the binary, reads what it says, and speaks HTTP with it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// No wait in these tests is longer: what takes this long is broken.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The root of the repository, where every command runs.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A call of the binary, with a data folder of its own.
+pub struct Tidegate {
+    command: Command,
+    data: Option<tempfile::TempDir>,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A call that is under way. Killed when dropped.
+pub struct Running {
+    child: Child,
+    log: Arc<Log>,
+    stdout: Option<std::thread::JoinHandle<String>>,
+    _data: Option<tempfile::TempDir>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    more: Condvar,
+}
+
+impl Tidegate {
+    /// A call with these arguments.
+    pub fn new(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(arguments).current_dir(root()).env_remove("TIDEGATE_LOG").env("NO_COLOR", "1");
+        Self { command, data: None }
+    }
+
+    /// `run` of these pipeline files, with a data folder of its own.
+    pub fn run(paths: &[&Path]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut call = Self::new(&["run"]);
+        call.command.args(paths).arg("--data-dir").arg(data.path());
+        call.data = Some(data);
+        call
+    }
+
+    /// `run` of one pipeline, written to a file of its own.
+    pub fn pipeline(text: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("test.toml");
+        std::fs::write(&path, text).unwrap();
+        let mut call = Self::new(&["run"]);
+        call.command.arg(&path).arg("--data-dir").arg(data.path().join("data"));
+        call.data = Some(data);
+        call
+    }
+
+    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Where the pipelines of this call keep their state.
+    pub fn data(&self) -> PathBuf {
+        let data = self.data.as_ref().expect("a call of run").path();
+        if data.join("test.toml").exists() { data.join("data") } else { data.to_owned() }
+    }
+
+    /// Runs to the end.
+    pub fn end(self) -> Ended {
+        self.end_with(&[])
+    }
+
+    /// Runs to the end with `input` on standard input.
+    pub fn end_with(self, input: &[u8]) -> Ended {
+        let mut running = self.start_with(input);
+        running.end()
+    }
+
+    /// Starts, with nothing on standard input.
+    pub fn start(self) -> Running {
+        self.start_with(&[])
+    }
+
+    fn start_with(mut self, input: &[u8]) -> Running {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        // A reader that has gone is the program's own business.
+        std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let mut stdout = child.stdout.take().unwrap();
+        let stdout = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stdout.read_to_end(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Log::default());
+        let sink = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in stderr.split(b'\n').map_while(Result::ok) {
+                sink.lines.lock().unwrap().0.push(String::from_utf8_lossy(&line).into_owned());
+                sink.more.notify_all();
+            }
+            sink.lines.lock().unwrap().1 = true;
+            sink.more.notify_all();
+        });
+        Running { child, log, stdout: Some(stdout), _data: self.data }
+    }
+}
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line on standard error that holds `text`, and returns it.
+    pub fn wait_for(&self, text: &str) -> String {
+        let until = Instant::now() + LIMIT;
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.0.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero() && !lines.1, "`{text}` never came:\n{}", lines.0.join("\n"));
+            lines = self.log.more.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// The address behind a line such as `admin listening on 127.0.0.1:1234` that holds `text`.
+    pub fn address(&self, text: &str) -> SocketAddr {
+        let line = self.wait_for(text);
+        let start = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address in {line}"));
+        let end = line[start + 10..].find(|c: char| !c.is_ascii_digit()).map_or(line.len(), |at| start + 10 + at);
+        line[start..end].parse().unwrap()
+    }
+
+    /// Sends a signal by its name: `TERM`, `INT`, `HUP`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Waits for the end.
+    pub fn end(&mut self) -> Ended {
+        let until = Instant::now() + LIMIT;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                let _ = self.child.kill();
+                panic!("it does not end:\n{}", self.log.lines.lock().unwrap().0.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let stdout = self.stdout.take().unwrap().join().unwrap();
+        let mut lines = self.log.lines.lock().unwrap();
+        while !lines.1 {
+            lines = self.log.more.wait(lines).unwrap();
+        }
+        Ended { code: status.code().unwrap_or(-1), stdout, stderr: lines.0.join("\n") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// Fails the test unless the exit code is this.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stderr:\n{}", self.stderr);
+        self
+    }
+
+    pub fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+}
+
+/// An answer to a request.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: String,
+    pub body: String,
+}
+
+/// Sends one request on a connection of its own. `request` is `"GET /path"`.
+pub fn http(address: SocketAddr, request: &str, content_type: &str, body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut head = format!("{request} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    if !body.is_empty() {
+        head += &format!("content-type: {content_type}\r\ncontent-length: {}\r\n", body.len());
+    }
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(b"\r\n").unwrap();
+    stream.write_all(body).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (headers, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let body = match headers.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        true => unchunked(body),
+        false => body.to_owned(),
+    };
+    Answer { status: status.expect("a status line"), headers: headers.to_owned(), body }
+}
+
+fn unchunked(body: &str) -> String {
+    let (mut rest, mut whole) = (body, String::new());
+    while let Some((size, tail)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        whole += &tail[..size];
+        rest = tail.get(size + 2..).unwrap_or_default();
+    }
+    whole
+}
+
+/// A port that is free now. For what cannot tell which port it got.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < limit, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,142 @@
+//! The rules of the house: who imports whom, how long a file is, what a name may be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::harness::root;
+
+/// Which of our crates each may depend on. What stands for `plugins/*` is in [`PLUGIN`].
+const EDGES: &[(&str, &[&str])] = &[
+    ("tidegate-sdk", &[]),
+    ("tidegate-config", &["tidegate-sdk"]),
+    ("tidegate-runtime", &["tidegate-sdk", "tidegate-config"]),
+    ("tidegate-testkit", &["tidegate-sdk"]),
+];
+
+/// What a plugin may depend on.
+const PLUGIN: &[&str] = &["tidegate-sdk"];
+
+/// A source file may have this many lines.
+const LINES: usize = 500;
+
+/// What may stand at the top of the repository.
+const TOP: &[&str] = &[
+    ".ci", ".git", ".gitignore", "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT",
+    "README.md", "clippy.toml", "engine", "pipelines", "plugins", "rustfmt.toml", "target", "tests",
+];
+
+/// Names that say nothing of what a file refuses to hold.
+const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "misc", "manager", "types"];
+
+/// Every file below `folder` with this extension.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if path.ends_with("target") || path.ends_with(".git") => {}
+                true => folders.push(path),
+                false if path.extension().is_some_and(|found| found == extension) => found.push(path),
+                false => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Our dependencies of each of our crates, by the folder it is in.
+fn dependencies() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
+    let mut crates = BTreeMap::new();
+    for folder in ["engine", "plugins"] {
+        for path in files(&root().join(folder), "toml").into_iter().filter(|path| path.ends_with("Cargo.toml")) {
+            let manifest: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+            let name = manifest["package"]["name"].as_str().unwrap().to_owned();
+            let of = |key: &str| manifest.get(key).and_then(|table| table.as_table()).cloned().unwrap_or_default();
+            let ours = of("dependencies").keys().filter(|name| name.starts_with("tidegate")).cloned().collect();
+            crates.insert(name, (path, ours));
+        }
+    }
+    crates
+}
+
+#[test]
+fn crates_import_only_what_they_may() {
+    let crates = dependencies();
+    assert!(crates.len() > 10, "the crates are found");
+    for (name, (path, ours)) in crates {
+        let allowed = match EDGES.iter().find(|(known, _)| *known == name) {
+            Some((_, allowed)) => *allowed,
+            None if path.starts_with(root().join("plugins")) => PLUGIN,
+            None if name == "tidegate" => continue,
+            None => panic!("{name} is not in the list of who imports whom"),
+        };
+        for dependency in ours {
+            assert!(allowed.contains(&dependency.as_str()), "{name} may not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn only_the_command_line_names_plugins() {
+    for folder in ["sdk", "config", "runtime", "testkit"] {
+        for path in files(&root().join("engine").join(folder).join("src"), "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for plugin in ["tidegate_http", "tidegate_redis", "tidegate_file", "tidegate_jq", "tidegate_stdio"] {
+                assert!(!text.contains(plugin), "{} names {plugin}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn config_does_no_input_or_output() {
+    for path in files(&root().join("engine/config/src"), "rs") {
+        if path.to_string_lossy().contains("test") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for word in ["std::fs", "std::env", "std::net", "std::time::Instant", "SystemTime"] {
+            assert!(!text.contains(word), "{} uses {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_well_named() {
+    for folder in ["engine", "plugins", "tests"] {
+        for path in files(&root().join(folder), "rs") {
+            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(!EMPTY_NAMES.contains(&stem.as_str()), "{} has a name that says nothing", path.display());
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines <= LINES, "{} has {lines} lines; split it", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_top_holds_only_what_it_has_to() {
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(TOP.contains(&name.as_str()), "{name} does not belong at the top of the repository");
+    }
+}
+
+#[test]
+fn every_crate_and_plugin_is_introduced() {
+    for folder in ["engine", "plugins"] {
+        for path in files(&root().join(folder), "rs") {
+            if path.ends_with("src/lib.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                assert!(text.starts_with("//! "), "{} does not say what it is", path.display());
+            }
+        }
+    }
+    for entry in fs::read_dir(root().join("plugins")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(!path.is_dir() || path.join("README.md").exists(), "{} has no README.md", path.display());
+    }
+}

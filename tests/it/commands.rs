@@ -1,0 +1,129 @@
+//! The commands beside `run`.
+
+use serde_json::Value;
+
+use crate::harness::{Tidegate, free_port, root};
+
+#[test]
+fn ten_mistakes_are_ten_diagnostics() {
+    let ended = Tidegate::new(&["check", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
+    assert_eq!(ended.stderr.matches("error[").count(), 10, "{}", ended.stderr);
+    let json = Tidegate::new(&["check", "--format", "json", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
+    let told: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!(told.to_string().contains("\"line\":"), "{told}");
+    // `run` refuses it in the same words, before anything starts.
+    let run = Tidegate::new(&["run", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
+    assert_eq!(run.stderr.matches("error[").count(), 10);
+}
+
+/// Every file under `tests/rejected` through the real binary with its real plugins: exit 2, and the message
+/// that stands beside it.
+#[test]
+fn rejected_files_are_refused_in_these_words() {
+    let folder = root().join("tests/rejected");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let relative = path.strip_prefix(root()).unwrap().to_owned();
+        let ended = Tidegate::new(&["check"]).arg(&relative).end().expect(2);
+        let expected = path.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&expected, &ended.stderr).unwrap();
+        }
+        let expected = std::fs::read_to_string(expected).unwrap_or_default();
+        assert_eq!(ended.stderr.trim(), expected.trim(), "{}; UPDATE=1 blesses", relative.display());
+        count += 1;
+    }
+    assert!(count >= 25, "{count} files");
+}
+
+#[test]
+fn every_plugin_has_a_manual() {
+    let list = Tidegate::new(&["plugins"]).end().expect(0);
+    let plugins = [
+        "stdin", "file", "generate", "http_poll", "http_server", "exec", "jq", "route", "parse", "dedupe", "throttle",
+        "sample", "http", "stdout", "redis", "http_response", "blackhole",
+    ];
+    for plugin in plugins {
+        assert!(list.stdout.contains(plugin), "{plugin} is not in the list:\n{}", list.stdout);
+        let show = Tidegate::new(&["plugins", "show", plugin]).end().expect(0);
+        assert!(show.stdout.contains("plugin = "), "{plugin} has no sample:\n{}", show.stdout);
+    }
+    let unknown = Tidegate::new(&["plugins", "show", "reddis"]).end().expect(2);
+    assert!(unknown.stderr.contains("redis"), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_new_pipeline_checks_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    Tidegate::new(&["new", "pipeline", "mine", "--dir"]).arg(folder.path()).end().expect(0);
+    Tidegate::new(&["check"]).arg(&path).end().expect(0);
+    Tidegate::new(&["new", "pipeline", "mine", "--dir"]).arg(folder.path()).end().expect(2);
+    let ended = Tidegate::new(&["run", "--data-dir"]).arg(folder.path()).arg(&path).end_with(b"{\"a\":1}\n");
+    ended.expect(0);
+}
+
+#[test]
+fn check_connect_tells_who_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.toml");
+    let text = format!(
+        "[source.a]\nplugin = \"generate\"\nline = \"x\"\n[sink.b]\nplugin = \"redis\"\nurl = \"redis://127.0.0.1:{}\"\ncommand = \"rpush\"\nkey = \"k\"\n",
+        free_port()
+    );
+    std::fs::write(&path, text).unwrap();
+    let ended = Tidegate::new(&["check", "--connect"]).arg(&path).end().expect(1);
+    let said = ended.stdout + &ended.stderr;
+    assert!(said.contains("refused"), "{said}");
+}
+
+#[test]
+fn graphs_schemas_and_completions_are_printed() {
+    let graph = Tidegate::new(&["graph", "pipelines/fan-out.toml"]).end().expect(0);
+    assert!(graph.stdout.contains("sensor") && graph.stdout.contains("hot"), "{}", graph.stdout);
+    let schema = Tidegate::new(&["schema"]).end().expect(0);
+    assert!(serde_json::from_str::<Value>(&schema.stdout).unwrap().is_object());
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(!Tidegate::new(&["completions", shell]).end().expect(0).stdout.is_empty());
+    }
+    assert!(Tidegate::new(&["--version"]).end().expect(0).stdout.contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_arguments_are_exit_2() {
+    Tidegate::new(&["run"]).end().expect(2);
+    Tidegate::new(&["run", "nowhere.toml"]).end().expect(2);
+    Tidegate::new(&["frobnicate"]).end().expect(2);
+    Tidegate::new(&["run", "pipelines/quickstart.toml", "--memory", "lots"]).end().expect(2);
+    Tidegate::new(&["run", "pipelines/quickstart.toml", "--set", "nobody.key=1"]).end().expect(2);
+}
+
+#[test]
+fn a_key_is_overridden_from_the_command_line() {
+    let pipeline = "[source.a]\nplugin = \"generate\"\nline = \"x\"\ncount = 5\n[sink.b]\nplugin = \"stdout\"\n";
+    let ended = Tidegate::pipeline(pipeline).arg("--set").arg("a.count=3").end().expect(0);
+    assert_eq!(ended.lines().len(), 3);
+}
+
+#[test]
+fn a_closed_standard_output_is_told_and_no_panic() {
+    let pipeline = "[source.a]\nplugin = \"generate\"\nline = \"x\"\n[sink.b]\nplugin = \"stdout\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, pipeline).unwrap();
+    let script = format!(
+        "{} run {} --data-dir {} 2>{} | head -n 1; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_tidegate"),
+        path.display(),
+        folder.path().display(),
+        folder.path().join("err").display(),
+    );
+    let status = std::process::Command::new("bash").arg("-c").arg(script).output().unwrap();
+    let err = std::fs::read_to_string(folder.path().join("err")).unwrap();
+    assert_eq!(status.status.code(), Some(1), "{err}");
+    assert!(err.contains("closed") && !err.contains("panicked"), "{err}");
+}

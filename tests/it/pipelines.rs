@@ -1,0 +1,126 @@
+//! Every file under `pipelines/` runs as it is.
+
+use std::path::PathBuf;
+
+use tidegate_testkit::redis::Redis;
+
+use crate::harness::{Tidegate, free_port, http, root, until};
+
+fn pipeline(name: &str) -> PathBuf {
+    root().join("pipelines").join(name)
+}
+
+#[test]
+fn every_pipeline_is_tested_and_well_formed() {
+    let known = [
+        "active-users.toml",
+        "answer.toml",
+        "fan-out.toml",
+        "file-to-redis.toml",
+        "follow-access-log.toml",
+        "quickstart.toml",
+    ];
+    let mut found: Vec<String> = std::fs::read_dir(root().join("pipelines"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    found.sort();
+    assert_eq!(found, known, "each has a test in this file");
+    let check = Tidegate::new(&["check", "pipelines"]).end().expect(0);
+    assert!(check.stdout.contains("6 files") || check.stderr.contains("6 files"), "{check:?}");
+}
+
+#[test]
+fn quickstart() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.jsonl");
+    let call = Tidegate::run(&[&pipeline("quickstart.toml")]).env("QUICKSTART_OUT", &out);
+    let ended = call.end().expect(0);
+    let lines = ended.lines();
+    assert_eq!(lines.len(), 12);
+    assert_eq!(lines.join("\n") + "\n", std::fs::read_to_string(out).unwrap());
+    assert!(lines.contains(&r#"{"name":"Ranua","country":"FI","lat":65.91667}"#), "{lines:?}");
+}
+
+#[test]
+fn active_users() {
+    let redis = Redis::start();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut running = Tidegate::run(&[&pipeline("active-users.toml")])
+        .env("USERS_LISTEN", &listen)
+        .env("USERS_URL", format!("http://{listen}/users"))
+        .env("USERS_INTERVAL", "50ms")
+        .env("REDIS_URL", redis.url())
+        .start();
+    until("both active users are in the stream", || {
+        redis.query(["XLEN", "users:active"]).integer() == Some(2)
+    });
+    running.signal("TERM");
+    running.end().expect(0);
+    let entries = redis.query(["XRANGE", "users:active", "-", "+"]);
+    let users: Vec<&str> = entries.list().iter().map(|entry| entry.list()[1].texts()[1]).collect();
+    assert_eq!(users, [r#"{"name":"Ada","age":36}"#, r#"{"name":"Grace","age":85}"#]);
+}
+
+#[test]
+fn answer() {
+    let (own, api) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let mut running = Tidegate::run(&[&pipeline("answer.toml")])
+        .env("ANSWER_LISTEN", &own)
+        .env("USERS_LISTEN", &api)
+        .env("USERS_URL", format!("http://{api}/users"))
+        .start();
+    running.wait_for(&format!("listening on {own}"));
+    running.wait_for(&format!("listening on {api}"));
+    let answer = http(own.parse().unwrap(), "GET /active-users", "", b"");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, r#"[{"name":"Ada","age":36},{"name":"Grace","age":85}]"#);
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+#[test]
+fn file_to_redis() {
+    let redis = Redis::start();
+    Tidegate::run(&[&pipeline("file-to-redis.toml")]).env("REDIS_URL", redis.url()).end().expect(0);
+    let list = redis.query(["LRANGE", "cities", "0", "-1"]);
+    let file = std::fs::read_to_string(root().join("pipelines/data/cities.jsonl")).unwrap();
+    assert_eq!(list.texts(), file.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn follow_access_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let line = |status: u16, path: &str| {
+        format!("203.0.113.9 - ada [22/Nov/2026:10:00:00 +0000] \"GET {path} HTTP/1.1\" {status} 512 \"-\" \"curl/8\"\n")
+    };
+    std::fs::write(&log, line(200, "/a") + &line(502, "/b")).unwrap();
+    let mut running = Tidegate::run(&[&pipeline("follow-access-log.toml")])
+        .env("ACCESS_LOG", &log)
+        .env("OUT_DIR", folder.path())
+        .start();
+    let lines = |name: &str| {
+        std::fs::read_to_string(folder.path().join(name)).unwrap_or_default().lines().count()
+    };
+    until("the first two", || lines("requests.jsonl") == 2);
+    std::fs::rename(&log, folder.path().join("access.log.1")).unwrap();
+    std::fs::write(&log, line(500, "/c")).unwrap();
+    until("the one behind the rotation", || lines("requests.jsonl") == 3 && lines("errors.jsonl") == 2);
+    running.signal("TERM");
+    running.end().expect(0);
+    let errors = std::fs::read_to_string(folder.path().join("errors.jsonl")).unwrap();
+    assert!(errors.contains(r#""status":502,"method":"GET","path":"/b""#), "{errors}");
+}
+
+#[test]
+fn fan_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = Tidegate::run(&[&pipeline("fan-out.toml")]).env("OUT_DIR", folder.path());
+    let ended = call.end().expect(0);
+    assert!(!ended.lines().is_empty());
+    assert!(ended.lines().iter().all(|line| line.contains("\"celsius\":9")), "{}", ended.stdout);
+    let broken = std::fs::read_to_string(folder.path().join("broken.jsonl")).unwrap();
+    assert_eq!(broken.lines().count(), 5);
+}

@@ -69,7 +69,8 @@ fn all_ready_is_200() {
 
 #[test]
 fn an_address_beyond_loopback_is_refused() {
-    let pipeline = "[source.a]\nplugin = \"generate\"\nline = \"x\"\ncount = 1\n[sink.b]\nplugin = \"blackhole\"\n";
+    let pipeline =
+        "[source.a]\nplugin = \"generate\"\nline = \"x\"\ncount = 1\n[sink.b]\nplugin = \"blackhole\"\n";
     let ended = Tidegate::pipeline(pipeline).arg("--admin").arg("0.0.0.0:0").end().expect(2);
     assert!(ended.stderr.contains("loopback"), "{}", ended.stderr);
 }

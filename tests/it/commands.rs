@@ -8,7 +8,8 @@ use crate::harness::{Tidegate, free_port, root};
 fn ten_mistakes_are_ten_diagnostics() {
     let ended = Tidegate::new(&["check", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
     assert_eq!(ended.stderr.matches("error[").count(), 10, "{}", ended.stderr);
-    let json = Tidegate::new(&["check", "--format", "json", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
+    let json =
+        Tidegate::new(&["check", "--format", "json", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
     let told: Value = serde_json::from_str(&json.stdout).unwrap();
     assert!(told.to_string().contains("\"line\":"), "{told}");
     // `run` refuses it in the same words, before anything starts.
@@ -44,8 +45,23 @@ fn rejected_files_are_refused_in_these_words() {
 fn every_plugin_has_a_manual() {
     let list = Tidegate::new(&["plugins"]).end().expect(0);
     let plugins = [
-        "stdin", "file", "generate", "http_poll", "http_server", "exec", "jq", "route", "parse", "dedupe", "throttle",
-        "sample", "http", "stdout", "redis", "http_response", "blackhole",
+        "stdin",
+        "file",
+        "generate",
+        "http_poll",
+        "http_server",
+        "exec",
+        "jq",
+        "route",
+        "parse",
+        "dedupe",
+        "throttle",
+        "sample",
+        "http",
+        "stdout",
+        "redis",
+        "http_response",
+        "blackhole",
     ];
     for plugin in plugins {
         assert!(list.stdout.contains(plugin), "{plugin} is not in the list:\n{}", list.stdout);
@@ -104,7 +120,8 @@ fn wrong_arguments_are_exit_2() {
 
 #[test]
 fn a_key_is_overridden_from_the_command_line() {
-    let pipeline = "[source.a]\nplugin = \"generate\"\nline = \"x\"\ncount = 5\n[sink.b]\nplugin = \"stdout\"\n";
+    let pipeline =
+        "[source.a]\nplugin = \"generate\"\nline = \"x\"\ncount = 5\n[sink.b]\nplugin = \"stdout\"\n";
     let ended = Tidegate::pipeline(pipeline).arg("--set").arg("a.count=3").end().expect(0);
     assert_eq!(ended.lines().len(), 3);
 }

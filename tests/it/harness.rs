@@ -8,29 +8,29 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// No wait in these tests is longer: what takes this long is broken.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The root of the repository, where every command runs.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// A call of the binary, with a data folder of its own.
-pub struct Tidegate {
+pub(crate) struct Tidegate {
     command: Command,
     data: Option<tempfile::TempDir>,
 }
 
 /// How a call ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// A call that is under way. Killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     log: Arc<Log>,
     stdout: Option<std::thread::JoinHandle<String>>,
@@ -45,14 +45,14 @@ struct Log {
 
 impl Tidegate {
     /// A call with these arguments.
-    pub fn new(arguments: &[&str]) -> Self {
+    pub(crate) fn new(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args(arguments).current_dir(root()).env_remove("TIDEGATE_LOG").env("NO_COLOR", "1");
         Self { command, data: None }
     }
 
     /// `run` of these pipeline files, with a data folder of its own.
-    pub fn run(paths: &[&Path]) -> Self {
+    pub(crate) fn run(paths: &[&Path]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut call = Self::new(&["run"]);
         call.command.args(paths).arg("--data-dir").arg(data.path());
@@ -61,7 +61,7 @@ impl Tidegate {
     }
 
     /// `run` of one pipeline, written to a file of its own.
-    pub fn pipeline(text: &str) -> Self {
+    pub(crate) fn pipeline(text: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join("test.toml");
         std::fs::write(&path, text).unwrap();
@@ -71,35 +71,35 @@ impl Tidegate {
         call
     }
 
-    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub(crate) fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.arg(argument);
         self
     }
 
-    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Where the pipelines of this call keep their state.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         let data = self.data.as_ref().expect("a call of run").path();
         if data.join("test.toml").exists() { data.join("data") } else { data.to_owned() }
     }
 
     /// Runs to the end.
-    pub fn end(self) -> Ended {
+    pub(crate) fn end(self) -> Ended {
         self.end_with(&[])
     }
 
     /// Runs to the end with `input` on standard input.
-    pub fn end_with(self, input: &[u8]) -> Ended {
+    pub(crate) fn end_with(self, input: &[u8]) -> Ended {
         let mut running = self.start_with(input);
         running.end()
     }
 
     /// Starts, with nothing on standard input.
-    pub fn start(self) -> Running {
+    pub(crate) fn start(self) -> Running {
         self.start_with(&[])
     }
 
@@ -132,12 +132,12 @@ impl Tidegate {
 }
 
 impl Running {
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits for a line on standard error that holds `text`, and returns it.
-    pub fn wait_for(&self, text: &str) -> String {
+    pub(crate) fn wait_for(&self, text: &str) -> String {
         let until = Instant::now() + LIMIT;
         let mut lines = self.log.lines.lock().unwrap();
         loop {
@@ -151,28 +151,30 @@ impl Running {
     }
 
     /// The address behind a line such as `admin listening on 127.0.0.1:1234` that holds `text`.
-    pub fn address(&self, text: &str) -> SocketAddr {
+    pub(crate) fn address(&self, text: &str) -> SocketAddr {
         let line = self.wait_for(text);
         let start = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address in {line}"));
-        let end = line[start + 10..].find(|c: char| !c.is_ascii_digit()).map_or(line.len(), |at| start + 10 + at);
+        let end =
+            line[start + 10..].find(|c: char| !c.is_ascii_digit()).map_or(line.len(), |at| start + 10 + at);
         line[start..end].parse().unwrap()
     }
 
     /// Sends a signal by its name: `TERM`, `INT`, `HUP`, `KILL`.
-    pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status().unwrap();
+    pub(crate) fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status().unwrap();
         assert!(status.success());
     }
 
     /// Resident memory in bytes.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// Waits for the end.
-    pub fn end(&mut self) -> Ended {
+    pub(crate) fn end(&mut self) -> Ended {
         let until = Instant::now() + LIMIT;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -203,26 +205,26 @@ impl Drop for Running {
 impl Ended {
     /// Fails the test unless the exit code is this.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stderr:\n{}", self.stderr);
         self
     }
 
-    pub fn lines(&self) -> Vec<&str> {
+    pub(crate) fn lines(&self) -> Vec<&str> {
         self.stdout.lines().collect()
     }
 }
 
 /// An answer to a request.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: String,
+    pub(crate) body: String,
 }
 
 /// Sends one request on a connection of its own. `request` is `"GET /path"`.
-pub fn http(address: SocketAddr, request: &str, content_type: &str, body: &[u8]) -> Answer {
+pub(crate) fn http(address: SocketAddr, request: &str, content_type: &str, body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let mut head = format!("{request} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
@@ -255,13 +257,13 @@ fn unchunked(body: &str) -> String {
 }
 
 /// A port that is free now. For what cannot tell which port it got.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until `condition` holds.
 #[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let limit = Instant::now() + LIMIT;
     while !condition() {
         assert!(Instant::now() < limit, "never: {what}");

@@ -94,16 +94,17 @@ fn follow_access_log() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
     let line = |status: u16, path: &str| {
-        format!("203.0.113.9 - ada [22/Nov/2026:10:00:00 +0000] \"GET {path} HTTP/1.1\" {status} 512 \"-\" \"curl/8\"\n")
+        format!(
+            "203.0.113.9 - ada [22/Nov/2026:10:00:00 +0000] \"GET {path} HTTP/1.1\" {status} 512 \"-\" \"curl/8\"\n"
+        )
     };
     std::fs::write(&log, line(200, "/a") + &line(502, "/b")).unwrap();
     let mut running = Tidegate::run(&[&pipeline("follow-access-log.toml")])
         .env("ACCESS_LOG", &log)
         .env("OUT_DIR", folder.path())
         .start();
-    let lines = |name: &str| {
-        std::fs::read_to_string(folder.path().join(name)).unwrap_or_default().lines().count()
-    };
+    let lines =
+        |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default().lines().count();
     until("the first two", || lines("requests.jsonl") == 2);
     std::fs::rename(&log, folder.path().join("access.log.1")).unwrap();
     std::fs::write(&log, line(500, "/c")).unwrap();

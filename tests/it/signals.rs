@@ -94,9 +94,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
     let lines = || std::fs::read_to_string(&out).unwrap_or_default().lines().count();
     // Slow enough that the kill comes before the end; then fast.
     write("events = 2000\nper = \"1s\"\nburst = 10");
-    let call = || {
-        Tidegate::new(&["run", "--data-dir"]).arg(&data).arg(&pipeline)
-    };
+    let call = || Tidegate::new(&["run", "--data-dir"]).arg(&data).arg(&pipeline);
     let running = call().start();
     until("some lines", || lines() >= 100);
     running.signal("KILL");

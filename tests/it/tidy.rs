@@ -22,8 +22,22 @@ const LINES: usize = 500;
 
 /// What may stand at the top of the repository.
 const TOP: &[&str] = &[
-    ".ci", ".git", ".gitignore", "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT",
-    "README.md", "clippy.toml", "engine", "pipelines", "plugins", "rustfmt.toml", "target", "tests",
+    ".ci",
+    ".git",
+    ".gitignore",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "clippy.toml",
+    "engine",
+    "pipelines",
+    "plugins",
+    "rustfmt.toml",
+    "target",
+    "tests",
 ];
 
 /// Names that say nothing of what a file refuses to hold.
@@ -52,11 +66,15 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 fn dependencies() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
     let mut crates = BTreeMap::new();
     for folder in ["engine", "plugins"] {
-        for path in files(&root().join(folder), "toml").into_iter().filter(|path| path.ends_with("Cargo.toml")) {
+        for path in
+            files(&root().join(folder), "toml").into_iter().filter(|path| path.ends_with("Cargo.toml"))
+        {
             let manifest: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
             let name = manifest["package"]["name"].as_str().unwrap().to_owned();
-            let of = |key: &str| manifest.get(key).and_then(|table| table.as_table()).cloned().unwrap_or_default();
-            let ours = of("dependencies").keys().filter(|name| name.starts_with("tidegate")).cloned().collect();
+            let of =
+                |key: &str| manifest.get(key).and_then(|table| table.as_table()).cloned().unwrap_or_default();
+            let ours =
+                of("dependencies").keys().filter(|name| name.starts_with("tidegate")).cloned().collect();
             crates.insert(name, (path, ours));
         }
     }
@@ -85,7 +103,9 @@ fn only_the_command_line_names_plugins() {
     for folder in ["sdk", "config", "runtime", "testkit"] {
         for path in files(&root().join("engine").join(folder).join("src"), "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            for plugin in ["tidegate_http", "tidegate_redis", "tidegate_file", "tidegate_jq", "tidegate_stdio"] {
+            for plugin in
+                ["tidegate_http", "tidegate_redis", "tidegate_file", "tidegate_jq", "tidegate_stdio"]
+            {
                 assert!(!text.contains(plugin), "{} names {plugin}", path.display());
             }
         }

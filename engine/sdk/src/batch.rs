@@ -117,6 +117,12 @@ pub struct Origin {
     pub partition: Arc<str>,
     /// The source's place in that partition *after* this batch; `None` if the source cannot go back.
     pub position: Option<Position>,
+    /// Its place before this batch; `None` at the start. Set by the engine.
+    pub before: Option<Position>,
+    /// The number of the batch's first event within its partition. Set by the engine.
+    pub first: u64,
+    /// How many events the batch had when it was read. Set by the engine.
+    pub events: u32,
     /// Attributes that hold for every event of the batch.
     pub attributes: Arc<Attributes>,
 }

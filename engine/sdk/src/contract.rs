@@ -4,10 +4,11 @@
 //! engine's, around every plugin alike; a plugin holds only what is its own. A plugin that needs a task of
 //! its own starts it with [`Cx::spawn`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use crate::erased::ErasedSink;
-use crate::{Batch, Cx, Delivery, Error, Output, Position, SourceBatch};
+use crate::{Batch, Claim, Cx, Delivery, Error, Lane, Output, Position, Record, Replay, SourceBatch};
 
 /// Where events come from.
 pub trait Source: Send + 'static {
@@ -26,6 +27,11 @@ pub trait Source: Send + 'static {
     /// # Errors
     /// After an error other than fatal the engine waits and calls again: stay as before the call.
     fn next(&mut self, cx: &Cx) -> impl Future<Output = Result<Option<SourceBatch>, Error>> + Send;
+
+    /// Whether the source can read again what it has read before.
+    fn replay(&self) -> Replay {
+        Replay::Never
+    }
 
     /// For a source whose input forgets what was delivered (a consumer group's XACK, a delete): the half
     /// that tells it so. Called once, after [`open`](Self::open).
@@ -110,6 +116,42 @@ pub trait Sink: Send + 'static {
     /// After an error none of the batch counts as delivered; the engine waits and calls again with the same
     /// events. Where a part is known to be delivered, name the rest in [`Delivery::again`] instead.
     fn write(&mut self, batch: &Batch, cx: &Cx) -> impl Future<Output = Result<Delivery, Error>> + Send;
+
+    /// Whether the sink, as it is configured, can store the record of a lane in one transaction with the
+    /// events. This is what `delivery = "effectively_once"` needs; [`claim`](Self::claim) and
+    /// [`commit`](Self::commit) are then called in place of [`write`](Self::write).
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn transactional(&self) -> Result<(), String> {
+        Err("it cannot store a position in one transaction with the events".into())
+    }
+
+    /// Takes over every lane of this sink and returns how far each is. From now on a [`commit`](Self::commit)
+    /// by whoever claimed before fails. Called once after [`open`](Self::open).
+    fn claim(
+        &mut self,
+        _claim: &Claim,
+        _cx: &Cx,
+    ) -> impl Future<Output = Result<BTreeMap<Lane, Record>, Error>> + Send {
+        async { Err(Error::fatal("the sink is not transactional")) }
+    }
+
+    /// Delivers a batch, which is of one lane, and stores the lane's record, both or neither. An answer that
+    /// names any event means that nothing was written.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write). Fatal if another process has claimed the lanes;
+    /// [`crate::Class::Replay`] if the record is not where it was left.
+    fn commit(
+        &mut self,
+        _batch: &Batch,
+        _lane: &Lane,
+        _record: &Record,
+        _cx: &Cx,
+    ) -> impl Future<Output = Result<Delivery, Error>> + Send {
+        async { Err(Error::fatal("the sink is not transactional")) }
+    }
 
     /// Another instance that may write other batches at the same time, for `concurrency`; `None` if there
     /// can only be one.

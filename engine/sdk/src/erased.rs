@@ -1,11 +1,12 @@
 //! The async contracts in a form that fits in a `Box<dyn ...>`. For the engine: plugins implement the plain
 //! traits of this crate and get these for free.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::contract::{AsyncFilter, Commit, Sink, Source};
-use crate::{Batch, Cx, Delivery, Error, Output, SourceBatch};
+use crate::{Batch, Claim, Cx, Delivery, Error, Lane, Output, Record, Replay, SourceBatch};
 
 /// A boxed future: one allocation a call, and a call is a batch.
 pub type Promise<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -16,6 +17,8 @@ pub trait ErasedSource: Send {
     fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
     /// [`Source::next`]
     fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Error>>;
+    /// [`Source::replay`]
+    fn replay(&self) -> Replay;
     /// [`Source::committer`]
     fn committer(&mut self) -> Option<Box<dyn Commit>>;
     /// [`Source::close`]
@@ -28,6 +31,9 @@ impl<S: Source> ErasedSource for S {
     }
     fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Error>> {
         Box::pin(Source::next(self, cx))
+    }
+    fn replay(&self) -> Replay {
+        Source::replay(self)
     }
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
         Source::committer(self)
@@ -75,6 +81,22 @@ pub trait ErasedSink: Send {
     fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
     /// [`Sink::write`]
     fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> Promise<'a, Result<Delivery, Error>>;
+    /// [`Sink::transactional`]
+    fn transactional(&self) -> Result<(), String>;
+    /// [`Sink::claim`]
+    fn claim<'a>(
+        &'a mut self,
+        claim: &'a Claim,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Error>>;
+    /// [`Sink::commit`]
+    fn commit<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        lane: &'a Lane,
+        record: &'a Record,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Error>>;
     /// [`Sink::fork`]
     fn fork(&self) -> Option<Box<dyn ErasedSink>>;
     /// [`Sink::close`]
@@ -87,6 +109,25 @@ impl<S: Sink> ErasedSink for S {
     }
     fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> Promise<'a, Result<Delivery, Error>> {
         Box::pin(Sink::write(self, batch, cx))
+    }
+    fn transactional(&self) -> Result<(), String> {
+        Sink::transactional(self)
+    }
+    fn claim<'a>(
+        &'a mut self,
+        claim: &'a Claim,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Error>> {
+        Box::pin(Sink::claim(self, claim, cx))
+    }
+    fn commit<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        lane: &'a Lane,
+        record: &'a Record,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Error>> {
+        Box::pin(Sink::commit(self, batch, lane, record, cx))
     }
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         Sink::fork(self)

@@ -18,6 +18,9 @@ pub enum Class {
     Misconfigured,
     /// These events are bad and will never go through: each goes to the dead letters.
     Reject,
+    /// The sink's record is not where it was left: its server has lost data. The graph starts anew from what
+    /// the record says now.
+    Replay,
     /// The component cannot go on, and another try would end the same: the pipeline fails.
     Fatal,
 }
@@ -61,6 +64,11 @@ impl Error {
     /// [`Class::Reject`]: all the events that were asked for.
     pub fn reject(message: impl Into<String>) -> Self {
         Self::new(Class::Reject, message)
+    }
+
+    /// [`Class::Replay`].
+    pub fn replay(message: impl Into<String>) -> Self {
+        Self::new(Class::Replay, message)
     }
 
     /// [`Class::Fatal`].

@@ -1,1 +1,43 @@
-//! Redis
+//! The sink `redis`: events into streams, lists, sets, hashes, strings and channels of a Redis server.
+//!
+//! This crate never resends a command that was answered, never guesses what became of one that was not, and
+//! never lets one bad event hold up the others. It speaks the protocol itself ([`wire`]) rather than through
+//! a client library, because a client answers a broken pipeline as a whole, and here the fate of each command
+//! in it counts.
+//!
+//! Read [`options::Options`] first: the manual. Then [`plan::Plan`], the commands that a batch becomes, and
+//! [`verdict::Verdict`], what the server's answer to each of them means.
+
+mod address;
+mod cluster;
+mod depth;
+mod link;
+mod options;
+mod plan;
+mod resp;
+mod sentinel;
+mod servers;
+mod shape;
+mod sink;
+mod verdict;
+mod wire;
+
+use tidegate_sdk::Plugin;
+
+const SAMPLE: &str = r#"[sink.stream]
+plugin = "redis"
+url = "redis://127.0.0.1:6379"
+command = "xadd"
+key = "users:active"
+maxlen = 1_000_000
+"#;
+
+/// What this crate adds to the registry.
+pub fn plugins() -> Vec<Plugin> {
+    vec![Plugin::sink(
+        "redis",
+        "writes events into a Redis stream, list, set, hash, string or channel",
+        SAMPLE,
+        sink::RedisSink::new,
+    )]
+}

@@ -1,0 +1,267 @@
+//! Redis Cluster: which node has which slot, and what to do when that changes.
+//!
+//! Specification: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tidegate_sdk::{Class, Error};
+
+use crate::address::{Address, Login};
+use crate::link::{Link, Route};
+use crate::plan::Plan;
+use crate::resp::Reply;
+use crate::sentinel::ask;
+use crate::verdict::Verdict;
+use crate::wire::{Dialer, Wire};
+
+const SLOTS: usize = 16_384;
+
+/// "No node has it."
+const NOBODY: u16 = u16::MAX;
+
+/// How many nodes are known at a time, at most: the specification's own limit.
+const NODES: usize = 1000;
+
+/// How often one command follows a redirection.
+const REDIRECTIONS: usize = 5;
+
+/// The nodes of a cluster.
+pub(crate) struct Cluster {
+    seeds: Vec<Address>,
+    login: Arc<Login>,
+    dialer: Arc<Dialer>,
+    nodes: Vec<Node>,
+    /// The index of the node that has each slot.
+    slots: Vec<u16>,
+    /// Whether what is known of the slots may be wrong.
+    stale: bool,
+}
+
+struct Node {
+    address: Address,
+    link: Link,
+}
+
+/// A command that is not done yet, and the node to ask if it is not the one that has its slot.
+struct Pending {
+    command: usize,
+    ask: Option<Address>,
+}
+
+/// The slot of a key: its CRC-16 (XMODEM), or that of the first part in braces that is not empty.
+pub(crate) fn slot(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let inner = &key[open + 1..];
+        let close = inner.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &inner[..close])
+    });
+    let mut crc = 0_u16;
+    for byte in tag.unwrap_or(key) {
+        crc ^= u16::from(*byte) << 8;
+        for _ in 0..8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+        }
+    }
+    crc % SLOTS as u16
+}
+
+impl Cluster {
+    /// A cluster that is found from these nodes.
+    pub(crate) fn new(seeds: Vec<Address>, login: Arc<Login>, dialer: Arc<Dialer>) -> Self {
+        let slots = vec![NOBODY; SLOTS];
+        Self { seeds, login, dialer, nodes: Vec::new(), slots, stale: true }
+    }
+
+    /// Learns which node has which slot, if that is not known.
+    pub(crate) async fn connect(&mut self) -> Result<(), Error> {
+        if !self.stale {
+            return Ok(());
+        }
+        let mut problem = Error::retry("no node of the cluster could be asked for its slots");
+        let known: Vec<_> = self.nodes.iter().map(|node| node.address.clone()).collect();
+        for address in known.into_iter().chain(self.seeds.clone()) {
+            match self.learn_from(&address).await {
+                Ok(()) => {
+                    self.stale = false;
+                    return Ok(());
+                }
+                Err(error) => problem = error,
+            }
+        }
+        Err(problem)
+    }
+
+    async fn learn_from(&mut self, address: &Address) -> Result<(), Error> {
+        let mut wire = self.dialer.dial(address, &self.login).await?;
+        let ranges = read_slots(&mut wire, address).await?;
+        wire.close().await;
+        // Nodes that stay keep their connections; those that left the cluster are dropped with theirs.
+        let mut before = std::mem::take(&mut self.nodes);
+        self.slots.fill(NOBODY);
+        for (first, last, address) in ranges {
+            if let Some(known) = before.iter().position(|node| node.address == address) {
+                self.nodes.push(before.swap_remove(known));
+            }
+            if let Some(index) = self.node(address) {
+                self.slots[first..=last].fill(index as u16);
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the node at `address`, which becomes known if it was not; `None` if there are too many.
+    fn node(&mut self, address: Address) -> Option<usize> {
+        if let Some(index) = self.nodes.iter().position(|node| node.address == address) {
+            return Some(index);
+        }
+        if self.nodes.len() >= NODES {
+            self.stale = true;
+            return None;
+        }
+        let route = Route::Fixed(address.clone());
+        let link = Link::new(route, Arc::clone(&self.login), Arc::clone(&self.dialer));
+        self.nodes.push(Node { address, link });
+        Some(self.nodes.len() - 1)
+    }
+
+    /// Ends all connections.
+    pub(crate) async fn close(&mut self) {
+        for node in &mut self.nodes {
+            node.link.close().await;
+        }
+    }
+
+    /// Sends every command of the plan to the node that has its slot, to all nodes at the same time, and
+    /// follows redirections.
+    pub(crate) async fn send(&mut self, plan: &Plan) -> Vec<Verdict> {
+        let mut verdicts = vec![again("no node of the cluster has the key's slot"); plan.commands.len()];
+        let commands = 0..plan.commands.len();
+        let mut pending: Vec<_> = commands.map(|command| Pending { command, ask: None }).collect();
+        for _ in 0..=REDIRECTIONS {
+            if let Err(error) = self.connect().await {
+                for one in pending {
+                    verdicts[one.command] = Verdict::Again(error.class(), error.message().into());
+                }
+                return verdicts;
+            }
+            let answers = self.round(plan, &pending).await;
+            pending = self.settle(answers, &mut verdicts);
+            if pending.is_empty() {
+                return verdicts;
+            }
+        }
+        for one in pending {
+            verdicts[one.command] = again("the cluster keeps sending the key from node to node");
+        }
+        verdicts
+    }
+
+    /// Sends the pending commands, each to its node.
+    async fn round(&mut self, plan: &Plan, pending: &[Pending]) -> Vec<(usize, Verdict)> {
+        let mut work = vec![(Vec::new(), Vec::new()); self.nodes.len()];
+        for one in pending {
+            let owner = self.slots[usize::from(plan.commands[one.command].slot(plan))];
+            let asked = one.ask.clone().and_then(|address| self.node(address));
+            work.resize(self.nodes.len(), (Vec::new(), Vec::new()));
+            match asked {
+                Some(node) => work[node].1.push(one.command),
+                None if owner != NOBODY => work[usize::from(owner)].0.push(one.command),
+                None => self.stale = true,
+            }
+        }
+        let busy = self.nodes.iter_mut().zip(work).filter(|(_, (own, asked))| own.len() + asked.len() > 0);
+        let exchanges = busy.map(|(node, (own, asked))| async move {
+            let mut verdicts = node.link.send(plan, &own, false).await;
+            verdicts.extend(node.link.send(plan, &asked, true).await);
+            own.into_iter().chain(asked).zip(verdicts)
+        });
+        join_all(exchanges).await.into_iter().flatten().collect()
+    }
+
+    /// Notes what was answered, and returns the commands that were sent elsewhere, in order.
+    fn settle(&mut self, answers: Vec<(usize, Verdict)>, verdicts: &mut [Verdict]) -> Vec<Pending> {
+        let mut pending = Vec::new();
+        for (command, verdict) in answers {
+            match verdict {
+                Verdict::Moved { slot, address } => {
+                    if let Some(address) = self.address(&address) {
+                        let index = self.node(address);
+                        if let (Some(index), Some(entry)) = (index, self.slots.get_mut(usize::from(slot))) {
+                            *entry = index as u16;
+                        }
+                    }
+                    pending.push(Pending { command, ask: None });
+                }
+                Verdict::Ask { address } => {
+                    pending.push(Pending { command, ask: self.address(&address) });
+                }
+                verdict => {
+                    self.stale |= matches!(verdict, Verdict::Again(Class::Retry | Class::Ambiguous, _));
+                    verdicts[command] = verdict;
+                }
+            }
+        }
+        pending.sort_unstable_by_key(|one| one.command);
+        pending
+    }
+
+    /// The address in a redirection: `host:port`, where a host with colons stands as it is.
+    fn address(&self, text: &str) -> Option<Address> {
+        let (host, port) = text.rsplit_once(':')?;
+        let tls = self.seeds.iter().any(Address::is_tls);
+        Some(Address::Tcp { host: host.to_owned(), port: port.parse().ok()?, tls })
+    }
+}
+
+fn again(message: &str) -> Verdict {
+    Verdict::Again(Class::Retry, message.into())
+}
+
+/// First and last slot of each range, and the node that has it.
+async fn read_slots(wire: &mut Wire, asked: &Address) -> Result<Vec<(usize, usize, Address)>, Error> {
+    let ranges = ask(wire, &[b"CLUSTER", b"SLOTS"], |reply| match reply {
+        Reply::Array(ranges) => Some(ranges.iter().filter_map(|range| slot_range(range, asked)).collect()),
+        _ => None,
+    });
+    let ranges: Option<Vec<_>> = ranges.await?;
+    match ranges {
+        Some(ranges) if ranges.is_empty() => {
+            Err(Error::retry(format!("{asked} knows no slot of its cluster")))
+        }
+        Some(ranges) => Ok(ranges),
+        None => Err(Error::misconfigured(format!("{asked} is not a node of a cluster"))
+            .context("no slots could be learned; use `url` for a single server")),
+    }
+}
+
+/// `[first, last, [host, port, id], replicas...]`
+fn slot_range(range: &Reply<'_>, asked: &Address) -> Option<(usize, usize, Address)> {
+    let Reply::Array(parts) = range else { return None };
+    let [Reply::Integer(first), Reply::Integer(last), Reply::Array(node), ..] = parts.as_slice() else {
+        return None;
+    };
+    let [host, Reply::Integer(port), ..] = node.as_slice() else { return None };
+    let Address::Tcp { host: asked_host, tls, .. } = asked else { return None };
+    // A node that does not know its own name means the one it was asked by.
+    let host =
+        host.text().filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| asked_host.clone());
+    let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
+    let port = u16::try_from(*port).ok()?;
+    (first <= last && last < SLOTS).then_some((first, last, Address::Tcp { host, port, tls: *tls }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(slot(b"123456789"), 0x31C3 % SLOTS as u16);
+        assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
+        assert_eq!(slot(b"foo{}{bar}"), slot(b"foo{}{bar}"));
+        assert_ne!(slot(b"foo{}{bar}"), slot(b"bar"));
+        assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
+        assert_eq!(slot(b"foo"), 12182);
+    }
+}

@@ -1,0 +1,61 @@
+//! How deep the key is that is written to, so that a slow reader slows the source.
+
+use std::time::{Duration, Instant};
+
+use tidegate_sdk::Error;
+
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::servers::Servers;
+use crate::verdict::{Expect, Verdict};
+
+/// For how long a look at the depth is good.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// For how many events a look at the depth is good.
+const EVENTS: usize = 8192;
+
+/// Looks at the depth of a key now and then.
+pub(crate) struct Depth {
+    key: String,
+    question: &'static str,
+    limit: u64,
+    looked: Option<Instant>,
+    events: usize,
+}
+
+impl Depth {
+    /// The depth that the options limit, if they do.
+    pub(crate) fn new(options: &Options) -> Option<Self> {
+        let key = options.key.as_literal()?.to_owned();
+        let (limit, question) = (options.depth_limit?, options.command.depth()?);
+        Some(Self { key, question, limit, looked: None, events: 0 })
+    }
+
+    /// Before `events` more are written: refuses them as busy if the key is too deep.
+    pub(crate) async fn check(&mut self, servers: &mut Servers, events: usize) -> Result<(), Error> {
+        self.events += events;
+        let fresh = self.looked.is_some_and(|looked| looked.elapsed() < INTERVAL);
+        if fresh && self.events < EVENTS {
+            return Ok(());
+        }
+        let mut plan = Plan::default();
+        plan.bare(self.question, self.key.as_bytes(), &[], Expect::Number);
+        match servers.send(&plan).await.pop() {
+            Some(Verdict::Done(depth)) if depth.unsigned_abs() >= self.limit => {
+                let (key, limit) = (&self.key, self.limit);
+                let message = format!("`{key}` holds {depth} entries and `depth_limit` is {limit}");
+                self.looked = None;
+                Err(Error::busy(message, INTERVAL))
+            }
+            // Nothing was written, so that the answer is missing is not ambiguous here.
+            Some(Verdict::Again(tidegate_sdk::Class::Ambiguous, message)) => Err(Error::retry(&*message)),
+            Some(Verdict::Again(class, message)) => Err(Error::new(class, &*message)),
+            // The write that follows meets the same refusal, and knows what it means for the events.
+            _ => {
+                (self.looked, self.events) = (Some(Instant::now()), 0);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A server that is connected to when needed, and again when the connection broke.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tidegate_sdk::{Class, Error};
+
+use crate::address::{Address, Login};
+use crate::plan::Plan;
+use crate::resp;
+use crate::sentinel::Sentinels;
+use crate::verdict::{Verdict, judge};
+use crate::wire::{Dialer, Wire};
+
+/// How many bytes of commands are sent before their answers are waited for.
+const EXCHANGE_BYTES: usize = 1 << 20;
+
+/// Where a link leads.
+#[derive(Clone)]
+pub(crate) enum Route {
+    /// Always to this server.
+    Fixed(Address),
+    /// To the server that the sentinels name at the time.
+    Sentinel(Arc<Sentinels>),
+}
+
+/// A connection to a server, or the will to make one.
+pub(crate) struct Link {
+    route: Route,
+    login: Arc<Login>,
+    dialer: Arc<Dialer>,
+    wire: Option<Wire>,
+}
+
+impl Link {
+    /// A link that is not connected yet.
+    pub(crate) fn new(route: Route, login: Arc<Login>, dialer: Arc<Dialer>) -> Self {
+        Self { route, login, dialer, wire: None }
+    }
+
+    /// Connects, if there is no connection.
+    pub(crate) async fn connect(&mut self) -> Result<&mut Wire, Error> {
+        if self.wire.as_mut().is_some_and(Wire::is_closed) {
+            self.wire = None;
+        }
+        let wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => match &self.route {
+                Route::Fixed(address) => self.dialer.dial(address, &self.login).await?,
+                Route::Sentinel(sentinels) => sentinels.dial(&self.dialer, &self.login).await?,
+            },
+        };
+        Ok(self.wire.insert(wire))
+    }
+
+    /// Ends the connection.
+    pub(crate) async fn close(&mut self) {
+        if let Some(wire) = self.wire.take() {
+            wire.close().await;
+        }
+    }
+
+    /// Sends these commands of the plan (each behind an ASKING, if asked to) and says what became of them,
+    /// in their order.
+    ///
+    /// What must be tried again ends it: the commands behind are not sent any more, so that they do not
+    /// overtake. Those that were on their way together with it are, and may.
+    pub(crate) async fn send(&mut self, plan: &Plan, commands: &[usize], asking: bool) -> Vec<Verdict> {
+        let mut verdicts = Vec::with_capacity(commands.len());
+        let mut rest = commands;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(exchange_length(plan, rest));
+            rest = later;
+            self.exchange(plan, now, asking, &mut verdicts).await;
+            let halt = verdicts[verdicts.len() - now.len()..].iter().find_map(|verdict| match verdict {
+                Verdict::Again(class, message) => Some((*class, Arc::clone(message))),
+                _ => None,
+            });
+            if let Some((class, message)) = halt {
+                // A server that was demoted, or restarts, is left: the next attempt looks for it afresh.
+                self.wire = None;
+                let class = if class == Class::Ambiguous { Class::Retry } else { class };
+                verdicts.resize(commands.len(), Verdict::Again(class, message));
+                break;
+            }
+        }
+        verdicts
+    }
+
+    /// Sends commands in one go and adds a verdict for each.
+    async fn exchange(&mut self, plan: &Plan, commands: &[usize], asking: bool, verdicts: &mut Vec<Verdict>) {
+        let wanted = verdicts.len() + commands.len();
+        let wire = match self.connect().await {
+            Ok(wire) => wire,
+            Err(error) => {
+                return verdicts.resize(wanted, Verdict::Again(error.class(), error.message().into()));
+            }
+        };
+        let (request, ends) = request(plan, commands, asking);
+        let replies = commands.len() * if asking { 2 } else { 1 };
+        let mut answered = 0;
+        let result = wire
+            .exchange(&request, replies, |reply| {
+                let is_asking = asking && answered % 2 == 0;
+                let command = commands[if asking { answered / 2 } else { answered }];
+                answered += 1;
+                if !is_asking {
+                    verdicts.push(judge(plan.commands[command].expect, &reply));
+                }
+            })
+            .await;
+        let Err(broken) = result else { return };
+        self.wire = None;
+        let message: Arc<str> = broken.error.message().into();
+        let begins = std::iter::once(0).chain(ends);
+        let unanswered = verdicts.len() + commands.len() - wanted;
+        for begin in begins.skip(unanswered).take(wanted - verdicts.len()) {
+            // A command of which no byte has left was certainly not done.
+            let class = if begin < broken.written { Class::Ambiguous } else { Class::Retry };
+            verdicts.push(Verdict::Again(class, Arc::clone(&message)));
+        }
+    }
+}
+
+/// How many of the commands go out together: at least one.
+fn exchange_length(plan: &Plan, commands: &[usize]) -> usize {
+    let mut bytes = 0;
+    let fits = commands.iter().take_while(|command| {
+        bytes += plan.commands[**command].bytes.len();
+        bytes <= EXCHANGE_BYTES
+    });
+    fits.count().max(1)
+}
+
+/// The bytes to send, and where in them each command ends. Commands that lie one behind the other in the plan
+/// are sent from there, without a copy.
+fn request<'p>(plan: &'p Plan, commands: &[usize], asking: bool) -> (Cow<'p, [u8]>, Vec<usize>) {
+    let spans = || commands.iter().map(|command| plan.commands[*command].bytes.clone());
+    let in_a_row = commands.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    if let (true, false, Some(first), Some(last)) = (in_a_row, asking, spans().next(), spans().next_back()) {
+        let ends = spans().map(|span| span.end - first.start).collect();
+        return (Cow::Borrowed(&plan.buffer[first.start..last.end]), ends);
+    }
+    let mut bytes = Vec::new();
+    let mut ends = Vec::with_capacity(commands.len());
+    for span in spans() {
+        if asking {
+            resp::command(&mut bytes, &[b"ASKING"]);
+        }
+        bytes.extend_from_slice(&plan.buffer[span]);
+        ends.push(bytes.len());
+    }
+    (Cow::Owned(bytes), ends)
+}

@@ -1,0 +1,182 @@
+//! The options of the sink: the reference manual.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_sdk::json::Path;
+use tidegate_sdk::{Duration, Secret, Template};
+
+/// Writes each event with one Redis command. Events that may share a command (`rpush`, `lpush`, `sadd`,
+/// `zadd`, `hset` on one key) do, which spares the server most of its work; everything else is pipelined.
+///
+/// Exactly one of `url`, `sentinel` and `cluster` says where the server is.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Options {
+    /// One server: `redis://host:6379/0`, `rediss://host:6379` for TLS, or `unix:///run/redis.sock`. It may
+    /// hold a user and a password (`redis://user:password@host`), which are never shown.
+    pub(crate) url: Option<String>,
+    /// A server whose address Redis Sentinel knows:
+    /// `sentinel = { urls = ["redis://10.0.0.1:26379"], name = "mymaster" }`.
+    pub(crate) sentinel: Option<SentinelOptions>,
+    /// A Redis Cluster, by the addresses of some of its nodes: `cluster = ["redis://10.0.0.1:6379"]`. The
+    /// others are found from there.
+    pub(crate) cluster: Option<Vec<String>>,
+    /// The ACL user to log in as. Takes the place of a user in the URL.
+    pub(crate) user: Option<String>,
+    /// The password to log in with. Takes the place of a password in the URL.
+    pub(crate) password: Option<Secret>,
+    /// The number of the database. Takes the place of the one in the URL; 0 if neither says.
+    pub(crate) database: Option<u32>,
+    /// How to check the server's certificate, for addresses that begin with `rediss://`. Left out, the
+    /// certificate must be signed by a public authority.
+    pub(crate) tls: Option<TlsOptions>,
+    /// The command that an event is written with.
+    pub(crate) command: Command,
+    /// The key (for `publish`, the channel). Braces hold a jq path: `user:{.id}`. It must begin with a literal
+    /// part, and the rendered key stays under it. `{{` and `}}` stand for braces, as in `{{users}}:active`.
+    pub(crate) key: Template,
+    /// For `xadd` and `hset`: whether the payload is one field, or the members of a JSON object become fields
+    /// (text without its quotes, nested values as JSON). Default: `payload` for `xadd`, `fields` for `hset`.
+    #[serde(rename = "as")]
+    pub(crate) form: Option<Form>,
+    /// With `as = "payload"`: the name of the field. A path (`.id`), or text as in `key` (`user:{.id}`). Default for `xadd`:
+    /// `event`; for `hset` it must be given.
+    pub(crate) field: Option<String>,
+    /// What is written instead of the whole payload: the value at this path, text without its quotes.
+    /// Example: `.name`.
+    pub(crate) value: Option<Path>,
+    /// For `zadd`: where the score is. An event without a number there is rejected. Example: `.ts`.
+    pub(crate) score: Option<Path>,
+    /// How long a key lives after it was last written to, such as `"1h"`. Free for `set`; for the others it
+    /// is one more command (and one more exchange) for each key of each batch. Not for `publish`.
+    pub(crate) ttl: Option<Duration>,
+    /// For `xadd`, `rpush` and `lpush`: how many entries the key keeps. The oldest go first.
+    #[schemars(range(min = 1))]
+    pub(crate) maxlen: Option<u64>,
+    /// For `xadd`: keep exactly `maxlen` entries, not somewhat more. Exact trimming costs the server more.
+    #[serde(default)]
+    pub(crate) maxlen_exact: bool,
+    /// Pause while the key holds this many entries or more, so that a slow reader slows the source instead of
+    /// filling the server. Looked at every 100 ms or 8192 events. Only for a literal key, and not for `set` and
+    /// `publish`.
+    #[schemars(range(min = 1))]
+    pub(crate) depth_limit: Option<u64>,
+    /// How long the server may take to answer what was sent to it at a time, at most 1 MiB of commands.
+    #[serde(default = "ten_seconds")]
+    pub(crate) time_limit: Duration,
+    /// How long connecting may take, log-in included.
+    #[serde(default = "five_seconds")]
+    pub(crate) connect_time_limit: Duration,
+}
+
+/// A server whose address Redis Sentinel knows. User, password and database of the sink are for the server.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SentinelOptions {
+    /// The addresses of the sentinels, tried in order. With `rediss://` the server is spoken to over TLS too.
+    #[schemars(length(min = 1))]
+    pub(crate) urls: Vec<String>,
+    /// The name that the sentinels know the server by, such as `mymaster`.
+    pub(crate) name: String,
+    /// The ACL user to log in to the sentinels as.
+    pub(crate) user: Option<String>,
+    /// The password to log in to the sentinels with.
+    pub(crate) password: Option<Secret>,
+}
+
+/// How to check the server's certificate, and what to show of our own.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsOptions {
+    /// A PEM file with the authorities to trust instead of the public ones.
+    pub(crate) ca_file: Option<String>,
+    /// A PEM file with our certificate, for servers that ask for one. Goes with `client_key`.
+    pub(crate) client_cert: Option<String>,
+    /// A PEM file with the key of our certificate.
+    pub(crate) client_key: Option<String>,
+    /// The name that the server's certificate must be for, if that is not the host of the address.
+    pub(crate) server_name: Option<String>,
+}
+
+/// The command that an event is written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Command {
+    /// Appends an entry to a stream; the server chooses its id.
+    Xadd,
+    /// Appends to the end of a list.
+    Rpush,
+    /// Puts in front of a list.
+    Lpush,
+    /// Sends to the subscribers of a channel. That there are none is not an error.
+    Publish,
+    /// Sets a string, in place of what it was.
+    Set,
+    /// Sets fields of a hash.
+    Hset,
+    /// Adds to a set.
+    Sadd,
+    /// Adds to a sorted set; a member that is there already gets the new score.
+    Zadd,
+}
+
+/// What becomes of the payload where an entry has fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    /// One field holds the payload.
+    Payload,
+    /// Each member of the JSON object is a field.
+    Fields,
+}
+
+impl Command {
+    /// The command's name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Xadd => "XADD",
+            Self::Rpush => "RPUSH",
+            Self::Lpush => "LPUSH",
+            Self::Publish => "PUBLISH",
+            Self::Set => "SET",
+            Self::Hset => "HSET",
+            Self::Sadd => "SADD",
+            Self::Zadd => "ZADD",
+        }
+    }
+
+    /// The command's name in a pipeline file.
+    pub(crate) fn option(self) -> String {
+        self.name().to_ascii_lowercase()
+    }
+
+    /// Whether one command can carry many events.
+    pub(crate) fn is_variadic(self) -> bool {
+        !matches!(self, Self::Xadd | Self::Publish | Self::Set)
+    }
+
+    /// Whether it writes to a list.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Self::Rpush | Self::Lpush)
+    }
+
+    /// The command that asks how many entries a key has.
+    pub(crate) fn depth(self) -> Option<&'static str> {
+        match self {
+            Self::Xadd => Some("XLEN"),
+            Self::Rpush | Self::Lpush => Some("LLEN"),
+            Self::Sadd => Some("SCARD"),
+            Self::Zadd => Some("ZCARD"),
+            Self::Hset => Some("HLEN"),
+            Self::Publish | Self::Set => None,
+        }
+    }
+}
+
+fn ten_seconds() -> Duration {
+    Duration::seconds(10)
+}
+
+fn five_seconds() -> Duration {
+    Duration::seconds(5)
+}

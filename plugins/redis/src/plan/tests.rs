@@ -1,0 +1,115 @@
+use serde_json::json;
+use tidegate_sdk::serde_json::Value;
+
+use super::*;
+use crate::options::Options;
+
+fn plan(options: Value, payloads: &[&str]) -> (Plan, Vec<(usize, String)>) {
+    let mut options = options;
+    options["url"] = "redis://localhost".into();
+    let options: Options = serde_json::from_value(options).unwrap();
+    let mut delivery = Delivery::complete();
+    let mut plan = Plan::default();
+    plan.fill(&Shape::new(&options).unwrap(), &tidegate_testkit::batch(payloads), &mut delivery);
+    let rejected = delivery.rejected().iter().map(|one| (one.event, one.reason.clone())).collect();
+    (plan, rejected)
+}
+
+/// Each command as words.
+fn words(plan: &Plan) -> Vec<String> {
+    let command = |planned: &Planned| match resp::parse(&plan.buffer[planned.bytes.clone()]) {
+        Ok(Some((resp::Reply::Array(parts), _))) => {
+            parts.iter().map(|part| part.text().unwrap()).collect::<Vec<_>>().join(" ")
+        }
+        other => panic!("{other:?}"),
+    };
+    plan.commands.iter().map(command).collect()
+}
+
+#[test]
+fn events_of_one_key_share_a_command() {
+    let (plan, _) = plan(json!({"command": "rpush", "key": "l"}), &["a", "b", "c"]);
+    assert_eq!(words(&plan), ["RPUSH l a b c"]);
+}
+
+#[test]
+fn a_command_is_closed_at_its_limits() {
+    let (by_count, _) = plan(json!({"command": "sadd", "key": "s"}), &["x"; COMMAND_EVENTS + 1]);
+    let lengths: Vec<_> = by_count.commands.iter().map(|command| command.events.len()).collect();
+    assert_eq!(lengths, [COMMAND_EVENTS, 1]);
+    let big = "x".repeat(COMMAND_BYTES / 2);
+    let (by_bytes, _) = plan(json!({"command": "sadd", "key": "s"}), &[big.as_str(); 3]);
+    let lengths: Vec<_> = by_bytes.commands.iter().map(|command| command.events.len()).collect();
+    assert_eq!(lengths, [2, 1]);
+}
+
+#[test]
+fn keys_from_data_are_grouped_and_keep_their_order() {
+    let payloads = [r#"{"k":1,"v":"a"}"#, r#"{"k":2,"v":"b"}"#, r#"{"v":"c"}"#, r#"{"k":1,"v":"d"}"#];
+    let (plan, rejected) = plan(json!({"command": "rpush", "key": "l:{.k}", "value": ".v"}), &payloads);
+    assert_eq!(words(&plan), ["RPUSH l:1 a d", "RPUSH l:2 b"]);
+    assert_eq!(plan.order, [0, 3, 1]);
+    assert_eq!(rejected.len(), 1);
+    assert_eq!(rejected[0].0, 2);
+}
+
+#[test]
+fn each_command_has_its_form() {
+    let event = r#"{"id":7,"name":"Ada","tags":["x", 1],"gone":null}"#;
+    for (options, expected) in [
+        (json!({"command": "xadd", "key": "s"}), format!("XADD s * event {event}")),
+        (
+            json!({"command": "xadd", "key": "s", "as": "fields", "maxlen": 5}),
+            r#"XADD s MAXLEN ~ 5 * id 7 name Ada tags ["x", 1] gone null"#.into(),
+        ),
+        (
+            json!({"command": "xadd", "key": "s", "field": "d", "value": ".name", "maxlen": 5, "maxlen_exact": true}),
+            "XADD s MAXLEN = 5 * d Ada".into(),
+        ),
+        (json!({"command": "set", "key": "u:{.id}", "ttl": "2s"}), format!("SET u:7 {event} PX 2000")),
+        (json!({"command": "hset", "key": "h"}), r#"HSET h id 7 name Ada tags ["x", 1] gone null"#.into()),
+        (
+            json!({"command": "hset", "key": "h", "as": "payload", "field": ".id", "value": ".name"}),
+            "HSET h 7 Ada".into(),
+        ),
+        (
+            json!({"command": "hset", "key": "h", "as": "payload", "field": "n:{.id}", "value": ".name"}),
+            "HSET h n:7 Ada".into(),
+        ),
+        (json!({"command": "zadd", "key": "z", "score": ".id", "value": ".name"}), "ZADD z 7 Ada".into()),
+        (json!({"command": "publish", "key": "{{c}}"}), format!("PUBLISH {{c}} {event}")),
+    ] {
+        let (plan, rejected) = plan(options.clone(), &[event]);
+        assert_eq!(words(&plan), [expected], "{options}");
+        assert!(rejected.is_empty(), "{options}: {rejected:?}");
+    }
+}
+
+#[test]
+fn events_that_do_not_fit_are_rejected_alone() {
+    for (options, bad, reason) in [
+        (json!({"command": "zadd", "key": "z", "score": ".s"}), r#"{"s":"1"}"#, "not a number"),
+        (json!({"command": "zadd", "key": "z", "score": ".s"}), r#"{"s":1e400}"#, "not a number"),
+        (json!({"command": "zadd", "key": "z", "score": ".s"}), r#"{"t":1}"#, "no `.s`"),
+        (json!({"command": "hset", "key": "h"}), "[1]", "not a JSON object"),
+        (json!({"command": "hset", "key": "h"}), "{}", "empty object"),
+        (json!({"command": "hset", "key": "h"}), r#"{"a":1"#, "malformed JSON"),
+        (json!({"command": "hset", "key": "h"}), r#"{"a":1} x"#, "malformed JSON"),
+        (json!({"command": "xadd", "key": "s", "value": ".v"}), r#"{"v":null}"#, "no `.v`"),
+    ] {
+        let good = r#"{"s":1,"v":2}"#;
+        let (plan, rejected) = plan(options.clone(), &[good, bad, good]);
+        assert_eq!(plan.order, [0, 2], "{options}");
+        assert_eq!(rejected.len(), 1, "{options}");
+        assert!(rejected[0].1.contains(reason), "{options}: {rejected:?}");
+    }
+}
+
+#[test]
+fn commands_lie_one_behind_the_other_and_know_their_key() {
+    let (plan, _) = plan(json!({"command": "set", "key": "k:{.a}"}), &[r#"{"a":1}"#, r#"{"a":22}"#]);
+    assert_eq!(plan.commands[0].bytes.end, plan.commands[1].bytes.start);
+    assert_eq!(plan.commands[1].bytes.end, plan.buffer.len());
+    let keys: Vec<_> = plan.commands.iter().map(|command| &plan.buffer[command.key.clone()]).collect();
+    assert_eq!(keys, [b"k:1".as_slice(), b"k:22"]);
+}

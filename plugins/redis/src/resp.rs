@@ -1,0 +1,176 @@
+//! The Redis protocol, version 2 (RESP2): commands to bytes, bytes to replies.
+//!
+//! Both sides borrow: a command is written from slices, and a reply points into the buffer it was read to.
+//! Specification: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+
+/// The longest reply that is read, in bytes. The replies to what a sink sends are short; the longest is a
+/// cluster's list of slots.
+const REPLY_BYTES: usize = 16 << 20;
+
+/// How deep arrays in replies may nest.
+const NESTING: usize = 8;
+
+/// A server's answer to one command.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Reply<'a> {
+    /// Short text such as `OK`.
+    Status(&'a [u8]),
+    /// An error: its code, a space, and a sentence.
+    Error(&'a [u8]),
+    /// A whole number.
+    Integer(i64),
+    /// Bytes.
+    Bulk(&'a [u8]),
+    /// No value.
+    Null,
+    /// Values.
+    Array(Vec<Reply<'a>>),
+}
+
+impl Reply<'_> {
+    /// The bytes of a status or bulk reply as text.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Status(bytes) | Self::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes that are not a reply.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Malformed;
+
+/// Begins a command of `count` arguments, its name included.
+pub(crate) fn begin(out: &mut Vec<u8>, count: usize) {
+    line(out, b'*', count);
+}
+
+/// Adds an argument to the command that was begun last.
+pub(crate) fn argument(out: &mut Vec<u8>, bytes: &[u8]) {
+    line(out, b'$', bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A whole command.
+pub(crate) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
+    begin(out, arguments.len());
+    for bytes in arguments {
+        argument(out, bytes);
+    }
+}
+
+/// A marker and a number. Written by hand: this runs for each argument, and formatting is ten times slower.
+fn line(out: &mut Vec<u8>, marker: u8, number: usize) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.push(marker);
+    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The first reply in `buffer` and its length in bytes; `None` if it is not complete yet.
+pub(crate) fn parse(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, Malformed> {
+    let mut rest = buffer;
+    match value(&mut rest, NESTING)? {
+        Some(reply) => Ok(Some((reply, buffer.len() - rest.len()))),
+        None if buffer.len() > REPLY_BYTES => Err(Malformed),
+        None => Ok(None),
+    }
+}
+
+fn value<'a>(rest: &mut &'a [u8], nesting: usize) -> Result<Option<Reply<'a>>, Malformed> {
+    let Some(&marker) = rest.first() else { return Ok(None) };
+    if !b"+-:$*".contains(&marker) {
+        return Err(Malformed);
+    }
+    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+    let text = rest[1..end].strip_suffix(b"\r").ok_or(Malformed)?;
+    *rest = &rest[end + 1..];
+    match marker {
+        b'+' => Ok(Some(Reply::Status(text))),
+        b'-' => Ok(Some(Reply::Error(text))),
+        b':' => number(text).map(Reply::Integer).map(Some),
+        b'$' => bulk(rest, number(text)?),
+        _ => array(rest, number(text)?, nesting),
+    }
+}
+
+fn bulk<'a>(rest: &mut &'a [u8], length: i64) -> Result<Option<Reply<'a>>, Malformed> {
+    if length == -1 {
+        return Ok(Some(Reply::Null));
+    }
+    let length = usize::try_from(length).map_err(|_| Malformed)?;
+    if length > REPLY_BYTES {
+        return Err(Malformed);
+    }
+    let Some(end) = rest.get(length..length + 2) else { return Ok(None) };
+    let bytes = &rest[..length];
+    *rest = &rest[length + 2..];
+    if end == b"\r\n" { Ok(Some(Reply::Bulk(bytes))) } else { Err(Malformed) }
+}
+
+fn array<'a>(rest: &mut &'a [u8], length: i64, nesting: usize) -> Result<Option<Reply<'a>>, Malformed> {
+    if length == -1 {
+        return Ok(Some(Reply::Null));
+    }
+    let length = usize::try_from(length).map_err(|_| Malformed)?;
+    if nesting == 0 || length > REPLY_BYTES {
+        return Err(Malformed);
+    }
+    let mut values = Vec::new();
+    for _ in 0..length {
+        match value(rest, nesting - 1)? {
+            Some(one) => values.push(one),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Reply::Array(values)))
+}
+
+fn number(text: &[u8]) -> Result<i64, Malformed> {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_an_array_of_bulks() {
+        let mut out = Vec::new();
+        command(&mut out, &[b"SET", b"", b"0123456789"]);
+        assert_eq!(out, b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$10\r\n0123456789\r\n");
+    }
+
+    #[test]
+    fn a_reply_cut_anywhere_is_not_complete() {
+        let whole = b"*4\r\n:-7\r\n$3\r\na\r\n\r\n*-1\r\n+OK\r\n";
+        for cut in 0..whole.len() {
+            assert_eq!(parse(&whole[..cut]), Ok(None), "cut at {cut}");
+        }
+        let (reply, length) = parse(whole).unwrap().unwrap();
+        let values = vec![Reply::Integer(-7), Reply::Bulk(b"a\r\n"), Reply::Null, Reply::Status(b"OK")];
+        assert_eq!((reply, length), (Reply::Array(values), whole.len()));
+    }
+
+    #[test]
+    fn what_is_not_redis_is_malformed() {
+        for bytes in
+            [&b"HTTP/1.1 400"[..], b":x\r\n", b"$-2\r\n", b"+OK\n", b"$1\r\nabc", b"$99999999999\r\n"]
+        {
+            assert_eq!(parse(bytes), Err(Malformed), "{bytes:?}");
+        }
+        assert_eq!(parse(&b"*1\r\n".repeat(20)), Err(Malformed));
+    }
+}

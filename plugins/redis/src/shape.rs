@@ -1,0 +1,253 @@
+//! What of an event goes into its command, and what else stands there.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use tidegate_sdk::json::{self, Path};
+use tidegate_sdk::{ConfigError, Template};
+
+use crate::options::{Command, Form, Options};
+
+/// One argument of a command: a slice of the batch, or made from it where escapes had to go.
+pub(crate) type Argument<'a> = Cow<'a, [u8]>;
+
+/// The form of the commands that a component sends.
+pub(crate) struct Shape {
+    pub(crate) command: Command,
+    pub(crate) key: Template,
+    /// What stands between the key and the values.
+    pub(crate) head: Vec<String>,
+    /// What stands behind the values.
+    pub(crate) tail: Vec<String>,
+    values: Values,
+}
+
+enum Values {
+    /// The payload, or what is at the path.
+    One(Option<Path>),
+    /// A score, and the payload or what is at the path.
+    Scored(Path, Option<Path>),
+    /// A field's name, and the payload or what is at the path.
+    Named(Name, Option<Path>),
+    /// Each member of the payload: its name and its value.
+    Members,
+}
+
+enum Name {
+    Path(Path),
+    Template(Template),
+}
+
+impl Shape {
+    /// The form that the options ask for.
+    pub(crate) fn new(options: &Options) -> Result<Self, ConfigError> {
+        check(options)?;
+        let mut head = Vec::new();
+        if let (Command::Xadd, Some(maxlen)) = (options.command, options.maxlen) {
+            head.push("MAXLEN".to_owned());
+            head.push(if options.maxlen_exact { "=" } else { "~" }.to_owned());
+            head.push(maxlen.to_string());
+        }
+        if options.command == Command::Xadd {
+            head.push("*".to_owned());
+        }
+        let tail = match (options.command, options.ttl) {
+            (Command::Set, Some(ttl)) => vec!["PX".to_owned(), ttl.as_millis().to_string()],
+            _ => Vec::new(),
+        };
+        let values = values(options)?;
+        Ok(Self { command: options.command, key: options.key.clone(), head, tail, values })
+    }
+
+    /// Adds the arguments that stand for one event. After an error some may have been added.
+    pub(crate) fn arguments<'a>(
+        &self,
+        payload: &'a [u8],
+        arguments: &mut Vec<Argument<'a>>,
+    ) -> Result<(), String> {
+        match &self.values {
+            Values::One(path) => arguments.push(value(payload, path.as_ref())?),
+            Values::Scored(score, path) => {
+                arguments.push(number(payload, score)?);
+                arguments.push(value(payload, path.as_ref())?);
+            }
+            Values::Named(name, path) => {
+                arguments.push(name.render(payload)?);
+                arguments.push(value(payload, path.as_ref())?);
+            }
+            Values::Members => members(payload, arguments)?,
+        }
+        Ok(())
+    }
+}
+
+impl Name {
+    fn render<'a>(&self, payload: &'a [u8]) -> Result<Argument<'a>, String> {
+        match self {
+            Self::Path(path) => value(payload, Some(path)),
+            Self::Template(template) => match template.as_literal() {
+                Some(text) => Ok(Cow::Owned(text.as_bytes().to_vec())),
+                None => Ok(bytes(Cow::Owned(template.render(payload)?.into_owned()))),
+            },
+        }
+    }
+}
+
+fn bytes(text: Cow<'_, str>) -> Argument<'_> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+fn value<'a>(payload: &'a [u8], path: Option<&Path>) -> Result<Argument<'a>, String> {
+    match path {
+        None => Ok(Cow::Borrowed(payload)),
+        Some(path) => path.find_text(payload)?.map(bytes).ok_or_else(|| format!("the event has no `{path}`")),
+    }
+}
+
+fn number<'a>(payload: &'a [u8], path: &Path) -> Result<Argument<'a>, String> {
+    let raw = path.find(payload)?.ok_or_else(|| format!("the event has no `{path}`, which is its score"))?;
+    let parsed = std::str::from_utf8(raw).ok().and_then(|text| text.parse::<f64>().ok());
+    match parsed {
+        Some(number) if number.is_finite() => Ok(Cow::Borrowed(raw)),
+        _ => Err(format!("`{path}` is not a number, so it cannot be the score")),
+    }
+}
+
+fn members<'a>(payload: &'a [u8], arguments: &mut Vec<Argument<'a>>) -> Result<(), String> {
+    let before = arguments.len();
+    let mut deserializer = serde_json::Deserializer::from_slice(payload);
+    let read = deserializer.deserialize_map(Members(arguments)).and_then(|()| deserializer.end());
+    if read.is_err() {
+        json::check(payload)?;
+        return Err("the event is not a JSON object, so it has no fields".to_owned());
+    }
+    match arguments.len() > before {
+        true => Ok(()),
+        false => Err("the event is an empty object, so it has no fields".to_owned()),
+    }
+}
+
+/// Collects the names and values of an object.
+struct Members<'v, 'a>(&'v mut Vec<Argument<'a>>);
+
+impl<'a> Visitor<'a> for Members<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, raw)) = map.next_entry::<MemberName<'a>, &'a RawValue>()? {
+            self.0.push(bytes(name.0));
+            self.0.push(bytes(json::text(raw.get().as_bytes())));
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn values(options: &Options) -> Result<Values, ConfigError> {
+    let value = options.value.clone();
+    let form = match (options.command, options.form) {
+        (Command::Xadd, form) => form.unwrap_or(Form::Payload),
+        (Command::Hset, form) => form.unwrap_or(Form::Fields),
+        (Command::Zadd, _) => {
+            let score = options.score.clone();
+            let score = score.ok_or_else(|| {
+                ConfigError::at("", "`zadd` needs a score").help("say where it is, such as `score = \".ts\"`")
+            })?;
+            return Ok(Values::Scored(score, value));
+        }
+        _ => return Ok(Values::One(value)),
+    };
+    match (form, &options.field, options.command) {
+        (Form::Fields, None, _) if value.is_none() => Ok(Values::Members),
+        (Form::Fields, ..) => {
+            let pointer = if value.is_some() { "/value" } else { "/field" };
+            let message = "with `as = \"fields\"` every member is a field of its own";
+            Err(ConfigError::at(pointer, message).help("write `as = \"payload\"` for a single field"))
+        }
+        (Form::Payload, Some(field), _) => Ok(Values::Named(name(field)?, value)),
+        (Form::Payload, None, Command::Xadd) => Ok(Values::Named(name("event")?, value)),
+        (Form::Payload, None, _) => {
+            Err(ConfigError::at("/as", "`hset` with the payload as one field needs the name of the field")
+                .help("say what it is, such as `field = \".id\"`"))
+        }
+    }
+}
+
+/// A field's name: where it is in the event, or a template.
+fn name(field: &str) -> Result<Name, ConfigError> {
+    let problem = |message: String| ConfigError::at("/field", message);
+    match field.starts_with('.') {
+        true => field.parse().map(Name::Path).map_err(problem),
+        false => field.parse().map(Name::Template).map_err(problem),
+    }
+}
+
+/// Options that the command has no use for would be silently without effect, so they are refused.
+fn check(options: &Options) -> Result<(), ConfigError> {
+    let command = options.command;
+    let refuse = |pointer: &str, what: &str| {
+        let message = format!("`{}` {what}", command.option());
+        Err(ConfigError::at(pointer, message))
+    };
+    let has_fields = matches!(command, Command::Xadd | Command::Hset);
+    if options.form.is_some() && !has_fields {
+        return refuse("/as", "has no fields; `as` is for `xadd` and `hset`");
+    }
+    if options.field.is_some() && !has_fields {
+        return refuse("/field", "has no fields; `field` is for `xadd` and `hset`");
+    }
+    if options.score.is_some() && command != Command::Zadd {
+        return refuse("/score", "has no score; `score` is for `zadd`");
+    }
+    if options.maxlen.is_some() && command != Command::Xadd && !command.is_list() {
+        return refuse("/maxlen", "cannot trim; `maxlen` is for `xadd`, `rpush` and `lpush`");
+    }
+    if options.maxlen == Some(0) {
+        return Err(ConfigError::at("/maxlen", "a key that keeps no entry keeps nothing of what is written"));
+    }
+    if options.maxlen_exact && (command != Command::Xadd || options.maxlen.is_none()) {
+        return Err(ConfigError::at("/maxlen_exact", "this goes with `xadd` and a `maxlen`"));
+    }
+    check_limits(options)
+}
+
+fn check_limits(options: &Options) -> Result<(), ConfigError> {
+    let command = options.command.option();
+    if options.ttl.is_some() && options.command == Command::Publish {
+        return Err(ConfigError::at("/ttl", "`publish` writes to a channel, which keeps nothing"));
+    }
+    if options.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
+        return Err(ConfigError::at("/ttl", "a key must live for at least 1ms"));
+    }
+    for (pointer, limit) in
+        [("/time_limit", options.time_limit), ("/connect_time_limit", options.connect_time_limit)]
+    {
+        if limit.is_zero() {
+            return Err(
+                ConfigError::at(pointer, "nothing can be done in no time").help("the default suits most")
+            );
+        }
+    }
+    if options.depth_limit.is_none() {
+        return Ok(());
+    }
+    if options.command.depth().is_none() {
+        return Err(ConfigError::at("/depth_limit", format!("what `{command}` writes to has no depth")));
+    }
+    if options.key.as_literal().is_none() {
+        let message = "a key made from data is many keys, so there is no one depth to look at";
+        return Err(ConfigError::at("/depth_limit", message).help("use a literal `key`"));
+    }
+    Ok(())
+}

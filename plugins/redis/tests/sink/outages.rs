@@ -1,0 +1,126 @@
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tidegate_sdk::Class;
+
+use crate::server::{Opened, Server, again, free_port, open};
+
+#[tokio::test]
+async fn a_server_that_is_down_at_start_is_tried_again() {
+    let options =
+        json!({"url": format!("redis://127.0.0.1:{}", free_port()), "command": "rpush", "key": "l"});
+    let error = Opened::new(&options).open().await.unwrap_err();
+    assert_eq!(error.class(), Class::Retry);
+    assert!(error.message().starts_with("cannot connect to 127.0.0.1:"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_gets_everything() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut sink = open(&server, json!({"command": "rpush", "key": "l"})).await;
+    sink.deliver(["a"]).await;
+    server.kill();
+    let batch = tidegate_testkit::batch(["b", "c"]);
+    let (events, class, _) = again(&sink.try_write(&batch).await.unwrap());
+    assert_eq!((events, class), (vec![0, 1], Class::Retry));
+    server.restart();
+    sink.deliver_in_the_end(&batch).await;
+    assert_eq!(server.ask::<Vec<String>>(&["LRANGE", "l", "0", "-1"]), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_made_anew() {
+    let server = Server::start(&[]);
+    let mut sink = open(&server, json!({"command": "rpush", "key": "l"})).await;
+    sink.deliver(["a"]).await;
+    server.ask::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    // The runtime learns of the end of a socket between two polls; a look at the clock lets it.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    sink.deliver(["b"]).await;
+    assert_eq!(server.ask::<usize>(&["LLEN", "l"]), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_left_after_the_time_limit() {
+    let server = Server::start(&[]);
+    let mut sink = open(&server, json!({"command": "rpush", "key": "l", "time_limit": "200ms"})).await;
+    sink.deliver(["a"]).await;
+    server.signal("STOP");
+    let start = Instant::now();
+    let (events, class, message) = again(&sink.write(["b"]).await);
+    server.signal("CONT");
+    assert_eq!((events, class), (vec![0], Class::Ambiguous));
+    assert!(message.contains("did not answer within 200ms"), "{message}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    sink.deliver_in_the_end(&tidegate_testkit::batch(["c"])).await;
+}
+
+#[tokio::test]
+async fn connecting_has_a_time_limit() {
+    let server = Server::start(&[]);
+    server.signal("STOP");
+    let options = json!({"url": server.url(), "command": "rpush", "key": "l", "connect_time_limit": "200ms"});
+    let error = Opened::new(&options).open().await.unwrap_err();
+    server.signal("CONT");
+    assert_eq!(error.class(), Class::Retry);
+    assert!(error.message().contains("took longer than 200ms"), "{error}");
+}
+
+/// A server that lets a client log in, then reads `request` bytes, sends `answer` and hangs up.
+fn fake(request: usize, answer: &'static [u8]) -> (u16, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let login = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$8\r\ntidegate\r\n*1\r\n$4\r\nPING\r\n".len();
+        read(&mut stream, login);
+        stream.write_all(b"+OK\r\n+PONG\r\n").unwrap();
+        read(&mut stream, request);
+        stream.write_all(answer).unwrap();
+    };
+    (port, std::thread::spawn(serve))
+}
+
+fn read(stream: &mut TcpStream, length: usize) {
+    stream.read_exact(&mut vec![0; length]).unwrap();
+}
+
+/// One SET of a one-letter key and value.
+const SET: usize = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n".len();
+
+#[tokio::test]
+async fn only_what_was_not_answered_is_ambiguous() {
+    let (port, server) = fake(4 * SET, b"+OK\r\n+OK\r\n+O");
+    let url = format!("redis://127.0.0.1:{port}");
+    let mut sink = Opened::new(&json!({"url": url, "command": "set", "key": "k"}));
+    sink.open().await.unwrap();
+    let (events, class, message) = again(&sink.write(["a", "b", "c", "d"]).await);
+    assert_eq!((events, class), (vec![2, 3], Class::Ambiguous), "{message}");
+    server.join().unwrap();
+}
+
+#[tokio::test]
+async fn errors_and_silence_of_one_batch_are_told_apart() {
+    let (port, server) = fake(3 * SET, b"-OOM no memory\r\n+OK\r\n");
+    let url = format!("redis://127.0.0.1:{port}");
+    let mut sink = Opened::new(&json!({"url": url, "command": "set", "key": "k"}));
+    sink.open().await.unwrap();
+    let (events, class, _) = again(&sink.write(["a", "b", "c"]).await);
+    assert_eq!((events, class), (vec![0, 2], Class::Ambiguous));
+    server.join().unwrap();
+}
+
+#[tokio::test]
+async fn garbage_for_an_answer_breaks_the_connection() {
+    let (port, server) = fake(SET, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let url = format!("redis://127.0.0.1:{port}");
+    let mut sink = Opened::new(&json!({"url": url, "command": "set", "key": "k"}));
+    sink.open().await.unwrap();
+    let (_, class, message) = again(&sink.write(["a"]).await);
+    assert_eq!(class, Class::Ambiguous);
+    assert!(message.contains("not of the Redis protocol"), "{message}");
+    server.join().unwrap();
+}

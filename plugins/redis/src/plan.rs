@@ -97,7 +97,7 @@ impl Plan {
     /// As few commands as can be for events of one key.
     fn together<'a>(
         &mut self,
-        shape: &Shape,
+        shape: &'a Shape,
         key: &str,
         batch: &'a Batch,
         events: impl Iterator<Item = usize>,

@@ -63,7 +63,7 @@ impl Shape {
 
     /// Adds the arguments that stand for one event. After an error some may have been added.
     pub(crate) fn arguments<'a>(
-        &self,
+        &'a self,
         payload: &'a [u8],
         arguments: &mut Vec<Argument<'a>>,
     ) -> Result<(), String> {
@@ -84,13 +84,10 @@ impl Shape {
 }
 
 impl Name {
-    fn render<'a>(&self, payload: &'a [u8]) -> Result<Argument<'a>, String> {
+    fn render<'a>(&'a self, payload: &'a [u8]) -> Result<Argument<'a>, String> {
         match self {
             Self::Path(path) => value(payload, Some(path)),
-            Self::Template(template) => match template.as_literal() {
-                Some(text) => Ok(Cow::Owned(text.as_bytes().to_vec())),
-                None => Ok(bytes(Cow::Owned(template.render(payload)?.into_owned()))),
-            },
+            Self::Template(template) => template.render(payload).map(bytes),
         }
     }
 }

@@ -67,9 +67,8 @@ fn judge_error(text: &str) -> Verdict {
 
 /// Whether this error would meet every event alike, so that rejecting them one by one would lose them all.
 fn is_misconfigured(message: &str) -> bool {
-    ["unknown command", "wrong number of arguments", "syntax error", "DB index", "invalid DB", "AUTH"]
-        .iter()
-        .any(|start| message.to_ascii_lowercase().contains(&start.to_ascii_lowercase()))
+    let message = message.to_ascii_lowercase();
+    ["unknown command", "wrong number of arguments", "syntax error"].iter().any(|text| message.contains(text))
 }
 
 /// `MOVED 3999 127.0.0.1:6381`
@@ -82,13 +81,14 @@ fn redirect(code: &str, rest: &str) -> Option<Verdict> {
 /// What an error while logging in means; `None` if it does not matter.
 pub(crate) fn at_login(text: &[u8]) -> Option<Error> {
     let text = String::from_utf8_lossy(text);
-    match judge_error(&text) {
-        Verdict::Again(Class::Misconfigured, _) if text.starts_with("NOPERM") => None,
-        Verdict::Again(class, message) => Some(Error::new(class, &*message)),
-        // An unknown subcommand of CLIENT on an old server, or a right that is not needed.
-        _ if text.starts_with("NOPERM") || text.contains("CLIENT") => None,
-        _ => Some(Error::misconfigured(format!("the server answered: {text}"))),
+    // A right that is not needed, or an old server that does not know the subcommand for the name.
+    if text.starts_with("NOPERM") || text.contains("CLIENT") {
+        return None;
     }
+    Some(match judge_error(&text) {
+        Verdict::Again(class, message) => Error::new(class, &*message),
+        _ => Error::misconfigured(format!("the server answered: {text}")),
+    })
 }
 
 #[cfg(test)]
@@ -135,6 +135,20 @@ mod tests {
         assert!(matches!(judge("WRONGTYPE Operation"), Verdict::Key(_)));
         assert!(matches!(judge("NOPERM No permissions to access a key"), Verdict::Key(_)));
         assert!(matches!(judge("ERR string exceeds maximum allowed size"), Verdict::Event(_)));
+    }
+
+    #[test]
+    fn at_login_only_what_matters_is_an_error() {
+        for text in ["NOPERM x", "ERR Unknown subcommand or wrong number of arguments. Try CLIENT HELP."] {
+            assert!(at_login(text.as_bytes()).is_none(), "{text}");
+        }
+        let class = |text: &str| at_login(text.as_bytes()).map(|error| error.class());
+        assert_eq!(class("LOADING x"), Some(Class::Retry));
+        assert_eq!(class("ERR DB index is out of range"), Some(Class::Misconfigured));
+        assert_eq!(
+            class("ERR AUTH <password> called without any password configured"),
+            Some(Class::Misconfigured)
+        );
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 use tidegate_sdk::serde_json::Value;
 
@@ -112,4 +113,25 @@ fn commands_lie_one_behind_the_other_and_know_their_key() {
     assert_eq!(plan.commands[1].bytes.end, plan.buffer.len());
     let keys: Vec<_> = plan.commands.iter().map(|command| &plan.buffer[command.key.clone()]).collect();
     assert_eq!(keys, [b"k:1".as_slice(), b"k:22"]);
+}
+
+proptest! {
+    #[test]
+    fn every_event_is_in_one_command_of_its_key_in_order(keys in prop::collection::vec(0..4_usize, 0..2000)) {
+        let payloads: Vec<String> = keys.iter().map(|key| format!(r#"{{"k":{key}}}"#)).collect();
+        let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
+        let (plan, rejected) = plan(json!({"command": "rpush", "key": "l:{.k}"}), &payloads);
+        prop_assert!(rejected.is_empty());
+        let mut seen = vec![Vec::new(); 4];
+        for command in &plan.commands {
+            let key = &plan.buffer[command.key.clone()];
+            for event in &plan.order[command.events.clone()] {
+                let expected = format!("l:{}", keys[*event]);
+                prop_assert_eq!(key, expected.as_bytes());
+                seen[keys[*event]].push(*event);
+            }
+        }
+        prop_assert!(seen.iter().all(|events| events.is_sorted()));
+        prop_assert_eq!(seen.iter().map(Vec::len).sum::<usize>(), keys.len());
+    }
 }

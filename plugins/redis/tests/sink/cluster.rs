@@ -98,7 +98,8 @@ async fn a_node_that_is_down_holds_up_only_its_own_keys() {
     let lost: usize = nodes[2].ask(&["DBSIZE"]);
     nodes[2].kill();
     let (events, class, _) = again(&sink.try_write(&batch).await.unwrap());
-    assert_eq!((events.len(), class), (lost, Class::Retry));
+    assert_eq!(events.len(), lost);
+    assert!(matches!(class, Class::Retry | Class::Ambiguous), "{class:?}");
     nodes[2].restart();
     sink.deliver_in_the_end(&batch).await;
     assert_eq!(nodes[2].ask::<usize>(&["DBSIZE"]), lost);

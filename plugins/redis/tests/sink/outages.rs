@@ -25,7 +25,9 @@ async fn a_server_that_restarts_gets_everything() {
     server.kill();
     let batch = tidegate_testkit::batch(["b", "c"]);
     let (events, class, _) = again(&sink.try_write(&batch).await.unwrap());
-    assert_eq!((events, class), (vec![0, 1], Class::Retry));
+    assert_eq!(events, [0, 1]);
+    // Whether the end of the connection is known before the write is the runtime's affair.
+    assert!(matches!(class, Class::Retry | Class::Ambiguous), "{class:?}");
     server.restart();
     sink.deliver_in_the_end(&batch).await;
     assert_eq!(server.ask::<Vec<String>>(&["LRANGE", "l", "0", "-1"]), ["a", "b", "c"]);

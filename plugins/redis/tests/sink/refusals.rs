@@ -98,8 +98,8 @@ async fn a_replica_and_missing_replicas_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_value_the_server_finds_too_long_is_rejected_alone() {
-    let server = Server::start(&["--set-proc-title", "no"]);
+async fn a_score_that_is_none_is_rejected_alone() {
+    let server = Server::start(&[]);
     let mut sink = open(&server, json!({"command": "zadd", "key": "z", "score": ".s", "value": ".m"})).await;
     let delivery = sink.write([r#"{"s":1,"m":"a"}"#, r#"{"s":"x","m":"b"}"#, r#"{"s":2,"m":"c"}"#]).await;
     assert_eq!(rejected(&delivery), [1]);

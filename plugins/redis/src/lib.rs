@@ -1,26 +1,15 @@
 //! The sink `redis`: events into streams, lists, sets, hashes, strings and channels of a Redis server.
 //!
 //! This crate never resends a command that was answered, never guesses what became of one that was not, and
-//! never lets one bad event hold up the others. It speaks the protocol itself ([`wire`]) rather than through
-//! a client library, because a client answers a broken pipeline as a whole, and here the fate of each command
-//! in it counts.
+//! never lets one bad event hold up the others. It speaks the protocol itself ([`server::wire`]) rather than
+//! through a client library, because a client answers a broken pipeline as a whole, and here the fate of each
+//! command in it counts.
 //!
-//! Read [`options::Options`] first: the manual. Then [`plan::Plan`], the commands that a batch becomes, and
-//! [`verdict::Verdict`], what the server's answer to each of them means.
+//! Read [`sink::options::Options`] first: the manual. Then [`server::commands::Commands`], what a batch
+//! becomes, and [`server::verdict::Verdict`], what the server's answer to each of them means.
 
-mod address;
-mod cluster;
-mod depth;
-mod link;
-mod options;
-mod plan;
-mod resp;
-mod sentinel;
-mod servers;
-mod shape;
+mod server;
 mod sink;
-mod verdict;
-mod wire;
 
 use tidegate_sdk::Plugin;
 

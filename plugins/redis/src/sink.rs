@@ -1,19 +1,29 @@
 //! The sink: a batch in, commands out, and what became of each event.
 
+pub(crate) mod depth;
+pub(crate) mod options;
+pub(crate) mod plan;
+pub(crate) mod shape;
+
 use std::sync::Arc;
 
 use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{Batch, Class, ConfigError, Cx, Delivery, Error, Sink};
 use tracing::warn;
 
-use crate::address::{self, Login, Target};
-use crate::depth::Depth;
-use crate::options::{Command, Options};
-use crate::plan::Plan;
-use crate::servers::Servers;
-use crate::shape::Shape;
-use crate::verdict::{Expect, Verdict};
-use crate::wire::{Dialer, Tls};
+use crate::server::Servers;
+use crate::server::address::{self, Login, Place, Target};
+use crate::server::commands::Commands;
+use crate::server::verdict::{Expect, Verdict};
+use crate::server::wire::{Dialer, Tls};
+
+use depth::Depth;
+use options::{Command, Options};
+use shape::Shape;
+
+/// What a redirection means where nothing follows it.
+const WRONG_NODE: &str =
+    "the server is a node of a cluster, and another node has the key: use `cluster` in place of `url`";
 
 /// What all instances of a component share.
 struct Setup {
@@ -29,7 +39,7 @@ pub(crate) struct RedisSink {
     setup: Arc<Setup>,
     servers: Servers,
     depth: Option<Depth>,
-    plan: Plan,
+    commands: Commands,
     /// Keys that were written to, and not trimmed or given their time to live since. Never more than one batch
     /// has: the next one waits until these are done.
     owed: Vec<Vec<u8>>,
@@ -38,7 +48,15 @@ pub(crate) struct RedisSink {
 impl RedisSink {
     /// A sink with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login) = address::target(&options)?;
+        let (target, login) = address::target(&Place {
+            url: options.url.as_deref(),
+            sentinel: options.sentinel.as_ref(),
+            cluster: options.cluster.as_deref(),
+            user: options.user.as_deref(),
+            password: options.password.as_ref(),
+            database: options.database,
+            tls: options.tls.as_ref(),
+        })?;
         let dialer = Dialer {
             tls: Tls::new(options.tls.clone().unwrap_or_default()),
             connect_limit: *options.connect_time_limit,
@@ -52,7 +70,7 @@ impl RedisSink {
     fn of(setup: Arc<Setup>) -> Self {
         let servers = Servers::new(&setup.target, &setup.login, &setup.dialer);
         let depth = Depth::new(&setup.options);
-        Self { setup, servers, depth, plan: Plan::default(), owed: Vec::new() }
+        Self { setup, servers, depth, commands: Commands::default(), owed: Vec::new() }
     }
 
     /// Trims the keys that were written to, and sets their time to live.
@@ -63,11 +81,11 @@ impl RedisSink {
         if self.owed.is_empty() {
             return Ok(());
         }
-        let mut plan = Plan::default();
+        let mut commands = Commands::default();
         for key in &self.owed {
-            self.setup.after_write(key, &mut plan);
+            self.setup.after_write(key, &mut commands);
         }
-        for verdict in self.servers.send(&plan).await {
+        for verdict in self.servers.send(&commands).await {
             match verdict {
                 Verdict::Done(_) => {}
                 // Both commands can be given twice, so it does not matter whether they were done.
@@ -76,7 +94,13 @@ impl RedisSink {
                 Verdict::Key(message) if message.contains("NOPERM") => {
                     return Err(Error::misconfigured(message));
                 }
-                other => warn!(?other, "a key was not trimmed, or has no time to live"),
+                Verdict::Key(reason) | Verdict::Event(reason) => {
+                    // Somebody put another value in the key's place since; it is theirs now.
+                    warn!(reason, "a key was not trimmed, or has no time to live");
+                }
+                Verdict::Moved { .. } | Verdict::Ask { .. } => {
+                    return Err(Error::misconfigured(WRONG_NODE));
+                }
             }
         }
         self.owed.clear();
@@ -88,12 +112,12 @@ impl RedisSink {
         let literal = self.setup.shape.key.as_literal().is_some();
         let mut again: Option<(Class, Arc<str>)> = None;
         let mut events = Vec::new();
-        for (command, verdict) in self.plan.commands.iter().zip(verdicts) {
-            let carried = &self.plan.order[command.events.clone()];
+        for (index, verdict) in verdicts.into_iter().enumerate() {
+            let carried = &self.commands.order[self.commands.list[index].events.clone()];
             let (class, message) = match verdict {
                 Verdict::Done(_) => {
                     if self.setup.owes() {
-                        self.owed.push(self.plan.buffer[command.key.clone()].to_vec());
+                        self.owed.push(self.commands.key(index).to_vec());
                     }
                     continue;
                 }
@@ -104,10 +128,7 @@ impl RedisSink {
                     continue;
                 }
                 Verdict::Again(class, message) => (class, message),
-                Verdict::Moved { .. } | Verdict::Ask { .. } => (
-                    Class::Misconfigured,
-                    "the server is a node of a cluster, and another node has the key: use `cluster`".into(),
-                ),
+                Verdict::Moved { .. } | Verdict::Ask { .. } => (Class::Misconfigured, WRONG_NODE.into()),
             };
             events.extend_from_slice(carried);
             if again.as_ref().is_none_or(|(known, _)| gravity(class) > gravity(*known)) {
@@ -137,15 +158,16 @@ impl Setup {
         self.options.maxlen.is_some() && self.shape.command.is_list()
     }
 
-    fn after_write(&self, key: &[u8], plan: &mut Plan) {
+    fn after_write(&self, key: &[u8], commands: &mut Commands) {
         if let (true, Some(maxlen)) = (self.trims(), self.options.maxlen) {
-            match self.shape.command {
-                Command::Lpush => plan.bare("LTRIM", key, &["0", &(maxlen - 1).to_string()], Expect::Ok),
-                _ => plan.bare("LTRIM", key, &[&format!("-{maxlen}"), "-1"], Expect::Ok),
-            }
+            let (first, last) = match self.shape.command {
+                Command::Lpush => ("0".to_owned(), (maxlen - 1).to_string()),
+                _ => (format!("-{maxlen}"), "-1".to_owned()),
+            };
+            commands.push_bare("LTRIM", key, &[&first, &last], Expect::Ok);
         }
         if let (true, Some(ttl)) = (self.expires(), self.options.ttl) {
-            plan.bare("PEXPIRE", key, &[&ttl.as_millis().to_string()], Expect::Number);
+            commands.push_bare("PEXPIRE", key, &[&ttl.as_millis().to_string()], Expect::Number);
         }
     }
 }
@@ -170,9 +192,9 @@ impl Sink for RedisSink {
             depth.check(&mut self.servers, batch.len()).await?;
         }
         let mut delivery = Delivery::complete();
-        self.plan.clear();
-        self.plan.fill(&self.setup.shape, batch, &mut delivery);
-        let verdicts = self.servers.send(&self.plan).await;
+        self.commands.clear();
+        plan::plan(&self.setup.shape, batch, &mut self.commands, &mut delivery);
+        let verdicts = self.servers.send(&self.commands).await;
         self.account(verdicts, &mut delivery);
         if let Err(error) = self.settle_owed().await {
             warn!(%error, "what was written is not trimmed yet, or has no time to live yet");

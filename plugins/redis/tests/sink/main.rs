@@ -1,5 +1,7 @@
 //! The sink against real servers: each test starts its own and ends it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 /// Starting servers and asking them.
 mod server;
 

@@ -71,6 +71,25 @@ async fn connecting_has_a_time_limit() {
     assert!(error.message().contains("took longer than 200ms"), "{error}");
 }
 
+#[tokio::test]
+async fn a_write_that_is_given_up_leaves_no_answers_behind() {
+    let server = Server::start(&[]);
+    let mut sink = open(&server, json!({"command": "publish", "key": "c"})).await;
+    let mut depth = open(&server, json!({"command": "rpush", "key": "l", "depth_limit": 5})).await;
+    server.signal("STOP");
+    let batch = tidegate_testkit::batch(["a", "b"]);
+    for given_up in [&mut sink, &mut depth] {
+        let write = given_up.try_write(&batch);
+        assert!(tokio::time::timeout(Duration::from_millis(100), write).await.is_err());
+    }
+    server.signal("CONT");
+    // An answer to what was given up would be taken for a depth of 0, and the key is deep.
+    server.ask::<()>(&["RPUSH", "l", "1", "2", "3", "4", "5"]);
+    let error = depth.try_write(&batch).await.unwrap_err();
+    assert_eq!(error.class(), Class::Busy, "{error}");
+    sink.deliver(["c"]).await;
+}
+
 /// A server that lets a client log in, then reads `request` bytes, sends `answer` and hangs up.
 fn fake(request: usize, answer: &'static [u8]) -> (u16, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

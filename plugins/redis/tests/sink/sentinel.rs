@@ -15,7 +15,7 @@ fn sentinel(master: &Server) -> Server {
     let path = file(&folder, "sentinel.conf", &config);
     let mut sentinel = Server::run(port, vec![path, "--sentinel".to_owned()]);
     // The sentinel rewrites its file, so the folder must live as long as it does.
-    std::mem::swap(&mut sentinel.folder, &mut { folder });
+    sentinel.folder = folder;
     sentinel
 }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tidegate_sdk::{Class, Error};
 
-use crate::address::{Address, Login};
-use crate::link::{Link, Route};
-use crate::plan::Plan;
-use crate::resp::Reply;
-use crate::sentinel::ask;
-use crate::verdict::Verdict;
-use crate::wire::{Dialer, Wire};
+use crate::server::address::{Address, Login};
+use crate::server::commands::Commands;
+use crate::server::link::{Link, Route};
+use crate::server::resp::Reply;
+use crate::server::sentinel::ask;
+use crate::server::verdict::Verdict;
+use crate::server::wire::{Dialer, Wire};
 
 const SLOTS: usize = 16_384;
 
@@ -134,10 +134,10 @@ impl Cluster {
 
     /// Sends every command of the plan to the node that has its slot, to all nodes at the same time, and
     /// follows redirections.
-    pub(crate) async fn send(&mut self, plan: &Plan) -> Vec<Verdict> {
-        let mut verdicts = vec![again("no node of the cluster has the key's slot"); plan.commands.len()];
-        let commands = 0..plan.commands.len();
-        let mut pending: Vec<_> = commands.map(|command| Pending { command, ask: None }).collect();
+    pub(crate) async fn send(&mut self, commands: &Commands) -> Vec<Verdict> {
+        let mut verdicts = vec![again("no node of the cluster has the key's slot"); commands.list.len()];
+        let mut pending: Vec<_> =
+            (0..commands.list.len()).map(|command| Pending { command, ask: None }).collect();
         for _ in 0..=REDIRECTIONS {
             if let Err(error) = self.connect().await {
                 for one in pending {
@@ -145,7 +145,7 @@ impl Cluster {
                 }
                 return verdicts;
             }
-            let answers = self.round(plan, &pending).await;
+            let answers = self.round(commands, &pending).await;
             pending = self.settle(answers, &mut verdicts);
             if pending.is_empty() {
                 return verdicts;
@@ -158,10 +158,10 @@ impl Cluster {
     }
 
     /// Sends the pending commands, each to its node.
-    async fn round(&mut self, plan: &Plan, pending: &[Pending]) -> Vec<(usize, Verdict)> {
+    async fn round(&mut self, commands: &Commands, pending: &[Pending]) -> Vec<(usize, Verdict)> {
         let mut work = vec![(Vec::new(), Vec::new()); self.nodes.len()];
         for one in pending {
-            let owner = self.slots[usize::from(plan.commands[one.command].slot(plan))];
+            let owner = self.slots[usize::from(commands.slot(one.command))];
             let asked = one.ask.clone().and_then(|address| self.node(address));
             work.resize(self.nodes.len(), (Vec::new(), Vec::new()));
             match asked {
@@ -172,8 +172,8 @@ impl Cluster {
         }
         let busy = self.nodes.iter_mut().zip(work).filter(|(_, (own, asked))| own.len() + asked.len() > 0);
         let exchanges = busy.map(|(node, (own, asked))| async move {
-            let mut verdicts = node.link.send(plan, &own, false).await;
-            verdicts.extend(node.link.send(plan, &asked, true).await);
+            let mut verdicts = node.link.send(commands, &own, false).await;
+            verdicts.extend(node.link.send(commands, &asked, true).await);
             own.into_iter().chain(asked).zip(verdicts)
         });
         join_all(exchanges).await.into_iter().flatten().collect()

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tidegate_sdk::json::{self, Path};
 use tidegate_sdk::{ConfigError, Template};
 
-use crate::options::{Command, Form, Options};
+use crate::sink::options::{Command, Form, Options};
 
 /// One argument of a command: a slice of the batch, or made from it where escapes had to go.
 pub(crate) type Argument<'a> = Cow<'a, [u8]>;
@@ -47,7 +47,9 @@ impl Shape {
         let mut head = Vec::new();
         if let (Command::Xadd, Some(maxlen)) = (options.command, options.maxlen) {
             head.push("MAXLEN".to_owned());
-            head.push(if options.maxlen_exact { "=" } else { "~" }.to_owned());
+            if !options.maxlen_exact {
+                head.push("~".to_owned());
+            }
             head.push(maxlen.to_string());
         }
         if options.command == Command::Xadd {

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_sdk::Error;
+use tidegate_sdk::{Class, Error};
 
-use crate::options::Options;
-use crate::plan::Plan;
-use crate::servers::Servers;
-use crate::verdict::{Expect, Verdict};
+use crate::server::Servers;
+use crate::server::commands::Commands;
+use crate::server::verdict::{Expect, Verdict};
+use crate::sink::options::Options;
 
 /// For how long a look at the depth is good.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -39,9 +39,9 @@ impl Depth {
         if fresh && self.events < EVENTS {
             return Ok(());
         }
-        let mut plan = Plan::default();
-        plan.bare(self.question, self.key.as_bytes(), &[], Expect::Number);
-        match servers.send(&plan).await.pop() {
+        let mut question = Commands::default();
+        question.push_bare(self.question, self.key.as_bytes(), &[], Expect::Number);
+        match servers.send(&question).await.pop() {
             Some(Verdict::Done(depth)) if depth.unsigned_abs() >= self.limit => {
                 let (key, limit) = (&self.key, self.limit);
                 let message = format!("`{key}` holds {depth} entries and `depth_limit` is {limit}");
@@ -49,7 +49,7 @@ impl Depth {
                 Err(Error::busy(message, INTERVAL))
             }
             // Nothing was written, so that the answer is missing is not ambiguous here.
-            Some(Verdict::Again(tidegate_sdk::Class::Ambiguous, message)) => Err(Error::retry(&*message)),
+            Some(Verdict::Again(Class::Ambiguous, message)) => Err(Error::retry(&*message)),
             Some(Verdict::Again(class, message)) => Err(Error::new(class, &*message)),
             // The write that follows meets the same refusal, and knows what it means for the events.
             _ => {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tidegate_sdk::{Class, Error};
 
-use crate::address::{Address, Login};
-use crate::plan::Plan;
-use crate::resp;
-use crate::sentinel::Sentinels;
-use crate::verdict::{Verdict, judge};
-use crate::wire::{Dialer, Wire};
+use crate::server::address::{Address, Login};
+use crate::server::commands::Commands;
+use crate::server::resp;
+use crate::server::sentinel::Sentinels;
+use crate::server::verdict::{Verdict, judge};
+use crate::server::wire::{Dialer, Wire};
 
 /// How many bytes of commands are sent before their answers are waited for.
 const EXCHANGE_BYTES: usize = 1 << 20;
@@ -39,18 +39,24 @@ impl Link {
     }
 
     /// Connects, if there is no connection.
-    pub(crate) async fn connect(&mut self) -> Result<&mut Wire, Error> {
-        if self.wire.as_mut().is_some_and(Wire::is_closed) {
-            self.wire = None;
+    pub(crate) async fn open(&mut self) -> Result<(), Error> {
+        let wire = self.take().await?;
+        self.wire = Some(wire);
+        Ok(())
+    }
+
+    /// The connection, to be given back when everything that was sent is answered: if the future that uses it
+    /// is dropped half-way, the connection goes with it, and nobody takes late answers for their own.
+    async fn take(&mut self) -> Result<Wire, Error> {
+        if let Some(mut wire) = self.wire.take()
+            && !wire.is_closed()
+        {
+            return Ok(wire);
         }
-        let wire = match self.wire.take() {
-            Some(wire) => wire,
-            None => match &self.route {
-                Route::Fixed(address) => self.dialer.dial(address, &self.login).await?,
-                Route::Sentinel(sentinels) => sentinels.dial(&self.dialer, &self.login).await?,
-            },
-        };
-        Ok(self.wire.insert(wire))
+        match &self.route {
+            Route::Fixed(address) => self.dialer.dial(address, &self.login).await,
+            Route::Sentinel(sentinels) => sentinels.dial(&self.dialer, &self.login).await,
+        }
     }
 
     /// Ends the connection.
@@ -60,18 +66,18 @@ impl Link {
         }
     }
 
-    /// Sends these commands of the plan (each behind an ASKING, if asked to) and says what became of them,
+    /// Sends these of the commands (each behind an ASKING, if asked to) and says what became of them,
     /// in their order.
     ///
     /// What must be tried again ends it: the commands behind are not sent any more, so that they do not
     /// overtake. Those that were on their way together with it are, and may.
-    pub(crate) async fn send(&mut self, plan: &Plan, commands: &[usize], asking: bool) -> Vec<Verdict> {
+    pub(crate) async fn send(&mut self, all: &Commands, commands: &[usize], asking: bool) -> Vec<Verdict> {
         let mut verdicts = Vec::with_capacity(commands.len());
         let mut rest = commands;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(exchange_length(plan, rest));
+            let (now, later) = rest.split_at(exchange_length(all, rest));
             rest = later;
-            self.exchange(plan, now, asking, &mut verdicts).await;
+            self.exchange(all, now, asking, &mut verdicts).await;
             let halt = verdicts[verdicts.len() - now.len()..].iter().find_map(|verdict| match verdict {
                 Verdict::Again(class, message) => Some((*class, Arc::clone(message))),
                 _ => None,
@@ -88,15 +94,21 @@ impl Link {
     }
 
     /// Sends commands in one go and adds a verdict for each.
-    async fn exchange(&mut self, plan: &Plan, commands: &[usize], asking: bool, verdicts: &mut Vec<Verdict>) {
+    async fn exchange(
+        &mut self,
+        all: &Commands,
+        commands: &[usize],
+        asking: bool,
+        verdicts: &mut Vec<Verdict>,
+    ) {
         let wanted = verdicts.len() + commands.len();
-        let wire = match self.connect().await {
+        let mut wire = match self.take().await {
             Ok(wire) => wire,
             Err(error) => {
                 return verdicts.resize(wanted, Verdict::Again(error.class(), error.message().into()));
             }
         };
-        let (request, ends) = request(plan, commands, asking);
+        let (request, ends) = request(all, commands, asking);
         let replies = commands.len() * if asking { 2 } else { 1 };
         let mut answered = 0;
         let result = wire
@@ -105,12 +117,14 @@ impl Link {
                 let command = commands[if asking { answered / 2 } else { answered }];
                 answered += 1;
                 if !is_asking {
-                    verdicts.push(judge(plan.commands[command].expect, &reply));
+                    verdicts.push(judge(all.list[command].expect, &reply));
                 }
             })
             .await;
-        let Err(broken) = result else { return };
-        self.wire = None;
+        let Err(broken) = result else {
+            self.wire = Some(wire);
+            return;
+        };
         let message: Arc<str> = broken.error.message().into();
         let begins = std::iter::once(0).chain(ends);
         let unanswered = verdicts.len() + commands.len() - wanted;
@@ -123,23 +137,23 @@ impl Link {
 }
 
 /// How many of the commands go out together: at least one.
-fn exchange_length(plan: &Plan, commands: &[usize]) -> usize {
+fn exchange_length(all: &Commands, commands: &[usize]) -> usize {
     let mut bytes = 0;
     let fits = commands.iter().take_while(|command| {
-        bytes += plan.commands[**command].bytes.len();
+        bytes += all.list[**command].bytes.len();
         bytes <= EXCHANGE_BYTES
     });
     fits.count().max(1)
 }
 
-/// The bytes to send, and where in them each command ends. Commands that lie one behind the other in the plan
-/// are sent from there, without a copy.
-fn request<'p>(plan: &'p Plan, commands: &[usize], asking: bool) -> (Cow<'p, [u8]>, Vec<usize>) {
-    let spans = || commands.iter().map(|command| plan.commands[*command].bytes.clone());
+/// The bytes to send, and where in them each command ends. Commands that lie one behind the other
+/// are sent from where they are, without a copy.
+fn request<'p>(all: &'p Commands, commands: &[usize], asking: bool) -> (Cow<'p, [u8]>, Vec<usize>) {
+    let spans = || commands.iter().map(|command| all.list[*command].bytes.clone());
     let in_a_row = commands.windows(2).all(|pair| pair[0] + 1 == pair[1]);
     if let (true, false, Some(first), Some(last)) = (in_a_row, asking, spans().next(), spans().next_back()) {
         let ends = spans().map(|span| span.end - first.start).collect();
-        return (Cow::Borrowed(&plan.buffer[first.start..last.end]), ends);
+        return (Cow::Borrowed(&all.buffer[first.start..last.end]), ends);
     }
     let mut bytes = Vec::new();
     let mut ends = Vec::with_capacity(commands.len());
@@ -147,7 +161,7 @@ fn request<'p>(plan: &'p Plan, commands: &[usize], asking: bool) -> (Cow<'p, [u8
         if asking {
             resp::command(&mut bytes, &[b"ASKING"]);
         }
-        bytes.extend_from_slice(&plan.buffer[span]);
+        bytes.extend_from_slice(&all.buffer[span]);
         ends.push(bytes.len());
     }
     (Cow::Owned(bytes), ends)

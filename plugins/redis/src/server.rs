@@ -1,18 +1,29 @@
-//! The server or servers behind a sink, as one.
+//! The server or servers that a component talks to, as one.
+//!
+//! Knows nothing of events and batches but their numbers: commands go in, and what became of each comes out.
+
+pub(crate) mod address;
+pub(crate) mod cluster;
+pub(crate) mod commands;
+pub(crate) mod link;
+pub(crate) mod resp;
+pub(crate) mod sentinel;
+pub(crate) mod verdict;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 
 use tidegate_sdk::Error;
 
-use crate::address::{Address, Login, Target};
-use crate::cluster::Cluster;
-use crate::link::{Link, Route};
-use crate::plan::Plan;
-use crate::sentinel::Sentinels;
-use crate::verdict::Verdict;
-use crate::wire::Dialer;
+use address::{Address, Login, Target};
+use cluster::Cluster;
+use commands::Commands;
+use link::{Link, Route};
+use sentinel::Sentinels;
+use verdict::Verdict;
+use wire::Dialer;
 
-/// The server or servers behind a sink.
+/// The server or servers that a component talks to.
 pub(crate) enum Servers {
     /// One, at a fixed address or found through Sentinel.
     One(Link),
@@ -40,19 +51,19 @@ impl Servers {
     /// Connects, and logs in.
     pub(crate) async fn connect(&mut self) -> Result<(), Error> {
         match self {
-            Self::One(link) => link.connect().await.map(|_| ()),
+            Self::One(link) => link.open().await,
             Self::Many(cluster) => cluster.connect().await,
         }
     }
 
-    /// Sends every command of the plan and says what became of each.
-    pub(crate) async fn send(&mut self, plan: &Plan) -> Vec<Verdict> {
+    /// Sends every command and says what became of each.
+    pub(crate) async fn send(&mut self, commands: &Commands) -> Vec<Verdict> {
         match self {
             Self::One(link) => {
-                let commands: Vec<_> = (0..plan.commands.len()).collect();
-                link.send(plan, &commands, false).await
+                let all: Vec<_> = (0..commands.list.len()).collect();
+                link.send(commands, &all, false).await
             }
-            Self::Many(cluster) => cluster.send(plan).await,
+            Self::Many(cluster) => cluster.send(commands).await,
         }
     }
 

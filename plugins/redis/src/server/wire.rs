@@ -13,9 +13,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use tls::Tls;
 
-use crate::address::{Address, Login};
-use crate::resp::{self, Reply};
-use crate::verdict;
+use crate::server::address::{Address, Login};
+use crate::server::resp::{self, Reply};
+use crate::server::verdict;
 
 /// How much is read from a socket at a time, at least.
 const READ_BYTES: usize = 16 << 10;

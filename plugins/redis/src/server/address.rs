@@ -6,7 +6,48 @@ use std::path::PathBuf;
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use tidegate_sdk::{ConfigError, Secret};
 
-use crate::options::{Options, SentinelOptions, TlsOptions};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A server whose address Redis Sentinel knows. User, password and database of the sink are for the server.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SentinelOptions {
+    /// The addresses of the sentinels, tried in order. With `rediss://` the server is spoken to over TLS too.
+    #[schemars(length(min = 1))]
+    pub(crate) urls: Vec<String>,
+    /// The name that the sentinels know the server by, such as `mymaster`.
+    pub(crate) name: String,
+    /// The ACL user to log in to the sentinels as.
+    pub(crate) user: Option<String>,
+    /// The password to log in to the sentinels with.
+    pub(crate) password: Option<Secret>,
+}
+
+/// How to check the server's certificate, and what to show of our own.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsOptions {
+    /// A PEM file with the authorities to trust instead of the public ones.
+    pub(crate) ca_file: Option<String>,
+    /// A PEM file with our certificate, for servers that ask for one. Goes with `client_key`.
+    pub(crate) client_cert: Option<String>,
+    /// A PEM file with the key of our certificate.
+    pub(crate) client_key: Option<String>,
+    /// The name that the server's certificate must be for, if that is not the host of the address.
+    pub(crate) server_name: Option<String>,
+}
+
+/// What the options of a component say of its server.
+pub(crate) struct Place<'o> {
+    pub(crate) url: Option<&'o str>,
+    pub(crate) sentinel: Option<&'o SentinelOptions>,
+    pub(crate) cluster: Option<&'o [String]>,
+    pub(crate) user: Option<&'o str>,
+    pub(crate) password: Option<&'o Secret>,
+    pub(crate) database: Option<u32>,
+    pub(crate) tls: Option<&'o TlsOptions>,
+}
 
 /// The place of one server. Its text form holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,33 +95,24 @@ pub(crate) enum Target {
 }
 
 /// Where the data goes and who logs in there, from the options.
-pub(crate) fn target(options: &Options) -> Result<(Target, Login), ConfigError> {
-    let chosen = [options.url.is_some(), options.sentinel.is_some(), options.cluster.is_some()];
-    if chosen.iter().filter(|given| **given).count() != 1 {
-        return Err(ConfigError::at(
-            "",
-            "exactly one of `url`, `sentinel` and `cluster` says where the server is",
-        )
-        .help("write `url = \"redis://127.0.0.1:6379\"` for a server on this machine"));
-    }
-    let mut login = Login::default();
-    let target = if let Some(url) = &options.url {
-        let (address, in_url) = parse(url, "/url")?;
-        login = in_url;
-        Target::One(address)
-    } else if let Some(sentinel) = &options.sentinel {
-        sentinels(sentinel)?
-    } else {
-        let urls = options.cluster.as_deref().unwrap_or_default();
-        let (addresses, in_url) = cluster(urls)?;
-        login = in_url;
-        Target::Cluster(addresses)
+pub(crate) fn target(place: &Place<'_>) -> Result<(Target, Login), ConfigError> {
+    let (target, mut login) = match (place.url, place.sentinel, place.cluster) {
+        (Some(url), None, None) => {
+            parse(url, "/url").map(|(address, login)| (Target::One(address), login))?
+        }
+        (None, Some(options), None) => (sentinels(options)?, Login::default()),
+        (None, None, Some(urls)) => cluster(urls)?,
+        _ => {
+            let message = "exactly one of `url`, `sentinel` and `cluster` says where the server is";
+            return Err(ConfigError::at("", message)
+                .help("write `url = \"redis://127.0.0.1:6379\"` for a server on this machine"));
+        }
     };
-    login.user = options.user.clone().or(login.user);
-    login.password = options.password.clone().or(login.password);
-    login.database = options.database.unwrap_or(login.database);
+    login.user = place.user.map(str::to_owned).or(login.user);
+    login.password = place.password.cloned().or(login.password);
+    login.database = place.database.unwrap_or(login.database);
     check_login(&target, &login)?;
-    if let Some(tls) = &options.tls {
+    if let Some(tls) = place.tls {
         check_tls(tls, &target)?;
     }
     Ok((target, login))
@@ -102,7 +134,7 @@ fn sentinels(options: &SentinelOptions) -> Result<Target, ConfigError> {
     Ok(Target::Sentinel { sentinels, name: options.name.clone(), tls })
 }
 
-fn cluster(urls: &[String]) -> Result<(Vec<Address>, Login), ConfigError> {
+fn cluster(urls: &[String]) -> Result<(Target, Login), ConfigError> {
     let mut addresses = Vec::new();
     let mut login = Login::default();
     for (index, url) in urls.iter().enumerate() {
@@ -118,7 +150,7 @@ fn cluster(urls: &[String]) -> Result<(Vec<Address>, Login), ConfigError> {
     }
     match addresses.is_empty() {
         true => Err(ConfigError::at("/cluster", "at least one node is needed")),
-        false => Ok((addresses, login)),
+        false => Ok((Target::Cluster(addresses), login)),
     }
 }
 

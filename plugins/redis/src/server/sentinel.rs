@@ -4,9 +4,9 @@
 
 use tidegate_sdk::{Class, Error};
 
-use crate::address::{Address, Login};
-use crate::resp::{self, Reply};
-use crate::wire::{Dialer, Wire};
+use crate::server::address::{Address, Login};
+use crate::server::resp::{self, Reply};
+use crate::server::wire::{Dialer, Wire};
 
 /// The sentinels, and the name they know the server by.
 pub(crate) struct Sentinels {

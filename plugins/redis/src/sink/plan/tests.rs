@@ -3,53 +3,58 @@ use serde_json::json;
 use tidegate_sdk::serde_json::Value;
 
 use super::*;
-use crate::options::Options;
+use crate::server::resp;
+use crate::sink::options::Options;
 
-fn plan(options: Value, payloads: &[&str]) -> (Plan, Vec<(usize, String)>) {
+fn planned(options: Value, payloads: &[&str]) -> (Commands, Vec<(usize, String)>) {
     let mut options = options;
     options["url"] = "redis://localhost".into();
     let options: Options = serde_json::from_value(options).unwrap();
     let mut delivery = Delivery::complete();
-    let mut plan = Plan::default();
-    plan.fill(&Shape::new(&options).unwrap(), &tidegate_testkit::batch(payloads), &mut delivery);
+    let mut commands = Commands::default();
+    let shape = Shape::new(&options).unwrap();
+    plan(&shape, &tidegate_testkit::batch(payloads), &mut commands, &mut delivery);
     let rejected = delivery.rejected().iter().map(|one| (one.event, one.reason.clone())).collect();
-    (plan, rejected)
+    (commands, rejected)
 }
 
 /// Each command as words.
-fn words(plan: &Plan) -> Vec<String> {
-    let command = |planned: &Planned| match resp::parse(&plan.buffer[planned.bytes.clone()]) {
+fn words(commands: &Commands) -> Vec<String> {
+    let command = |command: &crate::server::commands::Command| match resp::parse(
+        &commands.buffer[command.bytes.clone()],
+    ) {
         Ok(Some((resp::Reply::Array(parts), _))) => {
             parts.iter().map(|part| part.text().unwrap()).collect::<Vec<_>>().join(" ")
         }
         other => panic!("{other:?}"),
     };
-    plan.commands.iter().map(command).collect()
+    commands.list.iter().map(command).collect()
 }
 
 #[test]
 fn events_of_one_key_share_a_command() {
-    let (plan, _) = plan(json!({"command": "rpush", "key": "l"}), &["a", "b", "c"]);
-    assert_eq!(words(&plan), ["RPUSH l a b c"]);
+    let (commands, _) = planned(json!({"command": "rpush", "key": "l"}), &["a", "b", "c"]);
+    assert_eq!(words(&commands), ["RPUSH l a b c"]);
 }
 
 #[test]
 fn a_command_is_closed_at_its_limits() {
-    let (by_count, _) = plan(json!({"command": "sadd", "key": "s"}), &["x"; COMMAND_EVENTS + 1]);
-    let lengths: Vec<_> = by_count.commands.iter().map(|command| command.events.len()).collect();
+    let (by_count, _) = planned(json!({"command": "sadd", "key": "s"}), &["x"; COMMAND_EVENTS + 1]);
+    let lengths: Vec<_> = by_count.list.iter().map(|command| command.events.len()).collect();
     assert_eq!(lengths, [COMMAND_EVENTS, 1]);
     let big = "x".repeat(COMMAND_BYTES / 2);
-    let (by_bytes, _) = plan(json!({"command": "sadd", "key": "s"}), &[big.as_str(); 3]);
-    let lengths: Vec<_> = by_bytes.commands.iter().map(|command| command.events.len()).collect();
+    let (by_bytes, _) = planned(json!({"command": "sadd", "key": "s"}), &[big.as_str(); 3]);
+    let lengths: Vec<_> = by_bytes.list.iter().map(|command| command.events.len()).collect();
     assert_eq!(lengths, [2, 1]);
 }
 
 #[test]
 fn keys_from_data_are_grouped_and_keep_their_order() {
     let payloads = [r#"{"k":1,"v":"a"}"#, r#"{"k":2,"v":"b"}"#, r#"{"v":"c"}"#, r#"{"k":1,"v":"d"}"#];
-    let (plan, rejected) = plan(json!({"command": "rpush", "key": "l:{.k}", "value": ".v"}), &payloads);
-    assert_eq!(words(&plan), ["RPUSH l:1 a d", "RPUSH l:2 b"]);
-    assert_eq!(plan.order, [0, 3, 1]);
+    let (commands, rejected) =
+        planned(json!({"command": "rpush", "key": "l:{.k}", "value": ".v"}), &payloads);
+    assert_eq!(words(&commands), ["RPUSH l:1 a d", "RPUSH l:2 b"]);
+    assert_eq!(commands.order, [0, 3, 1]);
     assert_eq!(rejected.len(), 1);
     assert_eq!(rejected[0].0, 2);
 }
@@ -65,7 +70,7 @@ fn each_command_has_its_form() {
         ),
         (
             json!({"command": "xadd", "key": "s", "field": "d", "value": ".name", "maxlen": 5, "maxlen_exact": true}),
-            "XADD s MAXLEN = 5 * d Ada".into(),
+            "XADD s MAXLEN 5 * d Ada".into(),
         ),
         (json!({"command": "set", "key": "u:{.id}", "ttl": "2s"}), format!("SET u:7 {event} PX 2000")),
         (json!({"command": "hset", "key": "h"}), r#"HSET h id 7 name Ada tags ["x", 1] gone null"#.into()),
@@ -80,8 +85,8 @@ fn each_command_has_its_form() {
         (json!({"command": "zadd", "key": "z", "score": ".id", "value": ".name"}), "ZADD z 7 Ada".into()),
         (json!({"command": "publish", "key": "{{c}}"}), format!("PUBLISH {{c}} {event}")),
     ] {
-        let (plan, rejected) = plan(options.clone(), &[event]);
-        assert_eq!(words(&plan), [expected], "{options}");
+        let (commands, rejected) = planned(options.clone(), &[event]);
+        assert_eq!(words(&commands), [expected], "{options}");
         assert!(rejected.is_empty(), "{options}: {rejected:?}");
     }
 }
@@ -99,8 +104,8 @@ fn events_that_do_not_fit_are_rejected_alone() {
         (json!({"command": "xadd", "key": "s", "value": ".v"}), r#"{"v":null}"#, "no `.v`"),
     ] {
         let good = r#"{"s":1,"v":2}"#;
-        let (plan, rejected) = plan(options.clone(), &[good, bad, good]);
-        assert_eq!(plan.order, [0, 2], "{options}");
+        let (commands, rejected) = planned(options.clone(), &[good, bad, good]);
+        assert_eq!(commands.order, [0, 2], "{options}");
         assert_eq!(rejected.len(), 1, "{options}");
         assert!(rejected[0].1.contains(reason), "{options}: {rejected:?}");
     }
@@ -108,10 +113,10 @@ fn events_that_do_not_fit_are_rejected_alone() {
 
 #[test]
 fn commands_lie_one_behind_the_other_and_know_their_key() {
-    let (plan, _) = plan(json!({"command": "set", "key": "k:{.a}"}), &[r#"{"a":1}"#, r#"{"a":22}"#]);
-    assert_eq!(plan.commands[0].bytes.end, plan.commands[1].bytes.start);
-    assert_eq!(plan.commands[1].bytes.end, plan.buffer.len());
-    let keys: Vec<_> = plan.commands.iter().map(|command| &plan.buffer[command.key.clone()]).collect();
+    let (commands, _) = planned(json!({"command": "set", "key": "k:{.a}"}), &[r#"{"a":1}"#, r#"{"a":22}"#]);
+    assert_eq!(commands.list[0].bytes.end, commands.list[1].bytes.start);
+    assert_eq!(commands.list[1].bytes.end, commands.buffer.len());
+    let keys: Vec<_> = commands.list.iter().map(|command| &commands.buffer[command.key.clone()]).collect();
     assert_eq!(keys, [b"k:1".as_slice(), b"k:22"]);
 }
 
@@ -120,12 +125,12 @@ proptest! {
     fn every_event_is_in_one_command_of_its_key_in_order(keys in prop::collection::vec(0..4_usize, 0..2000)) {
         let payloads: Vec<String> = keys.iter().map(|key| format!(r#"{{"k":{key}}}"#)).collect();
         let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
-        let (plan, rejected) = plan(json!({"command": "rpush", "key": "l:{.k}"}), &payloads);
+        let (commands, rejected) = planned(json!({"command": "rpush", "key": "l:{.k}"}), &payloads);
         prop_assert!(rejected.is_empty());
         let mut seen = vec![Vec::new(); 4];
-        for command in &plan.commands {
-            let key = &plan.buffer[command.key.clone()];
-            for event in &plan.order[command.events.clone()] {
+        for command in &commands.list {
+            let key = &commands.buffer[command.key.clone()];
+            for event in &commands.order[command.events.clone()] {
                 let expected = format!("l:{}", keys[*event]);
                 prop_assert_eq!(key, expected.as_bytes());
                 seen[keys[*event]].push(*event);

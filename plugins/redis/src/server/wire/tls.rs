@@ -7,22 +7,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tidegate_sdk::Error;
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::address::Address;
-use crate::options::TlsOptions;
+use crate::server::address::{Address, TlsOptions};
 
-/// The TLS side of connections. The files are read when the first connection is made.
-pub(crate) struct Tls {
-    options: TlsOptions,
-    config: OnceCell<Arc<ClientConfig>>,
-}
+/// The TLS side of connections. The files are read for each connection, so a certificate that was renewed
+/// needs no restart.
+pub(crate) struct Tls(TlsOptions);
 
 impl Tls {
     /// TLS with these options.
     pub(crate) fn new(options: TlsOptions) -> Self {
-        Self { options, config: OnceCell::new() }
+        Self(options)
     }
 
     /// Proves that the other side is `host`, and encrypts from there on.
@@ -32,12 +28,12 @@ impl Tls {
         host: &str,
         address: &Address,
     ) -> Result<TlsStream<TcpStream>, Error> {
-        let config = self.config.get_or_try_init(|| configure(&self.options)).await?;
-        let name = self.options.server_name.as_deref().unwrap_or(host).to_owned();
+        let config = configure(&self.0).await?;
+        let name = self.0.server_name.as_deref().unwrap_or(host).to_owned();
         let server = ServerName::try_from(name.clone()).map_err(|_| {
             Error::misconfigured(format!("`{name}` is not a name that a certificate can be for"))
         })?;
-        let connector = TlsConnector::from(Arc::clone(config));
+        let connector = TlsConnector::from(config);
         connector.connect(server, stream).await.map_err(|error| {
             let message = format!("no TLS connection to {address}: {error}");
             // A certificate that does not fit stays so until somebody changes it; a broken line does not.

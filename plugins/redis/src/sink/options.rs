@@ -5,6 +5,8 @@ use serde::Deserialize;
 use tidegate_sdk::json::Path;
 use tidegate_sdk::{Duration, Secret, Template};
 
+use crate::server::address::{SentinelOptions, TlsOptions};
+
 /// Writes each event with one Redis command. Events that may share a command (`rpush`, `lpush`, `sadd`,
 /// `zadd`, `hset` on one key) do, which spares the server most of its work; everything else is pipelined.
 ///
@@ -67,35 +69,6 @@ pub(crate) struct Options {
     /// How long connecting may take, log-in included.
     #[serde(default = "five_seconds")]
     pub(crate) connect_time_limit: Duration,
-}
-
-/// A server whose address Redis Sentinel knows. User, password and database of the sink are for the server.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SentinelOptions {
-    /// The addresses of the sentinels, tried in order. With `rediss://` the server is spoken to over TLS too.
-    #[schemars(length(min = 1))]
-    pub(crate) urls: Vec<String>,
-    /// The name that the sentinels know the server by, such as `mymaster`.
-    pub(crate) name: String,
-    /// The ACL user to log in to the sentinels as.
-    pub(crate) user: Option<String>,
-    /// The password to log in to the sentinels with.
-    pub(crate) password: Option<Secret>,
-}
-
-/// How to check the server's certificate, and what to show of our own.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TlsOptions {
-    /// A PEM file with the authorities to trust instead of the public ones.
-    pub(crate) ca_file: Option<String>,
-    /// A PEM file with our certificate, for servers that ask for one. Goes with `client_key`.
-    pub(crate) client_cert: Option<String>,
-    /// A PEM file with the key of our certificate.
-    pub(crate) client_key: Option<String>,
-    /// The name that the server's certificate must be for, if that is not the host of the address.
-    pub(crate) server_name: Option<String>,
 }
 
 /// The command that an event is written with.

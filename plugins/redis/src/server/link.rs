@@ -126,14 +126,18 @@ impl Link {
             return;
         };
         let message: Arc<str> = broken.error.message().into();
-        let begins = std::iter::once(0).chain(ends);
-        let unanswered = verdicts.len() + commands.len() - wanted;
-        for begin in begins.skip(unanswered).take(wanted - verdicts.len()) {
-            // A command of which no byte has left was certainly not done.
-            let class = if begin < broken.written { Class::Ambiguous } else { Class::Retry };
+        let answered = verdicts.len() + commands.len() - wanted;
+        for class in unanswered(&ends, answered, broken.written) {
             verdicts.push(Verdict::Again(class, Arc::clone(&message)));
         }
     }
+}
+
+/// What is to be thought of the commands behind the first `answered`, of which each ends where `ends` says,
+/// after `written` bytes have left. A command of which no byte has left was certainly not done.
+fn unanswered(ends: &[usize], answered: usize, written: usize) -> impl Iterator<Item = Class> {
+    let begins = std::iter::once(0).chain(ends.iter().copied()).take(ends.len());
+    begins.skip(answered).map(move |begin| if begin < written { Class::Ambiguous } else { Class::Retry })
 }
 
 /// How many of the commands go out together: at least one.
@@ -165,4 +169,18 @@ fn request<'p>(all: &'p Commands, commands: &[usize], asking: bool) -> (Cow<'p, 
         ends.push(bytes.len());
     }
     (Cow::Owned(bytes), ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_left_is_not_ambiguous() {
+        let classes = |answered, written| unanswered(&[10, 20, 30], answered, written).collect::<Vec<_>>();
+        assert_eq!(classes(0, 0), [Class::Retry; 3]);
+        assert_eq!(classes(1, 20), [Class::Ambiguous, Class::Retry]);
+        assert_eq!(classes(1, 21), [Class::Ambiguous; 2]);
+        assert_eq!(classes(3, 30), []);
+    }
 }

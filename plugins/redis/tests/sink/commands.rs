@@ -134,6 +134,16 @@ async fn ttl_is_set_on_each_key_that_was_written_to() {
 }
 
 #[tokio::test]
+async fn ttl_is_set_once_for_each_write_to_a_key() {
+    let server = Server::start(&[]);
+    let mut sink = open(&server, json!({"command": "rpush", "key": "l:{.k}", "ttl": "1h"})).await;
+    sink.deliver([r#"{"k":1}"#, r#"{"k":1}"#]).await;
+    sink.deliver([r#"{"k":2}"#]).await;
+    let calls: String = server.ask(&["INFO", "commandstats"]);
+    assert!(calls.contains("cmdstat_pexpire:calls=2,"), "{calls}");
+}
+
+#[tokio::test]
 async fn ttl_never_touches_a_key_that_refused_the_write() {
     let server = Server::start(&[]);
     server.ask::<()>(&["SET", "k:1", "somebody else's"]);

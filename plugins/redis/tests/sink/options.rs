@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use tidegate_sdk::ConfigError;
 
-fn refused(extra: Value) -> ConfigError {
+fn refused(extra: &Value) -> ConfigError {
     let mut options = json!({"command": "rpush", "key": "l", "url": "redis://localhost"});
     for (name, value) in extra.as_object().unwrap() {
         match value.is_null() {
@@ -47,7 +47,7 @@ fn options_that_exclude_each_other_or_do_nothing_are_refused() {
         (json!({"key": "{.k}"}), "", "begins with data"),
         (json!({"surprise": 1}), "", "unknown field"),
     ] {
-        let error = refused(extra.clone());
+        let error = refused(&extra);
         assert_eq!(error.pointer, pointer, "{extra}: {error}");
         assert!(error.message.contains(message), "{extra}: {error}");
     }
@@ -55,7 +55,7 @@ fn options_that_exclude_each_other_or_do_nothing_are_refused() {
 
 #[test]
 fn a_bad_address_does_not_show_its_password() {
-    let error = refused(json!({"url": "redis://me:hunter2@host:port"}));
+    let error = refused(&json!({"url": "redis://me:hunter2@host:port"}));
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
 

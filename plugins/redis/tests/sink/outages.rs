@@ -91,7 +91,8 @@ async fn a_write_that_is_given_up_leaves_no_answers_behind() {
 }
 
 /// A server that lets a client log in, then reads `request` bytes, sends `answer` and hangs up.
-fn fake(request: usize, answer: &'static [u8]) -> (u16, JoinHandle<()>) {
+pub(crate) fn fake(request: usize, answer: &[u8]) -> (u16, JoinHandle<()>) {
+    let answer = answer.to_vec();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let serve = move || {
@@ -100,7 +101,7 @@ fn fake(request: usize, answer: &'static [u8]) -> (u16, JoinHandle<()>) {
         read(&mut stream, login);
         stream.write_all(b"+OK\r\n+PONG\r\n").unwrap();
         read(&mut stream, request);
-        stream.write_all(answer).unwrap();
+        stream.write_all(&answer).unwrap();
     };
     (port, std::thread::spawn(serve))
 }

@@ -105,3 +105,15 @@ async fn a_score_that_is_none_is_rejected_alone() {
     assert_eq!(rejected(&delivery), [1]);
     assert_eq!(server.ask::<usize>(&["ZCARD", "z"]), 2);
 }
+
+#[tokio::test]
+async fn what_follows_a_write_to_be_tried_again_does_not_overtake_it() {
+    let server = Server::start(&[]);
+    let mut sink = open(&server, json!({"command": "xadd", "key": "s"})).await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    let big = "x".repeat(700_000);
+    let (events, class, _) = again(&sink.write([big.as_str(); 4]).await);
+    assert_eq!((events, class), (vec![0, 1, 2, 3], Class::Retry));
+    let errors: String = server.ask(&["INFO", "errorstats"]);
+    assert!(errors.contains("errorstat_OOM:count=1"), "each of these is an exchange of its own: {errors}");
+}

@@ -1,6 +1,7 @@
 use serde_json::json;
 use tidegate_sdk::Class;
 
+use crate::outages::fake;
 use crate::server::{Opened, Server, ask_at, file, free_port, wait_until};
 
 /// A sentinel that watches `master` under the name `tide`.
@@ -54,4 +55,36 @@ async fn an_unknown_name_is_misconfigured_and_no_sentinel_is_tried_again() {
     let down = format!("redis://127.0.0.1:{}", free_port());
     let error = Opened::new(&options(down)).open().await.unwrap_err();
     assert_eq!(error.class(), Class::Retry, "{error}");
+}
+
+/// A sentinel that is asked once, and names whoever listens on `port` as the master of `tide`.
+fn sentinel_that_names(port: u16) -> String {
+    let question = b"*3\r\n$8\r\nSENTINEL\r\n$23\r\nGET-MASTER-ADDR-BY-NAME\r\n$4\r\ntide\r\n".len();
+    let port = port.to_string();
+    let answer = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len());
+    format!("redis://127.0.0.1:{}", fake(question, answer.as_bytes()).0)
+}
+
+#[tokio::test]
+async fn a_sentinel_whose_news_are_old_is_not_believed() {
+    let replica = Server::start(&["--replicaof", "127.0.0.1", "1"]);
+    let urls = [sentinel_that_names(replica.port)];
+    let options = json!({"sentinel": {"urls": urls, "name": "tide"}, "command": "set", "key": "k"});
+    let error = Opened::new(&options).open().await.unwrap_err();
+    assert_eq!(error.class(), Class::Retry);
+    assert!(error.message().contains("is a replica"), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_need_not_have_the_right_to_ask_for_the_role() {
+    let master = Server::start(&[]);
+    master.ask::<()>(&["ACL", "SETUSER", "w", "on", ">pw", "~*", "+set"]);
+    let urls = [sentinel_that_names(master.port)];
+    let options = json!({
+        "sentinel": {"urls": urls, "name": "tide"}, "command": "set", "key": "k", "user": "w", "password": "pw",
+    });
+    let mut sink = Opened::new(&options);
+    sink.open().await.unwrap();
+    sink.deliver(["v"]).await;
+    assert_eq!(master.ask::<String>(&["GET", "k"]), "v");
 }

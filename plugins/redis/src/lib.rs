@@ -1,12 +1,12 @@
 //! The sink `redis`: events into streams, lists, sets, hashes, strings and channels of a Redis server.
 //!
 //! This crate never resends a command that was answered, never guesses what became of one that was not, and
-//! never lets one bad event hold up the others. It speaks the protocol itself ([`server::wire`]) rather than
+//! never lets one bad event hold up the others. It speaks the protocol itself (`server::wire`) rather than
 //! through a client library, because a client answers a broken pipeline as a whole, and here the fate of each
 //! command in it counts.
 //!
-//! Read [`sink::options::Options`] first: the manual. Then [`server::commands::Commands`], what a batch
-//! becomes, and [`server::verdict::Verdict`], what the server's answer to each of them means.
+//! Read `sink::options::Options` first: the manual. Then `server::commands::Commands`, what a batch
+//! becomes, and `server::verdict::Verdict`, what the server's answer to each of them means.
 
 mod server;
 mod sink;

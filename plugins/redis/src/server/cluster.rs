@@ -132,7 +132,7 @@ impl Cluster {
         }
     }
 
-    /// Sends every command of the plan to the node that has its slot, to all nodes at the same time, and
+    /// Sends every command to the node that has its slot, to all nodes at the same time, and
     /// follows redirections.
     pub(crate) async fn send(&mut self, commands: &Commands) -> Vec<Verdict> {
         let mut verdicts = vec![again("no node of the cluster has the key's slot"); commands.list.len()];
@@ -185,11 +185,10 @@ impl Cluster {
         for (command, verdict) in answers {
             match verdict {
                 Verdict::Moved { slot, address } => {
-                    if let Some(address) = self.address(&address) {
-                        let index = self.node(address);
-                        if let (Some(index), Some(entry)) = (index, self.slots.get_mut(usize::from(slot))) {
-                            *entry = index as u16;
-                        }
+                    let index = self.address(&address).and_then(|address| self.node(address));
+                    match (index, self.slots.get_mut(usize::from(slot))) {
+                        (Some(index), Some(entry)) => *entry = index as u16,
+                        _ => self.stale = true,
                     }
                     pending.push(Pending { command, ask: None });
                 }
@@ -206,9 +205,10 @@ impl Cluster {
         pending
     }
 
-    /// The address in a redirection: `host:port`, where a host with colons stands as it is.
+    /// The address in a redirection: `host:port`, where a host with colons stands as it is. A server that does
+    /// not know the host leaves it out.
     fn address(&self, text: &str) -> Option<Address> {
-        let (host, port) = text.rsplit_once(':')?;
+        let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty())?;
         let tls = self.seeds.iter().any(Address::is_tls);
         Some(Address::Tcp { host: host.to_owned(), port: port.parse().ok()?, tls })
     }

@@ -41,8 +41,8 @@ pub(crate) struct Options {
     /// (text without its quotes, nested values as JSON). Default: `payload` for `xadd`, `fields` for `hset`.
     #[serde(rename = "as")]
     pub(crate) form: Option<Form>,
-    /// With `as = "payload"`: the name of the field. A path (`.id`), or text as in `key` (`user:{.id}`). Default for `xadd`:
-    /// `event`; for `hset` it must be given.
+    /// With `as = "payload"`: the name of the field. Either a path (`.id`), or text as in `key` (`user:{.id}`).
+    /// Default for `xadd`: `event`; for `hset` it must be given.
     pub(crate) field: Option<String>,
     /// What is written instead of the whole payload: the value at this path, text without its quotes.
     /// Example: `.name`.
@@ -63,7 +63,8 @@ pub(crate) struct Options {
     /// `publish`.
     #[schemars(range(min = 1))]
     pub(crate) depth_limit: Option<u64>,
-    /// How long the server may take to answer what was sent to it at a time, at most 1 MiB of commands.
+    /// How long the server may take to answer what was sent to it at a time, at most 1 MiB of commands (or one
+    /// command that is longer). After that the connection is left, and what was not answered is tried again.
     #[serde(default = "ten_seconds")]
     pub(crate) time_limit: Duration,
     /// How long connecting may take, log-in included.

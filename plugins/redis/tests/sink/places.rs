@@ -59,7 +59,8 @@ async fn tls_proves_both_sides() {
     let mut options = vec!["--tls-port", &port_text, "--tls-cert-file", &certificate, "--tls-key-file", &key];
     options.extend(["--tls-ca-cert-file", &authority, "--tls-auth-clients", "yes"]);
     let server = Server::start(&options);
-    let with = |tls: serde_json::Value| json!({"url": format!("rediss://127.0.0.1:{port}"), "command": "rpush", "key": "l", "tls": tls});
+    let url = format!("rediss://127.0.0.1:{port}");
+    let with = |tls: serde_json::Value| json!({"url": url, "command": "rpush", "key": "l", "tls": tls});
     let ours = json!({"ca_file": authority, "server_name": "redis.test",
         "client_cert": path("client.pem"), "client_key": path("client.key")});
     let big = "x".repeat(100_000);

@@ -1,1 +1,33 @@
-//! Standard input and output
+//! Standard input and standard output: one source, one sink.
+//!
+//! Never blocks the engine's workers: a silent standard input and a full standard output each hold up one
+//! thread of their own, which ends as soon as the component is dropped. Never goes back: what was read from
+//! standard input cannot be read again.
+//!
+//! Read [`StdinOptions`] and [`StdoutOptions`] first; [`plugins`] tells the engine of both.
+
+mod colour;
+mod stdin;
+mod stdout;
+
+pub use stdin::{Decode, StdinOptions};
+pub use stdout::{Color, StdoutOptions};
+use tidegate_sdk::Plugin;
+
+/// The plugins of this crate.
+pub fn plugins() -> Vec<Plugin> {
+    vec![
+        Plugin::source(
+            "stdin",
+            "reads events from standard input and ends with it",
+            "[source.input]\nplugin = \"stdin\"\n",
+            |options: StdinOptions| Ok(stdin::Stdin::new(&options)),
+        ),
+        Plugin::sink(
+            "stdout",
+            "writes each event as a line to standard output",
+            "[sink.output]\nplugin = \"stdout\"\n",
+            |options: StdoutOptions| Ok(stdout::Stdout::new(&options)),
+        ),
+    ]
+}

@@ -1,0 +1,216 @@
+//! The sink `stdout`.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidegate_sdk::{Batch, Cx, Delivery, Error, Sink};
+
+use crate::colour;
+
+#[cfg(test)]
+mod tests;
+
+/// How much is written at a time where a reader may be slow. A pipe that is ready takes this much (PIPE_BUF)
+/// without blocking, so the thread can always be told to end.
+const PIECE: usize = 4096;
+
+/// Writes each event as one line to standard output.
+///
+/// Standard output is flushed after each batch. If its reader closes it (`| head`), the pipeline fails and
+/// says so. An event that holds line ends of its own is written as it is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StdoutOptions {
+    /// Whether JSON is coloured. `"auto"` (the default): if standard output is a terminal and the
+    /// environment variable `NO_COLOR` is not set. `"always"` and `"never"` say it outright. Events that are
+    /// not JSON are never coloured.
+    pub color: Color,
+}
+
+/// Whether JSON is coloured.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The sink.
+pub(crate) struct Stdout {
+    color: Color,
+    /// Where to write; standard output, if nothing else was given.
+    given: Option<OwnedFd>,
+    output: Option<Arc<Output>>,
+    /// Dropped with the sink: a write that is held up by its reader ends then.
+    running: Option<PipeWriter>,
+    /// Whether what was written last is the beginning of a line.
+    torn: bool,
+    /// Holds the text of one batch; kept so that it is not allocated each time.
+    text: Vec<u8>,
+}
+
+struct Output {
+    descriptor: OwnedFd,
+    stop: PipeReader,
+    color: bool,
+    piece: usize,
+}
+
+/// What became of one write.
+struct Written {
+    text: Vec<u8>,
+    bytes: usize,
+    result: Result<(), Errno>,
+}
+
+impl Stdout {
+    pub(crate) fn new(options: &StdoutOptions) -> Self {
+        Self { color: options.color, given: None, output: None, running: None, torn: false, text: Vec::new() }
+    }
+
+    #[cfg(test)]
+    fn of(output: OwnedFd, color: Color) -> Self {
+        Self { given: Some(output), ..Self::new(&StdoutOptions { color }) }
+    }
+}
+
+impl Sink for Stdout {
+    async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
+        if self.output.is_some() {
+            return Ok(());
+        }
+        let unusable = |error: io::Error| Error::fatal(format!("standard output cannot be written: {error}"));
+        let descriptor = match self.given.take() {
+            Some(descriptor) => descriptor,
+            None => io::stdout().as_fd().try_clone_to_owned().map_err(unusable)?,
+        };
+        let (stop, running) = io::pipe().map_err(unusable)?;
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => rustix::termios::isatty(&descriptor) && std::env::var_os("NO_COLOR").is_none(),
+        };
+        let status = rustix::fs::fstat(&descriptor).map_err(|error| unusable(error.into()))?;
+        let is_file = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+        let piece = if is_file { usize::MAX } else { PIECE };
+        self.output = Some(Arc::new(Output { descriptor, stop, color, piece }));
+        self.running = Some(running);
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
+        let Some(output) = self.output.clone() else {
+            return Err(Error::fatal("standard output is not open"));
+        };
+        let (events, text, torn) = (batch.clone(), std::mem::take(&mut self.text), self.torn);
+        let written = cx
+            .spawn_blocking(move || output.write(&events, text, torn))
+            .await
+            .map_err(|_| Error::fatal("the thread that writes standard output failed"))?;
+        let delivery = self.settle(batch, &written);
+        self.text = written.text;
+        delivery
+    }
+}
+
+impl Stdout {
+    /// Says which events are out, and remembers whether the last one is only half out.
+    fn settle(&mut self, batch: &Batch, written: &Written) -> Result<Delivery, Error> {
+        let error = match written.result {
+            Ok(()) => {
+                self.torn = false;
+                return Ok(Delivery::complete());
+            }
+            Err(Errno::PIPE) => {
+                return Err(Error::fatal("standard output was closed: its reader has ended"));
+            }
+            Err(Errno::CANCELED) => return Err(Error::fatal("standard output is not open any more")),
+            Err(errno) => {
+                let error = io::Error::from(errno);
+                Error::retry(format!("standard output cannot be written: {error}"))
+            }
+        };
+        let out = &written.text[..written.bytes];
+        if !out.is_empty() {
+            self.torn = !out.ends_with(b"\n");
+        }
+        let first = first_missing(batch, &written.text, written.bytes);
+        let mut delivery = Delivery::complete();
+        delivery.again(first..batch.len(), error);
+        Ok(delivery)
+    }
+}
+
+/// The first event whose line is not wholly within the first `bytes` of `text`. Lines are counted from the
+/// back, because colours and a line end for a torn line make the text longer than the events.
+fn first_missing(batch: &Batch, text: &[u8], bytes: usize) -> usize {
+    let line_ends = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
+    let mut missing = line_ends(&text[bytes..]);
+    let mut event = batch.len();
+    while missing > 0 && event > 0 {
+        event -= 1;
+        missing = missing.saturating_sub(1 + line_ends(batch.payload(event)));
+    }
+    event
+}
+
+impl Output {
+    fn write(&self, batch: &Batch, mut text: Vec<u8>, torn: bool) -> Written {
+        text.clear();
+        if torn {
+            text.push(b'\n');
+        }
+        text.reserve(batch.bytes() + batch.len());
+        for payload in batch.payloads() {
+            match self.color {
+                true => colour::paint(payload, &mut text),
+                false => text.extend_from_slice(payload),
+            }
+            text.push(b'\n');
+        }
+        let mut bytes = 0;
+        let result = self.write_all(&text, &mut bytes);
+        Written { text, bytes, result }
+    }
+
+    fn write_all(&self, text: &[u8], written: &mut usize) -> Result<(), Errno> {
+        while *written < text.len() {
+            let rest = &text[*written..];
+            if self.piece < usize::MAX {
+                self.wait()?;
+            }
+            match rustix::io::write(&self.descriptor, &rest[..rest.len().min(self.piece)]) {
+                Ok(count) => *written += count,
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something can be written.
+    fn wait(&self) -> Result<(), Errno> {
+        loop {
+            let mut both =
+                [PollFd::new(&self.descriptor, PollFlags::OUT), PollFd::new(&self.stop, PollFlags::IN)];
+            match poll(&mut both, None) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+                Ok(_) if !both[1].revents().is_empty() => return Err(Errno::CANCELED),
+                Ok(_) if !both[0].revents().is_empty() => return Ok(()),
+                Ok(_) => {}
+            }
+        }
+    }
+}

@@ -92,13 +92,20 @@ impl Elements {
         let (mut start, mut bytes) = (0, builder.bytes());
         while builder.len() + spans.len() < crate::BATCH_EVENTS && bytes < crate::BATCH_BYTES {
             match self.place {
-                Place::Before | Place::After => {
-                    if !self.outside()? {
-                        start = self.at;
+                Place::Before | Place::After => match self.outside() {
+                    Err(problem) if start == 0 => return Err(problem),
+                    Err(_) => {
+                        // The elements before it go on first; the next call tells.
+                        self.at = start;
                         break;
                     }
-                    start = self.at;
-                }
+                    Ok(inside) => {
+                        start = self.at;
+                        if !inside {
+                            break;
+                        }
+                    }
+                },
                 Place::First | Place::Inside => {
                     let Some(last) = self.element_end() else { break };
                     let element = trimmed(&self.pending, start..self.at - 1);
@@ -121,7 +128,8 @@ impl Elements {
             builder.push_span(Span { buffer, offset: span.start as u32, length: span.len() as u32 });
         }
         self.at -= start;
-        if self.at > self.limit || self.oversized.is_some() {
+        // Only if nothing was cut: what a call settles together with elements is a place to resume from.
+        if start == 0 && (self.at > self.limit || self.oversized.is_some()) {
             settled += self.let_pass();
         }
         Ok(settled)
@@ -275,6 +283,25 @@ mod tests {
             assert_eq!(rejected.len(), 3, "{rejected:?}");
             assert!(rejected[2].reason.contains("over the limit"));
         }
+    }
+
+    #[test]
+    fn what_is_settled_with_elements_is_a_place_to_resume_from() {
+        let mut elements = Elements::new(10);
+        elements.buffer().extend_from_slice(b"[1,2,[\"much longer than the limit");
+        let mut builder = Batch::builder();
+        let settled = elements.cut(&mut builder, &mut Vec::new()).unwrap();
+        assert_eq!((builder.len(), settled), (2, 5));
+    }
+
+    #[test]
+    fn elements_before_a_problem_are_not_lost() {
+        let mut elements = Elements::new(100);
+        elements.buffer().extend_from_slice(b"[1,2] x");
+        let mut builder = Batch::builder();
+        assert_eq!(elements.cut(&mut builder, &mut Vec::new()), Ok(5));
+        assert_eq!(builder.finish().texts(), ["1", "2"]);
+        assert!(elements.cut(&mut Batch::builder(), &mut Vec::new()).unwrap_err().contains("follows"));
     }
 
     #[test]

@@ -1,1 +1,22 @@
-//! Files: read once or followed, appended and rotated
+//! Files: a source that reads them once or follows them, and a sink that appends to them and rotates them.
+//!
+//! Never reads or writes on the engine's workers, never holds a file whole, and never lets a reader see half
+//! an event that it could have kept whole.
+//!
+//! Read [`SourceOptions`] and [`SinkOptions`] first; [`plugins`] tells the engine of both.
+
+mod failure;
+mod source;
+
+pub use source::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
+use tidegate_sdk::Plugin;
+
+/// The plugins of this crate.
+pub fn plugins() -> Vec<Plugin> {
+    vec![Plugin::source(
+        "file",
+        "reads files once, or follows them as they grow and rotate",
+        "[source.log]\nplugin = \"file\"\npath = \"/var/log/app/*.log\"\nfollow = true\n",
+        source::FileSource::new,
+    )]
+}

@@ -1,0 +1,94 @@
+//! The bytes of a file to events, in one of three ways.
+
+use bytes::BytesMut;
+use tidegate_sdk::framing::{Elements, Lines};
+use tidegate_sdk::{BatchBuilder, SourceRejection};
+
+use super::options::{CsvOptions, Decode, SourceOptions};
+use super::records::Records;
+
+/// Cuts bytes into events. Used as [`Lines`] is.
+pub(crate) enum Framing {
+    Lines(Lines),
+    Elements(Elements),
+    Csv(Box<Records>),
+}
+
+impl Framing {
+    /// For the start of a file. No event is larger than `limit`.
+    pub(crate) fn new(options: &SourceOptions, limit: usize) -> Self {
+        match options.decode {
+            Decode::Lines => Self::Lines(Lines::new(limit)),
+            Decode::JsonArray => Self::Elements(Elements::new(limit)),
+            Decode::Csv => {
+                let default = CsvOptions::default();
+                Self::Csv(Box::new(Records::new(options.csv.as_ref().unwrap_or(&default), limit)))
+            }
+        }
+    }
+
+    /// The same, for going on where an earlier cut has settled some events.
+    pub(crate) fn resumed(self, limit: usize, line: Option<u64>) -> Self {
+        match self {
+            Self::Lines(lines) => Self::Lines(lines),
+            Self::Elements(_) => Self::Elements(Elements::resumed(limit)),
+            Self::Csv(records) => Self::Csv(Box::new(records.resumed(line))),
+        }
+    }
+
+    /// What was read and not cut yet: append to it.
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        match self {
+            Self::Lines(lines) => lines.buffer(),
+            Self::Elements(elements) => elements.buffer(),
+            Self::Csv(records) => records.buffer(),
+        }
+    }
+
+    /// Moves whole events to `builder`; returns the number of bytes that this settles.
+    pub(crate) fn cut(
+        &mut self,
+        builder: &mut BatchBuilder,
+        rejected: &mut Vec<SourceRejection>,
+    ) -> Result<u64, String> {
+        match self {
+            Self::Lines(lines) => Ok(lines.cut(builder, rejected)),
+            Self::Elements(elements) => elements.cut(builder, rejected),
+            Self::Csv(records) => records.cut(builder, rejected),
+        }
+    }
+
+    /// At the end of the file: what is left. Returns the number of bytes that this settles.
+    pub(crate) fn finish(
+        &mut self,
+        builder: &mut BatchBuilder,
+        rejected: &mut Vec<SourceRejection>,
+    ) -> Result<u64, String> {
+        match self {
+            Self::Lines(lines) => Ok(lines.finish(builder, rejected)),
+            Self::Elements(elements) => elements.finish().map(|()| 0),
+            Self::Csv(records) => records.finish(builder, rejected),
+        }
+    }
+
+    /// Whether nothing but white space may follow.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        match self {
+            Self::Elements(elements) => elements.finish().is_ok(),
+            _ => false,
+        }
+    }
+
+    /// The line of the next record, where lines are counted.
+    pub(crate) fn line(&self) -> Option<u64> {
+        match self {
+            Self::Csv(records) => Some(records.line()),
+            _ => None,
+        }
+    }
+
+    /// Whether it still needs the beginning of the file, also to go on in the middle.
+    pub(crate) fn needs_header(&self) -> bool {
+        matches!(self, Self::Csv(records) if records.needs_header())
+    }
+}

@@ -1,0 +1,125 @@
+//! Where the source is in a file, and whether that is still the same file.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::packing::Packing;
+
+/// How much of a file's beginning identifies it.
+const HEAD: u64 = 1024;
+/// How much before the offset must be unchanged.
+const TAIL: u64 = 64;
+
+/// What the file system calls a file. Reused after the file is gone, so never enough by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+impl FileId {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// A place in a file, and by what to know the file again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    #[serde(flatten)]
+    pub(crate) id: FileId,
+    /// Of the first bytes of the file as it lies on the disk.
+    pub(crate) head: Checksum,
+    /// Of the bytes before the offset; empty for a compressed file, whose head already depends on all that
+    /// its header says of the rest.
+    pub(crate) tail: Checksum,
+    /// Bytes of the unpacked contents that are done.
+    pub(crate) offset: u64,
+    /// Nothing that follows is to be read: the array is closed, or what follows is corrupt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) closed: bool,
+    /// The line of the next CSV record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<u64>,
+}
+
+/// The CRC-32 of some bytes of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checksum {
+    length: u32,
+    crc: u32,
+}
+
+impl Checksum {
+    /// Of the beginning of `file`.
+    pub(crate) fn head(file: &File) -> io::Result<Self> {
+        Self::read(file, 0, HEAD)
+    }
+
+    /// Of the bytes before `offset`.
+    pub(crate) fn before(file: &File, offset: u64) -> io::Result<Self> {
+        let length = offset.min(TAIL);
+        Self::read(file, offset - length, length)
+    }
+
+    /// Whether a larger file could have more in its head.
+    pub(crate) fn is_short_head(self) -> bool {
+        u64::from(self.length) < HEAD
+    }
+
+    /// Whether `file` has the same bytes at `start`.
+    fn holds(self, file: &File, start: u64) -> io::Result<bool> {
+        Ok(Self::read(file, start, self.length.into())? == self)
+    }
+
+    fn read(file: &File, start: u64, length: u64) -> io::Result<Self> {
+        let mut bytes = [0; HEAD as usize];
+        let wanted = &mut bytes[..length.min(HEAD) as usize];
+        let mut filled = 0;
+        while filled < wanted.len() {
+            match file.read_at(&mut wanted[filled..], start + filled as u64)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(Self { length: filled as u32, crc: crc32fast::hash(&wanted[..filled]) })
+    }
+}
+
+impl Place {
+    /// Whether the file at `path` is the one that this place is in.
+    pub(crate) fn is_in(&self, path: &Path) -> bool {
+        let mismatch = || {
+            let file = File::open(path)?;
+            self.mismatch(&file, &file.metadata()?, Packing::of(&file)?)
+        };
+        mismatch().is_ok_and(|why| why.is_none())
+    }
+
+    /// Why `file` is not the one that this place is in; `None` if it is.
+    pub(crate) fn mismatch(
+        &self,
+        file: &File,
+        metadata: &Metadata,
+        packing: Packing,
+    ) -> io::Result<Option<&'static str>> {
+        let plain = packing == Packing::Plain;
+        Ok(if FileId::of(metadata) != self.id {
+            Some("it is another file (its inode differs)")
+        } else if plain && metadata.len() < self.offset {
+            Some("it is shorter than what was read of it")
+        } else if !self.head.holds(file, 0)? {
+            Some("its beginning has changed")
+        } else if plain
+            && !self.tail.holds(file, self.offset - u64::from(self.tail.length).min(self.offset))?
+        {
+            Some("what was read last has changed")
+        } else {
+            None
+        })
+    }
+}

@@ -15,6 +15,7 @@ mod stream;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 pub use options::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
 use tidegate_sdk::{ConfigError, Cx, Error, Source, SourceBatch};
@@ -37,6 +38,8 @@ pub(crate) struct FileSource {
 struct Reading {
     batches: Receiver<Result<SourceBatch, Error>>,
     thread: JoinHandle<()>,
+    /// Dropping it ends a pause of the thread.
+    running: Option<SyncSender<()>>,
 }
 
 impl FileSource {
@@ -54,7 +57,8 @@ impl Source for FileSource {
         }
         let (options, listing) = (Arc::clone(&self.options), self.listing.clone());
         let (sender, batches) = channel(AHEAD);
-        let feed = Feed::new(cx.clone(), sender);
+        let (running, alive) = sync_channel(0);
+        let feed = Feed::new(cx.clone(), sender, alive);
         let thread = if options.follow {
             cx.spawn_blocking(move || follow::Follow::new(options, listing, feed).run())
         } else {
@@ -64,13 +68,20 @@ impl Source for FileSource {
                 .map_err(|_| Error::fatal("the thread that lists the files failed"))??;
             cx.spawn_blocking(move || once::read(&options, &files, &feed))
         };
-        self.reading = Some(Reading { batches, thread });
+        self.reading = Some(Reading { batches, thread, running: Some(running) });
         Ok(())
     }
 
-    async fn next(&mut self, _cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
         let Some(reading) = &mut self.reading else { return Ok(None) };
-        if let Some(next) = reading.batches.recv().await {
+        let next = tokio::select! {
+            next = reading.batches.recv() => next,
+            () = cx.stopping(), if reading.running.is_some() => {
+                reading.running = None;
+                reading.batches.recv().await
+            }
+        };
+        if let Some(next) = next {
             return next.map(Some);
         }
         let ended = match self.reading.take() {

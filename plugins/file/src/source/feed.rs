@@ -1,22 +1,22 @@
 //! The reading thread's way to the pipeline.
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tidegate_sdk::{Cx, Error, SourceBatch};
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 
 /// Takes what the reading thread has, and tells it when to end.
 pub(crate) struct Feed {
     cx: Cx,
     sender: Sender<Result<SourceBatch, Error>>,
-    runtime: Handle,
+    /// Nothing is ever sent here; that its other end is gone ends a pause.
+    running: Receiver<()>,
 }
 
 impl Feed {
-    /// Must be called within the runtime.
-    pub(crate) fn new(cx: Cx, sender: Sender<Result<SourceBatch, Error>>) -> Self {
-        Self { cx, sender, runtime: Handle::current() }
+    pub(crate) fn new(cx: Cx, sender: Sender<Result<SourceBatch, Error>>, running: Receiver<()>) -> Self {
+        Self { cx, sender, running }
     }
 
     pub(crate) fn cx(&self) -> &Cx {
@@ -42,11 +42,7 @@ impl Feed {
 
     /// Waits. False if the thread is to end.
     pub(crate) fn pause(&self, pause: Duration) -> bool {
-        self.runtime.block_on(async {
-            tokio::select! {
-                whole = self.cx.sleep(pause) => whole,
-                () = self.sender.closed() => false,
-            }
-        })
+        let waited = self.running.recv_timeout(pause);
+        waited == Err(RecvTimeoutError::Timeout) && !self.is_stopping()
     }
 }

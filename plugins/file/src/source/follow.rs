@@ -21,6 +21,9 @@ const FILES: usize = 1000;
 /// How long a file that was moved away is still watched if no new file takes its place.
 const MOVED_AWAY: Duration = Duration::from_secs(600);
 
+/// The coarsest step in which file systems keep the time of a change (FAT: two seconds), with a margin.
+const TICK: Duration = Duration::from_secs(3);
+
 /// All files of one source that are followed.
 pub(crate) struct Follow {
     options: Arc<SourceOptions>,
@@ -364,7 +367,7 @@ impl End {
     fn of(stream: &Stream) -> io::Result<Self> {
         let position = stream.read_so_far();
         let modified = stream.file().metadata().and_then(|known| known.modified()).ok();
-        Ok(Self { position, modified, tail: Checksum::before(stream.file(), position)? })
+        Ok(Self { position, modified, tail: stream.recent() })
     }
 
     fn since(&self, stream: &Stream) -> io::Result<Since> {
@@ -372,7 +375,9 @@ impl End {
         if known.len() < self.position {
             return Ok(Since::Rewritten);
         }
-        if known.len() == self.position && known.modified().ok() == self.modified {
+        // Shortly after a change the time of the next one may be the same, so it does not tell yet.
+        let told_by_time = self.modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > TICK);
+        if told_by_time && known.len() == self.position && known.modified().ok() == self.modified {
             return Ok(Since::Nothing);
         }
         if Checksum::before(stream.file(), self.position)? != self.tail {

@@ -90,6 +90,34 @@ impl Checksum {
     }
 }
 
+/// The bytes that were read last of a file.
+///
+/// Kept because a file may be truncated and written anew at any moment: what it holds by the time that its
+/// end is noticed need not be what was read.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Vec<u8>);
+
+impl Recent {
+    /// As if everything up to `offset` had been read just now.
+    pub(crate) fn before(file: &File, offset: u64) -> io::Result<Self> {
+        let length = offset.min(TAIL);
+        let mut bytes = vec![0; length as usize];
+        file.read_exact_at(&mut bytes, offset - length)?;
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        let last = &bytes[bytes.len().saturating_sub(TAIL as usize)..];
+        let kept = self.0.len().min(TAIL as usize - last.len());
+        self.0.drain(..self.0.len() - kept);
+        self.0.extend_from_slice(last);
+    }
+
+    pub(crate) fn checksum(&self) -> Checksum {
+        Checksum { length: self.0.len() as u32, crc: crc32fast::hash(&self.0) }
+    }
+}
+
 impl Place {
     /// Whether the file at `path` is the one that this place is in.
     pub(crate) fn is_in(&self, path: &Path) -> bool {

@@ -13,7 +13,7 @@ use super::feed::Feed;
 use super::framing::Framing;
 use super::options::SourceOptions;
 use super::packing::Packing;
-use super::place::{Checksum, FileId, Place};
+use super::place::{Checksum, FileId, Place, Recent};
 use crate::failure::{failed, reason};
 
 /// How much one read asks for.
@@ -45,6 +45,8 @@ pub(crate) struct Stream {
     framing: Framing,
     /// Unpacked bytes that have become events, or were passed over on purpose.
     offset: u64,
+    /// The bytes that were read last, as they were when they were read.
+    recent: Recent,
     /// Whether the beginning of the file has been looked at for a byte order mark.
     begun: bool,
     /// Whether nothing more is to be read.
@@ -95,6 +97,7 @@ impl Stream {
             file,
             packing,
             offset: 0,
+            recent: Recent::default(),
             begun: false,
             closed: false,
         };
@@ -154,6 +157,7 @@ impl Stream {
         self.begun = true;
         self.offset = offset;
         if self.packing == Packing::Plain {
+            self.recent = Recent::before(&self.file, offset)?;
             return (&*self.file).seek(SeekFrom::Start(offset)).map(|_| true);
         }
         let mut left = offset;
@@ -200,6 +204,7 @@ impl Stream {
             buffer.resize(before + READ, 0);
             let result = self.input.read(&mut buffer[before..]);
             buffer.truncate(before + *result.as_ref().unwrap_or(&0));
+            self.recent.pass(&buffer[before..]);
             return match result {
                 Ok(read) => Ok(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -316,6 +321,11 @@ impl Stream {
     /// How far the file has been read, in bytes as it lies on the disk.
     pub(crate) fn read_so_far(&self) -> u64 {
         (&*self.file).stream_position().unwrap_or(0)
+    }
+
+    /// Of the bytes that were read last.
+    pub(crate) fn recent(&self) -> Checksum {
+        self.recent.checksum()
     }
 
     pub(crate) fn file(&self) -> &File {

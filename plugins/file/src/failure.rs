@@ -23,7 +23,8 @@ const MISCONFIGURED: [Errno; 11] = [
 
 /// `what` failed with `error`.
 pub(crate) fn failed(what: impl Display, error: &io::Error) -> Error {
-    let known = Errno::from_io_error(error).is_some_and(|errno| MISCONFIGURED.contains(&errno));
+    let known = Errno::from_io_error(error).is_some_and(|errno| MISCONFIGURED.contains(&errno))
+        || error.kind() == io::ErrorKind::InvalidData;
     let class = if known { Class::Misconfigured } else { Class::Retry };
     Error::new(class, format!("{what}: {}", reason(error)))
 }

@@ -6,17 +6,27 @@
 //! Read [`SourceOptions`] and [`SinkOptions`] first; [`plugins`] tells the engine of both.
 
 mod failure;
+mod sink;
 mod source;
 
+pub use sink::{Compression, Mode, RotateOptions, SinkOptions};
 pub use source::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
 use tidegate_sdk::Plugin;
 
 /// The plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
-    vec![Plugin::source(
-        "file",
-        "reads files once, or follows them as they grow and rotate",
-        "[source.log]\nplugin = \"file\"\npath = \"/var/log/app/*.log\"\nfollow = true\n",
-        source::FileSource::new,
-    )]
+    vec![
+        Plugin::source(
+            "file",
+            "reads files once, or follows them as they grow and rotate",
+            "[source.log]\nplugin = \"file\"\npath = \"/var/log/app/*.log\"\nfollow = true\n",
+            source::FileSource::new,
+        ),
+        Plugin::sink(
+            "file",
+            "appends each event as a line to a file, with rotation and compression",
+            "[sink.archive]\nplugin = \"file\"\npath = \"archive/{.day}.jsonl\"\nrotate = { size = \"100MiB\", keep = 10 }\n",
+            sink::FileSink::new,
+        ),
+    ]
 }

@@ -18,6 +18,8 @@ use crate::failure::{failed, reason};
 
 /// How much one read asks for.
 const READ: usize = 512 << 10;
+/// How much one read asks for where little is left; it may have grown meanwhile.
+const LEAST: u64 = 4096;
 /// How much of what could not be read is kept for the dead letters.
 const KEPT: usize = 4096;
 /// How far back from the end of a file its last line end is looked for.
@@ -199,9 +201,10 @@ impl Stream {
             return Ok(0);
         }
         loop {
+            let wanted = self.wanted();
             let buffer = self.framing.buffer();
             let before = buffer.len();
-            buffer.resize(before + READ, 0);
+            buffer.resize(before + wanted, 0);
             let result = self.input.read(&mut buffer[before..]);
             buffer.truncate(before + *result.as_ref().unwrap_or(&0));
             self.recent.pass(&buffer[before..]);
@@ -215,6 +218,15 @@ impl Stream {
                 Err(error) => Err(Problem::Failed(failed(format!("{} cannot be read", self.name), &error))),
             };
         }
+    }
+
+    /// How much to ask for: no more than there is, because a batch holds on to all that was asked for.
+    fn wanted(&self) -> usize {
+        if self.packing != Packing::Plain {
+            return READ;
+        }
+        let length = self.file.metadata().map_or(u64::MAX, |known| known.len());
+        length.saturating_sub(self.read_so_far()).clamp(LEAST, READ as u64) as usize
     }
 
     /// The next batch of what was read; `None` if more must be read first.

@@ -43,16 +43,10 @@ struct Followed {
     /// The path that it was found at last.
     path: String,
     stream: Stream,
-    end: Option<End>,
+    /// When the file was last changed, once that has been looked at long enough afterwards to tell.
+    seen: Option<SystemTime>,
     /// Since when no path leads to it any more.
     gone: Option<Instant>,
-}
-
-/// What the file looked like when its end was reached.
-struct End {
-    position: u64,
-    modified: Option<SystemTime>,
-    tail: Checksum,
 }
 
 /// A file that a path leads to.
@@ -287,7 +281,7 @@ impl Follow {
 
 impl Followed {
     fn new(path: String, stream: Stream) -> Self {
-        Self { path, stream, end: None, gone: None }
+        Self { path, stream, seen: None, gone: None }
     }
 
     /// Reads what is new. False if nothing is.
@@ -295,20 +289,14 @@ impl Followed {
         if self.stream.is_closed() {
             return Ok(false);
         }
-        if let Some(end) = &self.end {
-            match end.since(&self.stream) {
-                Ok(Since::Nothing) => return Ok(false),
-                Ok(Since::Rewritten) => return self.begin_anew(options, feed),
-                Ok(Since::Appended) | Err(_) => {}
-            }
+        match self.look() {
+            Ok(Since::Nothing) => return Ok(false),
+            Ok(Since::Rewritten) => return self.begin_anew(options, feed),
+            Ok(Since::Appended) | Err(_) => {}
         }
-        self.end = None;
         match self.stream.fill() {
             Ok(0) if self.stream.is_packed() => self.end_of_archive(feed, None),
-            Ok(0) => {
-                self.end = End::of(&self.stream).ok();
-                Ok(false)
-            }
+            Ok(0) => Ok(false),
             Ok(_) => {
                 while let Some(batch) = self.stream.cut() {
                     send(feed, batch)?;
@@ -321,6 +309,30 @@ impl Followed {
                 false => Err(Stopped),
             },
         }
+    }
+
+    /// Whether there is more to read, and whether what was read is still there.
+    fn look(&mut self) -> io::Result<Since> {
+        if self.stream.is_packed() {
+            return Ok(Since::Appended);
+        }
+        let known = self.stream.file().metadata()?;
+        let position = self.stream.read_so_far();
+        if known.len() < position {
+            return Ok(Since::Rewritten);
+        }
+        let at_end = known.len() == position;
+        let changed = known.modified()?;
+        // Shortly after a change the time of the next one may be the same, so it does not tell yet.
+        let told_by_time = changed.elapsed().is_ok_and(|age| age > TICK);
+        if at_end && told_by_time && self.seen == Some(changed) {
+            return Ok(Since::Nothing);
+        }
+        if Checksum::before(self.stream.file(), position)? != self.stream.recent() {
+            return Ok(Since::Rewritten);
+        }
+        self.seen = told_by_time.then_some(changed);
+        Ok(if at_end { Since::Nothing } else { Since::Appended })
     }
 
     /// An archive is read once; it does not grow.
@@ -349,42 +361,18 @@ impl Followed {
             && stream.id() == self.stream.id()
         {
             self.stream = stream;
-            self.end = None;
+            self.seen = None;
             return Ok(true);
         }
         Ok(false)
     }
 }
 
-/// What happened to a file since its end was reached.
+/// What happened to a file since it was last read.
 enum Since {
     Nothing,
     Appended,
     Rewritten,
-}
-
-impl End {
-    fn of(stream: &Stream) -> io::Result<Self> {
-        let position = stream.read_so_far();
-        let modified = stream.file().metadata().and_then(|known| known.modified()).ok();
-        Ok(Self { position, modified, tail: stream.recent() })
-    }
-
-    fn since(&self, stream: &Stream) -> io::Result<Since> {
-        let known: Metadata = stream.file().metadata()?;
-        if known.len() < self.position {
-            return Ok(Since::Rewritten);
-        }
-        // Shortly after a change the time of the next one may be the same, so it does not tell yet.
-        let told_by_time = self.modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > TICK);
-        if told_by_time && known.len() == self.position && known.modified().ok() == self.modified {
-            return Ok(Since::Nothing);
-        }
-        if Checksum::before(stream.file(), self.position)? != self.tail {
-            return Ok(Since::Rewritten);
-        }
-        Ok(if known.len() == self.position { Since::Nothing } else { Since::Appended })
-    }
 }
 
 /// The file with this identity in the folder of `path`.

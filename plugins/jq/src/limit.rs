@@ -1,0 +1,38 @@
+//! How much one event may ask for.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_sdk::Size;
+
+/// How much one event may become, and how much work it may be. An event over a limit is rejected, with the
+/// name of the limit in the reason; the events beside it go on.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limit {
+    /// How many events one event may become. Default 100,000.
+    pub(crate) events: usize,
+    /// How many bytes of JSON all results of one event may be, together. Default `"64MiB"`.
+    pub(crate) bytes: Size,
+    /// How many steps the query may take for one event: one for each part of the query that is evaluated, so
+    /// `map(.a + 1)` takes about five an element. Default 10,000,000, which is about a second. It ends
+    /// queries that would never end, and those that would fill the memory.
+    pub(crate) steps: u64,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { events: 100_000, bytes: Size(64 << 20), steps: 10_000_000 }
+    }
+}
+
+pub(crate) fn over_events(limit: usize) -> String {
+    format!("the query made more than {limit} events of this one, which is `limit.events`")
+}
+
+pub(crate) fn over_bytes(limit: usize) -> String {
+    format!("the query made more than {} of this event, which is `limit.bytes`", Size(limit as u64))
+}
+
+pub(crate) fn over_steps(limit: u64) -> String {
+    format!("the query took more than {limit} steps for this event, which is `limit.steps`")
+}

@@ -1,0 +1,90 @@
+//! Where a query is evaluated: on the stack at hand, or, for events that turn out to be much work, on a
+//! large one.
+//!
+//! jaq evaluates by recursion, and values are dropped by recursion, so a deep enough query or value would
+//! overflow any stack, and that ends the process. So the stack at hand is for evaluations of few steps, which
+//! cannot build anything deep; the few others start again on a thread with a stack of their own.
+
+use tidegate_sdk::Error;
+
+use crate::limit::Limit;
+
+/// The stack of the thread for larger evaluations. Only what is used of it is ever memory.
+const LARGE_STACK: usize = 512 << 20;
+
+/// How far one evaluation may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Steps.
+    pub(crate) steps: u64,
+    /// Bytes of stack.
+    pub(crate) stack: usize,
+    /// Whether there is no larger room.
+    pub(crate) last: bool,
+}
+
+impl Room {
+    /// On the stack at hand. An evaluation that needs more than this is started again in the large room.
+    const SMALL: Room = Room { steps: 4096, stack: 512 << 10, last: false };
+
+    fn large(limit: &Limit) -> Self {
+        Self { steps: limit.steps, stack: LARGE_STACK / 4, last: true }
+    }
+}
+
+/// The evaluation needs a larger room than it was given.
+#[derive(Debug)]
+pub(crate) struct TooSmall;
+
+/// Remembers which room the events need.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rooms {
+    limit: Limit,
+    large: bool,
+}
+
+impl Rooms {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self { limit, large: false }
+    }
+
+    /// Calls `work` with each number below `count`, in order. Once one of them needs the large room, it and
+    /// all that follow are done there, in this call and in later ones.
+    ///
+    /// # Errors
+    /// If there is no memory for a large room.
+    pub(crate) fn each(
+        &mut self,
+        count: usize,
+        mut work: impl FnMut(usize, Room) -> Result<(), TooSmall> + Send,
+    ) -> Result<(), Error> {
+        let mut next = 0;
+        if !self.large {
+            while next < count && work(next, Room::SMALL).is_ok() {
+                next += 1;
+            }
+        }
+        if next == count {
+            return Ok(());
+        }
+        self.large = true;
+        let room = Room::large(&self.limit);
+        on_large_stack(|| {
+            for number in next..count {
+                work(number, room).expect("there is no larger room to ask for");
+            }
+        })
+    }
+}
+
+/// Runs `work` on a thread with a large stack and waits for it. It is a thread of its own rather than a task
+/// because only there the size of the stack can be chosen; it never outlives the call.
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(LARGE_STACK);
+        match thread.spawn_scoped(scope, work) {
+            Ok(thread) => Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+            Err(error) => Err(Error::fatal(format!("no thread for a long evaluation could start: {error}"))),
+        }
+    })
+}

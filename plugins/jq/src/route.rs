@@ -1,0 +1,217 @@
+//! The filter `route`: each event goes, as it is, to the outputs whose query it matches.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jaq_core::ValT;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Output, Plugin, Port};
+
+use crate::limit::Limit;
+use crate::meta::{empty_object, meta};
+use crate::query::{Flow, Query, Stop};
+use crate::reader;
+use crate::room::{Room, Rooms, TooSmall};
+
+const SAMPLE: &str = r#"[filter.route]
+plugin = "route"
+routes = { errors = ".status >= 500", slow = ".ms > 1000" }
+
+[sink.alerts]
+plugin = "stdout"
+from = "route.errors"
+"#;
+
+/// How many routes there may be.
+const MOST_ROUTES: usize = 256;
+
+pub(crate) fn plugin() -> Plugin {
+    let summary = "sends each event, as it is, to the named output whose jq query it matches";
+    Plugin::filter("route", summary, SAMPLE, Route::new)
+}
+
+/// Options of the filter `route`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    /// Names of outputs, each with a query. An event matches if the query has a result that is neither `false`
+    /// nor `null`. They are tried in the order in which they are written, and the event goes, unchanged, to the
+    /// first that matches; what matches none goes to the main output. A component is fed by an output with
+    /// `from = "COMPONENT.OUTPUT"`. Example: `{ errors = ".status >= 500", slow = ".ms > 1000" }`.
+    routes: Routes,
+    /// Send an event to every output that matches, rather than to the first.
+    #[serde(default)]
+    all: bool,
+    /// How much work the queries may be for one event.
+    #[serde(default)]
+    limit: Steps,
+}
+
+/// How much work the queries may be for one event. An event over the limit is rejected.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Steps {
+    /// How many steps each query may take. Default 10,000,000, which is about a second.
+    steps: u64,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self { steps: Limit::default().steps }
+    }
+}
+
+/// Names and queries in the order in which they are written.
+struct Routes(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Routes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Routes;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a table of output names and queries")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Routes, A::Error> {
+                let mut routes = Vec::new();
+                while let Some(route) = map.next_entry()? {
+                    if routes.len() == MOST_ROUTES {
+                        return Err(de::Error::custom(format!("there are more than {MOST_ROUTES} routes")));
+                    }
+                    routes.push(route);
+                }
+                Ok(Routes(routes))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+impl JsonSchema for Routes {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "routes".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "additionalProperties": { "type": "string" },
+            "minProperties": 1,
+            "maxProperties": MOST_ROUTES,
+            "examples": [{ "errors": ".status >= 500", "slow": ".ms > 1000" }]
+        })
+    }
+}
+
+struct Route {
+    routes: Arc<[(String, Query)]>,
+    all: bool,
+    limit: Limit,
+    rooms: Rooms,
+}
+
+impl Route {
+    fn new(options: Options) -> Result<Self, ConfigError> {
+        let routes = options.routes.0.into_iter().map(|(name, query)| {
+            check_name(&name)?;
+            let query = Query::compile(&query, &format!("/routes/{name}"), &["$meta"])?;
+            Ok((name, query))
+        });
+        let routes: Arc<[_]> = routes.collect::<Result<_, ConfigError>>()?;
+        if routes.is_empty() {
+            let help = "write one like `routes = { errors = \".status >= 500\" }`";
+            return Err(ConfigError::at("/routes", "there is no route").help(help));
+        }
+        let limit = Limit { steps: options.limit.steps, ..Limit::default() };
+        Ok(Self { routes, all: options.all, limit, rooms: Rooms::new(limit) })
+    }
+}
+
+/// A name must be fit to stand in `from = "COMPONENT.NAME"`, and must not be the engine's own.
+fn check_name(name: &str) -> Result<(), ConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let pointer = format!("/routes/{}", name.replace('~', "~0").replace('/', "~1"));
+    if name == "rejected" {
+        let message = "`rejected` is the output of what a component rejects, on every component";
+        return Err(ConfigError::at(pointer, message).help("choose another name"));
+    }
+    if name.is_empty() || !name.bytes().all(plain) {
+        let message = format!("`{name}` cannot be the name of an output");
+        let help = "a name is made of letters, digits, `_` and `-`";
+        return Err(ConfigError::at(pointer, message).help(help));
+    }
+    Ok(())
+}
+
+/// The outputs that event `event` goes to are appended to `ports`.
+fn ports_of(
+    routes: &[(String, Query)],
+    all: bool,
+    (batch, event): (&Batch, usize),
+    room: Room,
+    ports: &mut Vec<Port>,
+) -> Result<(), Stop> {
+    ports.clear();
+    let value = reader::read(&batch.shared_payload(event))?;
+    for (index, (_, query)) in routes.iter().enumerate() {
+        let variable = |name: &str| match name {
+            "$meta" => meta(batch, event),
+            _ => empty_object(),
+        };
+        let mut matches = false;
+        query.run(value.clone(), variable, room, |result| {
+            matches = result.as_bool();
+            Ok(if matches { Flow::Enough } else { Flow::Next })
+        })?;
+        if matches {
+            ports.push(index as Port + 1);
+            if !all {
+                break;
+            }
+        }
+    }
+    if ports.is_empty() {
+        ports.push(0);
+    }
+    Ok(())
+}
+
+impl Filter for Route {
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+        let Self { routes, all, rooms, .. } = self;
+        let mut made: Vec<Option<BatchBuilder>> = Vec::new();
+        made.resize_with(routes.len() + 1, || None);
+        let mut ports = Vec::with_capacity(routes.len());
+        rooms.each(batch.len(), |event, room| {
+            match ports_of(routes, *all, (batch, event), room, &mut ports) {
+                Ok(()) => {
+                    for port in &ports {
+                        made[usize::from(*port)].get_or_insert_with(|| batch.derive()).keep(event);
+                    }
+                }
+                Err(Stop::TooSmall) => return Err(TooSmall),
+                Err(Stop::Rejected(reason)) => out.reject(event, reason),
+            }
+            Ok(())
+        })?;
+        for (port, builder) in made.into_iter().enumerate() {
+            if let Some(builder) = builder {
+                out.emit_to(port as Port, builder.finish());
+            }
+        }
+        Ok(())
+    }
+
+    fn fork(&self) -> Option<Box<dyn Filter>> {
+        let (routes, limit) = (Arc::clone(&self.routes), self.limit);
+        Some(Box::new(Self { routes, all: self.all, limit, rooms: Rooms::new(limit) }))
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        self.routes.iter().map(|(name, _)| name.clone()).collect()
+    }
+}

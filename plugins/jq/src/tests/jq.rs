@@ -1,0 +1,319 @@
+//! The filter `jq`.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tidegate_sdk::{Attributes, Batch, Output};
+use tidegate_testkit as testkit;
+
+use super::{filter, reason, refused, results};
+
+#[test]
+fn selects_reshapes_splits_and_drops() {
+    let mut active = filter("jq", &json!({ "query": r#"select(.status == "active") | {name, age}"# }));
+    let events = [
+        r#"{"status":"active","name":"Ann","age":30}"#,
+        r#"{"status":"gone","name":"Bob","age":40}"#,
+        r#"{ "age" : 50, "name" : "Cy", "status" : "active" }"#,
+    ];
+    let (texts, rejected) = testkit::apply(active.as_mut(), events);
+    assert_eq!(texts, [r#"{"name":"Ann","age":30}"#, r#"{"name":"Cy","age":50}"#]);
+    assert!(rejected.is_empty());
+    assert_eq!(results(".[]", "[1,[2],\"x\"]").unwrap(), ["1", "[2]", "\"x\""]);
+    assert_eq!(results("empty", "1").unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_language_gives_known_results() {
+    let cases = [
+        ("[.[] | select(. > 1)] | add / length", "[1,2,3]", "2.5"),
+        ("to_entries | map(.key) | join(\"-\")", r#"{"a":1,"b":2}"#, r#""a-b""#),
+        ("reduce .[] as $x (0; . + $x)", "[1,2,3]", "6"),
+        ("test(\"^a+$\")", "\"aaa\"", "true"),
+        ("capture(\"(?<y>[0-9]+)-(?<m>[0-9]+)\")", "\"2026-07\"", r#"{"y":"2026","m":"07"}"#),
+        (".a.b //= 3", r#"{"a":{}}"#, r#"{"a":{"b":3}}"#),
+        ("[limit(3; repeat(1))]", "null", "[1,1,1]"),
+        ("[range(0; 10; 3)], [range(3; 0; -1)]", "null", "[0,3,6,9]"),
+        ("def f: if . > 9 then . else . + 1 | f end; f", "0", "10"),
+        ("try error(\"x\") catch .", "null", "\"x\""),
+        ("todate", "0", "\"1970-01-01T00:00:00Z\""),
+        ("@base64", "\"abc\"", "\"YWJj\""),
+        ("fromjson, (fromjson | tojson)", "\"[1, 2]\"", "[1,2]"),
+        ("group_by(.a) | map(length)", r#"[{"a":1},{"a":2},{"a":1}]"#, "[2,1]"),
+    ];
+    for (query, payload, first) in cases {
+        assert_eq!(results(query, payload).unwrap()[0], first, "{query}");
+    }
+}
+
+#[test]
+fn numbers_and_text_stay_what_they_are() {
+    let json =
+        r#"{"a":1.0,"b":12345678901234567890123,"c":-0,"d":1e3,"e":"\u00e9\ud83d\ude00\/\n\u007f","f":"é"}"#;
+    let printed = r#"{"a":1.0,"b":12345678901234567890123,"c":-0,"d":1e3,"e":"é😀/\n\u007f","f":"é"}"#;
+    for query in [".", ". | .", "map_values(.)", "{a,b,c,d,e,f}"] {
+        assert_eq!(results(query, json).unwrap(), [printed], "{query}");
+    }
+    assert_eq!(results(".", r#""\ud800x""#).unwrap(), ["\"\u{fffd}x\""]);
+    assert_eq!(results(".", r#"{"a":1,"b":2,"a":3}"#).unwrap(), [r#"{"a":3,"b":2}"#]);
+    assert_eq!(
+        results("nan, infinite, -infinite", "0").unwrap(),
+        ["null", "1.7976931348623157e+308", "-1.7976931348623157e+308"]
+    );
+    assert_eq!(results(".b + 1", json).unwrap(), ["12345678901234567890124"]);
+}
+
+#[test]
+fn one_bad_event_is_rejected_alone() {
+    let mut filter = filter("jq", &json!({ "query": ".a + 1" }));
+    let events: [&[u8]; 6] =
+        [br#"{"a":1}"#, br#"{"a": nope}"#, br#"{"a":"x"}"#, b"{\"a\":\"\xff\"}", b"[1]", br#"{"a":2}"#];
+    let (texts, rejected) = testkit::apply(filter.as_mut(), events);
+    assert_eq!(texts, ["2", "3"]);
+    let reasons: Vec<_> = rejected.iter().map(|(event, reason)| (*event, reason.as_str())).collect();
+    assert_eq!(
+        reasons,
+        [
+            (1, "malformed JSON at byte 6: a value is expected"),
+            (2, r#"cannot calculate "x" + 1"#),
+            (3, "malformed JSON at byte 6: this is not UTF-8"),
+            (4, r#"cannot index [1] with "a""#),
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_json_is_rejected() {
+    let bad = [
+        "",
+        " ",
+        "{",
+        "[1,]",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{1:2}",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "-",
+        "1e",
+        "NaN",
+        "Infinity",
+        "nul",
+        "\"",
+        "\"\t\"",
+        r#""\x""#,
+        r#""\u12""#,
+        "1 2",
+        "[1] # x",
+        "b\"x\"",
+        "'a'",
+        "[1",
+        "{\"a\"",
+        "{\"a\":",
+    ];
+    for json in bad {
+        let reason = reason(".", json);
+        assert!(reason.starts_with("malformed JSON at byte "), "{json}: {reason}");
+        assert!(serde_json::from_str::<Value>(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn errors_of_a_query_are_told_in_its_words() {
+    assert_eq!(reason(r#"error("no user in \(.)")"#, "[1]"), "no user in [1]");
+    assert_eq!(reason("error({code: 7})", "0"), r#"the query ended with the error {"code":7}"#);
+    assert!(reason("halt", "0").contains("`halt`"));
+    assert!(reason("{(1 | tostring): 1} | .[0:1]", "0").contains("rangeable"));
+    assert_eq!(reason("{(1): 2}", "0"), "object keys must be strings");
+    assert!(reason("1, error(\"late\")", "0").contains("late"), "no result goes on before an error");
+    let long = reason("error(\"x\" * 100000)", "0");
+    assert!(long.len() < 500 && long.ends_with("(100000 bytes)"), "{long}");
+}
+
+#[test]
+fn deep_input_is_rejected_and_does_not_end_the_process() {
+    for deep in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
+        assert!(reason(".", &deep).contains("nested deeper than 512"));
+    }
+    let allowed = format!("{}{}", "[".repeat(512), "]".repeat(512));
+    assert_eq!(results(". | .", &allowed).unwrap(), [allowed]);
+    let text = format!("\"{}\"", "[".repeat(100_000));
+    assert!(reason("fromjson", text).contains("nested deeper than 512"));
+}
+
+#[test]
+fn deep_queries_are_rejected_and_do_not_end_the_process() {
+    assert_eq!(reason("def f: 1 + f; f", "0"), "the query recurses too deep for this event");
+    assert_eq!(reason("def f: [f]; f", "0"), "the query recurses too deep for this event");
+    assert_eq!(reason("def f: try (1 + f) catch 1; f", "0"), "the query recurses too deep for this event");
+    let deep = "reduce range(100000) as $i (null; [.])";
+    assert_eq!(reason(deep, "0"), "the result is nested deeper than 512");
+    assert_eq!(results(&format!("{deep} | 1"), "0").unwrap(), ["1"]);
+    assert_eq!(results(&format!("{deep} | tostring | length"), "0").unwrap(), ["200004"]);
+    assert_eq!(results("def f: if . > 100000 then . else . + 1 | f end; f", "0").unwrap(), ["100001"]);
+    assert_eq!(results("[recurse(if . < 3000 then . + 1 else empty end)] | length", "0").unwrap(), ["3001"]);
+}
+
+#[test]
+fn endless_queries_end() {
+    let mut options = json!({ "query": "", "limit": { "steps": 200_000, "events": 1000, "bytes": "1MiB" } });
+    let steps = "the query took more than 200000 steps for this event, which is `limit.steps`";
+    let events = "the query made more than 1000 events of this one, which is `limit.events`";
+    let bytes = "the query made more than 1MiB of this event, which is `limit.bytes`";
+    let endless = [
+        ("last(range(1e18))", steps),
+        ("until(false; .)", steps),
+        ("[range(1e9)]", steps),
+        ("[repeat(1)]", steps),
+        ("def f: f; f", steps),
+        ("repeat(.)", events),
+        ("range(1e9)", events),
+        ("repeat(\"x\" * 10000)", bytes),
+        ("\"x\" * 3000000", bytes),
+    ];
+    for (query, expected) in endless {
+        options["query"] = query.into();
+        let mut filter = filter("jq", &options);
+        let (texts, rejected) = testkit::apply(filter.as_mut(), ["1"]);
+        assert!(texts.is_empty(), "{query}");
+        assert_eq!(rejected, [(0, expected.to_owned())], "{query}");
+    }
+}
+
+#[test]
+fn an_event_that_needs_a_large_room_does_not_disturb_the_others() {
+    let mut filter = filter("jq", &json!({ "query": "[range(.)] | length" }));
+    let expected = ["3", "100000", "5"];
+    assert_eq!(testkit::apply(filter.as_mut(), expected).0, expected);
+    assert_eq!(testkit::apply(filter.as_mut(), expected).0, expected, "and again, when it starts there");
+}
+
+#[test]
+fn nothing_outside_the_event_is_seen() {
+    assert_eq!(results("env, $ENV, $__loc__", "0").unwrap(), ["{}", "{}", "{}"]);
+    assert_eq!(results("[inputs], [input]", "0").unwrap(), ["[]", "[]"]);
+    for query in ["import \"a\" as a; .", "include \"a\"; .", "import \"a\" as $a; ."] {
+        let error = refused("jq", &json!({ "query": query }));
+        assert!(error.message.contains("modules cannot be loaded"), "{query}: {error}");
+    }
+}
+
+#[test]
+fn meta_is_key_time_and_attributes() {
+    let shared = Attributes::default().with("path", "a.log").with("line", 3_i64);
+    let mut builder = Batch::builder().with_attributes(Arc::new(shared));
+    builder.push_copy(b"1");
+    builder.key(b"k");
+    builder.timestamp(1_500_000_000);
+    builder.attributes(Arc::new(Attributes::default().with("line", 4_i64)));
+    builder.push_copy(b"2");
+    let mut out = Output::new();
+    filter("jq", &json!({ "query": "$meta" })).process(&builder.finish(), &mut out).unwrap();
+    assert_eq!(
+        out.emitted()[0].1.texts(),
+        [
+            r#"{"key":"k","timestamp":1.5,"attributes":{"path":"a.log","line":4}}"#,
+            r#"{"key":null,"timestamp":null,"attributes":{"path":"a.log","line":3}}"#,
+        ]
+    );
+}
+
+#[test]
+fn results_keep_what_belongs_to_their_event() {
+    let mut builder = Batch::builder();
+    for (payload, key) in [("[1,2]", "a"), ("[]", "b"), ("[3]", "c")] {
+        builder.push_copy(payload.as_bytes());
+        builder.key(key.as_bytes());
+    }
+    let mut out = Output::new();
+    filter("jq", &json!({ "query": ".[]" })).process(&builder.finish(), &mut out).unwrap();
+    let batch = &out.emitted()[0].1;
+    let keys: Vec<_> = (0..batch.len()).map(|event| batch.key(event).unwrap()).collect();
+    assert_eq!(keys, [b"a", b"a", b"c"]);
+    assert_eq!((0..batch.len()).map(|event| batch.source_index(event)).collect::<Vec<_>>(), [0, 0, 2]);
+}
+
+#[test]
+fn a_fork_does_the_same() {
+    let original = filter("jq", &json!({ "query": ". + 1" }));
+    let mut fork = original.fork().expect("it can be forked");
+    assert_eq!(testkit::apply(fork.as_mut(), ["1"]).0, ["2"]);
+}
+
+#[test]
+fn a_bad_query_is_underlined() {
+    let cases = [
+        ("select(.a == )", ")", "an expression is expected before `)`"),
+        (".a | foo(1; 2)", "foo", "there is no function `foo` with 2 arguments"),
+        (".a | nope | also_not", "nope", "there is no function `nope`"),
+        ("$x + 1", "$x", "there is no variable `$x`"),
+        ("[.a", "[", "`[` is never closed"),
+        (".a | § | 2", "§", "`§ | 2` means nothing here"),
+        ("\"a", "\"", "`\"` is never closed"),
+        ("if .a then 1", "1", "else or end is expected at the end of the query"),
+        (".a )", ")", "`)` means nothing here"),
+        (".a .b c", "c", "`c` is one too many here"),
+        ("", "", "an expression is expected at the end of the query"),
+    ];
+    for (query, token, message) in cases {
+        let error = refused("jq", &json!({ "query": query }));
+        assert_eq!(error.message, message, "{query}");
+        assert_eq!(error.pointer, "/query");
+        assert_eq!(&query[error.range.clone().unwrap()], token, "{query}");
+        assert!(error.help.is_some());
+    }
+    let long = format!("{}.{}", "[".repeat(40_000), "]".repeat(40_000));
+    assert!(refused("jq", &json!({ "query": long })).message.contains("longer than"));
+    let deep = format!("{}.{}", "[".repeat(30_000), "]".repeat(30_000));
+    assert!(reason(&deep, "0").contains("deep"));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_filter_map("finite", |float| serde_json::Number::from_f64(float).map(Value::from)),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 8, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            prop::collection::vec((any::<String>(), inner), 0..8)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_goes_through_unchanged(value in any_json(), pretty: bool) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        for query in [".", ". | ."] {
+            let printed = results(query, &text).unwrap();
+            let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            prop_assert_eq!(read(&printed[0]), read(&text));
+            prop_assert!(!printed[0].contains('\n'));
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_serde_json_reads(text in r#"[\[\]{}:,"0-9eE.+\-truefalsn \\]{0,12}"#) {
+        // Two leniencies of serde_json's or ours apart: it refuses numbers over the range of a double and
+        // halves of surrogate pairs.
+        let ours = results(".", &text);
+        match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            Ok(_) => prop_assert!(ours.is_ok(), "{:?}", ours),
+            Err(_) => prop_assert!(ours.is_err(), "{:?}", ours),
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived(payload: Vec<u8>) {
+        let _ = results(".. | tojson", payload);
+    }
+}

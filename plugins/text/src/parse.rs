@@ -1,0 +1,286 @@
+//! The filter `parse`: text to JSON.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_sdk::json::{self, Path};
+use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
+
+use crate::csv::Csv;
+use crate::fields::Fields;
+use crate::merge::merge;
+use crate::pattern::Pattern;
+use crate::types::{Type, Types};
+use crate::{combined, logfmt, syslog};
+
+const SAMPLE: &str = r#"[filter.parse]
+plugin = "parse"
+format = "combined"
+"#;
+
+pub(crate) fn plugin() -> Plugin {
+    let summary = "turns lines of text (access logs, syslog, logfmt, csv, a pattern of your own) into JSON";
+    Plugin::filter("parse", summary, SAMPLE, Parse::new)
+}
+
+/// What the text looks like.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum FormatName {
+    /// JSON already: it is checked, and passed on as it is.
+    Json,
+    /// `level=info msg="all is well" cached`: pairs, separated by blanks. A key without a value is `true`.
+    Logfmt,
+    /// One record of comma-separated values (RFC 4180), named by `columns`.
+    Csv,
+    /// The access logs of Apache and nginx, combined or common: `remote_addr`, `user`, `time`, `method`, `path`,
+    /// `protocol`, `status`, `bytes`, `referer`, `user_agent`. What the log has as `-` is null.
+    Combined,
+    /// RFC 5424 or RFC 3164: `facility`, `facility_code`, `severity`, `severity_code`, `timestamp`, `hostname`,
+    /// `app_name`, `proc_id`, `msg_id`, `structured_data`, `message`.
+    Syslog,
+    /// A pattern of your own: each named group of `pattern` is a field.
+    Regex,
+}
+
+/// Options of the filter `parse`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    /// What the text looks like. An event that does not is rejected, with the byte where it departs from it.
+    format: FormatName,
+    /// For `csv`: the names of the columns, in order. A record must have exactly as many.
+    /// Example: `["id", "name", "city"]`.
+    columns: Option<Vec<String>>,
+    /// For `csv`: the character between the values. Default `","`. Example: `"\t"`.
+    delimiter: Option<String>,
+    /// For `regex`: the regular expression. It may match anywhere in the line: begin it with `^` and end it with
+    /// `$` to match all of it. Example: `^(?<level>[A-Z]+) (?<message>.*)$`.
+    pattern: Option<String>,
+    /// For `logfmt`, `csv` and `regex`: fields that are not text. Empty text becomes null; text that does not
+    /// convert rejects the event. Example: `{ status = "integer", ms = "float", at = "timestamp" }`.
+    #[serde(default)]
+    types: BTreeMap<String, Type>,
+    /// For `syslog`: the year of dates without one, if the event has no timestamp. A date without a year is
+    /// taken to be the one nearest to the event's timestamp, else to the middle of this year, else to the
+    /// present. Example: `2026`.
+    year: Option<i16>,
+    /// The event is a JSON object, and the text is at this place in it; what is found is merged into the object,
+    /// in place of members of the same name. Without it, the whole event is the text. Example: `.message`.
+    field: Option<Path>,
+}
+
+enum Format {
+    Json,
+    Logfmt,
+    Csv(Arc<Csv>),
+    Combined,
+    Syslog { near: Option<i64> },
+    Regex(Pattern),
+}
+
+impl Format {
+    fn new(options: &Options) -> Result<Self, ConfigError> {
+        only_for(options.columns.is_some(), "columns", options.format, FormatName::Csv)?;
+        only_for(options.delimiter.is_some(), "delimiter", options.format, FormatName::Csv)?;
+        only_for(options.pattern.is_some(), "pattern", options.format, FormatName::Regex)?;
+        only_for(options.year.is_some(), "year", options.format, FormatName::Syslog)?;
+        Ok(match options.format {
+            FormatName::Json => Self::Json,
+            FormatName::Logfmt => Self::Logfmt,
+            FormatName::Combined => Self::Combined,
+            FormatName::Syslog => Self::Syslog { near: options.year.map(middle_of).transpose()? },
+            FormatName::Csv => Self::Csv(Arc::new(csv(options)?)),
+            FormatName::Regex => {
+                let help = "write one like `pattern = '^(?<level>[A-Z]+) (?<message>.*)$'`";
+                let missing = || ConfigError::at("", "the format `regex` needs a `pattern`").help(help);
+                Self::Regex(Pattern::new(options.pattern.as_deref().ok_or_else(missing)?)?)
+            }
+        })
+    }
+
+    fn fork(&self) -> Self {
+        match self {
+            Self::Json => Self::Json,
+            Self::Logfmt => Self::Logfmt,
+            Self::Csv(csv) => Self::Csv(Arc::clone(csv)),
+            Self::Combined => Self::Combined,
+            Self::Syslog { near } => Self::Syslog { near: *near },
+            Self::Regex(pattern) => Self::Regex(pattern.fork()),
+        }
+    }
+
+    /// The fields that typed fields may name; `None` if that depends on the line.
+    fn check_types(&self, types: &Types) -> Result<(), ConfigError> {
+        let names: Vec<&str> = match self {
+            Self::Logfmt => return Ok(()),
+            _ if types.is_empty() => return Ok(()),
+            Self::Csv(csv) => csv.columns.iter().map(String::as_str).collect(),
+            Self::Regex(pattern) => pattern.names().collect(),
+            Self::Json | Self::Combined | Self::Syslog { .. } => {
+                let message = "the fields of this format have their types already";
+                return Err(ConfigError::at("/types", message).help("convert them with the filter `jq`"));
+            }
+        };
+        match types.fields().find(|field| !names.contains(field)) {
+            None => Ok(()),
+            Some(unknown) => {
+                let pointer = format!("/types/{}", unknown.replace('~', "~0").replace('/', "~1"));
+                Err(ConfigError::at(pointer, format!("there is no field `{unknown}`"))
+                    .help(format!("the fields are {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// Reads `text` into `fields`. `time` is that of the event, in nanoseconds.
+    fn parse(&mut self, text: &[u8], time: Option<i64>, fields: &mut Fields) -> Result<(), String> {
+        let problem = |what: &'static str| move |problem: String| format!("{what}: {problem}");
+        match self {
+            // JSON is passed on as it is by the caller, which needs no fields for it.
+            Self::Json => Ok(()),
+            Self::Logfmt => logfmt::parse(text, fields).map_err(problem("not logfmt")),
+            Self::Csv(csv) => csv.parse(text, fields).map_err(problem("not a record of these columns")),
+            Self::Combined => combined::parse(text, fields).map_err(problem("not an access log")),
+            Self::Syslog { near } => {
+                let near = time.map(|nanoseconds| nanoseconds / 1_000_000_000).or(*near).unwrap_or_else(now);
+                syslog::parse(text, near, fields).map_err(problem("not syslog"))
+            }
+            Self::Regex(pattern) => pattern.parse(text, fields),
+        }
+    }
+}
+
+fn only_for(given: bool, option: &str, format: FormatName, its: FormatName) -> Result<(), ConfigError> {
+    match given && format != its {
+        true => Err(ConfigError::at(
+            format!("/{option}"),
+            format!(
+                "`{option}` has no meaning for this format, only for `{}`",
+                format!("{its:?}").to_lowercase()
+            ),
+        )),
+        false => Ok(()),
+    }
+}
+
+fn csv(options: &Options) -> Result<Csv, ConfigError> {
+    let columns = options.columns.clone().unwrap_or_default();
+    if columns.is_empty() {
+        let help = "write them like `columns = [\"id\", \"name\"]`";
+        return Err(ConfigError::at("", "the format `csv` needs the names of the columns").help(help));
+    }
+    let again = columns.iter().enumerate().find(|(index, name)| columns[..*index].contains(name));
+    if let Some((index, name)) = again {
+        return Err(ConfigError::at(format!("/columns/{index}"), format!("there are two columns `{name}`")));
+    }
+    let delimiter = options.delimiter.as_deref().unwrap_or(",");
+    match *delimiter.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => {
+            Ok(Csv { columns, delimiter: byte })
+        }
+        _ => {
+            let message = format!("`{}` cannot be a delimiter", delimiter.escape_debug());
+            Err(ConfigError::at("/delimiter", message)
+                .help("it is one ASCII character, like \",\", \";\" or \"\\t\""))
+        }
+    }
+}
+
+/// The middle of a year in seconds since 1970: whatever date is nearest to it is in that year.
+fn middle_of(year: i16) -> Result<i64, ConfigError> {
+    let middle = Date::new(year, 7, 2).ok().filter(|_| (1900..=9000).contains(&year));
+    let zoned = middle.and_then(|date| date.at(0, 0, 0, 0).to_zoned(TimeZone::UTC).ok());
+    zoned
+        .map(|zoned| zoned.timestamp().as_second())
+        .ok_or_else(|| ConfigError::at("/year", format!("{year} is not a year from 1900 to 9000")))
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+struct Parse {
+    format: Format,
+    field: Option<Arc<Path>>,
+    types: Arc<Types>,
+    fields: Fields,
+    merged: Vec<u8>,
+}
+
+impl Parse {
+    fn new(options: Options) -> Result<Self, ConfigError> {
+        let format = Format::new(&options)?;
+        let types = Arc::new(Types::new(options.types));
+        format.check_types(&types)?;
+        Ok(Self::with(format, options.field.map(Arc::new), types))
+    }
+
+    fn with(format: Format, field: Option<Arc<Path>>, types: Arc<Types>) -> Self {
+        Self { format, field, fields: Fields::new(Arc::clone(&types)), types, merged: Vec::new() }
+    }
+
+    /// What event `event` becomes; `None` if it stays as it is.
+    fn parse(&mut self, batch: &Batch, event: usize) -> Result<Option<&[u8]>, String> {
+        let payload = batch.payload(event);
+        let within;
+        let text = match &self.field {
+            None => payload,
+            Some(path) => {
+                within = path.find_text(payload)?.ok_or_else(|| format!("the event has no `{path}`"))?;
+                within.as_bytes()
+            }
+        };
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let found = match &mut self.format {
+            Format::Json => {
+                check_json(text)?;
+                text
+            }
+            format => {
+                self.fields.begin();
+                format.parse(text, batch.timestamp(event), &mut self.fields)?;
+                self.fields.end()
+            }
+        };
+        match (&self.field, &self.format) {
+            (None, Format::Json) => Ok(None),
+            (None, _) => Ok(Some(self.fields.written())),
+            (Some(_), _) => {
+                merge(payload, found, &mut self.merged)?;
+                Ok(Some(&self.merged))
+            }
+        }
+    }
+}
+
+fn check_json(text: &[u8]) -> Result<(), String> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(format!("malformed JSON: this is not UTF-8 at byte {}", error.valid_up_to()));
+    }
+    json::check(text)
+}
+
+impl Filter for Parse {
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+        let mut made = batch.derive();
+        for event in 0..batch.len() {
+            match self.parse(batch, event) {
+                Ok(Some(payload)) => made.write(event, payload),
+                Ok(None) => made.keep(event),
+                Err(reason) => out.reject(event, reason),
+            }
+        }
+        out.emit(made.finish());
+        Ok(())
+    }
+
+    fn fork(&self) -> Option<Box<dyn Filter>> {
+        Some(Box::new(Self::with(self.format.fork(), self.field.clone(), Arc::clone(&self.types))))
+    }
+}

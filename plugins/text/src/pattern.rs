@@ -1,0 +1,130 @@
+//! A regular expression with named groups, and where a line stopped matching it.
+
+use std::sync::Arc;
+
+use regex::bytes::{CaptureLocations, Regex};
+use regex_syntax::ast;
+use tidegate_sdk::ConfigError;
+
+use crate::fields::Fields;
+
+/// How many pieces of a pattern are tried to find out where a line stopped matching.
+const MOST_PIECES: usize = 64;
+
+/// A pattern that is ready to be matched. Matching takes time linear in the line.
+pub(crate) struct Pattern {
+    shared: Arc<Shared>,
+    found: CaptureLocations,
+    /// The beginnings of the pattern, compiled when the first line does not match.
+    beginnings: Option<Vec<Regex>>,
+}
+
+struct Shared {
+    text: String,
+    regex: Regex,
+    /// Index and name of each group.
+    groups: Vec<(usize, String)>,
+    /// Where the pieces of the pattern end in its text.
+    pieces: Vec<usize>,
+}
+
+impl Pattern {
+    /// Compiles the pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it, underlined.
+    pub(crate) fn new(text: &str) -> Result<Self, ConfigError> {
+        let at = |message: String| ConfigError::at("/pattern", message);
+        let pieces = pieces(text)?;
+        let regex = Regex::new(text).map_err(|error| match error {
+            regex::Error::CompiledTooBig(limit) => {
+                at(format!("the pattern needs more than {} to match", tidegate_sdk::Size(limit as u64)))
+                    .help("make its repetitions smaller")
+            }
+            error => at(error
+                .to_string()
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned()),
+        })?;
+        let named = |(index, name): (usize, Option<&str>)| name.map(|name| (index, name.to_owned()));
+        let groups: Vec<_> = regex.capture_names().enumerate().filter_map(named).collect();
+        if groups.is_empty() {
+            let help = "name the parts that become fields, like `(?<status>[0-9]+)`";
+            return Err(at("the pattern has no named group".to_owned()).help(help));
+        }
+        let found = regex.capture_locations();
+        let shared = Arc::new(Shared { text: text.to_owned(), regex, groups, pieces });
+        Ok(Self { shared, found, beginnings: None })
+    }
+
+    /// Another instance of the same pattern.
+    pub(crate) fn fork(&self) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { found: shared.regex.capture_locations(), shared, beginnings: None }
+    }
+
+    /// The names of the groups.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.shared.groups.iter().map(|(_, name)| name.as_str())
+    }
+
+    pub(crate) fn parse(&mut self, line: &[u8], fields: &mut Fields) -> Result<(), String> {
+        // A dot stands for a character, and bytes that are not UTF-8 are none: they are replaced beforehand.
+        let line = String::from_utf8_lossy(line);
+        let line = line.as_bytes();
+        if self.shared.regex.captures_read(&mut self.found, line).is_none() {
+            return Err(self.where_it_stopped(line));
+        }
+        for (index, name) in &self.shared.groups {
+            match self.found.get(*index) {
+                Some((start, end)) => fields.typed(name, &line[start..end])?,
+                None => fields.null(name),
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest beginning of the pattern that matches says where the line departs from it.
+    fn where_it_stopped(&mut self, line: &[u8]) -> String {
+        let Shared { text, pieces, .. } = &*self.shared;
+        let beginnings = self.beginnings.get_or_insert_with(|| {
+            let beginning = |end: &usize| Regex::new(&text[..*end]).ok();
+            pieces.iter().map_while(beginning).collect()
+        });
+        let matched = beginnings.iter().map_while(|beginning| beginning.find(line)).enumerate().last();
+        let piece = |index: usize| {
+            let start = if index == 0 { 0 } else { pieces[index - 1] };
+            pieces.get(index).map_or("", |end| &text[start..*end])
+        };
+        match matched {
+            Some((index, found)) => format!(
+                "the line does not match the pattern: `{}` does not fit at byte {}, at `{}`",
+                piece(index + 1),
+                found.end(),
+                crate::scan::shorten(&line[found.end()..])
+            ),
+            None => format!("the line does not match the pattern: `{}` fits nowhere in it", piece(0)),
+        }
+    }
+}
+
+/// Where the pieces of the pattern end that follow one another at its top level.
+fn pieces(text: &str) -> Result<Vec<usize>, ConfigError> {
+    let tree = ast::parse::Parser::new().parse(text).map_err(|error| {
+        let span = error.span();
+        let end = span.end.offset.max(span.start.offset + 1).min(text.len());
+        let start = span.start.offset.min(end.saturating_sub(1));
+        ConfigError::at("/pattern", error.kind().to_string())
+            .range(start..end)
+            .help("the syntax is that of https://docs.rs/regex/latest/regex/#syntax")
+    })?;
+    match &tree {
+        ast::Ast::Concat(concat) => {
+            Ok(concat.asts.iter().map(|piece| piece.span().end.offset).take(MOST_PIECES).collect())
+        }
+        _ => Ok(vec![text.len()]),
+    }
+}

@@ -1,0 +1,105 @@
+//! Going through a line from left to right, knowing where one is.
+
+use memchr::memchr;
+
+/// A line and a place in it.
+pub(crate) struct Scan<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// What is left of the line.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.text[self.at..]
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    pub(crate) fn at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    /// Passes `count` bytes and gives them.
+    pub(crate) fn take(&mut self, count: usize) -> &'a [u8] {
+        let taken = &self.rest()[..count];
+        self.at += count;
+        taken
+    }
+
+    /// Passes `literal` if the line goes on with it.
+    pub(crate) fn skip(&mut self, literal: &[u8]) -> bool {
+        let found = self.rest().starts_with(literal);
+        if found {
+            self.at += literal.len();
+        }
+        found
+    }
+
+    /// Passes `literal`, which must come next.
+    pub(crate) fn expect(&mut self, literal: &str) -> Result<(), String> {
+        match self.skip(literal.as_bytes()) {
+            true => Ok(()),
+            false => Err(self.expected(&match literal {
+                " " => "a space".to_owned(),
+                literal => format!("`{literal}`"),
+            })),
+        }
+    }
+
+    /// Everything up to the next `end`, and passes both.
+    pub(crate) fn until(&mut self, end: u8, what: &str) -> Result<&'a [u8], String> {
+        match memchr(end, self.rest()) {
+            Some(0) => Err(self.expected(what)),
+            Some(length) => {
+                let found = self.take(length);
+                self.at += 1;
+                Ok(found)
+            }
+            None => Err(self.expected(&format!("{what} and {} behind it", shown(end)))),
+        }
+    }
+
+    /// Everything up to the next `end` or the end of the line. Stays before the `end`.
+    pub(crate) fn word(&mut self, end: u8) -> &'a [u8] {
+        let length = memchr(end, self.rest()).unwrap_or(self.rest().len());
+        self.take(length)
+    }
+
+    /// As many bytes as fit.
+    pub(crate) fn while_byte(&mut self, fits: impl Fn(u8) -> bool) -> &'a [u8] {
+        let length = self.rest().iter().position(|byte| !fits(*byte)).unwrap_or(self.rest().len());
+        self.take(length)
+    }
+
+    /// That `what` should come next and does not.
+    pub(crate) fn expected(&self, what: &str) -> String {
+        match self.at_end() {
+            true => format!("{what} is expected at byte {}, where the line ends", self.at),
+            false => format!("{what} is expected at byte {}, not `{}`", self.at, shorten(self.rest())),
+        }
+    }
+}
+
+fn shown(byte: u8) -> String {
+    match byte {
+        b' ' => "a space".to_owned(),
+        byte => format!("`{}`", char::from(byte)),
+    }
+}
+
+/// The beginning of a value, for a message.
+pub(crate) fn shorten(text: &[u8]) -> String {
+    const LONGEST: usize = 32;
+    let shown = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).into_owned();
+    match text.len() > LONGEST {
+        true => format!("{shown}..."),
+        false => shown,
+    }
+}

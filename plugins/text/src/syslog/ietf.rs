@@ -1,0 +1,84 @@
+//! RFC 5424, behind `<PRI>1 `.
+
+use std::borrow::Cow;
+
+use super::message;
+use crate::fields::Fields;
+use crate::scan::Scan;
+
+pub(super) fn parse(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
+    let written = scan.until(b' ', "a time")?;
+    let time = std::str::from_utf8(written).ok().filter(|text| text.parse::<jiff::Timestamp>().is_ok());
+    match (written, time) {
+        (b"-", _) => fields.null("timestamp"),
+        (_, Some(time)) => fields.text("timestamp", time.as_bytes()),
+        _ => return Err(format!("`{}` is not a time of RFC 3339", crate::scan::shorten(written))),
+    }
+    fields.text_or_null("hostname", scan.until(b' ', "a host name")?);
+    fields.text_or_null("app_name", scan.until(b' ', "the name of a program")?);
+    fields.text_or_null("proc_id", scan.until(b' ', "the id of a process")?);
+    fields.text_or_null("msg_id", scan.until(b' ', "the id of a kind of message")?);
+    structured_data(scan, fields)?;
+    if scan.at_end() {
+        fields.text("message", b"");
+        return Ok(());
+    }
+    scan.expect(" ")?;
+    message(scan.rest(), fields);
+    Ok(())
+}
+
+/// `-`, or elements such as `[id name="value" name="value"]`, as an object of objects.
+fn structured_data(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
+    if scan.skip(b"-") {
+        fields.null("structured_data");
+        return Ok(());
+    }
+    if scan.peek() != Some(b'[') {
+        return Err(scan.expected("`-` or structured data in brackets"));
+    }
+    fields.open("structured_data");
+    while scan.skip(b"[") {
+        let id = name(scan, "the id of an element")?;
+        fields.open(&id);
+        while scan.skip(b" ") {
+            let name = name(scan, "the name of a parameter")?;
+            scan.expect("=\"")?;
+            let value = value(scan)?;
+            fields.text(&name, &value);
+        }
+        scan.expect("]")?;
+        fields.close();
+    }
+    fields.close();
+    Ok(())
+}
+
+fn name<'a>(scan: &mut Scan<'a>, what: &str) -> Result<Cow<'a, str>, String> {
+    let name = scan.while_byte(|byte| byte > b' ' && !matches!(byte, b'=' | b']' | b'"'));
+    match name.is_empty() {
+        true => Err(scan.expected(what)),
+        false => Ok(String::from_utf8_lossy(name)),
+    }
+}
+
+/// The value of a parameter, whose quote is open. `"`, `\` and `]` are escaped in it, nothing else is.
+fn value<'a>(scan: &mut Scan<'a>) -> Result<Cow<'a, [u8]>, String> {
+    let plain = |byte: u8| byte != b'"' && byte != b'\\';
+    let mut value = Cow::Borrowed(scan.while_byte(plain));
+    while !scan.skip(b"\"") {
+        match *scan.rest() {
+            [b'\\', escaped @ (b'"' | b'\\' | b']'), ..] => {
+                value.to_mut().push(escaped);
+                scan.take(2);
+            }
+            [b'\\', ..] => {
+                value.to_mut().push(b'\\');
+                scan.take(1);
+            }
+            _ => return Err(scan.expected("the quote at the end of a value")),
+        }
+        value.to_mut().extend_from_slice(scan.while_byte(plain));
+    }
+    Ok(value)
+}

@@ -1,0 +1,80 @@
+//! Syslog in both forms.
+
+use serde_json::{Value, json};
+use tidegate_sdk::{Batch, Output};
+
+use super::{filter, format, parse};
+
+#[test]
+fn the_examples_of_rfc_5424() {
+    let line = "<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 \
+        [exampleSDID@32473 iut=\"3\" eventSource=\"App\\]l\\\"\\\\ic\\x\"][examplePriority@32473 class=\"high\"] \u{feff}An entry";
+    let expected = json!({
+        "facility": "local4", "facility_code": 20, "severity": "notice", "severity_code": 5,
+        "timestamp": "2003-10-11T22:14:15.003Z", "hostname": "mymachine.example.com", "app_name": "evntslog",
+        "proc_id": null, "msg_id": "ID47",
+        "structured_data": {
+            "exampleSDID@32473": { "iut": "3", "eventSource": "App]l\"\\ic\\x" },
+            "examplePriority@32473": { "class": "high" }
+        },
+        "message": "An entry"
+    });
+    assert_eq!(parse(&format("syslog"), line).unwrap(), expected);
+    let bare = parse(&format("syslog"), "<0>1 - - - - - -").unwrap();
+    assert_eq!(bare["timestamp"], Value::Null);
+    assert_eq!((&bare["severity"], &bare["message"]), (&json!("emergency"), &json!("")));
+}
+
+#[test]
+fn the_older_form() {
+    let options = json!({ "format": "syslog", "year": 2003 });
+    let event = parse(&options, "<34>Oct 11 22:14:15 mymachine su[12]: 'su root' failed: x").unwrap();
+    let expected = json!({
+        "facility": "auth", "facility_code": 4, "severity": "critical", "severity_code": 2,
+        "timestamp": "2003-10-11T22:14:15Z", "hostname": "mymachine", "app_name": "su", "proc_id": "12",
+        "msg_id": null, "structured_data": null, "message": "'su root' failed: x"
+    });
+    assert_eq!(event, expected);
+    let plain = parse(&options, "Jan  1 00:00:00 h a message: without a tag").unwrap();
+    assert_eq!(plain["timestamp"], "2003-01-01T00:00:00Z");
+    assert_eq!((&plain["facility"], &plain["app_name"]), (&Value::Null, &Value::Null));
+    assert_eq!(plain["message"], "a message: without a tag");
+    let modern = parse(&options, "2026-07-01T12:00:00.5+02:00 h cron[1]: x").unwrap();
+    assert_eq!(modern["timestamp"], "2026-07-01T12:00:00.5+02:00");
+    assert_eq!(modern["proc_id"], "1");
+}
+
+#[test]
+fn a_date_without_a_year_is_near_the_event() {
+    let near = |seconds: i64, line: &str| {
+        let mut builder = Batch::builder();
+        builder.push_copy(line.as_bytes());
+        builder.timestamp(seconds * 1_000_000_000);
+        let mut out = Output::new();
+        filter(&json!({ "format": "syslog", "year": 1999 })).process(&builder.finish(), &mut out).unwrap();
+        let event: Value = serde_json::from_str(&out.emitted()[0].1.texts()[0]).unwrap();
+        event["timestamp"].as_str().unwrap().to_owned()
+    };
+    const NEW_YEAR_2026: i64 = 1_767_225_600;
+    assert_eq!(near(NEW_YEAR_2026 + 60, "Dec 31 23:59:59 h x: y"), "2025-12-31T23:59:59Z");
+    assert_eq!(near(NEW_YEAR_2026 - 60, "Jan  1 00:00:10 h x: y"), "2026-01-01T00:00:10Z");
+    assert_eq!(near(NEW_YEAR_2026, "Feb 29 12:00:00 h x: y"), "2024-02-29T12:00:00Z");
+}
+
+#[test]
+fn what_is_not_syslog_is_rejected_where_it_departs() {
+    for (line, reason) in [
+        ("", "a time like `Oct 11 22:14:15` is expected at byte 0"),
+        ("<192>x", "a priority from 0 to 191 is expected at byte 1"),
+        ("<1x>", "`>` is expected at byte 2"),
+        ("<1>1 yesterday h a - - -", "`yesterday` is not a time of RFC 3339"),
+        ("<1>1 - h a - - x", "`-` or structured data in brackets is expected at byte 15"),
+        ("<1>1 - h a - - [id a=\"x]", "the quote at the end of a value"),
+        ("<1>1 - h a - - [id a=\"x\"", "`]` is expected at byte 24"),
+        ("<1>Okt 11 22:14:15 h x: y", "a time like `Oct 11 22:14:15` is expected at byte 3"),
+        ("<1>Feb 30 22:14:15 h x: y", "a time like"),
+    ] {
+        let actual = parse(&format("syslog"), line).unwrap_err();
+        assert!(actual.starts_with("not syslog: ") && actual.contains(reason), "{line}: {actual}");
+    }
+}

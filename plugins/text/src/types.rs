@@ -1,0 +1,104 @@
+//! Typed fields: text that is to become a number, a truth value or a time.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::fields::write_string;
+use crate::scan::shorten;
+use crate::time;
+
+/// What a field is converted to.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Type {
+    /// Text, as it is without a type.
+    Text,
+    /// A whole number: `-12`.
+    Integer,
+    /// A number: `1.5`, `1e3`.
+    Float,
+    /// `true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`, in small or capital letters.
+    Boolean,
+    /// A time, written as RFC 3339 in UTC. Read from RFC 3339, from `2026-07-01 12:00:00` (taken as UTC), from
+    /// seconds or milliseconds since 1970, and from the form of access logs.
+    Timestamp,
+}
+
+/// The types that were asked for, by field.
+#[derive(Debug, Default)]
+pub(crate) struct Types(BTreeMap<String, Type>);
+
+impl Types {
+    pub(crate) fn new(types: BTreeMap<String, Type>) -> Self {
+        Self(types)
+    }
+
+    pub(crate) fn of(&self, field: &str) -> Option<Type> {
+        if self.0.is_empty() { None } else { self.0.get(field).copied() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The fields that have a type.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl Type {
+    /// Appends `text`, converted, to `json`. Empty text is null, but for [`Type::Text`].
+    ///
+    /// # Errors
+    /// If it does not convert: the rest of a sentence that begins with the name of the field.
+    pub(crate) fn write(self, text: &[u8], json: &mut Vec<u8>) -> Result<(), String> {
+        if self == Self::Text {
+            write_string(json, text);
+            return Ok(());
+        }
+        let trimmed = text.trim_ascii();
+        if trimmed.is_empty() {
+            json.extend_from_slice(b"null");
+            return Ok(());
+        }
+        let converted = std::str::from_utf8(trimmed).ok().and_then(|text| self.convert(text));
+        match converted {
+            Some(value) => json.extend_from_slice(value.as_bytes()),
+            None => return Err(format!("is `{}`, which is not {}", shorten(text), self.noun())),
+        }
+        Ok(())
+    }
+
+    /// `text` as JSON, if it is of this type.
+    fn convert(self, text: &str) -> Option<String> {
+        match self {
+            Self::Text => None,
+            Self::Integer => text.parse::<i128>().ok().map(|number| number.to_string()),
+            Self::Float => {
+                let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+                serde_json::to_string(&number).ok()
+            }
+            Self::Boolean => {
+                let is = |words: [&str; 4]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+                if is(["true", "yes", "on", "1"]) {
+                    return Some("true".to_owned());
+                }
+                is(["false", "no", "off", "0"]).then(|| "false".to_owned())
+            }
+            Self::Timestamp => time::any(text).map(|time| format!("\"{time}\"")),
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "a whole number",
+            Self::Float => "a number",
+            Self::Boolean => "true or false",
+            Self::Timestamp => "a time",
+        }
+    }
+}

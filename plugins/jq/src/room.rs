@@ -5,7 +5,7 @@
 //! overflow any stack, and that ends the process. So the stack at hand is for evaluations of few steps, which
 //! cannot build anything deep; the few others start again on a thread with a stack of their own.
 
-use tidegate_sdk::Error;
+use tidegate_sdk::{Error, Size};
 
 use crate::limit::Limit;
 
@@ -69,7 +69,7 @@ impl Rooms {
         }
         self.large = true;
         let room = Room::large(&self.limit);
-        on_large_stack(|| {
+        on_stack(LARGE_STACK, || {
             for number in next..count {
                 work(number, room).expect("there is no larger room to ask for");
             }
@@ -77,14 +77,19 @@ impl Rooms {
     }
 }
 
-/// Runs `work` on a thread with a large stack and waits for it. It is a thread of its own rather than a task
-/// because only there the size of the stack can be chosen; it never outlives the call.
-pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+/// Runs `work` on a thread with a stack of so many bytes and waits for it. It is a thread of its own rather than
+/// a task because only there the size of the stack can be chosen; it never outlives the call.
+pub(crate) fn on_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(LARGE_STACK);
+        let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(bytes);
         match thread.spawn_scoped(scope, work) {
             Ok(thread) => Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-            Err(error) => Err(Error::fatal(format!("no thread for a long evaluation could start: {error}"))),
+            Err(error) => {
+                let size = Size(bytes as u64);
+                Err(Error::fatal(format!(
+                    "no thread with a stack of {size} for a query could start: {error}"
+                )))
+            }
         }
     })
 }

@@ -5,10 +5,13 @@ use jaq_core::{Compiler, compile::Undefined};
 use tidegate_sdk::ConfigError;
 
 use super::{Program, Query, natives};
-use crate::room::on_large_stack;
+use crate::room::on_stack;
 
-/// The longest query, in bytes. Compiling recurses, and this bounds how deep.
-const LONGEST: usize = 64 << 10;
+/// The longest query, in bytes.
+const LONGEST: usize = 32 << 10;
+
+/// Compiling recurses, at most once a byte, with less stack than this.
+const STACK_A_BYTE: usize = 16 << 10;
 
 /// The variables of every query: what would show the environment is empty.
 const EMPTY_OBJECTS: [&str; 2] = ["$ENV", "$__loc__"];
@@ -32,7 +35,8 @@ impl Query {
         }
         let mentioned = |name: &&'static str| text.contains(*name);
         let variables: Vec<_> = offered.iter().copied().chain(EMPTY_OBJECTS).filter(mentioned).collect();
-        let compiled = on_large_stack(|| program(text, &variables))
+        let stack = (1 << 20) + text.len() * STACK_A_BYTE;
+        let compiled = on_stack(stack, || program(text, &variables))
             .map_err(|error| ConfigError::at(pointer, error.to_string()))?;
         match compiled {
             Ok(program) => Ok(Self { program, variables }),

@@ -265,9 +265,9 @@ fn a_bad_query_is_underlined() {
         assert_eq!(&query[error.range.clone().unwrap()], token, "{query}");
         assert!(error.help.is_some());
     }
-    let long = format!("{}.{}", "[".repeat(40_000), "]".repeat(40_000));
+    let long = format!("{}.{}", "[".repeat(20_000), "]".repeat(20_000));
     assert!(refused("jq", &json!({ "query": long })).message.contains("longer than"));
-    let deep = format!("{}.{}", "[".repeat(30_000), "]".repeat(30_000));
+    let deep = format!("{}.{}", "[".repeat(15_000), "]".repeat(15_000));
     assert!(reason(&deep, "0").contains("deep"));
 }
 
@@ -315,5 +315,41 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(payload: Vec<u8>) {
         let _ = results(".. | tojson", payload);
+    }
+}
+
+#[test]
+fn queries_as_deep_as_they_may_be_long_are_survived() {
+    let deep = |open: &str, middle: &str, close: &str| {
+        let times = 32_000 / (open.len() + close.len());
+        format!("{}{middle}{}", open.repeat(times), close.repeat(times))
+    };
+    let queries = [
+        deep("[", ".", "]"),
+        deep("(", ".", ")"),
+        deep("{a:", ".", "}"),
+        deep("-", "1", ""),
+        deep(".|", ".", ""),
+        ".,".repeat(2000) + ".",
+        deep("1+", "1", ""),
+        deep("1 as $x|", "1", ""),
+        deep("try ", "1", ""),
+        deep("if . then ", ".", " end"),
+        deep("reduce . as $x (1;", ".", ")"),
+        "def f:".repeat(1000) + "1" + &";1".repeat(1000),
+        deep("\"\\(", ".", ")\""),
+        deep(".[", "0", "]"),
+        deep(".", "", "[0]"),
+        deep("[", "", ""),
+        deep("", "1", "]"),
+        deep("first(", ".", ")"),
+        deep(".a.", "a", ""),
+        deep("label $x|", "1", ""),
+    ];
+    for query in queries {
+        let options = json!({ "query": query, "limit": { "steps": 100_000 } });
+        if let Ok(tidegate_sdk::Component::Filter(mut filter)) = super::plugin("jq").build(&options) {
+            testkit::apply(filter.as_mut(), ["1"]);
+        }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     let time = time::access_log(written).ok_or_else(|| {
         format!("`{}` is not a time like `10/Oct/2000:13:55:36 -0700`", crate::scan::shorten(written))
     })?;
-    fields.text("time", time.as_bytes());
+    fields.text("time", &time);
     scan.expect(" ")?;
     request(&quoted(&mut scan, "the request")?, fields);
     scan.expect(" ")?;
@@ -71,9 +71,9 @@ fn request(request: &[u8], fields: &mut Fields) {
 }
 
 fn digits(scan: &mut Scan<'_>, what: &str) -> Result<u64, String> {
-    let expected = scan.expected(what);
+    let before = *scan;
     let digits = scan.while_byte(|byte| byte.is_ascii_digit());
-    std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).ok_or(expected)
+    std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).ok_or_else(|| before.expected(what))
 }
 
 /// Text in quotes, without the escapes of Apache (`\"`, `\\`, `\n`, `\t`, `\xhh`) and nginx (`\xHH`).

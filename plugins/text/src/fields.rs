@@ -67,6 +67,12 @@ impl Fields {
         }
     }
 
+    /// A field that is a time, in UTC.
+    pub(crate) fn time(&mut self, name: &str, time: jiff::Timestamp) {
+        self.name(name);
+        write!(self.json, "\"{time}\"").expect("writing to memory does not fail");
+    }
+
     /// A field that is a whole number.
     pub(crate) fn integer(&mut self, name: &str, number: u64) {
         self.name(name);
@@ -108,10 +114,14 @@ impl Fields {
 /// Appends `text` in quotes, escaped.
 pub(crate) fn write_string(json: &mut Vec<u8>, text: &[u8]) {
     json.push(b'"');
-    for chunk in text.utf8_chunks() {
-        write_escaped(json, chunk.valid().as_bytes());
-        if !chunk.invalid().is_empty() {
-            json.extend_from_slice("\u{fffd}".as_bytes());
+    if std::str::from_utf8(text).is_ok() {
+        write_escaped(json, text);
+    } else {
+        for chunk in text.utf8_chunks() {
+            write_escaped(json, chunk.valid().as_bytes());
+            if !chunk.invalid().is_empty() {
+                json.extend_from_slice("\u{fffd}".as_bytes());
+            }
         }
     }
     json.push(b'"');

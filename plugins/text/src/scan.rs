@@ -2,7 +2,8 @@
 
 use memchr::memchr;
 
-/// A line and a place in it.
+/// A line and a place in it. A copy remembers the place.
+#[derive(Clone, Copy)]
 pub(crate) struct Scan<'a> {
     text: &'a [u8],
     at: usize,

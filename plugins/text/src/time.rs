@@ -19,7 +19,7 @@ pub(crate) fn any(text: &str) -> Option<Timestamp> {
         return since_1970(text, number);
     }
     if let Some(time) = access_log(text.as_bytes()) {
-        return time.parse().ok();
+        return std::str::from_utf8(&time).ok()?.parse().ok();
     }
     let civil = text.parse::<DateTime>().ok()?;
     civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
@@ -45,7 +45,7 @@ pub(crate) fn month(name: &[u8]) -> Option<i8> {
 }
 
 /// `10/Oct/2000:13:55:36 -0700` as RFC 3339, in its own offset.
-pub(crate) fn access_log(text: &[u8]) -> Option<String> {
+pub(crate) fn access_log(text: &[u8]) -> Option<[u8; 25]> {
     let at = |index: usize, byte: u8| text.get(index) == Some(&byte);
     let punctuated = text.len() == 26
         && [(2, b'/'), (6, b'/'), (11, b':'), (14, b':'), (17, b':'), (20, b' ')]
@@ -61,10 +61,14 @@ pub(crate) fn access_log(text: &[u8]) -> Option<String> {
     if hour > 23 || minute > 59 || second > 60 || offset_hours > 23 || offset_minutes > 59 {
         return None;
     }
-    let sign = char::from(text[21]);
-    Some(format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{sign}{offset_hours:02}:{offset_minutes:02}"
-    ))
+    let mut time = *b"yyyy-mm-ddThh:mm:ss+hh:mm";
+    time[..4].copy_from_slice(&text[7..11]);
+    time[5..7].copy_from_slice(&[b'0' + month as u8 / 10, b'0' + month as u8 % 10]);
+    time[8..10].copy_from_slice(&text[..2]);
+    time[11..19].copy_from_slice(&text[12..20]);
+    time[19..22].copy_from_slice(&text[21..24]);
+    time[23..].copy_from_slice(&text[24..]);
+    Some(time)
 }
 
 /// The number that these digits stand for.

@@ -1,6 +1,7 @@
 //! Typed fields: text that is to become a number, a truth value or a time.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -64,32 +65,28 @@ impl Type {
             json.extend_from_slice(b"null");
             return Ok(());
         }
-        let converted = std::str::from_utf8(trimmed).ok().and_then(|text| self.convert(text));
-        match converted {
-            Some(value) => json.extend_from_slice(value.as_bytes()),
-            None => return Err(format!("is `{}`, which is not {}", shorten(text), self.noun())),
-        }
-        Ok(())
+        let converted = std::str::from_utf8(trimmed).ok().and_then(|text| self.convert(text, json));
+        converted.ok_or_else(|| format!("is `{}`, which is not {}", shorten(text), self.noun()))
     }
 
-    /// `text` as JSON, if it is of this type.
-    fn convert(self, text: &str) -> Option<String> {
+    /// Appends `text` as JSON, if it is of this type.
+    fn convert(self, text: &str, json: &mut Vec<u8>) -> Option<()> {
         match self {
-            Self::Text => None,
-            Self::Integer => text.parse::<i128>().ok().map(|number| number.to_string()),
+            Self::Text => write_string(json, text.as_bytes()),
+            Self::Integer => write!(json, "{}", text.parse::<i128>().ok()?).ok()?,
             Self::Float => {
                 let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
-                serde_json::to_string(&number).ok()
+                serde_json::to_writer(json, &number).ok()?;
             }
             Self::Boolean => {
                 let is = |words: [&str; 4]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
-                if is(["true", "yes", "on", "1"]) {
-                    return Some("true".to_owned());
-                }
-                is(["false", "no", "off", "0"]).then(|| "false".to_owned())
+                let yes = is(["true", "yes", "on", "1"]);
+                let known = yes || is(["false", "no", "off", "0"]);
+                known.then(|| json.extend_from_slice(if yes { b"true" } else { b"false" }))?;
             }
-            Self::Timestamp => time::any(text).map(|time| format!("\"{time}\"")),
+            Self::Timestamp => write!(json, "\"{}\"", time::any(text)?).ok()?,
         }
+        Some(())
     }
 
     fn noun(self) -> &'static str {

@@ -12,18 +12,19 @@ use crate::scan::Scan;
 use crate::time;
 
 pub(super) fn parse(scan: &mut Scan<'_>, near: i64, fields: &mut Fields) -> Result<(), String> {
+    let before = *scan;
     match scan.peek() {
         Some(b'0'..=b'9') => {
-            let problem = scan.expected("a time of RFC 3339");
             let written = std::str::from_utf8(scan.until(b' ', "a time")?).ok();
-            let written = written.filter(|text| text.parse::<Timestamp>().is_ok()).ok_or(problem)?;
+            let written = written.filter(|text| text.parse::<Timestamp>().is_ok());
+            let written = written.ok_or_else(|| before.expected("a time of RFC 3339"))?;
             fields.text("timestamp", written.as_bytes());
         }
         _ => {
-            let problem = scan.expected("a time like `Oct 11 22:14:15`");
             let stamp = if scan.rest().len() > 16 { scan.take(16) } else { b"" };
-            let time = stamp.strip_suffix(b" ").and_then(|stamp| with_year(stamp, near)).ok_or(problem)?;
-            fields.text("timestamp", time.to_string().as_bytes());
+            let time = stamp.strip_suffix(b" ").and_then(|stamp| with_year(stamp, near));
+            let time = time.ok_or_else(|| before.expected("a time like `Oct 11 22:14:15`"))?;
+            fields.time("timestamp", time);
         }
     }
     fields.text_or_null("hostname", scan.until(b' ', "a host name")?);

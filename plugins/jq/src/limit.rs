@@ -14,14 +14,15 @@ pub(crate) struct Limit {
     /// How many bytes of JSON all results of one event may be, together. Default `"64MiB"`.
     pub(crate) bytes: Size,
     /// How many steps the query may take for one event: one for each part of the query that is evaluated, so
-    /// `map(.a + 1)` takes about five an element. Default 10,000,000, which is about a second. It ends
-    /// queries that would never end, and those that would fill the memory.
+    /// `map(.a + 1)` takes about five an element. Default 5,000,000, which is about half a second. It ends
+    /// queries that would never end, and those that would collect results without end. Each step reserves 256
+    /// bytes of address space (not memory) for a long evaluation.
     pub(crate) steps: u64,
 }
 
 impl Default for Limit {
     fn default() -> Self {
-        Self { events: 100_000, bytes: Size(64 << 20), steps: 10_000_000 }
+        Self { events: 100_000, bytes: Size(64 << 20), steps: 5_000_000 }
     }
 }
 

@@ -9,8 +9,15 @@ use tidegate_sdk::{Error, Size};
 
 use crate::limit::Limit;
 
-/// The stack of the thread for larger evaluations. Only what is used of it is ever memory.
-const LARGE_STACK: usize = 512 << 20;
+/// The stack for the evaluation itself, on the thread for larger evaluations.
+const LARGE_EVALUATION: usize = 128 << 20;
+
+/// What each step may add to the stack that is needed to drop or print what the steps have built. Nesting a
+/// value or a closure by one takes two steps at least. Only what is used of a stack is ever memory.
+const STACK_A_STEP: usize = 256;
+
+/// Where the system refuses that much address space, less will do for all but the deepest values.
+const LEAST_STACK: usize = 2 * LARGE_EVALUATION;
 
 /// How far one evaluation may go.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +32,12 @@ pub(crate) struct Room {
 
 impl Room {
     /// On the stack at hand. An evaluation that needs more than this is started again in the large room.
-    const SMALL: Room = Room { steps: 4096, stack: 512 << 10, last: false };
+    fn small(limit: &Limit) -> Self {
+        Self { steps: limit.steps.min(4096), stack: 512 << 10, last: false }
+    }
 
     fn large(limit: &Limit) -> Self {
-        Self { steps: limit.steps, stack: LARGE_STACK / 4, last: true }
+        Self { steps: limit.steps, stack: LARGE_EVALUATION, last: true }
     }
 }
 
@@ -52,7 +61,7 @@ impl Rooms {
     /// all that follow are done there, in this call and in later ones.
     ///
     /// # Errors
-    /// If there is no memory for a large room.
+    /// If there is no address space for a large room.
     pub(crate) fn each(
         &mut self,
         count: usize,
@@ -60,7 +69,7 @@ impl Rooms {
     ) -> Result<(), Error> {
         let mut next = 0;
         if !self.large {
-            while next < count && work(next, Room::SMALL).is_ok() {
+            while next < count && work(next, Room::small(&self.limit)).is_ok() {
                 next += 1;
             }
         }
@@ -69,11 +78,19 @@ impl Rooms {
         }
         self.large = true;
         let room = Room::large(&self.limit);
-        on_stack(LARGE_STACK, || {
-            for number in next..count {
-                work(number, room).expect("there is no larger room to ask for");
+        let built = usize::try_from(self.limit.steps).unwrap_or(usize::MAX).saturating_mul(STACK_A_STEP);
+        let mut stack = built.saturating_add(LEAST_STACK);
+        loop {
+            let done = on_stack(stack, || {
+                for number in next..count {
+                    work(number, room).expect("there is no larger room to ask for");
+                }
+            });
+            match done {
+                Err(_) if stack / 2 >= LEAST_STACK => stack /= 2,
+                done => return done,
             }
-        })
+        }
     }
 }
 

@@ -53,7 +53,7 @@ struct Options {
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Steps {
-    /// How many steps each query may take. Default 10,000,000, which is about a second.
+    /// How many steps each query may take. Default 5,000,000, which is about half a second.
     steps: u64,
 }
 

@@ -169,6 +169,8 @@ fn endless_queries_end() {
         ("[range(1e9)]", steps),
         ("[repeat(1)]", steps),
         ("def f: f; f", steps),
+        ("def f(g): f(g | . + 1); f(.)", steps),
+        ("reduce range(1e9) as $i (null; [.])", steps),
         ("repeat(.)", events),
         ("range(1e9)", events),
         ("repeat(\"x\" * 10000)", bytes),
@@ -181,6 +183,14 @@ fn endless_queries_end() {
         assert!(texts.is_empty(), "{query}");
         assert_eq!(rejected, [(0, expected.to_owned())], "{query}");
     }
+}
+
+#[test]
+fn a_low_limit_of_steps_holds() {
+    let mut filter = filter("jq", &json!({ "query": "[range(.)] | length", "limit": { "steps": 40 } }));
+    let (texts, rejected) = testkit::apply(filter.as_mut(), ["5", "50", "6"]);
+    assert_eq!(texts, ["5", "6"]);
+    assert!(rejected[0].1.contains("more than 40 steps"));
 }
 
 #[test]
@@ -290,6 +300,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn any_json_goes_through_unchanged(value in any_json(), pretty: bool) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();

@@ -48,6 +48,22 @@ impl Template {
     /// # Errors
     /// If the payload is not JSON, or lacks a value that the template uses, or has an object or array there.
     pub fn render(&self, payload: &[u8]) -> Result<Cow<'_, str>, String> {
+        self.render_with(payload, |rendered, value| {
+            rendered.push_str(value);
+            Ok(())
+        })
+    }
+
+    /// As [`render`](Self::render), where `write` appends each value of the event to what was rendered so
+    /// far: for text in which values must be escaped, such as a URL.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render), and those of `write`.
+    pub fn render_with(
+        &self,
+        payload: &[u8],
+        mut write: impl FnMut(&mut String, &str) -> Result<(), String>,
+    ) -> Result<Cow<'_, str>, String> {
         if let Some(text) = self.as_literal() {
             return Ok(text.into());
         }
@@ -65,7 +81,7 @@ impl Template {
                             self.text
                         ));
                     }
-                    Some(raw) => rendered.push_str(&crate::json::text(raw)),
+                    Some(raw) => write(&mut rendered, &crate::json::text(raw))?,
                 },
             }
         }

@@ -1,0 +1,138 @@
+//! URLs that render from events, with a host that cannot.
+
+use std::borrow::Cow;
+
+use reqwest::Url;
+use tidegate_sdk::{ConfigError, Template};
+
+use super::options::checked_url;
+
+/// A URL whose path and query may use the event. Its host is literal.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    template: Template,
+    /// The parameters of the option `query`, to add to each URL.
+    query: Vec<(String, String)>,
+    /// The URL itself, if it does not use the event.
+    fixed: Option<Url>,
+}
+
+impl Address {
+    pub(crate) fn new(template: Template, query: Vec<(String, String)>) -> Result<Self, ConfigError> {
+        let mut address = Self { template, query, fixed: None };
+        if let Some(text) = address.template.as_literal() {
+            let url = checked_url(text, "/url")?;
+            address.fixed = Some(address.with_query(url));
+        } else {
+            let prefix = address.template.prefix();
+            checked_url(prefix, "/url")?;
+            let authority = prefix.find("://").map_or(0, |at| at + 3);
+            if !prefix[authority..].contains(['/', '?']) {
+                return Err(ConfigError::at("/url", "the host is not literal: data must not choose a host")
+                    .help(
+                        "begin with the whole host and a `/`, such as `https://api.example.com/users/{.id}`",
+                    ));
+            }
+        }
+        Ok(address)
+    }
+
+    /// Whether the URL is the same for all events.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.fixed.is_some()
+    }
+
+    /// The part of the URL that is the same for all events, for messages.
+    pub(crate) fn shown(&self) -> String {
+        match &self.fixed {
+            Some(url) => super::options::shown(url),
+            None => tidegate_sdk::redact_url(self.template.as_str()).into_owned(),
+        }
+    }
+
+    /// The URL for the event with this payload.
+    ///
+    /// # Errors
+    /// If the event lacks a value, or has one that would change what the URL means.
+    pub(crate) fn render(&self, payload: &[u8]) -> Result<Cow<'_, Url>, String> {
+        if let Some(url) = &self.fixed {
+            return Ok(Cow::Borrowed(url));
+        }
+        let rendered = self.template.render_with(payload, |rendered, value| {
+            if value.is_empty() && !rendered.contains('?') {
+                return Err(format!(
+                    "an empty value cannot stand in the path of `{}`",
+                    self.template.as_str()
+                ));
+            }
+            percent_encode(rendered, value);
+            Ok(())
+        })?;
+        // `.` and `..` need no encoding, yet as a whole segment they would lead to another path.
+        let path = rendered.split(['?', '#']).next().unwrap_or_default();
+        if path.split('/').skip(3).any(|segment| matches!(segment, "." | "..")) {
+            return Err(format!(
+                "a value of the event would change the path of `{}`",
+                self.template.as_str()
+            ));
+        }
+        let url = Url::parse(&rendered).map_err(|error| format!("the URL is not valid: {error}"))?;
+        Ok(Cow::Owned(self.with_query(url)))
+    }
+
+    fn with_query(&self, mut url: Url) -> Url {
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        url
+    }
+}
+
+/// Appends `text` with all but unreserved characters encoded (RFC 3986, section 2).
+pub(crate) fn percent_encode(out: &mut String, text: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Result<Address, ConfigError> {
+        Address::new(text.parse().unwrap(), vec![("k".into(), "v w".into())])
+    }
+
+    #[test]
+    fn values_are_encoded_wherever_they_stand() {
+        let address = address("http://h:1/a/{.id}?q={.q}").unwrap();
+        let url = address.render(r#"{"id":"x/../y?#%é","q":"a&b=c d"}"#.as_bytes()).unwrap();
+        assert_eq!(url.as_str(), "http://h:1/a/x%2F..%2Fy%3F%23%25%C3%A9?q=a%26b%3Dc%20d&k=v+w");
+    }
+
+    #[test]
+    fn data_never_leaves_the_path() {
+        let address = address("http://h/a/{.id}/b").unwrap();
+        for id in ["..", ".", ""] {
+            let event = format!(r#"{{"id":"{id}"}}"#);
+            assert!(address.render(event.as_bytes()).is_err(), "{id}");
+        }
+        assert_eq!(address.render(br#"{"id":"..."}"#).unwrap().path(), "/a/.../b");
+    }
+
+    #[test]
+    fn the_host_is_literal() {
+        for text in ["http://{.host}/x", "http://a{.host}/x", "http://h:80{.x}/", "http://me@{.x}"] {
+            assert_eq!(address(text).unwrap_err().pointer, "/url", "{text}");
+        }
+        assert!(address("ftp://h/{.x}").unwrap_err().message.contains("ftp"));
+        assert!(address("http://h?x={.x}").is_ok());
+    }
+}

@@ -1,0 +1,167 @@
+//! What proves to a server who is asking.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use serde::Deserialize;
+use tidegate_sdk::{Class, ConfigError, Error};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::answer::{self, Answer, Limits};
+use super::options::{AuthOptions, Credentials, OAuth2, checked_url, header_value, shown};
+
+/// The checked form of the option `auth`.
+#[derive(Debug)]
+pub(crate) enum Login {
+    /// The same header every time.
+    Fixed(HeaderValue),
+    /// A token that expires.
+    Token(Box<TokenLogin>),
+}
+
+/// A token by OAuth2, and where to get the next one.
+#[derive(Debug)]
+pub(crate) struct TokenLogin {
+    url: Url,
+    options: OAuth2,
+    /// Held while a token is fetched, so that many exchanges at once fetch one.
+    token: Mutex<Option<Token>>,
+}
+
+#[derive(Debug)]
+struct Token {
+    header: HeaderValue,
+    expires: Option<Instant>,
+}
+
+/// The answer of a token endpoint (RFC 6749, section 5.1).
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+impl Login {
+    pub(crate) fn new(options: &AuthOptions) -> Result<Self, ConfigError> {
+        match (&options.basic, &options.bearer, &options.oauth2) {
+            (Some(basic), None, None) if basic.user.contains(':') => {
+                Err(ConfigError::at("/auth/basic/user", "a user of basic authentication holds no `:`"))
+            }
+            (Some(basic), None, None) => {
+                let header = basic_header(&basic.user, basic.password.expose());
+                Ok(Self::Fixed(header_value(&header, || "/auth/basic".into())?))
+            }
+            (None, Some(token), None) => {
+                let header = format!("Bearer {}", token.expose());
+                Ok(Self::Fixed(header_value(&header, || "/auth/bearer".into())?))
+            }
+            (None, None, Some(options)) => {
+                let url = checked_url(&options.token_url, "/auth/oauth2/token_url")?;
+                let token = Mutex::new(None);
+                Ok(Self::Token(Box::new(TokenLogin { url, options: options.clone(), token })))
+            }
+            _ => Err(ConfigError::at("/auth", "say exactly one of `basic`, `bearer` and `oauth2`")
+                .help("for example `auth = { bearer = \"${TOKEN}\" }`")),
+        }
+    }
+}
+
+impl TokenLogin {
+    /// The header with a token that is still good; a new one if `refused` is the one that is kept.
+    pub(crate) async fn header(
+        &self,
+        client: &reqwest::Client,
+        refused: Option<&HeaderValue>,
+        deadline: Instant,
+    ) -> Result<HeaderValue, Error> {
+        let fetched =
+            tokio::time::timeout_at(deadline, self.kept_or_fetched(client, refused, deadline)).await;
+        let late = |_| Error::retry("no answer within the time limit");
+        fetched
+            .map_err(late)
+            .and_then(|header| header)
+            .map_err(|error| error.context(format_args!("token from {}", shown(&self.url))))
+    }
+
+    async fn kept_or_fetched(
+        &self,
+        client: &reqwest::Client,
+        refused: Option<&HeaderValue>,
+        deadline: Instant,
+    ) -> Result<HeaderValue, Error> {
+        let mut kept = self.token.lock().await;
+        if let Some(token) = &*kept {
+            let fresh = token.expires.is_none_or(|expires| Instant::now() < expires);
+            if fresh && refused != Some(&token.header) {
+                return Ok(token.header.clone());
+            }
+        }
+        *kept = None;
+        let token = self.fetch(client, deadline).await?;
+        let header = token.header.clone();
+        *kept = Some(token);
+        Ok(header)
+    }
+
+    async fn fetch(&self, client: &reqwest::Client, deadline: Instant) -> Result<Token, Error> {
+        let options = &self.options;
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend(options.scope.as_deref().map(|scope| ("scope", scope)));
+        let mut request = client.post(self.url.clone());
+        match options.credentials {
+            Credentials::Header => {
+                let secret = form_encoded(options.client_secret.expose());
+                request =
+                    request.header(AUTHORIZATION, basic_header(&form_encoded(&options.client_id), &secret));
+            }
+            Credentials::Body => {
+                form.push(("client_id", &options.client_id));
+                form.push(("client_secret", options.client_secret.expose()));
+            }
+        }
+        // Asking for a token twice does no harm, so no failure of it is ambiguous.
+        let again = |error: reqwest::Error| match answer::failure(error) {
+            error if error.class() == Class::Ambiguous => Error::retry(error.message()),
+            error => error,
+        };
+        let response = request.form(&form).send().await.map_err(again)?;
+        let limits = Limits { plain: TOKEN_SIZE, inflated: TOKEN_SIZE };
+        let answer = Answer::read("POST".into(), response, limits, deadline).await;
+        match answer.error() {
+            Some(error) if error.class() == Class::Reject => Err(Error::misconfigured(error.message())),
+            Some(error) => Err(error),
+            None => token(&answer.body).map_err(Error::misconfigured),
+        }
+    }
+}
+
+/// The largest answer of a token endpoint.
+const TOKEN_SIZE: usize = 64 << 10;
+
+fn token(body: &[u8]) -> Result<Token, String> {
+    let answer: TokenAnswer = serde_json::from_slice(body)
+        .map_err(|_| "the answer is not JSON with an `access_token`".to_owned())?;
+    let header = header_value(&format!("Bearer {}", answer.access_token), String::new)
+        .map_err(|_| "the token holds a character that a header cannot carry".to_owned())?;
+    // Fetched anew a little early, so that it does not expire on its way.
+    let expires = answer.expires_in.and_then(|seconds| {
+        let early = (seconds / 10).min(30);
+        Instant::now().checked_add(Duration::from_secs(seconds - early))
+    });
+    Ok(Token { header, expires })
+}
+
+fn basic_header(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// Text as a form carries it: what RFC 6749, section 2.3.1 asks for before basic authentication.
+fn form_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    super::address::percent_encode(&mut encoded, text);
+    encoded
+}

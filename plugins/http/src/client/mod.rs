@@ -1,0 +1,24 @@
+//! The half that calls other servers: source `http_poll`, filter `http`, sink `http`.
+//!
+//! An exchange is the same for all three and lives here; what is asked for and what is made of the answer
+//! lives in `poll`, `ask` and `send`.
+
+mod address;
+mod answer;
+mod ask;
+mod caller;
+mod json_text;
+mod login;
+mod options;
+mod poll;
+mod send;
+#[cfg(test)]
+mod test_server;
+
+pub(crate) use caller::Caller;
+use tidegate_sdk::Plugin;
+
+/// The plugins of this half.
+pub(crate) fn plugins() -> Vec<Plugin> {
+    vec![poll::plugin(), ask::plugin(), send::plugin()]
+}

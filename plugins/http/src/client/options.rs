@@ -1,0 +1,234 @@
+//! What the pipeline file says about an exchange, and its checked form.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use tidegate_sdk::{ConfigError, Duration, Secret, Size};
+
+/// How a server is called; the same for the source, the filter and the sink.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct ExchangeOptions {
+    /// Headers to send with each request: `headers = { accept = "application/json" }`.
+    pub(crate) headers: BTreeMap<String, Secret>,
+    /// Parameters to add to the URL: `query = { limit = 100, status = "active" }`. They are not shown in
+    /// messages.
+    pub(crate) query: BTreeMap<String, QueryValue>,
+    /// How to log in: `{ basic = { user = "me", password = "${PASSWORD}" } }`, `{ bearer = "${TOKEN}" }`, or
+    /// `{ oauth2 = { token_url = "...", client_id = "...", client_secret = "..." } }`.
+    pub(crate) auth: Option<AuthOptions>,
+    /// The longest time an exchange may take, from connecting to the last byte of the answer.
+    pub(crate) time_limit: Duration,
+    /// The longest time that connecting may take.
+    pub(crate) connect_time_limit: Duration,
+    /// The largest answer that is read, in bytes as they come (compressed, if the server compresses).
+    pub(crate) body_size: Size,
+    /// The largest answer that is read, in bytes after decompression.
+    pub(crate) inflated_size: Size,
+    /// How many redirects to follow. They are followed on the same host only, so that credentials never
+    /// leave it.
+    pub(crate) redirects: usize,
+}
+
+impl Default for ExchangeOptions {
+    fn default() -> Self {
+        Self {
+            headers: BTreeMap::new(),
+            query: BTreeMap::new(),
+            auth: None,
+            time_limit: Duration::seconds(30),
+            connect_time_limit: Duration::seconds(10),
+            body_size: Size(8 << 20),
+            inflated_size: Size(32 << 20),
+            redirects: 0,
+        }
+    }
+}
+
+/// How to log in. Exactly one of the three.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuthOptions {
+    /// A user and a password.
+    pub(crate) basic: Option<Basic>,
+    /// A token, sent as `Authorization: Bearer TOKEN`.
+    pub(crate) bearer: Option<Secret>,
+    /// A token that is fetched with the OAuth2 client credentials grant, kept until shortly before it
+    /// expires, and fetched anew once if the server refuses it.
+    pub(crate) oauth2: Option<OAuth2>,
+}
+
+/// A user and a password.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Basic {
+    /// The user.
+    pub(crate) user: String,
+    /// The password.
+    #[serde(default = "no_password")]
+    pub(crate) password: Secret,
+}
+
+fn no_password() -> Secret {
+    Secret::new("")
+}
+
+/// The OAuth2 client credentials grant (RFC 6749, section 4.4).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OAuth2 {
+    /// Where tokens are given out.
+    pub(crate) token_url: String,
+    /// The client's id.
+    pub(crate) client_id: String,
+    /// The client's secret.
+    pub(crate) client_secret: Secret,
+    /// The scopes to ask for, separated by spaces.
+    #[serde(default)]
+    pub(crate) scope: Option<String>,
+    /// Where the client's id and secret are sent: `"header"` (basic authentication) or `"body"` (form
+    /// fields).
+    #[serde(default)]
+    pub(crate) credentials: Credentials,
+}
+
+/// Where a client's id and secret are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Credentials {
+    /// By basic authentication.
+    #[default]
+    Header,
+    /// As form fields.
+    Body,
+}
+
+/// The method of a question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum AskMethod {
+    /// GET.
+    #[default]
+    Get,
+    /// POST.
+    Post,
+}
+
+impl From<AskMethod> for reqwest::Method {
+    fn from(method: AskMethod) -> Self {
+        match method {
+            AskMethod::Get => Self::GET,
+            AskMethod::Post => Self::POST,
+        }
+    }
+}
+
+/// The value of a query parameter: text, a number or a boolean.
+#[derive(Clone, Debug)]
+pub(crate) struct QueryValue(pub(crate) String);
+
+impl<'de> Deserialize<'de> for QueryValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self(text)),
+            value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
+                Ok(Self(value.to_string()))
+            }
+            _ => Err(de::Error::custom("a query parameter is text, a number or a boolean")),
+        }
+    }
+}
+
+impl JsonSchema for QueryValue {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "query-value".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+impl ExchangeOptions {
+    /// The headers, checked. None of their values is ever shown.
+    pub(crate) fn header_map(&self) -> Result<HeaderMap, ConfigError> {
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + 2);
+        for (name, value) in &self.headers {
+            let at = || format!("/headers/{}", pointer_part(name));
+            let header = HeaderName::try_from(name.as_str()).map_err(|_| {
+                ConfigError::at(at(), format!("`{name}` is not a header name"))
+                    .help("header names are letters, digits and `-`")
+            })?;
+            headers.insert(header, header_value(value.expose(), at)?);
+        }
+        Ok(headers)
+    }
+
+    /// The parameters of the option `query`.
+    pub(crate) fn query_pairs(&self) -> Vec<(String, String)> {
+        self.query.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect()
+    }
+
+    /// Limits that leave nothing to do are mistakes.
+    pub(crate) fn check_limits(&self) -> Result<(), ConfigError> {
+        for (name, limit) in
+            [("time_limit", self.time_limit), ("connect_time_limit", self.connect_time_limit)]
+        {
+            if limit.is_zero() {
+                return Err(ConfigError::at(
+                    format!("/{name}"),
+                    "a time limit of nothing lets nothing through",
+                )
+                .help("write a span of time, such as \"30s\""));
+            }
+        }
+        for (name, size) in [("body_size", self.body_size), ("inflated_size", self.inflated_size)] {
+            if size.bytes() == 0 {
+                return Err(ConfigError::at(format!("/{name}"), "a size of nothing lets no answer through")
+                    .help("write a size, such as \"8MiB\""));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A header value that is never shown.
+pub(crate) fn header_value(text: &str, pointer: impl Fn() -> String) -> Result<HeaderValue, ConfigError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        ConfigError::at(pointer(), "the value holds a character that a header cannot carry")
+            .help("look for a line break at its end, as a file with a secret often has")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A URL that can be called.
+pub(crate) fn checked_url(text: &str, pointer: &str) -> Result<Url, ConfigError> {
+    let sample = "write it like \"https://api.example.com/users\"";
+    let url = Url::parse(text)
+        .map_err(|error| ConfigError::at(pointer, format!("this is not a URL: {error}")).help(sample))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        "http" | "https" => Err(ConfigError::at(pointer, "the URL has no host").help(sample)),
+        other => Err(ConfigError::at(pointer, format!("`{other}` is not `http` or `https`")).help(sample)),
+    }
+}
+
+/// The shown form of a URL: without user, password and query, any of which may be secret.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    tidegate_sdk::redact_url(shown.as_str()).into_owned()
+}
+
+/// A name as a part of a JSON pointer (RFC 6901, section 3).
+fn pointer_part(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,183 @@
+//! From the body of an answer to events, over the bytes that were read.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use tidegate_sdk::framing::elements_of;
+use tidegate_sdk::json::{self, Path};
+use tidegate_sdk::{Batch, BatchBuilder, Size, SourceRejection, Span};
+
+use super::cursor::Cursor;
+use super::options::Decode;
+use super::unique::Unique;
+use crate::client::json_text::one_line;
+
+/// How much of what is refused is kept.
+const HEAD: usize = 4096;
+
+/// How events are found in a body.
+#[derive(Clone, Debug)]
+pub(super) struct Decoder {
+    pub(super) decode: Decode,
+    pub(super) items: Option<Path>,
+    pub(super) unique: Option<Path>,
+    pub(super) cursor: Option<Cursor>,
+}
+
+/// What became of one body.
+#[derive(Debug, Default)]
+pub(super) struct Decoded {
+    /// The events, in batches that are not finished: a position is still to be set.
+    pub(super) batches: Vec<BatchBuilder>,
+    /// What is no event.
+    pub(super) rejected: Vec<SourceRejection>,
+    /// How many events the server sent, dropped ones included.
+    pub(super) count: u64,
+}
+
+/// The body at hand, and what is made of it.
+struct Cutter<'a> {
+    body: &'a Bytes,
+    limit: usize,
+    decoder: &'a Decoder,
+    unique: Option<&'a mut Unique>,
+    seen: &'a mut Option<String>,
+    decoded: Decoded,
+    open: Option<(BatchBuilder, u32)>,
+}
+
+impl Decoder {
+    /// The events of `body`, each of at most `limit` bytes. Takes note of the cursor's value in `seen`.
+    ///
+    /// # Errors
+    /// Why the body as a whole is of no use. Then nothing was noted.
+    pub(super) fn decode(
+        &self,
+        body: &Bytes,
+        limit: usize,
+        unique: Option<&mut Unique>,
+        seen: &mut Option<String>,
+    ) -> Result<Decoded, String> {
+        let decoded = Decoded::default();
+        let mut cutter = Cutter { body, limit, decoder: self, unique, seen, decoded, open: None };
+        if body.trim_ascii().is_empty() {
+            return Ok(cutter.decoded);
+        }
+        match self.decode {
+            Decode::Json => {
+                for range in self.json_events(body)? {
+                    cutter.event(range);
+                }
+            }
+            Decode::JsonLines | Decode::Lines => cutter.lines(),
+            Decode::Text => cutter.event(0..body.len()),
+        }
+        let Cutter { mut decoded, open, .. } = cutter;
+        decoded.batches.extend(open.map(|(builder, _)| builder));
+        Ok(decoded)
+    }
+
+    /// Where the events of a JSON body lie.
+    fn json_events(&self, body: &[u8]) -> Result<Vec<Range<usize>>, String> {
+        let value = match &self.items {
+            None => {
+                let value = without_mark(body).trim_ascii();
+                json::check(value)?;
+                value
+            }
+            Some(path) => path.find(without_mark(body))?.ok_or_else(|| {
+                format!("the answer has no `{path}`, where `items` says that the events are")
+            })?,
+        };
+        let start = value.as_ptr() as usize - body.as_ptr() as usize;
+        match value.first() {
+            Some(b'[') => {
+                let moved = |range: Range<usize>| range.start + start..range.end + start;
+                Ok(elements_of(value)?.into_iter().map(moved).collect())
+            }
+            _ if value == b"null" => Ok(Vec::new()),
+            _ => Ok(vec![start..start + value.len()]),
+        }
+    }
+}
+
+/// JSON text without the byte order mark that some servers put in front.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+impl Cutter<'_> {
+    fn lines(&mut self) {
+        let body = self.body;
+        let mut start = body.len() - without_mark(body).len();
+        for line in body[start..].split(|byte| *byte == b'\n') {
+            let end = start + line.strip_suffix(b"\r").unwrap_or(line).len();
+            let range = start..end;
+            start += line.len() + 1;
+            if body[range.clone()].trim_ascii().is_empty() {
+                continue;
+            }
+            match self.decoder.decode {
+                Decode::JsonLines => match json::check(&body[range.clone()]) {
+                    Ok(()) => self.event(range),
+                    Err(reason) => {
+                        self.decoded.count += 1;
+                        self.reject(range, reason);
+                    }
+                },
+                _ => self.event(range),
+            }
+        }
+    }
+
+    fn event(&mut self, range: Range<usize>) {
+        let event = &self.body[range.clone()];
+        self.decoded.count += 1;
+        if event.len() > self.limit {
+            let (length, limit) = (Size(event.len() as u64), Size(self.limit as u64));
+            return self.reject(
+                range,
+                format!("one event of {length} is over the limit of {limit}; only its head is kept"),
+            );
+        }
+        if let Some(cursor) = &self.decoder.cursor {
+            cursor.see(self.seen, event);
+        }
+        if let (Some(path), Some(unique)) = (&self.decoder.unique, &mut self.unique) {
+            if let Ok(Some(value)) = path.find(event) {
+                if !unique.insert(value) {
+                    return;
+                }
+            }
+        }
+        let json = self.decoder.decode == Decode::Json;
+        let (builder, buffer) = self.open.get_or_insert_with(|| {
+            let mut builder = Batch::builder();
+            let buffer = builder.add_buffer(self.body.clone());
+            (builder, buffer)
+        });
+        match if json { one_line(event) } else { event.into() } {
+            std::borrow::Cow::Borrowed(event) => {
+                builder.push_span(Span {
+                    buffer: *buffer,
+                    offset: range.start as u32,
+                    length: event.len() as u32,
+                });
+            }
+            std::borrow::Cow::Owned(line) => builder.push_copy(&line),
+        }
+        if builder.is_full() {
+            self.decoded.batches.extend(self.open.take().map(|(builder, _)| builder));
+        }
+    }
+
+    fn reject(&mut self, range: Range<usize>, reason: String) {
+        self.decoded.rejected.push(rejection(&self.body.slice(range), reason));
+    }
+}
+
+/// Bytes that are no event; of many, only the head is kept.
+pub(super) fn rejection(bytes: &Bytes, reason: String) -> SourceRejection {
+    let payload = Bytes::copy_from_slice(&bytes[..bytes.len().min(HEAD)]);
+    SourceRejection { payload, length: bytes.len() as u64, reason }
+}

@@ -1,0 +1,229 @@
+//! The sink `http`: sends events to a server.
+
+mod body;
+mod options;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use tidegate_sdk::erased::ErasedSink;
+use tidegate_sdk::{Batch, Class, ConfigError, Cx, Delivery, Error, Plugin, Sink, json};
+
+use self::body::{Keys, body, compressed};
+use self::options::{Compress, Format, SendOptions};
+use super::Caller;
+use super::address::Address;
+use super::caller::Question;
+
+const SAMPLE: &str = r#"[sink.events]
+plugin = "http"
+url = "https://api.example.com/events"
+format = "json_lines"
+compress = "gzip"
+auth = { bearer = "${API_TOKEN}" }
+"#;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// How often one write asks again in search of the events that the server refuses. What is not settled by
+/// then is tried again by the engine, with its pauses.
+const SEARCH: usize = 64;
+
+pub(super) fn plugin() -> Plugin {
+    Plugin::sink("http", "sends events to a server", SAMPLE, HttpSink::new)
+}
+
+/// Sends events to a server. Forks share its connections.
+#[derive(Clone, Debug)]
+struct HttpSink(Arc<Target>);
+
+/// Where events are sent, and how.
+#[derive(Debug)]
+struct Target {
+    caller: Caller,
+    address: Address,
+    method: Method,
+    headers: HeaderMap,
+    format: Format,
+    parallel: usize,
+    compress: Compress,
+    keys: Option<Keys>,
+}
+
+/// What became of the events of one write so far.
+#[derive(Debug, Default)]
+struct Progress {
+    delivery: Delivery,
+    /// Whether any event is settled, delivered or rejected.
+    settled: bool,
+    open: Vec<usize>,
+    error: Option<Error>,
+}
+
+impl Progress {
+    fn reject(&mut self, event: usize, reason: &str) {
+        self.settled = true;
+        self.delivery.reject(event, reason);
+    }
+
+    fn fail(&mut self, events: impl IntoIterator<Item = usize>, error: Error) {
+        self.open.extend(events);
+        self.error.get_or_insert(error);
+    }
+
+    fn finish(mut self) -> Result<Delivery, Error> {
+        let Some(error) = self.error else { return Ok(self.delivery) };
+        if !self.settled {
+            return Err(error);
+        }
+        self.open.sort_unstable();
+        self.delivery.again(self.open, error);
+        Ok(self.delivery)
+    }
+}
+
+impl HttpSink {
+    fn new(options: SendOptions) -> Result<Self, ConfigError> {
+        let address = Address::new(options.url, options.exchange.query_pairs())?;
+        let single = options.format == Format::Single;
+        if !single && !address.is_fixed() {
+            return Err(ConfigError::at(
+                "/url",
+                "a request with many events cannot go to a URL made of one event",
+            )
+            .help("set `format = \"single\"`, or write a URL without braces"));
+        }
+        if options.parallel == 0 || (options.parallel > 1 && !single) {
+            let message = "`parallel` is at least 1, and more only with `format = \"single\"`";
+            return Err(ConfigError::at("/parallel", message)
+                .help("to send several batches at once, set the engine's option `concurrency`"));
+        }
+        let content_type = match options.format {
+            Format::JsonLines => "application/x-ndjson",
+            Format::JsonArray | Format::Single => "application/json",
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if options.compress == Compress::Gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let method = options.method.into();
+        Ok(Self(Arc::new(Target {
+            caller: Caller::new(&options.exchange, &method)?,
+            address,
+            method,
+            headers,
+            format: options.format,
+            parallel: options.parallel,
+            compress: options.compress,
+            keys: options.idempotency_key.then(Keys::new),
+        })))
+    }
+}
+
+impl Target {
+    /// Sends these events in one request. An error of class [`Class::Reject`] is about what was sent.
+    async fn send(&self, batch: &Batch, events: &[usize], cx: &Cx) -> Result<(), Error> {
+        let first = events.first().map_or(&b""[..], |event| batch.payload(*event));
+        let url = self.address.render(first).map_err(Error::reject)?.into_owned();
+        let mut headers = self.headers.clone();
+        if let Some(keys) = &self.keys {
+            let key = keys.key(cx.component(), batch, events);
+            let key = HeaderValue::try_from(key).expect("a key is hexadecimal digits");
+            headers.insert(IDEMPOTENCY_KEY, key);
+        }
+        let body = compressed(body(batch, events, self.format), self.compress, cx).await?;
+        let question = Question { method: self.method.clone(), url, headers, body: Some(body) };
+        let answer = self.caller.ask(&question).await?;
+        // A URL that is made of the event leads to nothing because of the event.
+        let missing = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        match answer.error() {
+            None => Ok(()),
+            Some(error) if missing && !self.address.is_fixed() => Err(Error::reject(error.message())),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Sends the events together. If the server refuses them, halves are sent, until the bad ones are known.
+    async fn send_together(&self, batch: &Batch, events: &[usize], progress: &mut Progress, cx: &Cx) {
+        let mut left: Vec<Range<usize>> = vec![0..events.len()];
+        let mut requests = 0;
+        while let Some(range) = left.pop().filter(|range| !range.is_empty()) {
+            requests += 1;
+            let error = match self.send(batch, &events[range.clone()], cx).await {
+                Ok(()) => {
+                    progress.settled = true;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let refused = error.class() == Class::Reject;
+            if refused && range.len() == 1 {
+                progress.reject(events[range.start], error.message());
+            } else if refused && requests < SEARCH {
+                let middle = range.start + range.len() / 2;
+                left.extend([middle..range.end, range.start..middle]);
+            } else {
+                let error = match refused {
+                    true => Error::retry(format!("many events are refused: {error}")),
+                    false => error,
+                };
+                let open = std::iter::once(range).chain(left.into_iter().rev()).flatten();
+                return progress.fail(open.map(|index| events[index]), error);
+            }
+        }
+    }
+
+    /// Sends the events one by one, or several at once. After a failure no more are sent.
+    async fn send_each(&self, batch: &Batch, events: &[usize], progress: &mut Progress, cx: &Cx) {
+        let mut waiting = events.iter().copied();
+        let mut flying = FuturesUnordered::new();
+        loop {
+            while progress.error.is_none() && flying.len() < self.parallel {
+                let Some(event) = waiting.next() else { break };
+                flying.push(async move { (event, self.send(batch, &[event], cx).await) });
+            }
+            let Some((event, sent)) = flying.next().await else { break };
+            match sent {
+                Ok(()) => progress.settled = true,
+                Err(error) if error.class() == Class::Reject => progress.reject(event, error.message()),
+                Err(error) => progress.fail([event], error),
+            }
+        }
+        progress.open.extend(waiting);
+    }
+}
+
+impl Sink for HttpSink {
+    async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
+        self.0.caller.open()
+    }
+
+    async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
+        let mut progress = Progress::default();
+        if self.0.format == Format::Single {
+            let events: Vec<usize> = (0..batch.len()).collect();
+            self.0.send_each(batch, &events, &mut progress, cx).await;
+            return progress.finish();
+        }
+        let mut events = Vec::with_capacity(batch.len());
+        for (event, payload) in batch.payloads().enumerate() {
+            match json::check(payload) {
+                Ok(()) => events.push(event),
+                Err(reason) => progress.reject(event, &reason),
+            }
+        }
+        self.0.send_together(batch, &events, &mut progress, cx).await;
+        progress.finish()
+    }
+
+    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+        Some(Box::new(self.clone()))
+    }
+}

@@ -1,0 +1,131 @@
+//! What a request carries, and the key that tells a repeated one.
+
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tidegate_sdk::{Batch, Cx, Error};
+
+use super::options::{Compress, Format};
+use crate::client::json_text::one_line;
+
+/// The body of a request with these events of `batch`. JSON events are well-formed.
+pub(super) fn body(batch: &Batch, events: &[usize], format: Format) -> Bytes {
+    if let (Format::Single, [event]) = (format, events) {
+        return batch.shared_payload(*event);
+    }
+    let length: usize = events.iter().map(|event| batch.payload(*event).len() + 1).sum();
+    let mut body = Vec::with_capacity(length + 2);
+    match format {
+        Format::JsonArray => {
+            for (index, event) in events.iter().enumerate() {
+                body.push(if index == 0 { b'[' } else { b',' });
+                body.extend_from_slice(batch.payload(*event));
+            }
+            body.push(b']');
+        }
+        Format::JsonLines | Format::Single => {
+            for event in events {
+                body.extend_from_slice(&one_line(batch.payload(*event)));
+                body.push(b'\n');
+            }
+        }
+    }
+    body.into()
+}
+
+/// The body, compressed if that is asked for: off the async workers, for it takes milliseconds.
+pub(super) async fn compressed(body: Bytes, compress: Compress, cx: &Cx) -> Result<Bytes, Error> {
+    if compress == Compress::None {
+        return Ok(body);
+    }
+    let work = move || {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+        encoder.write_all(&body).and_then(|()| encoder.finish())
+    };
+    match cx.spawn_blocking(work).await {
+        Ok(Ok(compressed)) => Ok(compressed.into()),
+        Ok(Err(error)) => Err(Error::fatal(format!("the body cannot be compressed: {error}"))),
+        Err(error) => Err(Error::fatal(format!("the task that compresses the body ended: {error}"))),
+    }
+}
+
+/// Tells apart what was sent by different runs of a source that cannot go back: its batches are counted from
+/// zero again each time, and nothing of an earlier run is ever sent again.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    run: u64,
+}
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        Self { run: RandomState::new().hash_one(0) }
+    }
+
+    /// A key that is the same exactly if the same events are sent again: made of where they came from and of
+    /// what they are. After a restart the source has another count of its batches, so where a batch has a
+    /// position, that stands for it.
+    pub(super) fn key(&self, component: &str, batch: &Batch, events: &[usize]) -> String {
+        let mut hasher = DefaultHasher::new();
+        component.hash(&mut hasher);
+        let mut run = usize::MAX;
+        for event in events {
+            if batch.run_of(*event) != run {
+                run = batch.run_of(*event);
+                let origin = &batch.runs()[run].origin;
+                (&origin.source, &origin.partition).hash(&mut hasher);
+                match &origin.position {
+                    Some(position) => position.as_bytes().hash(&mut hasher),
+                    None => (self.run, origin.sequence).hash(&mut hasher),
+                }
+            }
+            batch.source_index(*event).hash(&mut hasher);
+            batch.payload(*event).hash(&mut hasher);
+        }
+        // Two halves make it long enough for servers that keep keys of many clients for long.
+        let first = hasher.finish();
+        "second half".hash(&mut hasher);
+        format!("{first:016x}{:016x}", hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tidegate_sdk::Position;
+
+    fn batch(payloads: &[&str], position: Option<u64>, sequence: u64) -> Batch {
+        let mut builder = Batch::builder();
+        for payload in payloads {
+            builder.push_copy(payload.as_bytes());
+        }
+        if let Some(position) = position {
+            builder.set_position(Position::new(&position));
+        }
+        builder.finish().stamped(&Arc::from("test"), sequence)
+    }
+
+    #[test]
+    fn a_key_is_the_same_for_the_same_events_only() {
+        let keys = Keys::new();
+        let key = |batch: &Batch, events: &[usize]| keys.key("sink", batch, events);
+        let first = batch(&["a", "a", "b"], None, 3);
+        assert_eq!(key(&first, &[0, 1]), key(&first, &[0, 1]));
+        assert_eq!(key(&first, &[1, 2]), key(&first.select([1, 2]), &[0, 1]), "also in a smaller batch");
+        assert_ne!(key(&first, &[0]), key(&first, &[1]), "the same text in another place is another event");
+        assert_ne!(key(&first, &[0]), key(&batch(&["a", "a", "b"], None, 4), &[0]));
+        assert_ne!(key(&first, &[0, 1]), keys.key("other", &first, &[0, 1]));
+        assert_ne!(key(&first, &[0]), Keys::new().key("sink", &first, &[0]), "another run is another count");
+    }
+
+    #[test]
+    fn with_a_position_a_key_survives_a_restart() {
+        let (before, after) = (batch(&["a"], Some(7), 12), batch(&["a"], Some(7), 0));
+        assert_eq!(Keys::new().key("sink", &before, &[0]), Keys::new().key("sink", &after, &[0]));
+        let other = batch(&["a"], Some(8), 12);
+        assert_ne!(Keys::new().key("sink", &before, &[0]), Keys::new().key("sink", &other, &[0]));
+    }
+}

@@ -1,5 +1,8 @@
 //! One exchange with a server: what goes with every request, and the limits of every answer.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 

@@ -1,1 +1,204 @@
+//! The filter against a real server.
 
+use serde_json::{Value, json};
+use tidegate_sdk::erased::ErasedAsyncFilter;
+use tidegate_sdk::{Batch, Class, Error, Output};
+use tidegate_testkit::{batch, build_async_filter, context};
+
+use super::plugin;
+use crate::client::test_server::{Reply, Server, ok, status};
+
+type Filtered = (Vec<String>, Vec<(usize, String)>);
+
+fn filter(url: String, options: Value) -> Box<dyn ErasedAsyncFilter> {
+    let mut all = json!({ "url": url });
+    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    build_async_filter(&plugin(), &all)
+}
+
+async fn process(filter: &mut dyn ErasedAsyncFilter, batch: &Batch) -> Result<Filtered, Error> {
+    let (cx, _stopping) = context();
+    filter.open(&cx).await?;
+    let mut out = Output::new();
+    filter.process(batch, &mut out, &cx).await?;
+    let (emitted, rejected) = out.take();
+    let texts = emitted.iter().flat_map(|(_, batch)| batch.texts()).collect();
+    Ok((texts, rejected.into_iter().map(|one| (one.event, one.reason)).collect()))
+}
+
+/// What becomes of `payload` when the server answers with `answer`.
+async fn answered(payload: &str, answer: &'static str, options: Value) -> Filtered {
+    let server = Server::start(move |_| ok(answer)).await;
+    process(&mut *filter(server.url.clone(), options), &batch([payload])).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_answer_goes_where_it_is_asked_to() {
+    let cases: [(Value, &str, &[&str]); 12] = [
+        (json!({ "into": "user" }), r#"{"n": 1.50}"#, &[r#"{"id":7,"a":[1],"user":{"n": 1.50}}"#]),
+        (json!({ "into": "a" }), "2", &[r#"{"id":7,"a":2}"#]),
+        (json!({ "into": "u", "items": ".x" }), r#"{"x": "y"}"#, &[r#"{"id":7,"a":[1],"u":"y"}"#]),
+        (json!({ "into": "u" }), "{\n\"b\": 1}", &[r#"{"id":7,"a":[1],"u":{"b":1}}"#]),
+        (json!({ "into": "u" }), "", &[r#"{"id":7,"a":[1],"u":null}"#]),
+        (json!({ "into": "u", "decode": "text" }), "a\n\"", &[r#"{"id":7,"a":[1],"u":"a\n\""}"#]),
+        (json!({ "merge": true }), r#"{"b":2,"id":8}"#, &[r#"{"id":8,"a":[1],"b":2}"#]),
+        (json!({ "replace": true }), " [1, 2] ", &["[1, 2]"]),
+        (json!({ "replace": true, "split": true }), "[1, {}]", &["1", "{}"]),
+        (json!({ "replace": true, "split": true, "items": ".x" }), r#"{"x":[3]}"#, &["3"]),
+        (json!({ "replace": true, "decode": "text" }), "<p>", &["<p>"]),
+        (json!({ "replace": true }), "", &[]),
+    ];
+    for (options, answer, expected) in cases {
+        let (texts, rejected) = answered(r#"{"id":7,"a":[1]}"#, answer, options.clone()).await;
+        assert_eq!(texts, expected, "{options} {answer}");
+        assert!(rejected.is_empty(), "{rejected:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_rejected_with_the_reason() {
+    for (payload, answer, options, words) in [
+        ("{}", "<html>", json!({ "into": "u" }), "malformed JSON"),
+        ("{}", "[1]", json!({ "merge": true }), "not a JSON object"),
+        ("[1]", "1", json!({ "into": "u" }), "not a JSON object"),
+        ("{}", "{}", json!({ "into": "u", "items": ".x" }), "no `.x`"),
+        ("{}", "[1,]", json!({ "replace": true, "split": true }), "not a JSON array"),
+        ("{}", "123456789", json!({ "replace": true, "body_size": "8B" }), "body_size"),
+    ] {
+        let (texts, rejected) = answered(payload, answer, options).await;
+        assert!(texts.is_empty());
+        assert!(rejected[0].1.contains(words), "{rejected:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_question_is_made_of_the_event() {
+    let server = Server::start(|asked| ok(format!(r#"{{"asked":"{}"}}"#, asked.target))).await;
+    let url = format!("{}/users/{{.id}}?name={{.name}}", server.url);
+    let mut by_url = filter(url, json!({ "replace": true, "query": { "key": "k" } }));
+    let events = batch([r#"{"id":7,"name":"a b/c"}"#, r#"{"id":8}"#, "x", r#"{"id":"..","name":"n"}"#]);
+    let (texts, rejected) = process(&mut *by_url, &events).await.unwrap();
+    assert_eq!(texts, [r#"{"asked":"/users/7?name=a%20b%2Fc&key=k"}"#]);
+    assert_eq!(rejected.iter().map(|(event, _)| *event).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(rejected[2].1.contains("change the path"), "{rejected:?}");
+
+    let mut by_body = filter(format!("{}/ask", server.url), json!({ "replace": true, "body": "event" }));
+    process(&mut *by_body, &batch([r#"{"q":1}"#])).await.unwrap();
+    let asked = server.asked().pop().unwrap();
+    assert_eq!((asked.method.as_str(), asked.text().as_str()), ("POST", r#"{"q":1}"#));
+    assert_eq!(asked.header("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn missing_answers_pass_or_are_rejected() {
+    let server = Server::start(|asked| match asked.target.as_str() {
+        "/1" => ok("{}"),
+        "/2" => status(404, "nobody"),
+        _ => status(422, "odd id"),
+    })
+    .await;
+    let events = batch([r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#]);
+    let url = format!("{}/{{.id}}", server.url);
+    let mut passing = filter(url.clone(), json!({ "into": "u", "missing": "pass" }));
+    let (texts, rejected) = process(&mut *passing, &events).await.unwrap();
+    assert_eq!(texts, [r#"{"id":1,"u":{}}"#, r#"{"id":2}"#]);
+    assert!(rejected[0].0 == 2 && rejected[0].1.contains("odd id"), "{rejected:?}");
+    let mut rejecting = filter(url, json!({ "into": "u" }));
+    let (texts, rejected) = process(&mut *rejecting, &events).await.unwrap();
+    assert_eq!((texts.len(), rejected.len()), (1, 2));
+    assert!(rejected[0].1.contains("404"), "{rejected:?}");
+}
+
+#[tokio::test]
+async fn several_are_asked_at_once_and_the_order_is_kept() {
+    // The server answers the first question only when the third has come.
+    let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(3));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/{{.id}}", listener.local_addr().unwrap());
+    let tasks = tidegate_sdk::Tasks::new();
+    drop(tasks.clone().spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let barrier = std::sync::Arc::clone(&barrier);
+            drop(tasks.spawn(async move {
+                use tokio::io::{AsyncReadExt, AsyncWriteExt};
+                let mut head = [0; 4096];
+                let length = stream.read(&mut head).await.unwrap();
+                barrier.wait().await;
+                let id = String::from_utf8_lossy(&head[..length])[5..6].to_owned();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\n{id}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }));
+        }
+    }));
+    let mut three = filter(url, json!({ "replace": true, "parallel": 3 }));
+    let events = batch((0..6).map(|id| format!(r#"{{"id":{id}}}"#)));
+    assert_eq!(process(&mut *three, &events).await.unwrap().0, ["0", "1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test]
+async fn a_retry_asks_only_what_is_not_known_yet() {
+    let mut failed = 0;
+    let server = Server::start(move |asked| match asked.target.as_str() {
+        "/3" if failed < 2 => {
+            failed += 1;
+            if failed == 1 { status(503, "").with("retry-after", "3") } else { Reply::HangUp }
+        }
+        target => ok(target[1..].to_owned()),
+    })
+    .await;
+    let mut asking = filter(format!("{}/{{.id}}", server.url), json!({ "replace": true, "parallel": 1 }));
+    let events = batch((1..=4).map(|id| format!(r#"{{"id":{id}}}"#)));
+    let error = process(&mut *asking, &events).await.unwrap_err();
+    assert_eq!((error.class(), error.retry_after().unwrap().as_secs()), (Class::Retry, 3));
+    assert_eq!(process(&mut *asking, &events).await.unwrap_err().class(), Class::Retry);
+    assert_eq!(process(&mut *asking, &events).await.unwrap().0, ["1", "2", "3", "4"]);
+    assert_eq!(server.targets(), ["/1", "/2", "/3", "/3", "/3", "/4"]);
+    // What was kept belongs to that batch alone.
+    assert_eq!(process(&mut *asking, &batch([r#"{"id":1}"#])).await.unwrap().0, ["1"]);
+    assert_eq!(server.targets().len(), 7);
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_stops_the_batch() {
+    for code in [401, 403] {
+        let server = Server::start(move |_| status(code, "")).await;
+        let mut asking = filter(server.url.clone(), json!({ "into": "u" }));
+        let error = process(&mut *asking, &batch(["{}"])).await.unwrap_err();
+        assert_eq!(error.class(), Class::Misconfigured);
+    }
+}
+
+#[tokio::test]
+async fn kept_answers_are_not_asked_for_again() {
+    let server = Server::start(|asked| match asked.target.as_str() {
+        "/9" => status(404, ""),
+        _ => ok(r#"{"n":1}"#),
+    })
+    .await;
+    let options =
+        json!({ "merge": true, "missing": "pass", "cache": { "size": 100, "ttl": "1h" }, "parallel": 1 });
+    let mut asking = filter(format!("{}/{{.id}}", server.url), options);
+    let events = batch([r#"{"id":1}"#, r#"{"id":9}"#, r#"{"id":1}"#]);
+    for _ in 0..2 {
+        let (texts, _) = process(&mut *asking, &events).await.unwrap();
+        assert_eq!(texts, [r#"{"id":1,"n":1}"#, r#"{"id":9}"#, r#"{"id":1,"n":1}"#]);
+    }
+    assert_eq!(server.targets(), ["/1", "/9"]);
+}
+
+#[test]
+fn mistakes_are_found_when_it_is_built() {
+    for (options, pointer) in [
+        (json!({}), ""),
+        (json!({ "into": "a", "merge": true }), ""),
+        (json!({ "into": "a", "split": true }), "/split"),
+        (json!({ "merge": true, "decode": "text" }), "/decode"),
+        (json!({ "into": "a", "parallel": 0 }), "/parallel"),
+        (json!({ "into": "a", "url": "http://h{.x}/" }), "/url"),
+    ] {
+        let mut all = json!({ "url": "http://h/{.id}" });
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let error = plugin().build(&all).err().unwrap_or_else(|| panic!("{options} is refused"));
+        assert_eq!(error.pointer, pointer, "{error}");
+    }
+}

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tidegate_sdk::erased::ErasedSource;
 use tidegate_sdk::{AttributeValue, Batch, Class, Error, Position};
 use tidegate_testkit::{build_source, context, read_all};
+use tokio::io::AsyncWriteExt;
 
 use super::plugin;
 use crate::client::test_server::{Asked, Reply, Server, gzip, ok, status};
@@ -273,12 +274,16 @@ async fn errors_say_what_is_to_be_done() {
 
 #[tokio::test]
 async fn a_server_that_does_not_speak_tls_is_a_mistake_in_the_configuration() {
-    let server = Server::start(|_| ok("[]")).await;
-    let url = server.url.replace("http://", "https://");
-    // The server reads lines and so answers to a handshake with nothing at all.
-    let error = read_all(&mut *source(&url, json!({ "time_limit": "200ms" }))).await.unwrap_err();
-    assert_ne!(error.class(), Class::Fatal);
-    assert!(!error.message().is_empty());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let mut source = source(&url, json!({}));
+    let (result, ()) = tokio::join!(read_all(&mut *source), async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    });
+    let error = result.unwrap_err();
+    assert_eq!(error.class(), Class::Misconfigured);
+    assert!(error.message().contains("no secure connection"), "{error}");
 }
 
 #[tokio::test]
@@ -336,9 +341,9 @@ async fn bodies_have_a_limit_before_and_after_inflation() {
     .await;
     assert_eq!(read(&server, "/packed", json!({})).await.0.len(), 5001);
     for (path, limits, words) in [
-        ("/plain", json!({ "body_size": "5000B" }), "over `body_size` (5000B)"),
-        ("/plain", json!({ "inflated_size": "9000B" }), "over `inflated_size` (9000B)"),
-        ("/packed", json!({ "inflated_size": "9000B" }), "over `inflated_size` (9000B)"),
+        ("/plain", json!({ "body_size": "5000B" }), "over `body_size` (4.9KiB)"),
+        ("/plain", json!({ "inflated_size": "9000B" }), "over `inflated_size` (8.8KiB)"),
+        ("/packed", json!({ "inflated_size": "9000B" }), "over `inflated_size` (8.8KiB)"),
         ("/packed", json!({ "body_size": "20B" }), "over `body_size` (20B)"),
         ("/broken", json!({}), "gzip"),
     ] {

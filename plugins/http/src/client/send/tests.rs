@@ -1,1 +1,234 @@
+//! The sink against a real server.
 
+use serde_json::{Value, json};
+use tidegate_sdk::erased::ErasedSink;
+use tidegate_sdk::{Batch, Class, Delivery, Error};
+use tidegate_testkit::{batch, build_sink, context};
+
+use super::plugin;
+use crate::client::test_server::{Asked, Reply, Server, gunzip, ok, status};
+
+fn sink(url: &str, options: Value) -> Box<dyn ErasedSink> {
+    let mut all = json!({ "url": url });
+    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    build_sink(&plugin(), &all)
+}
+
+async fn write(sink: &mut dyn ErasedSink, batch: &Batch) -> Result<Delivery, Error> {
+    let (cx, _stopping) = context();
+    sink.open(&cx).await?;
+    sink.write(batch, &cx).await
+}
+
+fn rejected(delivery: &Delivery) -> Vec<usize> {
+    delivery.rejected().iter().map(|one| one.event).collect()
+}
+
+#[tokio::test]
+async fn every_format_is_written() {
+    let events = batch([r#"{"a": 1}"#, "[2]", "{\n\"c\": 3}"]);
+    for (format, content_type, bodies) in [
+        ("json_array", "application/json", vec!["[{\"a\": 1},[2],{\n\"c\": 3}]"]),
+        ("json_lines", "application/x-ndjson", vec!["{\"a\": 1}\n[2]\n{\"c\":3}\n"]),
+        ("single", "application/json", vec!["{\"a\": 1}", "[2]", "{\n\"c\": 3}"]),
+    ] {
+        for compress in ["none", "gzip"] {
+            let server = Server::start(|_| status(201, "made")).await;
+            let mut sink = sink(&server.url, json!({ "format": format, "compress": compress }));
+            let delivery = write(&mut *sink, &events).await.unwrap();
+            assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
+            let asked = server.asked();
+            let text = |asked: &Asked| if compress == "gzip" { gunzip(&asked.body) } else { asked.text() };
+            assert_eq!(asked.iter().map(text).collect::<Vec<_>>(), bodies);
+            assert_eq!(asked[0].header("content-type"), Some(content_type));
+            assert_eq!(asked[0].header("content-encoding"), (compress == "gzip").then_some("gzip"));
+            assert_eq!(asked[0].method, "POST");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_single_event_goes_to_its_own_url() {
+    let server =
+        Server::start(|asked| if asked.target == "/u/2" { status(404, "who") } else { ok("") }).await;
+    let options = json!({ "format": "single", "method": "PUT", "headers": { "content-type": "text/x" } });
+    let mut sink = sink(&format!("{}/u/{{.id}}", server.url), options);
+    let events = batch([r#"{"id":1}"#, r#"{"id":2}"#, r#"{"no":3}"#, r#"{"id":4}"#]);
+    let delivery = write(&mut *sink, &events).await.unwrap();
+    assert_eq!(rejected(&delivery), [1, 2]);
+    assert_eq!(server.targets(), ["/u/1", "/u/2", "/u/4"], "in order");
+    assert_eq!(server.asked()[0].method, "PUT");
+    assert_eq!(server.asked()[0].header("content-type"), Some("text/x"));
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_rejected_before_it_is_sent() {
+    let server = Server::start(|_| ok("")).await;
+    for format in ["json_array", "json_lines"] {
+        let mut sink = sink(&server.url, json!({ "format": format }));
+        let delivery = write(&mut *sink, &batch(["1", "x", "{}", ""])).await.unwrap();
+        assert_eq!(rejected(&delivery), [1, 3]);
+        assert!(delivery.rejected()[0].reason.contains("malformed JSON"));
+    }
+    assert_eq!(server.asked()[0].text(), "[1,{}]");
+    let mut sink = sink(&server.url, json!({}));
+    let delivery = write(&mut *sink, &batch(["x"])).await.unwrap();
+    assert_eq!((rejected(&delivery).len(), server.targets().len()), (1, 2), "there is nothing to send");
+}
+
+#[tokio::test]
+async fn only_the_bad_event_of_a_refused_batch_is_rejected() {
+    let server =
+        Server::start(|asked| if asked.text().contains("13") { status(422, "thirteen") } else { ok("") })
+            .await;
+    let mut sink = sink(&server.url, json!({}));
+    let delivery = write(&mut *sink, &batch((0..100).map(|number| number.to_string()))).await.unwrap();
+    assert_eq!(rejected(&delivery), [13]);
+    assert!(
+        delivery.rejected()[0].reason.contains("422") && delivery.rejected()[0].reason.contains("thirteen")
+    );
+    assert!(delivery.to_try_again().is_none());
+    let taken = server.asked().into_iter().filter(|asked| !asked.text().contains("13"));
+    let taken: Vec<u32> =
+        taken.flat_map(|asked| serde_json::from_slice::<Vec<u32>>(&asked.body).unwrap()).collect();
+    assert_eq!(taken, (0..100).filter(|number| *number != 13).collect::<Vec<_>>(), "each once, in order");
+    assert!(server.targets().len() < 16);
+}
+
+#[tokio::test]
+async fn the_search_for_bad_events_has_a_limit_and_loses_none() {
+    let server = Server::start(|_| status(400, "never")).await;
+    let mut sink = sink(&server.url, json!({}));
+    let delivery = write(&mut *sink, &batch((0..500).map(|number| number.to_string()))).await.unwrap();
+    assert_eq!(server.targets().len(), super::SEARCH);
+    let bad = rejected(&delivery);
+    let (open, error) = delivery.to_try_again().unwrap();
+    assert_eq!(error.class(), Class::Retry);
+    assert!(!bad.is_empty(), "each write gets further");
+    assert_eq!([bad.as_slice(), open].concat(), (0..500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_error_in_the_search_leaves_the_rest_to_the_next_try() {
+    let server = Server::start(|asked| match asked.text().as_str() {
+        "[0,1,2,3]" => status(413, ""),
+        "[0,1]" => ok(""),
+        _ => status(503, "").with("retry-after", "9"),
+    })
+    .await;
+    let mut sink = sink(&server.url, json!({}));
+    let delivery = write(&mut *sink, &batch(["0", "1", "2", "3"])).await.unwrap();
+    let (open, error) = delivery.to_try_again().unwrap();
+    assert_eq!(open, [2, 3]);
+    assert_eq!((error.class(), error.retry_after().unwrap().as_secs()), (Class::Retry, 9));
+}
+
+#[tokio::test]
+async fn errors_are_told_apart() {
+    for (code, class) in [
+        (429, Class::Retry),
+        (500, Class::Retry),
+        (503, Class::Retry),
+        (408, Class::Retry),
+        (401, Class::Misconfigured),
+        (403, Class::Misconfigured),
+        (404, Class::Misconfigured),
+        (307, Class::Misconfigured),
+    ] {
+        for format in ["json_array", "single"] {
+            let server = Server::start(move |_| status(code, "why")).await;
+            let mut sink = sink(&server.url, json!({ "format": format }));
+            let error = write(&mut *sink, &batch(["1", "2"])).await.unwrap_err();
+            assert_eq!(error.class(), class, "{code}: {error}");
+            assert!(error.message().contains(&code.to_string()), "{error}");
+            assert_eq!(server.targets().len(), 1, "after a failure no more is sent");
+        }
+    }
+    for reply in [|| Reply::HangUp, || Reply::Silence] {
+        let server = Server::start(move |_| reply()).await;
+        let mut sink = sink(&server.url, json!({ "time_limit": "100ms" }));
+        let error = write(&mut *sink, &batch(["1"])).await.unwrap_err();
+        assert_eq!(error.class(), Class::Ambiguous, "{error}");
+    }
+    let mut nobody = sink("http://127.0.0.1:1/", json!({}));
+    assert_eq!(write(&mut *nobody, &batch(["1"])).await.unwrap_err().class(), Class::Retry);
+}
+
+#[tokio::test]
+async fn what_was_taken_counts_even_if_the_answer_breaks_off() {
+    let server = Server::start(|_| Reply::BreakOff).await;
+    let delivery = write(&mut *sink(&server.url, json!({})), &batch(["1"])).await.unwrap();
+    assert!(delivery.to_try_again().is_none());
+}
+
+#[tokio::test]
+async fn single_events_that_failed_are_tried_again_alone() {
+    let server = Server::start(|asked| match asked.text().as_str() {
+        "1" => status(400, "bad"),
+        "2" => status(503, ""),
+        _ => ok(""),
+    })
+    .await;
+    let mut sink = sink(&server.url, json!({ "format": "single" }));
+    let delivery = write(&mut *sink, &batch(["0", "1", "2", "3"])).await.unwrap();
+    assert_eq!(rejected(&delivery), [1]);
+    assert_eq!(delivery.to_try_again().unwrap().0, [2, 3]);
+    assert_eq!(server.targets().len(), 3, "the order is kept: 3 does not overtake 2");
+}
+
+#[tokio::test]
+async fn several_single_events_are_sent_at_once() {
+    // Nobody is answered before three have come: one at a time would wait for ever.
+    let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(3));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let tasks = tidegate_sdk::Tasks::new();
+    drop(tasks.clone().spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let barrier = std::sync::Arc::clone(&barrier);
+            drop(tasks.spawn(async move {
+                use tokio::io::{AsyncReadExt, AsyncWriteExt};
+                let read = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(read > 0);
+                barrier.wait().await;
+                stream.write_all(b"HTTP/1.1 204 X\r\nconnection: close\r\n\r\n").await.unwrap();
+            }));
+        }
+    }));
+    let mut sink = sink(&url, json!({ "format": "single", "parallel": 3 }));
+    let delivery = write(&mut *sink, &batch(["0", "1", "2", "3", "4", "5"])).await.unwrap();
+    assert!(delivery.to_try_again().is_none());
+}
+
+#[tokio::test]
+async fn a_retry_carries_the_same_key_and_forks_agree() {
+    let server = Server::start(|_| status(503, "")).await;
+    let mut first = sink(&server.url, json!({}));
+    let events = batch(["1", "2"]);
+    write(&mut *first, &events).await.unwrap_err();
+    write(&mut *first, &events).await.unwrap_err();
+    write(&mut *first.fork().unwrap(), &events).await.unwrap_err();
+    write(&mut *first, &events.select([1])).await.unwrap_err();
+    let keys: Vec<_> =
+        server.asked().iter().map(|asked| asked.header("idempotency-key").unwrap().to_owned()).collect();
+    assert_eq!((&keys[0], &keys[0]), (&keys[1], &keys[2]));
+    assert_ne!(keys[0], keys[3]);
+    assert_eq!(keys[0].len(), 32);
+    write(&mut *sink(&server.url, json!({ "idempotency_key": false })), &events).await.unwrap_err();
+    assert_eq!(server.asked().last().unwrap().header("idempotency-key"), None);
+}
+
+#[test]
+fn mistakes_are_found_when_it_is_built() {
+    for (options, pointer) in [
+        (json!({ "url": "http://h/{.id}" }), "/url"),
+        (json!({ "parallel": 2 }), "/parallel"),
+        (json!({ "parallel": 0, "format": "single" }), "/parallel"),
+        (json!({ "method": "GET" }), ""),
+    ] {
+        let mut all = json!({ "url": "http://h/" });
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let error = plugin().build(&all).err().unwrap_or_else(|| panic!("{options} is refused"));
+        assert_eq!(error.pointer, pointer, "{error}");
+    }
+}

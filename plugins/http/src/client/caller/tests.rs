@@ -1,0 +1,193 @@
+//! What all three plugins share: the login, redirects, and what is refused when it is built.
+
+use serde_json::{Value, json};
+use tidegate_sdk::Class;
+use tidegate_testkit::{build_source, read_all};
+
+use crate::client::poll;
+use crate::client::test_server::{Reply, Server, ok, status};
+
+async fn poll(url: &str, options: Value) -> Result<Vec<String>, tidegate_sdk::Error> {
+    let mut all = json!({ "url": url, "times": 1, "interval": "1ms" });
+    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    read_all(&mut *build_source(&poll::plugin(), &all)).await.map(|(texts, _)| texts)
+}
+
+fn oauth(server: &Server, credentials: &str) -> Value {
+    json!({ "oauth2": {
+        "token_url": format!("{}/token", server.url), "client_id": "me:1", "client_secret": "hu sh",
+        "scope": "read write", "credentials": credentials,
+    } })
+}
+
+#[tokio::test]
+async fn a_bearer_token_is_sent() {
+    let server = Server::start(|_| ok("[]")).await;
+    poll(&server.url, json!({ "auth": { "bearer": "t" } })).await.unwrap();
+    assert_eq!(server.asked()[0].header("authorization"), Some("Bearer t"));
+}
+
+#[tokio::test]
+async fn an_oauth_token_is_fetched_once_and_anew_when_it_is_refused() {
+    let mut tokens = 0;
+    let server = Server::start(move |asked| match (asked.target.as_str(), asked.header("authorization")) {
+        ("/token", _) => {
+            tokens += 1;
+            ok(format!(r#"{{"access_token":"t{tokens}","token_type":"bearer","expires_in":3600}}"#))
+        }
+        // The first token is good twice, and withdrawn then.
+        (_, Some("Bearer t1")) if tokens == 1 && asked.target == "/?n=1" => ok("[1]"),
+        (_, Some("Bearer t2")) => ok("[2]"),
+        _ => status(401, "token expired"),
+    })
+    .await;
+    let options = json!({ "auth": oauth(&server, "header"), "query": { "n": 1 }, "times": 2 });
+    assert_eq!(poll(&server.url, options).await.unwrap(), ["1", "1"]);
+    assert_eq!(server.targets(), ["/token", "/?n=1", "/?n=1"], "one token for both polls");
+    let first = &server.asked()[0];
+    assert_eq!(first.header("authorization"), Some("Basic bWUlM0ExOmh1JTIwc2g="), "encoded, then joined");
+    assert_eq!(first.text(), "grant_type=client_credentials&scope=read+write");
+
+    let server = Server::start({
+        let mut tokens = 0;
+        move |asked| match (asked.target.as_str(), asked.header("authorization")) {
+            ("/token", _) => {
+                tokens += 1;
+                ok(format!(r#"{{"access_token":"t{tokens}"}}"#))
+            }
+            (_, Some("Bearer t2")) => ok("[2]"),
+            _ => status(401, "token expired"),
+        }
+    })
+    .await;
+    assert_eq!(poll(&server.url, json!({ "auth": oauth(&server, "body") })).await.unwrap(), ["2"]);
+    assert_eq!(server.targets(), ["/token", "/", "/token", "/"]);
+    assert!(server.asked()[0].text().ends_with("client_id=me%3A1&client_secret=hu+sh"));
+}
+
+#[tokio::test]
+async fn a_token_that_is_about_to_expire_is_not_used() {
+    let server = Server::start(|asked| match asked.target.as_str() {
+        "/token" => ok(r#"{"access_token":"t","expires_in":0}"#),
+        _ => ok("[1]"),
+    })
+    .await;
+    poll(&server.url, json!({ "auth": oauth(&server, "header"), "times": 2 })).await.unwrap();
+    assert_eq!(server.targets(), ["/token", "/", "/token", "/"]);
+}
+
+#[tokio::test]
+async fn a_refused_login_is_told_without_its_secrets() {
+    for (reply, class) in [(401, Class::Misconfigured), (400, Class::Misconfigured), (503, Class::Retry)] {
+        let server = Server::start(move |_| status(reply, "invalid_client")).await;
+        let error = poll(&server.url, json!({ "auth": oauth(&server, "header") })).await.unwrap_err();
+        assert_eq!(error.class(), class, "{error}");
+        assert!(
+            error.message().contains("token from") && error.message().contains("invalid_client"),
+            "{error}"
+        );
+        assert!(!error.message().contains("hu"), "{error}");
+    }
+    let server = Server::start(|_| status(401, "who are you")).await;
+    let error = poll(&server.url, json!({ "auth": { "bearer": "hush" } })).await.unwrap_err();
+    assert_eq!(error.class(), Class::Misconfigured);
+    assert!(!error.message().contains("hush"), "{error}");
+    assert_eq!(server.targets().len(), 1, "a token that is written down is not asked for again");
+    let silent = Server::start(|_| Reply::Silence).await;
+    let options = json!({ "auth": oauth(&silent, "header"), "time_limit": "50ms" });
+    let error = poll(&silent.url, options).await.unwrap_err();
+    assert_eq!(error.class(), Class::Retry, "nothing was sent yet: {error}");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_on_one_host_and_only_if_asked_for() {
+    let other = Server::start(|_| ok("[9]")).await;
+    let elsewhere = other.url.clone();
+    let server = Server::start(move |asked| match asked.target.as_str() {
+        "/a" => status(302, "").with("location", "/b"),
+        "/b" => status(307, "").with("location", "/c"),
+        "/elsewhere" => status(302, "").with("location", elsewhere.clone()),
+        _ => ok("[1]"),
+    })
+    .await;
+    let at = |path: &str| format!("{}{path}", server.url);
+    for (path, redirects) in [("/a", 0), ("/a", 1), ("/elsewhere", 5)] {
+        let error = poll(&at(path), json!({ "redirects": redirects })).await.unwrap_err();
+        assert_eq!(error.class(), Class::Misconfigured);
+        assert!(error.message().contains("a redirect"), "{error}");
+    }
+    assert_eq!(poll(&at("/a"), json!({ "redirects": 2 })).await.unwrap(), ["1"]);
+    assert!(other.targets().is_empty());
+    let question = json!({ "redirects": 2, "method": "POST", "body": "x" });
+    let error = poll(&at("/a"), question.clone()).await.unwrap_err();
+    assert!(error.message().contains("302"), "a POST does not turn into a GET: {error}");
+    assert_eq!(poll(&at("/b"), question).await.unwrap(), ["1"]);
+    assert_eq!(server.asked().last().unwrap().text(), "x");
+}
+
+#[test]
+fn mistakes_are_found_when_it_is_built() {
+    let auth = json!({ "bearer": "a", "basic": { "user": "u" } });
+    let cases = [
+        (json!({ "url": "no url" }), "/url"),
+        (json!({ "url": "redis://h" }), "/url"),
+        (json!({ "headers": { "a b": "c" } }), "/headers/a b"),
+        (json!({ "headers": { "x-token": "secret\n" } }), "/headers/x-token"),
+        (json!({ "auth": auth }), "/auth"),
+        (json!({ "auth": {} }), "/auth"),
+        (json!({ "auth": { "bearer": "secret\n" } }), "/auth/bearer"),
+        (json!({ "auth": { "basic": { "user": "a:b" } } }), "/auth/basic/user"),
+        (
+            json!({ "auth": { "oauth2": { "token_url": "x", "client_id": "", "client_secret": "" } } }),
+            "/auth/oauth2/token_url",
+        ),
+        (json!({ "time_limit": "0s" }), "/time_limit"),
+        (json!({ "body_size": "0B" }), "/body_size"),
+        (json!({ "interval": "0s" }), "/interval"),
+        (json!({ "interval": null }), ""),
+        (json!({ "schedule": "* * * * *" }), "/schedule"),
+        (json!({ "interval": null, "schedule": "* * *" }), "/schedule"),
+        (json!({ "interval": null, "schedule": "* * * * *", "time_zone": "Mars" }), "/time_zone"),
+        (json!({ "decode": "text", "items": ".a" }), "/items"),
+        (json!({ "decode": "lines", "unique": ".a" }), "/unique"),
+        (json!({ "max_pages": 0 }), "/max_pages"),
+        (json!({ "pagination": { "kind": "cursor" } }), "/pagination"),
+        (json!({ "pagination": { "kind": "link", "size": 5 } }), "/pagination/size"),
+    ];
+    for (options, pointer) in cases {
+        let mut all = json!({ "url": "http://h/", "interval": "60s" });
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let error = poll::plugin().build(&all).err().unwrap_or_else(|| panic!("{options} is refused"));
+        assert_eq!(error.pointer, pointer, "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert!(error.help.is_some() || error.pointer == "/auth/basic/user", "{error}");
+    }
+}
+
+#[test]
+fn the_schemas_know_every_option_and_no_other() {
+    for plugin in crate::client::plugins() {
+        let schema = plugin.schema();
+        assert_eq!(schema["additionalProperties"], false, "{plugin:?}: {schema}");
+        assert_eq!(schema["properties"]["time_limit"]["default"], "30s", "{plugin:?}");
+        for (name, option) in schema["properties"].as_object().unwrap() {
+            assert!(option["description"].is_string(), "{plugin:?} {name} is documented");
+            let engine = [
+                "plugin",
+                "from",
+                "enabled",
+                "isolation",
+                "on_reject",
+                "workers",
+                "batch",
+                "retry",
+                "concurrency",
+                "required",
+            ];
+            assert!(!engine.contains(&name.as_str()), "{plugin:?} {name} belongs to the engine");
+        }
+        let error =
+            plugin.build(&json!({ "url": "http://h/", "interval": "60s", "into": "x", "nonsense": 1 }));
+        assert!(error.err().is_some_and(|error| error.message.contains("unknown field")), "{plugin:?}");
+    }
+}

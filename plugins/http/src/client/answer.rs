@@ -143,10 +143,12 @@ pub(crate) fn failure(error: reqwest::Error) -> Error {
     }
 }
 
-/// Whether the cause is TLS: an I/O error hides what it wraps from the chain of sources.
-fn is_tls(source: &(dyn std::error::Error + 'static)) -> bool {
-    let wrapped = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    source.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+/// Whether the cause is TLS: I/O errors hide what they wrap from the chain of sources.
+fn is_tls(mut source: &(dyn std::error::Error + 'static)) -> bool {
+    while let Some(wrapped) = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        source = wrapped;
+    }
+    source.is::<rustls::Error>()
 }
 
 /// A body that is read, and inflated on the way.
@@ -229,10 +231,8 @@ impl Body {
     /// What was read. A gzip stream that breaks off is a fault, if there is no other.
     fn finish(mut self, fault: &mut Option<Error>) -> Vec<u8> {
         if let (BodySink::Gzip(decoder), None, true) = (&mut self.sink, &fault, self.received > 0) {
-            *fault = decoder.try_finish().err().map(|error| match error.kind() {
-                io::ErrorKind::FileTooLarge => Error::reject("the answer is over `inflated_size`"),
-                _ => Error::reject(format!("the answer is not well-formed gzip: {error}")),
-            });
+            let ended = decoder.try_finish();
+            *fault = ended.err().map(|error| self.unusable(&error));
         }
         match &mut self.sink {
             BodySink::Plain(capped) => std::mem::take(&mut capped.bytes),

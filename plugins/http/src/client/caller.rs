@@ -32,6 +32,9 @@ pub(crate) struct Caller {
     client: OnceLock<Client>,
 }
 
+/// The longest time limit that makes sense, within what the clock can count.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// What a server is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
@@ -54,8 +57,8 @@ impl Caller {
                 plain: options.body_size.as_usize(),
                 inflated: options.inflated_size.as_usize(),
             },
-            time_limit: options.time_limit.0,
-            connect_time_limit: options.connect_time_limit.0,
+            time_limit: options.time_limit.0.min(LONGEST),
+            connect_time_limit: options.connect_time_limit.0.min(LONGEST),
             redirects: options.redirects,
             carries: method != Method::GET,
             client: OnceLock::new(),
@@ -82,6 +85,8 @@ impl Caller {
         let (redirects, carries) = (self.redirects, self.carries);
         let client = Client::builder()
             .connect_timeout(self.connect_time_limit)
+            // Answers are inflated where both of their sizes are known.
+            .no_gzip()
             .redirect(Policy::custom(move |attempt| redirect(attempt, redirects, carries)))
             .build()
             .map_err(|error| Error::misconfigured(answer::failure(error).message()))?;

@@ -17,9 +17,11 @@ use reqwest::header::{
 };
 use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Source, SourceBatch};
+use tidegate_sdk::{
+    Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Source, SourceBatch, SourceRejection,
+};
 
-use self::decode::{Decoder, rejection};
+use self::decode::{Decoded, Decoder, rejection};
 use self::options::{Decode, PollOptions};
 use self::pages::{Next, Page, Pages, Walk};
 use self::schedule::Schedule;
@@ -146,16 +148,16 @@ impl HttpPoll {
         let parameters = since.map(|(cursor, since)| (cursor.parameter.as_str(), since));
         let url = self.pages.url(&self.question.url, parameters.as_slice(), walk.next.as_ref());
         let mut question = Question { url, ..self.question.clone() };
-        if let Some((known, headers)) = &self.validators {
-            if *known == question.url {
-                question.headers.extend(headers.clone());
-            }
+        if let Some((known, headers)) = &self.validators
+            && *known == question.url
+        {
+            question.headers.extend(headers.clone());
         }
         question
     }
 
     /// Makes batches of an answer, and goes on to the next page.
-    fn take(&mut self, url: &Url, answer: Answer, event_size: usize) -> Result<(), Error> {
+    fn take(&mut self, url: &Url, answer: &Answer, event_size: usize) -> Result<(), Error> {
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
         let past_the_end = answer.status == StatusCode::NOT_FOUND && self.pages.are_numbered();
         if answer.status == StatusCode::NOT_MODIFIED || (past_the_end && walk.is_later()) {
@@ -163,51 +165,60 @@ impl HttpPoll {
             return Ok(());
         }
         if let Some(error) = answer.error() {
-            return Err(self.refused(walk, &answer, error));
+            return Err(self.refused(walk, answer, error));
         }
         let before = self.place(&walk);
-        let unusable = |reason: String| format!("{}: {reason}", answer.question);
-        let decoded = match &answer.fault {
-            Some(fault) => Err(fault.message().to_owned()),
-            None => self
-                .decoder
-                .decode(&answer.body, event_size, self.unique.as_mut(), &mut walk.seen)
-                .map_err(unusable),
-        };
-        let decoded = match decoded {
-            Ok(decoded) => decoded,
+        let number = walk.taken as i64 + 1;
+        match self.decode(answer, event_size, &mut walk.seen) {
+            Ok(decoded) => {
+                let after = self.go_on(walk, url, answer, decoded.count);
+                let attributes = Attributes::default()
+                    .with("url", shown(url))
+                    .with("status", i64::from(answer.status.as_u16()))
+                    .with("page", number);
+                self.hand_over(decoded, &Arc::new(attributes), &before, &after);
+            }
+            // Nobody knows what comes behind it, so the poll ends, and its cursor with it.
             Err(reason) => {
                 self.made += 1;
-                let rejected = vec![rejection(&answer.body, reason)];
-                self.ready.push_back(SourceBatch::from(Batch::builder().finish()).with_rejected(rejected));
-                return Ok(());
+                self.ready.push_back(rejected_only(vec![rejection(&answer.body, reason)]));
             }
-        };
-        let attributes = Attributes::default()
-            .with("url", shown(url))
-            .with("status", i64::from(answer.status.as_u16()))
-            .with("page", walk.taken as i64 + 1);
-        let page = Page { url, headers: &answer.headers, body: &answer.body, count: decoded.count };
-        let goes_on = walk.go_on(&self.pages, &self.question.url, &page, self.max_pages);
-        let after = match goes_on {
+        }
+        Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        answer: &Answer,
+        event_size: usize,
+        seen: &mut Option<String>,
+    ) -> Result<Decoded, String> {
+        if let Some(fault) = &answer.fault {
+            return Err(fault.message().to_owned());
+        }
+        let decoded = self.decoder.decode(&answer.body, event_size, self.unique.as_mut(), seen);
+        decoded.map_err(|reason| format!("{}: {reason}", answer.question))
+    }
+
+    /// Goes on behind the page that `answer` is. Returns the place that it ends at.
+    fn go_on(&mut self, mut walk: Walk, url: &Url, answer: &Answer, count: u64) -> Place {
+        let page = Page { url, headers: &answer.headers, body: &answer.body, count };
+        match walk.go_on(&self.pages, &self.question.url, &page, self.max_pages) {
             Ok(true) => {
                 let place = self.place(&walk);
                 self.walk = Some(walk);
-                place
+                return place;
             }
             Ok(false) => {
                 self.end(walk.seen);
                 self.validators = self.conditional.then(|| (url.clone(), validators(&answer.headers)));
-                Place { since: self.since.clone(), seen: None, next: None, taken: 0 }
             }
             Err(reason) => {
                 self.made += 1;
                 self.complaint = Some(Error::misconfigured(format!("{}: {reason}", answer.question)));
-                self.place(&Walk::default())
             }
-        };
-        self.hand_over(decoded, &Arc::new(attributes), &before, &after);
-        Ok(())
+        }
+        self.place(&Walk::default())
     }
 
     /// The poll is over and was complete.
@@ -238,13 +249,7 @@ impl HttpPoll {
     }
 
     /// Queues the batches of one page. Until the last of them is safe, the page is read again after a crash.
-    fn hand_over(
-        &mut self,
-        decoded: decode::Decoded,
-        attributes: &Arc<Attributes>,
-        before: &Place,
-        after: &Place,
-    ) {
+    fn hand_over(&mut self, decoded: Decoded, attributes: &Arc<Attributes>, before: &Place, after: &Place) {
         let mut rejected = Some(decoded.rejected).filter(|rejected| !rejected.is_empty());
         let count = decoded.batches.len();
         for (index, builder) in decoded.batches.into_iter().enumerate() {
@@ -256,7 +261,7 @@ impl HttpPoll {
             self.ready.push_back(SourceBatch::from(builder.finish()).with_rejected(rejected));
         }
         if let Some(rejected) = rejected {
-            self.ready.push_back(SourceBatch::from(Batch::builder().finish()).with_rejected(rejected));
+            self.ready.push_back(rejected_only(rejected));
         }
     }
 }
@@ -290,9 +295,14 @@ impl Source for HttpPoll {
                 () = cx.stopping() => return Ok(None),
                 answer = self.caller.fetch(&question) => answer?,
             };
-            self.take(&question.url, answer, cx.event_size())?;
+            self.take(&question.url, &answer, cx.event_size())?;
         }
     }
+}
+
+/// What was refused where no event came with it.
+fn rejected_only(rejected: Vec<SourceRejection>) -> SourceBatch {
+    SourceBatch::from(Batch::builder().finish()).with_rejected(rejected)
 }
 
 /// What makes no sense together.

@@ -163,9 +163,9 @@ fn checked(value: &[u8]) -> Result<&[u8], String> {
 }
 
 fn raw(value: &[u8]) -> Result<&RawValue, String> {
-    serde_json::from_slice(value).map_err(|error| of_answer(error.to_string()))
+    serde_json::from_slice(value).map_err(of_answer)
 }
 
-fn of_answer(reason: String) -> String {
+fn of_answer(reason: impl std::fmt::Display) -> String {
     format!("the answer is of no use: {reason}")
 }

@@ -10,7 +10,7 @@ use crate::client::test_server::{Reply, Server, ok, status};
 
 type Filtered = (Vec<String>, Vec<(usize, String)>);
 
-fn filter(url: String, options: Value) -> Box<dyn ErasedAsyncFilter> {
+fn filter(url: &str, options: Value) -> Box<dyn ErasedAsyncFilter> {
     let mut all = json!({ "url": url });
     all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     build_async_filter(&plugin(), &all)
@@ -29,7 +29,7 @@ async fn process(filter: &mut dyn ErasedAsyncFilter, batch: &Batch) -> Result<Fi
 /// What becomes of `payload` when the server answers with `answer`.
 async fn answered(payload: &str, answer: &'static str, options: Value) -> Filtered {
     let server = Server::start(move |_| ok(answer)).await;
-    process(&mut *filter(server.url.clone(), options), &batch([payload])).await.unwrap()
+    process(&mut *filter(&server.url, options), &batch([payload])).await.unwrap()
 }
 
 #[tokio::test]
@@ -75,14 +75,14 @@ async fn what_does_not_fit_is_rejected_with_the_reason() {
 async fn the_question_is_made_of_the_event() {
     let server = Server::start(|asked| ok(format!(r#"{{"asked":"{}"}}"#, asked.target))).await;
     let url = format!("{}/users/{{.id}}?name={{.name}}", server.url);
-    let mut by_url = filter(url, json!({ "replace": true, "query": { "key": "k" } }));
+    let mut by_url = filter(&url, json!({ "replace": true, "query": { "key": "k" } }));
     let events = batch([r#"{"id":7,"name":"a b/c"}"#, r#"{"id":8}"#, "x", r#"{"id":"..","name":"n"}"#]);
     let (texts, rejected) = process(&mut *by_url, &events).await.unwrap();
     assert_eq!(texts, [r#"{"asked":"/users/7?name=a%20b%2Fc&key=k"}"#]);
     assert_eq!(rejected.iter().map(|(event, _)| *event).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(rejected[2].1.contains("change the path"), "{rejected:?}");
 
-    let mut by_body = filter(format!("{}/ask", server.url), json!({ "replace": true, "body": "event" }));
+    let mut by_body = filter(&format!("{}/ask", server.url), json!({ "replace": true, "body": "event" }));
     process(&mut *by_body, &batch([r#"{"q":1}"#])).await.unwrap();
     let asked = server.asked().pop().unwrap();
     assert_eq!((asked.method.as_str(), asked.text().as_str()), ("POST", r#"{"q":1}"#));
@@ -99,11 +99,11 @@ async fn missing_answers_pass_or_are_rejected() {
     .await;
     let events = batch([r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#]);
     let url = format!("{}/{{.id}}", server.url);
-    let mut passing = filter(url.clone(), json!({ "into": "u", "missing": "pass" }));
+    let mut passing = filter(&url, json!({ "into": "u", "missing": "pass" }));
     let (texts, rejected) = process(&mut *passing, &events).await.unwrap();
     assert_eq!(texts, [r#"{"id":1,"u":{}}"#, r#"{"id":2}"#]);
     assert!(rejected[0].0 == 2 && rejected[0].1.contains("odd id"), "{rejected:?}");
-    let mut rejecting = filter(url, json!({ "into": "u" }));
+    let mut rejecting = filter(&url, json!({ "into": "u" }));
     let (texts, rejected) = process(&mut *rejecting, &events).await.unwrap();
     assert_eq!((texts.len(), rejected.len()), (1, 2));
     assert!(rejected[0].1.contains("404"), "{rejected:?}");
@@ -130,7 +130,7 @@ async fn several_are_asked_at_once_and_the_order_is_kept() {
             }));
         }
     }));
-    let mut three = filter(url, json!({ "replace": true, "parallel": 3 }));
+    let mut three = filter(&url, json!({ "replace": true, "parallel": 3 }));
     let events = batch((0..6).map(|id| format!(r#"{{"id":{id}}}"#)));
     assert_eq!(process(&mut *three, &events).await.unwrap().0, ["0", "1", "2", "3", "4", "5"]);
 }
@@ -146,7 +146,7 @@ async fn a_retry_asks_only_what_is_not_known_yet() {
         target => ok(target[1..].to_owned()),
     })
     .await;
-    let mut asking = filter(format!("{}/{{.id}}", server.url), json!({ "replace": true, "parallel": 1 }));
+    let mut asking = filter(&format!("{}/{{.id}}", server.url), json!({ "replace": true, "parallel": 1 }));
     let events = batch((1..=4).map(|id| format!(r#"{{"id":{id}}}"#)));
     let error = process(&mut *asking, &events).await.unwrap_err();
     assert_eq!((error.class(), error.retry_after().unwrap().as_secs()), (Class::Retry, 3));
@@ -162,7 +162,7 @@ async fn a_retry_asks_only_what_is_not_known_yet() {
 async fn a_login_that_is_refused_stops_the_batch() {
     for code in [401, 403] {
         let server = Server::start(move |_| status(code, "")).await;
-        let mut asking = filter(server.url.clone(), json!({ "into": "u" }));
+        let mut asking = filter(&server.url, json!({ "into": "u" }));
         let error = process(&mut *asking, &batch(["{}"])).await.unwrap_err();
         assert_eq!(error.class(), Class::Misconfigured);
     }
@@ -177,7 +177,7 @@ async fn kept_answers_are_not_asked_for_again() {
     .await;
     let options =
         json!({ "merge": true, "missing": "pass", "cache": { "size": 100, "ttl": "1h" }, "parallel": 1 });
-    let mut asking = filter(format!("{}/{{.id}}", server.url), options);
+    let mut asking = filter(&format!("{}/{{.id}}", server.url), options);
     let events = batch([r#"{"id":1}"#, r#"{"id":9}"#, r#"{"id":1}"#]);
     for _ in 0..2 {
         let (texts, _) = process(&mut *asking, &events).await.unwrap();

@@ -96,7 +96,7 @@ impl Decoder {
                 Ok(elements_of(value)?.into_iter().map(moved).collect())
             }
             _ if value == b"null" => Ok(Vec::new()),
-            _ => Ok(vec![start..start + value.len()]),
+            _ => Ok(Vec::from([start..start + value.len()])),
         }
     }
 }
@@ -143,12 +143,11 @@ impl Cutter<'_> {
         if let Some(cursor) = &self.decoder.cursor {
             cursor.see(self.seen, event);
         }
-        if let (Some(path), Some(unique)) = (&self.decoder.unique, &mut self.unique) {
-            if let Ok(Some(value)) = path.find(event) {
-                if !unique.insert(value) {
-                    return;
-                }
-            }
+        if let (Some(path), Some(unique)) = (&self.decoder.unique, &mut self.unique)
+            && let Ok(Some(value)) = path.find(event)
+            && !unique.insert(value)
+        {
+            return;
         }
         let json = self.decoder.decode == Decode::Json;
         let (builder, buffer) = self.open.get_or_insert_with(|| {

@@ -1,5 +1,8 @@
 //! How one poll goes on over pages. Pure: it looks at answers and says what to ask next.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -130,16 +133,16 @@ impl Pages {
 
     /// The URL of a page. `parameters` are those of the poll.
     pub(super) fn url(&self, base: &Url, parameters: &[(&str, &str)], next: Option<&Next>) -> Url {
-        if let Some(Next::Link(link)) = next {
-            if let Ok(url) = Url::parse(link) {
-                return url;
-            }
+        if let Some(Next::Link(link)) = next
+            && let Ok(url) = Url::parse(link)
+        {
+            return url;
         }
         let mut all: Vec<(&str, String)> =
             parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         match (self, next) {
             (Self::Cursor { parameter, .. }, Some(Next::Cursor(value))) => {
-                all.push((parameter, value.clone()))
+                all.push((parameter, value.clone()));
             }
             (Self::Number { parameter, start, size }, next) => {
                 let number = if let Some(Next::Number(number)) = next { *number } else { *start };
@@ -213,13 +216,11 @@ impl Walk {
         let next = pages.after(self.next.as_ref(), base, page)?;
         self.taken += 1;
         let Some(next) = next else { return Ok(false) };
-        if let Next::Link(text) | Next::Cursor(text) = &next {
-            if text.len() > LONGEST {
-                return Err(format!(
-                    "the link or cursor to the next page has {} bytes, over the limit of {LONGEST}",
-                    text.len()
-                ));
-            }
+        if let Next::Link(text) | Next::Cursor(text) = &next
+            && text.len() > LONGEST
+        {
+            let length = text.len();
+            return Err(format!("the link or cursor of the next page has {length} bytes, over {LONGEST}"));
         }
         let token = match &next {
             Next::Link(text) | Next::Cursor(text) => hash(text.as_bytes()),
@@ -289,46 +290,4 @@ fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_link_of_the_next_page_is_found_among_others() {
-        let next = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(LINK, value.parse().unwrap());
-            next_link(&headers)
-        };
-        assert_eq!(
-            next(r#"</a?p=1>; rel="prev", </a?p=3,4>; title="x"; rel="last next""#).as_deref(),
-            Some("/a?p=3,4")
-        );
-        assert_eq!(next("<b>; REL=next").as_deref(), Some("b"));
-        assert_eq!(next(r#"<b>; rel="prev""#), None);
-    }
-
-    #[test]
-    fn a_link_does_not_leave_the_host() {
-        let base = Url::parse("https://api.example.com/a").unwrap();
-        let check =
-            |link: &str, hosts: &[String]| check_host(&Url::parse(link).unwrap(), &base, hosts).is_ok();
-        assert!(check("https://api.example.com/b", &[]));
-        for link in ["https://evil.example.com/b", "http://api.example.com/b", "https://api.example.com:444/"]
-        {
-            assert!(!check(link, &[]), "{link}");
-        }
-        let hosts = ["evil.example.com".to_owned()];
-        assert!(check("https://evil.example.com/b", &hosts));
-        assert!(!check("http://evil.example.com/b", &hosts), "credentials do not leave encryption");
-    }
-
-    #[test]
-    fn parameters_take_the_place_of_known_ones() {
-        let base = Url::parse("http://h/a?x=1&page=9&y=2").unwrap();
-        let url = with_parameters(&base, &[("page", "3 4".into())]);
-        assert_eq!(url.as_str(), "http://h/a?x=1&y=2&page=3+4");
-    }
 }

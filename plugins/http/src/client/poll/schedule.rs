@@ -21,6 +21,9 @@ pub(super) enum Schedule {
     Cron { cron: Box<Cron>, zone: TimeZone },
 }
 
+/// The longest interval: longer than any pipeline runs, and within what the clock can count.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// The longest sleep until a time of day, so that a clock that is set is noticed.
 const STEP: Duration = Duration::from_secs(30);
 
@@ -31,7 +34,7 @@ impl Schedule {
                 Err(ConfigError::at("/interval", "an interval of nothing would never pause")
                     .help("write a span of time, such as \"60s\""))
             }
-            (Some(period), None) => Ok(Self::Interval { period: period.0, last: None }),
+            (Some(period), None) => Ok(Self::Interval { period: period.0.min(LONGEST), last: None }),
             (None, Some(schedule)) => {
                 let zone = TimeZone::get(&options.time_zone).map_err(|_| {
                     ConfigError::at("/time_zone", format!("`{}` is not a known time zone", options.time_zone))
@@ -90,7 +93,7 @@ impl Schedule {
 fn following(before: Instant, now: Instant, period: Duration) -> Instant {
     let missed = (now - before).as_nanos() / period.as_nanos();
     let ticks = u32::try_from(missed).unwrap_or(u32::MAX - 1) + 1;
-    before + period * ticks
+    before + period.saturating_mul(ticks).min(LONGEST)
 }
 
 fn cron(schedule: &str) -> Result<Cron, ConfigError> {

@@ -282,7 +282,7 @@ async fn a_server_that_does_not_speak_tls_is_a_mistake_in_the_configuration() {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     });
     let error = result.unwrap_err();
-    assert_eq!(error.class(), Class::Misconfigured);
+    assert_eq!(error.class(), Class::Misconfigured, "{error}");
     assert!(error.message().contains("no secure connection"), "{error}");
 }
 

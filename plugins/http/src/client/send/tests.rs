@@ -100,7 +100,7 @@ async fn the_search_for_bad_events_has_a_limit_and_loses_none() {
     let server = Server::start(|_| status(400, "never")).await;
     let mut sink = sink(&server.url, json!({}));
     let delivery = write(&mut *sink, &batch((0..500).map(|number| number.to_string()))).await.unwrap();
-    assert_eq!(server.targets().len(), super::SEARCH);
+    assert!((super::SEARCH..super::SEARCH + 3).contains(&server.targets().len()));
     let bad = rejected(&delivery);
     let (open, error) = delivery.to_try_again().unwrap();
     assert_eq!(error.class(), Class::Retry);

@@ -152,7 +152,7 @@ impl Target {
 
     /// Sends the events together. If the server refuses them, halves are sent, until the bad ones are known.
     async fn send_together(&self, batch: &Batch, events: &[usize], progress: &mut Progress, cx: &Cx) {
-        let mut left: Vec<Range<usize>> = Vec::from([0..events.len()]);
+        let mut left: Vec<Range<usize>> = std::iter::once(0..events.len()).collect();
         let mut requests = 0;
         while let Some(range) = left.pop().filter(|range| !range.is_empty()) {
             requests += 1;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tidegate_sdk::Tasks;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -171,4 +172,15 @@ pub(crate) fn gunzip(packed: &[u8]) -> String {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed), &mut text).unwrap();
     text
+}
+
+/// The options of a plugin: `options` on top of `defaults`.
+pub(crate) fn with_options(defaults: Value, options: Value) -> Value {
+    match (defaults, options) {
+        (Value::Object(mut all), Value::Object(more)) => {
+            all.extend(more);
+            Value::Object(all)
+        }
+        _ => panic!("options are objects"),
+    }
 }

@@ -6,13 +6,12 @@ use tidegate_sdk::{Batch, Class, Error, Output};
 use tidegate_testkit::{batch, build_async_filter, context};
 
 use super::plugin;
-use crate::client::test_server::{Reply, Server, ok, status};
+use crate::client::test_server::{Reply, Server, ok, status, with_options};
 
 type Filtered = (Vec<String>, Vec<(usize, String)>);
 
 fn filter(url: &str, options: Value) -> Box<dyn ErasedAsyncFilter> {
-    let mut all = json!({ "url": url });
-    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    let all = with_options(json!({ "url": url }), options);
     build_async_filter(&plugin(), &all)
 }
 
@@ -196,8 +195,7 @@ fn mistakes_are_found_when_it_is_built() {
         (json!({ "into": "a", "parallel": 0 }), "/parallel"),
         (json!({ "into": "a", "url": "http://h{.x}/" }), "/url"),
     ] {
-        let mut all = json!({ "url": "http://h/{.id}" });
-        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let all = with_options(json!({ "url": "http://h/{.id}" }), options.clone());
         let error = plugin().build(&all).err().unwrap_or_else(|| panic!("{options} is refused"));
         assert_eq!(error.pointer, pointer, "{error}");
     }

@@ -5,11 +5,10 @@ use tidegate_sdk::Class;
 use tidegate_testkit::{build_source, read_all};
 
 use crate::client::poll;
-use crate::client::test_server::{Reply, Server, ok, status};
+use crate::client::test_server::{Reply, Server, ok, status, with_options};
 
 async fn poll(url: &str, options: Value) -> Result<Vec<String>, tidegate_sdk::Error> {
-    let mut all = json!({ "url": url, "times": 1, "interval": "1ms" });
-    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    let all = with_options(json!({ "url": url, "times": 1, "interval": "1ms" }), options);
     read_all(&mut *build_source(&poll::plugin(), &all)).await.map(|(texts, _)| texts)
 }
 
@@ -155,8 +154,7 @@ fn mistakes_are_found_when_it_is_built() {
         (json!({ "pagination": { "kind": "link", "size": 5 } }), "/pagination/size"),
     ];
     for (options, pointer) in cases {
-        let mut all = json!({ "url": "http://h/", "interval": "60s" });
-        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let all = with_options(json!({ "url": "http://h/", "interval": "60s" }), options.clone());
         let error = poll::plugin().build(&all).err().unwrap_or_else(|| panic!("{options} is refused"));
         assert_eq!(error.pointer, pointer, "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");

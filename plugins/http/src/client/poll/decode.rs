@@ -96,7 +96,7 @@ impl Decoder {
                 Ok(elements_of(value)?.into_iter().map(moved).collect())
             }
             _ if value == b"null" => Ok(Vec::new()),
-            _ => Ok(Vec::from([start..start + value.len()])),
+            _ => Ok(std::iter::once(start..start + value.len()).collect()),
         }
     }
 }

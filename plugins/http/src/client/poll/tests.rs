@@ -9,12 +9,11 @@ use tidegate_testkit::{build_source, context, read_all};
 use tokio::io::AsyncWriteExt;
 
 use super::plugin;
-use crate::client::test_server::{Asked, Reply, Server, gzip, ok, status};
+use crate::client::test_server::{Asked, Reply, Server, gzip, ok, status, with_options};
 
 /// The source with these options added to a URL, one poll and a short interval.
 fn source(url: &str, options: Value) -> Box<dyn ErasedSource> {
-    let mut all = json!({ "url": url, "times": 1, "interval": "1ms" });
-    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    let all = with_options(json!({ "url": url, "times": 1, "interval": "1ms" }), options);
     build_source(&plugin(), &all)
 }
 

@@ -6,11 +6,10 @@ use tidegate_sdk::{Batch, Class, Delivery, Error};
 use tidegate_testkit::{batch, build_sink, context};
 
 use super::plugin;
-use crate::client::test_server::{Asked, Reply, Server, gunzip, ok, status};
+use crate::client::test_server::{Asked, Reply, Server, gunzip, ok, status, with_options};
 
 fn sink(url: &str, options: Value) -> Box<dyn ErasedSink> {
-    let mut all = json!({ "url": url });
-    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    let all = with_options(json!({ "url": url }), options);
     build_sink(&plugin(), &all)
 }
 
@@ -226,8 +225,7 @@ fn mistakes_are_found_when_it_is_built() {
         (json!({ "parallel": 0, "format": "single" }), "/parallel"),
         (json!({ "method": "GET" }), ""),
     ] {
-        let mut all = json!({ "url": "http://h/" });
-        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let all = with_options(json!({ "url": "http://h/" }), options.clone());
         let error = plugin().build(&all).err().unwrap_or_else(|| panic!("{options} is refused"));
         assert_eq!(error.pointer, pointer, "{error}");
     }

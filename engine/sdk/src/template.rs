@@ -57,6 +57,15 @@ impl Template {
     /// As [`render`](Self::render), where `write` appends each value of the event to what was rendered so
     /// far: for text in which values must be escaped, such as a URL.
     ///
+    /// ```
+    /// let template: tidegate_sdk::Template = "q={.q}".parse().unwrap();
+    /// let rendered = template.render_with(br#"{"q":"a b"}"#, |rendered, value| {
+    ///     rendered.push_str(&value.replace(' ', "%20"));
+    ///     Ok(())
+    /// });
+    /// assert_eq!(rendered.unwrap(), "q=a%20b");
+    /// ```
+    ///
     /// # Errors
     /// As [`render`](Self::render), and those of `write`.
     pub fn render_with(

@@ -41,6 +41,9 @@ pagination = { kind = "cursor", from = ".next_cursor" }
 cursor = { from = ".updated_at", parameter = "updated_since" }
 "#;
 
+/// An answer of more bytes than this takes milliseconds to read.
+const LARGE: usize = 256 << 10;
+
 pub(super) fn plugin() -> Plugin {
     let summary = "asks a URL again and again, and makes events of the answers";
     Plugin::source("http_poll", summary, SAMPLE, HttpPoll::new)
@@ -51,7 +54,7 @@ struct HttpPoll {
     caller: Caller,
     question: Question,
     schedule: Schedule,
-    decoder: Decoder,
+    decoder: Arc<Decoder>,
     pages: Pages,
     max_pages: u64,
     /// How many polls to make, and how many were made.
@@ -118,7 +121,7 @@ impl HttpPoll {
             made: 0,
             unique,
             since: decoder.cursor.as_ref().and_then(|cursor| cursor.initial.clone()),
-            decoder,
+            decoder: Arc::new(decoder),
             pages,
             validators: None,
             walk: None,
@@ -157,7 +160,7 @@ impl HttpPoll {
     }
 
     /// Makes batches of an answer, and goes on to the next page.
-    fn take(&mut self, url: &Url, answer: &Answer, event_size: usize) -> Result<(), Error> {
+    async fn take(&mut self, url: &Url, answer: &Answer, cx: &Cx) -> Result<(), Error> {
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
         let past_the_end = answer.status == StatusCode::NOT_FOUND && self.pages.are_numbered();
         if answer.status == StatusCode::NOT_MODIFIED || (past_the_end && walk.is_later()) {
@@ -169,7 +172,7 @@ impl HttpPoll {
         }
         let before = self.place(&walk);
         let number = walk.taken as i64 + 1;
-        match self.decode(answer, event_size, &mut walk.seen) {
+        match self.decode(answer, &mut walk.seen, cx).await? {
             Ok(decoded) => {
                 let after = self.go_on(walk, url, answer, decoded.count);
                 let attributes = Attributes::default()
@@ -187,17 +190,30 @@ impl HttpPoll {
         Ok(())
     }
 
-    fn decode(
+    /// The events of an answer, or why it is of no use. Large ones are read off the async workers.
+    async fn decode(
         &mut self,
         answer: &Answer,
-        event_size: usize,
         seen: &mut Option<String>,
-    ) -> Result<Decoded, String> {
+        cx: &Cx,
+    ) -> Result<Result<Decoded, String>, Error> {
         if let Some(fault) = &answer.fault {
-            return Err(fault.message().to_owned());
+            return Ok(Err(fault.message().to_owned()));
         }
-        let decoded = self.decoder.decode(&answer.body, event_size, self.unique.as_mut(), seen);
-        decoded.map_err(|reason| format!("{}: {reason}", answer.question))
+        let (decoder, body, limit) = (Arc::clone(&self.decoder), answer.body.clone(), cx.event_size());
+        let (mut unique, mut noted) = (self.unique.take(), seen.take());
+        let work = move || {
+            let decoded = decoder.decode(&body, limit, unique.as_mut(), &mut noted);
+            (decoded, unique, noted)
+        };
+        let done = match answer.body.len() > LARGE {
+            true => cx.spawn_blocking(work).await,
+            false => Ok(work()),
+        };
+        let (decoded, unique, noted) =
+            done.map_err(|error| Error::fatal(format!("the task that reads the answer ended: {error}")))?;
+        (self.unique, *seen) = (unique, noted);
+        Ok(decoded.map_err(|reason| format!("{}: {reason}", answer.question)))
     }
 
     /// Goes on behind the page that `answer` is. Returns the place that it ends at.
@@ -295,7 +311,7 @@ impl Source for HttpPoll {
                 () = cx.stopping() => return Ok(None),
                 answer = self.caller.fetch(&question) => answer?,
             };
-            self.take(&question.url, &answer, cx.event_size())?;
+            self.take(&question.url, &answer, cx).await?;
         }
     }
 }

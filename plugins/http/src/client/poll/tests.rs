@@ -470,3 +470,14 @@ async fn a_large_page_is_cut_into_batches_and_only_the_last_goes_on() {
     assert_eq!(since(&first), json!("0"), "after a crash here the page is read again");
     assert_eq!(since(&second), json!("1"));
 }
+
+#[tokio::test]
+async fn a_very_large_answer_is_read_whole_and_remembered() {
+    let body =
+        format!("[{}]", (0..60_000).map(|id| format!(r#"{{"id":{id}}}"#)).collect::<Vec<_>>().join(","));
+    assert!(body.len() > super::LARGE);
+    let server = Server::start(move |_| ok(body.clone())).await;
+    let (texts, _) = read(&server, "/", json!({ "times": 2, "unique": ".id" })).await;
+    assert_eq!(texts.len(), 60_000, "the second poll brings nothing new");
+    assert_eq!(texts[59_999], r#"{"id":59999}"#);
+}

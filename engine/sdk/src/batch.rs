@@ -296,14 +296,21 @@ impl Batch {
     /// The same batch with the engine's part of its origin filled in. For the engine and the test kit.
     #[doc(hidden)]
     #[must_use]
-    pub fn stamped(mut self, source: &Arc<str>, sequence: u64) -> Batch {
-        let columns = Arc::make_mut(&mut self.columns);
-        for run in &mut columns.runs {
-            let origin = Arc::make_mut(&mut run.origin);
-            origin.source = Arc::clone(source);
-            origin.sequence = sequence;
+    pub fn with_origin(mut self, mut fill: impl FnMut(&mut Origin)) -> Batch {
+        for run in &mut Arc::make_mut(&mut self.columns).runs {
+            fill(Arc::make_mut(&mut run.origin));
         }
         self
+    }
+
+    /// The same batch as number `sequence` of `source`. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn stamped(self, source: &Arc<str>, sequence: u64) -> Batch {
+        self.with_origin(|origin| {
+            origin.source = Arc::clone(source);
+            origin.sequence = sequence;
+        })
     }
 
     /// The same batch with `attributes` as each event's own, in place of what it had.

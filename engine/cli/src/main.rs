@@ -1,2 +1,74 @@
-//! The command line.
-fn main() {}
+//! The `tidegate` command: the one place that knows every plugin, prints, reads the environment and exits.
+//!
+//! It never moves an event and never decides what a pipeline file means: the engine's crates below it do.
+//! Read [`args::Command`] first, what can be asked for; then [`builtin`], the plugins; then [`run`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod admin;
+mod args;
+mod builtin;
+mod check;
+mod connect;
+mod data_dir;
+mod dead_letters;
+#[cfg(test)]
+mod docs;
+mod exit;
+mod files;
+mod health;
+mod heartbeat;
+mod hexdump;
+mod live;
+mod log;
+mod manual;
+mod metrics;
+mod quantity;
+mod rates;
+mod run;
+mod scaffold;
+mod schema;
+mod signals;
+mod summary;
+mod table;
+mod terminal;
+mod wrap;
+
+use args::{Arguments, Command};
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            // Help, the version, or what is wrong with the arguments. If nobody listens, nothing is lost.
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::Wrong.into() } else { Exit::Done.into() };
+        }
+    };
+    // An error says that there is a provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match dispatch(arguments.command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            terminal::problem(&failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<Exit, Failure> {
+    let registry = builtin::registry();
+    match command {
+        Command::Run(arguments) => run::run(&arguments, &registry),
+        Command::Check(arguments) => check::check(&arguments, &registry),
+        Command::Plugins(arguments) => manual::plugins(&arguments, &registry),
+        Command::Graph(arguments) => schema::graph(&arguments, &registry),
+        Command::Schema => schema::schema(&registry),
+        Command::New(arguments) => scaffold::new(&arguments.what),
+        Command::DeadLetters(arguments) => dead_letters::dead_letters(&arguments.action),
+        Command::Completions { shell } => args::completions(shell),
+    }
+}

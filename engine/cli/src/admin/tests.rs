@@ -1,0 +1,82 @@
+use tidegate_runtime::status::{GraphState, Health};
+use tidegate_sdk::Kind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::summary::tests::{component, graph};
+
+struct Fixed(Health);
+
+impl Statuses for Fixed {
+    fn statuses(&self) -> Vec<GraphStatus> {
+        let mut users = component("users", Kind::Source);
+        users.health = self.0.clone();
+        vec![graph("p", GraphState::Running, vec![users])]
+    }
+}
+
+async fn serve(health: Health) -> (SocketAddr, Serving) {
+    let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    (admin.address(), admin.serve(Arc::new(Fixed(health))))
+}
+
+async fn ask(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("{request}\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn each_page_is_what_it_says() {
+    let (address, serving) = serve(Health::Ready).await;
+    let get = async |path: &str| ask(address, &format!("GET {path} HTTP/1.1")).await;
+    assert!(get("/").await.contains("<title>Tidegate</title>"));
+    assert!(get("/healthz").await.ends_with("\r\n\r\nok\n"));
+    assert!(get("/status").await.contains(r#""component":"users","kind":"source""#));
+    assert!(get("/nothing").await.starts_with("HTTP/1.1 404"));
+    let metrics = get("/metrics?x=1").await;
+    assert!(metrics.to_lowercase().contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    assert!(metrics.contains("tidegate_events_in_total{pipeline=\"p\",component=\"users\""));
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn ready_means_200_and_not_ready_503_with_the_reason() {
+    let (address, serving) = serve(Health::Ready).await;
+    assert!(ask(address, "GET /readyz HTTP/1.1").await.starts_with("HTTP/1.1 200"));
+    serving.stop().await;
+    let (address, serving) = serve(Health::Waiting("no answer from 127.0.0.1".into())).await;
+    let answer = ask(address, "GET /readyz HTTP/1.1").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains(r#""reason":"no answer from 127.0.0.1""#), "{answer}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn only_get_is_served() {
+    let (address, serving) = serve(Health::Ready).await;
+    let answer = ask(address, "POST /metrics HTTP/1.1").await;
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    assert!(answer.to_lowercase().contains("allow: get\r\n"), "{answer}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_ends_connections_that_say_nothing() {
+    let (address, serving) = serve(Health::Ready).await;
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS + 2 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    timeout(Duration::from_secs(10), serving.stop()).await.expect("a silent connection does not hold it up");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_a_clear_error() {
+    let (address, serving) = serve(Health::Ready).await;
+    let Err(failure) = Admin::bind(address).await else { panic!("the address is in use") };
+    assert!(failure.message.starts_with(&format!("--admin {address} cannot be listened on")), "{failure:?}");
+    serving.stop().await;
+}

@@ -1,0 +1,105 @@
+//! `tidegate check`: every problem in every file, without running anything.
+
+use serde_json::{Value, json};
+use tidegate_sdk::Registry;
+
+use crate::args::{CheckArguments, ReportFormat};
+use crate::connect::{self, Connection};
+use crate::exit::{Exit, Failure};
+use crate::files::Files;
+use crate::quantity::plural;
+use crate::table::Align::Left;
+use crate::table::{Cell, Table, Tone};
+use crate::terminal::{self, Paint, harmless};
+
+/// Checks the files, and opens their sources and sinks if that is asked for and there is no error.
+pub(crate) fn check(arguments: &CheckArguments, registry: &Registry) -> Result<Exit, Failure> {
+    let files = Files::load(&arguments.sources, registry);
+    let (errors, _) = files.tally();
+    let connections = match arguments.connect && errors == 0 {
+        true => connect::connect_all(files.pipelines())?,
+        false => Vec::new(),
+    };
+    let exit = match (errors, connections.iter().all(|one| one.result.is_ok())) {
+        (1.., _) => Exit::Wrong,
+        (0, false) => Exit::Failed,
+        (0, true) => Exit::Done,
+    };
+    match arguments.format {
+        ReportFormat::Json => {
+            let text = format!("{:#}\n", as_json(&files, &connections, exit == Exit::Done));
+            terminal::out(&text)?;
+        }
+        ReportFormat::Text => {
+            let paint = Paint::for_stderr();
+            terminal::err(&files.render(paint));
+            let verdict = verdict(&files, &connections, arguments.connect);
+            match exit {
+                Exit::Done => {
+                    let table = table(&connections, Paint::for_stdout());
+                    terminal::out(&format!("{table}{verdict}\n"))?;
+                }
+                _ => terminal::err(&format!("{}{verdict}\n", table(&connections, paint))),
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn verdict(files: &Files, connections: &[Connection], connect: bool) -> String {
+    let failed = connections.iter().filter(|one| one.result.is_err()).count();
+    match (files.tally().0, failed) {
+        (1.., _) if connect => format!("{}; nothing was opened", files.verdict()),
+        (0, 1..) => {
+            format!("{failed} of {} could not be opened", plural(connections.len() as u64, "connection"))
+        }
+        _ => files.verdict(),
+    }
+}
+
+fn table(connections: &[Connection], paint: Paint) -> String {
+    if connections.is_empty() {
+        return String::new();
+    }
+    let mut table =
+        Table::new(&[("pipeline", Left), ("component", Left), ("plugin", Left), ("opened", Left)]);
+    for one in connections {
+        let (told, tone) = match &one.result {
+            Ok(()) => ("ok".to_owned(), Tone::Good),
+            Err(reason) => (harmless(reason), Tone::Bad),
+        };
+        table.row(vec![
+            one.pipeline.as_str().into(),
+            Cell::new(&one.component, Tone::Strong),
+            format!("{} {}", one.kind, one.plugin).into(),
+            Cell::new(told, tone),
+        ]);
+    }
+    format!("{}\n", table.render("", paint))
+}
+
+fn as_json(files: &Files, connections: &[Connection], ok: bool) -> Value {
+    let (errors, warnings) = files.tally();
+    let checked = files.checked.iter().map(|file| {
+        let diagnostics = tidegate_config::to_json(&file.diagnostics, &file.text);
+        json!({ "file": file.text.path, "diagnostics": diagnostics })
+    });
+    let opened = connections.iter().map(|one| {
+        json!({
+            "pipeline": one.pipeline,
+            "component": one.component,
+            "kind": one.kind.name(),
+            "plugin": one.plugin,
+            "ok": one.result.is_ok(),
+            "reason": one.result.as_ref().err(),
+        })
+    });
+    json!({
+        "ok": ok,
+        "errors": errors,
+        "warnings": warnings,
+        "problems": files.problems,
+        "files": checked.collect::<Vec<_>>(),
+        "connections": opened.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,201 @@
+//! Pipeline files: found, read, checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use tidegate_config::{Diagnostic, Override, Pipeline, Severity, Surroundings, Text};
+use tidegate_sdk::{Registry, Size};
+
+use crate::args::Sources;
+use crate::quantity::plural;
+use crate::terminal::Paint;
+
+/// No pipeline file is longer: what is, was given by mistake (the data in place of the pipeline).
+const FILE_LIMIT: Size = Size(4 << 20);
+/// No secret file is longer.
+const SECRET_LIMIT: Size = Size(64 << 10);
+
+/// A pipeline file that could be read, and what was found in it.
+pub(crate) struct CheckedFile {
+    /// Its path and text.
+    pub(crate) text: Text,
+    /// Every problem in it.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What it means, if there is no error in it.
+    pub(crate) pipeline: Option<Pipeline>,
+}
+
+/// All pipeline files of a command.
+pub(crate) struct Files {
+    /// Those that could be read.
+    pub(crate) checked: Vec<CheckedFile>,
+    /// What is wrong beside what is wrong in a file: a path that is not there, two files of one id.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Files {
+    /// Reads and checks every file.
+    pub(crate) fn load(sources: &Sources, registry: &Registry) -> Self {
+        let (paths, mut problems) = expand(&sources.paths);
+        let mut texts = Vec::new();
+        for path in paths {
+            match read(&path, FILE_LIMIT) {
+                Ok(text) => texts.push(Text { path: path.display().to_string(), text }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let mut checked = Vec::new();
+        for (text, overrides) in with_overrides(texts, &sources.overrides) {
+            let surroundings = Surroundings { variable: &variable, secret_file: &secret_file };
+            let loaded = tidegate_config::load(&text, registry, &surroundings, &overrides);
+            checked.push(CheckedFile { text, diagnostics: loaded.diagnostics, pipeline: loaded.pipeline });
+        }
+        problems.extend(shared_ids(&checked));
+        Self { checked, problems }
+    }
+
+    /// Number of errors and of warnings.
+    pub(crate) fn tally(&self) -> (u64, u64) {
+        let all = self.checked.iter().flat_map(|file| &file.diagnostics);
+        let warnings = all.clone().filter(|one| one.severity == Severity::Warning).count();
+        let errors = all.count() - warnings + self.problems.len();
+        (errors as u64, warnings as u64)
+    }
+
+    /// Every problem, as text.
+    pub(crate) fn render(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        for file in self.checked.iter().filter(|file| !file.diagnostics.is_empty()) {
+            text.push_str(tidegate_config::render(&file.diagnostics, &file.text, paint.is_on()).trim_end());
+            text.push_str("\n\n");
+        }
+        for problem in &self.problems {
+            text.push_str(&format!("{}: {problem}\n\n", paint.red(&paint.bold("error"))));
+        }
+        text
+    }
+
+    /// `2 errors, 1 warning`, or `ok: 2 files, 3 graphs`.
+    pub(crate) fn verdict(&self) -> String {
+        let (errors, warnings) = self.tally();
+        let warned = if warnings > 0 { format!(", {}", plural(warnings, "warning")) } else { String::new() };
+        if errors > 0 {
+            return format!("{}{warned}", plural(errors, "error"));
+        }
+        let graphs: usize = self.pipelines().map(|pipeline| pipeline.graphs.len()).sum();
+        let files = plural(self.checked.len() as u64, "file");
+        format!("ok: {files}, {}{warned}", plural(graphs as u64, "graph"))
+    }
+
+    /// The pipelines that have no error.
+    pub(crate) fn pipelines(&self) -> impl Iterator<Item = &Pipeline> {
+        self.checked.iter().filter_map(|file| file.pipeline.as_ref())
+    }
+}
+
+/// Every file that `paths` mean, each once, in the order given and a folder's by name; and what is wrong.
+fn expand(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        match path.is_dir() {
+            false => files.push(path.clone()),
+            true => match pipelines_in(path) {
+                Ok(found) if found.is_empty() => {
+                    problems.push(format!("`{}` holds no *.toml file", path.display()));
+                }
+                Ok(found) => files.extend(found),
+                Err(error) => problems.push(format!("`{}` cannot be read: {error}", path.display())),
+            },
+        }
+    }
+    let mut seen = BTreeSet::new();
+    files.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    (files, problems)
+}
+
+fn pipelines_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") && !path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path, limit: Size) -> Result<String, String> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| format!("`{shown}` cannot be opened: {error}"))?;
+    // One byte more than allowed tells a file at the limit from one over it.
+    let taken = file.take(limit.bytes() + 1).read_to_end(&mut bytes);
+    taken.map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
+    if bytes.len() as u64 > limit.bytes() {
+        return Err(format!("`{shown}` is longer than {limit}, so it is not what was meant"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("`{shown}` is not UTF-8 text: the first bad byte is on line {line}; save it as UTF-8")
+    })
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The text of a secret file, without the line end that editors put behind it.
+fn secret_file(path: &str) -> Result<String, String> {
+    let mut text = read(Path::new(path), SECRET_LIMIT)?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
+}
+
+/// Each text with the overrides that are meant for it. Of several files, an override is meant for those that
+/// have its component; one that no file has goes to the first, which then tells of it.
+fn with_overrides(texts: Vec<Text>, overrides: &[Override]) -> Vec<(Text, Vec<Override>)> {
+    let mut meant: Vec<Vec<Override>> = vec![Vec::new(); texts.len()];
+    for one in overrides {
+        let mut mentioning: Vec<usize> =
+            (0..texts.len()).filter(|index| mentions(&texts[*index].text, &one.component)).collect();
+        if mentioning.is_empty() && !texts.is_empty() {
+            mentioning.push(0);
+        }
+        for index in mentioning {
+            meant[index].push(one.clone());
+        }
+    }
+    texts.into_iter().zip(meant).collect()
+}
+
+/// Whether the text has a table header of this component. `pipeline` is in every file.
+fn mentions(text: &str, component: &str) -> bool {
+    let headers = text.lines().filter_map(|line| line.trim_start().strip_prefix('[')?.split(']').next());
+    let mut names = headers.filter_map(|header| header.split('.').nth(1));
+    component == "pipeline" || names.any(|name| name.trim().trim_matches(['"', '\'']) == component)
+}
+
+/// Two pipelines of one id would write into each other's state.
+fn shared_ids(files: &[CheckedFile]) -> Vec<String> {
+    let mut by_id: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in files {
+        if let Some(pipeline) = &file.pipeline {
+            by_id.entry(&pipeline.id).or_default().push(&file.text.path);
+        }
+    }
+    let shared = by_id.into_iter().filter(|(_, paths)| paths.len() > 1);
+    let problem = |(id, paths): (&str, Vec<&str>)| {
+        format!(
+            "the pipeline id `{id}` is that of {} files: {}; set `[pipeline] id` in all but one",
+            paths.len(),
+            paths.join(", ")
+        )
+    };
+    shared.map(problem).collect()
+}
+
+#[cfg(test)]
+mod tests;

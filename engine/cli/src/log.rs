@@ -1,0 +1,99 @@
+//! Log lines: to standard error, for people or as JSON, beside the live display.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use indicatif::MultiProgress;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use crate::args::{LogFormat, Verbosity};
+use crate::exit::Failure;
+use crate::terminal::{self, Paint};
+
+const VARIABLE: &str = "TIDEGATE_LOG";
+
+/// Starts logging. `screen` is where the live display draws; it steps aside for each line.
+pub(crate) fn start(format: LogFormat, verbosity: Verbosity, screen: &MultiProgress) -> Result<(), Failure> {
+    let screen = screen.clone();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(verbosity, std::env::var(VARIABLE).ok())?)
+        .with_target(verbosity.verbose > 0)
+        .with_ansi(Paint::for_stderr().is_on())
+        .with_writer(move || BesideScreen(screen.clone()));
+    let started = match format {
+        LogFormat::Json => {
+            let builder = builder.with_timer(Clock("%Y-%m-%dT%H:%M:%S%.3f%:z")).with_ansi(false);
+            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
+        // A person who watches knows which day it is.
+        LogFormat::Text if terminal::stderr_is_terminal() => {
+            builder.with_timer(Clock("%H:%M:%S")).compact().try_init()
+        }
+        LogFormat::Text => builder.with_timer(Clock("%Y-%m-%dT%H:%M:%S%.3f%:z")).compact().try_init(),
+    };
+    started.map_err(|error| Failure::failed(format!("logging cannot start: {error}")))
+}
+
+/// What is logged: what the variable says, or else what the flags say, about our own crates; of others only
+/// warnings.
+fn filter(verbosity: Verbosity, variable: Option<String>) -> Result<EnvFilter, Failure> {
+    if let Some(directives) = variable.filter(|text| !text.trim().is_empty()) {
+        return EnvFilter::builder().parse(&directives).map_err(|error| {
+            Failure::wrong(format!(
+                "{VARIABLE}=`{directives}` is not understood ({error}); write it like `debug` or `warn,tidegate_http=trace`"
+            ))
+        });
+    }
+    let directives = match (verbosity.quiet, verbosity.verbose) {
+        (true, _) => "warn",
+        (_, 0) => "warn,tidegate=info",
+        (_, 1) => "warn,tidegate=debug",
+        (_, 2) => "info,tidegate=trace",
+        _ => "trace",
+    };
+    Ok(EnvFilter::new(directives))
+}
+
+/// The local time, in this format.
+struct Clock(&'static str);
+
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", jiff::Zoned::now().strftime(self.0))
+    }
+}
+
+/// Writes each line while the live display steps aside.
+struct BesideScreen(MultiProgress);
+
+impl Write for BesideScreen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A log that nobody reads any more must not disturb what it tells of, so errors end here.
+        self.0.suspend(|| {
+            let _ = io::stderr().lock().write_all(bytes);
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_goes_before_the_flags() {
+        let quiet = Verbosity { quiet: true, verbose: 0 };
+        let text = |variable: Option<&str>| filter(quiet, variable.map(str::to_owned)).unwrap().to_string();
+        assert_eq!(text(None), "warn");
+        assert_eq!(text(Some(" ")), "warn");
+        assert_eq!(text(Some("debug")), "debug");
+        let problem = filter(quiet, Some("tidegate=loud".into())).unwrap_err();
+        assert!(problem.message.contains("`tidegate=loud` is not understood"), "{}", problem.message);
+    }
+}

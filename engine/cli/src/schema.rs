@@ -1,0 +1,31 @@
+//! `tidegate schema` and `tidegate graph`: what other programs draw or read.
+
+use tidegate_sdk::Registry;
+
+use crate::args::{GraphArguments, GraphFormat};
+use crate::exit::{Exit, Failure};
+use crate::files::Files;
+use crate::terminal::{self, Paint};
+
+/// Prints the JSON Schema of pipeline files.
+pub(crate) fn schema(registry: &Registry) -> Result<Exit, Failure> {
+    terminal::out(&format!("{:#}\n", tidegate_config::editor_schema(registry)))?;
+    Ok(Exit::Done)
+}
+
+/// Prints the graph of each pipeline.
+pub(crate) fn graph(arguments: &GraphArguments, registry: &Registry) -> Result<Exit, Failure> {
+    let files = Files::load(&arguments.sources, registry);
+    terminal::err(&files.render(Paint::for_stderr()));
+    if files.tally().0 > 0 {
+        return Ok(Exit::Wrong);
+    }
+    for pipeline in files.pipelines() {
+        let text = match arguments.format {
+            GraphFormat::Mermaid => tidegate_config::mermaid(pipeline),
+            GraphFormat::Dot => tidegate_config::graphviz(pipeline),
+        };
+        terminal::out(&format!("{}\n", text.trim_end()))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,169 @@
+//! What is told when a run is over.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tidegate_config::{OnReject, OutputName, Pipeline};
+use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
+
+use crate::quantity::{bytes, count, plural, rate, span};
+use crate::table::Align::{Left, Right};
+use crate::table::{Cell, Table, Tone};
+use crate::terminal::{Paint, harmless};
+
+/// Which components of a pipeline put what they reject into the dead-letter store.
+#[derive(Clone, Debug)]
+pub(crate) struct DeadLetterStore {
+    pipeline: String,
+    /// The id of the pipeline, by which the store is found.
+    id: String,
+    components: BTreeSet<String>,
+}
+
+impl DeadLetterStore {
+    /// The store of this pipeline.
+    pub(crate) fn of(pipeline: &Pipeline) -> Self {
+        let mut components = BTreeSet::new();
+        for graph in &pipeline.graphs {
+            let read_elsewhere: BTreeSet<usize> = (graph.nodes.iter().flat_map(|node| &node.inputs))
+                .filter(|input| input.output == OutputName::Rejected)
+                .map(|input| input.node)
+                .collect();
+            for (index, node) in graph.nodes.iter().enumerate() {
+                if node.engine.on_reject == OnReject::DeadLetter && !read_elsewhere.contains(&index) {
+                    components.insert(node.name.clone());
+                }
+            }
+        }
+        Self { pipeline: pipeline.name.clone(), id: pipeline.id.clone(), components }
+    }
+
+    /// How many dead letters this run has added.
+    fn added(&self, graphs: &[GraphStatus]) -> u64 {
+        let ours = graphs.iter().filter(|graph| {
+            graph
+                .name
+                .strip_prefix(&self.pipeline)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        ours.flat_map(|graph| &graph.components)
+            .filter(|component| self.components.contains(&component.name))
+            .map(|component| component.counts.rejected)
+            .sum()
+    }
+}
+
+/// The whole summary: each graph with a table of its components, then where its dead letters are.
+/// `data_dir_option` is what the command to look at them needs to find them.
+pub(crate) fn summary(
+    graphs: &[GraphStatus],
+    stores: &[DeadLetterStore],
+    elapsed: Duration,
+    data_dir_option: &str,
+    paint: Paint,
+) -> String {
+    let mut text = String::new();
+    for graph in graphs {
+        text.push('\n');
+        text.push_str(&headline(graph, elapsed, paint));
+        text.push_str(&components(graph, elapsed).render("  ", paint));
+        for component in &graph.components {
+            if let Health::Waiting(reason) | Health::Unhealthy(reason) = &component.health {
+                let name = paint.yellow(&component.name);
+                text.push_str(&format!("  {name} was not ready: {}\n", harmless(reason)));
+            }
+        }
+    }
+    for store in stores {
+        let added = store.added(graphs);
+        if added > 0 {
+            let letters = paint.yellow(&plural(added, "dead letter"));
+            text.push_str(&format!(
+                "\n{letters} in {}; look at them with\n  tidegate dead-letters list --pipeline {}{data_dir_option}\n",
+                store.pipeline, store.id
+            ));
+        }
+    }
+    text
+}
+
+fn headline(graph: &GraphStatus, elapsed: Duration, paint: Paint) -> String {
+    let name = paint.bold(&graph.name);
+    let restarts = match graph.restarts {
+        0 => String::new(),
+        restarts => format!(", {}", plural(restarts, "restart")),
+    };
+    let time = paint.dim(&format!("{}{restarts}", span(elapsed)));
+    format!("{name}  {}  {time}\n", end(&graph.state, graph.in_flight_events, paint))
+}
+
+fn end(state: &GraphState, in_flight: u64, paint: Paint) -> String {
+    match state {
+        GraphState::Over(End::Ended) => paint.green("ended"),
+        GraphState::Over(End::Drained) => paint.green("drained"),
+        GraphState::Over(End::Failed(reason)) => format!("{} {}", paint.red("failed:"), harmless(reason)),
+        GraphState::Over(End::DeadlinePassed { undelivered, replayed }) => {
+            let lost = undelivered.saturating_sub(*replayed);
+            format!(
+                "{} {} not delivered: {} will be read again, {} lost",
+                paint.red("drain deadline passed:"),
+                plural(*undelivered, "event"),
+                count(*replayed),
+                count(lost)
+            )
+        }
+        GraphState::Running | GraphState::Draining => {
+            format!("{} {} not delivered", paint.red("stopped at once:"), plural(in_flight, "event"))
+        }
+        GraphState::Restarting(reason) => {
+            format!("{} {}", paint.red("stopped while restarting after:"), harmless(reason))
+        }
+    }
+}
+
+fn components(graph: &GraphStatus, elapsed: Duration) -> Table {
+    let skipping = graph.components.iter().any(|component| component.counts.skipped > 0);
+    let mut columns = vec![
+        ("component", Left),
+        ("plugin", Left),
+        ("events in", Right),
+        ("bytes in", Right),
+        ("events out", Right),
+        ("bytes out", Right),
+        ("rejected", Right),
+        ("retried", Right),
+    ];
+    if skipping {
+        columns.push(("skipped", Right));
+    }
+    columns.push(("rate", Right));
+    let mut table = Table::new(&columns);
+    for component in &graph.components {
+        table.row(row(component, skipping, elapsed));
+    }
+    table
+}
+
+fn row(component: &ComponentStatus, skipping: bool, elapsed: Duration) -> Vec<Cell> {
+    let counts = component.counts;
+    let number = |number: u64, tone| Cell::new(count(number), if number == 0 { Tone::Quiet } else { tone });
+    let mut cells = vec![
+        Cell::new(&component.name, Tone::Strong),
+        format!("{} {}", component.kind, component.plugin).into(),
+        number(counts.events_in, Tone::Plain),
+        bytes(counts.bytes_in).into(),
+        number(counts.events_out, Tone::Plain),
+        bytes(counts.bytes_out).into(),
+        number(counts.rejected, Tone::Warning),
+        number(counts.retried, Tone::Warning),
+    ];
+    if skipping {
+        cells.push(number(counts.skipped, Tone::Warning));
+    }
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    cells.push(rate(counts.events_in as f64 / seconds).into());
+    cells
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

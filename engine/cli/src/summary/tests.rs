@@ -1,0 +1,123 @@
+use tidegate_config::{EngineOptions, Graph, Input, Node, Settings};
+use tidegate_runtime::status::{Counts, Latency};
+use tidegate_sdk::{ConfigError, Cx, Delivery, Error, Kind, Plugin, Sink};
+
+use super::*;
+
+/// A component that has done nothing.
+pub(crate) fn component(name: &str, kind: Kind) -> ComponentStatus {
+    ComponentStatus {
+        name: name.to_owned(),
+        kind,
+        plugin: "jq".to_owned(),
+        health: Health::Ready,
+        counts: Counts::default(),
+        queue: None,
+        progress: None,
+        latency: Latency::default(),
+    }
+}
+
+/// A graph of these components.
+pub(crate) fn graph(name: &str, state: GraphState, components: Vec<ComponentStatus>) -> GraphStatus {
+    let name = name.to_owned();
+    GraphStatus { name, state, components, in_flight_bytes: 0, in_flight_events: 0, restarts: 0 }
+}
+
+struct Nothing;
+
+impl Sink for Nothing {
+    async fn write(&mut self, _: &tidegate_sdk::Batch, _: &Cx) -> Result<Delivery, Error> {
+        Ok(Delivery::complete())
+    }
+}
+
+/// A pipeline called `p` of sinks with these names; the `on_reject` of each, and which one's rejected events
+/// the last one reads.
+fn pipeline(sinks: &[(&str, OnReject)], read: usize) -> Pipeline {
+    let plugin = Plugin::sink("nothing", "", "", |(): ()| Ok::<_, ConfigError>(Nothing));
+    let node = |(name, on_reject): &(&str, OnReject)| Node {
+        name: (*name).to_owned(),
+        plugin: plugin.clone(),
+        options: serde_json::Value::Null,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        engine: EngineOptions { on_reject: *on_reject, ..EngineOptions::default() },
+    };
+    let mut nodes: Vec<Node> = sinks.iter().map(node).collect();
+    nodes.last_mut().unwrap().inputs.push(Input { node: read, output: OutputName::Rejected });
+    let graphs = vec![Graph { nodes }];
+    Pipeline {
+        file: "p.toml".into(),
+        name: "p".into(),
+        id: "p-1".into(),
+        settings: Settings::default(),
+        graphs,
+    }
+}
+
+fn rejecting(name: &str, rejected: u64) -> ComponentStatus {
+    let mut one = component(name, Kind::Sink);
+    one.counts.rejected = rejected;
+    one
+}
+
+#[test]
+fn only_what_goes_to_the_store_counts_as_dead_letters() {
+    let sinks = [
+        ("kept", OnReject::DeadLetter),
+        ("dropped", OnReject::Drop),
+        ("read", OnReject::DeadLetter),
+        ("last", OnReject::DeadLetter),
+    ];
+    let store = DeadLetterStore::of(&pipeline(&sinks, 2));
+    let all = || {
+        vec![rejecting("kept", 1), rejecting("dropped", 10), rejecting("read", 100), rejecting("last", 1000)]
+    };
+    assert_eq!(store.added(&[graph("p", GraphState::Running, all())]), 1001);
+    assert_eq!(store.added(&[graph("p/kept", GraphState::Running, all())]), 1001);
+    assert_eq!(store.added(&[graph("pq", GraphState::Running, all())]), 0);
+}
+
+#[test]
+fn the_summary_is_a_table_and_says_where_the_dead_letters_are() {
+    let mut users = component("users", Kind::Source);
+    users.plugin = "http_poll".into();
+    users.counts = Counts {
+        events_in: 1_234_567,
+        bytes_in: 3 << 20,
+        events_out: 1_234_567,
+        bytes_out: 3 << 20,
+        ..users.counts
+    };
+    let mut stream = rejecting("kept", 2);
+    stream.counts =
+        Counts { events_in: 12, bytes_in: 340, events_out: 10, bytes_out: 300, retried: 1, ..stream.counts };
+    stream.health = Health::Waiting("no\nanswer".into());
+    let graphs = [graph("p", GraphState::Over(End::Ended), vec![users, stream])];
+    let store = DeadLetterStore::of(&pipeline(&[("kept", OnReject::DeadLetter)], 7));
+    let text = summary(&graphs, &[store], Duration::from_secs(10), " --data-dir state", Paint::PLAIN);
+    let expected = "
+p  ended  10.0s
+  component  plugin            events in  bytes in  events out  bytes out  rejected  retried      rate
+  users      source http_poll  1,234,567   3.0 MiB   1,234,567    3.0 MiB         0        0  123.5k/s
+  kept       sink jq                  12     340 B          10      300 B         2        1     1.2/s
+  kept was not ready: no answer
+
+2 dead letters in p; look at them with
+  tidegate dead-letters list --pipeline p-1 --data-dir state
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn every_end_says_what_became_of_the_events() {
+    let told = |state| end(&state, 7, Paint::PLAIN);
+    assert_eq!(told(GraphState::Over(End::Drained)), "drained");
+    assert_eq!(told(GraphState::Over(End::Failed("no rights".into()))), "failed: no rights");
+    assert_eq!(
+        told(GraphState::Over(End::DeadlinePassed { undelivered: 5, replayed: 3 })),
+        "drain deadline passed: 5 events not delivered: 3 will be read again, 2 lost"
+    );
+    assert_eq!(told(GraphState::Draining), "stopped at once: 7 events not delivered");
+}

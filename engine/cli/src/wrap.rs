@@ -1,0 +1,96 @@
+//! Prose that fits the terminal.
+
+/// `text` (Markdown as doc comments hold it) with lines of at most `width` columns, each behind `indent`.
+/// Paragraphs and list items stay apart, and code blocks stay as they are.
+pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let mut page = Page { text: String::new(), indent, width: width.saturating_sub(indent.len()), used: 0 };
+    let (mut in_code, mut hanging) = (false, "");
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.starts_with("```") {
+            in_code = !in_code;
+            page.end_line();
+        } else if in_code {
+            page.line(line);
+        } else if trimmed.is_empty() {
+            page.end_line();
+            page.empty_line();
+            hanging = "";
+        } else {
+            if trimmed.starts_with("- ") || trimmed.starts_with("* ") {
+                page.end_line();
+                hanging = "  ";
+            }
+            for word in trimmed.split_whitespace() {
+                page.word(word, hanging);
+            }
+        }
+    }
+    page.end_line();
+    page.text
+}
+
+struct Page<'a> {
+    text: String,
+    indent: &'a str,
+    width: usize,
+    /// Columns of the current line that are used, without the indent.
+    used: usize,
+}
+
+impl Page<'_> {
+    /// Adds a word; a new line that it begins within a paragraph is indented by `hanging` too.
+    fn word(&mut self, word: &str, hanging: &str) {
+        let length = word.chars().count();
+        let mut hangs = "";
+        if self.used > 0 && self.used + 1 + length > self.width {
+            self.end_line();
+            hangs = hanging;
+        }
+        if self.used == 0 {
+            self.text.push_str(self.indent);
+            self.text.push_str(hangs);
+            self.used = hangs.len();
+        } else {
+            self.text.push(' ');
+            self.used += 1;
+        }
+        self.text.push_str(word);
+        self.used += length;
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(&format!("{}  {line}\n", self.indent));
+    }
+
+    fn empty_line(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+            self.text.push('\n');
+        }
+    }
+
+    fn end_line(&mut self) {
+        if self.used > 0 {
+            self.text.push('\n');
+            self.used = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_lists_and_code_keep_their_shape() {
+        let text = "One two three four.\nFive.\n\n- first item which is long\n- second\n\n```toml\nkey   = 1\n```\nEnd.";
+        let expected = "  One two three\n  four. Five.\n\n  - first item\n    which is long\n  - second\n\n    key   = 1\n  End.\n";
+        assert_eq!(wrap(text, 17, "  "), expected);
+    }
+
+    #[test]
+    fn a_word_that_does_not_fit_stands_alone() {
+        assert_eq!(wrap("a incomprehensibility b", 10, ""), "a\nincomprehensibility\nb\n");
+        assert_eq!(wrap("", 10, ""), "");
+    }
+}

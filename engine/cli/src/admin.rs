@@ -16,8 +16,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tidegate_runtime::Engine;
-use tidegate_runtime::status::GraphStatus;
 use tidegate_sdk::Tasks;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::watch::Pipelines;
 use crate::{health, metrics};
 
 /// Connections at a time; more wait until one is over.
@@ -41,18 +40,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DASHBOARD: &str = include_str!("dashboard.html");
 const DASHBOARD_POLICY: &str =
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
-
-/// Whom the admin server asks. The engine, but for tests.
-pub(crate) trait Statuses: Send + Sync + 'static {
-    /// Every graph as it is now.
-    fn statuses(&self) -> Vec<GraphStatus>;
-}
-
-impl Statuses for Engine {
-    fn statuses(&self) -> Vec<GraphStatus> {
-        self.status()
-    }
-}
 
 /// An address that is taken, and nobody is served on yet.
 pub(crate) struct Admin {
@@ -82,10 +69,10 @@ impl Admin {
     }
 
     /// Serves until it is stopped.
-    pub(crate) fn serve<S: Statuses>(self, statuses: Arc<S>) -> Serving {
+    pub(crate) fn serve<P: Pipelines>(self, pipelines: Arc<P>) -> Serving {
         tracing::info!("admin listening on {}", self.address);
         let (stopping, tasks) = (CancellationToken::new(), Tasks::new());
-        let accepting = accept(self.listener, statuses, tasks.clone(), stopping.clone());
+        let accepting = accept(self.listener, pipelines, tasks.clone(), stopping.clone());
         tasks.spawn(accepting);
         Serving { stopping, tasks }
     }
@@ -99,9 +86,9 @@ impl Serving {
     }
 }
 
-async fn accept<S: Statuses>(
+async fn accept<P: Pipelines>(
     listener: TcpListener,
-    statuses: Arc<S>,
+    pipelines: Arc<P>,
     tasks: Tasks,
     stopping: CancellationToken,
 ) {
@@ -117,17 +104,17 @@ async fn accept<S: Statuses>(
         }
     };
     while let Some((stream, place)) = stopping.run_until_cancelled(next()).await {
-        let (statuses, stopping) = (Arc::clone(&statuses), stopping.clone());
+        let (pipelines, stopping) = (Arc::clone(&pipelines), stopping.clone());
         tasks.spawn(async move {
-            stopping.run_until_cancelled(timeout(CONNECTION_TIME, connection(stream, statuses))).await;
+            stopping.run_until_cancelled(timeout(CONNECTION_TIME, connection(stream, pipelines))).await;
             drop(place);
         });
     }
 }
 
-async fn connection<S: Statuses>(stream: TcpStream, statuses: Arc<S>) {
+async fn connection<P: Pipelines>(stream: TcpStream, pipelines: Arc<P>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), statuses.as_ref());
+        let answer = answer(request.method(), request.uri().path(), pipelines.as_ref());
         async move { Ok::<_, Infallible>(answer) }
     });
     let mut server = http1::Builder::new();
@@ -142,7 +129,7 @@ async fn connection<S: Statuses>(stream: TcpStream, statuses: Arc<S>) {
     }
 }
 
-fn answer(method: &Method, path: &str, statuses: &impl Statuses) -> Response<Full<Bytes>> {
+fn answer(method: &Method, path: &str, pipelines: &impl Pipelines) -> Response<Full<Bytes>> {
     const JSON: &str = "application/json";
     if method != Method::GET {
         let mut refusal =
@@ -153,10 +140,10 @@ fn answer(method: &Method, path: &str, statuses: &impl Statuses) -> Response<Ful
     match path {
         "/" => page(StatusCode::OK, "text/html; charset=utf-8", DASHBOARD.into()),
         "/healthz" => page(StatusCode::OK, "text/plain", "ok\n".into()),
-        "/metrics" => page(StatusCode::OK, metrics::MEDIA_TYPE, metrics::render(&statuses.statuses())),
-        "/status" => page(StatusCode::OK, JSON, health::status(&statuses.statuses()).to_string()),
+        "/metrics" => page(StatusCode::OK, metrics::MEDIA_TYPE, metrics::render(&pipelines.status())),
+        "/status" => page(StatusCode::OK, JSON, health::status(&pipelines.status()).to_string()),
         "/readyz" => {
-            let (ready, body) = health::readiness(&statuses.statuses());
+            let (ready, body) = health::readiness(&pipelines.status());
             let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             page(code, JSON, body.to_string())
         }

@@ -25,8 +25,9 @@ Sixty seconds to the first event:
   tidegate check hello.toml           find every problem in it
   tidegate run hello.toml             run it
 
-`tidegate plugins` lists what a pipeline can be made of, `tidegate plugins show NAME` is the manual of one
-plugin, and `tidegate COMMAND --help` says more about a command.
+`tidegate plugins` lists what a pipeline can be made of,
+`tidegate plugins show NAME` is the manual of one plugin,
+`tidegate COMMAND --help` says more about a command.
 
 Exit codes:
   0    ended or drained with nothing lost
@@ -36,17 +37,18 @@ Exit codes:
   130  stopped at once by a second Ctrl-C
 
 Environment:
-  TIDEGATE_LOG   what to log, such as `debug` or `warn,tidegate_http=trace`; goes before -q and -v
+  TIDEGATE_LOG   what to log, such as `debug` or `warn,tidegate_http=trace`
   NO_COLOR       no colours, if set";
 
 const AFTER_RUN: &str = "\
 Examples:
   tidegate run active-users.toml
   tidegate run pipelines/ --admin 127.0.0.1:9090
-  tidegate run import.toml --set file.path=/data/today.jsonl --set redis.key=\"users:{.id}\"
+  tidegate run import.toml --set file.path=/data/today.jsonl
 
-The first Ctrl-C (or SIGTERM) drains: sources stop reading, and what was read is delivered. A second one stops
-at once. Events that go to standard output are the `stdout` sink's; all else goes to standard error.
+The first Ctrl-C (or SIGTERM) drains: sources stop reading, and what was read
+is delivered. A second one stops at once. Standard output is the `stdout`
+sink's alone; all else goes to standard error.
 
 Exit codes:
   0    every pipeline ended or drained with nothing lost
@@ -74,7 +76,7 @@ Examples:
 
 const AFTER_GRAPH: &str = "\
 Examples:
-  tidegate graph active-users.toml                          to paste into Markdown
+  tidegate graph active-users.toml                to paste into Markdown
   tidegate graph active-users.toml --format dot | dot -Tsvg > graph.svg";
 
 const AFTER_DEAD_LETTERS: &str = "\

@@ -14,6 +14,7 @@ mod check;
 mod connect;
 mod data_dir;
 mod dead_letters;
+mod display;
 #[cfg(test)]
 mod docs;
 mod exit;
@@ -27,6 +28,7 @@ mod manual;
 mod metrics;
 mod quantity;
 mod rates;
+mod report;
 mod run;
 mod scaffold;
 mod schema;
@@ -34,6 +36,7 @@ mod signals;
 mod summary;
 mod table;
 mod terminal;
+mod watch;
 mod wrap;
 
 use args::{Arguments, Command};

@@ -1,29 +1,23 @@
 //! `tidegate run`: starts pipelines, shows how they do, stops them when asked, and tells how they ended.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use tidegate_config::Pipeline;
 use tidegate_runtime::{Engine, Options};
 use tidegate_sdk::Registry;
 use tokio::runtime::Runtime;
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
 use crate::admin::Admin;
-use crate::args::RunArguments;
+use crate::args::{LogFormat, RunArguments};
+use crate::display::Display;
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
-use crate::heartbeat::{self, Heartbeat};
-use crate::live::{self, Live};
-use crate::log;
-use crate::quantity::plural;
-use crate::signals::{Request, Signals};
+use crate::signals::Signals;
 use crate::summary::{self, DeadLetterStore};
 use crate::terminal::{self, Paint};
-
-/// How long an aborted engine may take to come to its end before the process ends without it.
-const ABORT_TIME: Duration = Duration::from_secs(2);
+use crate::watch::watch;
+use crate::{log, report};
 
 /// Runs the pipelines.
 pub(crate) fn run(arguments: &RunArguments, registry: &Registry) -> Result<Exit, Failure> {
@@ -34,8 +28,8 @@ pub(crate) fn run(arguments: &RunArguments, registry: &Registry) -> Result<Exit,
         return Ok(Exit::Wrong);
     }
     let pipelines: Vec<Pipeline> = files.pipelines().cloned().collect();
-    let display = Display::choose(arguments, &pipelines);
-    log::start(arguments.log_format, arguments.verbosity, &display.screen)?;
+    let display = Display::choose(arguments.verbosity.quiet, &pipelines);
+    log::start(arguments.log_format, arguments.verbosity, display.screen())?;
     let runtime = multi_thread()?;
     let exit = runtime.block_on(start_and_watch(arguments, pipelines, display));
     // Everything has been joined. What may be left is a thread that waits in a read that never returns, such
@@ -67,100 +61,20 @@ async fn start_and_watch(
     let engine = Engine::start(pipelines, &options).map_err(|error| Failure::failed(error.to_string()))?;
     let engine = Arc::new(engine);
     let admin = listener.map(|listener| listener.serve(Arc::clone(&engine)));
-    let exit = watch(&engine, &mut signals, &mut display).await;
+    let (request, period) = (async || signals.next().await, display.period());
+    let exit = watch(engine.as_ref(), request, period, |graphs| display.show(graphs)).await;
     let graphs = engine.status();
     display.clear();
-    if !arguments.verbosity.quiet {
-        let (elapsed, paint) = (started.elapsed(), Paint::for_stderr());
-        let option = arguments.data_dir.as_option();
-        terminal::err(&summary::summary(&graphs, &stores, elapsed, &option, paint));
+    let elapsed = started.elapsed();
+    match (arguments.verbosity.quiet, arguments.log_format) {
+        (true, _) | (_, LogFormat::Json) => report::log(&graphs, elapsed),
+        (false, LogFormat::Text) => {
+            let option = arguments.data_dir.as_option();
+            terminal::err(&summary::summary(&graphs, &stores, elapsed, &option, terminal::stderr_limit()));
+        }
     }
     if let Some(admin) = admin {
         admin.stop().await;
     }
     Ok(exit.unwrap_or_else(|| Exit::of(&graphs)))
-}
-
-/// Waits until every graph is over. The exit code, unless the ends of the graphs say it.
-async fn watch(engine: &Engine, signals: &mut Signals, display: &mut Display) -> Option<Exit> {
-    let mut ticks = interval_at(tokio::time::Instant::now() + display.period(), display.period());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut finished = std::pin::pin!(engine.finished());
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut finished => return None,
-            request = signals.next() => match request {
-                Request::Reload => tracing::warn!("reload is not supported by this version"),
-                Request::Stop if !draining => {
-                    draining = true;
-                    tracing::info!("draining; a second Ctrl-C stops at once");
-                    engine.drain();
-                }
-                Request::Stop => {
-                    // What is under way is counted before it is cut off.
-                    let undelivered = engine.status().iter().map(|graph| graph.in_flight_events).sum();
-                    engine.abort();
-                    let _ = timeout(ABORT_TIME, finished).await;
-                    tracing::error!("stopped at once: {} not delivered", plural(undelivered, "event"));
-                    return Some(Exit::Interrupted);
-                }
-            },
-            _ = ticks.tick() => display.show(&engine.status()),
-        }
-    }
-}
-
-/// What shows that something happens.
-struct Display {
-    /// Where the live display draws. Log lines know of it, so that both keep out of each other's way.
-    screen: MultiProgress,
-    view: View,
-}
-
-enum View {
-    Live(Live),
-    Heartbeat(Heartbeat),
-    Nothing,
-}
-
-impl Display {
-    fn choose(arguments: &RunArguments, pipelines: &[Pipeline]) -> Self {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        // Events on the same terminal would be torn by the display.
-        let mut nodes = pipelines.iter().flat_map(|one| &one.graphs).flat_map(|graph| &graph.nodes);
-        let shares_terminal =
-            terminal::stdout_is_terminal() && nodes.any(|node| node.plugin.name() == "stdout");
-        let view = if arguments.verbosity.quiet {
-            View::Nothing
-        } else if terminal::stderr_is_terminal() && !shares_terminal {
-            screen.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-            View::Live(Live::new(&screen))
-        } else {
-            View::Heartbeat(Heartbeat::default())
-        };
-        Self { screen, view }
-    }
-
-    fn period(&self) -> Duration {
-        match self.view {
-            View::Live(_) => live::PERIOD,
-            View::Heartbeat(_) | View::Nothing => heartbeat::PERIOD,
-        }
-    }
-
-    fn show(&mut self, graphs: &[tidegate_runtime::status::GraphStatus]) {
-        match &mut self.view {
-            View::Live(live) => live.show(graphs),
-            View::Heartbeat(heartbeat) => heartbeat.beat(graphs, heartbeat::PERIOD),
-            View::Nothing => {}
-        }
-    }
-
-    fn clear(&self) {
-        if let View::Live(live) = &self.view {
-            live.clear();
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::args::New;
 use crate::exit::{Exit, Failure};
@@ -26,7 +26,8 @@ fn write_pipeline(name: &str, dir: &Path) -> Result<String, Failure> {
             "`{name}` cannot be the name of a pipeline; use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
         )));
     }
-    let path = dir.join(format!("{name}.toml"));
+    let file = format!("{name}.toml");
+    let path = if dir == Path::new(".") { PathBuf::from(file) } else { dir.join(file) };
     let shown = path.display().to_string();
     let text = PIPELINE.replace("NAME", &shown);
     // `create_new` leaves no moment in which somebody else's file could be overwritten.

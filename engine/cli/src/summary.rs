@@ -11,6 +11,9 @@ use crate::table::Align::{Left, Right};
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::{Paint, harmless};
 
+/// What stands before each line of a table.
+const INDENT: &str = "  ";
+
 /// Which components of a pipeline put what they reject into the dead-letter store.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadLetterStore {
@@ -54,19 +57,19 @@ impl DeadLetterStore {
 }
 
 /// The whole summary: each graph with a table of its components, then where its dead letters are.
-/// `data_dir_option` is what the command to look at them needs to find them.
+/// `data_dir_option` is what the command to look at them needs to find them, `columns` how wide a line may be.
 pub(crate) fn summary(
     graphs: &[GraphStatus],
     stores: &[DeadLetterStore],
     elapsed: Duration,
     data_dir_option: &str,
-    paint: Paint,
+    (columns, paint): (usize, Paint),
 ) -> String {
     let mut text = String::new();
     for graph in graphs {
         text.push('\n');
         text.push_str(&headline(graph, elapsed, paint));
-        text.push_str(&components(graph, elapsed).render("  ", paint));
+        text.push_str(&components(graph, elapsed, columns, paint));
         for component in &graph.components {
             if let Health::Waiting(reason) | Health::Unhealthy(reason) = &component.health {
                 let name = paint.yellow(&component.name);
@@ -121,10 +124,33 @@ fn end(state: &GraphState, in_flight: u64, paint: Paint) -> String {
     }
 }
 
-fn components(graph: &GraphStatus, elapsed: Duration) -> Table {
-    let skipping = graph.components.iter().any(|component| component.counts.skipped > 0);
+/// The table of a graph's components; if it would be too wide, without the columns that say nothing.
+fn components(graph: &GraphStatus, elapsed: Duration, columns: usize, paint: Paint) -> String {
+    let wide = table(graph, elapsed, &|column| column != "skipped" || any(graph, column));
+    if wide.width() + INDENT.len() <= columns {
+        return wide.render(INDENT, paint);
+    }
+    let narrow = table(graph, elapsed, &|column| {
+        !["kind", "rejected", "retried", "skipped"].contains(&column) || any(graph, column)
+    });
+    narrow.render(INDENT, paint)
+}
+
+/// Whether there is anything but zeros in this column of counts.
+fn any(graph: &GraphStatus, column: &str) -> bool {
+    graph.components.iter().any(|component| {
+        let counts = component.counts;
+        let seldom =
+            [("rejected", counts.rejected), ("retried", counts.retried), ("skipped", counts.skipped)];
+        seldom.iter().any(|(name, count)| *name == column && *count > 0)
+    })
+}
+
+/// The columns that are `wanted`.
+fn table(graph: &GraphStatus, elapsed: Duration, wanted: &dyn Fn(&str) -> bool) -> Table {
     let mut columns = vec![
         ("component", Left),
+        ("kind", Left),
         ("plugin", Left),
         ("events in", Right),
         ("bytes in", Right),
@@ -132,37 +158,37 @@ fn components(graph: &GraphStatus, elapsed: Duration) -> Table {
         ("bytes out", Right),
         ("rejected", Right),
         ("retried", Right),
+        ("skipped", Right),
+        ("rate", Right),
     ];
-    if skipping {
-        columns.push(("skipped", Right));
-    }
-    columns.push(("rate", Right));
+    let kept: Vec<bool> = columns.iter().map(|(name, _)| wanted(name)).collect();
+    let mut keep = kept.iter();
+    columns.retain(|_| keep.next() == Some(&true));
     let mut table = Table::new(&columns);
     for component in &graph.components {
-        table.row(row(component, skipping, elapsed));
+        let cells = row(component, elapsed).into_iter().zip(&kept);
+        table.row(cells.filter(|(_, kept)| **kept).map(|(cell, _)| cell).collect());
     }
     table
 }
 
-fn row(component: &ComponentStatus, skipping: bool, elapsed: Duration) -> Vec<Cell> {
+fn row(component: &ComponentStatus, elapsed: Duration) -> [Cell; 11] {
     let counts = component.counts;
     let number = |number: u64, tone| Cell::new(count(number), if number == 0 { Tone::Quiet } else { tone });
-    let mut cells = vec![
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    [
         Cell::new(&component.name, Tone::Strong),
-        format!("{} {}", component.kind, component.plugin).into(),
+        component.kind.name().into(),
+        component.plugin.as_str().into(),
         number(counts.events_in, Tone::Plain),
         bytes(counts.bytes_in).into(),
         number(counts.events_out, Tone::Plain),
         bytes(counts.bytes_out).into(),
         number(counts.rejected, Tone::Warning),
         number(counts.retried, Tone::Warning),
-    ];
-    if skipping {
-        cells.push(number(counts.skipped, Tone::Warning));
-    }
-    let seconds = elapsed.as_secs_f64().max(0.001);
-    cells.push(rate(counts.events_in as f64 / seconds).into());
-    cells
+        number(counts.skipped, Tone::Warning),
+        rate(counts.events_in as f64 / seconds).into(),
+    ]
 }
 
 #[cfg(test)]

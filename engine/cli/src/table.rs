@@ -91,6 +91,12 @@ impl Table {
         self.lines(usize::MAX, paint).iter().map(|line| format!("{indent}{line}\n")).collect()
     }
 
+    /// How wide the widest line may be.
+    pub(crate) fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+    }
+
     fn widths(&self) -> Vec<usize> {
         let width = |(index, (name, _)): (usize, &(&str, Align))| {
             let cells = self.rows.iter().filter_map(|row| row.get(index));

@@ -46,6 +46,12 @@ pub(crate) fn stderr_size() -> (usize, usize) {
         .map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()))
 }
 
+/// How wide a line on standard error may be, and its colours. A log file takes any width.
+pub(crate) fn stderr_limit() -> (usize, Paint) {
+    let columns = if stderr_is_terminal() { stderr_size().0 } else { usize::MAX };
+    (columns, Paint::for_stderr())
+}
+
 /// How wide prose on standard output may be.
 pub(crate) fn prose_width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|size| size.ws_col > 0);

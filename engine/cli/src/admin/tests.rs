@@ -1,4 +1,4 @@
-use tidegate_runtime::status::{GraphState, Health};
+use tidegate_runtime::status::{GraphState, GraphStatus, Health};
 use tidegate_sdk::Kind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -7,8 +7,11 @@ use crate::summary::tests::{component, graph};
 
 struct Fixed(Health);
 
-impl Statuses for Fixed {
-    fn statuses(&self) -> Vec<GraphStatus> {
+impl Pipelines for Fixed {
+    fn drain(&self) {}
+    fn abort(&self) {}
+    async fn finished(&self) {}
+    fn status(&self) -> Vec<GraphStatus> {
         let mut users = component("users", Kind::Source);
         users.health = self.0.clone();
         vec![graph("p", GraphState::Running, vec![users])]

@@ -96,12 +96,12 @@ fn the_summary_is_a_table_and_says_where_the_dead_letters_are() {
     stream.health = Health::Waiting("no\nanswer".into());
     let graphs = [graph("p", GraphState::Over(End::Ended), vec![users, stream])];
     let store = DeadLetterStore::of(&pipeline(&[("kept", OnReject::DeadLetter)], 7));
-    let text = summary(&graphs, &[store], Duration::from_secs(10), " --data-dir state", Paint::PLAIN);
+    let text = summary(&graphs, &[store], Duration::from_secs(10), " --data-dir state", (120, Paint::PLAIN));
     let expected = "
 p  ended  10.0s
-  component  plugin            events in  bytes in  events out  bytes out  rejected  retried      rate
-  users      source http_poll  1,234,567   3.0 MiB   1,234,567    3.0 MiB         0        0  123.5k/s
-  kept       sink jq                  12     340 B          10      300 B         2        1     1.2/s
+  component  kind    plugin     events in  bytes in  events out  bytes out  rejected  retried      rate
+  users      source  http_poll  1,234,567   3.0 MiB   1,234,567    3.0 MiB         0        0  123.5k/s
+  kept       sink    jq                12     340 B          10      300 B         2        1     1.2/s
   kept was not ready: no answer
 
 2 dead letters in p; look at them with
@@ -120,4 +120,19 @@ fn every_end_says_what_became_of_the_events() {
         "drain deadline passed: 5 events not delivered: 3 will be read again, 2 lost"
     );
     assert_eq!(told(GraphState::Draining), "stopped at once: 7 events not delivered");
+}
+
+#[test]
+fn a_narrow_terminal_gets_fewer_columns() {
+    let mut stream = rejecting("stream", 3);
+    let headings = |component: &ComponentStatus, columns| {
+        let status = graph("p", GraphState::Running, vec![component.clone()]);
+        let text = components(&status, Duration::from_secs(1), columns, Paint::PLAIN);
+        text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let narrow = "component plugin events in bytes in events out bytes out rejected rate";
+    assert_eq!(headings(&stream, 80), narrow);
+    assert!(headings(&stream, 200).contains("rejected retried rate"));
+    stream.counts.skipped = 1;
+    assert!(headings(&stream, 200).contains("rejected retried skipped rate"));
 }

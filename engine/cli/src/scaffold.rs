@@ -67,6 +67,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_passes_check() {
+        let text = tidegate_config::Text { path: "hello.toml".into(), text: PIPELINE.into() };
+        let surroundings =
+            tidegate_config::Surroundings { variable: &|_| None, secret_file: &|path| Err(path.to_owned()) };
+        let loaded = tidegate_config::load(&text, &crate::builtin::registry(), &surroundings, &[]);
+        let told = tidegate_config::render(&loaded.diagnostics, &text, false);
+        assert!(loaded.diagnostics.is_empty(), "{told}");
+        assert_eq!(loaded.pipeline.unwrap().graphs.len(), 1);
+    }
+
+    #[test]
     fn a_name_stays_in_its_folder() {
         for name in ["", "../x", "a/b", ".hidden", "-x", &"x".repeat(65)] {
             assert_eq!(write_pipeline(name, Path::new(".")).unwrap_err().exit, Exit::Wrong, "{name}");

@@ -3,7 +3,8 @@
 /// `text` (Markdown as doc comments hold it) with lines of at most `width` columns, each behind `indent`.
 /// Paragraphs and list items stay apart, and code blocks stay as they are.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
-    let mut page = Page { text: String::new(), indent, width: width.saturating_sub(indent.len()), used: 0 };
+    let width = width.saturating_sub(indent.len());
+    let mut page = Page { text: String::new(), indent, width, used: 0, code: String::new() };
     let (mut in_code, mut hanging) = (false, "");
     for line in text.lines() {
         let trimmed = line.trim();
@@ -22,7 +23,7 @@ pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
                 hanging = "  ";
             }
             for word in trimmed.split_whitespace() {
-                page.word(word, hanging);
+                page.part(word, hanging);
             }
         }
     }
@@ -36,9 +37,31 @@ struct Page<'a> {
     width: usize,
     /// Columns of the current line that are used, without the indent.
     used: usize,
+    /// The beginning of a piece of code in backticks whose end has not come yet.
+    code: String,
 }
 
 impl Page<'_> {
+    /// Adds a part of a paragraph. What stands between backticks stays on one line if it can.
+    fn part(&mut self, part: &str, hanging: &str) {
+        let halves = part.matches('`').count() % 2 == 1;
+        if self.code.is_empty() && !halves {
+            return self.word(part, hanging);
+        }
+        let ends = halves && !self.code.is_empty();
+        if !self.code.is_empty() {
+            self.code.push(' ');
+        }
+        self.code.push_str(part);
+        if ends {
+            let code = std::mem::take(&mut self.code);
+            match code.chars().count() <= self.width / 2 {
+                true => self.word(&code, hanging),
+                false => code.split(' ').for_each(|word| self.word(word, hanging)),
+            }
+        }
+    }
+
     /// Adds a word; a new line that it begins within a paragraph is indented by `hanging` too.
     fn word(&mut self, word: &str, hanging: &str) {
         let length = word.chars().count();
@@ -70,6 +93,10 @@ impl Page<'_> {
     }
 
     fn end_line(&mut self) {
+        // A backtick without its partner is only a character.
+        for word in std::mem::take(&mut self.code).split_whitespace() {
+            self.word(word, "");
+        }
         if self.used > 0 {
             self.text.push('\n');
             self.used = 0;
@@ -86,6 +113,13 @@ mod tests {
         let text = "One two three four.\nFive.\n\n- first item which is long\n- second\n\n```toml\nkey   = 1\n```\nEnd.";
         let expected = "  One two three\n  four. Five.\n\n  - first item\n    which is long\n  - second\n\n    key   = 1\n  End.\n";
         assert_eq!(wrap(text, 17, "  "), expected);
+    }
+
+    #[test]
+    fn code_stays_on_one_line_unless_it_is_long() {
+        assert_eq!(wrap("one two `a b c` x", 14, ""), "one two\n`a b c` x\n");
+        assert_eq!(wrap("one `a b c d e f g` x", 14, ""), "one `a b c d e\nf g` x\n");
+        assert_eq!(wrap("it`s one two three", 14, ""), "it`s one two\nthree\n");
     }
 
     #[test]

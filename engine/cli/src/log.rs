@@ -33,7 +33,21 @@ pub(crate) fn start(format: LogFormat, verbosity: Verbosity, screen: &MultiProgr
         }
         LogFormat::Text => builder.with_timer(Clock("%Y-%m-%dT%H:%M:%S%.3f%:z")).compact().try_init(),
     };
-    started.map_err(|error| Failure::failed(format!("logging cannot start: {error}")))
+    started.map_err(|error| Failure::failed(format!("logging cannot start: {error}")))?;
+    log_panics();
+    Ok(())
+}
+
+/// Makes a panic a log line, so that it neither tears the live display nor breaks a log of JSON lines. Whoever
+/// supervises the task that panicked sees to the rest.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panicked: {}", message.unwrap_or("without a message"));
+    }));
 }
 
 /// What is logged: what the variable says, or else what the flags say, about our own crates; of others only

@@ -169,4 +169,20 @@ mod tests {
         assert_eq!(shortened("äöü", 2), "ä…");
         assert_eq!(shortened("abc", 0), "");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_limit(
+            rows in proptest::collection::vec(proptest::collection::vec("[a-zä ]{0,12}", 3), 0..5),
+            limit in 0_usize..60,
+        ) {
+            let mut table = Table::new(&[("one", Align::Left), ("two", Align::Right), ("three", Align::Left)]);
+            for row in rows {
+                table.row(row.into_iter().map(Cell::from).collect());
+            }
+            for line in table.lines(limit, Paint::PLAIN) {
+                assert!(line.chars().count() <= limit, "{limit}: {line:?}");
+            }
+        }
+    }
 }

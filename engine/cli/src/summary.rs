@@ -124,25 +124,28 @@ fn end(state: &GraphState, in_flight: u64, paint: Paint) -> String {
     }
 }
 
-/// The table of a graph's components; if it would be too wide, without the columns that say nothing.
+/// The table of a graph's components. Where it would be too wide, the columns that say least go first.
 fn components(graph: &GraphStatus, elapsed: Duration, columns: usize, paint: Paint) -> String {
-    let wide = table(graph, elapsed, &|column| column != "skipped" || any(graph, column));
-    if wide.width() + INDENT.len() <= columns {
-        return wide.render(INDENT, paint);
+    const DISPENSABLE: [&str; 6] = ["kind", "retried", "rejected", "plugin", "bytes in", "rate"];
+    let mut left_out = vec!["skipped"];
+    let mut dispensable = DISPENSABLE.iter();
+    loop {
+        // A count that is not zero is told however narrow the terminal is.
+        let all = table(graph, elapsed, &|column| !left_out.contains(&column) || any(graph, column));
+        match dispensable.next() {
+            Some(next) if all.width() + INDENT.len() > columns => left_out.push(next),
+            _ => return all.render(INDENT, paint),
+        }
     }
-    let narrow = table(graph, elapsed, &|column| {
-        !["kind", "rejected", "retried", "skipped"].contains(&column) || any(graph, column)
-    });
-    narrow.render(INDENT, paint)
 }
 
-/// Whether there is anything but zeros in this column of counts.
+/// Whether there is a count in this column that is not zero, of those that mostly are.
 fn any(graph: &GraphStatus, column: &str) -> bool {
-    graph.components.iter().any(|component| {
-        let counts = component.counts;
-        let seldom =
-            [("rejected", counts.rejected), ("retried", counts.retried), ("skipped", counts.skipped)];
-        seldom.iter().any(|(name, count)| *name == column && *count > 0)
+    graph.components.iter().any(|component| match column {
+        "rejected" => component.counts.rejected > 0,
+        "retried" => component.counts.retried > 0,
+        "skipped" => component.counts.skipped > 0,
+        _ => false,
     })
 }
 

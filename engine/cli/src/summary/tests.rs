@@ -131,7 +131,8 @@ fn a_narrow_terminal_gets_fewer_columns() {
         text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let narrow = "component plugin events in bytes in events out bytes out rejected rate";
-    assert_eq!(headings(&stream, 80), narrow);
+    assert_eq!(headings(&stream, 85), narrow);
+    assert_eq!(headings(&stream, 30), "component events in events out bytes out rejected");
     assert!(headings(&stream, 200).contains("rejected retried rate"));
     stream.counts.skipped = 1;
     assert!(headings(&stream, 200).contains("rejected retried skipped rate"));

@@ -52,7 +52,8 @@ async fn watched(pipelines: &Noted, requests: &[Request]) -> Option<Exit> {
         Some(request) => request,
         None => std::future::pending().await,
     };
-    watch(pipelines, next, Duration::from_secs(3600), |_| {}).await
+    let watching = watch(pipelines, next, Duration::from_secs(3600), |_| {});
+    timeout(Duration::from_secs(10), watching).await.expect("the requests bring it to its end")
 }
 
 #[tokio::test]

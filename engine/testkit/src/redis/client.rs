@@ -1,0 +1,108 @@
+//! Just enough of a client (RESP2) to look into a server without the library under test.
+
+use std::io::{BufRead, BufReader, Error, Read, Result, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// What Redis answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// There is none.
+    Nil,
+    /// A number.
+    Integer(i64),
+    /// A text or bytes; bytes that are not UTF-8 are replaced.
+    Text(String),
+    /// Several.
+    List(Vec<Reply>),
+    /// An error of the server.
+    Error(String),
+}
+
+impl Reply {
+    /// The text of it; empty for anything but a text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    /// The number in it; also of a text that is one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Text(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The replies in it; none for anything but a list.
+    pub fn list(&self) -> &[Reply] {
+        match self {
+            Self::List(replies) => replies,
+            _ => &[],
+        }
+    }
+
+    /// The texts of the replies in it.
+    pub fn texts(&self) -> Vec<&str> {
+        self.list().iter().map(Self::text).collect()
+    }
+}
+
+pub(super) struct Client(BufReader<TcpStream>);
+
+impl Client {
+    pub(super) fn connect(address: SocketAddr, password: Option<&str>) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut client = Self(BufReader::new(stream));
+        if let Some(password) = password {
+            client.query(&["AUTH", password])?;
+        }
+        Ok(client)
+    }
+
+    pub(super) fn query<A: AsRef<[u8]>>(&mut self, command: &[A]) -> Result<Reply> {
+        let mut text = format!("*{}\r\n", command.len()).into_bytes();
+        for word in command {
+            let word = word.as_ref();
+            text.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            text.extend_from_slice(word);
+            text.extend_from_slice(b"\r\n");
+        }
+        self.0.get_mut().write_all(&text)?;
+        self.reply()
+    }
+
+    fn reply(&mut self) -> Result<Reply> {
+        let line = self.line()?;
+        let (kind, rest) = line.split_at_checked(1).ok_or_else(|| Error::other("an empty reply"))?;
+        let number = || rest.parse::<i64>().map_err(Error::other);
+        Ok(match kind {
+            "+" => Reply::Text(rest.to_owned()),
+            "-" => Reply::Error(rest.to_owned()),
+            ":" => Reply::Integer(number()?),
+            "$" | "*" if number()? < 0 => Reply::Nil,
+            "$" => {
+                let mut bytes = Vec::new();
+                let length = number()? as u64 + 2;
+                self.0.by_ref().take(length).read_to_end(&mut bytes)?;
+                bytes.truncate(bytes.len().saturating_sub(2));
+                Reply::Text(String::from_utf8_lossy(&bytes).into_owned())
+            }
+            "*" => Reply::List((0..number()?).map(|_| self.reply()).collect::<Result<_>>()?),
+            _ => return Err(Error::other(format!("`{line}` is not a reply"))),
+        })
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.0.read_line(&mut line)?;
+        match line.strip_suffix("\r\n") {
+            Some(line) => Ok(line.to_owned()),
+            None => Err(Error::other("the connection was closed")),
+        }
+    }
+}

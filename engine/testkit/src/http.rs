@@ -256,10 +256,10 @@ impl Drop for Server {
         let threads = std::mem::take(&mut self.shared.state().threads);
         let mut ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
         ended.extend(acceptor);
-        if let Some(panic) = ended.into_iter().find_map(Result::err) {
-            if !std::thread::panicking() {
-                std::panic::resume_unwind(panic);
-            }
+        if let Some(panic) = ended.into_iter().find_map(Result::err)
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Never runs a pipeline: it calls a plugin the way the engine does, and looks at what comes back. Read
 //! [`build_source`] and its siblings first, then [`apply`] and [`read_all`].
 
+pub mod conformance;
 pub mod http;
 pub mod redis;
 

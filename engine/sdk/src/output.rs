@@ -94,12 +94,35 @@ impl fmt::Debug for SourceBatch {
 pub struct Output {
     emitted: Vec<(Port, Batch)>,
     rejected: Vec<Rejection>,
+    /// Whether whoever made this output looks at `left`.
+    resumable: bool,
+    left: Option<usize>,
 }
 
 impl Output {
     /// An output with nothing in it.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An output of an engine that calls again with the events that are [left](Self::leave_from).
+    pub fn resumable() -> Self {
+        Self { resumable: true, ..Self::default() }
+    }
+
+    /// For an async filter that holds events up on purpose: what is put out so far goes on now, and the next
+    /// call is with the events from `event` on (at least one before it is dealt with). False if the engine
+    /// cannot do that: then deal with the whole batch.
+    #[must_use = "if it is false, the rest of the batch is still to be dealt with"]
+    pub fn leave_from(&mut self, event: usize) -> bool {
+        debug_assert!(event > 0, "something is dealt with in each call");
+        self.left = self.resumable.then_some(event);
+        self.resumable
+    }
+
+    /// Takes the index of the first event that was left, if any was. For the engine.
+    pub fn take_left(&mut self) -> Option<usize> {
+        self.left.take()
     }
 
     /// Sends a batch on through the main output. An empty batch is not sent.

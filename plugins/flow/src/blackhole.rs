@@ -1,0 +1,102 @@
+//! The sink `blackhole`: takes everything, keeps nothing.
+
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_sdk::erased::ErasedSink;
+use tidegate_sdk::{Batch, ConfigError, Cx, Delivery, Error, Plugin, Sink};
+
+use crate::bucket::Rate;
+
+const SAMPLE: &str = r#"
+[sink.nowhere]
+plugin = "blackhole"
+"#;
+
+/// Options of the sink `blackhole`.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    /// How many events a second it takes at most, such as `1000`: to see how a pipeline behaves when its sink
+    /// is slow. Left out, it takes them as fast as they come. While the pipeline drains it does not wait.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    rate: Option<u64>,
+}
+
+struct Blackhole {
+    rate: Option<Rate>,
+    /// The bucket of the rate: when it is full again, in nanoseconds after `started`.
+    full: u64,
+    started: Instant,
+}
+
+pub(crate) fn plugin() -> Plugin {
+    Plugin::sink("blackhole", "Counts events and forgets them", SAMPLE, build)
+}
+
+fn build(options: Options) -> Result<Blackhole, ConfigError> {
+    let rate = match options.rate {
+        None => None,
+        Some(events) => match Rate::new(events, std::time::Duration::from_secs(1), 1) {
+            Some(rate) => Some(rate),
+            None => {
+                return Err(ConfigError::at("/rate", "it is between 1 and 1,000,000,000 events a second"));
+            }
+        },
+    };
+    Ok(Blackhole { rate, full: 0, started: Instant::now() })
+}
+
+impl Sink for Blackhole {
+    async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
+        let Some(rate) = self.rate else { return Ok(Delivery::complete()) };
+        let mut taken = 0;
+        while taken < batch.len() && !cx.is_stopping() {
+            match rate.admit(&mut self.full, self.started.elapsed().as_nanos() as u64) {
+                Ok(()) => taken += 1,
+                Err(wait) => {
+                    cx.sleep(std::time::Duration::from_nanos(wait)).await;
+                }
+            }
+        }
+        Ok(Delivery::complete())
+    }
+
+    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+        // Several at a rate would take several times as much.
+        let free = self.rate.is_none();
+        free.then(|| Box::new(Self { rate: None, full: 0, started: self.started }) as Box<dyn ErasedSink>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::json;
+    use tidegate_testkit::{batch, build_sink, conformance, context};
+
+    use super::plugin;
+
+    #[tokio::test]
+    async fn conforms() {
+        conformance::sink(&plugin(), &json!({}), &["a", "b"]).await;
+        conformance::sink(&plugin(), &json!({ "rate": 1_000_000 }), &["a", "b"]).await;
+    }
+
+    #[tokio::test]
+    async fn a_rate_is_kept_until_the_pipeline_drains() {
+        let mut sink = build_sink(&plugin(), &json!({ "rate": 200 }));
+        let (cx, stopping) = context();
+        let started = Instant::now();
+        let delivery = sink.write(&batch(["x"; 11]), &cx).await.unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(50), "{:?}", started.elapsed());
+        assert!(delivery.rejected().is_empty());
+        stopping.cancel();
+        let delivery = tokio::time::timeout(Duration::from_secs(10), async {
+            sink.write(&batch(vec!["x"; 1_000_000]), &cx).await.unwrap()
+        });
+        assert!(delivery.await.unwrap().to_try_again().is_none());
+    }
+}

@@ -1,0 +1,134 @@
+//! Token buckets: how many events may pass by when.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::key::BuildAsIs;
+
+/// A rate: so many events in so long, and how many may come at once after a silence.
+///
+/// The bucket of a rate is one point in time: when it will be full again (this is the generic cell rate
+/// algorithm of ITU-T I.371). So it costs eight bytes, and a full bucket and none are the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// Nanoseconds that one event takes.
+    interval: u64,
+    /// Nanoseconds that a whole burst takes.
+    burst: u64,
+}
+
+impl Rate {
+    /// `events` in `per`, at most `burst` at once. `None` if that is nothing, or over 1,000,000,000 a second.
+    pub(crate) fn new(events: u64, per: Duration, burst: u64) -> Option<Self> {
+        let interval = u64::try_from(per.as_nanos()).ok()?.checked_div(events)?;
+        let burst = interval.checked_mul(burst)?;
+        (burst > 0).then_some(Self { interval, burst })
+    }
+
+    /// Lets one event pass at `now` (nanoseconds since any start), or says in how many nanoseconds it may.
+    /// `full` is the bucket.
+    pub(crate) fn admit(self, full: &mut u64, now: u64) -> Result<(), u64> {
+        let then = (*full).max(now).saturating_add(self.interval);
+        match then.saturating_sub(now) <= self.burst {
+            true => {
+                *full = then;
+                Ok(())
+            }
+            false => Err(then - now - self.burst),
+        }
+    }
+}
+
+/// A bucket for each key. Holds at least those of the last half of `limit` keys, and never more than `limit`:
+/// keys live in two generations, and when the younger one has grown to half of the limit, the older one goes.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    rate: Rate,
+    half: usize,
+    young: HashMap<u128, u64, BuildAsIs>,
+    old: HashMap<u128, u64, BuildAsIs>,
+}
+
+impl Buckets {
+    pub(crate) fn new(rate: Rate, limit: usize) -> Self {
+        Self { rate, half: (limit / 2).max(1), young: HashMap::default(), old: HashMap::default() }
+    }
+
+    /// Whether an event of this key may pass at `now`.
+    pub(crate) fn admit(&mut self, key: u128, now: u64) -> bool {
+        if let Some(full) = self.young.get_mut(&key) {
+            return self.rate.admit(full, now).is_ok();
+        }
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let mut full = self.old.remove(&key).unwrap_or(0);
+        let admitted = self.rate.admit(&mut full, now).is_ok();
+        self.young.insert(key, full);
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_burst_passes_and_then_one_an_interval() {
+        let rate = Rate::new(10, Duration::from_secs(1), 3).unwrap();
+        let mut full = 0;
+        let passed: Vec<bool> = (0..5).map(|_| rate.admit(&mut full, SECOND).is_ok()).collect();
+        assert_eq!(passed, [true, true, true, false, false]);
+        assert_eq!(rate.admit(&mut full, SECOND), Err(SECOND / 10));
+        assert_eq!(rate.admit(&mut full, SECOND + SECOND / 10), Ok(()));
+        // A long silence does not save up more than the burst.
+        let passed = (0..9).filter(|_| rate.admit(&mut full, 100 * SECOND).is_ok()).count();
+        assert_eq!(passed, 3);
+    }
+
+    #[test]
+    fn impossible_rates_are_refused() {
+        assert!(Rate::new(0, Duration::from_secs(1), 1).is_none());
+        assert!(Rate::new(2 * SECOND, Duration::from_secs(1), 1).is_none());
+        assert!(Rate::new(1, Duration::ZERO, 1).is_none());
+        assert!(Rate::new(1, Duration::from_secs(1), 0).is_none());
+    }
+
+    #[test]
+    fn buckets_are_bounded_and_the_last_half_is_remembered() {
+        let mut buckets = Buckets::new(Rate::new(1, Duration::from_secs(3600), 1).unwrap(), 10);
+        for key in 0..1000 {
+            assert!(buckets.admit(key, 0));
+            assert!(buckets.young.len() + buckets.old.len() <= 10);
+            for recent in key.saturating_sub(4)..=key {
+                assert!(!buckets.admit(recent, 0), "{recent} was seen with {key}");
+            }
+        }
+    }
+
+    proptest! {
+        /// In no stretch of time does more pass than a burst and what the rate allows in it.
+        #[test]
+        fn never_more_than_the_rate(pauses in prop::collection::vec(0u64..SECOND, 1..200), events in 1u64..50, burst in 1u64..20) {
+            let rate = Rate::new(events, Duration::from_secs(1), burst).unwrap();
+            let (mut full, mut now, mut passed) = (0, 0, Vec::new());
+            for pause in pauses {
+                now += pause;
+                while rate.admit(&mut full, now).is_ok() {
+                    passed.push(now);
+                }
+                let wait = rate.admit(&mut full, now).unwrap_err();
+                prop_assert!(rate.admit(&mut full.clone(), now + wait - 1).is_err());
+                prop_assert!(rate.admit(&mut full.clone(), now + wait).is_ok());
+            }
+            for (index, start) in passed.iter().enumerate() {
+                let allowed = burst + (now - start) / (SECOND / events);
+                prop_assert!((passed.len() - index) as u64 <= allowed);
+            }
+        }
+    }
+}

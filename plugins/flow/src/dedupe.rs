@@ -1,0 +1,107 @@
+//! The filter `dedupe`: each event once.
+
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_sdk::{Batch, ConfigError, Duration, Error, Filter, Output, Plugin};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::key::{Key, Missing};
+use crate::window::Window;
+
+/// The most keys that can be asked for: about 6 GiB of memory.
+const MOST: usize = 100_000_000;
+
+const SAMPLE: &str = r#"
+# Each order once, as long as its repeats come within ten minutes.
+[filter.once]
+plugin = "dedupe"
+key = ".id"
+within = "10m"
+"#;
+
+/// Options of the filter `dedupe`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    /// Where the value is that tells events apart, such as `".id"`, or several places that count together:
+    /// `[".tenant", ".id"]`. Values count by their text, so `1` and `"1"` are the same. Left out, two events
+    /// are the same if their payloads are, byte for byte; they need not be JSON then.
+    key: Option<Key>,
+    /// How many events are remembered: the last so many that were let through. Each takes about 64 bytes of
+    /// memory, whatever the size of its key. At most 100,000,000.
+    #[schemars(range(min = 1, max = MOST))]
+    events: usize,
+    /// For how long an event is remembered, such as `"10m"`; a repeat does not prolong it, so of an event
+    /// that comes again and again, one passes in each such span. Left out, only `events` counts; given, an
+    /// event is forgotten by whichever comes first.
+    within: Option<Duration>,
+    /// What becomes of an event that has no value at `key`, or null there: `"pass"` lets every one of them
+    /// through, `"reject"` sends it to the dead letters.
+    missing: Missing,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { key: None, events: 100_000, within: None, missing: Missing::Pass }
+    }
+}
+
+struct Dedupe {
+    key: Option<Key>,
+    missing: Missing,
+    window: Window,
+    started: Instant,
+    /// Drawn at the start, so that nobody can prepare two keys that look the same here.
+    seed: u64,
+}
+
+pub(crate) fn plugin() -> Plugin {
+    Plugin::filter("dedupe", "Lets each event through once, by a key or as a whole", SAMPLE, build)
+}
+
+fn build(options: Options) -> Result<Dedupe, ConfigError> {
+    if options.events == 0 || options.events > MOST {
+        return Err(ConfigError::at("/events", "between 1 and 100,000,000 events can be remembered"));
+    }
+    if options.within.is_some_and(|within| within.is_zero()) {
+        return Err(ConfigError::at("/within", "no event is remembered for no time")
+            .help("write a span such as \"10m\", or leave it out"));
+    }
+    Ok(Dedupe {
+        key: options.key,
+        missing: options.missing,
+        window: Window::new(options.events, options.within.map(|within| within.0)),
+        started: Instant::now(),
+        seed: RandomState::new().hash_one(0),
+    })
+}
+
+impl Filter for Dedupe {
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+        let now = self.started.elapsed();
+        let mut kept = batch.derive();
+        for (event, payload) in batch.payloads().enumerate() {
+            let hash = match &self.key {
+                None => Ok(Some(xxh3_128_with_seed(payload, self.seed))),
+                Some(key) => key.hash(payload, self.seed),
+            };
+            match (hash, &self.key) {
+                (Ok(Some(hash)), _) if self.window.admit(hash, now) => kept.keep(event),
+                (Ok(Some(_)), _) => {}
+                (Ok(None), key) => match key.as_ref().and_then(|key| self.missing.reason(key)) {
+                    Some(reason) => out.reject(event, reason),
+                    None => kept.keep(event),
+                },
+                (Err(reason), _) => out.reject(event, reason),
+            }
+        }
+        out.emit(kept.finish());
+        Ok(())
+    }
+}

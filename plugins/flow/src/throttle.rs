@@ -1,0 +1,185 @@
+//! The filter `throttle`: so many events in so long.
+
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_sdk::{AsyncFilter, Batch, Component, ConfigError, Cx, Duration, Error, Filter, Output, Plugin};
+
+use crate::bucket::{Buckets, Rate};
+use crate::key::{Key, Missing};
+
+/// The most keys that can be asked for: about 1 GiB of memory.
+const MOST_KEYS: usize = 10_000_000;
+
+const SAMPLE: &str = r#"
+# No more than a hundred events a second reach the API behind it.
+[filter.slowly]
+plugin = "throttle"
+events = 100
+per = "1s"
+"#;
+
+/// Options of the filter `throttle`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    /// How many events pass in each span of `per`.
+    #[schemars(range(min = 1))]
+    events: u64,
+    /// The span in which `events` events pass, such as `"1s"` or `"1h"`.
+    per: Duration,
+    /// How many events may pass at once after a silence. Left out, as many as `events`; 1 spaces them evenly.
+    #[schemars(range(min = 1))]
+    burst: Option<u64>,
+    /// What becomes of events over the rate: `"wait"` holds them, and with them what feeds this filter, until
+    /// they may pass; `"drop"` drops them.
+    excess: Excess,
+    /// Where the value is that has a rate of its own, such as `".user"`, or several places that count
+    /// together. Only with `excess = "drop"`: an event that waits would hold up those of other keys. Left
+    /// out, all events share one rate.
+    key: Option<Key>,
+    /// What becomes of an event that has no value at `key`, or null there: `"pass"` lets every one of them
+    /// through, `"reject"` sends it to the dead letters.
+    missing: Missing,
+    /// How many values of `key` are remembered, at about 100 bytes each. Above it, those not seen for longest
+    /// are forgotten first, and start with a full burst when they come again; at least the last half of
+    /// `max_keys` values are always known.
+    #[schemars(range(min = 2, max = MOST_KEYS))]
+    max_keys: usize,
+}
+
+/// What becomes of events over the rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Excess {
+    /// They wait, in order.
+    #[default]
+    Wait,
+    /// They are dropped.
+    Drop,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            events: 100,
+            per: Duration::seconds(1),
+            burst: None,
+            excess: Excess::Wait,
+            key: None,
+            missing: Missing::Pass,
+            max_keys: 100_000,
+        }
+    }
+}
+
+/// One rate for all events; those over it wait.
+struct Wait {
+    rate: Rate,
+    full: u64,
+    started: Instant,
+}
+
+/// A rate for all events, or for each key; those over it are dropped.
+struct DropExcess {
+    buckets: Buckets,
+    key: Option<Key>,
+    missing: Missing,
+    started: Instant,
+    /// Drawn at the start, so that nobody can prepare keys that share a rate.
+    seed: u64,
+}
+
+pub(crate) fn plugin() -> Plugin {
+    Plugin::any_filter("throttle", "Lets at most so many events pass in each span of time", SAMPLE, build)
+}
+
+fn build(options: Options) -> Result<Component, ConfigError> {
+    if options.burst == Some(0) {
+        return Err(ConfigError::at("/burst", "with a burst of 0 nothing passes; it is at least 1"));
+    }
+    let burst = options.burst.unwrap_or(options.events);
+    let Some(rate) = Rate::new(options.events, options.per.0, burst) else {
+        let message = format!("{} events in {} is not a rate", options.events, options.per);
+        return Err(ConfigError::at("/events", message)
+            .help("`events` and `per` are above 0, and together at most 1,000,000,000 events a second"));
+    };
+    if !(2..=MOST_KEYS).contains(&options.max_keys) {
+        return Err(ConfigError::at("/max_keys", "between 2 and 10,000,000 keys can be remembered"));
+    }
+    let started = Instant::now();
+    match (options.excess, options.key) {
+        (Excess::Wait, None) => Ok(Component::AsyncFilter(Box::new(Wait { rate, full: 0, started }))),
+        (Excess::Wait, Some(_)) => {
+            let message = "a rate for each key cannot make events wait: one key would hold up the others";
+            Err(ConfigError::at("/key", message).help("set `excess = \"drop\"`, or leave out `key`"))
+        }
+        (Excess::Drop, key) => Ok(Component::Filter(Box::new(DropExcess {
+            buckets: Buckets::new(rate, options.max_keys),
+            key,
+            missing: options.missing,
+            started,
+            seed: RandomState::new().hash_one(0),
+        }))),
+    }
+}
+
+impl AsyncFilter for Wait {
+    async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
+        let mut passed = 0;
+        // While the pipeline drains, what is in flight goes on at once: nothing new comes behind it.
+        while passed < batch.len() && !cx.is_stopping() {
+            match self.rate.admit(&mut self.full, now(self.started)) {
+                Ok(()) => passed += 1,
+                Err(_) if passed > 0 && out.leave_from(passed) => {
+                    out.emit(batch.select(0..passed));
+                    return Ok(());
+                }
+                Err(wait) => {
+                    cx.sleep(std::time::Duration::from_nanos(wait)).await;
+                }
+            }
+        }
+        out.emit(batch.clone());
+        Ok(())
+    }
+}
+
+impl DropExcess {
+    fn admits(&mut self, payload: &[u8], now: u64) -> Result<bool, String> {
+        let hash = match &self.key {
+            None => 0,
+            Some(key) => match key.hash(payload, self.seed)? {
+                Some(hash) => hash,
+                None => return self.missing.reason(key).map_or(Ok(true), Err),
+            },
+        };
+        Ok(self.buckets.admit(hash, now))
+    }
+}
+
+impl Filter for DropExcess {
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+        let now = now(self.started);
+        let mut kept = batch.derive();
+        for (event, payload) in batch.payloads().enumerate() {
+            match self.admits(payload, now) {
+                Ok(true) => kept.keep(event),
+                Ok(false) => {}
+                Err(reason) => out.reject(event, reason),
+            }
+        }
+        out.emit(kept.finish());
+        Ok(())
+    }
+}
+
+/// Nanoseconds since `started`: enough for 584 years.
+fn now(started: Instant) -> u64 {
+    started.elapsed().as_nanos() as u64
+}

@@ -1,0 +1,71 @@
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tidegate_sdk::Output;
+use tidegate_testkit::{apply, batch, build_async_filter, build_filter, conformance, context};
+
+use super::plugin;
+
+#[tokio::test]
+async fn what_is_over_the_rate_waits_and_order_is_kept() {
+    let mut filter = build_async_filter(&plugin(), &json!({ "events": 200, "burst": 1 }));
+    let (cx, _stopping) = context();
+    let (started, mut out) = (Instant::now(), Output::new());
+    filter.process(&batch(["a", "b", "c", "d", "e"]), &mut out, &cx).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(20), "{:?}", started.elapsed());
+    assert_eq!(out.emitted()[0].1.texts(), ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test]
+async fn what_may_pass_does_not_wait_for_the_rest_of_its_batch() {
+    let mut filter = build_async_filter(&plugin(), &json!({ "events": 2, "per": "1h" }));
+    let (cx, stopping) = context();
+    let mut out = Output::resumable();
+    let whole = batch(["a", "b", "c", "d"]);
+    filter.process(&whole, &mut out, &cx).await.unwrap();
+    assert_eq!(out.take_left(), Some(2));
+    assert_eq!(out.take().0[0].1.texts(), ["a", "b"]);
+
+    // The rest would wait for half an hour, but for the drain.
+    stopping.cancel();
+    filter.process(&whole.select(2..4), &mut out, &cx).await.unwrap();
+    assert_eq!(out.take_left(), None);
+    assert_eq!(out.take().0[0].1.texts(), ["c", "d"]);
+}
+
+#[test]
+fn what_is_over_the_rate_of_its_key_is_dropped() {
+    let options = json!({ "events": 2, "per": "1h", "key": ".u", "excess": "drop", "missing": "reject" });
+    let mut filter = build_filter(&plugin(), &options);
+    let events = [r#"{"u":1}"#, r#"{"u":1}"#, r#"{"u":1}"#, r#"{"u":2}"#, "{}"];
+    let (kept, rejected) = apply(&mut *filter, events);
+    assert_eq!(kept, [r#"{"u":1}"#, r#"{"u":1}"#, r#"{"u":2}"#]);
+    assert_eq!(rejected, [(4, "the event has no value at `.u`".to_owned())]);
+}
+
+#[test]
+fn without_a_key_all_events_share_the_rate() {
+    let options = json!({ "events": 5, "per": "1h", "burst": 1, "excess": "drop" });
+    assert_eq!(apply(&mut *build_filter(&plugin(), &options), ["not", "json"]).0, ["not"]);
+}
+
+#[test]
+fn options_that_make_no_rate_are_refused() {
+    for (options, pointer) in [
+        (json!({ "key": ".a" }), "/key"),
+        (json!({ "events": 0 }), "/events"),
+        (json!({ "per": "0s" }), "/events"),
+        (json!({ "burst": 0 }), "/burst"),
+        (json!({ "max_keys": 1 }), "/max_keys"),
+    ] {
+        assert_eq!(plugin().build(&options).err().unwrap().pointer, pointer, "{options}");
+    }
+}
+
+#[tokio::test]
+async fn conforms() {
+    let samples = [r#"{"u":1}"#, r#"{"u":2}"#];
+    let drop = json!({ "events": 2, "key": ".u", "excess": "drop" });
+    conformance::filter(&plugin(), &drop, &samples);
+    conformance::async_filter(&plugin(), &json!({ "events": 100_000 }), &samples).await;
+}

@@ -1,0 +1,78 @@
+//! Which keys were seen lately.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use crate::key::BuildAsIs;
+
+/// Remembers the keys (as hashes) of the last so many events that were new, for at most so long. Knows no
+/// clock: it is told the time, which may stand still and never goes back.
+#[derive(Debug)]
+pub(crate) struct Window {
+    events: usize,
+    within: Option<Duration>,
+    known: HashSet<u128, BuildAsIs>,
+    /// The same keys in the order in which they came, with their times.
+    order: VecDeque<(u128, Duration)>,
+}
+
+impl Window {
+    pub(crate) fn new(events: usize, within: Option<Duration>) -> Self {
+        Self { events, within, known: HashSet::default(), order: VecDeque::new() }
+    }
+
+    /// Whether `key` is new at the time `now`. If so, it is known from then on. A repeat does not prolong it.
+    pub(crate) fn admit(&mut self, key: u128, now: Duration) -> bool {
+        self.forget_until(now);
+        if !self.known.insert(key) {
+            return false;
+        }
+        if self.order.len() == self.events {
+            self.forget_oldest();
+        }
+        self.order.push_back((key, now));
+        true
+    }
+
+    fn forget_until(&mut self, now: Duration) {
+        let Some(within) = self.within else { return };
+        while self.order.front().is_some_and(|(_, seen)| now.saturating_sub(*seen) >= within) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((key, _)) = self.order.pop_front() {
+            self.known.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Against the plainest form of the rule: look through a list of all that was let through.
+        #[test]
+        fn agrees_with_a_list(steps in prop::collection::vec((0u128..20, 0u64..5), 0..300), events in 1usize..8, within in prop::option::of(1u64..12)) {
+            let within = within.map(Duration::from_secs);
+            let mut window = Window::new(events, within);
+            let mut passed: Vec<(u128, Duration)> = Vec::new();
+            let mut now = Duration::ZERO;
+            for (key, pause) in steps {
+                now += Duration::from_secs(pause);
+                let recent = passed.iter().rev().take(events);
+                let known = recent.filter(|(_, at)| within.is_none_or(|within| now - *at < within));
+                let is_new = !known.map(|(key, _)| *key).collect::<Vec<_>>().contains(&key);
+                if is_new {
+                    passed.push((key, now));
+                }
+                prop_assert_eq!(window.admit(key, now), is_new);
+                prop_assert!(window.order.len() <= events && window.known.len() == window.order.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tidegate_sdk::erased::ErasedSource;
+use tidegate_sdk::{Class, Cx};
+use tidegate_testkit::{build_source, conformance, context, read_all};
+
+use super::plugin;
+
+fn script(script: &str, more: &Value) -> Box<dyn ErasedSource> {
+    let mut options = json!({ "command": ["sh", "-c", script], "kill_after": "300ms" });
+    options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    build_source(&plugin(), &options)
+}
+
+/// Reads until so many events are there.
+async fn read(source: &mut dyn ErasedSource, cx: &Cx, events: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() < events {
+        texts.extend(source.next(cx).await.unwrap().unwrap().batch.texts());
+    }
+    texts
+}
+
+#[tokio::test]
+async fn once_reads_every_line_and_ends() {
+    let (texts, refused) =
+        read_all(&mut *script("printf 'a\\n\\nb\\r\\nc'; echo noise >&2", &json!({}))).await.unwrap();
+    assert_eq!(texts, ["a", "b", "c"]);
+    assert!(refused.is_empty());
+}
+
+#[tokio::test]
+async fn once_fails_with_the_status_after_what_was_read() {
+    let mut source = script("echo a; echo oh >&2; echo no >&2; exit 3", &json!({}));
+    let (cx, _stopping) = context();
+    source.open(&cx).await.unwrap();
+    assert_eq!(read(&mut *source, &cx, 1).await, ["a"]);
+    let error = source.next(&cx).await.unwrap_err();
+    assert_eq!(error.class(), Class::Fatal);
+    assert_eq!(error.message(), "`sh` ended with exit status 3; it last wrote to standard error: oh | no");
+    assert!(source.next(&cx).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_environment_is_scrubbed() {
+    let options = json!({ "environment": { "TOKEN": "t", "LANG": "C" } });
+    let (texts, _) = read_all(&mut *script("env | cut -d= -f1", &options)).await.unwrap();
+    let known = ["PATH", "HOME", "LANG", "TZ", "TOKEN", "PWD", "SHLVL", "_", "OLDPWD"];
+    assert!(texts.iter().all(|name| known.contains(&name.as_str())), "{texts:?}");
+    assert!(texts.contains(&"TOKEN".to_owned()));
+}
+
+#[tokio::test]
+async fn an_interval_runs_again_and_a_failure_is_retried_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    // The second run fails.
+    let count = "echo x >> runs; n=$(wc -l < runs); echo $n; test $n -ne 2";
+    let options = json!({ "mode": "interval", "interval": "30ms", "folder": folder.path() });
+    let mut source = script(count, &options);
+    let (cx, stopping) = context();
+    let started = Instant::now();
+    assert_eq!(read(&mut *source, &cx, 2).await.len(), 2);
+    assert!(started.elapsed() >= Duration::from_millis(30));
+    let error = source.next(&cx).await.unwrap_err();
+    assert_eq!((error.class(), error.message()), (Class::Retry, "`sh` ended with exit status 1"));
+    assert_eq!(read(&mut *source, &cx, 1).await.len(), 1);
+    stopping.cancel();
+    while source.next(&cx).await.unwrap().is_some() {}
+}
+
+#[tokio::test]
+async fn what_is_kept_running_is_started_again() {
+    let mut source = script("echo a; exit 0", &json!({ "mode": "keep_running" }));
+    let (cx, _stopping) = context();
+    for _ in 0..2 {
+        assert_eq!(read(&mut *source, &cx, 1).await, ["a"]);
+        assert_eq!(source.next(&cx).await.unwrap_err().class(), Class::Retry);
+    }
+}
+
+#[tokio::test]
+async fn a_run_over_its_time_limit_fails_and_its_torn_line_is_refused() {
+    let mut source = script("echo a; printf half; exec sleep 3600", &json!({ "time_limit": "300ms" }));
+    let (cx, _stopping) = context();
+    assert_eq!(read(&mut *source, &cx, 1).await, ["a"]);
+    let torn = source.next(&cx).await.unwrap().unwrap();
+    assert!(torn.batch.is_empty());
+    assert_eq!(torn.rejected[0].payload, "half");
+    let error = source.next(&cx).await.unwrap_err();
+    assert_eq!(error.message(), "`sh` took longer than its time limit of 300ms");
+}
+
+#[tokio::test]
+async fn stopping_ends_the_whole_group_even_if_it_refuses() {
+    for trap in ["", "trap '' TERM;"] {
+        let mut source = script(&format!("{trap} (echo $$; sleep 3600) & wait; sleep 3600"), &json!({}));
+        let (cx, stopping) = context();
+        let group = read(&mut *source, &cx, 1).await.remove(0);
+        stopping.cancel();
+        while source.next(&cx).await.unwrap().is_some() {}
+        source.close(&cx).await.unwrap();
+        cx.tasks().joined().await;
+        assert!(group_is_gone(&group), "something of group {group} is left behind");
+    }
+}
+
+/// Whether no process of this group runs any more; the end of a killed one may take a moment.
+fn group_is_gone(group: &str) -> bool {
+    let runs = |stat: &str| {
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields.len() > 2 && fields[0] != "Z" && fields[2] == group
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut stats = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        if !stats.any(|stat| runs(&stat)) {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_running_does_not_hold_up_its_end() {
+    let (texts, _) = read_all(&mut *script("sleep 3600 & echo a", &json!({}))).await.unwrap();
+    assert_eq!(texts, ["a"]);
+}
+
+#[test]
+fn options_that_exclude_each_other_are_refused() {
+    for (options, pointer) in [
+        (json!({ "command": [] }), "/command"),
+        (json!({ "command": ["a"], "interval": "1s" }), "/interval"),
+        (json!({ "command": ["a"], "mode": "interval", "interval": "0s" }), "/interval"),
+        (json!({ "command": ["a"], "mode": "keep_running", "time_limit": "1s" }), "/time_limit"),
+        (json!({ "command": ["a"], "environment": { "A=B": "1" } }), "/environment"),
+    ] {
+        assert_eq!(plugin().build(&options).err().unwrap().pointer, pointer, "{options}");
+    }
+}
+
+#[tokio::test]
+async fn conforms() {
+    conformance::source(&plugin(), &json!({ "command": ["seq", "20000"] }), 20_000).await;
+    let endless = json!({ "command": ["sh", "-c", "seq 3; sleep 3600"], "mode": "keep_running" });
+    conformance::source(&plugin(), &endless, 3).await;
+}

@@ -17,7 +17,8 @@ use crate::process::{Command, Process};
 use crate::source::kill_after;
 use exchange::Answers;
 
-/// How many single events may kill the command, with none that does not, before it is not the events' fault.
+/// After how many single events that each ended the command, with none answered, it is looked at whether it is
+/// their fault at all.
 const VICTIMS: usize = 10;
 
 const SAMPLE: &str = r#"
@@ -200,8 +201,8 @@ impl ExecFilter {
                 Ok(answers) => answered.push((range, answers)),
                 Err(reason) if range.len() == 1 => {
                     blamed.push((sent[range.start], reason));
-                    let hopeless = answered.is_empty() && blamed.len() >= VICTIMS.min(sent.len());
-                    if hopeless && (blamed.len() >= VICTIMS || !self.proven) {
+                    let suspicious = answered.is_empty() && blamed.len() == VICTIMS.min(sent.len());
+                    if suspicious && !self.answers_another(batch, sent, cx).await? {
                         // It does this to every event, so no event is to blame.
                         return Err(Error::misconfigured(std::mem::take(&mut blamed[0].1)));
                     }
@@ -213,6 +214,22 @@ impl ExecFilter {
             out.reject(event, reason);
         }
         Ok(answered)
+    }
+
+    /// Whether the command is well, as far as one can tell when the first few events of a batch have each
+    /// ended it: a small batch is believed if the command has ever answered, and of a large one, events from
+    /// all over are tried (and asked for again later).
+    async fn answers_another(&mut self, batch: &Batch, sent: &[usize], cx: &Cx) -> Result<bool, Error> {
+        if sent.len() <= VICTIMS {
+            return Ok(self.proven);
+        }
+        for part in 1..=VICTIMS {
+            let event = (sent.len() - 1) * part / VICTIMS;
+            if self.ask(batch, &sent[event..=event], cx).await?.is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -35,8 +35,8 @@ pub(crate) fn plugin() -> Plugin {
     Plugin::sink("blackhole", "Counts events and forgets them", SAMPLE, build)
 }
 
-fn build(options: Options) -> Result<Blackhole, ConfigError> {
-    let rate = match options.rate {
+fn build(Options { rate }: Options) -> Result<Blackhole, ConfigError> {
+    let rate = match rate {
         None => None,
         Some(events) => match Rate::new(events, std::time::Duration::from_secs(1), 1) {
             Some(rate) => Some(rate),

@@ -85,6 +85,17 @@ async fn only_the_events_that_kill_it_are_rejected_and_why() {
 }
 
 #[tokio::test]
+async fn many_bad_events_in_a_row_do_not_hide_the_good_ones_behind_them() {
+    let mut filter = script(ECHO, &json!({ "attempts": 1 }));
+    let (cx, _stopping) = context();
+    let events = [vec!["die"; 30], vec!["a"; 10]].concat();
+    let (texts, rejected) = once(&mut *filter, &cx, &events).await.unwrap();
+    assert_eq!((texts.len(), rejected.len()), (10, 30));
+    // And one that is bad by itself is its own fault, as the command is known to work.
+    assert_eq!(once(&mut *filter, &cx, &["die"]).await.unwrap().1.len(), 1);
+}
+
+#[tokio::test]
 async fn a_command_that_answers_nothing_at_all_rejects_no_event() {
     let mut filter = script("echo broken >&2; exit 1", &json!({ "attempts": 1 }));
     let (cx, _stopping) = context();

@@ -159,10 +159,10 @@ impl Process {
 
     /// Waits until all of its standard error is read. A process that has left the group may hold it open.
     async fn finish_logging(&mut self) {
-        if let Some(mut logging) = self.logging.take() {
-            if tokio::time::timeout(MOMENT, &mut logging).await.is_err() {
-                logging.abort();
-            }
+        if let Some(mut logging) = self.logging.take()
+            && tokio::time::timeout(MOMENT, &mut logging).await.is_err()
+        {
+            logging.abort();
         }
     }
 }

@@ -82,6 +82,7 @@ async fn only_the_events_that_kill_it_are_rejected_and_why() {
     assert!(rejected[1].1.contains("signal SIGSEGV (11)"), "{rejected:?}");
     // And it works again, at once.
     assert_eq!(retried(&mut *filter, &cx, &["e"]).await, (1, (vec!["[e]".to_owned()], vec![])));
+    assert_eq!(retried(&mut *filter, &cx, &["die", "f"]).await.0, 3, "each batch has its own attempts");
 }
 
 #[tokio::test]

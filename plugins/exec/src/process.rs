@@ -19,6 +19,9 @@ const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// How long to wait for the last of a standard error whose writers are all gone, and for a killed process.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// The longest `kill_after`: the engine does not wait for a drain that long.
+const LONGEST_END: Duration = Duration::from_secs(3600);
+
 /// What to run, and how to end it.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
@@ -40,6 +43,9 @@ impl Command {
         if words.first().is_none_or(String::is_empty) {
             return Err(ConfigError::at("/command", "it names no program")
                 .help("write the program and its arguments, such as [\"sh\", \"-c\", \"echo hello\"]"));
+        }
+        if kill_after > LONGEST_END {
+            return Err(ConfigError::at("/kill_after", "a command may take at most an hour to end"));
         }
         if words.iter().any(|word| word.contains('\0')) {
             return Err(ConfigError::at("/command", "a word of a command cannot hold a NUL character"));

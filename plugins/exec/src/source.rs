@@ -19,6 +19,9 @@ use tokio::time::Instant;
 use crate::process::Command;
 use run::{Cause, Run, Step};
 
+/// The longest `interval`; over it, it is more likely a slip of the pen.
+const LONGEST_INTERVAL: std::time::Duration = std::time::Duration::from_secs(365 * 86_400);
+
 const SAMPLE: &str = r#"
 # How full the disks are, every minute, one line each.
 [source.disks]
@@ -85,6 +88,9 @@ fn build(options: Options) -> Result<ExecSource, ConfigError> {
     if options.interval.is_some_and(|interval| interval.is_zero()) {
         return Err(ConfigError::at("/interval", "it is above 0")
             .help("for a command that is started again at once, set `mode = \"keep_running\"`"));
+    }
+    if options.interval.is_some_and(|interval| *interval > LONGEST_INTERVAL) {
+        return Err(ConfigError::at("/interval", "it is at most 365 days"));
     }
     if options.time_limit.is_some() && options.mode == Mode::KeepRunning {
         return Err(ConfigError::at("/time_limit", "a command that is kept running has no time limit"));

@@ -1,5 +1,8 @@
 //! The sink `blackhole`: takes everything, keeps nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Instant;
 
 use schemars::JsonSchema;
@@ -65,36 +68,5 @@ impl Sink for Blackhole {
         // Several at a rate would take several times as much.
         let free = self.rate.is_none();
         free.then(|| Box::new(Self { rate: None, full: 0, started: self.started }) as Box<dyn ErasedSink>)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use serde_json::json;
-    use tidegate_testkit::{batch, build_sink, conformance, context};
-
-    use super::plugin;
-
-    #[tokio::test]
-    async fn conforms() {
-        conformance::sink(&plugin(), &json!({}), &["a", "b"]).await;
-        conformance::sink(&plugin(), &json!({ "rate": 1_000_000 }), &["a", "b"]).await;
-    }
-
-    #[tokio::test]
-    async fn a_rate_is_kept_until_the_pipeline_drains() {
-        let mut sink = build_sink(&plugin(), &json!({ "rate": 50 }));
-        let (cx, stopping) = context();
-        let started = Instant::now();
-        let delivery = sink.write(&batch(["x"; 5]), &cx).await.unwrap();
-        assert!(started.elapsed() >= Duration::from_millis(80), "{:?}", started.elapsed());
-        assert!(delivery.rejected().is_empty());
-        stopping.cancel();
-        let delivery = tokio::time::timeout(Duration::from_secs(10), async {
-            sink.write(&batch(vec!["x"; 1_000_000]), &cx).await.unwrap()
-        });
-        assert!(delivery.await.unwrap().to_try_again().is_none());
     }
 }

@@ -1,5 +1,8 @@
 //! The filter `sample`: one event in so many.
 
+#[cfg(test)]
+mod tests;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
@@ -87,41 +90,5 @@ impl Filter for Sample {
 
     fn fork(&self) -> Option<Box<dyn Filter>> {
         self.key.is_some().then(|| Box::new(self.clone()) as Box<dyn Filter>)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use tidegate_testkit::{apply, build_filter, conformance};
-
-    use super::plugin;
-
-    #[test]
-    fn every_so_manyth_is_kept_across_batches() {
-        let mut filter = build_filter(&plugin(), &json!({ "one_in": 3 }));
-        assert_eq!(apply(&mut *filter, ["0", "1", "2", "3", "4"]).0, ["0", "3"]);
-        assert_eq!(apply(&mut *filter, ["5", "6", "7"]).0, ["6"]);
-        assert!(filter.fork().is_none(), "it depends on the order");
-    }
-
-    #[test]
-    fn all_events_of_a_key_stay_together_and_about_one_key_in_so_many_is_kept() {
-        let mut filter = build_filter(&plugin(), &json!({ "one_in": 4, "key": ".u" }));
-        let events = (0..4000).map(|n| format!(r#"{{"n":{n},"u":{}}}"#, n % 1000));
-        let (kept, _) = apply(&mut *filter, events);
-        let users = kept.iter().map(|text| text.split("\"u\":").nth(1).unwrap());
-        let users: std::collections::BTreeSet<_> = users.collect();
-        assert_eq!(kept.len(), users.len() * 4);
-        assert!((200..300).contains(&users.len()), "{}", users.len());
-        let again = apply(&mut *build_filter(&plugin(), &json!({ "one_in": 4, "key": ".u" })), kept.clone());
-        assert_eq!(again.0, kept, "another run keeps the same");
-    }
-
-    #[test]
-    fn conforms() {
-        conformance::filter(&plugin(), &json!({ "one_in": 2 }), &["1", "2", "3"]);
-        let keyed = json!({ "one_in": 2, "key": [".a", ".b"], "missing": "reject" });
-        conformance::filter(&plugin(), &keyed, &[r#"{"a":1,"b":2}"#, r#"{"a":1,"b":3}"#]);
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::{Batch, Class, Filter, Output, Plugin};
+use tidegate_sdk::erased::ErasedAsyncFilter;
+use tidegate_sdk::{Batch, Class, Cx, Filter, Output, Plugin};
 
 use super::{Rules, batches, manual, numbered};
 use crate::{build_async_filter, build_filter, context};
@@ -49,19 +50,32 @@ pub async fn async_filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samp
             // Filters go on while the pipeline drains.
             stopping.cancel();
         }
-        let mut out = Output::new();
-        for tries in 0.. {
-            out = Output::new();
-            let result = rules.ends("process", filter.process(batch, &mut out, &cx)).await;
-            let Err(error) = result else { break };
-            rules.keeps("a bad event is rejected, not the end", error.class() != Class::Fatal, &error);
-            rules.keeps("a batch goes through some time", tries < TRIES, &error);
+        let mut rest = batch.clone();
+        loop {
+            let mut out = tried(rules, &mut *filter, &rest, &cx).await;
+            check(rules, 0, &rest, &out);
+            let Some(left) = out.take_left() else { break };
+            let some = (1..rest.len()).contains(&left);
+            rules.keeps("what is left is a part of the batch", some, left);
+            rest = rest.select(left..rest.len());
         }
-        check(rules, 0, batch, &out);
     }
     let closed = rules.ends("close", filter.close(&cx)).await;
     rules.keeps("it closes", closed.is_ok(), format_args!("{closed:?}"));
     rules.ends("its tasks", cx.tasks().joined()).await;
+}
+
+/// Gives a batch to the filter until it goes through, as the engine does.
+async fn tried(rules: Rules<'_>, filter: &mut dyn ErasedAsyncFilter, batch: &Batch, cx: &Cx) -> Output {
+    let mut tries = 0;
+    loop {
+        let mut out = Output::resumable();
+        let result = rules.ends("process", filter.process(batch, &mut out, cx)).await;
+        let Err(error) = result else { return out };
+        tries += 1;
+        rules.keeps("a bad event is rejected, not the end", error.class() != Class::Fatal, &error);
+        rules.keeps("a batch goes through some time", tries < TRIES, &error);
+    }
 }
 
 /// The highest port.

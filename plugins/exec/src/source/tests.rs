@@ -135,6 +135,8 @@ fn options_that_exclude_each_other_are_refused() {
         (json!({ "command": ["a"], "interval": "1s" }), "/interval"),
         (json!({ "command": ["a"], "mode": "interval", "interval": "0s" }), "/interval"),
         (json!({ "command": ["a"], "mode": "keep_running", "time_limit": "1s" }), "/time_limit"),
+        (json!({ "command": ["a"], "mode": "interval", "interval": "9999999999d" }), "/interval"),
+        (json!({ "command": ["a"], "kill_after": "9999999999d" }), "/kill_after"),
         (json!({ "command": ["a"], "environment": { "A=B": "1" } }), "/environment"),
     ] {
         assert_eq!(plugin().build(&options).err().unwrap().pointer, pointer, "{options}");

@@ -68,4 +68,5 @@ async fn conforms() {
     let drop = json!({ "events": 2, "key": ".u", "excess": "drop" });
     conformance::filter(&plugin(), &drop, &samples);
     conformance::async_filter(&plugin(), &json!({ "events": 100_000 }), &samples).await;
+    conformance::async_filter(&plugin(), &json!({ "events": 1000, "burst": 1 }), &samples).await;
 }

@@ -1,0 +1,27 @@
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tidegate_testkit::{batch, build_sink, conformance, context};
+
+use super::plugin;
+
+#[tokio::test]
+async fn conforms() {
+    conformance::sink(&plugin(), &json!({}), &["a", "b"]).await;
+    conformance::sink(&plugin(), &json!({ "rate": 1_000_000 }), &["a", "b"]).await;
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_until_the_pipeline_drains() {
+    let mut sink = build_sink(&plugin(), &json!({ "rate": 50 }));
+    let (cx, stopping) = context();
+    let started = Instant::now();
+    let delivery = sink.write(&batch(["x"; 5]), &cx).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(80), "{:?}", started.elapsed());
+    assert!(delivery.rejected().is_empty());
+    stopping.cancel();
+    let delivery = tokio::time::timeout(Duration::from_secs(10), async {
+        sink.write(&batch(vec!["x"; 1_000_000]), &cx).await.unwrap()
+    });
+    assert!(delivery.await.unwrap().to_try_again().is_none());
+}

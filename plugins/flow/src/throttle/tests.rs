@@ -22,7 +22,8 @@ async fn what_may_pass_does_not_wait_for_the_rest_of_its_batch() {
     let (cx, stopping) = context();
     let mut out = Output::resumable();
     let whole = batch(["a", "b", "c", "d"]);
-    filter.process(&whole, &mut out, &cx).await.unwrap();
+    let first = filter.process(&whole, &mut out, &cx);
+    tokio::time::timeout(Duration::from_secs(20), first).await.expect("it does not wait").unwrap();
     assert_eq!(out.take_left(), Some(2));
     assert_eq!(out.take().0[0].1.texts(), ["a", "b"]);
 

@@ -1,0 +1,80 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::guard::{Clock, Guard};
+use super::options::Options;
+use super::request::{Peer, Server};
+
+/// When connections end: `drain` lets each finish the request at hand, `kill` does not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Halt {
+    pub(super) drain: CancellationToken,
+    pub(super) kill: CancellationToken,
+}
+
+impl Halt {
+    /// The same for one connection, so that waiting for it has no part in the lock of all the others.
+    pub(super) fn child(&self) -> Self {
+        Self { drain: self.drain.child_token(), kill: self.kill.child_token() }
+    }
+}
+
+/// How many headers hyper has room for without being asked.
+const HEADER_COUNT: usize = 100;
+
+/// How hyper reads requests. Time is the business of [`Guard`], which tells the phases apart.
+pub(super) fn protocol(options: &Options) -> http1::Builder {
+    let size = options.header_size.as_usize();
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_header_size(size).max_buf_size(size);
+    // Naming even hyper's own default would cost an allocation a request.
+    if options.header_count != HEADER_COUNT {
+        builder.max_headers(options.header_count);
+    }
+    builder
+}
+
+/// Serves the requests of one connection until either side ends it.
+pub(super) async fn serve(
+    server: Arc<Server>,
+    protocol: http1::Builder,
+    stream: TcpStream,
+    peer: Peer,
+    halt: Halt,
+) {
+    let guard = Guard::new(stream, Arc::clone(&peer.phase), Clock::new(&server.settings.options));
+    let peer = Arc::new(peer);
+    let service = service_fn(|request| {
+        let (server, peer) = (Arc::clone(&server), Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(server.serve(request, &peer).await) }
+    });
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(guard), service));
+    let mut drain = pin!(halt.drain.cancelled());
+    let mut kill = pin!(halt.kill.cancelled());
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(component = server.cx.component(), client = peer.address, "connection ended: {error}");
+                }
+                return;
+            }
+            () = drain.as_mut(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = kill.as_mut() => return,
+        }
+    }
+}

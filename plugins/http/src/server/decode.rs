@@ -1,0 +1,176 @@
+//! A body becomes events: places in its bytes, which are not copied.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use tidegate_sdk::{Span, json};
+
+use super::options::Decode;
+use crate::exchange::Shape;
+
+/// A body and the events in it.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) body: Bytes,
+    pub(super) events: Events,
+    /// How an answer made of results is written.
+    pub(super) shape: Shape,
+}
+
+/// Where the events of a body lie. The spans are those of the batch's first buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Events {
+    /// The whole body.
+    One(Span),
+    /// Several, or none.
+    Many(Vec<Span>),
+}
+
+/// Why a body does not become events.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// It is not what it should be.
+    Malformed(String),
+    /// It is more events than this limit.
+    TooMany(usize),
+}
+
+impl Events {
+    pub(super) fn spans(&self) -> &[Span] {
+        match self {
+            Self::One(span) => std::slice::from_ref(span),
+            Self::Many(spans) => spans,
+        }
+    }
+}
+
+impl Decoded {
+    /// A body that is one event as it stands.
+    pub(super) fn whole(body: Bytes) -> Self {
+        let span = span(0, body.len());
+        Self { body, events: Events::One(span), shape: Shape::Single }
+    }
+}
+
+/// The events of `body`, at most `limit`.
+pub(super) fn decode(body: Bytes, how: Decode, content_type: &str, limit: usize) -> Result<Decoded, Problem> {
+    let how = match how {
+        Decode::Auto => by_type(content_type, &body),
+        fixed => fixed,
+    };
+    let (events, shape) = match how {
+        Decode::Text => return Ok(Decoded::whole(body)),
+        Decode::Json | Decode::Auto => {
+            json::check(&body).map_err(Problem::Malformed)?;
+            return Ok(Decoded::whole(body));
+        }
+        Decode::JsonArray => (elements(&body, limit)?, Shape::Array),
+        Decode::JsonLines => (lines(&body, limit, true)?, Shape::JsonLines),
+        Decode::Lines => (lines(&body, limit, false)?, Shape::Lines),
+    };
+    Ok(Decoded { body, events: Events::Many(events), shape })
+}
+
+/// What `auto` comes to: the content type decides, and where it says nothing, the first byte.
+fn by_type(content_type: &str, body: &[u8]) -> Decode {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+    let by_first = |other| if first == Some(b'[') { Decode::JsonArray } else { other };
+    match essence.as_str() {
+        "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/x-jsonlines"
+        | "application/json-lines" => Decode::JsonLines,
+        "application/json" => by_first(Decode::Json),
+        json if json.ends_with("+json") => by_first(Decode::Json),
+        text if text.starts_with("text/") => Decode::Lines,
+        // Many lines that each are an object are JSON lines; else the first line is not whole by itself.
+        _ if first == Some(b'{') => match json_lines_likely(body) {
+            true => Decode::JsonLines,
+            false => Decode::Json,
+        },
+        _ => by_first(Decode::Lines),
+    }
+}
+
+/// Whether the first line is a JSON value and something follows it.
+fn json_lines_likely(body: &[u8]) -> bool {
+    let trimmed = body.trim_ascii();
+    let end = trimmed.iter().position(|byte| *byte == b'\n');
+    end.is_some_and(|end| json::check(&trimmed[..end]).is_ok())
+}
+
+fn span(offset: usize, length: usize) -> Span {
+    Span { buffer: 0, offset: offset as u32, length: length as u32 }
+}
+
+fn lines(body: &[u8], limit: usize, check: bool) -> Result<Vec<Span>, Problem> {
+    let mut spans = Vec::new();
+    let mut start = 0;
+    for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        let blank = if check { text.trim_ascii().is_empty() } else { text.is_empty() };
+        if !blank {
+            if check {
+                let malformed = |why| Problem::Malformed(format!("line {}: {why}", index + 1));
+                json::check(text).map_err(malformed)?;
+            }
+            if spans.len() == limit {
+                return Err(Problem::TooMany(limit));
+            }
+            spans.push(span(start, text.len()));
+        }
+        start += line.len() + 1;
+    }
+    Ok(spans)
+}
+
+/// Where the elements of the array lie. Stops at the limit, so that a body of many small elements does not
+/// become many times as many spans.
+fn elements(body: &[u8], limit: usize) -> Result<Vec<Span>, Problem> {
+    let mut elements = Elements { start: body.as_ptr() as usize, limit, full: false, spans: Vec::new() };
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read = deserializer.deserialize_seq(&mut elements).and_then(|()| deserializer.end());
+    match read {
+        Ok(()) => Ok(elements.spans),
+        Err(_) if elements.full => Err(Problem::TooMany(limit)),
+        Err(_) => Err(Problem::Malformed(match json::check(body) {
+            Err(malformed) => malformed,
+            Ok(()) => "the body is not a JSON array".to_owned(),
+        })),
+    }
+}
+
+/// Collects the place of each element of an array.
+struct Elements {
+    start: usize,
+    limit: usize,
+    full: bool,
+    spans: Vec<Span>,
+}
+
+impl<'de> Visitor<'de> for &mut Elements {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        while let Some(element) = array.next_element::<&RawValue>()? {
+            if self.spans.len() == self.limit {
+                self.full = true;
+                return Err(de::Error::custom("too many elements"));
+            }
+            let text = element.get();
+            self.spans.push(span(text.as_ptr() as usize - self.start, text.len()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

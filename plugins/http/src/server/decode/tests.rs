@@ -1,0 +1,74 @@
+use super::*;
+
+fn texts(decoded: &Decoded) -> Vec<String> {
+    let text = |span: &Span| {
+        let start = span.offset as usize;
+        String::from_utf8(decoded.body[start..start + span.length as usize].to_vec()).unwrap()
+    };
+    decoded.events.spans().iter().map(text).collect()
+}
+
+fn run(body: &'static str, how: Decode, content_type: &str) -> Result<(Vec<String>, Shape), Problem> {
+    let decoded = decode(Bytes::from_static(body.as_bytes()), how, content_type, 4)?;
+    Ok((texts(&decoded), decoded.shape))
+}
+
+#[test]
+fn auto_follows_the_type_and_then_the_first_byte() {
+    let cases: [(&str, &'static str, Shape, &[&str]); 12] = [
+        ("application/json", r#" {"a": 1} "#, Shape::Single, &[r#" {"a": 1} "#]),
+        ("application/json; charset=utf-8", r#" [1, {"a":[2]} ]"#, Shape::Array, &["1", r#"{"a":[2]}"#]),
+        ("application/vnd.x+json", "[]", Shape::Array, &[]),
+        ("Application/X-NDJSON", "1\r\n\n [2]\n", Shape::JsonLines, &["1", " [2]"]),
+        ("text/plain", "[a\r\n\nb", Shape::Lines, &["[a", "b"]),
+        ("", "[1,2]", Shape::Array, &["1", "2"]),
+        ("", r#"{"a":1}"#, Shape::Single, &[r#"{"a":1}"#]),
+        ("", "{\n\"a\":1\n}\n", Shape::Single, &["{\n\"a\":1\n}\n"]),
+        ("", "{\"a\":1}\n{\"a\":2}\n", Shape::JsonLines, &[r#"{"a":1}"#, r#"{"a":2}"#]),
+        ("application/x-www-form-urlencoded", "[1]", Shape::Array, &["1"]),
+        ("", "one\ntwo", Shape::Lines, &["one", "two"]),
+        ("", "", Shape::Lines, &[]),
+    ];
+    for (content_type, body, shape, events) in cases {
+        let (texts, found) = run(body, Decode::Auto, content_type).unwrap();
+        assert_eq!((texts, found), (events.iter().map(ToString::to_string).collect(), shape), "{body}");
+    }
+}
+
+#[test]
+fn a_fixed_form_does_not_look_at_the_type() {
+    assert_eq!(run("[1]", Decode::Json, "text/plain").unwrap().0, ["[1]"]);
+    assert_eq!(run("a\nb", Decode::Text, "application/json").unwrap().0, ["a\nb"]);
+    assert_eq!(run("[1]\n[2]", Decode::Lines, "application/json").unwrap().0, ["[1]", "[2]"]);
+}
+
+#[test]
+fn what_is_malformed_says_where() {
+    let cases = [
+        (Decode::Json, r#"{"a":}"#, "at byte 6"),
+        (Decode::Json, "1 2", "at byte 3"),
+        (Decode::JsonArray, "[1,,2]", "at byte 4"),
+        (Decode::JsonArray, "[1", "at byte 2"),
+        (Decode::JsonArray, "{}", "not a JSON array"),
+        (Decode::JsonArray, "[1] x", "at byte 5"),
+        (Decode::JsonLines, "1\n{\n2", "line 2"),
+    ];
+    for (how, body, expected) in cases {
+        let Err(Problem::Malformed(message)) = run(body, how, "") else { panic!("{body} is taken") };
+        assert!(message.contains(expected), "{body}: {message}");
+    }
+}
+
+#[test]
+fn more_events_than_the_limit_are_refused() {
+    assert_eq!(run("[1,2,3,4]", Decode::JsonArray, "").unwrap().0.len(), 4);
+    assert_eq!(run("[1,2,3,4,5]", Decode::JsonArray, "").unwrap_err(), Problem::TooMany(4));
+    assert_eq!(run("1\n2\n3\n4\n5", Decode::JsonLines, "").unwrap_err(), Problem::TooMany(4));
+}
+
+#[test]
+fn deep_nesting_is_no_danger() {
+    let deep: &'static str = Box::leak("[".repeat(100_000).into_boxed_str());
+    assert!(matches!(run(deep, Decode::JsonArray, ""), Err(Problem::Malformed(_))));
+    assert!(matches!(run(deep, Decode::Json, ""), Err(Problem::Malformed(_))));
+}

@@ -1,0 +1,119 @@
+//! What a request must pass before its body is read: the token, the path, the method, the rate.
+
+use std::hint::black_box;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::answer::{self, Answer, Refusal};
+use super::options::Settings;
+
+/// What becomes of a request at the gate.
+pub(super) enum Passage {
+    /// It makes events.
+    Serve,
+    /// It is answered without.
+    Answered(Answer),
+}
+
+/// Checks a request against all that its head tells.
+pub(super) fn pass(head: &Parts, settings: &Settings, rate: Option<&Rate>) -> Result<Passage, Refusal> {
+    if let Some(token) = &settings.options.token
+        && !authorized(&head.headers, token.expose())
+    {
+        return Err(Refusal::unauthorized());
+    }
+    let path = head.uri.path();
+    let asks_of_the_server = head.method == Method::OPTIONS && path == "*";
+    if !asks_of_the_server && !settings.path.matches(path) {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "nothing is served under this path"));
+    }
+    if !settings.methods.contains(&head.method) {
+        return match &head.method {
+            &Method::OPTIONS => Ok(Passage::Answered(answer::options(&settings.allow))),
+            &Method::HEAD if settings.methods.contains(&Method::GET) => {
+                Ok(Passage::Answered(answer::empty(StatusCode::OK)))
+            }
+            other => Err(Refusal::method(other.as_str(), &settings.allow)),
+        };
+    }
+    match rate.is_none_or(Rate::take) {
+        true => Ok(Passage::Serve),
+        false => {
+            let message = "there are more requests a second than this server takes";
+            Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(1))
+        }
+    }
+}
+
+fn authorized(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(7));
+    given.is_some_and(|(scheme, given)| {
+        scheme.eq_ignore_ascii_case(b"bearer ") && same(given, token.as_bytes())
+    })
+}
+
+/// Whether both are the same, in a time that depends on the length of `given` only.
+fn same(given: &[u8], expected: &[u8]) -> bool {
+    let mut difference = given.len() ^ expected.len();
+    for (index, byte) in given.iter().enumerate() {
+        let other = expected.get(index % expected.len().max(1)).copied().unwrap_or(0);
+        difference = black_box(difference | usize::from(byte ^ other));
+    }
+    difference == 0
+}
+
+/// At most so many requests a second, in a burst of at most one second's worth.
+#[derive(Debug)]
+pub(super) struct Rate {
+    per_second: f64,
+    left: Mutex<(f64, Instant)>,
+}
+
+impl Rate {
+    pub(super) fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, left: Mutex::new((per_second, Instant::now())) }
+    }
+
+    /// Whether one more request is within the rate now.
+    fn take(&self) -> bool {
+        self.take_at(Instant::now())
+    }
+
+    fn take_at(&self, now: Instant) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = now.saturating_duration_since(left.1).as_secs_f64();
+        let tokens = (left.0 + passed * self.per_second).min(self.per_second);
+        let taken = tokens >= 1.0;
+        *left = (if taken { tokens - 1.0 } else { tokens }, now.max(left.1));
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_the_very_token_is_the_same() {
+        assert!(same(b"secret", b"secret"));
+        for given in ["", "secre", "secret1", "secretsecret", "Secret"] {
+            assert!(!same(given.as_bytes(), b"secret"), "{given}");
+        }
+    }
+
+    #[test]
+    fn the_rate_refills_with_time() {
+        let rate = Rate::new(2);
+        let start = Instant::now();
+        let at = |millis| rate.take_at(start + Duration::from_millis(millis));
+        assert_eq!([at(0), at(0), at(0), at(400), at(600), at(600)], [true, true, false, false, true, false]);
+        assert_eq!([at(9000), at(9000), at(9000)], [true, true, false]);
+    }
+}

@@ -1,0 +1,221 @@
+//! The clock of a connection: how long it may be silent, in each of its phases.
+//!
+//! It stands between the socket and hyper, and sees what hyper cannot tell: whether the silence is that of a
+//! new connection, of one that is idle, of half a head, or of a client that takes no bytes of its answer.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::options::Options;
+
+/// Nothing has come yet.
+const FRESH: u8 = 0;
+/// An answer is out, and no byte of the next request has come.
+const IDLE: u8 = 1;
+/// Some of a head has come.
+const HEAD: u8 = 2;
+/// A request is being served; its body has a clock of its own.
+const SERVING: u8 = 3;
+/// The answer is being sent.
+const ANSWERING: u8 = 4;
+
+/// How long a client gets to take the answer to a request whose body was not read, and go.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much of such a body is read and thrown away.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// What a connection is at, told by the one who serves its requests.
+#[derive(Debug, Default)]
+pub(super) struct Phase {
+    at: AtomicU8,
+    unread: AtomicBool,
+}
+
+impl Phase {
+    /// A head has been read.
+    pub(super) fn serving(&self) {
+        self.at.store(SERVING, Ordering::Relaxed);
+    }
+
+    /// The answer is ready.
+    pub(super) fn answering(&self) {
+        self.at.store(ANSWERING, Ordering::Relaxed);
+    }
+
+    /// Whether some of the body of the request is still to be read.
+    pub(super) fn unread(&self, unread: bool) {
+        self.unread.store(unread, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u8 {
+        self.at.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, phase: u8) {
+        self.at.store(phase, Ordering::Relaxed);
+    }
+}
+
+/// How long each phase may last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    first_byte: Duration,
+    head: Duration,
+    idle: Duration,
+    write: Duration,
+}
+
+impl Clock {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            first_byte: *options.first_byte_time,
+            head: *options.header_time,
+            idle: *options.idle_time,
+            write: *options.write_time,
+        }
+    }
+}
+
+/// A socket that ends with an error where its client is too slow.
+///
+/// The timer is touched only where the socket has nothing to give, and moved only where the new deadline is
+/// the earlier one: a request that arrives whole costs no timer.
+pub(super) struct Guard<S> {
+    socket: S,
+    phase: Arc<Phase>,
+    clock: Clock,
+    /// When the wait at hand is too long; set when it begins.
+    deadline: Option<Instant>,
+    /// The same for bytes that the client does not take.
+    write_deadline: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    ended: bool,
+    shut: bool,
+    lingered: usize,
+}
+
+impl<S> Guard<S> {
+    pub(super) fn new(socket: S, phase: Arc<Phase>, clock: Clock) -> Self {
+        let timer = Box::pin(tokio::time::sleep(clock.first_byte));
+        let (deadline, write_deadline) = (None, None);
+        Self { socket, phase, clock, deadline, write_deadline, timer, ended: false, shut: false, lingered: 0 }
+    }
+
+    /// Ready when `deadline` has passed; until then the task is woken by then.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        loop {
+            if deadline < self.timer.deadline() {
+                self.timer.as_mut().reset(deadline);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if deadline <= self.timer.deadline() {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// The socket has nothing to read.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let limit = match self.phase.get() {
+            FRESH => self.clock.first_byte,
+            IDLE => self.clock.idle,
+            HEAD => self.clock.head,
+            _ => return Poll::Pending,
+        };
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
+        ready!(self.poll_timer(cx, deadline));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client is silent for too long")))
+    }
+
+    fn written<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.write_deadline = None;
+            return result;
+        }
+        let limit = self.clock.write;
+        let deadline = *self.write_deadline.get_or_insert_with(|| Instant::now() + limit);
+        ready!(self.poll_timer(cx, deadline));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if Pin::new(&mut self.socket).poll_read(cx, buffer)?.is_pending() {
+            return self.poll_silence(cx);
+        }
+        if buffer.filled().len() == before {
+            self.ended = true;
+        } else if matches!(self.phase.get(), FRESH | IDLE) {
+            self.phase.set(HEAD);
+            self.deadline = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.written(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
+        self.written(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        if self.phase.get() == ANSWERING {
+            self.phase.set(IDLE);
+            self.deadline = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes the sending half. Where bytes of the client are left unread, closing the whole socket would
+    /// reset it and lose the answer, so those are read and thrown away first, up to a limit.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.shut {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.shut = true;
+            self.write_deadline = Some(Instant::now() + LINGER);
+        }
+        let unread = self.phase.unread.load(Ordering::Relaxed) || self.phase.get() == HEAD;
+        let mut waste = [0; 8192];
+        while unread && !self.ended && self.lingered < LINGER_BYTES {
+            let mut buffer = ReadBuf::new(&mut waste);
+            if Pin::new(&mut self.socket).poll_read(cx, &mut buffer)?.is_pending() {
+                let deadline = self.write_deadline.unwrap_or_else(Instant::now);
+                return self.poll_timer(cx, deadline).map(Ok);
+            }
+            self.ended = buffer.filled().is_empty();
+            self.lingered += buffer.filled().len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

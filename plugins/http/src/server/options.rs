@@ -1,0 +1,312 @@
+//! The options of `http_server`, and what follows from them.
+
+use std::net::IpAddr;
+
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_sdk::{ConfigError, Duration, Secret, Size};
+
+/// Listens for HTTP requests and makes events of them. The body of a request becomes one event or several; a
+/// request without a body becomes one event of its method, path and query:
+/// `{"method": "GET", "path": "/users", "query": {"active": "yes"}}`.
+///
+/// Each event has the attributes `method`, `path`, `query` (as it was sent), `remote_addr`, `content_type`,
+/// and those of `headers`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Options {
+    /// Address and port to listen on. Port 0 takes any free port; the log tells which. An address that other
+    /// machines can reach needs a `token`.
+    #[schemars(example = "127.0.0.1:8080")]
+    pub(crate) listen: String,
+    /// The path that is served, exactly; with `/*` at its end, every path below. Other paths answer 404.
+    #[schemars(example = "/events", example = "/hooks/*")]
+    pub(crate) path: String,
+    /// The methods that are served. Others answer 405, but for OPTIONS, which tells what there is, and HEAD
+    /// where GET is served; those two make no event unless they are named here.
+    #[schemars(example = ["GET"])]
+    pub(crate) methods: Vec<Verb>,
+    /// How a body becomes events.
+    pub(crate) decode: Decode,
+    /// When a request is answered, and with what.
+    pub(crate) respond: Respond,
+    /// What a client must send as `Authorization: Bearer TOKEN`; others answer 401. None by default, which
+    /// only a loopback address allows.
+    #[schemars(example = "${file:/run/secrets/ingest-token}")]
+    pub(crate) token: Option<Secret>,
+    /// Request headers to keep as attributes: `x-request-id` becomes `header_x_request_id`.
+    #[schemars(example = ["x-request-id"])]
+    pub(crate) headers: Vec<String>,
+    /// How long a client waits for its answer with `respond` = `"delivered"` or `"result"`, before it gets
+    /// 504. Its events run on.
+    pub(crate) time_limit: Duration,
+    /// Requests served a second, on average over the last second, before 429. No limit by default.
+    #[schemars(range(min = 1))]
+    pub(crate) rate: Option<u32>,
+    /// Requests that may wait for the pipeline to take them, before 503.
+    #[schemars(range(min = 1))]
+    pub(crate) waiting: usize,
+    /// Bytes that all bodies being read, requests waiting and results held may take together, before 503.
+    pub(crate) waiting_size: Size,
+    /// Connections in all. Above it a new one gets 503 and is closed.
+    #[schemars(range(min = 1))]
+    pub(crate) connections: usize,
+    /// Connections from one address (from one /64 network with IPv6). Behind a reverse proxy all come from
+    /// one address: raise it to `connections` there.
+    #[schemars(range(min = 1))]
+    pub(crate) connections_per_address: usize,
+    /// The longest body as it is sent, before 413.
+    pub(crate) body_size: Size,
+    /// The longest body after gzip is undone, before 413. It is checked while the body is read. Also the
+    /// most that the results of one request may be.
+    pub(crate) inflated_size: Size,
+    /// Events in one request, before 413.
+    #[schemars(range(min = 1))]
+    pub(crate) events: usize,
+    /// The longest request line with all headers, before 431. At least 8 KiB.
+    pub(crate) header_size: Size,
+    /// Headers of one request, before 431.
+    #[schemars(range(min = 1, max = 10000))]
+    pub(crate) header_count: usize,
+    /// How long a new connection may take to send its first byte, before it is closed.
+    pub(crate) first_byte_time: Duration,
+    /// How long a request line with its headers may take to arrive, before the connection is closed.
+    pub(crate) header_time: Duration,
+    /// How long a whole body may take to arrive, before 408.
+    pub(crate) body_time: Duration,
+    /// The slowest that a body may arrive, in bytes a second: `first_byte_time` after it began, and one
+    /// second later for each `body_rate` of it that arrived, the rest is given up with 408.
+    pub(crate) body_rate: Size,
+    /// How long a connection may be silent between two requests, before it is closed.
+    pub(crate) idle_time: Duration,
+    /// How long a client may take no byte of its answer, before the connection is closed.
+    pub(crate) write_time: Duration,
+}
+
+/// A method that may be served.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Verb {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+/// How a body becomes events.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Decode {
+    /// By `Content-Type`: JSON is an array of events if it begins with `[`, and else one event; NDJSON is an
+    /// event a line; other text is an event a line. Where the type says nothing, the first byte does.
+    #[default]
+    Auto,
+    /// One JSON value is one event, an array too.
+    Json,
+    /// One JSON value a line, each an event.
+    JsonLines,
+    /// A JSON array, each element an event.
+    JsonArray,
+    /// The body as it is, one event.
+    Text,
+    /// Each line an event; empty lines are skipped.
+    Lines,
+}
+
+/// When a request is answered, and with what.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Respond {
+    /// 202 as soon as the events wait in memory. They are lost if the process is killed.
+    Accepted,
+    /// 200 when the sinks have all events; 422 with the reason if one was rejected, 503 if one failed.
+    #[default]
+    Delivered,
+    /// What the pipeline made of the request, by a sink `http_response`.
+    Result,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            path: "/events".to_owned(),
+            methods: vec![Verb::Post],
+            decode: Decode::Auto,
+            respond: Respond::Delivered,
+            token: None,
+            headers: Vec::new(),
+            time_limit: Duration::seconds(30),
+            rate: None,
+            waiting: 1024,
+            waiting_size: Size(64 << 20),
+            connections: 1024,
+            connections_per_address: 256,
+            body_size: Size(8 << 20),
+            inflated_size: Size(32 << 20),
+            events: 1_000_000,
+            header_size: Size(64 << 10),
+            header_count: 100,
+            first_byte_time: Duration::seconds(10),
+            header_time: Duration::seconds(10),
+            body_time: Duration::seconds(60),
+            body_rate: Size(1 << 10),
+            idle_time: Duration::seconds(60),
+            write_time: Duration::seconds(30),
+        }
+    }
+}
+
+impl Verb {
+    /// The method as the protocol writes it.
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Head => Method::HEAD,
+            Self::Post => Method::POST,
+            Self::Put => Method::PUT,
+            Self::Patch => Method::PATCH,
+            Self::Delete => Method::DELETE,
+            Self::Options => Method::OPTIONS,
+        }
+    }
+}
+
+/// What the options come to: all that a request is checked against.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    pub(crate) path: PathRule,
+    pub(crate) methods: Vec<Method>,
+    /// What the header `Allow` says.
+    pub(crate) allow: HeaderValue,
+    /// The headers to keep, and the attribute for each.
+    pub(crate) headers: Vec<(HeaderName, String)>,
+}
+
+/// Which paths are served.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PathRule {
+    Exact(String),
+    /// Everything that begins so, and is longer or ends in a slash.
+    Below(String),
+}
+
+impl PathRule {
+    pub(crate) fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Below(prefix) => path.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+impl Settings {
+    /// Checks the options.
+    pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
+        check_listen(&options)?;
+        check_sizes(&options)?;
+        let rule = match options.path.strip_suffix('*') {
+            Some(prefix) if prefix.ends_with('/') => PathRule::Below(prefix.to_owned()),
+            _ => PathRule::Exact(options.path.clone()),
+        };
+        let star = matches!(&rule, PathRule::Exact(path) if path.contains(['*', '?', '#']));
+        if !options.path.starts_with('/') || star {
+            return Err(ConfigError::at("/path", format!("`{}` is not a path", options.path))
+                .help("write it like \"/events\", or \"/events/*\" for every path below"));
+        }
+        if options.methods.is_empty() {
+            return Err(ConfigError::at("/methods", "no method is served").help("name one, such as \"POST\""));
+        }
+        let methods: Vec<Method> = options.methods.iter().map(|verb| verb.method()).collect();
+        let mut allowed = methods.clone();
+        allowed.extend(methods.contains(&Method::GET).then_some(Method::HEAD));
+        allowed.push(Method::OPTIONS);
+        let mut names: Vec<&str> = Vec::new();
+        for method in &allowed {
+            if !names.contains(&method.as_str()) {
+                names.push(method.as_str());
+            }
+        }
+        let allow = HeaderValue::from_str(&names.join(", ")).expect("names of methods are ASCII letters");
+        let headers = kept_headers(&options.headers)?;
+        Ok(Self { path: rule, methods, allow, headers, options })
+    }
+}
+
+fn check_listen(options: &Options) -> Result<(), ConfigError> {
+    let parts = options.listen.rsplit_once(':').filter(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok() && (!host.contains(':') || host.starts_with('['))
+    });
+    let Some((host, _)) = parts else {
+        return Err(ConfigError::at("/listen", format!("`{}` is not an address and port", options.listen))
+            .help("write it like \"127.0.0.1:8080\", \"[::1]:8080\" or \"0.0.0.0:8080\""));
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = bare == "localhost"
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    match &options.token {
+        None if !loopback => Err(ConfigError::at(
+            "/listen",
+            format!("`{}` can be reached from other machines, but there is no token", options.listen),
+        )
+        .help("set `token` (such as \"${file:/run/secrets/token}\"), or listen on 127.0.0.1")),
+        Some(token) if token.expose().trim().is_empty() => {
+            Err(ConfigError::at("/token", "the token is empty")
+                .help("set a long random text, or leave the option out on a loopback address"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_sizes(options: &Options) -> Result<(), ConfigError> {
+    for (pointer, size) in [("/body_size", options.body_size), ("/inflated_size", options.inflated_size)] {
+        if size.bytes() == 0 || size.bytes() >= u64::from(u32::MAX) {
+            return Err(ConfigError::at(pointer, format!("{size} is no limit for a body"))
+                .help("use at least 1B and less than 4GiB"));
+        }
+    }
+    if options.header_size.bytes() < 8 << 10 || options.header_size.bytes() > 16 << 20 {
+        return Err(ConfigError::at("/header_size", format!("{} is out of range", options.header_size))
+            .help("use 8KiB to 16MiB"));
+    }
+    let counts = [
+        ("/waiting", options.waiting),
+        ("/connections", options.connections),
+        ("/connections_per_address", options.connections_per_address),
+        ("/events", options.events),
+        ("/header_count", options.header_count),
+        ("/rate", options.rate.map_or(1, |rate| rate as usize)),
+    ];
+    match counts.into_iter().find(|(_, count)| *count == 0) {
+        Some((pointer, _)) => {
+            Err(ConfigError::at(pointer, "a limit of 0 would serve nothing").help("use at least 1"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn kept_headers(names: &[String]) -> Result<Vec<(HeaderName, String)>, ConfigError> {
+    let mut kept = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            ConfigError::at(format!("/headers/{index}"), format!("`{name}` is not the name of a header"))
+                .help("write it like \"x-request-id\"")
+        })?;
+        if known == hyper::header::AUTHORIZATION {
+            return Err(ConfigError::at(
+                format!("/headers/{index}"),
+                "`authorization` holds a secret, which attributes would show",
+            )
+            .help("remove this header"));
+        }
+        let attribute = format!("header_{}", known.as_str().replace('-', "_"));
+        kept.push((known, attribute));
+    }
+    Ok(kept)
+}

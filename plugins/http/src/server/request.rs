@@ -1,0 +1,175 @@
+//! One request, from its head to its answer.
+
+use std::sync::Arc;
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
+use tidegate_sdk::{Attributes, Cx, Outcome, Size};
+
+use super::answer::{self, Answer, Refusal};
+use super::body::{self, Content};
+use super::decode::{Decoded, Problem, decode};
+use super::gate::{self, Passage, Rate};
+use super::guard::Phase;
+use super::intake::{Intake, Share, Waiting};
+use super::options::{Respond, Settings};
+use super::query;
+use crate::budget::Budget;
+use crate::exchange::{Exchange, REQUEST, Ticket, TooLarge};
+
+/// A body from this size on is decoded off the async workers: it takes longer than others should wait.
+const LARGE: usize = 256 << 10;
+
+/// All that the requests of one server have in common.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) settings: Arc<Settings>,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) rate: Option<Rate>,
+    pub(super) intake: Intake,
+    pub(super) cx: Cx,
+}
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Its address and port.
+    pub(super) address: String,
+    pub(super) phase: Arc<Phase>,
+}
+
+impl Server {
+    /// Serves a request. Dropping the future (the client left) gives up its place in the exchange; what was
+    /// queued runs on.
+    pub(super) async fn serve(&self, request: Request<Incoming>, peer: &Peer) -> Answer {
+        peer.phase.serving();
+        let (head, mut body) = request.into_parts();
+        let answer = self.answer(&head, &mut body, peer).await.unwrap_or_else(Refusal::into_answer);
+        peer.phase.answering();
+        answer
+    }
+
+    async fn answer(&self, head: &Parts, body: &mut Incoming, peer: &Peer) -> Result<Answer, Refusal> {
+        peer.phase.unread(!body.is_end_stream());
+        if let Passage::Answered(answer) = gate::pass(head, &self.settings, self.rate.as_ref())? {
+            return Ok(answer);
+        }
+        let entry = self.intake.enter()?;
+        let options = &self.settings.options;
+        let mut content = body::read(body, &head.headers, options, &self.budget).await?;
+        peer.phase.unread(false);
+        let decoded = self.decode(head, &mut content).await?;
+        let events = decoded.events.spans().len();
+        let shape = decoded.shape;
+        let ticket = (options.respond == Respond::Result)
+            .then(|| self.exchange.open(options.inflated_size.as_usize(), &self.budget));
+        if events == 0 {
+            return match ticket {
+                Some(ticket) => Ok(answer::result(ticket.render(shape).map_err(|TooLarge| too_large())?)),
+                None => Ok(answer::taken(StatusCode::OK, 0)),
+            };
+        }
+        let attributes = Arc::new(self.attributes(head, peer, ticket.as_ref()));
+        let (share, outcome) = match options.respond {
+            Respond::Accepted => (None, None),
+            Respond::Delivered | Respond::Result => {
+                let (share, outcome) = Share::new();
+                (Some(share), Some(outcome))
+            }
+        };
+        entry.queue(Waiting { decoded, attributes, share, _reserved: content.reserved })?;
+        let Some(outcome) = outcome else { return Ok(answer::taken(StatusCode::ACCEPTED, events)) };
+        match tokio::time::timeout(*options.time_limit, outcome).await {
+            Err(_) => Err(late(options.time_limit)),
+            Ok(Ok(Outcome::Delivered)) => match ticket {
+                Some(ticket) => Ok(answer::result(ticket.render(shape).map_err(|TooLarge| too_large())?)),
+                None => Ok(answer::taken(StatusCode::OK, events)),
+            },
+            Ok(Ok(Outcome::Rejected(reason))) => Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason)),
+            Ok(Ok(Outcome::Failed) | Err(_)) => {
+                Err(Refusal::unavailable("the pipeline did not get through with this; try again later"))
+            }
+        }
+    }
+
+    /// The events of a request: those of its body, or the one that it is itself.
+    async fn decode(&self, head: &Parts, content: &mut Content) -> Result<Decoded, Refusal> {
+        let body = std::mem::take(&mut content.bytes);
+        let content_type = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+        let options = &self.settings.options;
+        let bare = [Method::POST, Method::PUT, Method::PATCH].contains(&head.method);
+        let decoded = if body.is_empty() && (content_type.is_empty() || !bare) {
+            let query = head.uri.query().unwrap_or_default();
+            Decoded::whole(query::event(head.method.as_str(), head.uri.path(), query))
+        } else if body.len() < LARGE {
+            decode(body, options.decode, content_type, options.events).map_err(problem)?
+        } else {
+            let (how, limit, content_type) = (options.decode, options.events, content_type.to_owned());
+            let decoded = self.cx.spawn_blocking(move || decode(body, how, &content_type, limit)).await;
+            let failed = |_| Refusal::unavailable("the body could not be decoded; try again later");
+            decoded.map_err(failed)?.map_err(problem)?
+        };
+        let spans = decoded.events.spans();
+        let limit = self.cx.event_size();
+        if spans.iter().any(|span| span.length as usize > limit) {
+            let message = format!("an event is over the limit of {}", Size(limit as u64));
+            return Err(Refusal::too_large(message));
+        }
+        match content.reserved.grow(size_of_val(spans)) {
+            true => Ok(decoded),
+            false => Err(Refusal::unavailable("the server holds as many bytes as it may; try again later")),
+        }
+    }
+
+    /// What travels beside the events.
+    fn attributes(&self, head: &Parts, peer: &Peer, ticket: Option<&Ticket>) -> Attributes {
+        let mut attributes = Attributes::default()
+            .with("method", head.method.as_str())
+            .with("path", head.uri.path())
+            .with("remote_addr", peer.address.as_str());
+        if let Some(query) = head.uri.query() {
+            attributes.set("query", query);
+        }
+        if let Some(content_type) = text(&head.headers, CONTENT_TYPE.as_str()) {
+            attributes.set("content_type", content_type);
+        }
+        for (name, attribute) in &self.settings.headers {
+            if let Some(value) = text(&head.headers, name.as_str()) {
+                attributes.set(attribute.clone(), value);
+            }
+        }
+        if let Some(ticket) = ticket {
+            attributes.set(REQUEST, ticket.id());
+        }
+        attributes
+    }
+}
+
+/// A header's value, if it is text.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn problem(problem: Problem) -> Refusal {
+    match problem {
+        Problem::Malformed(message) => Refusal::new(StatusCode::BAD_REQUEST, message),
+        Problem::TooMany(limit) => {
+            Refusal::too_large(format!("the body is more than {limit} events; send it in parts"))
+        }
+    }
+}
+
+fn late(limit: tidegate_sdk::Duration) -> Refusal {
+    let message = format!("the pipeline was not done within {limit}; the events run on");
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the results of this request are more than the server may hold; ask for less at a time",
+    )
+}

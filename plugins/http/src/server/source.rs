@@ -1,0 +1,167 @@
+//! `http_server`: the source itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_sdk::{ConfigError, Cx, Error, Plugin, Source, SourceBatch};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::DropGuard;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Halt;
+use super::gate::Rate;
+use super::intake::{self, Handover};
+use super::listener;
+use super::options::{Options, Settings};
+use super::request::Server;
+use crate::budget::Budget;
+use crate::exchange::Exchange;
+
+/// How long bodies that are being read may still take when the pipeline stops, and answers that are being
+/// sent when it has stopped.
+const GRACE: Duration = Duration::from_secs(5);
+
+const SAMPLE: &str = r#"[source.ingest]
+plugin = "http_server"
+listen = "127.0.0.1:8080"
+path = "/events"
+respond = "delivered"
+"#;
+
+/// The source, whose requests wait in this exchange.
+pub(crate) fn plugin(exchange: Arc<Exchange>) -> Plugin {
+    let summary = "listens for HTTP requests, and answers when their events are where they should be";
+    Plugin::source("http_server", summary, SAMPLE, move |options: Options| {
+        HttpServer::new(options, Arc::clone(&exchange))
+    })
+}
+
+/// The source.
+pub(super) struct HttpServer {
+    settings: Arc<Settings>,
+    exchange: Arc<Exchange>,
+    running: Option<Running>,
+}
+
+/// What there is between open and close.
+struct Running {
+    address: SocketAddr,
+    server: Arc<Server>,
+    handover: Handover,
+    /// The listener, the connections, and those that are turned away.
+    tasks: TaskTracker,
+    halt: Halt,
+    /// Until when bodies may still arrive; set when the pipeline stops.
+    until: Option<Instant>,
+    /// However the source ends, its connections do.
+    _kill: DropGuard,
+}
+
+impl HttpServer {
+    pub(super) fn new(options: Options, exchange: Arc<Exchange>) -> Result<Self, ConfigError> {
+        Ok(Self { settings: Arc::new(Settings::new(options)?), exchange, running: None })
+    }
+
+    /// Where it listens, once it is open.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> SocketAddr {
+        self.running.as_ref().unwrap().address
+    }
+
+    /// The bytes that bodies, requests and results take now.
+    #[cfg(test)]
+    pub(super) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.running.as_ref().unwrap().server.budget)
+    }
+}
+
+impl Running {
+    fn start(
+        listener: TcpListener,
+        settings: &Arc<Settings>,
+        exchange: &Arc<Exchange>,
+        cx: &Cx,
+    ) -> Result<Self, Error> {
+        let address = listener.local_addr().map_err(|error| {
+            Error::retry(format!("the address that is listened on is not known: {error}"))
+        })?;
+        let options = &settings.options;
+        let (intake, handover) = intake::queue(options.waiting);
+        let server = Arc::new(Server {
+            settings: Arc::clone(settings),
+            exchange: Arc::clone(exchange),
+            budget: Budget::new(options.waiting_size.as_usize()),
+            rate: options.rate.map(Rate::new),
+            intake,
+            cx: cx.clone(),
+        });
+        let (tasks, halt) = (TaskTracker::new(), Halt::default());
+        let listen = listener::listen(listener, Arc::clone(&server), tasks.clone(), halt.clone());
+        cx.spawn(tasks.track_future(listen));
+        let kill = halt.kill.clone().drop_guard();
+        Ok(Self { address, server, handover, tasks, halt, until: None, _kill: kill })
+    }
+
+    /// Lets no more requests in; those whose bodies are being read have a little time.
+    fn stop(&mut self) {
+        self.server.intake.close();
+        self.until = Some(Instant::now() + GRACE);
+    }
+}
+
+impl Source for HttpServer {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        let listen = &self.settings.options.listen;
+        let listener = TcpListener::bind(listen.as_str()).await.map_err(|error| {
+            Error::retry(format!("cannot listen on {listen}: {error}; is another program using it?"))
+        })?;
+        let running = Running::start(listener, &self.settings, &self.exchange, cx)?;
+        tracing::info!(component = cx.component(), "listening on {}", running.address);
+        self.running = Some(running);
+        Ok(())
+    }
+
+    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+        let Some(running) = &mut self.running else { return Err(Error::fatal("the server is not open")) };
+        if let Some(rest) = running.handover.rest() {
+            return Ok(Some(rest));
+        }
+        loop {
+            if running.until.is_none() && cx.is_stopping() {
+                running.stop();
+            }
+            let queue = &mut running.handover.queue;
+            let waiting = match running.until {
+                None => tokio::select! {
+                    biased;
+                    waiting = queue.recv() => waiting,
+                    () = cx.stopping() => continue,
+                },
+                Some(until) => match timeout_at(until, queue.recv()).await {
+                    Ok(waiting) => waiting,
+                    Err(_) => {
+                        queue.close();
+                        queue.recv().await
+                    }
+                },
+            };
+            return Ok(waiting.map(|waiting| running.handover.batch(waiting)));
+        }
+    }
+
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let Running { handover, tasks, halt, server, .. } = running;
+        server.intake.close();
+        drop(handover);
+        halt.drain.cancel();
+        tasks.close();
+        if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+            halt.kill.cancel();
+            tasks.wait().await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! The server over real sockets, with a little engine around it.
+
+mod client;
+mod driver;
+mod life;
+mod limits;
+mod refusals;
+mod results;
+mod settings;

@@ -1,0 +1,185 @@
+//! Clients that are slow, large or many.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json;
+use tidegate_sdk::Outcome;
+use tokio::io::AsyncReadExt;
+
+use super::client::{Client, post, request, until};
+use super::driver::{Driven, Opened};
+
+const JSON: &str = "content-type: application/json\r\n";
+const GZIP: &str = "content-type: application/json\r\ncontent-encoding: gzip\r\n";
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn silence_is_ended_in_every_phase() {
+    let long = "1h";
+    let cases = [
+        ("first_byte_time", b"".as_slice(), ""),
+        ("header_time", b"POST /events HTTP/1.1\r\nhost:", ""),
+        ("idle_time", b"OPTIONS /events HTTP/1.1\r\nhost: t\r\n\r\n", "HTTP/1.1 204"),
+        ("body_time", b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n12", "HTTP/1.1 408"),
+    ];
+    for (limit, sent, answer) in cases {
+        let mut options = json!({
+            "first_byte_time": long, "header_time": long, "idle_time": long, "body_time": long
+        });
+        options[limit] = "50ms".into();
+        let server = Driven::delivering(options).await;
+        let mut client = Client::connect(server.address).await;
+        client.send(sent).await;
+        let rest = client.rest().await;
+        assert!(rest.starts_with(answer) && rest.is_empty() == answer.is_empty(), "{limit}: {rest}");
+        assert!(server.entered().is_empty());
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_ended() {
+    let server = Driven::delivering(json!({ "header_time": "80ms" })).await;
+    let client = Client::connect(server.address).await;
+    let (mut reading, mut writing) = client.stream.into_split();
+    // Each byte comes well within the limit; it is the whole head that is too slow.
+    let trickle = async {
+        for byte in b"POST /events HTTP/1.1\r\nx: ".iter().chain(std::iter::repeat(&b'y')) {
+            if tokio::io::AsyncWriteExt::write_all(&mut writing, &[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let mut seen = Vec::new();
+    tokio::select! {
+        () = trickle => {}
+        _ = reading.read_to_end(&mut seen) => {}
+    }
+    assert!(seen.is_empty());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_below_the_rate_is_given_up() {
+    let server = Driven::delivering(json!({ "first_byte_time": "50ms", "body_rate": "1MiB" })).await;
+    let mut client = Client::connect(server.address).await;
+    client.send(b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\r\n123").await;
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("connection")), (408, Some("close")));
+    assert!(reply.error().contains("too slowly"));
+    assert_eq!(client.rest().await, "");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_bytes_is_ended() {
+    let server = Driven::echoing(json!({ "write_time": "50ms" })).await;
+    let mut client = Client::connect(server.address).await;
+    let bytes = request("POST", "/events", JSON, format!("\"{}\"", "x".repeat(1 << 20)).as_bytes());
+    // Answers pile up unread until the server's side of the socket is full; then it gives up.
+    let error = loop {
+        if let Err(error) = tokio::io::AsyncWriteExt::write_all(&mut client.stream, &bytes).await {
+            break error;
+        }
+    };
+    let kinds = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+    assert!(kinds.contains(&error.kind()), "{error}");
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn gzip_is_undone_within_its_limit() {
+    let server = Driven::delivering(json!({ "inflated_size": "1MiB" })).await;
+    assert_eq!(post(server.address, GZIP, gzip(b"[1,2]")).await.status, 200);
+    assert_eq!(server.entered(), ["1", "2"]);
+
+    let bomb = gzip(&vec![b' '; 64 << 20]);
+    assert!(bomb.len() < 100_000);
+    let reply = post(server.address, GZIP, &bomb).await;
+    assert_eq!(reply.status, 413);
+    assert!(reply.error().contains("1MiB when inflated"), "{}", reply.error());
+
+    let whole = gzip(b"[1,2]");
+    for broken in [&b"[1,2]"[..], &whole[..whole.len() - 3], &whole[..5]] {
+        let reply = post(server.address, GZIP, broken).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.error().contains("not gzip"), "{}", reply.error());
+    }
+    let reply = post(server.address, "content-encoding: br\r\n", "x").await;
+    assert_eq!(reply.status, 415);
+    assert_eq!(server.entered().len(), 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_above_the_queue_are_told_to_come_back() {
+    let mut server = Opened::new(json!({ "waiting": 3, "respond": "accepted" })).await;
+    let mut client = Client::connect(server.address).await;
+    for _ in 0..3 {
+        assert_eq!(client.post(JSON, "1").await.status, 202);
+    }
+    for _ in 0..100 {
+        let reply = client.post(JSON, "1").await;
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+        reply.error();
+    }
+    assert_eq!(server.next().await.unwrap().batch.len(), 3);
+    assert_eq!(client.post(JSON, "1").await.status, 202, "once there is room again");
+}
+
+#[tokio::test]
+async fn a_flood_of_bytes_stays_within_the_budget() {
+    let server = Opened::new(json!({ "waiting_size": "1MiB", "respond": "accepted" })).await;
+    let budget = server.source.budget();
+    let body = format!("\"{}\"", "x".repeat(300 << 10));
+    let flood = (0..40).map(|_| post(server.address, JSON, &body));
+    let statuses: Vec<u16> =
+        futures_util::future::join_all(flood).await.into_iter().map(|reply| reply.status).collect();
+    let taken = statuses.iter().filter(|status| **status == 202).count();
+    assert!((1..=3).contains(&taken), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [202, 503].contains(status)), "{statuses:?}");
+    assert!(budget.used() <= 1 << 20);
+    let compressed = gzip(&vec![b' '; 8 << 20]);
+    assert_eq!(post(server.address, GZIP, compressed).await.status, 503, "inflated bytes count too");
+    drop(server);
+    until("the queue is let go of", || budget.used() == 0).await;
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_turned_away() {
+    for options in [json!({ "connections": 2 }), json!({ "connections_per_address": 2 })] {
+        let server = Driven::delivering(options).await;
+        let mut kept = [Client::connect(server.address).await, Client::connect(server.address).await];
+        for client in &mut kept {
+            assert_eq!(client.post(JSON, "1").await.status, 200);
+        }
+        let mut third = Client::connect(server.address).await;
+        third.send(&request("POST", "/events", JSON, b"1")).await;
+        let reply = third.reply().await;
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+        reply.error();
+        assert_eq!(third.rest().await, "");
+        drop(kept);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stalled_pipeline_hangs_nobody() {
+    let mut server = Opened::new(json!({ "waiting": 2, "time_limit": "50ms" })).await;
+    let flood = (0..20).map(|_| post(server.address, JSON, "1"));
+    let replies = futures_util::future::join_all(flood).await;
+    assert!(replies.iter().all(|reply| [503, 504].contains(&reply.status)), "{replies:?}");
+    for _ in 0..2 {
+        server.next().await.unwrap().settled.unwrap()(Outcome::Delivered);
+    }
+}

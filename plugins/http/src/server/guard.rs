@@ -192,7 +192,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
         if self.phase.get() == ANSWERING {
             self.phase.set(IDLE);
-            self.deadline = None;
+            let deadline = Instant::now() + self.clock.idle;
+            self.deadline = Some(deadline);
+            // Hyper may not read again before it is woken, so the timer has to know of this task now.
+            let _ = self.poll_timer(cx, deadline);
         }
         Poll::Ready(Ok(()))
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::{ConfigError, Duration, Secret, Size};
 
 /// Listens for HTTP requests and makes events of them. The body of a request becomes one event or several; a
@@ -86,7 +86,7 @@ pub(crate) struct Options {
 }
 
 /// A method that may be served.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Verb {
     Get,
@@ -99,7 +99,7 @@ pub(crate) enum Verb {
 }
 
 /// How a body becomes events.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decode {
     /// By `Content-Type`: JSON is an array of events if it begins with `[`, and else one event; NDJSON is an
@@ -119,7 +119,7 @@ pub(crate) enum Decode {
 }
 
 /// When a request is answered, and with what.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Respond {
     /// 202 as soon as the events wait in memory. They are lost if the process is killed.

@@ -45,7 +45,7 @@ pub(super) enum Fate {
     End(Outcome),
 }
 
-pub(super) fn options(options: Value) -> Options {
+pub(super) fn options(options: &Value) -> Options {
     let mut all = json!({ "listen": "127.0.0.1:0" });
     for (name, value) in options.as_object().unwrap() {
         all[name] = value.clone();
@@ -58,7 +58,7 @@ impl Opened {
         let (cx, stopping) = context();
         let cx = cx.with_event_size(Size(1 << 20));
         let exchange = Exchange::new();
-        let mut source = HttpServer::new(options(of), Arc::clone(&exchange)).unwrap();
+        let mut source = HttpServer::new(options(&of), Arc::clone(&exchange)).unwrap();
         Source::open(&mut source, &cx).await.unwrap();
         let address = source.address();
         Self { source, exchange, address, cx, stopping }

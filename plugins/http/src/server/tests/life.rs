@@ -124,7 +124,7 @@ async fn a_server_that_is_dropped_takes_its_connections_along() {
 async fn an_address_in_use_is_tried_again() {
     let first = Opened::new(json!({})).await;
     let listen = first.address.to_string();
-    let mut second = HttpServer::new(options(json!({ "listen": listen })), Exchange::new()).unwrap();
+    let mut second = HttpServer::new(options(&json!({ "listen": listen })), Exchange::new()).unwrap();
     let error = Source::open(&mut second, &first.cx).await.unwrap_err();
     assert_eq!(error.class(), Class::Retry);
     assert!(error.message().contains(&listen), "{error}");

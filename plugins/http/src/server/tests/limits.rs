@@ -8,7 +8,7 @@ use serde_json::json;
 use tidegate_sdk::Outcome;
 use tokio::io::AsyncReadExt;
 
-use super::client::{Client, post, request, until};
+use super::client::{Client, PATIENCE, post, request, until};
 use super::driver::{Driven, Opened};
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -83,13 +83,16 @@ async fn a_body_below_the_rate_is_given_up() {
 async fn a_client_that_takes_no_bytes_is_ended() {
     let server = Driven::echoing(json!({ "write_time": "50ms" })).await;
     let mut client = Client::connect(server.address).await;
-    let bytes = request("POST", "/events", JSON, format!("\"{}\"", "x".repeat(1 << 20)).as_bytes());
+    let bytes = request("POST", "/events", JSON, format!("\"{}\"", "x".repeat(500 << 10)).as_bytes());
     // Answers pile up unread until the server's side of the socket is full; then it gives up.
-    let error = loop {
-        if let Err(error) = tokio::io::AsyncWriteExt::write_all(&mut client.stream, &bytes).await {
-            break error;
+    let flood = async {
+        loop {
+            if let Err(error) = tokio::io::AsyncWriteExt::write_all(&mut client.stream, &bytes).await {
+                break error;
+            }
         }
     };
+    let error = tokio::time::timeout(PATIENCE, flood).await.expect("the server gives up");
     let kinds = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
     assert!(kinds.contains(&error.kind()), "{error}");
     drop(client);

@@ -155,7 +155,7 @@ async fn two_servers_share_nothing() {
     let mut second = Opened::new(json!({ "respond": "result" })).await;
     // Both pipelines are of one process, so they meet in one exchange.
     second.exchange = Arc::clone(&first.exchange);
-    let options = super::driver::options(json!({ "respond": "result" }));
+    let options = super::driver::options(&json!({ "respond": "result" }));
     let mut source = crate::server::source::HttpServer::new(options, Arc::clone(&first.exchange)).unwrap();
     tidegate_sdk::Source::open(&mut source, &second.cx).await.unwrap();
     (second.address, second.source) = (source.address(), source);

@@ -105,7 +105,7 @@ impl Exchange {
 
     /// A place for a request whose results may be `limit` bytes, and are counted against `budget`.
     pub(crate) fn open(self: &Arc<Self>, limit: usize, budget: &Arc<Budget>) -> Ticket {
-        let id = (self.next.fetch_add(1, Ordering::Relaxed) >> 1) as i64;
+        let id = (self.next.fetch_add(1, Ordering::Relaxed) & i64::MAX as u64) as i64;
         let held = Held {
             made: Vec::new(),
             known: HashSet::new(),

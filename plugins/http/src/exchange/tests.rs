@@ -88,3 +88,11 @@ fn a_request_that_is_gone_is_not_found() {
     assert!(exchange.get(id).is_none());
     assert_eq!(exchange.len(), 0);
 }
+
+#[test]
+fn no_two_requests_have_one_number() {
+    let (exchange, budget) = (Exchange::new(), Budget::new(100));
+    let tickets: Vec<Ticket> = (0..1000).map(|_| exchange.open(1, &budget)).collect();
+    assert_eq!(exchange.len(), 1000);
+    assert!(tickets.iter().all(|ticket| ticket.id() >= 0));
+}

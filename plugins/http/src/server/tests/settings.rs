@@ -6,15 +6,15 @@ use tidegate_sdk::{Kind, Registry};
 use super::driver::options;
 use crate::server::options::Settings;
 
-fn error(of: Value) -> (String, String) {
-    let error = Settings::new(options(&of)).unwrap_err();
+fn error(of: &Value) -> (String, String) {
+    let error = Settings::new(options(of)).unwrap_err();
     (error.pointer, format!("{} {}", error.message, error.help.unwrap()))
 }
 
 #[test]
 fn beyond_loopback_needs_a_token() {
     for listen in ["0.0.0.0:80", "192.168.1.5:80", "[::]:80", "example.org:80", "[::ffff:10.0.0.1]:80"] {
-        let (pointer, text) = error(json!({ "listen": listen }));
+        let (pointer, text) = error(&json!({ "listen": listen }));
         assert_eq!(pointer, "/listen");
         assert!(text.contains("no token") && text.contains("set `token`"), "{text}");
         assert!(Settings::new(options(&json!({ "listen": listen, "token": "s3cret" }))).is_ok());
@@ -44,7 +44,7 @@ fn what_cannot_be_served_is_refused() {
         (json!({ "headers": ["x-a", "Authorization"] }), "/headers/1"),
     ];
     for (of, pointer) in cases {
-        assert_eq!(error(of.clone()).0, pointer, "{of}");
+        assert_eq!(error(&of).0, pointer, "{of}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Connections from their beginning to their end, and the server's own.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tidegate_sdk::{Class, Outcome, Source};
 use tokio::io::AsyncReadExt;
@@ -53,6 +55,18 @@ async fn a_client_may_ask_before_it_sends() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_end_of_the_body_is_not_lost() {
+    let server = Driven::delivering(json!({ "body_size": "1KiB" })).await;
+    let mut client = Client::connect(server.address).await;
+    client.send(&request("POST", "/events", JSON, &[b' '; 100 << 10])).await;
+    assert_eq!(client.reply().await.status, 413);
+    // A reset connection takes no more bytes, and may take the answer along.
+    client.send(b"still here").await;
+    assert_eq!(client.rest().await, "");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_within_its_body_leaves_nothing() {
     let server = Driven::delivering(json!({})).await;
     let mut client = Client::connect(server.address).await;
@@ -102,7 +116,8 @@ async fn what_waits_in_the_queue_is_handed_over_when_the_pipeline_stops() {
     }
     server.stopping.cancel();
     assert_eq!(server.next().await.unwrap().batch.len(), 3);
-    assert!(server.next().await.is_none());
+    let end = tokio::time::timeout(Duration::from_secs(2), server.next()).await;
+    assert!(end.expect("nobody is waited for").is_none());
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ fn poll_push_and_serve_side_by_side() {
         [filter.ask]
         plugin = "http"
         url = "{users}"
-        result = "replace"
+        replace = true
         split = true
         [filter.only_active]
         plugin = "jq"

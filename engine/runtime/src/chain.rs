@@ -67,6 +67,7 @@ impl Chain {
         while let Some((index, parcel)) = work.pop() {
             let link = &mut self.links[index];
             let mut out = Output::new();
+            link.meter.took(parcel.batch());
             let busy = link.meter.busy();
             let result = link.filter.process(parcel.batch(), &mut out);
             drop(busy);
@@ -90,7 +91,6 @@ impl Chain {
 pub(crate) fn settle(node: usize, meter: &Meter, parcel: Parcel, mut out: Output) -> Vec<Leaving> {
     let (emitted, rejected) = out.take();
     let mut leaving = Vec::with_capacity(emitted.len() + 1);
-    meter.took(parcel.batch());
     for (port, batch) in emitted {
         meter.gave(&batch);
         let output = OutputName::Port(port);

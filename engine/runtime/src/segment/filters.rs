@@ -102,14 +102,20 @@ pub(crate) async fn run_async(
         return Ok(());
     }
     while let Some(parcel) = next(&head, &mut input).await? {
-        for piece in process(&head, filter.as_mut(), &mut tries, parcel).await? {
-            let leaving = match piece {
-                Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } => {
-                    chain.apply(head.node, parcel)?
-                }
-                other => vec![other],
-            };
-            head.outlets.send(leaving).await?;
+        head.meter.took(parcel.batch());
+        let mut left = Some(parcel);
+        while let Some(parcel) = left {
+            let dealt = process(&head, filter.as_mut(), &mut tries, parcel).await?;
+            for piece in dealt.leaving {
+                let leaving = match piece {
+                    Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } => {
+                        chain.apply(head.node, parcel)?
+                    }
+                    other => vec![other],
+                };
+                head.outlets.send(leaving).await?;
+            }
+            left = dealt.left;
         }
     }
     if let Err(error) = filter.close(&head.cx).await {
@@ -120,15 +126,23 @@ pub(crate) async fn run_async(
     Ok(())
 }
 
+/// What became of a parcel in one call.
+struct Dealt {
+    leaving: Vec<Leaving>,
+    /// The events that the filter has left for the next call.
+    left: Option<Parcel>,
+}
+
 /// What the filter makes of one parcel, tried until it goes through or the tries are used up.
 async fn process(
     head: &Head,
     filter: &mut dyn ErasedAsyncFilter,
     tries: &mut Tries,
     parcel: Parcel,
-) -> Result<Vec<Leaving>, Failure> {
+) -> Result<Dealt, Failure> {
+    let count = parcel.batch().len();
     loop {
-        let mut out = Output::new();
+        let mut out = Output::resumable();
         let busy = head.meter.busy();
         let result = tokio::select! {
             result = filter.process(parcel.batch(), &mut out, &head.cx) => result,
@@ -138,7 +152,9 @@ async fn process(
         let given_up = match &result {
             Ok(()) => {
                 tries.went_well();
-                return Ok(settle(head.node, &head.meter, parcel, out));
+                let from = out.take_left().filter(|from| (1..count).contains(from));
+                let left = from.map(|from| parcel.select(from..count));
+                return Ok(Dealt { leaving: settle(head.node, &head.meter, parcel, out), left });
             }
             Err(error) if error.class() == Class::Reject => Some(error.to_string()),
             Err(error) => {
@@ -147,11 +163,10 @@ async fn process(
             }
         };
         if let Some(reason) = given_up {
-            head.meter.took(parcel.batch());
-            let all = (0..parcel.batch().len()).map(|event| Rejection { event, reason: reason.clone() });
+            let all = (0..count).map(|event| Rejection { event, reason: reason.clone() });
             let leaving = reject(head.node, &head.meter, &parcel, all.collect());
             parcel.done();
-            return Ok(leaving.into_iter().collect());
+            return Ok(Dealt { leaving: leaving.into_iter().collect(), left: None });
         }
     }
 }

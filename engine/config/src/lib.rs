@@ -1,10 +1,33 @@
 //! From the text of a pipeline file to a checked topology, and every diagnostic on the way.
 //!
 //! Pure: it never opens a file or a connection, never reads a clock or the environment; whoever calls it
-//! passes those in. Read [`Pipeline`] first, the result; then [`Diagnostic`], what is wrong with a file.
+//! passes those in. Read [`Pipeline`] first, the result; then [`Diagnostic`], what is wrong with a file;
+//! then [`load`], which makes both.
 
 mod topology;
 
+mod diagnostic;
+mod load;
+mod overrides;
+mod render;
+
+mod check;
+mod component;
+mod document;
+mod example;
+mod graph;
+mod interpolate;
+mod keys;
+mod names;
+mod quoted;
+mod schema;
+mod syntax;
+mod wiring;
+
+pub use diagnostic::{Diagnostic, Label, Severity};
+pub use load::{Loaded, Surroundings, Text, load};
+pub use overrides::Override;
+pub use render::{render, to_json};
 pub use topology::{
     BatchOptions, Delivery, EngineOptions, Graph, Input, Node, OnReject, OutputName, Pipeline, RetryOptions,
     Settings,

@@ -1,5 +1,9 @@
 //! The checked graph: what a pipeline file says, with every name resolved.
 
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_sdk::{Component, ConfigError, Duration, Kind, Plugin, Port, Size};
 
@@ -33,7 +37,8 @@ pub struct Settings {
 }
 
 /// What is promised across crashes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Nothing is lost; after a crash something may come twice.
     #[default]
@@ -50,7 +55,7 @@ pub struct Graph {
 }
 
 /// One component: a configured use of a plugin.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
     /// Its name, unique in the file.
     pub name: String,
@@ -78,6 +83,20 @@ impl Node {
     /// As [`Plugin::build`]; not after [`crate::load`] has built it once.
     pub fn build(&self) -> Result<Component, ConfigError> {
         self.plugin.build(&self.options)
+    }
+}
+
+/// Everything but the options, which hold secrets.
+impl fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Node")
+            .field("name", &self.name)
+            .field("plugin", &self.plugin)
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,7 +136,8 @@ pub struct EngineOptions {
 }
 
 /// What happens to an event that cannot be processed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum OnReject {
     /// It is kept in the dead-letter store, with the reason.
     #[default]
@@ -129,25 +149,33 @@ pub enum OnReject {
 }
 
 /// How a sink's batches are cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct BatchOptions {
     /// Events in one write, at most.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub events: usize,
     /// Payload bytes in one write, at most; one event may be larger.
+    #[schemars(extend("x-at-least" = "1B", "x-at-most" = "1GiB"))]
     pub bytes: Size,
     /// How long to wait for a batch to fill. None by default: what is there is written.
+    #[schemars(extend("x-at-most" = "1h"))]
     pub linger: Duration,
 }
 
 /// How a failed write is tried again: pauses grow from `base` by doubling up to `cap`, and the actual pause
 /// is drawn evenly from zero to that (full jitter).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct RetryOptions {
     /// The longest first pause.
+    #[schemars(extend("x-at-least" = "1ms", "x-at-most" = "1d"))]
     pub base: Duration,
     /// The longest pause.
+    #[schemars(extend("x-at-least" = "1ms", "x-at-most" = "1d"))]
     pub cap: Duration,
-    /// How many tries before the events are rejected; `None` is for ever.
+    /// How many tries before the events are rejected; left out, for ever.
+    #[schemars(range(min = 1))]
     pub attempts: Option<u32>,
 }
 

@@ -1,0 +1,228 @@
+//! The file as a tree in which every value knows where it was written.
+
+use std::ops::Range;
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::Diagnostic;
+
+/// Where a key or value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// These bytes of the file.
+    File(Range<usize>),
+    /// An override, `NAME.KEY`.
+    Set(String),
+}
+
+impl Origin {
+    /// The bytes of the file, if it comes from there.
+    pub(crate) fn range(&self) -> Option<Range<usize>> {
+        match self {
+            Self::File(range) => Some(range.clone()),
+            Self::Set(_) => None,
+        }
+    }
+
+    /// Where it stands in the file; overrides stand behind everything.
+    pub(crate) fn position(&self) -> usize {
+        self.range().map_or(usize::MAX, |range| range.start)
+    }
+}
+
+/// The diagnostic at this place. What an override brought has no place, so the label becomes a note.
+pub(crate) fn place(diagnostic: Diagnostic, origin: &Origin, label: impl Into<String>) -> Diagnostic {
+    let label = label.into();
+    match origin {
+        Origin::File(range) => diagnostic.label(range.clone(), label),
+        Origin::Set(name) => {
+            let diagnostic = diagnostic.note(format!("it comes from `--set {name}=...`"));
+            if label.is_empty() { diagnostic } else { diagnostic.note(label) }
+        }
+    }
+}
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) origin: Origin,
+    pub(crate) data: Data,
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    Text(Prose),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    Date(String),
+    List(Vec<Item>),
+    Table(Table),
+    /// A value that was told to be wrong already: every check passes it by.
+    Broken,
+}
+
+/// Text, and what became of the `${...}` in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prose {
+    pub(crate) value: String,
+    /// The parts of `value` that differ from what was written, and the bytes of the written text that they
+    /// stand for, both in ascending order.
+    pub(crate) replaced: Vec<(Range<usize>, Range<usize>)>,
+    /// What was put in from outside, never to be shown.
+    pub(crate) hidden: Vec<String>,
+}
+
+/// A table, in the order in which it was written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) entries: Vec<Entry>,
+    /// Whether it was opened by a header, `[sink.x.headers]`, rather than by a brace.
+    pub(crate) has_header: bool,
+}
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) origin: Origin,
+    pub(crate) item: Item,
+}
+
+impl Table {
+    /// The entry with this key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// The value of this key, put there if there was none.
+    pub(crate) fn insert(&mut self, key: &str, item: Item) -> &mut Item {
+        let index = self.entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+            self.entries.push(Entry { key: key.to_owned(), origin: item.origin.clone(), item: item.clone() });
+            self.entries.len() - 1
+        });
+        self.entries[index].item = item;
+        &mut self.entries[index].item
+    }
+}
+
+impl Item {
+    /// The text, if it is text that nothing was put into from outside.
+    pub(crate) fn shown(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(prose) if prose.hidden.is_empty() => Some(&prose.value),
+            _ => None,
+        }
+    }
+
+    /// The table, if it is one.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        match &self.data {
+            Data::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The item that a JSON pointer names, or the nearest one around it.
+    pub(crate) fn nearest(&self, pointer: &str) -> &Item {
+        let mut item = self;
+        for step in pointer.split('/').skip(1) {
+            let step = step.replace("~1", "/").replace("~0", "~");
+            let next = match &item.data {
+                Data::Table(table) => table.get(&step).map(|entry| &entry.item),
+                Data::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+                _ => None,
+            };
+            match next {
+                Some(next) => item = next,
+                None => break,
+            }
+        }
+        item
+    }
+
+    /// Everything that was put in from outside, anywhere in it.
+    pub(crate) fn hidden(&self) -> Vec<&str> {
+        match &self.data {
+            Data::Text(prose) => prose.hidden.iter().map(String::as_str).collect(),
+            Data::List(items) => items.iter().flat_map(Item::hidden).collect(),
+            Data::Table(table) => table.entries.iter().flat_map(|entry| entry.item.hidden()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether any value in it is broken.
+    pub(crate) fn is_broken(&self) -> bool {
+        match &self.data {
+            Data::Broken => true,
+            Data::List(items) => items.iter().any(Item::is_broken),
+            Data::Table(table) => table.entries.iter().any(|entry| entry.item.is_broken()),
+            _ => false,
+        }
+    }
+
+    /// The value as JSON. Dates become text; what is broken becomes null.
+    pub(crate) fn json(&self) -> Value {
+        match &self.data {
+            Data::Text(prose) => prose.value.clone().into(),
+            Data::Integer(number) => (*number).into(),
+            Data::Float(number) => (*number).into(),
+            Data::Boolean(value) => (*value).into(),
+            Data::Date(text) => text.clone().into(),
+            Data::List(items) => items.iter().map(Item::json).collect(),
+            Data::Table(table) => Value::Object(
+                table.entries.iter().map(|entry| (entry.key.clone(), entry.item.json())).collect(),
+            ),
+            Data::Broken => Value::Null,
+        }
+    }
+}
+
+/// The tree of a parsed table, whose text is `source`.
+pub(crate) fn table(parsed: &DeTable<'_>, source: &str, diagnostics: &mut Vec<Diagnostic>) -> Table {
+    let mut entries: Vec<Entry> = parsed
+        .iter()
+        .map(|(key, value)| Entry {
+            key: key.get_ref().to_string(),
+            origin: Origin::File(key.span()),
+            item: item(value, source, diagnostics),
+        })
+        .collect();
+    entries.sort_by_key(|entry| entry.origin.position());
+    Table { entries, has_header: false }
+}
+
+/// The tree of a parsed value.
+pub(crate) fn item(parsed: &Spanned<DeValue<'_>>, source: &str, diagnostics: &mut Vec<Diagnostic>) -> Item {
+    let range = parsed.span();
+    let data = match parsed.get_ref() {
+        // The parser puts an empty number where it could not read a value.
+        _ if range.is_empty() => Data::Broken,
+        DeValue::String(text) => Data::Text(Prose { value: text.to_string(), ..Prose::default() }),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Data::Integer(number),
+            Err(_) => broken("a whole number of 64 bits", &range, diagnostics),
+        },
+        DeValue::Float(number) => match number.as_str().parse::<f64>() {
+            Ok(number) if number.is_finite() => Data::Float(number),
+            _ => broken("a finite number", &range, diagnostics),
+        },
+        DeValue::Boolean(value) => Data::Boolean(*value),
+        DeValue::Datetime(date) => Data::Date(date.to_string()),
+        DeValue::Array(items) => Data::List(items.iter().map(|one| item(one, source, diagnostics)).collect()),
+        DeValue::Table(inner) => {
+            let has_header = source.get(range.clone()).is_some_and(|text| text.starts_with('['));
+            Data::Table(Table { has_header, ..table(inner, source, diagnostics) })
+        }
+    };
+    Item { origin: Origin::File(range), data }
+}
+
+fn broken(what: &str, range: &Range<usize>, diagnostics: &mut Vec<Diagnostic>) -> Data {
+    let diagnostic = Diagnostic::error("out-of-range", format!("this is not {what}"));
+    diagnostics.push(diagnostic.label(range.clone(), "write a smaller number"));
+    Data::Broken
+}

@@ -1,0 +1,149 @@
+//! From connections to graphs: cycles, the graphs that do not touch, the order in each.
+
+use tidegate_sdk::Kind;
+
+use crate::component::Draft;
+use crate::diagnostic::Diagnostic;
+use crate::document::place;
+use crate::topology::{Graph, Input, Node};
+use crate::wiring::Feed;
+
+/// Tells of every ring of components that feed each other.
+pub(crate) fn cycles(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], diagnostics: &mut Vec<Diagnostic>) {
+    let mut search =
+        Search { feeds, state: vec![State::New; drafts.len()], path: Vec::new(), rings: Vec::new() };
+    for index in 0..drafts.len() {
+        search.visit(index);
+    }
+    for ring in search.rings {
+        // The search walks against the stream; the message tells the way of the events.
+        let mut names: Vec<&str> = ring.iter().rev().map(|node| drafts[*node].name.as_str()).collect();
+        let first = names
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, name)| drafts.iter().position(|draft| draft.name == **name));
+        let first = first.map_or(0, |(at, _)| at);
+        names.rotate_left(first);
+        let name = names[0];
+        names.push(name);
+        let message = format!("`{name}` feeds itself: {}", names.join(" -> "));
+        let last = names[names.len() - 2];
+        let node = ring.iter().find(|node| drafts[**node].name == name);
+        let feed = node.and_then(|node| feeds[*node].iter().find(|feed| drafts[feed.node].name == last));
+        let mut diagnostic = Diagnostic::error("cycle", message);
+        if let Some(feed) = feed {
+            diagnostic = place(diagnostic, &feed.origin, "the ring closes here");
+        }
+        diagnostics.push(diagnostic.note("events flow one way: break the ring at one of its `from`"));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Open,
+    Done,
+}
+
+/// A depth-first search, from a component to what feeds it.
+struct Search<'a> {
+    feeds: &'a [Vec<Feed>],
+    state: Vec<State>,
+    path: Vec<usize>,
+    rings: Vec<Vec<usize>>,
+}
+
+impl Search<'_> {
+    /// Walks without recursion, so that a long chain cannot overflow the stack.
+    fn visit(&mut self, start: usize) {
+        let mut open = vec![(start, 0)];
+        while let Some((node, next)) = open.pop() {
+            if next == 0 {
+                if self.state[node] != State::New {
+                    continue;
+                }
+                self.state[node] = State::Open;
+                self.path.push(node);
+            }
+            match self.feeds[node].get(next).map(|feed| feed.node) {
+                Some(before) => {
+                    open.push((node, next + 1));
+                    match self.state[before] {
+                        State::New => open.push((before, 0)),
+                        State::Open => {
+                            let at = self.path.iter().position(|one| *one == before).unwrap_or(0);
+                            self.rings.push(self.path[at..].to_vec());
+                        }
+                        State::Done => {}
+                    }
+                }
+                None => {
+                    self.state[node] = State::Done;
+                    self.path.pop();
+                }
+            }
+        }
+    }
+}
+
+/// The graphs that do not touch, each in an order in which every component stands behind those that feed it.
+pub(crate) fn graphs(drafts: &[Draft<'_>], feeds: &[Vec<Feed>]) -> Vec<Graph> {
+    let mut groups: Vec<usize> = (0..drafts.len()).collect();
+    for (index, feeds) in feeds.iter().enumerate() {
+        for feed in feeds {
+            let (left, right) = (groups[index], groups[feed.node]);
+            let (first, second) = (left.min(right), left.max(right));
+            groups.iter_mut().filter(|group| **group == second).for_each(|group| *group = first);
+        }
+    }
+    (0..drafts.len())
+        .filter(|group| groups[*group] == *group && drafts[*group].enabled)
+        .map(|group| {
+            let members: Vec<usize> = (0..drafts.len()).filter(|node| groups[*node] == group).collect();
+            graph(drafts, feeds, members)
+        })
+        .collect()
+}
+
+fn graph(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], mut left: Vec<usize>) -> Graph {
+    let mut order: Vec<usize> = Vec::with_capacity(left.len());
+    while let Some(at) =
+        left.iter().position(|node| feeds[*node].iter().all(|feed| order.contains(&feed.node)))
+    {
+        order.push(left.remove(at));
+    }
+    let place_of = |node: usize| order.iter().position(|one| *one == node);
+    let nodes = order.iter().filter_map(|index| {
+        let draft = &drafts[*index];
+        let inputs = feeds[*index].iter();
+        Some(Node {
+            name: draft.name.clone(),
+            plugin: draft.plugin?.clone(),
+            options: draft.options.clone(),
+            inputs: inputs
+                .filter_map(|feed| Some(Input { node: place_of(feed.node)?, output: feed.output }))
+                .collect(),
+            outputs: draft.outputs.clone().unwrap_or_default(),
+            engine: draft.engine.clone(),
+        })
+    });
+    Graph { nodes: nodes.collect() }
+}
+
+/// Every source with every sink that its events can reach.
+pub(crate) fn lanes(graph: &Graph) -> Vec<(&Node, &Node)> {
+    let mut reached: Vec<Vec<usize>> = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut sources: Vec<usize> = match node.kind() {
+            Kind::Source => vec![index],
+            _ => node.inputs.iter().flat_map(|input| reached[input.node].iter().copied()).collect(),
+        };
+        sources.sort_unstable();
+        sources.dedup();
+        reached.push(sources);
+    }
+    let sinks = graph.nodes.iter().zip(&reached).filter(|(node, _)| node.kind() == Kind::Sink);
+    sinks
+        .flat_map(|(sink, sources)| sources.iter().map(move |source| (&graph.nodes[*source], sink)))
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! The keys that belong to the engine: of every component, of `[pipeline]` and of `[plugins]`.
+//!
+//! The structs are their manual, their check and their defaults at once.
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_sdk::{Duration, Kind, Size};
+
+use crate::topology::{BatchOptions, Delivery, OnReject, RetryOptions, Settings};
+
+/// Keys of every component.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct EveryKeys {
+    /// The plugin: what this component is. `tidegate plugins` lists them.
+    #[schemars(extend("examples" = ["stdout"]))]
+    #[allow(dead_code, reason = "the registry has answered it already; it is here for the manual")]
+    pub(crate) plugin: String,
+    /// Whether the component takes part. A disabled one is as if it were not in the file: what stands below it
+    /// without a `from` of its own is fed by the component above it.
+    #[serde(default = "yes")]
+    #[allow(dead_code, reason = "disabled components are left out before; it is here for the manual")]
+    pub(crate) enabled: bool,
+    /// Where the component runs. Plugins that are built in run `inline`, within the engine; `thread` and
+    /// `process` are for plugins from shared libraries.
+    #[serde(default)]
+    pub(crate) isolation: Isolation,
+    /// What happens to an event that cannot be processed: it is kept in the dead-letter store with the reason
+    /// (`dead_letter`), counted and forgotten (`drop`), or the pipeline fails (`stop`).
+    #[serde(default)]
+    pub(crate) on_reject: OnReject,
+}
+
+/// What feeds a filter or sink.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct FromKeys {
+    /// What feeds the component: the name of another, or a list of names. Left out, it is the component written
+    /// just above. A named output is `"route.errors"`; what a component rejected is `"parse.rejected"`.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["users"]))]
+    #[allow(dead_code, reason = "read with its places; it is here for the manual")]
+    pub(crate) from: Option<From>,
+}
+
+/// One name or several.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "read with its places; it is here for the manual")]
+pub(crate) enum From {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Keys of filters.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct FilterKeys {
+    /// How many instances of the filter work at once; the order of events is kept. By default what
+    /// `[pipeline]` says, or 1.
+    #[schemars(range(min = 1, max = 256))]
+    pub(crate) workers: Option<usize>,
+    /// How a filter that asks a server or a command tries again after a failure: the pauses grow from `base` to
+    /// `cap` by doubling, each drawn at random up to that.
+    pub(crate) retry: RetryOptions,
+}
+
+/// Keys of sinks.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct SinkKeys {
+    /// How the batches are cut that the sink writes at once.
+    pub(crate) batch: BatchOptions,
+    /// How a failed write is tried again: the pauses grow from `base` to `cap` by doubling, each drawn at random
+    /// up to that, `attempts` times or for ever.
+    pub(crate) retry: RetryOptions,
+    /// How many writes may be under way at once. Over 1, the order of events is not kept.
+    #[schemars(range(min = 1, max = 256))]
+    pub(crate) concurrency: usize,
+    /// Whether events wait for this sink. If not, they pass it by when it is behind.
+    pub(crate) required: bool,
+}
+
+impl Default for SinkKeys {
+    fn default() -> Self {
+        Self {
+            batch: BatchOptions::default(),
+            retry: RetryOptions::default(),
+            concurrency: 1,
+            required: true,
+        }
+    }
+}
+
+/// Where a component runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Isolation {
+    #[default]
+    Inline,
+    Thread,
+    Process,
+}
+
+/// Keys of `[pipeline]`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PipelineKeys {
+    /// The name under which the pipeline is shown. By default the file's name without its ending.
+    #[schemars(extend("examples" = ["active-users"]))]
+    pub(crate) name: Option<String>,
+    /// The name of the folder that holds the pipeline's state: checkpoints and dead letters. By default the name.
+    #[schemars(extend("examples" = ["active-users"]))]
+    pub(crate) id: Option<String>,
+    /// What is promised across crashes: that nothing is lost (`at_least_once`), or also that nothing comes
+    /// twice (`effectively_once`).
+    pub(crate) delivery: Delivery,
+    /// How many instances of each filter work at once, where the filter itself does not say.
+    #[schemars(range(min = 1, max = 256))]
+    pub(crate) workers: Option<usize>,
+    /// How many bytes of events may be in flight, if less than the process allows.
+    #[schemars(extend("examples" = ["64MiB"], "x-at-least" = "64KiB"))]
+    pub(crate) memory: Option<Size>,
+    /// The longest payload that may become an event. A longer one becomes a dead letter. By default 16MiB, or
+    /// `memory` if that is less.
+    #[schemars(extend("examples" = ["16MiB"], "x-at-least" = "1KiB", "x-at-most" = "1GiB"))]
+    pub(crate) event_size: Option<Size>,
+    /// How long a drain may take before what is left is given up.
+    #[serde(default = "drain_timeout")]
+    #[schemars(extend("x-at-most" = "1d"))]
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Keys of `[plugins]`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PluginsKeys {
+    /// Shared libraries with plugins. Not supported by this version.
+    #[serde(default)]
+    #[allow(dead_code, reason = "refused wherever it is written; it is here for the manual")]
+    pub(crate) libraries: Vec<Library>,
+}
+
+/// A path, or a path with what the file must hash to.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Library {
+    Path(String),
+    Checked {
+        /// The file.
+        path: String,
+        /// What it must hash to, in hexadecimal digits.
+        sha256: String,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn drain_timeout() -> Duration {
+    Settings::default().drain_timeout
+}
+
+/// The schema of the engine's keys on a component of this kind.
+pub(crate) fn component_schema(kind: Kind) -> Value {
+    let mut whole = schema::<EveryKeys>();
+    let more = match kind {
+        Kind::Source => Vec::new(),
+        Kind::Filter => vec![schema::<FromKeys>(), schema::<FilterKeys>()],
+        Kind::Sink => vec![schema::<FromKeys>(), schema::<SinkKeys>()],
+    };
+    for part in more {
+        for section in ["properties", "$defs"] {
+            let Some(entries) = part[section].as_object() else { continue };
+            for (name, entry) in entries {
+                whole[section][name] = entry.clone();
+            }
+        }
+    }
+    whole
+}
+
+/// The schema of the keys of `[pipeline]`.
+pub(crate) fn pipeline_schema() -> Value {
+    schema::<PipelineKeys>()
+}
+
+/// The schema of the keys of `[plugins]`.
+pub(crate) fn plugins_schema() -> Value {
+    schema::<PluginsKeys>()
+}
+
+fn schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.meta_schema = None);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}

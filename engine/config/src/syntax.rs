@@ -1,0 +1,132 @@
+//! What is wrong with the TOML itself, and what may not be said because of it.
+
+use std::ops::Range;
+
+use crate::diagnostic::Diagnostic;
+use crate::load::Hole;
+
+/// The parser's errors, one a line.
+pub(crate) fn diagnostics(errors: &[toml::de::Error], source: &str) -> Vec<Diagnostic> {
+    let mut lines: Vec<usize> = Vec::new();
+    let mut found = Vec::new();
+    for error in errors {
+        let range = error.span().unwrap_or(source.len()..source.len());
+        let line = line_start(source, range.start);
+        // What follows from the first error of a line is not worth telling.
+        if !lines.contains(&line) {
+            lines.push(line);
+            found.push(diagnostic(error.message(), range, source));
+        }
+    }
+    found
+}
+
+fn diagnostic(message: &str, range: Range<usize>, source: &str) -> Diagnostic {
+    let written = source.get(range.clone()).unwrap_or_default();
+    if message.starts_with("duplicate key") {
+        return duplicate(written, range, source);
+    }
+    let (what, expected) = match message.split_once(", expected ") {
+        Some((what, expected)) => (what, format!("expected {expected}")),
+        None => (message, String::new()),
+    };
+    let diagnostic = Diagnostic::error("syntax", format!("this is not TOML: {what}"));
+    let diagnostic = diagnostic.label(range.clone(), expected);
+    let line = &source[line_start(source, range.start)..];
+    let line = line.lines().next().unwrap_or_default();
+    match hint(line) {
+        Some(hint) => diagnostic.note(hint),
+        None => diagnostic,
+    }
+}
+
+/// What is most often meant by a line that is not TOML.
+fn hint(line: &str) -> Option<&'static str> {
+    let line = line.split('#').next().unwrap_or(line).trim();
+    if line.starts_with('[') && !line.ends_with(']') {
+        return Some("a table's header ends with `]`: `[source.users]`");
+    }
+    match line.split_once('=') {
+        None if line.contains(':') => Some("TOML writes `key = value`, not `key: value`"),
+        None => Some("TOML writes `key = value`"),
+        Some((_, value)) => {
+            let value = value.trim();
+            let quotes = value.matches(['"', '\'']).count();
+            let bare = value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/' || c == '.');
+            match (value, quotes) {
+                ("", _) => Some("the value is missing"),
+                ("True" | "TRUE" | "False" | "FALSE", _) => Some("write `true` or `false`, in small letters"),
+                (_, 0) if bare => Some("text stands in quotes: `key = \"value\"`"),
+                (_, 1) => Some("text ends with the same quote as it begins"),
+                _ => None,
+            }
+        }
+    }
+}
+
+fn duplicate(written: &str, range: Range<usize>, source: &str) -> Diagnostic {
+    let start = line_start(source, range.start);
+    let line = source[start..].lines().next().unwrap_or_default().trim();
+    let header = line.starts_with('[');
+    let (what, label) = match header {
+        true => (
+            format!("the table `{line}` is written twice"),
+            "put its keys under the first, or give it another name",
+        ),
+        false => (format!("the key `{written}` is written twice in one table"), "remove one of them"),
+    };
+    let diagnostic = Diagnostic::error("duplicate-key", what).label(range, label);
+    match first_of(written, line, header, &source[..start]) {
+        Some(first) => diagnostic.also(first, "it is written here first"),
+        None => diagnostic,
+    }
+}
+
+/// Where the header `line` or the key `written` stands in what comes before.
+fn first_of(written: &str, line: &str, header: bool, before: &str) -> Option<Range<usize>> {
+    let mut found = None;
+    let mut at = 0;
+    for candidate in before.split_inclusive('\n') {
+        let text = candidate.trim();
+        let indent = candidate.len() - candidate.trim_start().len();
+        let start = at + indent;
+        match header {
+            true if text == line => return Some(start..start + text.len()),
+            // A key's table begins at the last header before it.
+            false if text.starts_with('[') => found = None,
+            false
+                if text.split('=').next().is_some_and(|key| key.trim() == written) && text.contains('=') =>
+            {
+                found = found.or(Some(start..start + written.len()));
+            }
+            _ => {}
+        }
+        at += candidate.len();
+    }
+    found
+}
+
+fn line_start(source: &str, at: usize) -> usize {
+    let at = crate::diagnostic::floor(source, at);
+    source[..at].rfind('\n').map_or(0, |at| at + 1)
+}
+
+/// Takes back what may only seem to be wrong because of a part of the file that could not be understood.
+pub(crate) fn settle(diagnostics: &mut Vec<Diagnostic>, source: &str, hole: Hole) {
+    const ABSENT_COMPONENTS: [&str; 6] =
+        ["unread", "unused-output", "no-source", "no-sink", "unknown-from", "nothing-above"];
+    const ABSENT_KEYS: [&str; 2] = ["missing-key", "bad-option"];
+    if hole >= Hole::Components {
+        diagnostics.retain(|one| !ABSENT_COMPONENTS.contains(&one.code));
+    }
+    if hole < Hole::Anything {
+        return;
+    }
+    let line = |one: &Diagnostic| one.label.as_ref().map(|label| line_start(source, label.range.start));
+    let is_syntax = |one: &Diagnostic| matches!(one.code, "syntax" | "duplicate-key");
+    let lines: Vec<usize> = diagnostics.iter().filter(|one| is_syntax(one)).filter_map(line).collect();
+    diagnostics.retain(|one| {
+        let on_bad_line = line(one).is_some_and(|line| lines.contains(&line));
+        is_syntax(one) || !(on_bad_line || ABSENT_KEYS.contains(&one.code))
+    });
+}

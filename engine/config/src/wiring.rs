@@ -1,0 +1,209 @@
+//! Who feeds whom: from names to connections.
+
+use crate::component::{Draft, From};
+use crate::diagnostic::Diagnostic;
+use crate::document::{Origin, place};
+use crate::names::{listed, nearest};
+use crate::topology::OutputName;
+use tidegate_sdk::{Kind, Port};
+
+/// One connection, by index of the feeding component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Feed {
+    pub(crate) node: usize,
+    pub(crate) output: OutputName,
+    pub(crate) origin: Origin,
+}
+
+/// The connections of all components, and what is wrong with them.
+pub(crate) struct Wiring {
+    /// What feeds each component.
+    pub(crate) feeds: Vec<Vec<Feed>>,
+    /// Components that something tried to read, though it did not name them rightly.
+    meant: Vec<usize>,
+}
+
+/// Connects the components, which stand in the order of the file.
+pub(crate) fn connect(drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) -> Wiring {
+    let mut wiring = Wiring { feeds: vec![Vec::new(); drafts.len()], meant: Vec::new() };
+    for (index, draft) in drafts.iter().enumerate() {
+        if !draft.enabled || draft.kind == Kind::Source {
+            continue;
+        }
+        match &draft.from {
+            From::Broken => wiring.meant.extend(0..drafts.len()),
+            From::Above => match above(drafts, index) {
+                Ok(node) => {
+                    let origin = draft.header.clone();
+                    wiring.feeds[index].push(Feed { node, output: OutputName::Port(0), origin });
+                }
+                Err(diagnostic) => diagnostics.push(*diagnostic),
+            },
+            From::Names(names) => wiring.named(drafts, index, names, diagnostics),
+        }
+    }
+    wiring
+}
+
+/// What feeds the component that does not say: the one above, past those that are disabled.
+fn above(drafts: &[Draft<'_>], index: usize) -> Result<usize, Box<Diagnostic>> {
+    let draft = &drafts[index];
+    let name = &draft.name;
+    let problem = |message: String| {
+        let label = "add `from = \"...\"`";
+        Err(Box::new(place(Diagnostic::error("nothing-above", message), &draft.header, label)))
+    };
+    for (at, candidate) in drafts[..index].iter().enumerate().rev() {
+        let above = &candidate.name;
+        match (candidate.kind, candidate.enabled, &candidate.from) {
+            (Kind::Source | Kind::Filter, true, _) => return Ok(at),
+            (Kind::Sink, false, _) | (Kind::Filter, false, From::Above) => {}
+            (Kind::Sink, true, _) => {
+                return problem(format!(
+                    "`{name}` does not say what feeds it, and `{above}` above it is a sink, which feeds nothing"
+                ));
+            }
+            (_, false, _) => {
+                return problem(format!(
+                    "`{name}` does not say what feeds it, and `{above}` above it is disabled"
+                ));
+            }
+        }
+    }
+    problem(format!("`{name}` does not say what feeds it, and nothing stands above it"))
+}
+
+impl Wiring {
+    fn named(
+        &mut self,
+        drafts: &[Draft<'_>],
+        index: usize,
+        names: &[(String, Origin)],
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        if names.is_empty() {
+            let message = format!("`from` of `{}` names nothing", drafts[index].name);
+            diagnostics.push(place(Diagnostic::error("unknown-from", message), &drafts[index].header, ""));
+        }
+        for (name, origin) in names {
+            match self.resolve(drafts, name, origin) {
+                Ok(Some(feed)) => {
+                    let twice = self.feeds[index]
+                        .iter()
+                        .any(|one| (one.node, one.output) == (feed.node, feed.output));
+                    if twice {
+                        let message = format!("`{name}` feeds `{}` twice", drafts[index].name);
+                        let diagnostic = Diagnostic::error("duplicate-from", message);
+                        diagnostics.push(place(diagnostic, origin, "name it once"));
+                    }
+                    self.feeds[index].push(feed);
+                }
+                Ok(None) => {}
+                Err(diagnostic) => diagnostics.push(*diagnostic),
+            }
+        }
+    }
+
+    /// The feed that a name means; nothing if that cannot be told.
+    fn resolve(
+        &mut self,
+        drafts: &[Draft<'_>],
+        name: &str,
+        origin: &Origin,
+    ) -> Result<Option<Feed>, Box<Diagnostic>> {
+        let (component, output) =
+            name.split_once('.').map_or((name, None), |(name, output)| (name, Some(output)));
+        let Some(node) = drafts.iter().position(|draft| draft.name == component) else {
+            let names = drafts.iter().filter(|draft| draft.enabled).map(|draft| draft.name.as_str());
+            let near = nearest(component, names.clone());
+            self.meant.extend(drafts.iter().position(|draft| Some(draft.name.as_str()) == near));
+            let label = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
+            let message = format!("there is no component `{component}` in this file");
+            let diagnostic = place(Diagnostic::error("unknown-from", message), origin, label);
+            return Err(Box::new(diagnostic.note(format!("there are {}", listed(names, "and")))));
+        };
+        let draft = &drafts[node];
+        self.meant.push(node);
+        if !draft.enabled {
+            let message = format!("`{component}` is disabled, so it feeds nothing");
+            let mut diagnostic = place(Diagnostic::error("unknown-from", message), origin, "");
+            if let Some(range) = draft.header.range() {
+                diagnostic = diagnostic.also(range, "it has `enabled = false`");
+            }
+            return Err(Box::new(diagnostic));
+        }
+        let output = match output {
+            Some("rejected") => OutputName::Rejected,
+            Some(output) => match port(draft, output) {
+                Ok(Some(port)) => OutputName::Port(port),
+                Ok(None) => return Ok(None),
+                Err((label, note)) => {
+                    let message = format!("`{component}` has no output `{output}`");
+                    let diagnostic = place(Diagnostic::error("unknown-from", message), origin, label);
+                    return Err(Box::new(diagnostic.note(note)));
+                }
+            },
+            None if draft.kind == Kind::Sink => {
+                let message = format!("`{component}` is a sink, and a sink feeds nothing");
+                let diagnostic = place(Diagnostic::error("unknown-from", message), origin, "");
+                return Err(Box::new(diagnostic.note(format!("what it rejected is `{component}.rejected`"))));
+            }
+            None => OutputName::Port(0),
+        };
+        Ok(Some(Feed { node, output, origin: origin.clone() }))
+    }
+
+    /// Tells of components and outputs that nothing reads.
+    pub(crate) fn unread(&self, drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) {
+        let reads = |node: usize, output: Option<OutputName>| {
+            let mut feeds = self.feeds.iter().flatten().filter(|feed| feed.node == node);
+            feeds.any(|feed| output.is_none_or(|output| feed.output == output))
+        };
+        for (index, draft) in drafts.iter().enumerate() {
+            if !draft.enabled
+                || draft.kind == Kind::Sink
+                || (self.meant.contains(&index) && !reads(index, None))
+            {
+                continue;
+            }
+            let (kind, name) = (draft.kind, &draft.name);
+            if !reads(index, None) {
+                let message = format!("nothing reads the {kind} `{name}`");
+                let label = format!("write `from = \"{name}\"` in the component that should");
+                diagnostics.push(place(Diagnostic::error("unread", message), &draft.header, label));
+                continue;
+            }
+            if !reads(index, Some(OutputName::Port(0))) {
+                let message = format!("nothing reads what passes `{name}`, so it is dropped");
+                let label = format!("its main output is `from = \"{name}\"`");
+                diagnostics.push(place(Diagnostic::warning("unused-output", message), &draft.header, label));
+            }
+            for (output, port) in draft.outputs.iter().flatten().zip(1..) {
+                if !reads(index, Some(OutputName::Port(port))) {
+                    let message =
+                        format!("nothing reads the output `{output}` of `{name}`, so it is dropped");
+                    let label = format!("it is `from = \"{name}.{output}\"`");
+                    diagnostics.push(place(
+                        Diagnostic::warning("unused-output", message),
+                        &draft.header,
+                        label,
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// The port of a named output; nothing if the outputs are not known; or a label and a note.
+fn port(draft: &Draft<'_>, output: &str) -> Result<Option<Port>, (String, String)> {
+    let Some(outputs) = &draft.outputs else { return Ok(None) };
+    if let Some(index) = outputs.iter().position(|one| one == output) {
+        return Ok(Port::try_from(index + 1).ok());
+    }
+    let known = outputs.iter().map(String::as_str).chain(["rejected"]);
+    let near = nearest(output, known.clone());
+    let label = near.map(|near| format!("did you mean `{}.{near}`?", draft.name)).unwrap_or_default();
+    let named: Vec<String> = known.map(|one| format!("{}.{one}", draft.name)).collect();
+    let all = std::iter::once(draft.name.as_str()).filter(|_| draft.kind != Kind::Sink);
+    Err((label, format!("it can be read as {}", listed(all.chain(named.iter().map(String::as_str)), "and"))))
+}

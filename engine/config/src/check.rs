@@ -392,11 +392,11 @@ fn text_problem(
     let limit = |name: &str| named.limit(name).or_else(|| schema.limit(name));
     let (code, label) = match schema.format() {
         Some("duration-text") => match value.parse::<Duration>() {
-            Ok(value) => ("out-of-range", limits::<Duration>(value, limit)?),
+            Ok(value) => ("out-of-range", limits::<Duration>(&value, limit)?),
             Err(_) => ("wrong-unit", unit_label("duration", value, schema, item)),
         },
         Some("size-text") => match value.parse::<Size>() {
-            Ok(value) => ("out-of-range", limits::<Size>(value, limit)?),
+            Ok(value) => ("out-of-range", limits::<Size>(&value, limit)?),
             Err(_) => ("wrong-unit", unit_label("size", value, schema, item)),
         },
         Some("json-path-text") => {
@@ -446,7 +446,7 @@ fn unit_label(noun: &str, value: &str, schema: Schema<'_>, item: &Item) -> Strin
 }
 
 /// What the limits are, if the value is out of them.
-fn limits<'v, T>(value: T, limit: impl Fn(&str) -> Option<&'v serde_json::Value>) -> Option<String>
+fn limits<'v, T>(value: &T, limit: impl Fn(&str) -> Option<&'v serde_json::Value>) -> Option<String>
 where
     T: std::str::FromStr + PartialOrd,
 {
@@ -455,8 +455,8 @@ where
         text.parse::<T>().ok().map(|bound| (bound, text))
     };
     let (least, most) = (bound("x-at-least"), bound("x-at-most"));
-    let sound = least.as_ref().is_none_or(|(least, _)| value >= *least)
-        && most.as_ref().is_none_or(|(most, _)| value <= *most);
+    let sound = least.as_ref().is_none_or(|(least, _)| value >= least)
+        && most.as_ref().is_none_or(|(most, _)| value <= most);
     let least = least.map(|(_, text)| format!("at least {text}"));
     let most = most.map(|(_, text)| format!("at most {text}"));
     let expected: Vec<String> = least.into_iter().chain(most).collect();

@@ -256,10 +256,10 @@ impl<'a> Reader<'a> {
 fn quoted_option<'i>(options: &'i Item, message: &str) -> Option<&'i Item> {
     fn texts<'i>(item: &'i Item, found: &mut Vec<&'i Item>, message: &str) {
         match &item.data {
-            Data::Text(prose) => {
-                if !prose.value.is_empty() && message.contains(&format!("`{}`", prose.value)) {
-                    found.push(item);
-                }
+            Data::Text(prose)
+                if !prose.value.is_empty() && message.contains(&format!("`{}`", prose.value)) =>
+            {
+                found.push(item);
             }
             Data::List(items) => items.iter().for_each(|inner| texts(inner, found, message)),
             Data::Table(table) => table.entries.iter().for_each(|entry| texts(&entry.item, found, message)),

@@ -100,7 +100,7 @@ fn expand(text: &str, surroundings: &Surroundings<'_>) -> Result<Prose, Vec<Prob
                     prose.value.push_str(&value);
                     prose.hidden.push(value);
                 }
-                Err((diagnostic, label)) => problems.push(Problem { range: found..end, diagnostic, label }),
+                Err(refusal) => problems.push(refusal.at(found..end)),
             }
             (found, end)
         };
@@ -111,10 +111,12 @@ fn expand(text: &str, surroundings: &Surroundings<'_>) -> Result<Prose, Vec<Prob
     if problems.is_empty() { Ok(prose) } else { Err(problems) }
 }
 
+const LITERAL: &str = "a `${` that is not to be replaced is written `$${`";
+
 fn unterminated(range: Range<usize>) -> Problem {
-    let diagnostic = Diagnostic::error("bad-variable", "this `${` is not closed by a `}`")
-        .note("a `${` that is not to be replaced is written `$${`");
-    Problem { range, diagnostic, label: "close it with `}`".to_owned() }
+    let message = "this `${` is not closed by a `}`".to_owned();
+    Refusal { code: "bad-variable", message, label: "close it with `}`".to_owned(), note: Some(LITERAL) }
+        .at(range)
 }
 
 enum Replacement<'a> {
@@ -123,11 +125,24 @@ enum Replacement<'a> {
     Outside(String),
 }
 
-/// What stands for the text between `${` and `}`; or what is wrong, and the label for it.
-fn replacement<'a>(
-    inner: &'a str,
-    surroundings: &Surroundings<'_>,
-) -> Result<Replacement<'a>, (Diagnostic, String)> {
+/// What is wrong with one `${...}`: a code, a message, and the label beside the place.
+struct Refusal {
+    code: &'static str,
+    message: String,
+    label: String,
+    note: Option<&'static str>,
+}
+
+impl Refusal {
+    fn at(self, range: Range<usize>) -> Problem {
+        let mut diagnostic = Diagnostic::error(self.code, self.message);
+        diagnostic.notes.extend(self.note.map(str::to_owned));
+        Problem { range, diagnostic, label: self.label }
+    }
+}
+
+/// What stands for the text between `${` and `}`.
+fn replacement<'a>(inner: &'a str, surroundings: &Surroundings<'_>) -> Result<Replacement<'a>, Refusal> {
     if let Some(path) = inner.strip_prefix("file:") {
         return match (surroundings.secret_file)(path) {
             // Files made by `echo` or an editor end with a line break that is not part of the secret.
@@ -138,7 +153,7 @@ fn replacement<'a>(
             }
             Err(reason) => {
                 let message = format!("the secret file `{path}` cannot be read");
-                Err((Diagnostic::error("unreadable-secret", message), reason))
+                Err(Refusal { code: "unreadable-secret", message, label: reason, note: None })
             }
         };
     }
@@ -149,9 +164,12 @@ fn replacement<'a>(
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
-        let diagnostic = Diagnostic::error("bad-variable", format!("`{name}` is not a variable's name"))
-            .note("a `${` that is not to be replaced is written `$${`");
-        return Err((diagnostic, "write `${NAME}`, `${NAME:-default}` or `${file:/path}`".to_owned()));
+        return Err(Refusal {
+            code: "bad-variable",
+            message: format!("`{name}` is not a variable's name"),
+            label: "write `${NAME}`, `${NAME:-default}` or `${file:/path}`".to_owned(),
+            note: Some(LITERAL),
+        });
     }
     // As in a shell: with `:-` an empty variable counts as unset.
     match ((surroundings.variable)(name).filter(|value| default.is_none() || !value.is_empty()), default) {
@@ -160,7 +178,7 @@ fn replacement<'a>(
         (None, None) => {
             let message = format!("the environment variable `{name}` is not set");
             let label = format!("set it, or give a default: `${{{name}:-default}}`");
-            Err((Diagnostic::error("unset-variable", message), label))
+            Err(Refusal { code: "unset-variable", message, label, note: None })
         }
     }
 }

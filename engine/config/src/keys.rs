@@ -24,6 +24,7 @@ pub(crate) struct EveryKeys {
     /// Where the component runs. Plugins that are built in run `inline`, within the engine; `thread` and
     /// `process` are for plugins from shared libraries.
     #[serde(default)]
+    #[allow(dead_code, reason = "read with its place; it is here for the manual")]
     pub(crate) isolation: Isolation,
     /// What happens to an event that cannot be processed: it is kept in the dead-letter store with the reason
     /// (`dead_letter`), counted and forgotten (`drop`), or the pipeline fails (`stop`).

@@ -11,6 +11,10 @@ mod load;
 mod overrides;
 mod render;
 
+mod drawing;
+mod editor;
+mod options;
+
 mod check;
 mod component;
 mod document;
@@ -24,8 +28,14 @@ mod schema;
 mod syntax;
 mod wiring;
 
+#[cfg(test)]
+mod tests;
+
 pub use diagnostic::{Diagnostic, Label, Severity};
+pub use drawing::{graphviz, mermaid};
+pub use editor::editor_schema;
 pub use load::{Loaded, Surroundings, Text, load};
+pub use options::{OptionDoc, engine_options, options, pipeline_options};
 pub use overrides::Override;
 pub use render::{render, to_json};
 pub use topology::{

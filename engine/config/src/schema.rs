@@ -97,6 +97,11 @@ impl<'a> Schema<'a> {
         self.keyword("description").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The description of the thing itself, rather than of the option that is one.
+    pub(crate) fn own_description(self) -> &'a str {
+        self.node["description"].as_str().unwrap_or_default()
+    }
+
     /// What it is if left out.
     pub(crate) fn default(self) -> Option<&'a Value> {
         self.keyword("default").filter(|value| !value.is_null())

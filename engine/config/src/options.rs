@@ -1,0 +1,125 @@
+//! Options as a manual lists them.
+
+use serde_json::Value;
+use tidegate_sdk::{Kind, Plugin};
+
+use crate::example::toml_text;
+use crate::keys;
+use crate::schema::{Form, Schema, Shape};
+
+/// One option of a plugin or of the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionDoc {
+    /// The key; options of a table within are dotted, `auth.user`.
+    pub name: String,
+    /// What it is, in plain words: `text`, `duration`, `list of text`, "one of `a` or `b`".
+    pub type_name: String,
+    /// What it is if left out, as TOML writes it.
+    pub default: Option<String>,
+    /// Whether it must be there (for an option of a table: if the table is there).
+    pub required: bool,
+    /// What it means, what it is measured in.
+    pub description: String,
+}
+
+/// How deep tables within tables are listed.
+const DEEPEST: usize = 4;
+
+/// The options of a plugin, in the order in which its author wrote them.
+pub fn options(plugin: &Plugin) -> Vec<OptionDoc> {
+    listed(plugin.schema())
+}
+
+/// The options that the engine has for every component of this kind.
+pub fn engine_options(kind: Kind) -> Vec<OptionDoc> {
+    listed(&keys::component_schema(kind))
+}
+
+/// The options of `[pipeline]`.
+pub fn pipeline_options() -> Vec<OptionDoc> {
+    listed(&keys::pipeline_schema())
+}
+
+fn listed(schema: &Value) -> Vec<OptionDoc> {
+    let mut options = Vec::new();
+    table(&Schema::new(schema).shapes(), "", 0, None, &mut options);
+    options
+}
+
+/// Lists the keys of a table that has one of these shapes. A key that only some shapes have is required in
+/// none: its description says for what it is.
+fn table(
+    shapes: &[Shape<'_>],
+    prefix: &str,
+    depth: usize,
+    defaults: Option<&Value>,
+    options: &mut Vec<OptionDoc>,
+) {
+    let mut seen: Vec<&str> = Vec::new();
+    for shape in shapes {
+        for (name, schema) in &shape.properties {
+            if seen.contains(name) {
+                continue;
+            }
+            seen.push(name);
+            let required = shapes.iter().all(|shape| shape.required.contains(name));
+            let words = tag_words(shapes, name);
+            let default = defaults.and_then(|defaults| defaults.get(name)).filter(|value| !value.is_null());
+            let default = default.or(schema.default());
+            options.push(OptionDoc {
+                name: format!("{prefix}{name}"),
+                type_name: words.unwrap_or_else(|| schema.type_name()),
+                default: default.filter(|value| !is_empty(value)).map(toml_text),
+                required,
+                description: description(*schema, shapes, shape),
+            });
+            if depth < DEEPEST {
+                let tables = schema.choices().into_iter().filter(|choice| choice.form() == Some(Form::Table));
+                let inner: Vec<Shape<'_>> = tables.flat_map(Schema::shapes).collect();
+                table(&inner, &format!("{prefix}{name}."), depth + 1, default, options);
+            }
+        }
+    }
+}
+
+/// Whether a default says nothing: an empty list or table.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.values().all(Value::is_null),
+        _ => false,
+    }
+}
+
+/// The words of a key that tells the shapes from each other.
+fn tag_words(shapes: &[Shape<'_>], name: &str) -> Option<String> {
+    let tags: Option<Vec<(&str, &str)>> = shapes.iter().map(Shape::tag).collect();
+    let tags = tags.filter(|tags| tags.len() > 1 && tags.iter().all(|(key, _)| *key == name))?;
+    Some(format!("one of {}", crate::names::listed(tags.iter().map(|(_, word)| *word), "or")))
+}
+
+/// The option's own words, what each of its values means, and for which shape of the table it is.
+fn description(schema: Schema<'_>, shapes: &[Shape<'_>], shape: &Shape<'_>) -> String {
+    let mut parts = vec![one_line(schema.description())];
+    let choices = schema.choices();
+    if choices.len() > 1 {
+        for choice in choices {
+            if let (Some([word]), text) = (choice.words().as_deref(), choice.own_description())
+                && !text.is_empty()
+            {
+                parts.push(format!("`{word}`: {}", one_line(text)));
+            }
+        }
+    }
+    if let (Some((key, word)), true) = (shape.tag(), shapes.len() > 1)
+        && schema.all_words().as_deref() != Some(&[word])
+    {
+        parts.push(format!("With `{key} = \"{word}\"`."));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join(" ")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

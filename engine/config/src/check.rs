@@ -1,10 +1,9 @@
 //! Checks values against a schema, and tells every difference at its own place.
 
-use tidegate_sdk::{Duration, Size, Template, json};
-
 use crate::diagnostic::Diagnostic;
 use crate::document::{Data, Entry, Item, Origin, Table, place};
 use crate::example::{example, wrapped};
+use crate::formats::{text_problem, wrong_word};
 use crate::names::{listed, nearest, with_article};
 use crate::schema::{Form, Other, Schema, Shape};
 
@@ -362,105 +361,6 @@ fn found(item: &Item) -> &'static str {
         Data::Table(_) => "a table",
         Data::Broken => "nothing",
     }
-}
-
-/// A text that is none of the words it may be.
-fn wrong_word(words: &[&str], item: &Item, path: &str) -> Diagnostic {
-    let nearest = item.shown().and_then(|text| nearest(text, words.iter().copied()));
-    let message = match item.shown() {
-        Some(text) => format!("`{path}` cannot be `{text}`"),
-        None => format!("the value of `{path}` is none that it can have"),
-    };
-    let known = listed(words.iter().copied(), "or");
-    let diagnostic = Diagnostic::error("wrong-value", message);
-    match (nearest, words) {
-        (Some(name), [_, _, ..]) => place(diagnostic, &item.origin, format!("did you mean `{name}`?"))
-            .note(format!("it is one of {known}")),
-        (_, [_]) => place(diagnostic, &item.origin, format!("it must be {known}")),
-        _ => place(diagnostic, &item.origin, format!("it is one of {known}")),
-    }
-}
-
-/// What is wrong with a text, by its format and limits.
-fn text_problem(
-    schema: Schema<'_>,
-    named: Schema<'_>,
-    item: &Item,
-    value: &str,
-    path: &str,
-) -> Option<Diagnostic> {
-    let limit = |name: &str| named.limit(name).or_else(|| schema.limit(name));
-    let (code, label) = match schema.format() {
-        Some("duration-text") => match value.parse::<Duration>() {
-            Ok(value) => ("out-of-range", limits::<Duration>(&value, limit)?),
-            Err(_) => ("wrong-unit", unit_label("duration", value, schema, item)),
-        },
-        Some("size-text") => match value.parse::<Size>() {
-            Ok(value) => ("out-of-range", limits::<Size>(&value, limit)?),
-            Err(_) => ("wrong-unit", unit_label("size", value, schema, item)),
-        },
-        Some("json-path-text") => {
-            value.parse::<json::Path>().err()?;
-            ("wrong-value", "write a path like `.user.name`, `.items[0]` or `.\"odd name\"`".to_owned())
-        }
-        Some("template-text") => {
-            ("wrong-value", plain_template_error(&value.parse::<Template>().err()?, item))
-        }
-        _ => {
-            let least = limit("minLength").and_then(serde_json::Value::as_u64)?;
-            if value.chars().count() as u64 >= least {
-                return None;
-            }
-            ("wrong-value", format!("it must have at least {least} characters"))
-        }
-    };
-    let message = match (code, item.shown()) {
-        ("out-of-range", Some(text)) => format!("`{path}` is {text}, which is out of its limits"),
-        ("out-of-range", None) => format!("the value of `{path}` is out of its limits"),
-        (_, Some("")) => format!("`{path}` is empty"),
-        (_, Some(text)) => format!("`{text}` is not {}", with_article(&schema.type_name())),
-        (_, None) => format!("the value of `{path}` is not {}", with_article(&schema.type_name())),
-    };
-    Some(place(Diagnostic::error(code, message), &item.origin, label))
-}
-
-/// The template's own words, without the template itself, which the message has already. Where something was
-/// put into the template from outside, they would show it.
-fn plain_template_error(error: &str, item: &Item) -> String {
-    let rest = item.shown().and_then(|text| error.strip_prefix(&format!("`{text}` ")));
-    rest.unwrap_or("write data as a path in braces, behind a literal part: `user:{.id}`").to_owned()
-}
-
-fn unit_label(noun: &str, value: &str, schema: Schema<'_>, item: &Item) -> String {
-    let numbered = item.shown().is_some() && value.parse::<f64>().is_ok_and(|number| number >= 0.0);
-    match (noun, numbered) {
-        ("duration", true) => format!("it needs a unit: `\"{value}s\"`"),
-        ("size", true) => format!("it needs a unit: `\"{value}MiB\"`"),
-        _ => {
-            let example = example(schema, None).unwrap_or_default();
-            let units =
-                if noun == "duration" { "`ms`, `s`, `m`, `h`, `d`" } else { "`B`, `KiB`, `MiB`, `GiB`" };
-            format!("write it like `{example}`; the units are {units}")
-        }
-    }
-}
-
-/// What the limits are, if the value is out of them.
-fn limits<'v, T>(value: &T, limit: impl Fn(&str) -> Option<&'v serde_json::Value>) -> Option<String>
-where
-    T: std::str::FromStr + PartialOrd,
-{
-    let bound = |name: &str| {
-        let text = limit(name)?.as_str()?;
-        text.parse::<T>().ok().map(|bound| (bound, text))
-    };
-    let (least, most) = (bound("x-at-least"), bound("x-at-most"));
-    let sound = least.as_ref().is_none_or(|(least, _)| value >= least)
-        && most.as_ref().is_none_or(|(most, _)| value <= most);
-    let least = least.map(|(_, text)| format!("at least {text}"));
-    let most = most.map(|(_, text)| format!("at most {text}"));
-    let expected: Vec<String> = least.into_iter().chain(most).collect();
-    (!sound).then(|| format!("must be {}", expected.join(" and ")))
 }
 
 fn join(path: &str, key: &str) -> String {

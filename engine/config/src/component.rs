@@ -35,9 +35,17 @@ pub(crate) enum From {
     /// Nothing: the component above feeds it.
     Above,
     /// These names.
-    Names(Vec<(String, Origin)>),
+    Names(Vec<Name>),
     /// Something that was told to be wrong already.
     Broken,
+}
+
+/// A name in `from`.
+pub(crate) struct Name {
+    pub(crate) text: String,
+    pub(crate) origin: Origin,
+    /// Whether it may be shown: nothing in it came from outside.
+    pub(crate) shown: bool,
 }
 
 /// What all components are read with.
@@ -247,8 +255,12 @@ impl<'a> Reader<'a> {
             _ => item.origin.clone(),
         };
         let help = error.help.as_deref().map(|help| redact(help, &hidden)).unwrap_or_default();
+        let known = error.help.is_some();
         let diagnostic = place(Diagnostic::error("bad-option", message), &origin, help);
-        diagnostic.note(format!("`tidegate plugins show {}` lists its options", plugin.name()))
+        match known {
+            true => diagnostic,
+            false => diagnostic.note(format!("`tidegate plugins show {}` lists its options", plugin.name())),
+        }
     }
 }
 
@@ -293,7 +305,11 @@ pub(crate) fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 fn from(table: &Table) -> From {
     let Some(entry) = table.get("from") else { return From::Above };
     let name = |item: &Item| match &item.data {
-        Data::Text(prose) => Some((prose.value.clone(), item.origin.clone())),
+        Data::Text(prose) => Some(Name {
+            text: prose.value.clone(),
+            origin: item.origin.clone(),
+            shown: item.shown().is_some(),
+        }),
         _ => None,
     };
     let names = match &entry.item.data {

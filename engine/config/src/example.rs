@@ -11,7 +11,8 @@ pub(crate) fn example(schema: Schema<'_>, item: Option<&Item>) -> Option<String>
     if let Some(repaired) = item.and_then(|item| repaired(schema, item)) {
         return Some(repaired);
     }
-    if let Some(value) = schema.example().or(schema.default()) {
+    let default = schema.default().filter(|value| value.as_str() != Some(""));
+    if let Some(value) = default.or(schema.example()) {
         return Some(toml_text(value));
     }
     if let Some(words) = schema.all_words() {

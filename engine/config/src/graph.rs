@@ -1,5 +1,7 @@
 //! From connections to graphs: cycles, the graphs that do not touch, the order in each.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tidegate_sdk::Kind;
 
 use crate::component::Draft;
@@ -100,19 +102,15 @@ pub(crate) fn graphs(drafts: &[Draft<'_>], feeds: &[Vec<Feed>]) -> Vec<Graph> {
         .filter(|group| groups[*group] == *group && drafts[*group].enabled)
         .map(|group| {
             let members: Vec<usize> = (0..drafts.len()).filter(|node| groups[*node] == group).collect();
-            graph(drafts, feeds, members)
+            graph(drafts, feeds, &members)
         })
         .collect()
 }
 
-fn graph(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], mut left: Vec<usize>) -> Graph {
-    let mut order: Vec<usize> = Vec::with_capacity(left.len());
-    while let Some(at) =
-        left.iter().position(|node| feeds[*node].iter().all(|feed| order.contains(&feed.node)))
-    {
-        order.push(left.remove(at));
-    }
-    let place_of = |node: usize| order.iter().position(|one| *one == node);
+fn graph(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], members: &[usize]) -> Graph {
+    let order = order(feeds, members);
+    let places: BTreeMap<usize, usize> =
+        order.iter().enumerate().map(|(place, node)| (*node, place)).collect();
     let nodes = order.iter().filter_map(|index| {
         let draft = &drafts[*index];
         let inputs = feeds[*index].iter();
@@ -121,13 +119,38 @@ fn graph(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], mut left: Vec<usize>) -> Gra
             plugin: draft.plugin?.clone(),
             options: draft.options.clone(),
             inputs: inputs
-                .filter_map(|feed| Some(Input { node: place_of(feed.node)?, output: feed.output }))
+                .filter_map(|feed| Some(Input { node: *places.get(&feed.node)?, output: feed.output }))
                 .collect(),
             outputs: draft.outputs.clone().unwrap_or_default(),
             engine: draft.engine.clone(),
         })
     });
     Graph { nodes: nodes.collect() }
+}
+
+/// The members in the order of the file, but each behind those that feed it.
+fn order(feeds: &[Vec<Feed>], members: &[usize]) -> Vec<usize> {
+    let mut waits: BTreeMap<usize, usize> = members.iter().map(|node| (*node, feeds[*node].len())).collect();
+    let mut readers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for node in members {
+        for feed in &feeds[*node] {
+            readers.entry(feed.node).or_default().push(*node);
+        }
+    }
+    let mut ready: BTreeSet<usize> = members.iter().copied().filter(|node| feeds[*node].is_empty()).collect();
+    let mut order = Vec::with_capacity(members.len());
+    while let Some(node) = ready.pop_first() {
+        order.push(node);
+        for reader in readers.remove(&node).unwrap_or_default() {
+            if let Some(left) = waits.get_mut(&reader) {
+                *left -= 1;
+                if *left == 0 {
+                    ready.insert(reader);
+                }
+            }
+        }
+    }
+    order
 }
 
 /// Every source with every sink that its events can reach.

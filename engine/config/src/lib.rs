@@ -19,6 +19,7 @@ mod check;
 mod component;
 mod document;
 mod example;
+mod formats;
 mod graph;
 mod interpolate;
 mod keys;

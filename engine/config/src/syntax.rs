@@ -1,20 +1,29 @@
 //! What is wrong with the TOML itself, and what may not be said because of it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::diagnostic::Diagnostic;
 use crate::load::Hole;
 
+/// How many of the parser's errors are looked at.
+const MOST_ERRORS: usize = 1000;
+
 /// The parser's errors, one a line.
 pub(crate) fn diagnostics(errors: &[toml::de::Error], source: &str) -> Vec<Diagnostic> {
-    let mut lines: Vec<usize> = Vec::new();
+    let headers = headers(source);
+    let mut lines = BTreeSet::new();
     let mut found = Vec::new();
-    for error in errors {
+    for error in errors.iter().take(MOST_ERRORS) {
         let range = error.span().unwrap_or(source.len()..source.len());
         let line = line_start(source, range.start);
+        // The keys below a header that is written twice are not to blame themselves.
+        let header = header_of(&headers, line).filter(|header| *header != line && lines.contains(header));
+        if error.message().starts_with("duplicate key") && header.is_some() {
+            continue;
+        }
         // What follows from the first error of a line is not worth telling.
-        if !lines.contains(&line) {
-            lines.push(line);
+        if lines.insert(line) {
             found.push(diagnostic(error.message(), range, source));
         }
     }
@@ -27,7 +36,9 @@ fn diagnostic(message: &str, range: Range<usize>, source: &str) -> Diagnostic {
         return duplicate(written, range, source);
     }
     let (what, expected) = match message.split_once(", expected ") {
-        Some((what, expected)) => (what, format!("expected {expected}")),
+        // Other than marks such as `]`, what the parser expects is named in its own words, not in the user's.
+        Some((what, expected)) if expected.contains('`') => (what, format!("expected {expected}")),
+        Some((what, _)) => (what, String::new()),
         None => (message, String::new()),
     };
     let diagnostic = Diagnostic::error("syntax", format!("this is not TOML: {what}"));
@@ -111,6 +122,24 @@ fn line_start(source: &str, at: usize) -> usize {
     source[..at].rfind('\n').map_or(0, |at| at + 1)
 }
 
+/// Where the lines begin that are headers of tables.
+fn headers(source: &str) -> Vec<usize> {
+    let mut at = 0;
+    let mut headers = Vec::new();
+    for line in source.split_inclusive('\n') {
+        if line.trim_start().starts_with('[') {
+            headers.push(at);
+        }
+        at += line.len();
+    }
+    headers
+}
+
+/// The header that the line at `start` stands below (itself, if it is one).
+fn header_of(headers: &[usize], start: usize) -> Option<usize> {
+    headers[..headers.partition_point(|header| *header <= start)].last().copied()
+}
+
 /// Takes back what may only seem to be wrong because of a part of the file that could not be understood.
 pub(crate) fn settle(diagnostics: &mut Vec<Diagnostic>, source: &str, hole: Hole) {
     const ABSENT_COMPONENTS: [&str; 6] =
@@ -119,14 +148,21 @@ pub(crate) fn settle(diagnostics: &mut Vec<Diagnostic>, source: &str, hole: Hole
     if hole >= Hole::Components {
         diagnostics.retain(|one| !ABSENT_COMPONENTS.contains(&one.code));
     }
+    let told = |code: &str| diagnostics.iter().any(|one| one.code == code);
+    let (no_source, no_sink) = (told("no-source"), told("no-sink"));
+    diagnostics.retain(|one| !(no_source && one.code == "nothing-above" || no_sink && one.code == "unread"));
     if hole < Hole::Anything {
         return;
     }
+    let headers = headers(source);
     let line = |one: &Diagnostic| one.label.as_ref().map(|label| line_start(source, label.range.start));
     let is_syntax = |one: &Diagnostic| matches!(one.code, "syntax" | "duplicate-key");
-    let lines: Vec<usize> = diagnostics.iter().filter(|one| is_syntax(one)).filter_map(line).collect();
+    let lines: BTreeSet<usize> = diagnostics.iter().filter(|one| is_syntax(one)).filter_map(line).collect();
     diagnostics.retain(|one| {
-        let on_bad_line = line(one).is_some_and(|line| lines.contains(&line));
-        is_syntax(one) || !(on_bad_line || ABSENT_KEYS.contains(&one.code))
+        // Below a broken header, nothing is known to stand where it seems to.
+        let bad_line = line(one).is_some_and(|line| {
+            lines.contains(&line) || header_of(&headers, line).is_some_and(|header| lines.contains(&header))
+        });
+        is_syntax(one) || !(bad_line || ABSENT_KEYS.contains(&one.code))
     });
 }

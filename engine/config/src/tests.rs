@@ -111,9 +111,14 @@ fn secrets_are_never_shown() {
     assert!(!shown.contains("s3cret"), "{shown}");
     assert_eq!(told(source), ["wrong-value 6:11", "wrong-value 7:7", "wrong-unit 8:7"]);
 
+    assert!(
+        !rendered("[source.in]\nplugin = 'stdin'\n[sink.out]\nplugin = 'stdout'\nfrom = '${TOKEN}'\n", &[])
+            .contains("s3cret")
+    );
+
     let built = source.replace("${file:/run/secrets/token}", "set").replace("}{'", "}'").replace("ttl", "#");
     let shown = rendered(&built, &[]);
-    assert!(shown.contains("`***` is not the address of a Redis server"), "{shown}");
+    assert!(shown.contains("`http://***@x` is not the address of a Redis server"), "{shown}");
     assert!(!shown.contains("s3cret"), "{shown}");
 }
 
@@ -144,11 +149,11 @@ fn wrong_overrides_are_told_without_a_place() {
     let source = include_str!("tests/active-users.toml");
     assert_eq!(
         rendered(source, &["user.interval=5s", "users.url.x=1", "users.interval=5"]),
-        "error[unknown-override]: `--set user.interval` names no component of this file\n \
-         --> test.toml\n  = did you mean `users.interval`?\n\n\
-         error[bad-override]: `--set users.url.x` cannot be followed: `url` is not a table\n --> test.toml\n\n\
-         error[wrong-unit]: `interval` is a duration, so it needs a unit\n --> test.toml\n  \
-         = it comes from `--set users.interval=...`\n  = write it like `interval = \"5s\"`\n"
+        "error[unknown-override]: `--set user.interval` names no component of this file\n\
+         --> test.toml\n = did you mean `users.interval`?\n\n\
+         error[bad-override]: `--set users.url.x` cannot be followed: `url` is not a table\n--> test.toml\n\n\
+         error[wrong-unit]: `interval` is a duration, so it needs a unit\n--> test.toml\n \
+         = it comes from `--set users.interval=...`\n = write it like `interval = \"5s\"`\n"
     );
     assert_eq!(Override::parse("a=b").unwrap_err(), "`a` is not an override; write it like `NAME.KEY=VALUE`");
     assert!(Override::parse("a.b").is_err());

@@ -1,6 +1,6 @@
 //! Who feeds whom: from names to connections.
 
-use crate::component::{Draft, From};
+use crate::component::{Draft, From, Name};
 use crate::diagnostic::Diagnostic;
 use crate::document::{Origin, place};
 use crate::names::{listed, nearest};
@@ -78,14 +78,16 @@ impl Wiring {
         &mut self,
         drafts: &[Draft<'_>],
         index: usize,
-        names: &[(String, Origin)],
+        names: &[Name],
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         if names.is_empty() {
             let message = format!("`from` of `{}` names nothing", drafts[index].name);
             diagnostics.push(place(Diagnostic::error("unknown-from", message), &drafts[index].header, ""));
         }
-        for (name, origin) in names {
+        for name in names {
+            let (origin, shown) = (&name.origin, name.shown);
+            let name = name.text.as_str();
             match self.resolve(drafts, name, origin) {
                 Ok(Some(feed)) => {
                     let twice = self.feeds[index]
@@ -99,7 +101,11 @@ impl Wiring {
                     self.feeds[index].push(feed);
                 }
                 Ok(None) => {}
-                Err(diagnostic) => diagnostics.push(*diagnostic),
+                Err(diagnostic) if shown => diagnostics.push(*diagnostic),
+                Err(_) => {
+                    let message = "what this stands for feeds nothing in this file";
+                    diagnostics.push(place(Diagnostic::error("unknown-from", message), origin, ""));
+                }
             }
         }
     }
@@ -125,6 +131,8 @@ impl Wiring {
         let draft = &drafts[node];
         self.meant.push(node);
         if !draft.enabled {
+            // What fed the disabled component is as good as read.
+            self.meant.extend(0..drafts.len());
             let message = format!("`{component}` is disabled, so it feeds nothing");
             let mut diagnostic = place(Diagnostic::error("unknown-from", message), origin, "");
             if let Some(range) = draft.header.range() {

@@ -144,9 +144,10 @@ impl<'a> Checker<'a> {
     fn wrong_type(&mut self, schema: Schema<'_>, item: &Item, path: &str) {
         let expected = schema.type_name();
         let shown = match expected.as_str() {
-            "text" | "secret text" => expected.clone(),
             "true/false" => "`true` or `false`".to_owned(),
-            one if one.starts_with("one of") || one.starts_with('`') => one.to_owned(),
+            one if ["one of", "`", "text", "secret text"].iter().any(|start| one.starts_with(start)) => {
+                one.to_owned()
+            }
             one => with_article(one),
         };
         let found = found(item);
@@ -354,7 +355,8 @@ fn fits(schema: Schema<'_>, item: &Item) -> bool {
 fn found(item: &Item) -> &'static str {
     match &item.data {
         Data::Text(_) => "text",
-        Data::Integer(_) | Data::Float(_) => "a number",
+        Data::Integer(_) => "a number",
+        Data::Float(_) => "a number with a fraction",
         Data::Boolean(_) => "true/false",
         Data::Date(_) => "a date without quotes",
         Data::List(_) => "a list",
@@ -376,3 +378,7 @@ fn bare_key(key: &str) -> String {
     let bare = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { key.to_owned() } else { quoted(key) }
 }
+
+#[cfg(test)]
+#[path = "check/tests.rs"]
+mod tests;

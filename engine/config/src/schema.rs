@@ -12,6 +12,8 @@ pub(crate) struct Schema<'a> {
     node: &'a Value,
     /// What says the description, the default and the examples: the node that was named, before references.
     outer: &'a Value,
+    /// The one of several types that is meant, where the node has a list of them.
+    only: Option<&'a str>,
 }
 
 /// What a value can be.
@@ -51,11 +53,11 @@ const MOST_SHAPES: usize = 64;
 impl<'a> Schema<'a> {
     /// The schema as a whole.
     pub(crate) fn new(root: &'a Value) -> Self {
-        Self { root, node: root, outer: root }.resolved()
+        Self { root, node: root, outer: root, only: None }.resolved()
     }
 
     fn inner(self, node: &'a Value) -> Self {
-        Self { root: self.root, node, outer: node }.resolved()
+        Self { root: self.root, node, outer: node, only: None }.resolved()
     }
 
     /// Follows references, and choices between one thing and nothing (an option that may be left out).
@@ -137,7 +139,24 @@ impl<'a> Schema<'a> {
                     self.inner(branch).collect_choices(choices, depth + 1);
                 }
             }
-            None => choices.push(self),
+            None => match self.types().as_slice() {
+                types @ [_, _, ..] => {
+                    choices.extend(types.iter().map(|name| Self { only: Some(*name), ..self }));
+                }
+                _ => choices.push(self),
+            },
+        }
+    }
+
+    /// The names of the types that the node lists, but for the absence of a value.
+    fn types(self) -> Vec<&'a str> {
+        match (self.only, &self.node["type"]) {
+            (Some(name), _) => vec![name],
+            (None, Value::String(name)) => vec![name],
+            (None, Value::Array(names)) => {
+                names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -157,12 +176,11 @@ impl<'a> Schema<'a> {
 
     /// What kind of value it is; `None` if it can be any.
     pub(crate) fn form(self) -> Option<Form> {
-        let name = match &self.node["type"] {
-            Value::String(name) => name,
-            Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null")?,
-            _ if self.words().is_some() => "string",
-            _ if self.node.get("properties").is_some() => "object",
-            _ => return None,
+        let name = match self.types().first() {
+            Some(name) => name,
+            None if self.words().is_some() => "string",
+            None if self.node.get("properties").is_some() => "object",
+            None => return None,
         };
         match name {
             "string" => Some(Form::Text),
@@ -204,7 +222,11 @@ impl<'a> Schema<'a> {
         let properties = self.node["properties"].as_object();
         let required = self.node["required"].as_array();
         let closed = |name: &str| self.node.get(name) == Some(&Value::Bool(false));
+        // A table whose keys are named has no others, even where its author forgot to say so: a slip of the pen
+        // would go unnoticed.
+        let named = properties.is_some_and(|properties| !properties.is_empty());
         let other = match self.node.get("additionalProperties") {
+            None if named => Other::Nothing,
             _ if closed("additionalProperties") || closed("unevaluatedProperties") => Other::Nothing,
             Some(schema) if schema.is_object() => Other::These(self.inner(schema)),
             _ => Other::Anything,

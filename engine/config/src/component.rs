@@ -313,6 +313,8 @@ fn from(table: &Table) -> From {
         _ => None,
     };
     let names = match &entry.item.data {
+        // That a list names nothing is told by the schema.
+        Data::List(items) if items.is_empty() => None,
         Data::List(items) => items.iter().map(name).collect(),
         _ => name(&entry.item).map(|name| vec![name]),
     };

@@ -49,7 +49,7 @@ pub(crate) struct FromKeys {
 #[allow(dead_code, reason = "read with its places; it is here for the manual")]
 pub(crate) enum From {
     One(String),
-    Many(Vec<String>),
+    Many(#[schemars(length(min = 1))] Vec<String>),
 }
 
 /// Keys of filters.

@@ -81,10 +81,6 @@ impl Wiring {
         names: &[Name],
         diagnostics: &mut Vec<Diagnostic>,
     ) {
-        if names.is_empty() {
-            let message = format!("`from` of `{}` names nothing", drafts[index].name);
-            diagnostics.push(place(Diagnostic::error("unknown-from", message), &drafts[index].header, ""));
-        }
         for name in names {
             let (origin, shown) = (&name.origin, name.shown);
             let name = name.text.as_str();

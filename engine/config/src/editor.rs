@@ -5,8 +5,11 @@ use tidegate_sdk::{Kind, Plugin, Registry};
 
 use crate::keys;
 
-/// The JSON Schema (draft 2020-12) of a pipeline file with the plugins of `registry`: editors that know TOML
-/// schemas (taplo, VS Code's Even Better TOML) complete, explain and check by it.
+/// The JSON Schema of a pipeline file with the plugins of `registry`: editors that know TOML schemas (taplo, VS
+/// Code's Even Better TOML) complete, explain and check by it.
+///
+/// It keeps to what those editors understand: draft 7, plugins told apart by `oneOf` (they do not follow
+/// `if`), and nothing beside a `$ref` (they would not see it).
 pub fn editor_schema(registry: &Registry) -> Value {
     let mut definitions = Map::new();
     let mut properties = Map::new();
@@ -18,7 +21,7 @@ pub fn editor_schema(registry: &Registry) -> Value {
         properties.insert(name.to_owned(), moved(&schema, name, &mut definitions));
     }
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Tidegate pipeline",
         "description": "A pipeline: where events come from, what happens to them, where they go.",
         "type": "object",
@@ -31,30 +34,18 @@ pub fn editor_schema(registry: &Registry) -> Value {
 /// The components of one kind: by the plugin that each names.
 fn kind_schema(kind: Kind, registry: &Registry, definitions: &mut Map<String, Value>) -> Value {
     let engine = moved(&keys::component_schema(kind), kind.name(), definitions);
-    let plugins: Vec<&Plugin> = registry.iter().filter(|plugin| plugin.kind() == kind).collect();
-    let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name()).collect();
     let mut branches = Vec::new();
-    for plugin in &plugins {
+    for plugin in registry.iter().filter(|plugin| plugin.kind() == kind) {
         let name = format!("{}.{}", kind.name(), plugin.name());
         let component = component_schema(plugin, &engine, &name, definitions);
         definitions.insert(name.clone(), component);
-        branches.push(json!({
-            "if": { "properties": { "plugin": { "const": plugin.name() } }, "required": ["plugin"] },
-            "then": { "$ref": reference(&name) },
-        }));
+        branches.push(json!({ "$ref": reference(&name) }));
     }
-    let mut plugin = engine["properties"]["plugin"].clone();
-    plugin["enum"] = json!(names);
     json!({
         "description": format!("The {kind}s, each a table `[{kind}.NAME]`."),
         "type": "object",
         "propertyNames": { "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$" },
-        "additionalProperties": {
-            "type": "object",
-            "properties": { "plugin": plugin },
-            "required": ["plugin"],
-            "allOf": branches,
-        },
+        "additionalProperties": { "oneOf": branches },
     })
 }
 
@@ -75,7 +66,10 @@ fn component_schema(
         for (key, value) in engine["properties"].as_object().into_iter().flatten() {
             properties[key] = value.clone();
         }
-        properties["plugin"]["const"] = json!(plugin.name());
+        properties["plugin"]["enum"] = json!([plugin.name()]);
+        if let Some(required) = object.entry("required").or_insert_with(|| json!([])).as_array_mut() {
+            required.insert(0, json!("plugin"));
+        }
         // With a choice at the top, what is closed for one branch would close out the engine's keys.
         object.insert("additionalProperties".to_owned(), json!(choices));
     }
@@ -94,17 +88,19 @@ fn moved(schema: &Value, prefix: &str, definitions: &mut Map<String, Value>) -> 
     schema
 }
 
+/// Points references to the moved definitions, and takes what stands beside one out of its shadow.
 fn rename(schema: &mut Value, prefix: &str) {
     match schema {
         Value::Object(entries) => {
-            for (key, value) in entries {
-                match (key.as_str(), value.as_str()) {
-                    ("$ref", Some(text)) => {
-                        let name = text.strip_prefix("#/$defs/").unwrap_or(text);
-                        *value = reference(&format!("{prefix}.{name}")).into();
-                    }
-                    _ => rename(value, prefix),
-                }
+            entries.values_mut().for_each(|value| rename(value, prefix));
+            let Some(Value::String(target)) = entries.get("$ref") else { return };
+            let name = target.strip_prefix("#/$defs/").unwrap_or(target);
+            let target = reference(&format!("{prefix}.{name}"));
+            if entries.len() == 1 {
+                entries.insert("$ref".to_owned(), target.into());
+            } else {
+                entries.shift_remove("$ref");
+                entries.insert("allOf".to_owned(), json!([{ "$ref": target }]));
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| rename(item, prefix)),

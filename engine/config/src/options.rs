@@ -100,12 +100,15 @@ fn tag_words(shapes: &[Shape<'_>], name: &str) -> Option<String> {
 
 /// The option's own words, what each of its values means, and for which shape of the table it is.
 fn description(schema: Schema<'_>, shapes: &[Shape<'_>], shape: &Shape<'_>) -> String {
-    let mut parts = vec![one_line(schema.description())];
+    let own = one_line(schema.description());
+    let mut parts = vec![own.clone()];
     let choices = schema.choices();
     if choices.len() > 1 {
         for choice in choices {
             if let (Some([word]), text) = (choice.words().as_deref(), choice.own_description())
                 && !text.is_empty()
+                && !own.contains(&format!("`{word}`"))
+                && !own.contains(&format!("\"{word}\""))
             {
                 parts.push(format!("`{word}`: {}", one_line(text)));
             }

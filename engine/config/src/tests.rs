@@ -172,6 +172,23 @@ fn editors_get_places() {
 }
 
 #[test]
+fn byte_order_marks_and_carriage_returns_are_no_trouble() {
+    let source = include_str!("tests/active-users.toml").replace('\n', "\r\n");
+    let marked = format!("\u{feff}{source}");
+    assert!(read(&text(&marked), &[]).pipeline.is_some());
+    assert_eq!(told("\u{feff}x = 1\r\n[source.a]\r\n"), ["unknown-table 1:1", "missing-key 2:1", "no-sink"]);
+    let shown = rendered("\u{feff}x = 1\n", &[]);
+    assert!(shown.contains(" --> test.toml:1:1\n  |\n1 | x = 1\n  | ^\n"), "{shown}");
+}
+
+#[test]
+fn a_file_of_comments_has_neither_source_nor_sink() {
+    assert_eq!(told("# nothing yet\n"), ["no-source", "no-sink"]);
+    assert_eq!(told(""), ["empty"]);
+    assert_eq!(told("\u{feff} \r\n"), ["empty"]);
+}
+
+#[test]
 fn the_pipeline_table_sets_defaults() {
     let source = "[pipeline]\nname = 'a.b'\nid = 'c'\nworkers = 3\nmemory = '1MiB'\ndrain_timeout = '5s'\n\
                   [source.in]\nplugin = 'stdin'\non_reject = 'stop'\n[filter.f]\nplugin = 'jq'\nquery = '.'\n\

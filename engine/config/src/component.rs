@@ -1,15 +1,15 @@
 //! One component's table: its engine keys, its plugin, its options.
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidegate_sdk::{Component, ConfigError, Kind, Plugin, Registry};
+use tidegate_sdk::{Component, Kind, Plugin, Registry};
 
 use crate::check::{Checker, Scope};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Data, Entry, Item, Origin, Table, place};
-use crate::interpolate::{redact, within};
-use crate::keys::{self, EveryKeys, FilterKeys, Isolation, SinkKeys};
+use crate::engine_keys::{engine_options, idle_keys, isolation, misplaced};
+use crate::keys;
 use crate::names::{self, listed, nearest, with_article};
+use crate::refusal::refusal;
 use crate::schema::Schema;
 use crate::topology::EngineOptions;
 
@@ -98,13 +98,8 @@ impl<'a> Reader<'a> {
                 checker.value(schema, &entry.item, &entry.key);
             }
         }
-        let sound = !has_errors(&checker.diagnostics);
-        if sound {
+        if !has_errors(&checker.diagnostics) {
             draft.engine = engine_options(kind, &own, self.workers);
-        } else if !matches!(draft.from, From::Above)
-            && table.get("from").is_some_and(|from| from.item.is_broken())
-        {
-            draft.from = From::Broken;
         }
         if let Some(plugin) = draft.plugin {
             checker.table(&Schema::new(plugin.schema()).shapes(), &rest, &header, "");
@@ -121,7 +116,7 @@ impl<'a> Reader<'a> {
                     draft.outputs = Some(outputs(&component));
                     idle_keys(&component, &draft, &own, diagnostics);
                 }
-                Err(error) => diagnostics.push(self.refused(&error, &draft.name, plugin, &rest)),
+                Err(error) => diagnostics.push(refusal(&error, &draft.name, plugin, &rest, self.source)),
             }
         }
         draft
@@ -236,66 +231,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    /// What the plugin itself has to say against its options.
-    fn refused(&self, error: &ConfigError, name: &str, plugin: &Plugin, options: &Item) -> Diagnostic {
-        let hidden = options.hidden();
-        let message = match is_machine_talk(&error.message) {
-            false => redact(&error.message, &hidden),
-            true => format!("the options of `{name}` do not fit together"),
-        };
-        let item = match error.pointer.as_str() {
-            "" => quoted_option(options, &error.message).unwrap_or(options),
-            pointer => options.nearest(pointer),
-        };
-        let origin = match (&item.data, &error.range) {
-            (Data::Text(prose), Some(range)) => {
-                within(&item.origin, self.source, prose.written(range.clone()))
-            }
-            _ => item.origin.clone(),
-        };
-        let help = error.help.as_deref().map(|help| redact(help, &hidden)).unwrap_or_default();
-        let known = error.help.is_some();
-        let diagnostic = place(Diagnostic::error("bad-option", message), &origin, help);
-        match known {
-            true => diagnostic,
-            false => diagnostic.note(format!("`tidegate plugins show {}` lists its options", plugin.name())),
-        }
-    }
-}
-
-/// The one option whose text the message quotes.
-fn quoted_option<'i>(options: &'i Item, message: &str) -> Option<&'i Item> {
-    fn texts<'i>(item: &'i Item, found: &mut Vec<&'i Item>, message: &str) {
-        match &item.data {
-            Data::Text(prose)
-                if !prose.value.is_empty() && message.contains(&format!("`{}`", prose.value)) =>
-            {
-                found.push(item);
-            }
-            Data::List(items) => items.iter().for_each(|inner| texts(inner, found, message)),
-            Data::Table(table) => table.entries.iter().for_each(|entry| texts(&entry.item, found, message)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    texts(options, &mut found, message);
-    if let [only] = found.as_slice() { Some(only) } else { None }
-}
-
-/// Whether a message is serde's own rather than the plugin's: it speaks of Rust, not of pipelines.
-fn is_machine_talk(message: &str) -> bool {
-    const OPENINGS: [&str; 8] = [
-        "invalid type:",
-        "invalid value:",
-        "invalid length",
-        "unknown variant",
-        "unknown field",
-        "missing field",
-        "duplicate field",
-        "data did not match any variant",
-    ];
-    OPENINGS.iter().any(|opening| message.starts_with(opening))
 }
 
 pub(crate) fn has_errors(diagnostics: &[Diagnostic]) -> bool {
@@ -321,91 +256,10 @@ fn from(table: &Table) -> From {
     names.map_or(From::Broken, From::Names)
 }
 
-fn misplaced(kind: Kind, name: &str, entry: &Entry, kinds: &[Kind]) -> Diagnostic {
-    let key = &entry.key;
-    if key == "from" {
-        let message = format!("`{name}` is a source, so nothing feeds it");
-        return place(Diagnostic::error("misplaced-key", message), &entry.origin, "remove it");
-    }
-    let kinds: Vec<String> = kinds.iter().map(|kind| format!("{kind}s")).collect();
-    let message = format!("`{key}` belongs to {}, and `{name}` is a {kind}", kinds.join(" and "));
-    place(
-        Diagnostic::error("misplaced-key", message),
-        &entry.origin,
-        "remove it, or move it to where it belongs",
-    )
-}
-
-fn isolation(own: &Table, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(entry) = own.get("isolation") else { return };
-    if let Ok(Isolation::Thread | Isolation::Process) = serde_json::from_value(entry.item.json()) {
-        let message = "a built-in plugin runs inline: other isolation is for plugins from shared libraries";
-        let diagnostic = Diagnostic::error("unsupported", message);
-        diagnostics.push(place(
-            diagnostic,
-            &entry.item.origin,
-            "write `isolation = \"inline\"`, or leave it out",
-        ));
-    }
-}
-
-/// The engine's options from entries that were checked against the same structs.
-fn engine_options(kind: Kind, own: &Table, workers: usize) -> EngineOptions {
-    let json = Item { origin: Origin::File(0..0), data: Data::Table(own.clone()) }.json();
-    let mut options = EngineOptions::default();
-    if let Some(every) = parsed::<EveryKeys>(&json) {
-        options.on_reject = every.on_reject;
-    }
-    match kind {
-        Kind::Source => {}
-        Kind::Filter => {
-            if let Some(keys) = parsed::<FilterKeys>(&json) {
-                options.workers = keys.workers.unwrap_or(workers);
-                options.retry = keys.retry;
-            }
-        }
-        Kind::Sink => {
-            if let Some(keys) = parsed::<SinkKeys>(&json) {
-                options.batch = keys.batch;
-                options.retry = keys.retry;
-                options.concurrency = keys.concurrency;
-                options.required = keys.required;
-            }
-        }
-    }
-    options
-}
-
-fn parsed<T: DeserializeOwned>(json: &Value) -> Option<T> {
-    T::deserialize(json).ok()
-}
-
 fn outputs(component: &Component) -> Vec<String> {
     match component {
         Component::Filter(filter) => filter.outputs(),
         _ => Vec::new(),
-    }
-}
-
-/// Engine keys that do nothing for this component.
-fn idle_keys(component: &Component, draft: &Draft<'_>, own: &Table, diagnostics: &mut Vec<Diagnostic>) {
-    let name = &draft.name;
-    let (key, reason) = match component {
-        Component::Filter(filter) if draft.engine.workers > 1 && filter.fork().is_none() => (
-            "workers",
-            format!("what `{name}` does to an event depends on those before it, so it works alone"),
-        ),
-        Component::AsyncFilter(_) if draft.engine.workers > 1 => {
-            ("workers", format!("`{name}` waits more than it works, so it works alone"))
-        }
-        Component::Sink(sink) if draft.engine.concurrency > 1 && sink.fork().is_none() => {
-            ("concurrency", format!("`{name}` can only write one batch at a time"))
-        }
-        _ => return,
-    };
-    if let Some(entry) = own.get(key) {
-        let diagnostic = Diagnostic::warning("idle-key", format!("`{key}` has no effect: {reason}"));
-        diagnostics.push(place(diagnostic, &entry.origin, "leave it out"));
     }
 }
 

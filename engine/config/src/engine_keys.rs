@@ -1,0 +1,99 @@
+//! What the engine's keys on a component come to.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tidegate_sdk::{Component, Kind};
+
+use crate::component::Draft;
+use crate::diagnostic::Diagnostic;
+use crate::document::{Data, Entry, Item, Origin, Table, place};
+use crate::keys::{EveryKeys, FilterKeys, Isolation, SinkKeys};
+use crate::topology::EngineOptions;
+
+/// The engine's options from entries that were checked against the same structs.
+pub(crate) fn engine_options(kind: Kind, own: &Table, workers: usize) -> EngineOptions {
+    let json = Item { origin: Origin::File(0..0), data: Data::Table(own.clone()) }.json();
+    let mut options = EngineOptions::default();
+    if let Some(every) = parsed::<EveryKeys>(&json) {
+        options.on_reject = every.on_reject;
+    }
+    match kind {
+        Kind::Source => {}
+        Kind::Filter => {
+            if let Some(keys) = parsed::<FilterKeys>(&json) {
+                options.workers = keys.workers.unwrap_or(workers);
+                options.retry = keys.retry;
+            }
+        }
+        Kind::Sink => {
+            if let Some(keys) = parsed::<SinkKeys>(&json) {
+                options.batch = keys.batch;
+                options.retry = keys.retry;
+                options.concurrency = keys.concurrency;
+                options.required = keys.required;
+            }
+        }
+    }
+    options
+}
+
+fn parsed<T: DeserializeOwned>(json: &Value) -> Option<T> {
+    T::deserialize(json).ok()
+}
+
+/// A key of the engine on a component of a kind that does not have it.
+pub(crate) fn misplaced(kind: Kind, name: &str, entry: &Entry, kinds: &[Kind]) -> Diagnostic {
+    let key = &entry.key;
+    if key == "from" {
+        let message = format!("`{name}` is a source, so nothing feeds it");
+        return place(Diagnostic::error("misplaced-key", message), &entry.origin, "remove it");
+    }
+    let kinds: Vec<String> = kinds.iter().map(|kind| format!("{kind}s")).collect();
+    let message = format!("`{key}` belongs to {}, and `{name}` is a {kind}", kinds.join(" and "));
+    place(
+        Diagnostic::error("misplaced-key", message),
+        &entry.origin,
+        "remove it, or move it to where it belongs",
+    )
+}
+
+/// Tells of isolation that only plugins from shared libraries can have.
+pub(crate) fn isolation(own: &Table, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(entry) = own.get("isolation") else { return };
+    if let Ok(Isolation::Thread | Isolation::Process) = serde_json::from_value(entry.item.json()) {
+        let message = "a built-in plugin runs inline: other isolation is for plugins from shared libraries";
+        let diagnostic = Diagnostic::error("unsupported", message);
+        diagnostics.push(place(
+            diagnostic,
+            &entry.item.origin,
+            "write `isolation = \"inline\"`, or leave it out",
+        ));
+    }
+}
+
+/// Engine keys that do nothing for this component.
+pub(crate) fn idle_keys(
+    component: &Component,
+    draft: &Draft<'_>,
+    own: &Table,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let name = &draft.name;
+    let (key, reason) = match component {
+        Component::Filter(filter) if draft.engine.workers > 1 && filter.fork().is_none() => (
+            "workers",
+            format!("what `{name}` does to an event depends on those before it, so it works alone"),
+        ),
+        Component::AsyncFilter(_) if draft.engine.workers > 1 => {
+            ("workers", format!("`{name}` waits more than it works, so it works alone"))
+        }
+        Component::Sink(sink) if draft.engine.concurrency > 1 && sink.fork().is_none() => {
+            ("concurrency", format!("`{name}` can only write one batch at a time"))
+        }
+        _ => return,
+    };
+    if let Some(entry) = own.get(key) {
+        let diagnostic = Diagnostic::warning("idle-key", format!("`{key}` has no effect: {reason}"));
+        diagnostics.push(place(diagnostic, &entry.origin, "leave it out"));
+    }
+}

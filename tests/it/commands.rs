@@ -28,14 +28,14 @@ fn rejected_files_are_refused_in_these_words() {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let relative = path.strip_prefix(root()).unwrap().to_owned();
-        let ended = Tidegate::new(&["check"]).arg(&relative).end().expect(2);
+        let name = path.file_name().unwrap();
+        let ended = Tidegate::new(&["check"]).arg(name).within(&folder).end();
         let expected = path.with_extension("txt");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&expected, &ended.stderr).unwrap();
         }
         let expected = std::fs::read_to_string(expected).unwrap_or_default();
-        assert_eq!(ended.stderr.trim(), expected.trim(), "{}; UPDATE=1 blesses", relative.display());
+        assert_eq!(ended.stderr.trim(), expected.trim(), "{}; UPDATE=1 blesses", path.display());
         count += 1;
     }
     assert!(count >= 25, "{count} files");

@@ -76,15 +76,15 @@ impl Tidegate {
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
-        self.command.env(name, value);
+    /// Runs in this folder in place of the root of the repository.
+    pub(crate) fn within(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
         self
     }
 
-    /// Where the pipelines of this call keep their state.
-    pub(crate) fn data(&self) -> PathBuf {
-        let data = self.data.as_ref().expect("a call of run").path();
-        if data.join("test.toml").exists() { data.join("data") } else { data.to_owned() }
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
     }
 
     /// Runs to the end.
@@ -219,7 +219,6 @@ impl Ended {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: String,
     pub(crate) body: String,
 }
 
@@ -243,7 +242,7 @@ pub(crate) fn http(address: SocketAddr, request: &str, content_type: &str, body:
         true => unchunked(body),
         false => body.to_owned(),
     };
-    Answer { status: status.expect("a status line"), headers: headers.to_owned(), body }
+    Answer { status: status.expect("a status line"), body }
 }
 
 fn unchunked(body: &str) -> String {

@@ -1,5 +1,7 @@
 //! Tidegate from the outside: the real binary, a real Redis, real HTTP, real files, real signals.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 /// Starts the binary, reads what it says, and speaks HTTP with it.
 mod harness;
 /// The rules of the house: who imports whom, how long a file is, what a name may be.

@@ -55,7 +55,7 @@ fn a_hundred_thousand_events_into_a_list_and_a_stream_in_order() {
         url = redis.url(),
     );
     Tidegate::pipeline(&pipeline).end().expect(0);
-    let expected = |number: usize| format!(r#"{{"n":{number},"active":{}}}"#, number % 2 == 0);
+    let expected = |number: usize| format!(r#"{{"n":{number},"active":{}}}"#, number.is_multiple_of(2));
     let list = list_of(&redis);
     assert_eq!(list.len(), EVENTS);
     for (number, value) in list.iter().enumerate() {

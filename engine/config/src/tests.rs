@@ -1,8 +1,5 @@
 //! Whole files, from text to pipeline or diagnostics.
 
-use std::fs;
-use std::path::Path;
-
 use crate::{Loaded, Override, Surroundings, Text, load, render};
 
 mod fuzz;
@@ -43,33 +40,6 @@ fn told(source: &str) -> Vec<String> {
         None => one.code.to_owned(),
     });
     told.collect()
-}
-
-/// Every file in `tests/rejected` is refused with exactly the message beside it. `UPDATE=1` writes them.
-#[test]
-fn rejected_files() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/rejected");
-    let update = std::env::var_os("UPDATE").is_some();
-    let mut wrong = Vec::new();
-    let mut count = 0;
-    let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "toml")) {
-        count += 1;
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let file = Text { path: name.clone(), text: fs::read_to_string(path).unwrap() };
-        let loaded = read(&file, &[]);
-        let message = render(&loaded.diagnostics, &file, false);
-        let expected = path.with_extension("txt");
-        if update {
-            fs::write(&expected, &message).unwrap();
-        }
-        if loaded.diagnostics.is_empty() || fs::read_to_string(&expected).unwrap_or_default() != message {
-            wrong.push(format!("{name}:\n{message}"));
-        }
-    }
-    assert!(count >= 25, "only {count} files in {}", folder.display());
-    assert!(wrong.is_empty(), "UPDATE=1 blesses these if they are right:\n{}", wrong.join("\n"));
 }
 
 #[test]

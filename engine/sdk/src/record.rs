@@ -34,6 +34,8 @@ pub struct Claim {
     pub pipeline: Arc<str>,
     /// The name of the sink component.
     pub sink: Arc<str>,
+    /// Forget every record first: the user starts over on purpose.
+    pub afresh: bool,
 }
 
 /// Whether a source can read again what it has read before.

@@ -15,8 +15,8 @@ fn run(pipeline: &str) -> (Ended, Vec<Value>) {
     let ended = Tidegate::new(&["run", "--data-dir"]).arg(&data).arg(&path).end();
     let list = Tidegate::new(&["dead-letters", "list", "--format", "json", "--data-dir"]).arg(&data);
     let list = list.end().expect(0);
-    let letters = serde_json::from_str::<Value>(&list.stdout).unwrap();
-    (ended, letters.as_array().unwrap().clone())
+    let letters = list.lines().into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (ended, letters)
 }
 
 fn reasons(letters: &[Value]) -> Vec<&str> {

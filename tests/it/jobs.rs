@@ -42,6 +42,7 @@ fn poll_push_and_serve_side_by_side() {
         path = "/active"
         methods = ["GET"]
         respond = "result"
+        answer_as = "array"
         [filter.ask]
         plugin = "http"
         url = "{users}"

@@ -57,7 +57,7 @@ fn the_first_pipeline_of_the_manual_loads() {
 
 #[test]
 fn ten_mistakes_are_ten_diagnostics() {
-    let source = include_str!("tests/ten-mistakes.toml");
+    let source = include_str!("../../../tests/rejected/ten-mistakes.toml");
     let expected: Vec<String> = source
         .lines()
         .enumerate()

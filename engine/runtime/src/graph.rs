@@ -151,6 +151,7 @@ impl Supervised {
             keepers.spawn(async move { lane.keep_stored(checkpoint, over).await });
         }
         self.started(&lanes);
+        tracing::info!(pipeline = self.name, "running");
         self.watch(&tasks, &failed).await;
         keepers_over.cancel();
         keepers.joined().await;
@@ -196,7 +197,10 @@ impl Supervised {
                     }
                     tasks.fail(Failure::Crashed("a batch was dropped without an answer".into()));
                 }
-                () = &mut deadline => tasks.fail(Failure::Stopped),
+                () = &mut deadline => {
+                    tasks.fail(Failure::Stopped);
+                    return self.join(tasks).await;
+                }
                 _ = look.tick() => self.warn_of_slow(),
             }
         }

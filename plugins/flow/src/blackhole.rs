@@ -22,7 +22,8 @@ plugin = "blackhole"
 #[serde(deny_unknown_fields, default)]
 struct Options {
     /// How many events a second it takes at most, such as `1000`: to see how a pipeline behaves when its sink
-    /// is slow. Left out, it takes them as fast as they come. While the pipeline drains it does not wait.
+    /// is slow. Left out, it takes them as fast as they come. It keeps this pace while the pipeline
+    /// drains, as a slow server would.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     rate: Option<u64>,
 }
@@ -50,15 +51,13 @@ fn build(Options { rate }: Options) -> Result<Blackhole, ConfigError> {
 }
 
 impl Sink for Blackhole {
-    async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
+    async fn write(&mut self, batch: &Batch, _cx: &Cx) -> Result<Delivery, Error> {
         let Some(rate) = self.rate else { return Ok(Delivery::complete()) };
         let mut taken = 0;
-        while taken < batch.len() && !cx.is_stopping() {
+        while taken < batch.len() {
             match rate.admit(&mut self.full, self.started.elapsed().as_nanos() as u64) {
                 Ok(()) => taken += 1,
-                Err(wait) => {
-                    cx.sleep(std::time::Duration::from_nanos(wait)).await;
-                }
+                Err(wait) => tokio::time::sleep(std::time::Duration::from_nanos(wait)).await,
             }
         }
         Ok(Delivery::complete())

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::types::Types;
+use crate::typed::Types;
 
 /// More memory than this is not kept from one line to the next.
 const KEPT: usize = 1 << 20;

@@ -15,7 +15,7 @@ mod pattern;
 mod scan;
 mod syslog;
 mod time;
-mod types;
+mod typed;
 
 use tidegate_sdk::Plugin;
 

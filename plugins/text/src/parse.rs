@@ -15,7 +15,7 @@ use crate::csv::Csv;
 use crate::fields::Fields;
 use crate::merge::merge;
 use crate::pattern::Pattern;
-use crate::types::{Type, Types};
+use crate::typed::{Type, Types};
 use crate::{combined, logfmt, syslog};
 
 const SAMPLE: &str = r#"[filter.parse]

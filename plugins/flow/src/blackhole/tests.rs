@@ -12,16 +12,12 @@ async fn conforms() {
 }
 
 #[tokio::test]
-async fn a_rate_is_kept_until_the_pipeline_drains() {
+async fn a_rate_is_kept_also_while_the_pipeline_drains() {
     let mut sink = build_sink(&plugin(), &json!({ "rate": 50 }));
     let (cx, stopping) = context();
+    stopping.cancel();
     let started = Instant::now();
     let delivery = sink.write(&batch(["x"; 5]), &cx).await.unwrap();
     assert!(started.elapsed() >= Duration::from_millis(80), "{:?}", started.elapsed());
-    assert!(delivery.rejected().is_empty());
-    stopping.cancel();
-    let delivery = tokio::time::timeout(Duration::from_secs(10), async {
-        sink.write(&batch(vec!["x"; 1_000_000]), &cx).await.unwrap()
-    });
-    assert!(delivery.await.unwrap().to_try_again().is_none());
+    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
 }

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{ConfigError, Duration, Secret, Size};
 
+use crate::exchange::Shape;
+
 /// Listens for HTTP requests and makes events of them. The body of a request becomes one event or several; a
 /// request without a body becomes one event of its method, path and query:
 /// `{"method": "GET", "path": "/users", "query": {"active": "yes"}}`.
@@ -32,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) decode: Decode,
     /// When a request is answered, and with what.
     pub(crate) respond: Respond,
+    /// With `respond = "result"`: how the results are written into one answer.
+    pub(crate) answer_as: AnswerAs,
     /// What a client must send as `Authorization: Bearer TOKEN`; others answer 401. None by default, which
     /// only a loopback address allows.
     #[schemars(example = "${file:/run/secrets/ingest-token}")]
@@ -131,6 +135,31 @@ pub(crate) enum Respond {
     Result,
 }
 
+/// How the results of a request are written into one answer.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AnswerAs {
+    /// As the request: an array as an array, JSON lines as JSON lines, text as lines; a single event as its one
+    /// result, 204 if there is none, an array if there are several.
+    #[default]
+    Request,
+    /// Always a JSON array, of none, one or many.
+    Array,
+    /// Always JSON lines.
+    JsonLines,
+}
+
+impl AnswerAs {
+    /// The shape of the answer to a request of this shape.
+    pub(crate) fn shape(self, request: Shape) -> Shape {
+        match self {
+            Self::Request => request,
+            Self::Array => Shape::Array,
+            Self::JsonLines => Shape::JsonLines,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -139,6 +168,7 @@ impl Default for Options {
             methods: vec![Verb::Post],
             decode: Decode::Auto,
             respond: Respond::Delivered,
+            answer_as: AnswerAs::Request,
             token: None,
             headers: Vec::new(),
             time_limit: Duration::seconds(30),

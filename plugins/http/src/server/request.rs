@@ -63,7 +63,7 @@ impl Server {
         peer.phase.unread(false);
         let decoded = self.decode(head, &mut content).await?;
         let events = decoded.events.spans().len();
-        let shape = decoded.shape;
+        let shape = options.answer_as.shape(decoded.shape);
         let ticket = (options.respond == Respond::Result)
             .then(|| self.exchange.open(options.inflated_size.as_usize(), &self.budget));
         if events == 0 {

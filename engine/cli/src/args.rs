@@ -154,6 +154,10 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memory)]
     pub(crate) memory: Size,
 
+    /// Forget every position, and every record that an effectively-once sink keeps: begin anew
+    #[arg(long)]
+    pub(crate) start_over: bool,
+
     /// Serve metrics, health and a dashboard on this loopback address; off by default
     ///
     /// `/metrics` is for Prometheus, `/healthz` and `/readyz` for supervisors, `/` for people. Port 0 takes a

@@ -7,6 +7,7 @@ use crate::args::{CheckArguments, ReportFormat};
 use crate::connect::{self, Connection};
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
+use crate::promises;
 use crate::quantity::plural;
 use crate::table::Align::Left;
 use crate::table::{Cell, Table, Tone};
@@ -36,8 +37,10 @@ pub(crate) fn check(arguments: &CheckArguments, registry: &Registry) -> Result<E
             let verdict = verdict(&files, &connections, arguments.connect);
             match exit {
                 Exit::Done => {
-                    let table = table(&connections, Paint::for_stdout());
-                    terminal::out(&format!("{table}{verdict}\n"))?;
+                    let paint = Paint::for_stdout();
+                    let promises = promises::table(files.pipelines(), paint);
+                    let table = table(&connections, paint);
+                    terminal::out(&format!("{promises}{table}{verdict}\n"))?;
                 }
                 _ => terminal::err(&format!("{}{verdict}\n", table(&connections, paint))),
             }

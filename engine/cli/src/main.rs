@@ -26,6 +26,7 @@ mod live;
 mod log;
 mod manual;
 mod metrics;
+mod promises;
 mod quantity;
 mod rates;
 mod report;

@@ -13,6 +13,7 @@ use crate::args::{LogFormat, RunArguments};
 use crate::display::Display;
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
+use crate::promises;
 use crate::signals::Signals;
 use crate::summary::{self, DeadLetterStore};
 use crate::terminal::{self, Paint};
@@ -51,12 +52,17 @@ async fn start_and_watch(
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     let stores: Vec<_> = pipelines.iter().map(DeadLetterStore::of).collect();
-    let options = Options { data_dir: arguments.data_dir.resolve()?, memory: arguments.memory };
+    let options = Options {
+        data_dir: arguments.data_dir.resolve()?,
+        memory: arguments.memory,
+        start_over: arguments.start_over,
+    };
     // The address is taken first, so that a port in use is told before anything runs.
     let listener = match arguments.admin {
         Some(address) => Some(Admin::bind(address).await?),
         None => None,
     };
+    promises::log(pipelines.iter());
     let started = Instant::now();
     let engine = Engine::start(pipelines, &options).map_err(|error| Failure::failed(error.to_string()))?;
     let engine = Arc::new(engine);

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_sdk::Kind;
-
 use crate::component::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::place;
@@ -151,22 +149,4 @@ fn order(feeds: &[Vec<Feed>], members: &[usize]) -> Vec<usize> {
         }
     }
     order
-}
-
-/// Every source with every sink that its events can reach.
-pub(crate) fn lanes(graph: &Graph) -> Vec<(&Node, &Node)> {
-    let mut reached: Vec<Vec<usize>> = Vec::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let mut sources: Vec<usize> = match node.kind() {
-            Kind::Source => vec![index],
-            _ => node.inputs.iter().flat_map(|input| reached[input.node].iter().copied()).collect(),
-        };
-        sources.sort_unstable();
-        sources.dedup();
-        reached.push(sources);
-    }
-    let sinks = graph.nodes.iter().zip(&reached).filter(|(node, _)| node.kind() == Kind::Sink);
-    sinks
-        .flat_map(|(sink, sources)| sources.iter().map(move |source| (&graph.nodes[*source], sink)))
-        .collect()
 }

@@ -13,6 +13,7 @@ mod render;
 
 mod drawing;
 mod editor;
+mod guarantee;
 mod options;
 
 mod check;
@@ -37,6 +38,7 @@ mod tests;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use drawing::{graphviz, mermaid};
 pub use editor::editor_schema;
+pub use guarantee::{Guarantee, Promise, guarantees};
 pub use load::{Loaded, Surroundings, Text, load};
 pub use options::{OptionDoc, engine_options, options, pipeline_options};
 pub use overrides::Override;

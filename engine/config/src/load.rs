@@ -10,6 +10,7 @@ use crate::check::{Checker, Scope};
 use crate::component::{Draft, From, Reader, has_errors, name_problem};
 use crate::diagnostic::{BYTE_ORDER_MARK, Diagnostic};
 use crate::document::{self, Data, Entry, Origin, Table, place};
+use crate::guarantee::{Promise, guarantees};
 use crate::interpolate::interpolate;
 use crate::keys::{self, PipelineKeys};
 use crate::names::{nearest, pipeline_problem};
@@ -326,18 +327,23 @@ impl Load<'_> {
         let table = root.get("pipeline").and_then(|entry| entry.item.table());
         let entry = table.and_then(|table| table.get("delivery"));
         let (Delivery::EffectivelyOnce, Some(entry)) = (pipeline.settings.delivery, entry) else { return };
-        let message = "this version cannot promise `effectively_once`";
-        let diagnostic = Diagnostic::error("delivery", message);
-        let mut diagnostic = place(diagnostic, &entry.item.origin, "write `at_least_once`, or leave it out");
-        let lanes: Vec<_> = pipeline.graphs.iter().flat_map(graph::lanes).collect();
-        for (source, sink) in lanes.iter().take(MOST_LANES) {
-            diagnostic = diagnostic.note(format!(
-                "from `{}` ({}) to `{}` ({}): the sink keeps no record of the source's position with its data, so events may come twice after a crash",
-                source.name, source.plugin.name(), sink.name, sink.plugin.name()
-            ));
+        let all = pipeline.graphs.iter().flat_map(|graph| guarantees(graph, Delivery::EffectivelyOnce));
+        let less: Vec<_> = all.filter(|lane| lane.promise != Promise::EffectivelyOnce).collect();
+        if less.is_empty() {
+            return;
         }
-        if lanes.len() > MOST_LANES {
-            diagnostic = diagnostic.note(format!("and {} lanes more", lanes.len() - MOST_LANES));
+        let message = "`effectively_once` cannot hold for every lane of this file";
+        let diagnostic = Diagnostic::error("delivery", message);
+        let help = "write `at_least_once`, or move what can be more into a file of its own";
+        let mut diagnostic = place(diagnostic, &entry.item.origin, help);
+        for lane in less.iter().take(MOST_LANES) {
+            let reason = lane.reason.as_deref().unwrap_or_default();
+            let text =
+                format!("from `{}` to `{}`: {}: {reason}", lane.source, lane.sink, lane.promise.as_str());
+            diagnostic = diagnostic.note(text);
+        }
+        if less.len() > MOST_LANES {
+            diagnostic = diagnostic.note(format!("and {} lanes more", less.len() - MOST_LANES));
         }
         self.diagnostics.push(diagnostic);
     }

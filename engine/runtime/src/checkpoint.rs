@@ -9,14 +9,26 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use tidegate_sdk::Position;
+use serde::{Deserialize, Serialize};
+use tidegate_sdk::Record;
 
 const MAGIC: &[u8; 4] = b"TGCK";
 const VERSION: u32 = 1;
 
-/// The positions of one source, by partition.
-pub(crate) type Positions = BTreeMap<String, Position>;
+/// How far one source is, by partition.
+pub(crate) type Places = BTreeMap<String, Place>;
+
+/// How far one partition of a source is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Where the source resumes.
+    #[serde(flatten)]
+    pub(crate) record: Record,
+    /// How far each sink that keeps records of its own was then, by its name. A sink that says less later has
+    /// lost data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sinks: BTreeMap<String, u64>,
+}
 
 /// The checkpoint of one source.
 #[derive(Debug)]
@@ -36,19 +48,19 @@ impl Checkpoint {
     /// # Errors
     /// If there is a file and neither it nor the one before it is whole: starting from nothing would repeat
     /// everything in silence.
-    pub(crate) fn load(&self) -> Result<Positions, String> {
+    pub(crate) fn load(&self) -> Result<Places, String> {
         let (newest, older) = (read(&self.path), read(&self.old()));
         let problem = match newest {
-            Ok(Some(positions)) => return Ok(positions),
+            Ok(Some(places)) => return Ok(places),
             Ok(None) => match older {
-                Ok(positions) => return Ok(positions.unwrap_or_default()),
+                Ok(places) => return Ok(places.unwrap_or_default()),
                 Err(problem) => problem,
             },
             Err(problem) => problem,
         };
-        if let Ok(Some(positions)) = read(&self.old()) {
+        if let Ok(Some(places)) = read(&self.old()) {
             tracing::warn!("{}: {problem}; going on from the checkpoint before it", self.path.display());
-            return Ok(positions);
+            return Ok(places);
         }
         Err(format!(
             "the checkpoint {} {problem}, and there is no good one before it; remove it to start over",
@@ -57,12 +69,8 @@ impl Checkpoint {
     }
 
     /// Stores these positions. They are durable when this returns.
-    pub(crate) fn store(&self, positions: &Positions) -> io::Result<()> {
-        let texts: BTreeMap<&str, String> = positions
-            .iter()
-            .map(|(partition, position)| (partition.as_str(), hex_or_text(position.as_bytes())))
-            .collect();
-        let payload = serde_json::to_vec(&texts)?;
+    pub(crate) fn store(&self, places: &Places) -> io::Result<()> {
+        let payload = serde_json::to_vec(places)?;
         let mut file_bytes = MAGIC.to_vec();
         for number in [VERSION, payload.len() as u32, crc32fast::hash(&payload)] {
             file_bytes.extend(number.to_le_bytes());
@@ -103,7 +111,7 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Positions>, String> {
+fn read(path: &Path) -> Result<Option<Places>, String> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -112,7 +120,7 @@ fn read(path: &Path) -> Result<Option<Positions>, String> {
     decode(&bytes).map(Some)
 }
 
-fn decode(bytes: &[u8]) -> Result<Positions, String> {
+fn decode(bytes: &[u8]) -> Result<Places, String> {
     let number =
         |at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
     if bytes.get(..4) != Some(MAGIC) {
@@ -125,50 +133,31 @@ fn decode(bytes: &[u8]) -> Result<Positions, String> {
     if number(8) != Some(payload.len() as u32) || number(12) != Some(crc32fast::hash(payload)) {
         return Err("is damaged".into());
     }
-    let texts: BTreeMap<String, String> = serde_json::from_slice(payload).map_err(|_| "is damaged")?;
-    texts
-        .into_iter()
-        .map(|(partition, text)| Ok((partition, Position::from_bytes(from_hex_or_text(&text)?))))
-        .collect()
-}
-
-/// Positions are JSON by convention, which reads best as it is; other bytes are told as hexadecimal.
-fn hex_or_text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => format!("={text}"),
-        Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
-}
-
-fn from_hex_or_text(text: &str) -> Result<Bytes, String> {
-    if let Some(text) = text.strip_prefix('=') {
-        return Ok(Bytes::copy_from_slice(text.as_bytes()));
-    }
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.map(byte).collect::<Option<Vec<u8>>>().map(Bytes::from).ok_or_else(|| "is damaged".to_owned())
+    serde_json::from_slice(payload).map_err(|_| "is damaged".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidegate_sdk::Position;
 
-    fn positions(offset: u64) -> Positions {
-        let raw = Position::from_bytes(Bytes::from_static(b"\xff\x00"));
-        [("a".to_owned(), Position::new(&offset)), ("b".to_owned(), raw)].into()
+    fn positions(offset: u64) -> Places {
+        let record = Record { position: Some(Position::new(&offset)), base: offset, done: offset };
+        let sinks = [("list".to_owned(), offset)].into();
+        [("a".to_owned(), Place { record, sinks }), ("b".to_owned(), Place::default())].into()
     }
 
     #[test]
     fn what_is_stored_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = Checkpoint::new(folder.path(), "lines");
-        assert_eq!(checkpoint.load().unwrap(), Positions::new());
+        assert_eq!(checkpoint.load().unwrap(), Places::new());
         for offset in 1..4 {
             checkpoint.store(&positions(offset)).unwrap();
             assert_eq!(checkpoint.load().unwrap(), positions(offset));
         }
         checkpoint.clear().unwrap();
-        assert_eq!(checkpoint.load().unwrap(), Positions::new());
+        assert_eq!(checkpoint.load().unwrap(), Places::new());
     }
 
     #[test]

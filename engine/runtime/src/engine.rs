@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tidegate_config::{Graph, Pipeline};
@@ -10,6 +11,7 @@ use tidegate_sdk::{Size, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
+use crate::checkpoint::Checkpoint;
 use crate::dead_letters::{self, Store};
 use crate::graph::{Spec, Supervised};
 use crate::meter::Meter;
@@ -23,6 +25,8 @@ pub struct Options {
     /// How many bytes may be in flight in all pipelines together. Each graph has an equal share of it, so
     /// that none can take what another needs.
     pub memory: Size,
+    /// Forget every position, and every record that an effectively-once sink keeps: begin anew, on purpose.
+    pub start_over: bool,
 }
 
 /// Pipelines that run side by side.
@@ -55,6 +59,9 @@ impl Engine {
         let problem = |message| StartError { pipeline: pipeline.name.clone(), message };
         let folder = options.data_dir.join(&pipeline.id);
         self._locks.push(lock(&folder).map_err(problem)?);
+        if options.start_over {
+            start_over(&pipeline, &folder).map_err(problem)?;
+        }
         let store = Store::open(dead_letters::folder(&options.data_dir, &pipeline.id))
             .map_err(|error| problem(format!("the dead letters in {}: {error}", folder.display())))?;
         let store = Arc::new(Mutex::new(store));
@@ -69,6 +76,8 @@ impl Engine {
                 meters: meters(&graph),
                 graph,
                 settings: pipeline.settings.clone(),
+                id: pipeline.id.as_str().into(),
+                afresh: AtomicBool::new(options.start_over),
                 folder: folder.clone(),
                 budget: Budget::new(share.min(own)),
                 store: Arc::clone(&store),
@@ -98,6 +107,15 @@ impl Engine {
     pub fn abort(&self) {
         self.graphs.iter().for_each(|graph| graph.abort());
     }
+}
+
+/// Forgets every position of the pipeline.
+fn start_over(pipeline: &Pipeline, folder: &Path) -> Result<(), String> {
+    for node in pipeline.graphs.iter().flat_map(|graph| &graph.nodes) {
+        let cleared = Checkpoint::new(folder, &node.name).clear();
+        cleared.map_err(|error| format!("the positions in {}: {error}", folder.display()))?;
+    }
+    Ok(())
 }
 
 fn meters(graph: &Graph) -> Vec<Arc<Meter>> {

@@ -7,6 +7,8 @@ pub(crate) enum Failure {
     Stopped,
     /// This component cannot go on, and another try would end the same.
     Fatal(String),
+    /// A sink has lost data, for this reason: the graph starts anew from what its record says.
+    Replay(String),
     /// Something that should not happen; a fresh start may help.
     Crashed(String),
 }

@@ -1,6 +1,7 @@
 //! One graph, kept running: started, watched, started anew after a crash, drained.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,10 @@ const LOOK: Duration = Duration::from_secs(15);
 pub(crate) struct Spec {
     pub(crate) graph: Graph,
     pub(crate) settings: Settings,
+    /// The id of the pipeline.
+    pub(crate) id: Arc<str>,
+    /// Whether sinks are to forget their records first: until the first run has begun.
+    pub(crate) afresh: AtomicBool,
     /// The folder of the pipeline's state.
     pub(crate) folder: PathBuf,
     /// One for each component.
@@ -111,6 +116,11 @@ impl Supervised {
             let reason = match failure {
                 Failure::Fatal(reason) => break End::Failed(reason),
                 Failure::Stopped => break self.cut_short(),
+                Failure::Replay(reason) => {
+                    tracing::warn!(pipeline = self.name, "starts anew: {reason}");
+                    self.crashed(reason);
+                    continue;
+                }
                 Failure::Crashed(reason) => reason,
             };
             let pause = backoff.pause(&Error::retry(""), rand::random());
@@ -151,6 +161,7 @@ impl Supervised {
             keepers.spawn(async move { lane.keep_stored(checkpoint, over).await });
         }
         self.started(&lanes);
+        self.spec.afresh.store(false, Ordering::Relaxed);
         tracing::info!(pipeline = self.name, "running");
         self.watch(&tasks, &failed).await;
         keepers_over.cancel();

@@ -1,15 +1,17 @@
 //! One source's side of delivery: what it has read that has not ended, and the positions that are safe.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Batch, Commit, Outcome, Position};
+use tidegate_sdk::{Batch, Commit, Lane as LaneId, Outcome, Record};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Charge;
-use crate::checkpoint::{Checkpoint, Positions};
+use crate::checkpoint::{Checkpoint, Place, Places};
+use crate::claims::Claims;
 use crate::meter::Meter;
 use crate::tracker::Tracker;
 
@@ -25,8 +27,12 @@ pub(crate) struct Lane {
     /// Of these events, how many will be read again if they are not delivered.
     replayable: AtomicU64,
     batches: AtomicU64,
+    /// By partition, where reading is: the next batch is numbered from there.
+    reading: Mutex<BTreeMap<Arc<str>, Record>>,
     tracker: Mutex<Tracker>,
     safe: Mutex<Safe>,
+    /// What the sinks say, if they keep records of their own.
+    claims: Option<Arc<Claims>>,
     changed: Notify,
     /// Told when a batch failed, which only a crash or a hard stop makes happen.
     failed: CancellationToken,
@@ -34,14 +40,14 @@ pub(crate) struct Lane {
 
 #[derive(Default)]
 struct Safe {
-    positions: Positions,
+    places: Places,
     is_stored: bool,
     committer: Option<Box<dyn Commit>>,
 }
 
 impl Lane {
-    /// A lane that resumes from `positions`.
-    pub(crate) fn new(meter: &Arc<Meter>, positions: Positions, failed: &CancellationToken) -> Self {
+    /// A lane that reads from its start, until [`resume`](Self::resume) says otherwise.
+    pub(crate) fn new(meter: &Arc<Meter>, claims: Option<&Arc<Claims>>, failed: &CancellationToken) -> Self {
         Self {
             source: meter.name().into(),
             meter: Arc::clone(meter),
@@ -49,16 +55,37 @@ impl Lane {
             events: AtomicU64::new(0),
             replayable: AtomicU64::new(0),
             batches: AtomicU64::new(0),
+            reading: Mutex::default(),
             tracker: Mutex::default(),
-            safe: Mutex::new(Safe { positions, is_stored: true, committer: None }),
+            safe: Mutex::new(Safe { is_stored: true, ..Safe::default() }),
+            claims: claims.cloned(),
             changed: Notify::new(),
             failed: failed.clone(),
         }
     }
 
+    /// Where reading goes on, before it begins.
+    pub(crate) fn resume(&self, places: Places) {
+        let reading =
+            places.iter().map(|(partition, place)| (partition.as_str().into(), place.record.clone()));
+        *lock(&self.reading) = reading.collect();
+        lock(&self.safe).places = places;
+    }
+
     /// The batch with its place in the source's sequence.
     pub(crate) fn stamp(&self, batch: Batch) -> Batch {
-        batch.stamped(&self.source, self.next_sequence.fetch_add(1, Ordering::Relaxed))
+        let (sequence, events) = (self.next_sequence.fetch_add(1, Ordering::Relaxed), batch.len());
+        batch.with_origin(|origin| {
+            let mut reading = lock(&self.reading);
+            let place = reading.entry(Arc::clone(&origin.partition)).or_default();
+            origin.source = Arc::clone(&self.source);
+            origin.sequence = sequence;
+            origin.before.clone_from(&place.position);
+            origin.first = place.base;
+            origin.events = events as u32;
+            place.base += events as u64;
+            place.position = origin.position.clone().or(place.position.take());
+        })
     }
 
     /// Begins to follow a batch. What is returned is to be called once when all its events have ended.
@@ -71,7 +98,13 @@ impl Lane {
         let origin = Arc::clone(&batch.runs()[0].origin);
         let events = batch.len() as u64;
         let replayable = if origin.position.is_some() { events } else { 0 };
-        lock(&self.tracker).read(&origin.partition, origin.sequence, origin.position.clone());
+        let behind = origin.first + events;
+        let record = origin.position.clone().map(|position| Record {
+            position: Some(position),
+            base: behind,
+            done: behind,
+        });
+        lock(&self.tracker).read(&origin.partition, origin.sequence, record);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.events.fetch_add(events, Ordering::Relaxed);
         self.replayable.fetch_add(replayable, Ordering::Relaxed);
@@ -98,9 +131,12 @@ impl Lane {
     fn ended(&self, partition: &str, sequence: u64) {
         // Both locks are held together, so that positions never go back: two batches may end at once.
         let mut tracker = lock(&self.tracker);
-        if let Some(position) = tracker.ended(partition, sequence) {
+        if let Some(record) = tracker.ended(partition, sequence) {
+            let id = LaneId { source: Arc::clone(&self.source), partition: partition.into() };
+            // What the sinks have committed now covers at least everything up to here.
+            let sinks = self.claims.as_ref().map(|claims| claims.of_lane(&id)).unwrap_or_default();
             let mut safe = lock(&self.safe);
-            safe.positions.insert(partition.to_owned(), position);
+            safe.places.insert(partition.to_owned(), Place { record, sinks });
             safe.is_stored = false;
         }
     }
@@ -145,15 +181,15 @@ impl Lane {
     }
 
     async fn store(&self, checkpoint: &Arc<Checkpoint>) -> std::io::Result<()> {
-        let (positions, committer) = {
+        let (places, committer) = {
             let mut safe = lock(&self.safe);
             if safe.is_stored {
                 return Ok(());
             }
             safe.is_stored = true;
-            (safe.positions.clone(), safe.committer.take())
+            (safe.places.clone(), safe.committer.take())
         };
-        let (file, stored) = (Arc::clone(checkpoint), positions.clone());
+        let (file, stored) = (Arc::clone(checkpoint), places.clone());
         let written = tokio::task::spawn_blocking(move || file.store(&stored)).await;
         let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         match (&written, committer) {
@@ -163,7 +199,7 @@ impl Lane {
                 safe.committer = committer;
             }
             (Ok(()), Some(mut committer)) => {
-                self.commit(committer.as_mut(), &positions).await;
+                self.commit(committer.as_mut(), &places).await;
                 lock(&self.safe).committer = Some(committer);
             }
             (Ok(()), None) => {}
@@ -172,9 +208,9 @@ impl Lane {
     }
 
     /// Tells the source's input what is safe, now that it is durable here.
-    async fn commit(&self, committer: &mut dyn Commit, positions: &Positions) {
-        for (partition, position) in positions {
-            let position: &Position = position;
+    async fn commit(&self, committer: &mut dyn Commit, places: &Places) {
+        for (partition, place) in places {
+            let Some(position) = &place.record.position else { continue };
             if let Err(error) = committer.commit(partition, position).await {
                 // It is told again with the next position; until then the input merely keeps what is done.
                 tracing::warn!(component = self.meter.name(), "the position cannot be committed: {error}");

@@ -17,6 +17,7 @@ mod segment;
 
 mod ack;
 mod budget;
+mod claims;
 mod edge;
 mod lane;
 mod parcel;

@@ -80,8 +80,10 @@ impl Tries {
     /// False if the tries are used up. A drain that begins meanwhile ends the pause: one try at once, then the
     /// pauses go on.
     pub(crate) async fn again(&mut self, error: &Error) -> Result<bool, Failure> {
-        if error.class() == Class::Fatal {
-            return Err(Failure::fatal(self.meter.name(), error));
+        match error.class() {
+            Class::Fatal => return Err(Failure::fatal(self.meter.name(), error)),
+            Class::Replay => return Err(Failure::Replay(format!("`{}`: {error}", self.meter.name()))),
+            _ => {}
         }
         let pause = self.backoff.pause(error, rand::random());
         let failures = self.backoff.failures();

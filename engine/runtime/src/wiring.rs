@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate_sdk::{Component, Cx};
+use tidegate_config::Delivery;
+use tidegate_sdk::{Claim, Component, Cx};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, Link};
 use crate::checkpoint::Checkpoint;
+use crate::claims::Claims;
 use crate::edge::{EdgeReceiver, EdgeSender, edge};
 use crate::failure::Failure;
 use crate::graph::Spec;
@@ -16,7 +18,8 @@ use crate::graph_tasks::GraphTasks;
 use crate::lane::Lane;
 use crate::outlets::{Exit, Outlets};
 use crate::plan::{Plan, Segment, Shape};
-use crate::segment::sink::{Cutter, Writer};
+use crate::segment::cutter::Cutter;
+use crate::segment::sink::Writer;
 use crate::segment::source::Reader;
 use crate::segment::{Head, filters, sink};
 
@@ -35,6 +38,7 @@ pub(crate) struct Wiring<'a> {
     /// Cancelled when nothing more will come from any source.
     idle: CancellationToken,
     sources_left: Arc<AtomicUsize>,
+    claims: Option<Arc<Claims>>,
     /// By component; taken when it is started.
     components: Vec<Option<Component>>,
     senders: BTreeMap<usize, EdgeSender>,
@@ -47,7 +51,7 @@ pub(crate) fn start(spec: &Spec, tasks: &GraphTasks, failed: &CancellationToken)
     let mut wiring = Wiring::new(spec, tasks, failed)?;
     let mut lanes = Lanes::new();
     for segment in std::mem::take(&mut wiring.plan.segments) {
-        lanes.extend(wiring.start(&segment)?);
+        lanes.extend(wiring.start(&segment));
     }
     Ok(lanes)
 }
@@ -71,6 +75,7 @@ impl<'a> Wiring<'a> {
                 receivers.insert(first, receiver);
             }
         }
+        let effectively_once = spec.settings.delivery == Delivery::EffectivelyOnce;
         let sources = shapes.iter().filter(|shape| **shape == Shape::Source).count();
         Ok(Self {
             spec,
@@ -78,6 +83,7 @@ impl<'a> Wiring<'a> {
             failed,
             idle: CancellationToken::new(),
             sources_left: Arc::new(AtomicUsize::new(sources)),
+            claims: effectively_once.then(|| Arc::new(Claims::new(&spec.graph))),
             components: components.into_iter().map(Some).collect(),
             senders,
             receivers,
@@ -85,18 +91,18 @@ impl<'a> Wiring<'a> {
         })
     }
 
-    fn start(&mut self, segment: &Segment) -> Result<Option<KeptLane>, Failure> {
+    fn start(&mut self, segment: &Segment) -> Option<KeptLane> {
         let first = segment.nodes[0];
         let head = self.head(segment);
         if matches!(self.components[first], Some(Component::Source(_))) {
-            return self.start_source(head, segment).map(Some);
+            return Some(self.start_source(head, segment));
         }
-        let Some(input) = self.receivers.remove(&first) else { return Ok(None) };
+        let input = self.receivers.remove(&first)?;
         let engine = &self.spec.graph.nodes[first].engine;
         if matches!(self.components[first], Some(Component::Filter(_))) {
             let chain = self.chain(&segment.nodes);
             self.start_filters(head, chain, segment.workers, input);
-            return Ok(None);
+            return None;
         }
         match self.components[first].take() {
             Some(Component::AsyncFilter(filter)) => {
@@ -104,32 +110,38 @@ impl<'a> Wiring<'a> {
                 self.tasks.spawn(filters::run_async(head, filter, chain, engine.retry, input));
             }
             Some(Component::Sink(sink)) => {
-                let forks = (1..engine.concurrency).map_while(|_| sink.fork()).collect::<Vec<_>>();
-                let writer = |sink| Writer { head: head.clone(), sink, retry: engine.retry };
+                let concurrency = if self.claims.is_some() { 1 } else { engine.concurrency };
+                let forks = (1..concurrency).map_while(|_| sink.fork()).collect::<Vec<_>>();
+                let claim = Claim {
+                    pipeline: Arc::clone(&self.spec.id),
+                    sink: head.meter.name().into(),
+                    afresh: self.spec.afresh.load(Ordering::Relaxed),
+                };
+                let writer =
+                    |sink| Writer { head: head.clone(), sink, retry: engine.retry, claim: claim.clone() };
                 let mut writers = vec![writer(sink)];
                 writers.extend(forks.into_iter().map(writer));
-                let cutter = Cutter::new(input, engine.batch);
+                let cutter = Cutter::new(input, engine.batch, self.claims.is_some());
                 self.tasks.spawn(sink::run(head, writers, cutter, self.tasks.clone()));
             }
             _ => {}
         }
-        Ok(None)
+        None
     }
 
-    fn start_source(&mut self, head: Head, segment: &Segment) -> Result<KeptLane, Failure> {
+    fn start_source(&mut self, head: Head, segment: &Segment) -> KeptLane {
         let meter = Arc::clone(&head.meter);
         let checkpoint = Arc::new(Checkpoint::new(&self.spec.folder, meter.name()));
-        let positions = checkpoint.load().map_err(|problem| Failure::fatal(meter.name(), problem))?;
-        let cx = head.cx.clone().with_resume(positions.clone());
-        meter.set_progress(Arc::clone(cx.progress()));
-        let lane = Arc::new(Lane::new(&meter, positions, self.failed));
+        meter.set_progress(Arc::clone(head.cx.progress()));
+        let lane = Arc::new(Lane::new(&meter, head.claims.as_ref(), self.failed));
         let chain = self.chain(&segment.nodes[1..]);
         if let Some(Component::Source(source)) = self.components[segment.nodes[0]].take() {
             let reader = Reader {
-                head: Head { cx, ..head },
+                head,
                 source,
                 chain,
                 lane: Arc::clone(&lane),
+                checkpoint: Arc::clone(&checkpoint),
                 budget: self.spec.budget.clone(),
                 stopping: self.spec.stopping.clone(),
             };
@@ -142,7 +154,7 @@ impl<'a> Wiring<'a> {
                 Ok(())
             });
         }
-        Ok((lane, checkpoint))
+        (lane, checkpoint)
     }
 
     fn start_filters(&self, head: Head, chain: Chain, workers: usize, input: EdgeReceiver) {
@@ -166,6 +178,7 @@ impl<'a> Wiring<'a> {
             meter: Arc::clone(&self.spec.meters[first]),
             outlets: self.outlets(segment),
             idle: self.idle.clone(),
+            claims: self.claims.clone(),
         }
     }
 

@@ -138,7 +138,8 @@ pub trait Sink: Send + 'static {
     }
 
     /// Delivers a batch, which is of one lane, and stores the lane's record, both or neither. An answer that
-    /// names any event means that nothing was written.
+    /// names any event means that nothing was written. Called again with the same record, because the answer
+    /// was lost, it writes nothing twice. The batch may be empty: then only the record is stored.
     ///
     /// # Errors
     /// As [`write`](Self::write). Fatal if another process has claimed the lanes;

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{
     BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Position,
-    Source, SourceBatch, SourceRejection, Span,
+    Replay, Source, SourceBatch, SourceRejection, Span,
 };
 
 use crate::limit::{self, Limit};
@@ -215,6 +215,10 @@ fn random(seed: u64, number: u64) -> f64 {
 }
 
 impl Source for Generate {
+    fn replay(&self) -> Replay {
+        Replay::Position
+    }
+
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         if let Some(position) = cx.resume("") {
             self.next = position.read()?;

@@ -1,5 +1,7 @@
 //! What runs in one task: a source with the filters behind it, filters between edges, or a sink.
 
+mod commit;
+pub(crate) mod cutter;
 pub(crate) mod filters;
 pub(crate) mod sink;
 pub(crate) mod source;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use tidegate_sdk::Cx;
 use tokio_util::sync::CancellationToken;
 
+use crate::claims::Claims;
 use crate::meter::Meter;
 use crate::outlets::Outlets;
 
@@ -22,6 +25,8 @@ pub(crate) struct Head {
     pub(crate) outlets: Outlets,
     /// Cancelled when nothing more will come: the sources are over and everything they read has ended.
     pub(crate) idle: CancellationToken,
+    /// What the sinks of an effectively-once graph say of its lanes.
+    pub(crate) claims: Option<Arc<Claims>>,
 }
 
 impl Head {

@@ -1,17 +1,15 @@
 //! A sink behind its edge: batches are cut to its size, written, tried again, and answered for.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use tidegate_config::{BatchOptions, RetryOptions};
+use tidegate_config::RetryOptions;
 use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Class, Delivery, Rejection};
+use tidegate_sdk::{Claim, Class, Delivery, Rejection};
 use tokio::sync::{Mutex, mpsc};
-use tokio_stream::StreamExt;
 
 use super::Head;
+use super::cutter::Cutter;
 use crate::chain::{Leaving, reject};
-use crate::edge::EdgeReceiver;
 use crate::failure::Failure;
 use crate::graph_tasks::GraphTasks;
 use crate::parcel::Parcel;
@@ -23,86 +21,8 @@ pub(crate) struct Writer {
     pub(crate) head: Head,
     pub(crate) sink: Box<dyn ErasedSink>,
     pub(crate) retry: RetryOptions,
-}
-
-/// Cuts what comes out of an edge into batches of a sink's size.
-pub(crate) struct Cutter {
-    input: EdgeReceiver,
-    options: BatchOptions,
-    /// What was read and did not fit the batch before.
-    left: Option<Parcel>,
-}
-
-impl Cutter {
-    pub(crate) fn new(input: EdgeReceiver, options: BatchOptions) -> Self {
-        Self { input, options, left: None }
-    }
-
-    /// The next batch: what is there, up to the sink's size; with a `linger`, what comes within that time.
-    async fn next(&mut self, head: &Head) -> Result<Option<Parcel>, Failure> {
-        let since = Instant::now();
-        let first = match self.left.take() {
-            Some(left) => Some(left),
-            None => tokio::select! {
-                parcel = self.input.next() => parcel,
-                () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
-            },
-        };
-        head.meter.waited_upstream(since);
-        let Some(first) = first else { return Ok(None) };
-        let first = self.cut(first);
-        let (mut events, mut bytes) = (first.batch().len(), first.batch().bytes());
-        let mut parts = vec![first];
-        let until = tokio::time::Instant::now() + *self.options.linger;
-        while self.left.is_none() && events < self.options.events && bytes < self.options.bytes.as_usize() {
-            let more = match self.input.ready() {
-                Some(more) => Some(more),
-                None if self.options.linger.is_zero() || head.cx.is_stopping() => None,
-                None => tokio::select! {
-                    more = self.input.next() => more,
-                    () = tokio::time::sleep_until(until) => None,
-                    () = head.cx.stopping() => None,
-                    () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
-                },
-            };
-            let Some(more) = more else { break };
-            let fits = events + more.batch().len() <= self.options.events
-                && bytes + more.batch().bytes() <= self.options.bytes.as_usize();
-            match fits {
-                true => {
-                    events += more.batch().len();
-                    bytes += more.batch().bytes();
-                    parts.push(more);
-                }
-                false => self.left = Some(more),
-            }
-        }
-        Ok(Parcel::merge(parts))
-    }
-
-    /// The first part of `parcel` that is within the sink's size; the rest is kept for later.
-    fn cut(&mut self, parcel: Parcel) -> Parcel {
-        let batch = parcel.batch();
-        let limit = self.options.bytes.as_usize();
-        if batch.len() <= self.options.events && (batch.bytes() <= limit || batch.len() == 1) {
-            return parcel;
-        }
-        let (mut end, mut bytes) = (0, 0);
-        for payload in batch.payloads().take(self.options.events) {
-            bytes += payload.len();
-            if end > 0 && bytes > limit {
-                break;
-            }
-            end += 1;
-        }
-        if end == batch.len() {
-            return parcel;
-        }
-        let first = parcel.select(0..end);
-        self.left = Some(parcel.select(end..batch.len()));
-        parcel.done();
-        first
-    }
+    /// With which it claims its lanes, if the graph is effectively-once.
+    pub(crate) claim: Claim,
 }
 
 /// Runs the instances of a sink, each with one write at a time. With several, order is not kept.
@@ -164,14 +84,18 @@ impl Writer {
         // Opening has no limit on its tries: nothing has been asked of the sink yet that could be given up.
         let patient = RetryOptions { attempts: None, ..self.retry };
         let mut opening = Tries::new(&patient, &head.meter, &head.cx, head.hard_stop());
-        let opened = opening.open(&mut self.sink, &head.idle).await?;
+        let opened = opening.open(&mut self.sink, &head.idle).await? && self.claim(&mut opening).await?;
+        let head = &self.head;
         Ok(opened.then(|| Tries::new(&self.retry, &head.meter, &head.cx, head.hard_stop())))
     }
 
     /// Writes a parcel until each of its events is delivered or rejected.
     async fn write(&mut self, tries: &mut Tries, parcel: Parcel) -> Result<(), Failure> {
-        let mut parcel = parcel;
         self.head.meter.took(parcel.batch());
+        if let Some(claims) = self.head.claims.clone() {
+            return self.commit(&claims, tries, parcel).await;
+        }
+        let mut parcel = parcel;
         loop {
             let head = &self.head;
             let busy = head.meter.busy();
@@ -220,7 +144,7 @@ impl Writer {
 impl Head {
     /// Counts and answers for the events of `parcel`: some were rejected, those in `left` are still under way
     /// in a parcel of their own, and the others are delivered.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         parcel: Parcel,
         rejected: Vec<Rejection>,
@@ -240,6 +164,6 @@ impl Head {
     }
 }
 
-fn all(parcel: &Parcel, reason: &str) -> Vec<Rejection> {
+pub(super) fn all(parcel: &Parcel, reason: &str) -> Vec<Rejection> {
     (0..parcel.batch().len()).map(|event| Rejection { event, reason: reason.to_owned() }).collect()
 }

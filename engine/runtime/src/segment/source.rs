@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Head;
 use crate::budget::Budget;
 use crate::chain::Chain;
+use crate::checkpoint::{Checkpoint, Place};
 use crate::failure::Failure;
 use crate::lane::Lane;
 use crate::parcel::Parcel;
@@ -23,6 +24,7 @@ pub(crate) struct Reader {
     pub(crate) source: Box<dyn ErasedSource>,
     pub(crate) chain: Chain,
     pub(crate) lane: Arc<Lane>,
+    pub(crate) checkpoint: Arc<Checkpoint>,
     pub(crate) budget: Budget,
     /// Cancelled when the pipeline drains.
     pub(crate) stopping: CancellationToken,
@@ -33,9 +35,10 @@ impl Reader {
     /// has ended.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let hard_stop = self.head.hard_stop().clone();
+        let resumed = self.resume().await?;
         let cx = self.head.cx.clone();
         let mut tries = Tries::new(&RetryOptions::default(), &self.head.meter, &cx, &hard_stop);
-        if tries.open(&mut self.source, &self.stopping).await? {
+        if resumed && tries.open(&mut self.source, &self.stopping).await? {
             self.lane.set_committer(self.source.committer());
             self.read(&mut tries).await?;
         }
@@ -56,6 +59,26 @@ impl Reader {
         cx.tasks().joined().await;
         meter.set_health(Health::Ended);
         Ok(())
+    }
+
+    /// Finds out where to go on. False if the pipeline drains before that is known.
+    async fn resume(&mut self) -> Result<bool, Failure> {
+        let name = self.head.meter.name();
+        let mut places = self.checkpoint.load().map_err(|problem| Failure::fatal(name, problem))?;
+        if let Some(claims) = &self.head.claims {
+            tokio::select! {
+                () = claims.all_claimed(name) => {}
+                () = self.stopping.cancelled() => return Ok(false),
+                () = self.head.hard_stop().cancelled() => return Err(Failure::Stopped),
+            }
+            places = claims.resume(name, &places).map_err(|problem| Failure::fatal(name, problem))?;
+        }
+        let position = |(partition, place): (&String, &Place)| {
+            place.record.position.clone().map(|position| (partition.clone(), position))
+        };
+        self.head.cx = self.head.cx.clone().with_resume(places.iter().filter_map(position).collect());
+        self.lane.resume(places);
+        Ok(true)
     }
 
     async fn read(&mut self, tries: &mut Tries) -> Result<(), Failure> {

@@ -1,14 +1,17 @@
 //! A source that counts, filters on its numbers, and sinks that do as they are told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate_config::{EngineOptions, Graph, Input, Node, OutputName, Pipeline, RetryOptions, Settings};
+use tidegate_config::{
+    Delivery as Promise, EngineOptions, Graph, Input, Node, OutputName, Pipeline, RetryOptions, Settings,
+};
 use tidegate_sdk::{
-    Batch, ConfigError, Cx, Delivery, Error, Filter, Output, Plugin, Position, Sink, Size, Source,
-    SourceBatch,
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Filter, Lane, Output, Plugin, Position, Record, Replay,
+    Sink, Size, Source, SourceBatch,
 };
 use tokio::sync::watch;
 
@@ -26,6 +29,15 @@ pub(super) struct Fakes {
     scripts: Vec<Arc<Script>>,
     pub(super) memory: Size,
     pub(super) drain_timeout: Duration,
+    pub(super) delivery: Promise,
+    pub(super) start_over: bool,
+}
+
+/// What a transactional sink keeps, as a server would: it outlives the process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) written: Vec<String>,
+    pub(super) records: BTreeMap<Lane, Record>,
 }
 
 /// What a sink does, and what it has done.
@@ -37,6 +49,11 @@ pub(super) struct Script {
     pub(super) fail_odd_once: AtomicBool,
     /// After so many events, once.
     pub(super) panic_at: AtomicUsize,
+    pub(super) ledger: Mutex<Ledger>,
+    /// The next commits write and then lose their answers.
+    pub(super) lose_answers: AtomicUsize,
+    /// Whether commits reject the event `13`.
+    pub(super) rejects_13: AtomicBool,
     stall: watch::Sender<bool>,
     has_stalled: watch::Sender<bool>,
 }
@@ -50,6 +67,9 @@ impl Script {
             fail_open: AtomicUsize::new(0),
             fail_odd_once: AtomicBool::new(false),
             panic_at: AtomicUsize::new(usize::MAX),
+            ledger: Mutex::default(),
+            lose_answers: AtomicUsize::new(0),
+            rejects_13: AtomicBool::new(false),
             stall: watch::Sender::new(false),
             has_stalled: watch::Sender::new(false),
         })
@@ -83,6 +103,8 @@ impl Fakes {
             scripts: Vec::new(),
             memory: Size(1 << 20),
             drain_timeout: Duration::from_secs(30),
+            delivery: Promise::AtLeastOnce,
+            start_over: false,
         }
     }
 
@@ -168,12 +190,21 @@ impl Fakes {
         self.scripts[sink].written.lock().unwrap().clone()
     }
 
+    /// What a transactional sink keeps.
+    pub(super) fn ledger(&self, sink: usize) -> Ledger {
+        self.scripts[sink].ledger.lock().unwrap().clone()
+    }
+
     pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
         dead_letters::read(self.data.path(), "p").unwrap().0
     }
 
     pub(super) fn options(&self) -> Options {
-        Options { data_dir: PathBuf::from(self.data.path()), memory: self.memory }
+        Options {
+            data_dir: PathBuf::from(self.data.path()),
+            memory: self.memory,
+            start_over: self.start_over,
+        }
     }
 
     pub(super) fn pipelines(&self) -> Vec<Pipeline> {
@@ -182,7 +213,7 @@ impl Fakes {
             file: "p.toml".into(),
             name: "p".into(),
             id: "p".into(),
-            settings: Settings { drain_timeout, ..Settings::default() },
+            settings: Settings { drain_timeout, delivery: self.delivery, ..Settings::default() },
             graphs: self.graphs.clone(),
         }]
     }
@@ -211,6 +242,10 @@ struct Counting {
 }
 
 impl Source for Counting {
+    fn replay(&self) -> Replay {
+        Replay::Position
+    }
+
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.next = cx.resume("").map_or(Ok(0), Position::read)?;
         Ok(())
@@ -286,6 +321,60 @@ impl Sink for Writing {
         match Self::take_one(&self.0.fail_open) {
             true => Err(Error::retry("not up yet")),
             false => Ok(()),
+        }
+    }
+
+    fn transactional(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn claim(&mut self, claim: &Claim, _: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
+        let mut ledger = self.0.ledger.lock().unwrap();
+        if claim.afresh {
+            ledger.records.clear();
+        }
+        Ok(ledger.records.clone())
+    }
+
+    async fn commit(
+        &mut self,
+        batch: &Batch,
+        lane: &Lane,
+        record: &Record,
+        _: &Cx,
+    ) -> Result<Delivery, Error> {
+        let script = &self.0;
+        let mut ledger = script.ledger.lock().unwrap();
+        let mut delivery = Delivery::complete();
+        for (event, text) in batch
+            .texts()
+            .iter()
+            .enumerate()
+            .filter(|(_, text)| *text == "13" && script.rejects_13.load(Ordering::Relaxed))
+        {
+            delivery.reject(event, format!("{text} is unlucky"));
+        }
+        let known = ledger.records.get(lane).map_or(0, |record| record.done);
+        if delivery.rejected().is_empty() && known < record.done {
+            ledger.written.extend(batch.texts());
+            ledger.records.insert(lane.clone(), record.clone());
+        }
+        let count = ledger.written.len();
+        drop(ledger);
+        if Self::take_one(&script.lose_answers) {
+            return Err(Error::ambiguous("no answer"));
+        }
+        if count > script.panic_at.load(Ordering::Relaxed) {
+            script.panic_at.store(usize::MAX, Ordering::Relaxed);
+            panic!("as the test wants");
+        }
+        let mut failures = script.failures.lock().unwrap();
+        match failures.0 {
+            0 => Ok(delivery),
+            _ => {
+                failures.0 -= 1;
+                Err((failures.1)())
+            }
         }
     }
 

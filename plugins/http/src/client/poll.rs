@@ -18,7 +18,8 @@ use reqwest::header::{
 use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{
-    Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Source, SourceBatch, SourceRejection,
+    Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch,
+    SourceRejection,
 };
 
 use self::decode::{Decoded, Decoder, rejection};
@@ -283,6 +284,13 @@ impl HttpPoll {
 }
 
 impl Source for HttpPoll {
+    fn replay(&self) -> Replay {
+        match self.decoder.cursor {
+            Some(_) => Replay::Redelivery,
+            None => Replay::Never,
+        }
+    }
+
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.caller.open()?;
         let Some(position) = cx.resume("").filter(|_| self.decoder.cursor.is_some()) else { return Ok(()) };

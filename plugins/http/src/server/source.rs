@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sdk::{ConfigError, Cx, Error, Plugin, Source, SourceBatch};
+use tidegate_sdk::{ConfigError, Cx, Error, Plugin, Replay, Source, SourceBatch};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::DropGuard;
@@ -14,7 +14,7 @@ use super::connection::Halt;
 use super::gate::Rate;
 use super::intake::{self, Handover};
 use super::listener;
-use super::options::{Options, Settings};
+use super::options::{Options, Respond, Settings};
 use super::request::Server;
 use crate::budget::Budget;
 use crate::exchange::Exchange;
@@ -112,6 +112,14 @@ impl Running {
 }
 
 impl Source for HttpServer {
+    /// A client that gets no answer asks again, unless it was told at once that its events were accepted.
+    fn replay(&self) -> Replay {
+        match self.settings.options.respond {
+            Respond::Accepted => Replay::Never,
+            Respond::Delivered | Respond::Result => Replay::Redelivery,
+        }
+    }
+
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         let listen = &self.settings.options.listen;
         let listener = TcpListener::bind(listen.as_str()).await.map_err(|error| {

@@ -21,7 +21,7 @@ use commands::Commands;
 use link::{Link, Route};
 use sentinel::Sentinels;
 use verdict::Verdict;
-use wire::Dialer;
+use wire::{Dialer, Wire};
 
 /// The server or servers that a component talks to.
 pub(crate) enum Servers {
@@ -67,6 +67,21 @@ impl Servers {
         }
     }
 
+    /// A connection of its own to the server that has `key`, for an exchange whose every step counts.
+    pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Wire, Error> {
+        match self {
+            Self::One(link) => link.dial().await,
+            Self::Many(cluster) => cluster.dial(key).await,
+        }
+    }
+
+    /// After a connection of [`dial`](Self::dial) broke or was sent elsewhere: looks for the server afresh.
+    pub(crate) fn forget(&mut self) {
+        if let Self::Many(cluster) = self {
+            cluster.forget();
+        }
+    }
+
     /// Ends all connections.
     pub(crate) async fn close(&mut self) {
         match self {
@@ -74,4 +89,11 @@ impl Servers {
             Self::Many(cluster) => cluster.close().await,
         }
     }
+}
+
+/// The name of this machine, as far as it can be known.
+pub(crate) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }

@@ -1,14 +1,16 @@
 //! The sink: a batch in, commands out, and what became of each event.
 
 pub(crate) mod depth;
+pub(crate) mod once;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod shape;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Class, ConfigError, Cx, Delivery, Error, Sink};
+use tidegate_sdk::{Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Record, Sink};
 use tracing::warn;
 
 use crate::server::Servers;
@@ -18,6 +20,7 @@ use crate::server::verdict::{Expect, Verdict};
 use crate::server::wire::{Dialer, Tls};
 
 use depth::Depth;
+use once::Once;
 use options::{Command, Options};
 use shape::Shape;
 
@@ -26,7 +29,7 @@ const WRONG_NODE: &str =
     "the server is a node of a cluster, and another node has the key: use `cluster` in place of `url`";
 
 /// What all instances of a component share.
-struct Setup {
+pub(crate) struct Setup {
     options: Options,
     shape: Shape,
     target: Target,
@@ -43,6 +46,7 @@ pub(crate) struct RedisSink {
     /// Keys that were written to, and not trimmed or given their time to live since. Never more than one batch
     /// has: the next one waits until these are done.
     owed: Vec<Vec<u8>>,
+    once: Once,
 }
 
 impl RedisSink {
@@ -70,7 +74,7 @@ impl RedisSink {
     fn of(setup: Arc<Setup>) -> Self {
         let servers = Servers::new(&setup.target, &setup.login, &setup.dialer);
         let depth = Depth::new(&setup.options);
-        Self { setup, servers, depth, commands: Commands::default(), owed: Vec::new() }
+        Self { setup, servers, depth, commands: Commands::default(), owed: Vec::new(), once: Once::default() }
     }
 
     /// Trims the keys that were written to, and sets their time to live.
@@ -158,16 +162,41 @@ impl Setup {
         self.options.maxlen.is_some() && self.shape.command.is_list()
     }
 
+    /// The first and last index of what a list keeps; empty if it keeps all.
+    fn trim(&self) -> (String, String) {
+        match (self.trims(), self.options.maxlen, self.shape.command) {
+            (true, Some(maxlen), Command::Lpush) => ("0".to_owned(), (maxlen - 1).to_string()),
+            (true, Some(maxlen), _) => (format!("-{maxlen}"), "-1".to_owned()),
+            _ => (String::new(), String::new()),
+        }
+    }
+
+    /// How long a key lives after it was written to, in milliseconds; empty if the command itself says it, or
+    /// nothing does.
+    fn ttl(&self) -> String {
+        let ttl = self.options.ttl.filter(|_| self.expires());
+        ttl.map(|ttl| ttl.as_millis().to_string()).unwrap_or_default()
+    }
+
+    /// The type that a key must have; empty if what it was does not matter.
+    fn kind(&self) -> &'static str {
+        match self.shape.command {
+            Command::Xadd => "stream",
+            Command::Rpush | Command::Lpush => "list",
+            Command::Sadd => "set",
+            Command::Zadd => "zset",
+            Command::Hset => "hash",
+            Command::Set | Command::Publish => "",
+        }
+    }
+
     fn after_write(&self, key: &[u8], commands: &mut Commands) {
-        if let (true, Some(maxlen)) = (self.trims(), self.options.maxlen) {
-            let (first, last) = match self.shape.command {
-                Command::Lpush => ("0".to_owned(), (maxlen - 1).to_string()),
-                _ => (format!("-{maxlen}"), "-1".to_owned()),
-            };
+        if self.trims() {
+            let (first, last) = self.trim();
             commands.push_bare("LTRIM", key, &[&first, &last], Expect::Ok);
         }
-        if let (true, Some(ttl)) = (self.expires(), self.options.ttl) {
-            commands.push_bare("PEXPIRE", key, &[&ttl.as_millis().to_string()], Expect::Number);
+        if self.expires() {
+            commands.push_bare("PEXPIRE", key, &[&self.ttl()], Expect::Number);
         }
     }
 }
@@ -202,12 +231,34 @@ impl Sink for RedisSink {
         Ok(delivery)
     }
 
+    fn transactional(&self) -> Result<(), String> {
+        once::state_key(&self.setup, "", "").map(drop)
+    }
+
+    async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
+        self.once.claim((&self.setup, &mut self.servers), claim, cx).await
+    }
+
+    async fn commit(
+        &mut self,
+        batch: &Batch,
+        lane: &Lane,
+        record: &Record,
+        cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        if let Some(depth) = &mut self.depth {
+            depth.check(&mut self.servers, batch.len()).await?;
+        }
+        self.once.commit((&self.setup, &mut self.servers), batch, (lane, record), cx).await
+    }
+
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         Some(Box::new(Self::of(Arc::clone(&self.setup))))
     }
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
         let settled = self.settle_owed().await;
+        self.once.close().await;
         self.servers.close().await;
         settled
     }

@@ -132,6 +132,24 @@ impl Cluster {
         }
     }
 
+    /// A connection of its own to the node that has the slot of `key`.
+    pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Wire, Error> {
+        self.connect().await?;
+        let owner = self.slots[usize::from(slot(key))];
+        match self.nodes.get(usize::from(owner)) {
+            Some(node) => node.link.dial().await.inspect_err(|_| self.stale = true),
+            None => {
+                self.stale = true;
+                Err(Error::retry("no node of the cluster has the key's slot"))
+            }
+        }
+    }
+
+    /// Takes what is known of the slots for old.
+    pub(crate) fn forget(&mut self) {
+        self.stale = true;
+    }
+
     /// Sends every command to the node that has its slot, to all nodes at the same time, and
     /// follows redirections.
     pub(crate) async fn send(&mut self, commands: &Commands) -> Vec<Verdict> {

@@ -53,6 +53,11 @@ impl Link {
         {
             return Ok(wire);
         }
+        self.dial().await
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn dial(&self) -> Result<Wire, Error> {
         match &self.route {
             Route::Fixed(address) => self.dialer.dial(address, &self.login).await,
             Route::Sentinel(sentinels) => sentinels.dial(&self.dialer, &self.login).await,

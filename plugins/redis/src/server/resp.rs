@@ -3,6 +3,8 @@
 //! Both sides borrow: a command is written from slices, and a reply points into the buffer it was read to.
 //! Specification: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
+use std::ops::Range;
+
 /// The longest reply that is read, in bytes. The replies to what a sink sends are short; the longest is a
 /// cluster's list of slots.
 const REPLY_BYTES: usize = 16 << 20;
@@ -77,6 +79,125 @@ fn line(out: &mut Vec<u8>, marker: u8, number: usize) {
     out.push(marker);
     out.extend_from_slice(&digits[at..]);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Finds the end of one reply as it arrives. What was looked at once is not looked at again, so a long reply
+/// costs no more than a short one a byte.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Where the next value begins.
+    at: usize,
+    /// How many values are still to come.
+    left: usize,
+}
+
+impl Frame {
+    /// At the start of a reply.
+    pub(crate) fn new() -> Self {
+        Self { at: 0, left: 1 }
+    }
+
+    /// The length of the reply that `buffer` begins with; `None` if it is not complete yet. Later calls are
+    /// given the same bytes and more.
+    pub(crate) fn end(&mut self, buffer: &[u8]) -> Result<Option<usize>, Malformed> {
+        while self.left > 0 {
+            let mut cursor = Cursor { bytes: buffer, at: self.at };
+            let Some(item) = cursor.try_next()? else { return Ok(None) };
+            self.left -= 1;
+            if let Item::Array(length) = item {
+                self.left = self.left.checked_add(length).ok_or(Malformed)?;
+            }
+            self.at = cursor.at;
+        }
+        Ok(Some(self.at))
+    }
+}
+
+/// One value of a reply, without what is in it.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Item {
+    /// That many values follow.
+    Array(usize),
+    /// Bytes, which lie there in the reply.
+    Bulk(Range<usize>),
+    /// A whole number.
+    Integer(i64),
+    /// Short text or an error, which lies there in the reply.
+    Line { error: bool, text: Range<usize> },
+    /// No value.
+    Null,
+}
+
+/// Goes through a reply value by value, without making a tree of it.
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// At the start of `bytes`, which are one whole reply.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The next value.
+    pub(crate) fn next(&mut self) -> Result<Item, Malformed> {
+        self.try_next()?.ok_or(Malformed)
+    }
+
+    /// How many values the array has that comes next; `None` if it is null.
+    pub(crate) fn array(&mut self) -> Result<Option<usize>, Malformed> {
+        match self.next()? {
+            Item::Array(length) => Ok(Some(length)),
+            Item::Null => Ok(None),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Where the bytes lie that come next.
+    pub(crate) fn bulk(&mut self) -> Result<Range<usize>, Malformed> {
+        match self.next()? {
+            Item::Bulk(range) => Ok(range),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Passes over the next value and all that is in it.
+    pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
+        let mut frame = Frame { at: self.at, left: 1 };
+        self.at = frame.end(self.bytes)?.ok_or(Malformed)?;
+        Ok(())
+    }
+
+    /// The next value, if all of it is there.
+    fn try_next(&mut self) -> Result<Option<Item>, Malformed> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'\n', rest) else { return Ok(None) };
+        let line = rest[..end].strip_suffix(b"\r").ok_or(Malformed)?;
+        let (marker, text) = line.split_first().ok_or(Malformed)?;
+        let start = self.at + 1;
+        let next = self.at + end + 1;
+        let item = match marker {
+            b'+' | b'-' => Item::Line { error: *marker == b'-', text: start..start + text.len() },
+            b':' => Item::Integer(number(text)?),
+            b'$' | b'*' => match (number(text)?, marker) {
+                (-1, _) => Item::Null,
+                (length, b'*') => Item::Array(usize::try_from(length).map_err(|_| Malformed)?),
+                (length, _) => {
+                    let length = usize::try_from(length).map_err(|_| Malformed)?;
+                    let after = next.checked_add(length + 2).ok_or(Malformed)?;
+                    if after > self.bytes.len() {
+                        return Ok(None);
+                    }
+                    self.at = after;
+                    return Ok(Some(Item::Bulk(next..next + length)));
+                }
+            },
+            _ => return Err(Malformed),
+        };
+        self.at = next;
+        Ok(Some(item))
+    }
 }
 
 /// The first reply in `buffer` and its length in bytes; `None` if it is not complete yet.

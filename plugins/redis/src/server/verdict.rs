@@ -47,7 +47,8 @@ pub(crate) fn judge(expect: Expect, reply: &Reply<'_>) -> Verdict {
     }
 }
 
-fn judge_error(text: &str) -> Verdict {
+/// What an error means for the command that it answers.
+pub(crate) fn judge_error(text: &str) -> Verdict {
     let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
     let message = || format!("the server answered: {text}");
     let again = |class| Verdict::Again(class, message().into());

@@ -5,7 +5,7 @@ mod tls;
 use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
 use tidegate_sdk::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -39,6 +39,15 @@ pub(crate) struct Broken {
     pub(crate) written: usize,
     /// What happened.
     pub(crate) error: Error,
+}
+
+/// An answer that was not read. The connection is of no use any more.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It is longer than was allowed.
+    TooLong,
+    /// What happened to the connection.
+    Broken(Error),
 }
 
 /// A connection that is logged in.
@@ -149,6 +158,46 @@ impl Wire {
             }
         };
         Err(Broken { written, error: Error::retry(message) })
+    }
+
+    /// Sends one command that may take `pause` longer to answer, and returns the answer as it came, at most
+    /// `longest` bytes of it.
+    pub(crate) async fn ask_raw(
+        &mut self,
+        request: &[u8],
+        pause: Duration,
+        longest: usize,
+    ) -> Result<Bytes, Unread> {
+        let mut frame = resp::Frame::new();
+        let talk = async {
+            self.stream.write_all(request).await?;
+            self.stream.flush().await?;
+            loop {
+                let malformed = |_| io::Error::other("the answer is not of the Redis protocol");
+                if let Some(length) = frame.end(&self.inbox).map_err(malformed)? {
+                    return Ok(Some(self.inbox.split_to(length).freeze()));
+                }
+                if self.inbox.len() > longest {
+                    return Ok(None);
+                }
+                let more = READ_BYTES.max(self.inbox.len() / 2);
+                self.inbox.reserve(more);
+                if self.stream.read_buf(&mut self.inbox).await? == 0 {
+                    return Err(io::Error::other("the server closed it"));
+                }
+            }
+        };
+        let result = tokio::time::timeout(self.limit + pause, talk).await;
+        let address = &self.address;
+        let message = match result {
+            Ok(Ok(Some(answer))) => return Ok(answer),
+            Ok(Ok(None)) => return Err(Unread::TooLong),
+            Ok(Err(error)) => format!("the connection to {address} broke: {error}"),
+            Err(_) => {
+                format!("{address} did not answer within {}", tidegate_sdk::Duration(self.limit))
+            }
+        };
+        Err(Unread::Broken(Error::retry(message)))
     }
 
     /// Says goodbye.

@@ -10,6 +10,9 @@ use tidegate_sdk::{ConfigError, Template};
 
 use crate::sink::options::{Command, Form, Options};
 
+/// The longest time to live, in milliseconds: a thousand years.
+const LONGEST_TTL: u128 = 1000 * 365 * 24 * 3600 * 1000;
+
 /// One argument of a command: a slice of the batch, or made from it where escapes had to go.
 pub(crate) type Argument<'a> = Cow<'a, [u8]>;
 
@@ -112,9 +115,15 @@ fn number<'a>(payload: &'a [u8], path: &Path) -> Result<Argument<'a>, String> {
     let raw = path.find(payload)?.ok_or_else(|| format!("the event has no `{path}`, which is its score"))?;
     let parsed = std::str::from_utf8(raw).ok().and_then(|text| text.parse::<f64>().ok());
     match parsed {
-        Some(number) if number.is_finite() => Ok(Cow::Borrowed(raw)),
+        // Redis refuses a number that is too small for it rather than taking it for zero.
+        Some(number) if number.is_finite() && !(number == 0.0 && has_digits(raw)) => Ok(Cow::Borrowed(raw)),
         _ => Err(format!("`{path}` is not a number, so it cannot be the score")),
     }
+}
+
+/// Whether a number has digits other than 0 in front of its exponent.
+fn has_digits(raw: &[u8]) -> bool {
+    raw.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| (b'1'..=b'9').contains(byte))
 }
 
 fn members<'a>(payload: &'a [u8], arguments: &mut Vec<Argument<'a>>) -> Result<(), String> {
@@ -228,6 +237,11 @@ fn check_limits(options: &Options) -> Result<(), ConfigError> {
     }
     if options.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
         return Err(ConfigError::at("/ttl", "a key must live for at least 1ms"));
+    }
+    if options.ttl.is_some_and(|ttl| ttl.as_millis() > LONGEST_TTL) {
+        return Err(
+            ConfigError::at("/ttl", "Redis cannot count that far").help("leave `ttl` out to keep keys")
+        );
     }
     for (pointer, limit) in
         [("/time_limit", options.time_limit), ("/connect_time_limit", options.connect_time_limit)]

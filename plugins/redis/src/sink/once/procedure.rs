@@ -1,0 +1,133 @@
+//! The function that runs inside of Redis: how it gets there, and how it is called.
+
+use tidegate_sdk::{Class, Error};
+
+use crate::server::resp::{self, Reply};
+use crate::server::verdict::{Verdict, judge_error};
+use crate::server::wire::Wire;
+
+const SOURCE: &str = include_str!("tidegate.lua");
+
+/// The first version of Redis that keeps functions.
+const FUNCTIONS: u64 = 7;
+
+/// How the function is called on one server.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Procedure {
+    /// By name: the server keeps it with its data.
+    Function(String),
+    /// By the checksum of its text: the server keeps it until it ends.
+    Script(String),
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Texts, one for each value of the reply.
+    List(Vec<String>),
+    /// The server does not know the function (any more). Nothing was done.
+    Unknown,
+    /// The server refused it. Nothing was done.
+    Refused(Error),
+    /// The key is at another node of the cluster. Nothing was done.
+    Elsewhere,
+}
+
+impl Procedure {
+    /// Brings the function to a server of that major version. That it is there already is fine.
+    pub(crate) async fn load(wire: &mut Wire, version: u64) -> Result<Self, Error> {
+        if version >= FUNCTIONS {
+            let name = name();
+            let code = format!(
+                "#!lua name={name}\n{SOURCE}\nredis.register_function{{function_name='{name}', \
+                 callback=tidegate, description='Stores events and the record of their lane in one step.'}}\n"
+            );
+            match ask(wire, &[b"FUNCTION", b"LOAD", code.as_bytes()]).await? {
+                Ok(_) => return Ok(Self::Function(name)),
+                Err(text) if text.contains("already exists") => return Ok(Self::Function(name)),
+                // Without the right to keep a function there, its text can still be run.
+                Err(text) if text.starts_with("NOPERM") || text.contains("unknown") => {}
+                Err(text) => return Err(error(&text)),
+            }
+        }
+        let code = format!("{SOURCE}\nreturn tidegate(KEYS, ARGV)\n");
+        match ask(wire, &[b"SCRIPT", b"LOAD", code.as_bytes()]).await? {
+            Ok(checksum) => Ok(Self::Script(checksum)),
+            Err(text) => Err(error(&text)),
+        }
+    }
+
+    /// Begins a call with these keys and so many arguments, which are to follow.
+    pub(crate) fn begin<K: AsRef<[u8]>>(&self, request: &mut Vec<u8>, keys: &[K], arguments: usize) {
+        resp::begin(request, 3 + keys.len() + arguments);
+        let (command, name) = match self {
+            Self::Function(name) => ("FCALL", name),
+            Self::Script(checksum) => ("EVALSHA", checksum),
+        };
+        resp::argument(request, command.as_bytes());
+        resp::argument(request, name.as_bytes());
+        resp::argument(request, keys.len().to_string().as_bytes());
+        keys.iter().for_each(|key| resp::argument(request, key.as_ref()));
+    }
+}
+
+/// Sends a call and reads what came of it. An error means that nobody knows whether it was done.
+pub(crate) async fn call(wire: &mut Wire, request: &[u8]) -> Result<Answer, Error> {
+    let mut answer = Answer::Unknown;
+    wire.exchange(request, 1, |reply| answer = read(&reply)).await.map_err(|broken| broken.error)?;
+    Ok(answer)
+}
+
+fn read(reply: &Reply<'_>) -> Answer {
+    match reply {
+        Reply::Array(values) => {
+            Answer::List(values.iter().map(|value| value.text().unwrap_or_default()).collect())
+        }
+        Reply::Error(text) => {
+            let text = String::from_utf8_lossy(text);
+            if text.starts_with("NOSCRIPT") || text.contains("Function not found") {
+                return Answer::Unknown;
+            }
+            match judge_error(&text) {
+                Verdict::Moved { .. } | Verdict::Ask { .. } => Answer::Elsewhere,
+                _ => Answer::Refused(error(&text)),
+            }
+        }
+        _ => Answer::Refused(Error::misconfigured("the server's answer does not fit; is it really Redis?")),
+    }
+}
+
+/// The error that a server's refusal of a call stands for. A call is about many events, so none is blamed.
+pub(crate) fn error(text: &str) -> Error {
+    match judge_error(text) {
+        Verdict::Again(class, message) if class != Class::Ambiguous => Error::new(class, &*message),
+        Verdict::Moved { .. } | Verdict::Ask { .. } => {
+            Error::retry("the key is at another node of the cluster")
+        }
+        _ => Error::misconfigured(format!("the server answered: {text}")),
+    }
+}
+
+/// Asks one question: the text of the answer, or that of a refusal.
+pub(crate) async fn ask(wire: &mut Wire, question: &[&[u8]]) -> Result<Result<String, String>, Error> {
+    let mut request = Vec::new();
+    resp::command(&mut request, question);
+    let mut answer = Ok(String::new());
+    let read = |reply: Reply<'_>| {
+        answer = match &reply {
+            Reply::Error(text) => Err(String::from_utf8_lossy(text).into_owned()),
+            reply => Ok(reply.text().unwrap_or_default()),
+        };
+    };
+    wire.exchange(&request, 1, read).await.map_err(|broken| broken.error)?;
+    Ok(answer)
+}
+
+/// The name of the function. It holds a checksum (FNV-1a) of the text, so that two releases with different
+/// texts do not take each other's.
+fn name() -> String {
+    let checksum = SOURCE
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("tidegate_{checksum:016x}")
+}

@@ -1,0 +1,91 @@
+-- What runs inside of Redis, as one step that nothing comes between.
+--
+-- KEYS[1] is the hash with the records of a sink: `epoch` and `owner` say who claimed it last, every other
+-- field is a lane and holds its record. KEYS[2] and up are the keys that are written to.
+
+-- Takes the sink over: whoever claimed it before is refused from now on. With `afresh` the records go.
+local function claim(keys, args)
+  local state, owner, afresh = keys[1], args[2], args[3]
+  if afresh == '1' then
+    for _, field in ipairs(redis.call('HKEYS', state)) do
+      if field ~= 'epoch' then redis.call('HDEL', state, field) end
+    end
+  end
+  redis.call('HINCRBY', state, 'epoch', 1)
+  redis.call('HSET', state, 'owner', owner)
+  return redis.call('HGETALL', state)
+end
+
+-- Which keys hold another type than the command writes to, each as its number and what it is.
+local function refused(keys, kind)
+  local list = {'REFUSED'}
+  for index = 2, #keys do
+    local found = redis.call('TYPE', keys[index]).ok
+    if kind ~= '' and found ~= 'none' and found ~= kind then
+      list[#list + 1] = tostring(index - 2)
+      list[#list + 1] = found
+    end
+  end
+  return list
+end
+
+-- The name of a command that this user may not give; nothing, if all are allowed.
+local function forbidden(keys, names)
+  if not redis.acl_check_cmd or not keys[2] then return nil end
+  for _, name in ipairs(names) do
+    if not redis.acl_check_cmd(name, keys[2], '0', '0') then return name end
+  end
+  return nil
+end
+
+-- The events and the record, or neither. All that can refuse a write is looked at before the first one, because
+-- Redis does not take back what a function has done when it fails half-way.
+local function commit(keys, args)
+  local state = keys[1]
+  local lane, owner, expected, record = args[2], args[3], args[4], args[5]
+  local command, kind, first, last, ttl = args[6], args[7], args[8], args[9], args[10]
+  local known = redis.call('HMGET', state, 'owner', lane, 'epoch')
+  if known[1] ~= owner then return {'OWNER', known[3] or ''} end
+  local stored = known[2] or ''
+  if stored == record then return {'DONE'} end
+  if stored ~= expected then return {'RECORD', stored} end
+  local names = {command}
+  if first ~= '' then names[#names + 1] = 'LTRIM' end
+  if ttl ~= '' then names[#names + 1] = 'PEXPIRE' end
+  local name = forbidden(keys, names)
+  if name then return {'FORBIDDEN', name} end
+  local list = refused(keys, kind)
+  if #list > 1 then return list end
+
+  local written = false
+  local function write(...)
+    -- The first refusal is an error like any other: nothing was written yet.
+    if not written then
+      redis.call(...)
+      written = true
+      return nil
+    end
+    local answer = redis.pcall(...)
+    if type(answer) == 'table' then return answer.err end
+    return nil
+  end
+  local at = 11
+  while at < #args do
+    local count = tonumber(args[at + 1])
+    local problem = write(command, keys[tonumber(args[at]) + 2], unpack(args, at + 2, at + 1 + count))
+    if problem then return {'BROKEN', problem} end
+    at = at + 2 + count
+  end
+  for index = 2, #keys do
+    local problem = first ~= '' and write('LTRIM', keys[index], first, last)
+    problem = problem or ttl ~= '' and write('PEXPIRE', keys[index], ttl)
+    if problem then return {'BROKEN', problem} end
+  end
+  redis.call('HSET', state, lane, record)
+  return {'DONE'}
+end
+
+local function tidegate(keys, args)
+  if args[1] == 'claim' then return claim(keys, args) end
+  return commit(keys, args)
+end

@@ -1,0 +1,233 @@
+//! A batch as calls of the function inside of Redis: which events go together, and the bytes. Pure.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use tidegate_sdk::{Batch, Delivery};
+
+use crate::server::resp;
+use crate::sink::once::procedure::Procedure;
+use crate::sink::shape::{Argument, Shape};
+
+/// How many events one call carries, at most.
+const CALL_EVENTS: usize = 5_000;
+
+/// How many bytes of arguments one call carries before it is closed: the server does nothing else meanwhile.
+const CALL_BYTES: usize = 1 << 20;
+
+/// What an argument costs beside its bytes.
+const ARGUMENT_BYTES: usize = 8;
+
+/// How many arguments one command within the function has, at most: Lua's stack is not endless. Even, so that
+/// pairs stay together.
+const COMMAND_ARGUMENTS: usize = 4_000;
+
+/// What is to be written of a batch.
+#[derive(Default)]
+pub(crate) struct Writes<'a> {
+    /// Each key once, in the order in which they first occur.
+    pub(crate) keys: Vec<Cow<'a, str>>,
+    pub(crate) items: Vec<Item>,
+    arguments: Vec<Argument<'a>>,
+}
+
+/// One event to be written.
+pub(crate) struct Item {
+    /// Its index in the batch.
+    pub(crate) event: usize,
+    /// Its number in its lane.
+    pub(crate) number: u64,
+    /// Which of the keys it goes to.
+    pub(crate) key: usize,
+    arguments: Range<usize>,
+}
+
+/// What every call says beside its events.
+pub(crate) struct Preface<'p> {
+    pub(crate) lane: &'p str,
+    pub(crate) owner: &'p str,
+    /// The record that is there.
+    pub(crate) expected: &'p str,
+    /// The record that is to be there afterwards.
+    pub(crate) record: &'p str,
+    /// The type that the keys must have; empty if any will do.
+    pub(crate) kind: &'static str,
+    /// First and last index that a list keeps; empty if all.
+    pub(crate) trim: &'p (String, String),
+    /// How long the keys live, in milliseconds; empty if for ever.
+    pub(crate) ttl: &'p str,
+}
+
+/// One command within a call: arguments of consecutive pieces, all to one key.
+struct Command {
+    /// Which of the call's keys.
+    key: usize,
+    count: usize,
+    pieces: Range<usize>,
+}
+
+impl<'a> Writes<'a> {
+    /// Renders the events whose number is `done` or more. Events that cannot be written are rejected.
+    pub(crate) fn new(shape: &'a Shape, batch: &'a Batch, done: u64, delivery: &mut Delivery) -> Self {
+        let mut writes = Self::default();
+        let mut known: HashMap<Cow<'a, str>, usize> = HashMap::new();
+        let literal = shape.key.as_literal();
+        writes.keys.extend(literal.map(Cow::Borrowed));
+        for (event, payload) in batch.payloads().enumerate() {
+            let number = batch.origin(event).first + u64::from(batch.source_index(event));
+            if number < done {
+                continue;
+            }
+            let start = writes.arguments.len();
+            let rendered = shape.arguments(payload, &mut writes.arguments).and_then(|()| {
+                check_length(shape, writes.arguments.len() - start)?;
+                if literal.is_some() {
+                    return Ok(0);
+                }
+                let key = shape.key.render(payload)?;
+                Ok(*known.entry(key.clone()).or_insert_with(|| {
+                    writes.keys.push(key);
+                    writes.keys.len() - 1
+                }))
+            });
+            match rendered {
+                Ok(key) => {
+                    let arguments = start..writes.arguments.len();
+                    writes.items.push(Item { event, number, key, arguments });
+                }
+                Err(reason) => {
+                    writes.arguments.truncate(start);
+                    delivery.reject(event, reason);
+                }
+            }
+        }
+        writes
+    }
+
+    /// Which items each call has. A call ends only where all that is in it comes before all that follows, so
+    /// that one number tells what is done.
+    pub(crate) fn calls(&self) -> Vec<Range<usize>> {
+        let mut least = vec![u64::MAX; self.items.len() + 1];
+        for (index, item) in self.items.iter().enumerate().rev() {
+            least[index] = least[index + 1].min(item.number);
+        }
+        let mut calls = Vec::new();
+        let (mut start, mut bytes, mut most) = (0, 0, None);
+        for (index, item) in self.items.iter().enumerate() {
+            let cost = self.cost(item);
+            let full = index - start >= CALL_EVENTS || bytes + cost > CALL_BYTES;
+            if full && most.is_some_and(|most| most < least[index]) {
+                calls.push(start..index);
+                (start, bytes) = (index, 0);
+            }
+            bytes += cost;
+            most = most.max(Some(item.number));
+        }
+        calls.push(start..self.items.len());
+        calls
+    }
+
+    fn cost(&self, item: &Item) -> usize {
+        let arguments = &self.arguments[item.arguments.clone()];
+        arguments.iter().map(|argument| argument.len() + ARGUMENT_BYTES).sum()
+    }
+
+    /// Encodes a call with these items. Returns the keys of the call, in the order in which the function
+    /// numbers them, as indices of [`keys`](Self::keys).
+    pub(crate) fn encode(
+        &self,
+        shape: &Shape,
+        items: Range<usize>,
+        preface: &Preface<'_>,
+        (procedure, state): (&Procedure, &str),
+        request: &mut Vec<u8>,
+    ) -> Vec<usize> {
+        let (keys, pieces, commands) = self.commands(shape, items);
+        let fixed = shape.head.len() + shape.tail.len();
+        let count = 10 + commands.iter().map(|command| 2 + fixed + command.count).sum::<usize>();
+        let mut names = vec![state];
+        names.extend(keys.iter().map(|key| &*self.keys[*key]));
+        procedure.begin(request, &names, count);
+        let (first, last) = preface.trim;
+        let words = [
+            "commit",
+            preface.lane,
+            preface.owner,
+            preface.expected,
+            preface.record,
+            shape.command.name(),
+            preface.kind,
+            first,
+            last,
+            preface.ttl,
+        ];
+        words.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+        for command in commands {
+            resp::argument(request, command.key.to_string().as_bytes());
+            resp::argument(request, (fixed + command.count).to_string().as_bytes());
+            shape.head.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+            for piece in &pieces[command.pieces] {
+                self.arguments[piece.clone()].iter().for_each(|bytes| resp::argument(request, bytes));
+            }
+            shape.tail.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+        }
+        keys
+    }
+
+    /// The keys of these items, their arguments in the order in which they are sent, and which of them share
+    /// a command.
+    fn commands(&self, shape: &Shape, items: Range<usize>) -> (Vec<usize>, Vec<Range<usize>>, Vec<Command>) {
+        let mut keys = Vec::new();
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        let mut sequence: Vec<(usize, &Item)> = Vec::with_capacity(items.len());
+        for item in &self.items[items] {
+            let place = *places.entry(item.key).or_insert_with(|| {
+                keys.push(item.key);
+                keys.len() - 1
+            });
+            sequence.push((place, item));
+        }
+        let together = shape.command.is_variadic();
+        if together && keys.len() > 1 {
+            sequence.sort_by_key(|(place, _)| *place);
+        }
+        let mut pieces = Vec::with_capacity(sequence.len());
+        let mut commands: Vec<Command> = Vec::new();
+        for (key, item) in sequence {
+            for piece in split(item.arguments.clone(), if together { COMMAND_ARGUMENTS } else { usize::MAX })
+            {
+                let (count, at) = (piece.len(), pieces.len());
+                pieces.push(piece);
+                match commands.last_mut() {
+                    Some(last) if together && last.key == key && last.count + count <= COMMAND_ARGUMENTS => {
+                        last.count += count;
+                        last.pieces.end = at + 1;
+                    }
+                    _ => commands.push(Command { key, count, pieces: at..at + 1 }),
+                }
+            }
+        }
+        (keys, pieces, commands)
+    }
+}
+
+/// An entry of a stream, or a string, cannot be written in pieces.
+fn check_length(shape: &Shape, arguments: usize) -> Result<(), String> {
+    match shape.command.is_variadic() || arguments <= COMMAND_ARGUMENTS {
+        true => Ok(()),
+        false => Err(format!(
+            "the event has {} fields, and an entry that is stored together with a position has at most {}",
+            arguments / 2,
+            COMMAND_ARGUMENTS / 2
+        )),
+    }
+}
+
+fn split(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(most.min(end.max(1))).map(move |start| start..end.min(start.saturating_add(most)))
+}
+
+#[cfg(test)]
+mod tests;

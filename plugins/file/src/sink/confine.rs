@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tidegate_sdk::Template;
@@ -56,6 +57,22 @@ pub(crate) fn make_folders(root: &Path, path: &Path) -> io::Result<Result<(), St
         true => leaves(&root, path)?.map_or(Ok(()), Err),
         false => Ok(()),
     })
+}
+
+/// Whether the file at `path` has no other name, by a symbolic or a hard link: what is appended under one
+/// would be cut off under the other.
+pub(crate) fn one_name(template: &Template, path: &Path) -> Result<(), String> {
+    let root = folder(template);
+    let rest = path.strip_prefix(root).unwrap_or(path);
+    let mut here = root.to_owned();
+    for part in rest {
+        here.push(part);
+        let Ok(known) = fs::symlink_metadata(&here) else { break };
+        if known.is_symlink() || (known.is_file() && known.nlink() > 1) {
+            return Err(format!("{} is a link, so the file has more than one name", here.display()));
+        }
+    }
+    Ok(())
 }
 
 fn leaves(root: &Path, path: &Path) -> io::Result<Option<String>> {

@@ -12,25 +12,33 @@ const STAMP: &[u8] = b"-00000000T000000Z-0000";
 
 /// Renames the file at `path` to its sealed name, and deletes the oldest sealed ones beyond `keep`.
 pub(crate) fn seal(path: &Path, now: Timestamp, keep: Option<usize>) -> io::Result<PathBuf> {
+    let sealed = sealed_path(path, now);
+    fs::rename(path, &sealed)?;
+    sync_folder(path)?;
+    forget_old(path, keep);
+    Ok(sealed)
+}
+
+/// The name that the file at `path` gets when it is sealed; nothing is there yet.
+pub(crate) fn sealed_path(path: &Path, now: Timestamp) -> PathBuf {
     let (stem, endings) = split(path);
     let mut number = 1;
-    let sealed = loop {
+    loop {
         let stamp = format!("{stem}-{}-{number:04}{endings}", now.strftime("%Y%m%dT%H%M%SZ"));
         let candidate = path.with_file_name(stamp);
         if !candidate.exists() {
-            break candidate;
+            return candidate;
         }
         number += 1;
-    };
-    fs::rename(path, &sealed)?;
-    sync_folder(path)?;
-    if let Some(keep) = keep {
-        // The file is sealed, whatever becomes of the older ones.
-        if let Err(error) = forget(path, keep) {
-            tracing::warn!("old files beside {} cannot be deleted: {error}", path.display());
-        }
     }
-    Ok(sealed)
+}
+
+/// Deletes the oldest sealed files of `path` beyond `keep`. A file is sealed, whatever becomes of these.
+pub(crate) fn forget_old(path: &Path, keep: Option<usize>) {
+    let Some(keep) = keep else { return };
+    if let Err(error) = forget(path, keep) {
+        tracing::warn!("old files beside {} cannot be deleted: {error}", path.display());
+    }
 }
 
 /// Makes what happened to the names in the folder of `path` durable.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tidegate_sdk::{Batch, Error};
 
-use super::options::SinkOptions;
+use super::options::{Compression, SinkOptions};
 use super::pack::{begins_like, pack, whole_length};
 use super::rotate;
 use crate::failure::failed;
@@ -36,6 +36,17 @@ pub(crate) struct Unfinished {
 }
 
 impl Target {
+    /// What is wrong with the file at `path`, whose folder is there, if it cannot be written. It stays as it
+    /// is: another process may be writing to it.
+    pub(crate) fn probe(path: &Path, options: &SinkOptions) -> Result<(), Error> {
+        let file = OpenOptions::new().read(true).create(true).append(true).open(path);
+        let fits = file.and_then(|file| match options.compress {
+            Some(compression) if file.metadata()?.is_file() => check_packing(&file, compression),
+            _ => Ok(()),
+        });
+        fits.map_err(|error| failed(format!("{} cannot be opened for writing", path.display()), &error))
+    }
+
     /// The file at `path`, whose folder is there.
     pub(crate) fn open(path: &Path, options: &SinkOptions) -> Result<Self, Error> {
         let mut target = Self {
@@ -214,19 +225,24 @@ impl Target {
     }
 }
 
+fn check_packing(file: &File, compression: Compression) -> io::Result<()> {
+    match begins_like(file, compression)? {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is there already and not compressed as `compress` says",
+        )),
+    }
+}
+
 /// Makes a file that was there before ready to be appended to; returns its length then.
-fn mend(file: &File, length: u64, path: &Path, options: &SinkOptions) -> io::Result<u64> {
+pub(crate) fn mend(file: &File, length: u64, path: &Path, options: &SinkOptions) -> io::Result<u64> {
     if length == 0 {
         return Ok(0);
     }
     if let Some(compression) = options.compress {
+        check_packing(file, compression)?;
         let whole = whole_length(file, compression)?;
-        if whole == 0 && !begins_like(file, compression)? {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is there already and not compressed as `compress` says",
-            ));
-        }
         if whole < length {
             let name = path.display();
             tracing::warn!(

@@ -1,5 +1,9 @@
 //! The sink against real files.
 
+mod exact;
+mod kills;
+mod stream;
+
 use std::fs;
 use std::io::Read;
 

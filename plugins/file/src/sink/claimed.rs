@@ -1,0 +1,148 @@
+//! Taking over the ledger of a sink: where it is, whose it is, and what the last crash has left.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use tidegate_sdk::{Claim, Error, Template};
+
+use super::confine;
+use super::ledger::{Ledger, Mark, Owner, State, with_ending};
+use super::options::SinkOptions;
+use super::route::{self, Refused};
+use super::settle::{self, settle};
+use crate::failure::failed;
+
+const ENDING: &str = ".tidegate";
+
+/// Where the ledger of a sink with this path is: beside the file, or in the folder that everything rendered
+/// stays under.
+pub(crate) fn ledger_path(template: &Template) -> PathBuf {
+    match template.as_literal() {
+        Some(path) => with_ending(Path::new(path), ENDING),
+        None => {
+            let text = template.as_str();
+            let name = &text[template.prefix().rfind('/').map_or(0, |end| end + 1)..];
+            confine::folder(template).join(format!("{}{ENDING}", name.replace('/', "_")))
+        }
+    }
+}
+
+/// Whether the file at `path` could be taken for a ledger.
+pub(crate) fn is_reserved(path: &str) -> bool {
+    [ENDING, ".tidegate.new", ".tidegate.lock"].iter().any(|ending| path.ends_with(ending))
+}
+
+/// Locks the ledger at `path` for as long as the file that is returned is open.
+///
+/// # Errors
+/// Misconfigured if another process has it: it is tried again until that one ends.
+pub(crate) fn lock(path: &Path) -> Result<File, Error> {
+    let path = with_ending(path, ".lock");
+    let name = path.display();
+    let problem = |error| failed(format!("{name} cannot be opened for writing"), &error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(problem)?;
+    }
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(problem)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::misconfigured(format!(
+            "{name} is locked: another process writes these files; this one waits until that ends"
+        ))),
+        Err(TryLockError::Error(error)) => Err(failed(format!("{name} cannot be locked"), &error)),
+    }
+}
+
+/// The epoch of this claim, and what the ledger says once the files are as it says.
+pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Result<(u64, State), Error> {
+    let name = path.display();
+    let loaded = match Ledger::load(path) {
+        Ok(loaded) => loaded,
+        Err(reason) if claim.afresh => {
+            tracing::warn!("{name} {reason}; starting over as asked");
+            None
+        }
+        Err(reason) => {
+            return Err(Error::fatal(format!(
+                "{name} {reason}, so nobody can tell what was delivered; put a good one there, or start the \
+                 pipeline over"
+            )));
+        }
+    };
+    let Some((owner, mut state)) = loaded else { return Ok((1, enter_literal(State::default(), options)?)) };
+    if !claim.afresh {
+        check_owner(path, &owner, claim)?;
+    }
+    let mut files = std::mem::take(&mut state.files);
+    for (path, mark) in &mut files {
+        match restore(path, mark, options) {
+            Ok(Some(restored)) => drop(state.files.insert(path.clone(), restored)),
+            Ok(None) => {}
+            Err(error) if claim.afresh => tracing::warn!("{error}; starting over as asked"),
+            Err(error) => return Err(error),
+        }
+    }
+    if claim.afresh {
+        state = State::default();
+    }
+    Ok((owner.epoch + 1, enter_literal(state, options)?))
+}
+
+/// A file that should be there and is not.
+pub(crate) fn missing(path: &str) -> Error {
+    Error::fatal(format!(
+        "{path} is gone, though events were delivered to it; put it back, or start the pipeline over"
+    ))
+}
+
+fn check_owner(path: &Path, owner: &Owner, claim: &Claim) -> Result<(), Error> {
+    if (&*owner.pipeline, &*owner.sink) == (&*claim.pipeline, &*claim.sink) {
+        return Ok(());
+    }
+    Err(Error::fatal(format!(
+        "{} belongs to the sink `{}` of the pipeline `{}`; give this sink another path, or start its pipeline over",
+        path.display(),
+        owner.sink,
+        owner.pipeline
+    )))
+}
+
+fn restore(path: &str, mark: &Mark, options: &SinkOptions) -> Result<Option<Mark>, Error> {
+    match settle(Path::new(path), mark)? {
+        Some(settled) => Ok(Some(settled.mark)),
+        None if options.path.as_literal().is_some() => Err(missing(path)),
+        None => {
+            // The files of a template come and go: a day that is over is archived.
+            tracing::warn!("{path} was moved or deleted since events were delivered to it");
+            Ok(None)
+        }
+    }
+}
+
+/// A file whose path does not use the event is known from the start.
+fn enter_literal(mut state: State, options: &SinkOptions) -> Result<State, Error> {
+    let Some(path) = options.path.as_literal() else { return Ok(state) };
+    if !state.files.contains_key(path) {
+        route::make_folders(&options.path, Path::new(path)).map_err(|refused| match refused {
+            Refused::Error(error) => error,
+            Refused::Path(reason) => Error::misconfigured(reason),
+        })?;
+        let begun = settle::begin(Path::new(path), options)?;
+        state.files.insert(path.to_owned(), begun.mark);
+    }
+    Ok(state)
+}
+
+/// For a sink that appends without a ledger: one that is left from before would no longer be true, and the
+/// next claim would cut off what is appended now.
+pub(crate) fn disown(template: &Template) -> Result<(), Error> {
+    let path = ledger_path(template);
+    if !path.exists() {
+        return Ok(());
+    }
+    let _lock = lock(&path)?;
+    tracing::warn!("{} is removed: events are now delivered at least once", path.display());
+    std::fs::remove_file(&path)
+        .and_then(|()| super::rotate::sync_folder(&path))
+        .map_err(|error| failed(format!("{} cannot be removed", path.display()), &error))
+}

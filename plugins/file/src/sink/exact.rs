@@ -1,0 +1,313 @@
+//! Effectively once: events and the place they came from are kept together, or neither is.
+//!
+//! A commit appends to the files, makes them durable, and then appends one line to the ledger that says how
+//! long each of them is now. Up to that line nothing has happened: whatever is behind the lengths in the
+//! ledger is cut off, by the next commit after a failure or by the next claim after a crash. So a file is
+//! entered in the ledger before its first byte is written, and its renaming before it is renamed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use tidegate_sdk::{Batch, Claim, Delivery, Error, Lane, Record};
+
+use super::ledger::{Change, Ledger, Mark, Owner, Sealing, Standing};
+use super::options::SinkOptions;
+use super::pack::pack;
+use super::rotate;
+use super::route::{self, Refused};
+use super::settle::{self, Settled, settle};
+use super::{claimed, confine};
+use crate::failure::failed;
+
+/// The lanes of one sink, claimed, and the files that they lead to.
+pub(crate) struct Exact {
+    options: Arc<SinkOptions>,
+    ledger: Ledger,
+    open: HashMap<String, Open>,
+    /// Files that a commit that failed may have written to: they are cut before the next one.
+    unsettled: Vec<String>,
+    clock: u64,
+    /// Held as long as the lanes are ours.
+    _lock: File,
+}
+
+struct Open {
+    file: File,
+    born: SystemTime,
+    used: u64,
+}
+
+/// One file of a commit: its path, the events, and what is appended.
+struct Part {
+    path: String,
+    bytes: Vec<u8>,
+}
+
+impl Exact {
+    /// Takes over the lanes, and takes back what was written and never committed.
+    pub(crate) fn claim(options: Arc<SinkOptions>, claim: &Claim) -> Result<Self, Error> {
+        let path = claimed::ledger_path(&options.path);
+        let lock = claimed::lock(&path)?;
+        let (epoch, state) = claimed::recover(&path, claim, &options)?;
+        let owner = Owner { pipeline: claim.pipeline.to_string(), sink: claim.sink.to_string(), epoch };
+        let problem = |error| failed(format!("{} cannot be written", path.display()), &error);
+        let ledger = Ledger::create(path.clone(), owner, state).map_err(problem)?;
+        Ok(Self { options, ledger, open: HashMap::new(), unsettled: Vec::new(), clock: 0, _lock: lock })
+    }
+
+    /// How far each lane is.
+    pub(crate) fn lanes(&self) -> &BTreeMap<Lane, Record> {
+        &self.ledger.state().lanes
+    }
+
+    /// Appends the events and moves the lane on, both or neither.
+    pub(crate) fn commit(&mut self, batch: &Batch, lane: &Lane, record: &Record) -> Result<Delivery, Error> {
+        self.check_standing()?;
+        self.take_back()?;
+        if self.lanes().get(lane) == Some(record) {
+            return Ok(Delivery::complete());
+        }
+        let mut delivery = Delivery::complete();
+        let files = match batch.is_empty() {
+            true => Vec::new(),
+            false => route::assign(&self.options.path, batch, &mut delivery),
+        };
+        self.clock += 1;
+        let begun = self.begin(batch, &files, &mut delivery)?;
+        if !delivery.rejected().is_empty() {
+            return Ok(delivery);
+        }
+        let parts = self.pack(batch, files)?;
+        self.prepare(&parts, begun)?;
+        self.unsettled.extend(parts.iter().map(|part| part.path.clone()));
+        let mut change = Change::of(lane, record);
+        for part in &parts {
+            change.files.insert(part.path.clone(), Some(self.append(part)?));
+        }
+        self.enter(change)?;
+        self.unsettled.clear();
+        Ok(delivery)
+    }
+
+    /// Whether nobody else has claimed the lanes, and the ledger is where it was left.
+    fn check_standing(&self) -> Result<(), Error> {
+        let path = self.ledger.path().display();
+        match self.ledger.standing() {
+            Ok(Standing::Ours) => Ok(()),
+            Ok(Standing::Taken) => {
+                Err(Error::fatal(format!("{path} was taken over by another process; this one ends here")))
+            }
+            Ok(Standing::Gone) => Err(Error::fatal(format!(
+                "{path} is gone, so nobody could tell after a crash what was delivered; put it back, or start the \
+                 pipeline over"
+            ))),
+            Err(error) => Err(failed(format!("{path} cannot be read"), &error)),
+        }
+    }
+
+    /// Takes back what a commit that failed has left: its line in the ledger, and then what is in the files.
+    fn take_back(&mut self) -> Result<(), Error> {
+        let problem = |path: &Path, error| failed(format!("{} cannot be written", path.display()), &error);
+        self.ledger.mend().map_err(|error| problem(self.ledger.path(), error))?;
+        while let Some(path) = self.unsettled.last() {
+            self.open.remove(path);
+            if let Some(mark) = self.ledger.state().files.get(path) {
+                settle(Path::new(path), mark)?;
+            }
+            self.unsettled.pop();
+        }
+        Ok(())
+    }
+
+    /// Opens or makes the files that the ledger does not know. What cannot be one is rejected.
+    fn begin(
+        &mut self,
+        batch: &Batch,
+        files: &[(String, Vec<usize>)],
+        delivery: &mut Delivery,
+    ) -> Result<Change, Error> {
+        let mut change = Change::default();
+        for (path, events) in files {
+            if self.is_known(path)? {
+                continue;
+            }
+            debug_assert!(events.iter().all(|event| *event < batch.len()));
+            match self.begin_file(path) {
+                Ok(mark) => drop(change.files.insert(path.clone(), Some(mark))),
+                Err(Refused::Error(error)) => return Err(error),
+                Err(Refused::Path(reason)) => {
+                    for event in events {
+                        delivery.reject(*event, reason.clone());
+                    }
+                }
+            }
+        }
+        Ok(change)
+    }
+
+    /// Whether the file is in the ledger and where it was left.
+    fn is_known(&mut self, path: &str) -> Result<bool, Error> {
+        let Some(mark) = self.ledger.state().files.get(path) else { return Ok(false) };
+        let length = if mark.sealing.is_some() { 0 } else { mark.length };
+        if let Some(open) = self.open.get_mut(path)
+            && settle::is_at(Path::new(path), &open.file, length).unwrap_or(false)
+        {
+            open.used = self.clock;
+            return Ok(true);
+        }
+        self.open.remove(path);
+        match settle(Path::new(path), mark)? {
+            Some(settled) => {
+                self.keep_open(path, settled);
+                Ok(true)
+            }
+            None if self.options.path.as_literal().is_none() => Ok(false),
+            None => Err(claimed::missing(path)),
+        }
+    }
+
+    fn begin_file(&mut self, path: &str) -> Result<Mark, Refused> {
+        if claimed::is_reserved(path) {
+            return Err(Refused::Path(format!("`{path}` has the ending of the ledgers of this sink")));
+        }
+        let template = &self.options.path;
+        let place = Path::new(path);
+        route::make_folders(template, place)?;
+        if template.as_literal().is_none() {
+            confine::one_name(template, place).map_err(Refused::Path)?;
+        }
+        let settled = settle::begin(place, &self.options).map_err(Refused::Error)?;
+        let mark = settled.mark.clone();
+        self.keep_open(path, settled);
+        Ok(mark)
+    }
+
+    fn keep_open(&mut self, path: &str, settled: Settled) {
+        while self.open.len() >= self.options.max_open {
+            let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
+            let Some(oldest) = oldest else { break };
+            self.open.remove(&oldest);
+        }
+        let open = Open { file: settled.file, born: settled.born, used: self.clock };
+        self.open.insert(path.to_owned(), open);
+    }
+
+    /// What is appended to each file.
+    fn pack(&self, batch: &Batch, files: Vec<(String, Vec<usize>)>) -> Result<Vec<Part>, Error> {
+        let pack = |(path, events): (String, Vec<usize>)| match pack(batch, &events, self.options.compress) {
+            Ok(bytes) => Ok(Part { path, bytes }),
+            Err(error) => Err(failed(format!("{path} cannot be compressed"), &error)),
+        };
+        files.into_iter().map(pack).collect()
+    }
+
+    /// Enters in the ledger which files are written to for the first time, and which are sealed before.
+    fn prepare(&mut self, parts: &[Part], mut change: Change) -> Result<(), Error> {
+        let mut sealed = Vec::new();
+        for part in parts {
+            if change.files.contains_key(&part.path) || !self.is_due(part) {
+                continue;
+            }
+            if let Some(mark) = self.sealing(&part.path)? {
+                change.files.insert(part.path.clone(), Some(mark));
+                sealed.push(part.path.clone());
+            }
+        }
+        if change.files.is_empty() {
+            return Ok(());
+        }
+        self.let_go(parts, &mut change);
+        self.enter(change)?;
+        for path in sealed {
+            self.open.remove(&path);
+            self.file(&path)?;
+            rotate::forget_old(Path::new(&path), self.options.rotate.and_then(|rotate| rotate.keep));
+        }
+        Ok(())
+    }
+
+    /// Whether the file is to be sealed before this part is appended.
+    fn is_due(&self, part: &Part) -> bool {
+        let Some(rotate) = self.options.rotate else { return false };
+        let length = self.promised(&part.path);
+        if length == 0 {
+            return false;
+        }
+        let too_large = rotate.size.is_some_and(|size| length + part.bytes.len() as u64 > size.bytes());
+        let age = self.open.get(&part.path).and_then(|open| open.born.elapsed().ok());
+        too_large || rotate.every.zip(age).is_some_and(|(every, age)| age >= *every)
+    }
+
+    /// How much of the file is promised.
+    fn promised(&self, path: &str) -> u64 {
+        let mark = self.ledger.state().files.get(path).filter(|mark| mark.sealing.is_none());
+        mark.map_or(0, |mark| mark.length)
+    }
+
+    fn sealing(&mut self, path: &str) -> Result<Option<Mark>, Error> {
+        let known = self.file(path)?.metadata();
+        let known = known.map_err(|error| failed(format!("{path} cannot be read"), &error))?;
+        let name = rotate::sealed_path(Path::new(path), Timestamp::now());
+        let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mark = self.ledger.state().files.get(path).cloned();
+        let sealing = Some(Sealing { name, device: known.dev(), inode: known.ino() });
+        Ok(mark.map(|mark| Mark { sealing, ..mark }))
+    }
+
+    /// Lets the ledger forget files that were not used for long, so that it does not grow with their number.
+    fn let_go(&self, parts: &[Part], change: &mut Change) {
+        let files = &self.ledger.state().files;
+        let room = self.options.max_open.saturating_sub(change.files.len());
+        if files.len() <= room {
+            return;
+        }
+        let parts: HashSet<&String> = parts.iter().map(|part| &part.path).collect();
+        let needed = |path: &String| {
+            self.open.contains_key(path) || change.files.contains_key(path) || parts.contains(path)
+        };
+        let old: Vec<String> = files.keys().filter(|path| !needed(path)).cloned().collect();
+        change.files.extend(old.into_iter().map(|path| (path, None)));
+    }
+
+    /// Appends to the file and makes that durable. Returns how it is left.
+    fn append(&mut self, part: &Part) -> Result<Mark, Error> {
+        let start = self.promised(&part.path);
+        let mut file = self.file(&part.path)?;
+        let problem =
+            |what: &str, error: &io::Error| failed(format!("{} cannot be {what}", part.path), error);
+        if let Err(error) = file.write_all(&part.bytes) {
+            // If this fails too, it is cut before the next commit.
+            let _ = file.set_len(start);
+            return Err(problem("written", &error));
+        }
+        // After a failure the kernel may have dropped the data and marked it clean: the next commit opens the
+        // file anew, cuts it, and writes again.
+        file.sync_data().map_err(|error| problem("made durable", &error))?;
+        let length = start + part.bytes.len() as u64;
+        Mark::of(file, length).map_err(|error| problem("read", &error))
+    }
+
+    /// The file at a path that is in the ledger, open.
+    fn file(&mut self, path: &str) -> Result<&File, Error> {
+        if !self.open.contains_key(path) {
+            let mark = self.ledger.state().files.get(path).cloned().unwrap_or_default();
+            let settled = settle(Path::new(path), &mark)?.ok_or_else(|| claimed::missing(path))?;
+            self.keep_open(path, settled);
+        }
+        let open = self.open.get(path).ok_or_else(|| Error::retry(format!("{path} is not open")))?;
+        Ok(&open.file)
+    }
+
+    fn enter(&mut self, change: Change) -> Result<(), Error> {
+        let path: PathBuf = self.ledger.path().to_owned();
+        self.ledger
+            .append(change)
+            .map_err(|error| failed(format!("{} cannot be written", path.display()), &error))
+    }
+}

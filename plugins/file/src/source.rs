@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 pub use options::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
-use tidegate_sdk::{ConfigError, Cx, Error, Source, SourceBatch};
+use tidegate_sdk::{ConfigError, Cx, Error, Replay, Source, SourceBatch};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
@@ -89,5 +89,9 @@ impl Source for FileSource {
             None => Ok(()),
         };
         ended.map(|()| None).map_err(|_| Error::fatal("the thread that reads the files failed"))
+    }
+
+    fn replay(&self) -> Replay {
+        Replay::Position
     }
 }

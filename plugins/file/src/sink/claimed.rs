@@ -32,11 +32,23 @@ pub(crate) fn is_reserved(path: &str) -> bool {
     [ENDING, ".tidegate.new", ".tidegate.lock"].iter().any(|ending| path.ends_with(ending))
 }
 
-/// Locks the ledger at `path` for as long as the file that is returned is open.
+/// Held as long as a ledger is in use.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a command that is being started has a copy of it for a moment.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!("a ledger cannot be unlocked: {error}");
+        }
+    }
+}
+
+/// Locks the ledger at `path` for as long as what is returned lives.
 ///
 /// # Errors
 /// Misconfigured if another process has it: it is tried again until that one ends.
-pub(crate) fn lock(path: &Path) -> Result<File, Error> {
+pub(crate) fn lock(path: &Path) -> Result<Lock, Error> {
     let path = with_ending(path, ".lock");
     let name = path.display();
     let problem = |error| failed(format!("{name} cannot be opened for writing"), &error);
@@ -45,7 +57,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     }
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(problem)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::misconfigured(format!(
             "{name} is locked: another process writes these files; this one waits until that ends"
         ))),

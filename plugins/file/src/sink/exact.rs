@@ -34,7 +34,7 @@ pub(crate) struct Exact {
     unsettled: Vec<String>,
     clock: u64,
     /// Held as long as the lanes are ours.
-    _lock: File,
+    _lock: claimed::Lock,
 }
 
 struct Open {

@@ -79,6 +79,14 @@ impl Framing {
         }
     }
 
+    /// Whether an event over the limit is going by, whose beginning is settled and whose end is not.
+    pub(crate) fn is_within(&mut self) -> bool {
+        match self {
+            Self::Lines(lines) => lines.buffer().is_empty() && lines.is_partial(),
+            _ => false,
+        }
+    }
+
     /// The line of the next record, where lines are counted.
     pub(crate) fn line(&self) -> Option<u64> {
         match self {

@@ -34,8 +34,7 @@ pub(crate) struct Place {
     pub(crate) id: FileId,
     /// Of the first bytes of the file as it lies on the disk.
     pub(crate) head: Checksum,
-    /// Of the bytes before the offset; empty for a compressed file, whose head already depends on all that
-    /// its header says of the rest.
+    /// Of the bytes before the offset, unpacked.
     pub(crate) tail: Checksum,
     /// Bytes of the unpacked contents that are done.
     pub(crate) offset: u64,
@@ -115,6 +114,41 @@ impl Recent {
 
     pub(crate) fn checksum(&self) -> Checksum {
         Checksum { length: self.0.len() as u32, crc: crc32fast::hash(&self.0) }
+    }
+}
+
+/// The bytes of an archive that are not done, and some before them: they cannot be read again cheaply.
+#[derive(Debug, Default)]
+pub(crate) struct Unpacked {
+    bytes: Vec<u8>,
+    /// How many of `bytes` are done.
+    done: usize,
+}
+
+impl Unpacked {
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next `count` bytes are done.
+    pub(crate) fn settle(&mut self, count: usize) {
+        self.done = (self.done + count).min(self.bytes.len());
+        let old = self.done.saturating_sub(TAIL as usize);
+        self.bytes.drain(..old);
+        self.done -= old;
+    }
+
+    /// Of the last bytes that are done.
+    pub(crate) fn checksum(&self) -> Checksum {
+        let last = &self.bytes[self.done.saturating_sub(TAIL as usize)..self.done];
+        Checksum { length: last.len() as u32, crc: crc32fast::hash(last) }
+    }
+}
+
+impl Checksum {
+    /// Whether there was nothing to sum up, or nobody did.
+    pub(crate) fn is_empty(self) -> bool {
+        self.length == 0
     }
 }
 

@@ -13,7 +13,7 @@ use super::feed::Feed;
 use super::framing::Framing;
 use super::options::SourceOptions;
 use super::packing::Packing;
-use super::place::{Checksum, FileId, Place, Recent};
+use super::place::{Checksum, FileId, Place, Recent, Unpacked};
 use crate::failure::{failed, reason};
 
 /// How much one read asks for.
@@ -49,6 +49,12 @@ pub(crate) struct Stream {
     offset: u64,
     /// The bytes that were read last, as they were when they were read.
     recent: Recent,
+    /// For an archive, what was read around `offset`.
+    unpacked: Unpacked,
+    /// What was refused while the next event over the limit goes by: a position in its middle would not do.
+    refused: Vec<SourceRejection>,
+    /// `offset`, or where the event over the limit begins that goes by.
+    whole: u64,
     /// Whether the beginning of the file has been looked at for a byte order mark.
     begun: bool,
     /// Whether nothing more is to be read.
@@ -100,6 +106,9 @@ impl Stream {
             packing,
             offset: 0,
             recent: Recent::default(),
+            unpacked: Unpacked::default(),
+            refused: Vec::new(),
+            whole: 0,
             begun: false,
             closed: false,
         };
@@ -108,11 +117,16 @@ impl Stream {
             (Start::Beginning, None) => {}
             (Start::End, None) => stream.go_to_end(metadata.len(), feed).map_err(unreadable)?,
             (Start::At(place), None) => {
-                if !stream.go_to(place, feed).map_err(unreadable)? {
-                    if feed.is_stopping() {
-                        return Ok(None);
-                    }
-                    stream.warn_of_new_file("it holds less than what was read of it");
+                let whole = stream.go_to(place, feed).map_err(unreadable)?;
+                if !whole && feed.is_stopping() {
+                    return Ok(None);
+                }
+                let why = match whole {
+                    false => Some("it holds less than what was read of it"),
+                    true => stream.has_changed(place).then_some("what was read last has changed"),
+                };
+                if let Some(why) = why {
+                    stream.warn_of_new_file(why);
                     return Self::open(options, path, &name, &Start::Beginning, feed);
                 }
             }
@@ -136,10 +150,15 @@ impl Stream {
         self.seek(offset, None, feed).map(drop)
     }
 
+    /// Whether an archive has other contents before the place than when it was read.
+    fn has_changed(&self, place: &Place) -> bool {
+        self.is_packed() && !place.closed && !place.tail.is_empty() && self.unpacked.checksum() != place.tail
+    }
+
     fn go_to(&mut self, place: &Place, feed: &Feed) -> io::Result<bool> {
         self.closed = place.closed;
         if self.closed {
-            self.offset = place.offset;
+            (self.offset, self.whole) = (place.offset, place.offset);
             return Ok(true);
         }
         self.seek(place.offset, place.line, feed)
@@ -157,7 +176,7 @@ impl Stream {
             std::mem::replace(&mut self.framing, Framing::Lines(tidegate_sdk::framing::Lines::new(0)));
         self.framing = framing.resumed(feed.cx().event_size(), line);
         self.begun = true;
-        self.offset = offset;
+        (self.offset, self.whole) = (offset, offset);
         if self.packing == Packing::Plain {
             self.recent = Recent::before(&self.file, offset)?;
             return (&*self.file).seek(SeekFrom::Start(offset)).map(|_| true);
@@ -168,7 +187,11 @@ impl Stream {
             let wanted = scratch.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             match self.input.read(&mut scratch[..wanted]) {
                 Ok(0) => return Ok(false),
-                Ok(read) => left -= read as u64,
+                Ok(read) => {
+                    left -= read as u64;
+                    self.unpacked.pass(&scratch[..read]);
+                    self.unpacked.settle(read);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.raw_os_error().is_none() => return Ok(false),
                 Err(error) => return Err(error),
@@ -208,6 +231,9 @@ impl Stream {
             let result = self.input.read(&mut buffer[before..]);
             buffer.truncate(before + *result.as_ref().unwrap_or(&0));
             self.recent.pass(&buffer[before..]);
+            if self.packing != Packing::Plain {
+                self.unpacked.pass(&buffer[before..]);
+            }
             return match result {
                 Ok(read) => Ok(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -235,11 +261,13 @@ impl Stream {
             if !self.begun && !self.strip_byte_order_mark() {
                 return None;
             }
-            let (mut builder, mut rejected) = (self.builder(), Vec::new());
+            let (mut builder, mut rejected) = (self.builder(), std::mem::take(&mut self.refused));
             match self.framing.cut(&mut builder, &mut rejected) {
                 Ok(settled) => {
-                    self.offset += settled;
-                    if !builder.is_empty() || !rejected.is_empty() {
+                    self.settle(settled);
+                    if self.framing.is_within() && builder.is_empty() {
+                        self.refused = rejected;
+                    } else if !builder.is_empty() || !rejected.is_empty() {
                         return Some(self.batch(builder, rejected));
                     }
                     if settled == 0 {
@@ -257,14 +285,25 @@ impl Stream {
         if self.closed {
             return None;
         }
-        let (mut builder, mut rejected) = (self.builder(), Vec::new());
+        let (mut builder, mut rejected) = (self.builder(), std::mem::take(&mut self.refused));
         match self.framing.finish(&mut builder, &mut rejected) {
             Ok(settled) => {
-                self.offset += settled;
+                self.settle(settled);
                 let some = !builder.is_empty() || !rejected.is_empty();
                 some.then(|| self.batch(builder, rejected))
             }
             Err(reason) => Some(self.end_early(&reason)),
+        }
+    }
+
+    /// The next `count` bytes are done.
+    fn settle(&mut self, count: u64) {
+        self.offset += count;
+        if self.is_packed() {
+            self.unpacked.settle(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        if !self.framing.is_within() {
+            self.whole = self.offset;
         }
     }
 
@@ -280,7 +319,9 @@ impl Stream {
                 self.name, self.offset
             ),
         };
-        self.batch(self.builder(), vec![rejection])
+        let mut rejected = std::mem::take(&mut self.refused);
+        rejected.push(rejection);
+        self.batch(self.builder(), rejected)
     }
 
     /// A batch without events that only says where the source is.
@@ -304,14 +345,15 @@ impl Stream {
             self.head = Checksum::head(&self.file).unwrap_or(self.head);
         }
         let tail = match self.packing {
-            Packing::Plain => Checksum::before(&self.file, self.offset).unwrap_or_default(),
+            Packing::Plain => Checksum::before(&self.file, self.whole).unwrap_or_default(),
+            _ if self.whole == self.offset => self.unpacked.checksum(),
             _ => Checksum::default(),
         };
         Place {
             id: self.id,
             head: self.head,
             tail,
-            offset: self.offset,
+            offset: self.whole,
             closed: self.closed || self.framing.is_closed(),
             line: self.framing.line(),
         }
@@ -322,7 +364,7 @@ impl Stream {
         let buffer = self.framing.buffer();
         if buffer.starts_with(BYTE_ORDER_MARK) {
             drop(buffer.split_to(BYTE_ORDER_MARK.len()));
-            self.offset += BYTE_ORDER_MARK.len() as u64;
+            self.settle(BYTE_ORDER_MARK.len() as u64);
             self.begun = true;
         } else {
             self.begun = !BYTE_ORDER_MARK.starts_with(buffer);

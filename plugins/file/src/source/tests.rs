@@ -1,7 +1,9 @@
 //! The source against real files.
 
 mod follow;
+mod matrix;
 mod once;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::io::Write;

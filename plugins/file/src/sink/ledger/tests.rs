@@ -70,9 +70,9 @@ fn every_torn_tail_is_the_change_before_it_and_every_flipped_bit_is_that_or_refu
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         let in_last = (bit / 8) as u64 >= ends[2];
-        match decode(&damaged) {
-            Ok((_, state)) => assert!(in_last && state == states[2], "bit {bit}"),
-            Err(_) => assert!(!in_last, "bit {bit}"),
+        // Refusing is always right; going on is so only where the last change alone is lost.
+        if let Ok((_, state)) = decode(&damaged) {
+            assert!(in_last && state == states[2], "bit {bit}");
         }
     }
 }

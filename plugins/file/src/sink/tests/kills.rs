@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::stream::{Driver, options, problem};
+use super::stream::{Driver, FILES, options, problem};
 
 /// Tells the child what to do: `FOLDER|VARIANT|EVENTS`.
 const TASK: &str = "TIDEGATE_FILE_TEST_TASK";
@@ -130,6 +130,12 @@ async fn every_system_call_of_a_commit_may_be_the_last() {
     }
 }
 
+fn data_files(folder: &Path) -> impl Iterator<Item = String> {
+    let folder = folder.display().to_string();
+    let names = (0..FILES).map(|file| format!("{file}/out.jsonl")).chain(["out.jsonl".to_owned()]);
+    names.map(move |name| format!("{folder}/{name}"))
+}
+
 #[tokio::test]
 async fn failures_of_the_disk_are_taken_back_and_tried_again() {
     if !can_trace() {
@@ -146,8 +152,13 @@ async fn failures_of_the_disk_are_taken_back_and_tried_again() {
             ("fsync", "EIO"),
             ("ftruncate", "EIO"),
         ] {
-            for when in ["2+7", "3+5"] {
-                let trace = [format!("-einject={call}:error={error}:when={when}")];
+            // Farther apart than the calls of one commit, so that some commit goes through.
+            for when in ["2+17", "3+23"] {
+                let mut trace = vec![format!("-einject={call}:error={error}:when={when}")];
+                if call == "write" {
+                    // The child writes to its standard error too.
+                    trace.extend(data_files(folder.path()).map(|path| format!("-P{path}")));
+                }
                 let ended = child(folder.path(), variant, done + 200, &trace).output().unwrap();
                 let said = String::from_utf8_lossy(&ended.stderr).into_owned();
                 assert!(ended.status.success(), "{call} {error} {when} of {variant}: {said}");

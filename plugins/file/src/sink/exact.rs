@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_sdk::{Batch, Claim, Delivery, Error, Lane, Record};
 
@@ -46,7 +47,7 @@ struct Open {
 /// One file of a commit: its path, the events, and what is appended.
 struct Part {
     path: String,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl Exact {

@@ -17,11 +17,12 @@ pub struct SinkOptions {
     pub path: Template,
     /// Whether a file that is there at the start is added to, `"append"` (the default), or emptied first,
     /// `"truncate"`. It is emptied when the first event comes after each start of the component, after a
-    /// failure too, and only where `path` does not use the event.
+    /// failure too, and only where `path` does not use the event. Not with effectively-once delivery.
     #[serde(default)]
     pub mode: Mode,
     /// Whether to wait until the events are on the disk before they count as delivered. Default `true`.
-    /// With `false` they may be lost when the machine stops, but not when only this process does.
+    /// With `false` they may be lost when the machine stops, but not when only this process does, and
+    /// effectively-once delivery is not possible.
     #[serde(default = "default_sync")]
     pub sync: bool,
     /// When to seal the file and begin a new one; never by default. Example:
@@ -76,7 +77,8 @@ pub enum Compression {
 #[serde(default, deny_unknown_fields)]
 pub struct RotateOptions {
     /// Seals the file before it would grow beyond this size, such as `"100MiB"`. With `compress` the size
-    /// on the disk counts, and the file may be larger by one batch.
+    /// on the disk counts, and the file may be larger by one batch. With effectively-once delivery a batch
+    /// is never split, so one that is larger than this makes a larger file.
     pub size: Option<Size>,
     /// Seals the file when it is this old, such as `"1h"`, as soon as the next event comes.
     pub every: Option<Duration>,

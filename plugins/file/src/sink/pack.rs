@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use bytes::Bytes;
 use tidegate_sdk::Batch;
 
 use super::options::Compression;
@@ -12,26 +14,67 @@ const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
 /// The lines of these events of `batch`, compressed as one member or frame if asked.
-pub(crate) fn pack(batch: &Batch, events: &[usize], compression: Option<Compression>) -> io::Result<Vec<u8>> {
-    let length = events.iter().map(|event| batch.payload(*event).len() + 1).sum();
-    let mut lines = Vec::with_capacity(length);
-    for event in events {
-        lines.extend_from_slice(batch.payload(*event));
-        lines.push(b'\n');
-    }
+pub(crate) fn pack(batch: &Batch, events: &[usize], compression: Option<Compression>) -> io::Result<Bytes> {
+    let lines = lines(batch, events);
     match compression {
         None => Ok(lines),
         Some(Compression::Gzip) => {
             let level = flate2::Compression::new(GZIP_LEVEL);
-            let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(length / 4), level);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(lines.len() / 4), level);
             encoder.write_all(&lines)?;
-            encoder.finish()
+            encoder.finish().map(Bytes::from)
         }
         Some(Compression::Zstd) => {
             let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
             compressor.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
-            compressor.compress(&lines)
+            compressor.compress(&lines).map(Bytes::from)
         }
+    }
+}
+
+/// Events that lie in one buffer as they came, each with its line end behind it.
+struct Stretch {
+    buffer: usize,
+    range: Range<usize>,
+}
+
+/// The events with their line ends. Lines that are as they were read are copied in stretches, or not at all
+/// if there is nothing else.
+fn lines(batch: &Batch, events: &[usize]) -> Bytes {
+    let mut lines = Vec::new();
+    let mut open: Option<Stretch> = None;
+    let take = |lines: &mut Vec<u8>, stretch: Stretch| {
+        lines.extend_from_slice(&batch.buffers()[stretch.buffer][stretch.range]);
+    };
+    for event in events {
+        let span = batch.spans()[*event];
+        let (buffer, start) = (span.buffer as usize, span.offset as usize);
+        let end = start + span.length as usize;
+        let is_line = batch.buffers()[buffer].get(end) == Some(&b'\n');
+        if let Some(stretch) = &mut open
+            && is_line
+            && (stretch.buffer, stretch.range.end) == (buffer, start)
+        {
+            stretch.range.end = end + 1;
+            continue;
+        }
+        if let Some(stretch) = open.take() {
+            take(&mut lines, stretch);
+        }
+        if is_line {
+            open = Some(Stretch { buffer, range: start..end + 1 });
+        } else {
+            lines.extend_from_slice(batch.payload(*event));
+            lines.push(b'\n');
+        }
+    }
+    match open {
+        Some(stretch) if lines.is_empty() => batch.buffers()[stretch.buffer].slice(stretch.range),
+        Some(stretch) => {
+            take(&mut lines, stretch);
+            lines.into()
+        }
+        None => lines.into(),
     }
 }
 
@@ -90,5 +133,32 @@ impl<R: BufRead> BufRead for Counted<R> {
     fn consume(&mut self, amount: usize) {
         self.passed += amount as u64;
         self.inner.consume(amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_as_they_were_read_are_shared_and_others_are_given_their_ends() {
+        let read = Bytes::from_static(b"one\ntwo\r\n\nthree\nfour");
+        let mut builder = Batch::builder();
+        let buffer = builder.add_buffer(read.clone());
+        for (offset, length) in [(0, 3), (4, 3), (9, 0), (10, 5), (16, 4)] {
+            builder.push_span(tidegate_sdk::Span { buffer, offset, length });
+        }
+        builder.push_copy(b"five");
+        let batch = builder.finish();
+        for (events, expected) in [
+            (&[0, 1, 2, 3, 4, 5][..], "one\ntwo\n\nthree\nfour\nfive\n"),
+            (&[2, 3], "\nthree\n"),
+            (&[3, 0], "three\none\n"),
+            (&[4], "four\n"),
+            (&[], ""),
+        ] {
+            assert_eq!(lines(&batch, events), expected);
+        }
+        assert_eq!(lines(&batch, &[2, 3]).as_ptr(), read[9..].as_ptr(), "nothing is copied");
     }
 }

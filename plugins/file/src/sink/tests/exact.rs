@@ -2,13 +2,17 @@
 
 use std::fs;
 
-use tidegate_sdk::{Batch, Lane, Record};
+use tidegate_sdk::{Batch, Delivery, Lane, Record};
 
 use super::stream::{Driver, FILES, claim, claimed, event, lane, options, problem, record};
 use super::*;
 
 async fn fails(options: &Value) -> tidegate_sdk::Error {
     Driver::start(options).await.map(drop).unwrap_err()
+}
+
+fn delivered(delivery: &Delivery) {
+    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none(), "{delivery:?}");
 }
 
 #[tokio::test]
@@ -41,11 +45,13 @@ async fn what_is_committed_stays_and_what_is_not_is_cut_off() {
 async fn the_same_record_is_not_written_twice() {
     let folder = TempDir::new().unwrap();
     let mut driver = Driver::start(&options(folder.path(), "plain")).await.unwrap();
-    driver.try_commit(3).await.unwrap();
+    delivered(&driver.try_commit(3).await.unwrap());
     driver.commit(3).await;
     assert_eq!(problem(folder.path(), "plain", 3), None);
     // An empty batch moves the lane on.
-    driver.sink.commit(&Batch::builder().finish(), &lane(""), &record(7), &driver.cx).await.unwrap();
+    delivered(
+        &driver.sink.commit(&Batch::builder().finish(), &lane(""), &record(7), &driver.cx).await.unwrap(),
+    );
     drop(driver);
     assert_eq!(Driver::start(&options(folder.path(), "plain")).await.unwrap().next, 7);
 }
@@ -57,10 +63,10 @@ async fn each_lane_has_its_own_record() {
     let (mut sink, cx, lanes) = claimed(&options, &claim(false)).await.unwrap();
     assert!(lanes.is_empty());
     for (partition, done) in [("a", 1), ("b", 2), ("a", 3)] {
-        sink.commit(&batch([event(done)]), &lane(partition), &record(done), &cx).await.unwrap();
+        delivered(&sink.commit(&batch([event(done)]), &lane(partition), &record(done), &cx).await.unwrap());
     }
     let none = Lane { source: "other".into(), partition: "".into() };
-    sink.commit(&batch(["x"]), &none, &Record::default(), &cx).await.unwrap();
+    delivered(&sink.commit(&batch(["x"]), &none, &Record::default(), &cx).await.unwrap());
     drop(sink);
     let (_, _, lanes) = claimed(&options, &claim(false)).await.unwrap();
     let expected = [(lane("a"), record(3)), (lane("b"), record(2)), (none, Record::default())];
@@ -198,7 +204,7 @@ async fn files_of_a_template_may_be_archived_and_few_are_remembered() {
     assert_eq!(fs::read_to_string(folder.path().join("4/out.jsonl")).unwrap(), event(9) + "\n");
     for number in 0..40 {
         let one = batch([format!(r#"{{"f":"new{number}"}}"#)]);
-        driver.sink.commit(&one, &lane("b"), &record(number), &driver.cx).await.unwrap();
+        delivered(&driver.sink.commit(&one, &lane("b"), &record(number), &driver.cx).await.unwrap());
     }
     drop(driver);
     drop(Driver::start(&options).await.unwrap());

@@ -11,6 +11,9 @@ async fn fails(options: &Value) -> tidegate_sdk::Error {
     Driver::start(options).await.map(drop).unwrap_err()
 }
 
+/// A part of the message that tells of it, and what somebody does to the file.
+type Damage = (&'static str, fn(&std::path::Path));
+
 fn delivered(delivery: &Delivery) {
     assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none(), "{delivery:?}");
 }
@@ -98,7 +101,7 @@ async fn a_batch_with_a_bad_event_is_not_written_at_all() {
 
 #[tokio::test]
 async fn a_file_that_somebody_changed_is_refused_until_the_pipeline_starts_over() {
-    let changes: [(&str, fn(&std::path::Path)); 4] = [
+    let changes: [Damage; 4] = [
         ("has 4 bytes", |file| fs::File::options().write(true).open(file).unwrap().set_len(4).unwrap()),
         ("does not hold", |file| {
             let text = fs::read_to_string(file).unwrap();
@@ -129,7 +132,7 @@ async fn a_file_that_somebody_changed_is_refused_until_the_pipeline_starts_over(
 
 #[tokio::test]
 async fn what_is_changed_while_it_runs_is_noticed() {
-    let changes: [(&str, fn(&std::path::Path)); 4] = [
+    let changes: [Damage; 4] = [
         ("is gone", |file| fs::remove_file(file).unwrap()),
         ("has 1 bytes", |file| fs::File::options().write(true).open(file).unwrap().set_len(1).unwrap()),
         (".tidegate is gone", |file| fs::remove_file(format!("{}.tidegate", file.display())).unwrap()),

@@ -1,0 +1,69 @@
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Stands between a client and a server. Of every so many commits it hands on the request, and closes the
+/// connection instead of handing back the answer.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    lost: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    /// In front of `server`, losing the answer to each `every`th commit.
+    pub(crate) fn new(server: SocketAddr, every: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (lost, commits) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&lost);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(server).unwrap());
+                let losing = Arc::new(AtomicBool::new(false));
+                let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (mark, commits) = (Arc::clone(&losing), Arc::clone(&commits));
+                std::thread::spawn(move || {
+                    pass(&mut from, &mut to, |bytes| {
+                        let is_commit = bytes.windows(8).any(|part| part == b"commit\r\n");
+                        if is_commit && (commits.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(every) {
+                            mark.store(true, Ordering::SeqCst);
+                        }
+                        true
+                    });
+                });
+                let lost = Arc::clone(&counted);
+                std::thread::spawn(move || {
+                    let (mut from, mut to) = (server, client);
+                    pass(&mut from, &mut to, |_| {
+                        let lose = losing.load(Ordering::SeqCst);
+                        lost.fetch_add(u64::from(lose), Ordering::SeqCst);
+                        !lose
+                    });
+                });
+            }
+        });
+        Self { address, lost }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// How many answers were lost so far.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::SeqCst)
+    }
+}
+
+/// Hands bytes on while `go_on` says so, then closes both sides.
+fn pass(from: &mut TcpStream, to: &mut TcpStream, mut go_on: impl FnMut(&[u8]) -> bool) {
+    let mut buffer = [0; 64 << 10];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if !go_on(&buffer[..length]) || to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}

@@ -1,4 +1,5 @@
-//! The sink `redis`: events into streams, lists, sets, hashes, strings and channels of a Redis server.
+//! Events into streams, lists, sets, hashes, strings and channels of a Redis server (the sink `redis`), and out
+//! of its streams (the source `redis_stream`).
 //!
 //! This crate never resends a command that was answered, never guesses what became of one that was not, and
 //! never lets one bad event hold up the others. It speaks the protocol itself (`server::wire`) rather than
@@ -6,10 +7,12 @@
 //! command in it counts.
 //!
 //! Read `sink::options::Options` first: the manual. Then `server::commands::Commands`, what a batch
-//! becomes, and `server::verdict::Verdict`, what the server's answer to each of them means.
+//! becomes, and `server::verdict::Verdict`, what the server's answer to each of them means. `sink::once` is
+//! where events and their position become one step.
 
 mod server;
 mod sink;
+mod source;
 
 use tidegate_sdk::Plugin;
 
@@ -21,12 +24,27 @@ key = "users:active"
 maxlen = 1_000_000
 "#;
 
+const STREAM_SAMPLE: &str = r#"[source.users]
+plugin = "redis_stream"
+url = "redis://127.0.0.1:6379"
+stream = "users:active"
+group = "tidegate"
+"#;
+
 /// What this crate adds to the registry.
 pub fn plugins() -> Vec<Plugin> {
-    vec![Plugin::sink(
-        "redis",
-        "writes events into a Redis stream, list, set, hash, string or channel",
-        SAMPLE,
-        sink::RedisSink::new,
-    )]
+    vec![
+        Plugin::source(
+            "redis_stream",
+            "reads a Redis stream as one of a consumer group",
+            STREAM_SAMPLE,
+            source::RedisStream::new,
+        ),
+        Plugin::sink(
+            "redis",
+            "writes events into a Redis stream, list, set, hash, string or channel",
+            SAMPLE,
+            sink::RedisSink::new,
+        ),
+    ]
 }

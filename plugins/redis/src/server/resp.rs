@@ -140,6 +140,16 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// At a place where it has been before.
+    pub(crate) fn from(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Where the next value begins.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The next value.
     pub(crate) fn next(&mut self) -> Result<Item, Malformed> {
         self.try_next()?.ok_or(Malformed)

@@ -79,7 +79,242 @@ pub(crate) fn state_key(setup: &Setup, pipeline: &str, sink: &str) -> Result<Str
     let state = tag.map(|tag| format!("tidegate:{{{tag}}}:{pipeline}/{sink}"));
     match state {
         Some(state) if slot(state.as_bytes()) == slot(key.as_bytes()) => Ok(state),
-        _ => Err(Error::misconfigured("the server's answer does not fit; is it really Redis?")),
+        _ => {
+            Err("in a cluster all keys must be in one slot, together with the position; begin `key` with a \
+                  literal tag in braces, such as `key = \"{{users}}:{.id}\"`"
+                .to_owned())
+        }
+    }
+}
+
+/// What a cluster looks at of a key that has a tag.
+fn tag(key: &str) -> Option<&str> {
+    let (_, rest) = key.split_once('{')?;
+    let (tag, _) = rest.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
+}
+
+impl Once {
+    /// Takes the sink over.
+    pub(crate) async fn claim(
+        &mut self,
+        (setup, servers): (&Setup, &mut Servers),
+        claim: &Claim,
+        cx: &Cx,
+    ) -> Result<BTreeMap<Lane, Record>, Error> {
+        let state = state_key(setup, &claim.pipeline, &claim.sink).map_err(Error::fatal)?;
+        self.claimed = None;
+        self.session = None;
+        // Two claims must never share a name, not even if the server forgot the first one.
+        let token = RandomState::new().build_hasher().finish();
+        let owner = format!("{}/{}/{token:016x}", host_name(), std::process::id());
+        let mut found = None;
+        for _ in 0..2 {
+            let session = self.connect(servers, &state, cx).await?;
+            let mut request = Vec::new();
+            session.procedure.begin(&mut request, &[&state], 3);
+            for word in ["claim", &owner, if claim.afresh { "1" } else { "0" }] {
+                crate::server::resp::argument(&mut request, word.as_bytes());
+            }
+            match call(&mut session.wire, &request).await {
+                Ok(Answer::List(list)) => {
+                    found = Some(State::new(list));
+                    break;
+                }
+                other => self.give_up(other, servers)?,
+            }
+        }
+        let found = found.ok_or_else(forgetful)?;
+        let mut lanes = BTreeMap::new();
+        for (field, text) in found.lanes {
+            let lane = record::lane(&field).map_err(|error| error.context(&state))?;
+            let stored = Stored::read(text).map_err(|error| error.context(&state))?;
+            lanes.insert(lane, Held { stored, sent: None });
+        }
+        let records = lanes.iter().map(|(lane, held)| (lane.clone(), held.stored.record.clone())).collect();
+        self.claimed = Some(Claimed { state, owner, epoch: found.epoch.unwrap_or(0), lanes });
+        Ok(records)
+    }
+
+    /// Delivers a batch together with the record of its lane.
+    pub(crate) async fn commit(
+        &mut self,
+        (setup, servers): (&Setup, &mut Servers),
+        batch: &Batch,
+        (lane, record): (&Lane, &Record),
+        cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        self.verify(servers, cx).await?;
+        let held = self.lane(lane)?;
+        let (known, done) = (held.stored.record.clone(), held.stored.record.done);
+        let mut delivery = Delivery::complete();
+        if known == *record || record.done < done {
+            return Ok(delivery);
+        }
+        let writes = Writes::new(&setup.shape, batch, done, &mut delivery);
+        if !delivery.rejected().is_empty() {
+            return Ok(delivery);
+        }
+        let calls = writes.calls();
+        for items in calls {
+            let next = match writes.items.get(items.end) {
+                Some(item) => Record { done: item.number, ..known.clone() },
+                None => record.clone(),
+            };
+            let called =
+                self.call((setup, servers), &writes, items.clone(), (lane, Stored::new(next)), cx).await?;
+            let Called::Refused(keys) = called else { continue };
+            refuse(setup, &writes, items, &keys, &mut delivery)?;
+            return Ok(delivery);
+        }
+        Ok(delivery)
+    }
+
+    /// Sends one call. A second time if the server had forgotten the function: then nothing was done.
+    async fn call(
+        &mut self,
+        (setup, servers): (&Setup, &mut Servers),
+        writes: &Writes<'_>,
+        items: Range<usize>,
+        (lane, next): (&Lane, Stored),
+        cx: &Cx,
+    ) -> Result<Called, Error> {
+        for _ in 0..2 {
+            self.verify(servers, cx).await?;
+            let (Some(claimed), Some(session)) = (&mut self.claimed, &mut self.session) else {
+                return Err(unclaimed());
+            };
+            let held = claimed.lanes.entry(lane.clone()).or_default();
+            if held.stored.text == next.text {
+                return Ok(Called::Done);
+            }
+            let preface = Preface {
+                lane: &record::field(lane),
+                owner: &claimed.owner,
+                expected: &held.stored.text,
+                record: &next.text,
+                kind: setup.kind(),
+                trim: &setup.trim(),
+                ttl: &setup.ttl(),
+            };
+            self.request.clear();
+            self.request.shrink_to(KEPT_BYTES);
+            let target = (&session.procedure, claimed.state.as_str());
+            let keys = writes.encode(&setup.shape, items.clone(), &preface, target, &mut self.request);
+            // From here on it may be in the server, until an answer says more.
+            held.sent = Some(next.clone());
+            match call(&mut session.wire, &self.request).await {
+                Ok(Answer::List(list)) => {
+                    held.sent = None;
+                    return claimed.judge(lane, next, &keys, &list);
+                }
+                other => self.give_up(other, servers)?,
+            }
+        }
+        Err(forgetful())
+    }
+
+    /// After a call that was not done, or nobody knows: the connection is left.
+    fn give_up(&mut self, answer: Result<Answer, Error>, servers: &mut Servers) -> Result<(), Error> {
+        self.session = None;
+        servers.forget();
+        match answer {
+            Ok(Answer::Refused(error)) => Err(error),
+            Ok(Answer::Elsewhere) => Err(Error::retry("the key moves to another node of the cluster")),
+            Ok(Answer::Unknown | Answer::List(_)) => Ok(()),
+            // Whether it was done is seen when the record is read back, before anything is sent again.
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sees that there is a connection, and on a new one that the records are where they were left.
+    async fn verify(&mut self, servers: &mut Servers, cx: &Cx) -> Result<(), Error> {
+        if self.session.as_mut().is_some_and(|session| !session.wire.is_closed()) {
+            return Ok(());
+        }
+        self.session = None;
+        let state = self.claimed.as_ref().ok_or_else(unclaimed)?.state.clone();
+        let session = self.connect(servers, &state, cx).await?;
+        let mut request = Vec::new();
+        crate::server::resp::command(&mut request, &[b"HGETALL", state.as_bytes()]);
+        match call(&mut session.wire, &request).await {
+            Ok(Answer::List(list)) => {
+                let claimed = self.claimed.as_mut().ok_or_else(unclaimed)?;
+                let compared = claimed.compare(State::new(list));
+                if compared.is_err() {
+                    self.session = None;
+                }
+                compared
+            }
+            other => {
+                self.give_up(other, servers)?;
+                Err(Error::retry("the record could not be read back"))
+            }
+        }
+    }
+
+    async fn connect(&mut self, servers: &mut Servers, state: &str, cx: &Cx) -> Result<&mut Session, Error> {
+        let mut wire = servers.dial(state.as_bytes()).await?;
+        let prepared = async {
+            let version = health::prepare(&mut wire, cx).await?;
+            Procedure::load(&mut wire, version).await
+        };
+        let procedure = prepared.await.inspect_err(|_| servers.forget())?;
+        Ok(self.session.insert(Session { wire, procedure }))
+    }
+
+    fn lane(&mut self, lane: &Lane) -> Result<&mut Held, Error> {
+        let claimed = self.claimed.as_mut().ok_or_else(unclaimed)?;
+        Ok(claimed.lanes.entry(lane.clone()).or_default())
+    }
+
+    /// Ends the connection.
+    pub(crate) async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.wire.close().await;
+        }
+    }
+}
+
+impl Claimed {
+    fn compare(&mut self, found: State) -> Result<(), Error> {
+        let compared = record::compare((&self.owner, self.epoch), &mut self.lanes, found);
+        compared.map_err(|error| self.explain(error))
+    }
+
+    /// What the function's answer means.
+    fn judge(&mut self, lane: &Lane, next: Stored, keys: &[usize], list: &[String]) -> Result<Called, Error> {
+        let held = self.lanes.entry(lane.clone()).or_default();
+        match (list.first().map(String::as_str), list.get(1)) {
+            (Some("DONE"), _) => {
+                held.stored = next;
+                Ok(Called::Done)
+            }
+            (Some("REFUSED"), _) => {
+                let pairs = list[1..].chunks_exact(2);
+                let key =
+                    |pair: &[String]| Some((*keys.get(pair[0].parse::<usize>().ok()?)?, pair[1].clone()));
+                Ok(Called::Refused(pairs.filter_map(key).collect()))
+            }
+            (Some("RECORD"), Some(text)) => {
+                let found =
+                    if text.is_empty() { Record::default() } else { Stored::read(text.clone())?.record };
+                Err(record::rolled_back(held.stored.record.done.saturating_sub(found.done)))
+            }
+            (Some("OWNER"), Some(epoch)) => {
+                let ours = (self.owner.as_str(), self.epoch);
+                let compared = record::compare_owner(ours, &self.lanes, epoch.parse().ok(), "");
+                let error = compared.err().unwrap_or_else(|| record::rolled_back(0));
+                Err(self.explain(error))
+            }
+            (Some("FORBIDDEN"), Some(name)) => {
+                Err(Error::misconfigured(format!("the user has no right to {name} on the key")))
+            }
+            (Some("BROKEN"), Some(problem)) => Err(Error::fatal(format!(
+                "the server refused a write in the middle of a transaction, so a part of a batch is there \
+                 without its record: {problem}"
+            ))),
+            _ => Err(Error::misconfigured("the server's answer does not fit; is it really Redis?")),
         }
     }
 

@@ -1,0 +1,380 @@
+//! The source: entries of a stream in, batches out, and an acknowledgement for each that was delivered.
+
+pub(crate) mod ledger;
+pub(crate) mod member;
+pub(crate) mod options;
+pub(crate) mod page;
+pub(crate) mod release;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidegate_sdk::{
+    Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Error, Replay, Source,
+    SourceBatch, SourceRejection, Span,
+};
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use crate::server::address::{self, Login, Place, Target};
+use crate::server::host_name;
+use crate::server::wire::{Dialer, Tls, Wire};
+
+use ledger::Ledger;
+use member::{Member, Trouble};
+use options::{Form, Options, Start};
+use page::{Entry, Id, Page};
+use release::Release;
+
+/// How long new entries are waited for at a time: a pipeline that drains waits no longer.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// How many entries are read at first, and how much faster than before at most.
+const FIRST_COUNT: usize = 64;
+const GROWTH: usize = 4;
+
+/// The longest answer that is read, in bytes, unless one event may be longer.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// The source `redis_stream`.
+pub(crate) struct RedisStream {
+    options: Options,
+    target: Target,
+    login: Arc<Login>,
+    dialer: Arc<Dialer>,
+    ledger: Arc<Ledger>,
+    member: Option<Arc<Member>>,
+    releasing: Option<JoinHandle<()>>,
+    wire: Option<Wire>,
+    /// Behind which of this consumer's pending entries to go on; `None` once they have all been read.
+    pending: Option<Id>,
+    /// Where to go on taking over, and when the last round of that ended.
+    take_over: (Id, Option<Instant>),
+    /// How many entries are asked for.
+    count: usize,
+    /// The newest entry that was read.
+    newest: Option<Id>,
+}
+
+impl RedisStream {
+    /// A source with these options, not connected yet.
+    pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
+        let (target, login) = address::target(&Place {
+            url: options.url.as_deref(),
+            sentinel: options.sentinel.as_ref(),
+            cluster: options.cluster.as_deref(),
+            user: options.user.as_deref(),
+            password: options.password.as_ref(),
+            database: options.database,
+            tls: options.tls.as_ref(),
+        })?;
+        check(&options)?;
+        let dialer = Dialer {
+            tls: Tls::new(options.tls.clone().unwrap_or_default()),
+            connect_limit: *options.connect_time_limit,
+            answer_limit: *options.time_limit,
+        };
+        Ok(Self {
+            target,
+            login: Arc::new(login),
+            dialer: Arc::new(dialer),
+            ledger: Arc::default(),
+            member: None,
+            releasing: None,
+            wire: None,
+            pending: Some(Id::default()),
+            take_over: (Id::default(), None),
+            count: FIRST_COUNT,
+            newest: None,
+            options,
+        })
+    }
+
+    fn member(&self, cx: &Cx) -> Member {
+        let consumer = self.options.consumer.clone();
+        Member {
+            target: self.target.clone(),
+            login: Arc::clone(&self.login),
+            dialer: Arc::clone(&self.dialer),
+            stream: self.options.stream.clone(),
+            group: self.options.group.clone(),
+            consumer: consumer
+                .unwrap_or_else(|| format!("{}-{}-{}", host_name(), std::process::id(), cx.component())),
+            longest: ANSWER_BYTES.max(cx.event_size().saturating_mul(4)),
+        }
+    }
+
+    /// Creates the group if it is not there. `again` if it was there before.
+    async fn create(&self, wire: &mut Wire, member: &Member, again: bool) -> Result<(), Error> {
+        let start = match (self.options.start, self.newest) {
+            (Start::First, _) => "0".to_owned(),
+            (Start::Next, Some(newest)) => newest.to_string(),
+            (Start::Next, None) => "$".to_owned(),
+        };
+        if member.create(wire, &start).await? && again {
+            let (group, stream) = (&member.group, &member.stream);
+            warn!(group, stream, start, "the consumer group was gone, and is created again");
+        }
+        Ok(())
+    }
+
+    /// One reading, which may find nothing.
+    async fn read(&mut self, member: &Member) -> Result<Page, Trouble> {
+        let mut wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => {
+                // What an answer that was lost had brought is pending by now.
+                self.pending = Some(Id::default());
+                member.dial().await?
+            }
+        };
+        let page = self.read_from(&mut wire, member).await?;
+        // Only now: if this is dropped half-way, the connection goes with it.
+        self.wire = Some(wire);
+        Ok(page)
+    }
+
+    async fn read_from(&mut self, wire: &mut Wire, member: &Member) -> Result<Page, Trouble> {
+        if let Some(after) = self.pending {
+            let mut page = member.read(wire, Some(after), self.count, WAIT).await?;
+            member.count(wire, &mut page, 0).await?;
+            self.pending = page.last;
+            return Ok(page);
+        }
+        let (from, since) = self.take_over;
+        let idle = *self.options.claim_after;
+        if since.is_none_or(|since| since.elapsed() >= idle / 2) {
+            let mut page = member.take_over(wire, idle, from, self.count).await?;
+            member.count(wire, &mut page, self.ledger.len()).await?;
+            let over = page.next == Id::default();
+            self.take_over = (page.next, if over { Some(Instant::now()) } else { None });
+            return Ok(page);
+        }
+        let page = member.read(wire, None, self.count, WAIT).await?;
+        self.newest = self.newest.max(page.last);
+        Ok(page)
+    }
+
+    /// What to do when nothing could be read.
+    async fn overcome(&mut self, trouble: Trouble, member: &Member) -> Result<(), Error> {
+        match trouble {
+            Trouble::NoGroup => {
+                let mut wire = member.dial().await?;
+                self.create(&mut wire, member, true).await?;
+                self.wire = None;
+                Ok(())
+            }
+            Trouble::TooLong if self.count > 1 => {
+                self.count = 1;
+                Ok(())
+            }
+            Trouble::TooLong => Err(Error::misconfigured(format!(
+                "an entry of `{}` is longer than {} bytes; remove it from the stream, or raise `event_size` in \
+                 `[pipeline]`",
+                member.stream, member.longest
+            ))),
+            Trouble::Error(error) => Err(error),
+        }
+    }
+
+    /// Asks for as many entries next time as make a full batch of the size that they have.
+    fn adapt(&mut self, page: &Page) {
+        if page.entries.is_empty() {
+            return;
+        }
+        let each = page.bytes.len() / page.entries.len();
+        let fits = (BATCH_BYTES / each.max(1)).clamp(1, BATCH_EVENTS);
+        self.count = fits.min(self.count.saturating_mul(GROWTH));
+    }
+
+    /// The batch of a page; `None` if there is nothing in it that is not on its way already.
+    fn batch(&self, page: &Page, member: &Member, cx: &Cx) -> Option<SourceBatch> {
+        let mut ids = page.trimmed.clone();
+        if !ids.is_empty() {
+            warn!(
+                count = ids.len(),
+                stream = member.stream,
+                "entries were trimmed from the stream before they were delivered"
+            );
+        }
+        ids.retain(|id| self.ledger.begin(*id));
+        let common = Attributes::default().with("stream", member.stream.as_str());
+        let mut builder = Batch::builder().with_attributes(Arc::new(common));
+        let buffer = builder.add_buffer(page.bytes.clone());
+        let mut rejected = Vec::new();
+        for entry in &page.entries {
+            if !self.ledger.begin(entry.id) {
+                continue;
+            }
+            ids.push(entry.id);
+            if let Err(refused) = self.push(page, entry, (&mut builder, buffer), cx) {
+                rejected.push(refused);
+            }
+        }
+        let ledger = Arc::clone(&self.ledger);
+        let batch = SourceBatch::from(builder.finish()).with_rejected(rejected);
+        (!ids.is_empty()).then(|| batch.on_settled(move |outcome| ledger.settle(ids, &outcome)))
+    }
+
+    /// Adds the event of an entry.
+    fn push(
+        &self,
+        page: &Page,
+        entry: &Entry,
+        (builder, buffer): (&mut BatchBuilder, u32),
+        cx: &Cx,
+    ) -> Result<(), SourceRejection> {
+        let refuse = |payload: Bytes, reason: String| {
+            let reason = format!("{reason} (entry {} of `{}`)", entry.id, self.options.stream);
+            SourceRejection { length: payload.len() as u64, payload, reason }
+        };
+        let field = self.options.field.as_bytes();
+        let found = match self.options.form {
+            Form::Payload => page.fields(entry).find(|(name, _)| page.bytes[name.clone()] == *field),
+            Form::Fields => None,
+        };
+        let (value, object) = match (found, self.options.form) {
+            (Some((_, value)), _) => (value, None),
+            (None, Form::Fields) => (0..0, Some(object(page, entry))),
+            (None, Form::Payload) => {
+                let reason = format!("the entry has no field `{}`", self.options.field);
+                return Err(refuse(Bytes::from(object(page, entry)), reason));
+            }
+        };
+        let length = object.as_ref().map_or(value.len(), Vec::len);
+        let payload = || object.clone().map_or_else(|| page.bytes.slice(value.clone()), Bytes::from);
+        if length > cx.event_size() {
+            let (full, most) = (payload(), cx.event_size());
+            let reason = format!("the event has {length} bytes, and `event_size` allows {most}");
+            return Err(SourceRejection { length: length as u64, ..refuse(full.slice(..most), reason) });
+        }
+        if let Some(most) = self.options.max_deliveries.filter(|most| entry.deliveries > *most) {
+            let reason =
+                format!("it was delivered {} times, and `max_deliveries` is {most}", entry.deliveries);
+            return Err(refuse(payload(), reason));
+        }
+        match &object {
+            Some(object) => builder.push_copy(object),
+            None => {
+                builder.push_span(Span { buffer, offset: value.start as u32, length: value.len() as u32 });
+            }
+        }
+        let own = Attributes::default().with("id", entry.id.to_string());
+        let deliveries = i64::try_from(entry.deliveries).unwrap_or(i64::MAX);
+        builder.attributes(Arc::new(own.with("deliveries", deliveries)));
+        Ok(())
+    }
+}
+
+/// All fields of an entry as a JSON object of texts.
+fn object(page: &Page, entry: &Entry) -> Vec<u8> {
+    let mut json = vec![b'{'];
+    for (name, value) in page.fields(entry) {
+        for (range, after) in [(name, b':'), (value, b',')] {
+            let text = String::from_utf8_lossy(&page.bytes[range]);
+            serde_json::to_writer(&mut json, &*text).expect("text can be written to memory");
+            json.push(after);
+        }
+    }
+    if json.last() == Some(&b',') {
+        json.pop();
+    }
+    json.push(b'}');
+    json
+}
+
+fn check(options: &Options) -> Result<(), ConfigError> {
+    for (pointer, name) in [("/stream", &options.stream), ("/group", &options.group)] {
+        if name.is_empty() {
+            return Err(ConfigError::at(pointer, "this needs a name"));
+        }
+    }
+    if options.consumer.as_ref().is_some_and(String::is_empty) {
+        return Err(ConfigError::at("/consumer", "this needs a name").help("leave it out for one of its own"));
+    }
+    if options.claim_after.as_millis() < 100 {
+        let message = "a consumer that is alive cannot show it that often";
+        return Err(ConfigError::at("/claim_after", message).help("the default of \"30s\" suits most"));
+    }
+    if options.max_deliveries == Some(0) {
+        return Err(ConfigError::at("/max_deliveries", "every entry is delivered at least once"));
+    }
+    for (pointer, limit) in
+        [("/time_limit", options.time_limit), ("/connect_time_limit", options.connect_time_limit)]
+    {
+        if limit.is_zero() {
+            return Err(
+                ConfigError::at(pointer, "nothing can be done in no time").help("the default suits most")
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Source for RedisStream {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        let member = Arc::new(self.member(cx));
+        let mut wire = member.dial().await?;
+        self.create(&mut wire, &member, false).await?;
+        self.wire = Some(wire);
+        self.pending = Some(Id::default());
+        if self.releasing.is_none() {
+            let release = Release {
+                member: Arc::clone(&member),
+                ledger: Arc::clone(&self.ledger),
+                lag: *self.options.ack_after,
+                claim_after: *self.options.claim_after,
+            };
+            self.releasing = Some(cx.spawn(release.run()));
+        }
+        self.member = Some(member);
+        Ok(())
+    }
+
+    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+        let member = self.member.clone().ok_or_else(|| Error::fatal("the source was not opened"))?;
+        let ledger = Arc::clone(&self.ledger);
+        while !cx.is_stopping() {
+            let changed = ledger.changed.notified();
+            if !ledger.has_room() {
+                tokio::select! { () = changed => {}, () = cx.stopping() => {} }
+                continue;
+            }
+            match self.read(&member).await {
+                Ok(page) => {
+                    self.adapt(&page);
+                    if let Some(batch) = self.batch(&page, &member, cx) {
+                        return Ok(Some(batch));
+                    }
+                }
+                Err(trouble) => self.overcome(trouble, &member).await?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn replay(&self) -> Replay {
+        Replay::Redelivery
+    }
+
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        self.ledger.close();
+        if let Some(releasing) = self.releasing.take() {
+            releasing.await.map_err(|_| Error::fatal("the task that acknowledges entries ended early"))?;
+        }
+        let (Some(member), Some(mut wire)) = (self.member.take(), self.wire.take()) else { return Ok(()) };
+        // What is left is for the next process of this name, or for whoever takes it over.
+        if let Ok(false) = member.has_pending(&mut wire).await {
+            member.leave(&mut wire).await?;
+        }
+        wire.close().await;
+        Ok(())
+    }
+}
+
+impl Drop for RedisStream {
+    fn drop(&mut self) {
+        self.ledger.abandon();
+    }
+}

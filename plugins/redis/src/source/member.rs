@@ -1,0 +1,195 @@
+//! One consumer of a group: the commands that it gives, and what their answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidegate_sdk::Error;
+
+use crate::server::address::{Login, Target};
+use crate::server::resp;
+use crate::server::wire::{Dialer, Unread, Wire};
+use crate::server::{Servers, verdict};
+use crate::sink::once::procedure::{ask, error};
+use crate::source::page::{Id, Page, Refusal, deliveries};
+
+/// How many ids one command names, at most.
+const COMMAND_IDS: usize = 1_000;
+
+/// Who reads what, and from where.
+pub(crate) struct Member {
+    pub(crate) target: Target,
+    pub(crate) login: Arc<Login>,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) stream: String,
+    pub(crate) group: String,
+    pub(crate) consumer: String,
+    /// The longest answer that is read, in bytes.
+    pub(crate) longest: usize,
+}
+
+/// Why nothing was read.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The group is gone, or the stream.
+    NoGroup,
+    /// The answer is longer than what is read at a time.
+    TooLong,
+    /// Anything else.
+    Error(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Member {
+    /// A connection to the server that has the stream.
+    pub(crate) async fn dial(&self) -> Result<Wire, Error> {
+        Servers::new(&self.target, &self.login, &self.dialer).dial(self.stream.as_bytes()).await
+    }
+
+    /// Creates the group, and the stream, unless they are there. True if the group was created.
+    pub(crate) async fn create(&self, wire: &mut Wire, start: &str) -> Result<bool, Error> {
+        let words = ["XGROUP", "CREATE", &self.stream, &self.group, start, "MKSTREAM"];
+        match ask(wire, &words.map(str::as_bytes)).await? {
+            Ok(_) => Ok(true),
+            Err(text) if text.starts_with("BUSYGROUP") => Ok(false),
+            Err(text) => Err(self.refused(&text)),
+        }
+    }
+
+    /// Reads entries: those pending with this consumer behind `after`, or else new ones, which are waited for.
+    pub(crate) async fn read(
+        &self,
+        wire: &mut Wire,
+        after: Option<Id>,
+        count: usize,
+        wait: Duration,
+    ) -> Result<Page, Trouble> {
+        let (count, wait_text) = (count.to_string(), wait.as_millis().to_string());
+        let from = after.map_or_else(|| ">".to_owned(), |id| id.to_string());
+        let mut words = vec!["XREADGROUP", "GROUP", &self.group, &self.consumer, "COUNT", &count];
+        if after.is_none() {
+            words.extend(["BLOCK", &wait_text]);
+        }
+        words.extend(["STREAMS", &self.stream, &from]);
+        let answer = self.ask(wire, &words, wait).await?;
+        Page::read(&answer).map_err(|refusal| self.trouble(refusal))
+    }
+
+    /// Takes over entries that no consumer gave a sign of life for since `idle`, from `from` on.
+    pub(crate) async fn take_over(
+        &self,
+        wire: &mut Wire,
+        idle: Duration,
+        from: Id,
+        count: usize,
+    ) -> Result<Page, Trouble> {
+        let (idle, from, count) = (idle.as_millis().to_string(), from.to_string(), count.to_string());
+        let words = ["XAUTOCLAIM", &self.stream, &self.group, &self.consumer, &idle, &from, "COUNT", &count];
+        let answer = self.ask(wire, &words, Duration::ZERO).await?;
+        Page::claimed(&answer).map_err(|refusal| self.trouble(refusal))
+    }
+
+    /// Notes how often each entry of the page was delivered. `more` others of this consumer may lie between.
+    pub(crate) async fn count(&self, wire: &mut Wire, page: &mut Page, more: usize) -> Result<(), Trouble> {
+        let (Some(first), Some(last)) = (page.entries.first(), page.entries.last()) else { return Ok(()) };
+        let (first, last) = (first.id.to_string(), last.id.to_string());
+        let count = (page.entries.len() + page.trimmed.len() + more).to_string();
+        let words = ["XPENDING", &self.stream, &self.group, &first, &last, &count, &self.consumer];
+        let answer = self.ask(wire, &words, Duration::ZERO).await?;
+        let counts = deliveries(&answer).map_err(|refusal| self.trouble(refusal))?;
+        for entry in &mut page.entries {
+            if let Ok(found) = counts.binary_search_by_key(&entry.id, |(id, _)| *id) {
+                entry.deliveries = counts[found].1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything is pending with this consumer.
+    pub(crate) async fn has_pending(&self, wire: &mut Wire) -> Result<bool, Trouble> {
+        let words = ["XPENDING", &self.stream, &self.group, "-", "+", "1", &self.consumer];
+        let answer = self.ask(wire, &words, Duration::ZERO).await?;
+        Ok(!deliveries(&answer).map_err(|refusal| self.trouble(refusal))?.is_empty())
+    }
+
+    /// Takes this consumer out of the group.
+    pub(crate) async fn leave(&self, wire: &mut Wire) -> Result<(), Error> {
+        let words = ["XGROUP", "DELCONSUMER", &self.stream, &self.group, &self.consumer];
+        ask(wire, &words.map(str::as_bytes)).await?.map(drop).map_err(|text| self.refused(&text))
+    }
+
+    /// Acknowledges entries.
+    pub(crate) async fn acknowledge(&self, wire: &mut Wire, ids: &[Id]) -> Result<(), Error> {
+        self.about(wire, ids, &["XACK", &self.stream, &self.group], &[]).await
+    }
+
+    /// Gives a sign of life for entries that nobody else has taken over since `idle`.
+    pub(crate) async fn touch(&self, wire: &mut Wire, ids: &[Id], idle: Duration) -> Result<(), Error> {
+        let idle = idle.as_millis().to_string();
+        let words = ["XCLAIM", &self.stream, &self.group, &self.consumer, &idle];
+        self.about(wire, ids, &words, &["JUSTID"]).await
+    }
+
+    /// Gives one command about many entries, some at a time.
+    async fn about(&self, wire: &mut Wire, ids: &[Id], head: &[&str], tail: &[&str]) -> Result<(), Error> {
+        let mut request = Vec::new();
+        for ids in ids.chunks(COMMAND_IDS) {
+            resp::begin(&mut request, head.len() + ids.len() + tail.len());
+            head.iter().for_each(|word| resp::argument(&mut request, word.as_bytes()));
+            ids.iter().for_each(|id| resp::argument(&mut request, id.to_string().as_bytes()));
+            tail.iter().for_each(|word| resp::argument(&mut request, word.as_bytes()));
+        }
+        let mut refused = None;
+        let each = |reply: resp::Reply<'_>| {
+            if let resp::Reply::Error(text) = reply {
+                refused = Some(String::from_utf8_lossy(text).into_owned());
+            }
+        };
+        wire.exchange(&request, ids.chunks(COMMAND_IDS).count(), each)
+            .await
+            .map_err(|broken| broken.error)?;
+        match refused {
+            // There is nothing left to acknowledge; whoever reads creates the group again.
+            Some(text) if text.starts_with("NOGROUP") => Ok(()),
+            Some(text) => Err(self.refused(&text)),
+            None => Ok(()),
+        }
+    }
+
+    async fn ask(&self, wire: &mut Wire, words: &[&str], wait: Duration) -> Result<Bytes, Trouble> {
+        let mut request = Vec::new();
+        let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+        resp::command(&mut request, &words);
+        wire.ask_raw(&request, wait, self.longest).await.map_err(|unread| match unread {
+            Unread::TooLong => Trouble::TooLong,
+            Unread::Broken(error) => Trouble::Error(error),
+        })
+    }
+
+    fn trouble(&self, refusal: Refusal) -> Trouble {
+        match refusal {
+            Refusal::Error(text) if text.starts_with("NOGROUP") => Trouble::NoGroup,
+            // A stream that is deleted while its new entries are waited for.
+            Refusal::Error(text) if text.starts_with("UNBLOCKED") => Trouble::NoGroup,
+            Refusal::Error(text) => Trouble::Error(self.refused(&text)),
+            Refusal::Malformed => Trouble::Error(Error::misconfigured(
+                "the server's answer does not fit the question; is it really Redis?",
+            )),
+        }
+    }
+
+    fn refused(&self, text: &str) -> Error {
+        match verdict::judge_error(text) {
+            verdict::Verdict::Key(_) => Error::misconfigured(format!(
+                "the stream `{}` cannot be read; the server answered: {text}",
+                self.stream
+            )),
+            _ => error(text),
+        }
+    }
+}

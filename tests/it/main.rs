@@ -9,6 +9,8 @@ mod tidy;
 
 /// `--admin`: metrics and health.
 mod admin;
+/// An HTTP endpoint under attack: slow clients and a flood, and an honest client among them.
+mod attack;
 /// Bad input: rejected or tried again, never lost, never the end of a run.
 mod bad_input;
 /// Pipelines as data: `tests/cases/*`.

@@ -3,10 +3,14 @@
 //! A source batch is the root of a tree of tokens. Whoever passes events on splits the token first; whoever
 //! is done with them answers. The root settles once, with the worst answer, when the last token has answered.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use tidegate_sdk::Outcome;
+
+// Not of `std`: `tests/loom` compiles this file against the `sync` of loom. For its sake the tests are in
+// `tests/ack.rs`.
+use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex};
 
 type Settle = Box<dyn FnOnce(Outcome) + Send>;
 
@@ -92,77 +96,6 @@ impl Root {
         let settle = self.settle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(settle) = settle {
             settle(outcome);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// A token and where its tree's outcomes arrive.
-    fn tree() -> (AckToken, Arc<Mutex<Vec<Outcome>>>) {
-        let outcomes = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&outcomes);
-        (AckToken::root(move |outcome| sink.lock().unwrap().push(outcome)), outcomes)
-    }
-
-    #[test]
-    fn a_dropped_token_means_failed() {
-        let (token, outcomes) = tree();
-        let other = token.split();
-        token.done();
-        assert!(outcomes.lock().unwrap().is_empty());
-        drop(other);
-        assert_eq!(*outcomes.lock().unwrap(), [Outcome::Failed]);
-    }
-
-    #[test]
-    fn a_panic_that_holds_a_token_means_failed() {
-        let (token, outcomes) = tree();
-        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
-            let _held = token;
-            panic!("while holding a token");
-        }));
-        assert!(unwound.is_err());
-        assert_eq!(*outcomes.lock().unwrap(), [Outcome::Failed]);
-    }
-
-    #[test]
-    fn the_first_reason_is_told() {
-        let (token, outcomes) = tree();
-        token.split().rejected("one");
-        token.rejected("two");
-        assert_eq!(*outcomes.lock().unwrap(), [Outcome::Rejected("one".into())]);
-    }
-
-    proptest! {
-        /// However the tree is split and answered, its root settles exactly once, at the end, with the worst.
-        #[test]
-        fn settles_once_with_the_worst(steps in prop::collection::vec((0_usize..8, 0_u8..4), 0..60)) {
-            let (token, outcomes) = tree();
-            let mut open = vec![token];
-            let mut worst = Outcome::Delivered;
-            for (at, action) in steps {
-                let at = at % open.len();
-                let token = match action {
-                    0 => { let more = open[at].split(); open.push(more); continue }
-                    _ if open.len() == 1 => continue,
-                    _ => open.swap_remove(at),
-                };
-                let outcome = match action {
-                    1 => { token.done(); Outcome::Delivered }
-                    2 => { token.rejected("r"); Outcome::Rejected("r".into()) }
-                    _ => { drop(token); Outcome::Failed }
-                };
-                worst = worst.max(outcome);
-                prop_assert!(outcomes.lock().unwrap().is_empty());
-            }
-            for token in open {
-                token.done();
-            }
-            prop_assert_eq!(&*outcomes.lock().unwrap(), &[worst]);
         }
     }
 }

@@ -48,45 +48,4 @@ impl Backoff {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn backoff() -> Backoff {
-        let seconds = tidegate_sdk::Duration::seconds;
-        Backoff::new(&RetryOptions { base: seconds(1), cap: seconds(30), attempts: None })
-    }
-
-    #[test]
-    fn pauses_double_up_to_the_cap() {
-        let mut backoff = backoff();
-        let error = Error::retry("x");
-        let pauses: Vec<u64> = (0..7).map(|_| backoff.pause(&error, 1.0).as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(backoff.pause(&error, 0.0), Duration::ZERO);
-        backoff.reset();
-        assert_eq!(backoff.pause(&error, 0.5).as_millis(), 500);
-    }
-
-    #[test]
-    fn what_was_asked_for_is_honoured() {
-        let mut backoff = backoff();
-        let asked = Error::retry("x").after(Duration::from_secs(120));
-        assert_eq!(backoff.pause(&asked, 0.1).as_secs(), 120);
-        assert_eq!(backoff.failures(), 1);
-        assert_eq!(backoff.pause(&Error::busy("x", Duration::from_secs(3)), 0.5).as_secs(), 3);
-        assert_eq!(backoff.failures(), 1);
-    }
-
-    #[test]
-    fn a_misconfiguration_is_not_tried_often() {
-        assert!(backoff().pause(&Error::misconfigured("x"), 0.0).as_secs() >= 15);
-    }
-
-    #[test]
-    fn it_never_overflows() {
-        let mut backoff = backoff();
-        for _ in 0..100 {
-            assert!(backoff.pause(&Error::retry("x"), 1.0).as_secs() <= 30);
-        }
-    }
-}
+mod tests;

@@ -42,3 +42,38 @@ impl Budget {
         ((self.total - self.units.available_permits()) * UNIT) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever is charged is given back, and what is in flight is what was charged, rounded up.
+        #[test]
+        fn what_is_charged_is_in_flight_until_it_is_given_back(
+            total in 0_usize..1 << 20, sizes in prop::collection::vec(0_usize..1 << 16, 0..20)
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let budget = Budget::new(total);
+                let units = (total / UNIT).max(1);
+                let (mut charges, mut expected) = (Vec::new(), 0);
+                for size in sizes {
+                    let cost = size.div_ceil(UNIT).clamp(1, units);
+                    if expected + cost > units {
+                        charges.clear();
+                        expected = 0;
+                    }
+                    charges.push(budget.charge(size).await);
+                    expected += cost;
+                    prop_assert_eq!(budget.used(), (expected * UNIT) as u64);
+                }
+                drop(charges);
+                prop_assert_eq!(budget.used(), 0);
+                Ok(())
+            })?;
+        }
+    }
+}

@@ -60,7 +60,14 @@ impl Checkpoint {
         };
         if let Ok(Some(places)) = read(&self.old()) {
             tracing::warn!("{}: {problem}; going on from the checkpoint before it", self.path.display());
-            return Ok(places);
+            // The good one takes the place of the damaged one, or the next store would lose it.
+            let restored = fs::rename(self.old(), &self.path).and_then(|()| sync_folder(&self.path));
+            return match restored {
+                Ok(()) => Ok(places),
+                Err(error) => {
+                    Err(format!("the checkpoint {} cannot be restored: {error}", self.path.display()))
+                }
+            };
         }
         Err(format!(
             "the checkpoint {} {problem}, and there is no good one before it; remove it to start over",
@@ -70,12 +77,7 @@ impl Checkpoint {
 
     /// Stores these positions. They are durable when this returns.
     pub(crate) fn store(&self, places: &Places) -> io::Result<()> {
-        let payload = serde_json::to_vec(places)?;
-        let mut file_bytes = MAGIC.to_vec();
-        for number in [VERSION, payload.len() as u32, crc32fast::hash(&payload)] {
-            file_bytes.extend(number.to_le_bytes());
-        }
-        file_bytes.extend(payload);
+        let file_bytes = encode(places)?;
         let temporary = self.path.with_extension("position.new");
         let mut file = File::create(&temporary)?;
         file.write_all(&file_bytes)?;
@@ -120,7 +122,23 @@ fn read(path: &Path) -> Result<Option<Places>, String> {
     decode(&bytes).map(Some)
 }
 
-fn decode(bytes: &[u8]) -> Result<Places, String> {
+/// What a checkpoint file holds.
+pub(crate) fn encode(places: &Places) -> io::Result<Vec<u8>> {
+    Ok(seal(&serde_json::to_vec(places)?))
+}
+
+/// The header that fits `payload`, and `payload`.
+pub(crate) fn seal(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    for number in [VERSION, payload.len() as u32, crc32fast::hash(payload)] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// What a checkpoint file says.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Places, String> {
     let number =
         |at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
     if bytes.get(..4) != Some(MAGIC) {
@@ -137,57 +155,4 @@ fn decode(bytes: &[u8]) -> Result<Places, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tidegate_sdk::Position;
-
-    fn positions(offset: u64) -> Places {
-        let record = Record { position: Some(Position::new(&offset)), base: offset, done: offset };
-        let sinks = [("list".to_owned(), offset)].into();
-        [("a".to_owned(), Place { record, sinks }), ("b".to_owned(), Place::default())].into()
-    }
-
-    #[test]
-    fn what_is_stored_is_loaded() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint::new(folder.path(), "lines");
-        assert_eq!(checkpoint.load().unwrap(), Places::new());
-        for offset in 1..4 {
-            checkpoint.store(&positions(offset)).unwrap();
-            assert_eq!(checkpoint.load().unwrap(), positions(offset));
-        }
-        checkpoint.clear().unwrap();
-        assert_eq!(checkpoint.load().unwrap(), Places::new());
-    }
-
-    #[test]
-    fn every_flipped_bit_and_every_torn_tail_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint::new(folder.path(), "lines");
-        checkpoint.store(&positions(1)).unwrap();
-        checkpoint.store(&positions(2)).unwrap();
-        let whole = fs::read(&checkpoint.path).unwrap();
-        for bit in 0..whole.len() * 8 {
-            let mut damaged = whole.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&checkpoint.path, damaged).unwrap();
-            assert_eq!(checkpoint.load().unwrap(), positions(1), "bit {bit}");
-        }
-        for length in 0..whole.len() {
-            fs::write(&checkpoint.path, &whole[..length]).unwrap();
-            assert_eq!(checkpoint.load().unwrap(), positions(1), "length {length}");
-        }
-        fs::remove_file(&checkpoint.path).unwrap();
-        assert_eq!(checkpoint.load().unwrap(), positions(1), "killed between the two renames");
-    }
-
-    #[test]
-    fn two_damaged_files_refuse_to_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint::new(folder.path(), "lines");
-        fs::write(&checkpoint.path, b"TGCK").unwrap();
-        assert!(checkpoint.load().unwrap_err().contains("remove it to start over"));
-        fs::write(checkpoint.old(), b"").unwrap();
-        assert!(checkpoint.load().is_err());
-    }
-}
+mod tests;

@@ -3,6 +3,9 @@
 //! Knows no concrete plugin, reads no pipeline file, prints nothing. Read [`Engine`] first, the front door;
 //! then [`status`], what can be seen of it.
 
+// What `ack` takes its atomics from; `tests/loom` puts those of loom in this place.
+use std::sync;
+
 mod engine;
 pub mod status;
 
@@ -30,6 +33,8 @@ mod meter;
 mod tracker;
 mod tries;
 
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

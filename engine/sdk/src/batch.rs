@@ -321,3 +321,6 @@ impl Batch {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

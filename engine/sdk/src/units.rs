@@ -90,14 +90,18 @@ impl FromStr for Duration {
         if rest.is_empty() {
             return Err(problem());
         }
-        let mut millis = 0.0;
+        let mut duration = StdDuration::ZERO;
         while !rest.is_empty() {
             let (number, unit, tail) = number_and_unit(rest).ok_or_else(problem)?;
             let (_, factor) = TIMES.iter().find(|(name, _)| *name == unit).ok_or_else(problem)?;
-            millis += number * *factor as f64;
+            // The whole part as a whole number: fractions of seconds are not exact.
+            let whole = (number as u64).checked_mul(*factor).map(StdDuration::from_millis);
+            let fraction = StdDuration::try_from_secs_f64(number.fract() * *factor as f64 / 1000.0).ok();
+            let part = whole.zip(fraction).and_then(|(whole, fraction)| whole.checked_add(fraction));
+            duration = part.and_then(|part| duration.checked_add(part)).ok_or_else(problem)?;
             rest = tail;
         }
-        StdDuration::try_from_secs_f64(millis / 1000.0).map(Self).map_err(|_| problem())
+        Ok(Self(duration))
     }
 }
 
@@ -170,3 +174,33 @@ macro_rules! as_text {
 
 as_text!(Duration, "duration-text", ["200ms", "60s", "1h30m"]);
 as_text!(Size, "size-text", ["64KiB", "1MiB"]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Up to a century, to the millisecond.
+        #[test]
+        fn durations_are_read_as_they_are_shown(millis in 0_u64..3_155_760_000_000) {
+            let duration = Duration::millis(millis);
+            prop_assert_eq!(duration.to_string().parse(), Ok(duration));
+        }
+
+        #[test]
+        fn sizes_are_read_as_they_are_shown(number in 0_u64..1 << 13, unit in 0_u32..4) {
+            let size = Size(number << (10 * unit));
+            let read: Size = size.to_string().parse().unwrap();
+            // Shown to a tenth of a unit.
+            let close = read.bytes().abs_diff(size.bytes()) <= size.bytes() / 20;
+            prop_assert!(close, "{} is read as {} bytes", size, read.bytes());
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9.dhmskKMGTiB -]{0,12}|\\PC{0,12}") {
+            let _ = text.parse::<Duration>();
+            let _ = text.parse::<Size>();
+        }
+    }
+}

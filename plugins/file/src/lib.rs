@@ -6,6 +6,8 @@
 //! Read [`SourceOptions`] and [`SinkOptions`] first; [`plugins`] tells the engine of both.
 
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod sink;
 mod source;
 

@@ -8,7 +8,7 @@ mod once;
 mod options;
 mod packing;
 mod place;
-mod records;
+pub(crate) mod records;
 mod stream;
 
 #[cfg(test)]

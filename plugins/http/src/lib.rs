@@ -11,6 +11,8 @@
 mod budget;
 mod client;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod response;
 mod server;
 

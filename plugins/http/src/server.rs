@@ -12,6 +12,7 @@ mod answer;
 mod body;
 mod connection;
 mod decode;
+pub(crate) mod fuzzing;
 mod gate;
 mod guard;
 mod intake;

@@ -10,6 +10,8 @@
 //! becomes, and `server::verdict::Verdict`, what the server's answer to each of them means. `sink::once` is
 //! where events and their position become one step.
 
+#[doc(hidden)]
+pub mod fuzzing;
 mod server;
 mod sink;
 mod source;

@@ -1,5 +1,6 @@
 //! Whole graphs in this process, with components that do as the test says.
 
+mod ack;
 mod effectively_once;
 mod fakes;
 

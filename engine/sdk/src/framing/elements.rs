@@ -41,6 +41,8 @@ pub struct Elements {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
+    /// Not a byte has been read: a byte order mark may come.
+    Start,
     Before,
     First,
     Inside,
@@ -62,7 +64,7 @@ impl Elements {
             at: 0,
             depth: 0,
             string: Quote::Outside,
-            place: Place::Before,
+            place: Place::Start,
             limit,
             oversized: None,
         }
@@ -92,7 +94,7 @@ impl Elements {
         let (mut start, mut bytes) = (0, builder.bytes());
         while builder.len() + spans.len() < crate::BATCH_EVENTS && bytes < crate::BATCH_BYTES {
             match self.place {
-                Place::Before | Place::After => match self.outside() {
+                Place::Start | Place::Before | Place::After => match self.outside() {
                     Err(problem) if start == 0 => return Err(problem),
                     Err(_) => {
                         // The elements before it go on first; the next call tells.
@@ -107,14 +109,22 @@ impl Elements {
                     }
                 },
                 Place::First | Place::Inside => {
+                    if self.at == start && self.oversized.is_none() {
+                        // Blanks before an element do not count as a part of it, however they are fed.
+                        self.at += blanks(&self.pending[start..]);
+                        start = self.at;
+                    }
                     let Some(last) = self.element_end() else { break };
-                    let element = trimmed(&self.pending, start..self.at - 1);
+                    let raw = start..self.at - 1;
+                    let element = trimmed(&self.pending, raw.clone());
                     let only = self.place == Place::First && last;
                     self.place = if last { Place::After } else { Place::Inside };
                     bytes += element.len();
                     if let Some(mut oversized) = self.oversized.take() {
-                        oversized.pass(&self.pending[start..self.at - 1]);
+                        oversized.pass(&self.pending[raw]);
                         rejected.push(oversized.finish(self.limit));
+                    } else if raw.len() > self.limit {
+                        rejected.push(Oversized::new(&self.pending[raw]).finish(self.limit));
                     } else if !(only && element.is_empty()) {
                         spans.extend(self.check(element, rejected));
                     }
@@ -142,7 +152,7 @@ impl Elements {
     pub fn finish(&mut self) -> Result<(), String> {
         match self.place {
             Place::After => Ok(()),
-            Place::Before => Err("the input is empty; it should be a JSON array".into()),
+            Place::Start | Place::Before => Err("the input is empty; it should be a JSON array".into()),
             Place::First | Place::Inside => Err("the JSON array ends before its `]`".into()),
         }
     }
@@ -160,14 +170,14 @@ impl Elements {
 
     /// Reads up to the `[`, or the white space behind the `]`. False if more must be read.
     fn outside(&mut self) -> Result<bool, String> {
-        if self.place == Place::Before
-            && self.at == 0
-            && b"\xef\xbb\xbf".starts_with(&self.pending[..self.pending.len().min(3)])
-        {
-            if self.pending.len() < 3 {
-                return Ok(false);
+        if self.place == Place::Start {
+            if b"\xef\xbb\xbf".starts_with(&self.pending[..self.pending.len().min(3)]) {
+                if self.pending.len() < 3 {
+                    return Ok(false);
+                }
+                self.at = 3;
             }
-            self.at = 3;
+            self.place = Place::Before;
         }
         while let Some(byte) = self.pending.get(self.at).copied() {
             self.at += 1;
@@ -215,10 +225,6 @@ impl Elements {
 
     fn check(&self, element: Range<usize>, rejected: &mut Vec<SourceRejection>) -> Option<Range<usize>> {
         let bytes = &self.pending[element.clone()];
-        if bytes.len() > self.limit {
-            rejected.push(Oversized::new(bytes).finish(self.limit));
-            return None;
-        }
         match crate::json::check(bytes) {
             Ok(()) => Some(element),
             Err(reason) => {
@@ -230,85 +236,16 @@ impl Elements {
     }
 }
 
+/// How many blanks the text begins with.
+fn blanks(text: &[u8]) -> usize {
+    text.len() - text.trim_ascii_start().len()
+}
+
 fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let text = &bytes[range.clone()];
-    let start = range.start + (text.len() - text.trim_ascii_start().len());
+    let start = range.start + blanks(text);
     start..start + text.trim_ascii().len()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Batch;
-
-    fn elements(
-        input: &[u8],
-        step: usize,
-        limit: usize,
-    ) -> Result<(Vec<String>, Vec<SourceRejection>), String> {
-        let mut elements = Elements::new(limit);
-        let (mut texts, mut rejected) = (Vec::new(), Vec::new());
-        for piece in input.chunks(step) {
-            elements.buffer().extend_from_slice(piece);
-            loop {
-                let mut builder = Batch::builder();
-                let settled = elements.cut(&mut builder, &mut rejected)?;
-                texts.extend(builder.finish().texts());
-                if settled == 0 {
-                    break;
-                }
-            }
-        }
-        elements.finish().map(|()| (texts, rejected))
-    }
-
-    #[test]
-    fn cuts_the_same_however_it_is_fed() {
-        let input = br#" [ {"a":"],\"["} , [1,[2]], "x\\", 3.0 , null ] "#;
-        for step in [1, 2, 3, 1000] {
-            let (texts, rejected) = elements(input, step, 100).unwrap();
-            assert_eq!(texts, [r#"{"a":"],\"["}"#, "[1,[2]]", r#""x\\""#, "3.0", "null"], "step {step}");
-            assert!(rejected.is_empty());
-        }
-        assert_eq!(elements(b"[ ]", 1, 100).unwrap().0.len(), 0);
-        assert_eq!(elements_of(input).unwrap().len(), 5);
-    }
-
-    #[test]
-    fn bad_elements_are_rejected_and_the_rest_read() {
-        for step in [1, 4, 1000] {
-            let input = format!(r#"[1, {{"a" 2}}, , "{}", 5]"#, "z".repeat(60));
-            let (texts, rejected) = elements(input.as_bytes(), step, 20).unwrap();
-            assert_eq!(texts, ["1", "5"]);
-            assert_eq!(rejected.len(), 3, "{rejected:?}");
-            assert!(rejected[2].reason.contains("over the limit"));
-        }
-    }
-
-    #[test]
-    fn what_is_settled_with_elements_is_a_place_to_resume_from() {
-        let mut elements = Elements::new(10);
-        elements.buffer().extend_from_slice(b"[1,2,[\"much longer than the limit");
-        let mut builder = Batch::builder();
-        let settled = elements.cut(&mut builder, &mut Vec::new()).unwrap();
-        assert_eq!((builder.len(), settled), (2, 5));
-    }
-
-    #[test]
-    fn elements_before_a_problem_are_not_lost() {
-        let mut elements = Elements::new(100);
-        elements.buffer().extend_from_slice(b"[1,2] x");
-        let mut builder = Batch::builder();
-        assert_eq!(elements.cut(&mut builder, &mut Vec::new()), Ok(5));
-        assert_eq!(builder.finish().texts(), ["1", "2"]);
-        assert!(elements.cut(&mut Batch::builder(), &mut Vec::new()).unwrap_err().contains("follows"));
-    }
-
-    #[test]
-    fn what_is_not_one_array_is_refused() {
-        assert!(elements(b"{}", 1, 9).unwrap_err().contains("begins with `{`"));
-        assert!(elements(b"[1", 1, 9).unwrap_err().contains("before its `]`"));
-        assert!(elements(b"[1] 2", 1, 9).unwrap_err().contains("follows"));
-        assert!(elements(b"", 1, 9).unwrap_err().contains("empty"));
-    }
-}
+mod tests;

@@ -43,7 +43,7 @@ impl Lines {
             let end = start.max(self.scanned) + end;
             let length = trimmed(&self.pending[start..end]);
             if length > self.limit {
-                rejected.push(Oversized::new(&self.pending[start..start + length]).finish(self.limit));
+                rejected.push(Oversized::new(&self.pending[start..end]).finish(self.limit));
             } else if length > 0 {
                 spans.push((start as u32, length as u32));
                 bytes += length;
@@ -61,7 +61,8 @@ impl Lines {
         } else if !builder.is_full() {
             self.scanned = self.pending.len();
         }
-        if self.scanned > self.limit {
+        // A `\r` at the end may be that of the line end, whose `\n` has not been read.
+        if trimmed(&self.pending[..self.scanned]) > self.limit {
             self.oversized = Some(Oversized::new(&self.pending));
             settled += self.pending.len() as u64;
             self.pending.clear();
@@ -78,12 +79,12 @@ impl Lines {
         }
         let settled = self.pending.len() as u64;
         let length = trimmed(&self.pending);
-        let line = self.pending.split().freeze().slice(..length);
+        let line = self.pending.split().freeze();
         self.scanned = 0;
         if length > self.limit {
             rejected.push(Oversized::new(&line).finish(self.limit));
         } else if length > 0 {
-            builder.push(line);
+            builder.push(line.slice(..length));
         }
         settled
     }
@@ -114,60 +115,4 @@ fn trimmed(line: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Batch;
-
-    /// Feeds `input` in pieces of `step` bytes.
-    fn lines(input: &[u8], step: usize, limit: usize) -> (Vec<String>, Vec<SourceRejection>) {
-        let mut lines = Lines::new(limit);
-        let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
-        for piece in input.chunks(step) {
-            lines.buffer().extend_from_slice(piece);
-            loop {
-                let mut builder = Batch::builder();
-                let passed = lines.cut(&mut builder, &mut rejected);
-                settled += passed;
-                texts.extend(builder.finish().texts());
-                if passed == 0 {
-                    break;
-                }
-            }
-        }
-        let mut builder = Batch::builder();
-        settled += lines.finish(&mut builder, &mut rejected);
-        texts.extend(builder.finish().texts());
-        assert_eq!(settled, input.len() as u64, "every byte is settled once");
-        (texts, rejected)
-    }
-
-    #[test]
-    fn cuts_the_same_however_it_is_fed() {
-        for step in [1, 2, 3, 100] {
-            let (texts, rejected) = lines(b"one\r\n\ntwo\n\r\nthree", step, 100);
-            assert_eq!(texts, ["one", "two", "three"]);
-            assert!(rejected.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_line_over_the_limit_is_told_and_the_stream_goes_on() {
-        for step in [1, 7, 1000] {
-            let input = [b"a\n".as_slice(), &b"x".repeat(50), b"\nb\n", &b"y".repeat(50)].concat();
-            let (texts, rejected) = lines(&input, step, 10);
-            assert_eq!(texts, ["a", "b"]);
-            assert_eq!(rejected.iter().map(|one| one.length).collect::<Vec<_>>(), [50, 50]);
-            assert!(rejected[0].reason.contains("over the limit"));
-        }
-    }
-
-    #[test]
-    fn a_batch_is_cut_at_its_size() {
-        let mut lines = Lines::new(100);
-        lines.buffer().extend_from_slice(&b"x\n".repeat(crate::BATCH_EVENTS + 5));
-        let (mut first, mut second) = (Batch::builder(), Batch::builder());
-        lines.cut(&mut first, &mut Vec::new());
-        lines.cut(&mut second, &mut Vec::new());
-        assert_eq!((first.len(), second.len()), (crate::BATCH_EVENTS, 5));
-    }
-}
+mod tests;

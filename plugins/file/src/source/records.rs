@@ -86,11 +86,12 @@ impl Records {
 
     /// Reads the header from what is pending, if there is enough. Returns the number of bytes that settles.
     pub(crate) fn read_header(&mut self) -> Result<u64, String> {
-        if !self.parse(false) {
-            return match self.at > self.limit {
-                true => Err(format!("the header is over the limit of {}", Size(self.limit as u64))),
-                false => Ok(0),
-            };
+        let parsed = self.parse(false);
+        if self.at > self.limit {
+            return Err(format!("the header is over the limit of {}", Size(self.limit as u64)));
+        }
+        if !parsed {
+            return Ok(0);
         }
         let fields = self.record.fields().map(|field| std::str::from_utf8(field).map(str::to_owned));
         let names: Vec<String> =

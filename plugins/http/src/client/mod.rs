@@ -16,6 +16,7 @@ mod send;
 mod test_server;
 
 pub(crate) use caller::Caller;
+pub(crate) use poll::fuzzing;
 use tidegate_sdk::Plugin;
 
 /// The plugins of this half.

@@ -2,6 +2,7 @@
 
 mod cursor;
 mod decode;
+pub(crate) mod fuzzing;
 mod options;
 mod pages;
 mod schedule;

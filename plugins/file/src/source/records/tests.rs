@@ -104,3 +104,17 @@ fn equal_names_are_refused() {
     let problem = records.cut(&mut Batch::builder(), &mut Vec::new()).unwrap_err();
     assert!(problem.contains("two fields are named `a`"), "{problem}");
 }
+
+#[test]
+fn a_header_over_the_limit_is_refused_however_it_is_fed() {
+    // Read as a whole, it once passed.
+    let input = b"a name that is longer than the limit,b\n1,2\n";
+    for step in [1, 100] {
+        let mut records = Records::new(&CsvOptions::default(), 20);
+        let refused = input.chunks(step).find_map(|piece| {
+            records.buffer().extend_from_slice(piece);
+            records.read_header().err()
+        });
+        assert!(refused.is_some_and(|reason| reason.contains("over the limit")), "step {step}");
+    }
+}

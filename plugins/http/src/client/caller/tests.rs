@@ -1,8 +1,12 @@
 //! What all three plugins share: the login, redirects, and what is refused when it is built.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tidegate_sdk::Class;
 use tidegate_testkit::{build_source, read_all};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::client::poll;
 use crate::client::test_server::{Reply, Server, ok, status, with_options};
@@ -188,4 +192,58 @@ fn the_schemas_know_every_option_and_no_other() {
             plugin.build(&json!({ "url": "http://h/", "interval": "60s", "into": "x", "nonsense": 1 }));
         assert!(error.err().is_some_and(|error| error.message.contains("unknown field")), "{plugin:?}");
     }
+}
+
+/// Answers every request with `head` and then `piece` again and again, until the client has had enough.
+async fn endless(
+    head: &str,
+    piece: &[u8],
+    pause: Duration,
+    options: Value,
+) -> Result<(Vec<String>, Vec<String>), tidegate_sdk::Error> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let serve = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // An answer before the question would be an error of its own.
+            let asked = stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(asked > 0);
+            // Writing fails once the client is gone, which is the end that is waited for.
+            let mut written = stream.write_all(head.as_bytes()).await;
+            while written.is_ok() {
+                written = stream.write_all(piece).await;
+                tokio::time::sleep(pause).await;
+            }
+        }
+    };
+    let all = with_options(json!({ "url": url, "times": 1, "interval": "1ms" }), options);
+    let mut source = build_source(&poll::plugin(), &all);
+    tokio::select! {
+        () = serve => unreachable!("it serves on"),
+        asked = tokio::time::timeout(Duration::from_secs(20), read_all(&mut *source)) => {
+            asked.expect("it ends in time")
+        }
+    }
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+#[tokio::test]
+async fn a_body_that_trickles_is_ended_by_the_time_limit() {
+    let pause = Duration::from_millis(5);
+    for (head, piece) in [(CHUNKED, "1\r\n \r\n"), ("HTTP/1.1 200 OK\r\nx: ", "y")] {
+        let asked = endless(head, piece.as_bytes(), pause, json!({ "time_limit": "100ms" })).await;
+        let error = asked.expect_err("it never ends");
+        assert!(error.message().contains("time limit"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_left_at_its_limit() {
+    let piece = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    let asked = endless(CHUNKED, &piece, Duration::ZERO, json!({ "body_size": "1MiB" })).await;
+    let (texts, refused) = asked.expect("the answer is refused, and polling goes on");
+    assert_eq!((texts.len(), refused.len()), (0, 1));
+    assert!(refused[0].contains("over `body_size` (1MiB)"), "{refused:?}");
 }

@@ -1,0 +1,81 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Batch;
+
+/// Feeds `input` in pieces of `step` bytes.
+fn lines(input: &[u8], step: usize, limit: usize) -> (Vec<String>, Vec<SourceRejection>) {
+    let mut lines = Lines::new(limit);
+    let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
+    for piece in input.chunks(step) {
+        lines.buffer().extend_from_slice(piece);
+        loop {
+            let mut builder = Batch::builder();
+            let passed = lines.cut(&mut builder, &mut rejected);
+            settled += passed;
+            texts.extend(builder.finish().texts());
+            if passed == 0 {
+                break;
+            }
+        }
+    }
+    let mut builder = Batch::builder();
+    settled += lines.finish(&mut builder, &mut rejected);
+    texts.extend(builder.finish().texts());
+    assert_eq!(settled, input.len() as u64, "every byte is settled once");
+    (texts, rejected)
+}
+
+#[test]
+fn cuts_the_same_however_it_is_fed() {
+    for step in [1, 2, 3, 100] {
+        let (texts, rejected) = lines(b"one\r\n\ntwo\n\r\nthree", step, 100);
+        assert_eq!(texts, ["one", "two", "three"]);
+        assert!(rejected.is_empty());
+    }
+}
+
+#[test]
+fn a_line_over_the_limit_is_told_and_the_stream_goes_on() {
+    for step in [1, 7, 1000] {
+        let input = [b"a\n".as_slice(), &b"x".repeat(50), b"\nb\n", &b"y".repeat(50)].concat();
+        let (texts, rejected) = lines(&input, step, 10);
+        assert_eq!(texts, ["a", "b"]);
+        assert_eq!(rejected.iter().map(|one| one.length).collect::<Vec<_>>(), [50, 50]);
+        assert!(rejected[0].reason.contains("over the limit"));
+    }
+}
+
+#[test]
+fn a_batch_is_cut_at_its_size() {
+    let mut lines = Lines::new(100);
+    lines.buffer().extend_from_slice(&b"x\n".repeat(crate::BATCH_EVENTS + 5));
+    let (mut first, mut second) = (Batch::builder(), Batch::builder());
+    lines.cut(&mut first, &mut Vec::new());
+    lines.cut(&mut second, &mut Vec::new());
+    assert_eq!((first.len(), second.len()), (crate::BATCH_EVENTS, 5));
+}
+
+#[test]
+fn a_line_at_the_limit_is_whole_however_its_end_is_fed() {
+    // The `\r` of a line at the limit, read before its `\n`, once made the line one too long.
+    for step in [1, 9, 100] {
+        let (texts, rejected) = lines(b"12345678\r\n123456789\r\n", step, 8);
+        assert_eq!(texts, ["12345678"], "step {step}");
+        assert_eq!(rejected.iter().map(|one| one.length).collect::<Vec<_>>(), [10]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn lines_are_those_of_a_naive_reader(
+        input in "[ab\r\n]{0,60}", step in 1_usize..20, limit in 1_usize..6
+    ) {
+        let naive = input.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let (long, short): (Vec<&str>, Vec<&str>) =
+            naive.filter(|line| !line.is_empty()).partition(|line| line.len() > limit);
+        let (texts, rejected) = lines(input.as_bytes(), step, limit);
+        prop_assert_eq!(texts, short);
+        prop_assert_eq!(rejected.len(), long.len());
+    }
+}

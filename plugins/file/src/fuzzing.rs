@@ -1,0 +1,40 @@
+//! What the fuzz targets of `tests/fuzz` feed: decoders that are private to this crate.
+
+use tidegate_sdk::Batch;
+
+use crate::CsvOptions;
+use crate::source::records::Records;
+
+/// Reads CSV in pieces of `step` bytes: the records, and how many were refused.
+///
+/// # Errors
+/// What is wrong with the file as a whole.
+///
+/// # Panics
+/// If a byte is not settled, or is settled twice.
+pub fn records(
+    options: &CsvOptions,
+    input: &[u8],
+    step: usize,
+    limit: usize,
+) -> Result<(Vec<String>, usize), String> {
+    let mut records = Records::new(options, limit);
+    let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
+    for piece in input.chunks(step.max(1)) {
+        records.buffer().extend_from_slice(piece);
+        loop {
+            let mut builder = Batch::builder();
+            let passed = records.cut(&mut builder, &mut rejected)?;
+            settled += passed;
+            texts.extend(builder.finish().texts());
+            if passed == 0 {
+                break;
+            }
+        }
+    }
+    let mut builder = Batch::builder();
+    settled += records.finish(&mut builder, &mut rejected)?;
+    texts.extend(builder.finish().texts());
+    assert_eq!(settled, input.len() as u64, "every byte is settled once");
+    Ok((texts, rejected.len()))
+}

@@ -1,0 +1,76 @@
+//! The decoders of `http_poll`, for the fuzz targets.
+
+use bytes::Bytes;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue, LINK};
+use tidegate_sdk::json::{self, Path};
+
+use super::decode::Decoder;
+use super::options::Decode;
+use super::pages::{Page, Pages, Walk};
+use super::unique::Unique;
+
+/// The largest event here, in bytes.
+const LIMIT: usize = 1000;
+
+fn path(text: &str) -> Path {
+    text.parse().expect("it is a path, as the tests show")
+}
+
+/// Decodes an answer in every way there is, and looks for the next page in it.
+///
+/// # Panics
+/// If events and rejections do not add up, or what is no JSON comes through as JSON.
+pub fn answer(body: &[u8]) {
+    let body = Bytes::copy_from_slice(body);
+    for (decode, items) in [
+        (Decode::Json, None),
+        (Decode::Json, Some(path(".items"))),
+        (Decode::JsonLines, None),
+        (Decode::Lines, None),
+        (Decode::Text, None),
+    ] {
+        let decoder = Decoder { decode, items, unique: None, cursor: None };
+        let Ok(decoded) = decoder.decode(&body, LIMIT, None, &mut None) else { continue };
+        let rejected = decoded.rejected.len() as u64;
+        let mut events = 0;
+        for batch in decoded.batches {
+            let batch = batch.finish();
+            events += batch.len() as u64;
+            for event in batch.payloads() {
+                assert!(event.len() <= LIMIT, "an event keeps to the limit");
+                let checked = matches!(decode, Decode::Json | Decode::JsonLines);
+                assert!(!checked || json::check(event).is_ok(), "{decode:?} lets JSON through only");
+            }
+        }
+        assert_eq!(events + rejected, decoded.count, "{decode:?} counts every event");
+        let unique = Decoder { unique: Some(path(".id")), ..decoder };
+        let again = unique.decode(&body, LIMIT, Some(&mut Unique::new(4)), &mut None);
+        assert_eq!(again.map(|again| again.count), Ok(decoded.count));
+    }
+    let cursor = Pages::Cursor { from: path(".next"), parameter: "cursor".into() };
+    follow(&cursor, &HeaderMap::new(), &body);
+}
+
+/// Follows a `Link` header, which stays on its host.
+///
+/// # Panics
+/// If it does not.
+pub fn link(value: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(value) else { return };
+    let headers = HeaderMap::from_iter([(LINK, value)]);
+    if let Some(url) = follow(&Pages::Link { hosts: Vec::new() }, &headers, b"") {
+        assert_eq!(url.origin(), base().origin(), "a link does not leave the host");
+    }
+}
+
+fn base() -> Url {
+    Url::parse("https://api.example.com/a?x=1").expect("it is a URL")
+}
+
+fn follow(pages: &Pages, headers: &HeaderMap, body: &[u8]) -> Option<Url> {
+    let (base, mut walk) = (base(), Walk::default());
+    let page = Page { url: &base, headers, body, count: 1 };
+    let more = walk.go_on(pages, &base, &page, 3).ok()?;
+    more.then(|| pages.url(&base, &[("since", "1")], walk.next.as_ref()))
+}

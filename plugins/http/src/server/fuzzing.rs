@@ -1,0 +1,46 @@
+//! The server's decoders, for the fuzz targets.
+
+use bytes::Bytes;
+
+use super::decode::{Problem, decode};
+use super::options::Decode;
+
+/// How many events a request may hold here.
+const LIMIT: usize = 100;
+
+/// Decodes the body of a request in every way there is.
+///
+/// # Panics
+/// If an event lies outside of the body, or there are more than the limit.
+pub fn request(content_type: &str, body: &[u8]) {
+    let body = Bytes::copy_from_slice(body);
+    let ways =
+        [Decode::Auto, Decode::Json, Decode::JsonLines, Decode::JsonArray, Decode::Text, Decode::Lines];
+    for how in ways {
+        match decode(body.clone(), how, content_type, LIMIT) {
+            Ok(decoded) => {
+                let spans = decoded.events.spans();
+                assert!(spans.len() <= LIMIT, "{how:?} keeps to the limit");
+                for span in spans {
+                    let event = &decoded.body[span.offset as usize..][..span.length as usize];
+                    let json = matches!(how, Decode::Json | Decode::JsonLines | Decode::JsonArray);
+                    assert!(
+                        !json || tidegate_sdk::json::check(event).is_ok(),
+                        "{how:?} lets JSON through only"
+                    );
+                }
+            }
+            Err(Problem::Malformed(reason)) => assert!(!reason.is_empty()),
+            Err(Problem::TooMany(limit)) => assert_eq!(limit, LIMIT),
+        }
+    }
+}
+
+/// Makes an event of a query. It is JSON whatever the query is.
+///
+/// # Panics
+/// If it is not.
+pub fn query(path: &str, query: &str) {
+    let event = super::query::event("GET", path, query);
+    assert_eq!(tidegate_sdk::json::check(&event), Ok(()));
+}

@@ -1,0 +1,97 @@
+//! An HTTP endpoint under attack, in the real binary: an honest client is served, and memory stays flat.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::harness::{LIMIT, Tidegate, free_port, http, until};
+
+const PIPELINE: &str = r#"
+    [source.events]
+    plugin = "http_server"
+    listen = "ADDRESS"
+    path = "/events"
+    first_byte_time = "1s"
+    header_time = "1s"
+    body_time = "1s"
+    connections = 100
+    waiting = 20
+    waiting_size = "4MiB"
+    [sink.slow]
+    plugin = "blackhole"
+    rate = 400
+    batch = { events = 10 }
+"#;
+
+/// Where a slow client stops.
+const HALVES: [&[u8]; 3] = [
+    b"",
+    b"POST /events HTTP/1.1\r\nhost:",
+    b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n12",
+];
+
+/// Opens connections that say half of what they should, until `stop`; each waits for the server to end it.
+fn slow_client(address: SocketAddr, half: &[u8], stop: &AtomicBool, ended: &AtomicUsize) {
+    while !stop.load(Ordering::SeqCst) {
+        let Ok(mut stream) = TcpStream::connect(address) else { continue };
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        // Both may fail: the server ends such connections, that is the point.
+        let _ = stream.write_all(half);
+        if stream.read_to_end(&mut Vec::new()).is_ok() {
+            ended.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Sends large requests and leaves without waiting for an answer, until `stop`.
+fn flooding_client(address: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) {
+    let body = "x".repeat(100 << 10);
+    let request = format!("POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    while !stop.load(Ordering::SeqCst) {
+        let Ok(mut stream) = TcpStream::connect(address) else { continue };
+        let _ = stream.write_all(request.as_bytes());
+        sent.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn an_honest_client_is_served_under_attack() {
+    // Two addresses are told on lines that look alike, so one of them is chosen here.
+    let server = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let pipeline = PIPELINE.replace("ADDRESS", &server.to_string());
+    let mut running = Tidegate::pipeline(&pipeline).arg("--admin").arg("127.0.0.1:0").start();
+    let admin = running.address("admin listening on");
+    until("it is ready", || http(admin, "GET /readyz", "", b"").status == 200);
+    running.wait_for(&format!("listening on {server}"));
+    let (stop, ended, sent) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for half in HALVES {
+            for _ in 0..10 {
+                scope.spawn(|| slow_client(server, half, &stop, &ended));
+            }
+        }
+        for _ in 0..4 {
+            scope.spawn(|| flooding_client(server, &stop, &sent));
+        }
+        // Under full attack: connections of each kind have been ended and the flood has begun.
+        until("the attack is on", || {
+            ended.load(Ordering::SeqCst) >= 30 && sent.load(Ordering::SeqCst) >= 200
+        });
+        let before = running.resident();
+        let mut served = 0;
+        until("an honest client is served ten times", || {
+            assert_eq!(http(admin, "GET /readyz", "", b"").status, 200, "readiness is told under attack");
+            // Turned away with 503, it comes back, as an honest client does.
+            let answer = http(server, "POST /events", "text/plain", b"honest");
+            assert!([200, 503].contains(&answer.status), "{answer:?}");
+            served += usize::from(answer.status == 200);
+            served >= 10
+        });
+        let grown = running.resident().saturating_sub(before);
+        assert!(grown < 64 << 20, "memory grew by {grown} bytes under attack");
+        stop.store(true, Ordering::SeqCst);
+    });
+    until("it is served as before", || http(server, "POST /events", "text/plain", b"after").status == 200);
+    running.signal("TERM");
+    running.end().expect(0);
+}

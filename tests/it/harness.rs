@@ -138,10 +138,15 @@ impl Running {
 
     /// Waits for a line on standard error that holds `text`, and returns it.
     pub(crate) fn wait_for(&self, text: &str) -> String {
+        self.wait_for_nth(1, text)
+    }
+
+    /// Waits for the line of this number, counted from 1, of those that hold `text`, and returns it.
+    pub(crate) fn wait_for_nth(&self, number: usize, text: &str) -> String {
         let until = Instant::now() + LIMIT;
         let mut lines = self.log.lines.lock().unwrap();
         loop {
-            if let Some(line) = lines.0.iter().find(|line| line.contains(text)) {
+            if let Some(line) = lines.0.iter().filter(|line| line.contains(text)).nth(number - 1) {
                 return line.clone();
             }
             let left = until.saturating_duration_since(Instant::now());

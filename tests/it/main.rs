@@ -25,5 +25,7 @@ mod memory;
 mod pipelines;
 /// Redis stopped half-way, dead at the start, slow: everything arrives.
 mod redis;
+/// SIGHUP and `--watch`: what changed is replaced, the rest runs on.
+mod reload;
 /// Signals, exit codes, deadlines.
 mod signals;

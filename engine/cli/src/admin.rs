@@ -140,8 +140,14 @@ fn answer(method: &Method, path: &str, pipelines: &impl Pipelines) -> Response<F
     match path {
         "/" => page(StatusCode::OK, "text/html; charset=utf-8", DASHBOARD.into()),
         "/healthz" => page(StatusCode::OK, "text/plain", "ok\n".into()),
-        "/metrics" => page(StatusCode::OK, metrics::MEDIA_TYPE, metrics::render(&pipelines.status())),
-        "/status" => page(StatusCode::OK, JSON, health::status(&pipelines.status()).to_string()),
+        "/metrics" => page(
+            StatusCode::OK,
+            metrics::MEDIA_TYPE,
+            metrics::render(&pipelines.status(), &pipelines.reloads()),
+        ),
+        "/status" => {
+            page(StatusCode::OK, JSON, health::status(&pipelines.status(), &pipelines.reloads()).to_string())
+        }
         "/readyz" => {
             let (ready, body) = health::readiness(&pipelines.status());
             let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -45,9 +45,12 @@ Examples:
   tidegate run active-users.toml
   tidegate run pipelines/ --admin 127.0.0.1:9090
   tidegate run import.toml --set file.path=/data/today.jsonl
+  tidegate run draft.toml --watch
 
 The first Ctrl-C (or SIGTERM) drains: sources stop reading, and what was read
-is delivered. A second one stops at once. Standard output is the `stdout`
+is delivered. A second one stops at once. SIGHUP reads the pipeline files again:
+what changed is replaced, the rest runs on untouched, and if anything is wrong
+nothing changes. Standard output is the `stdout`
 sink's alone; all else goes to standard error.
 
 Exit codes:
@@ -131,7 +134,7 @@ pub(crate) enum Command {
 }
 
 /// Where pipelines are, and what is changed in them.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Sources {
     /// Pipeline files, or folders of which every *.toml is taken
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
@@ -164,6 +167,12 @@ pub(crate) struct RunArguments {
     /// free port, which is logged.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) admin: Option<SocketAddr>,
+
+    /// Reload when a pipeline file changes, as on SIGHUP; run until stopped, even if all has ended
+    ///
+    /// The files are looked at every second. A folder is looked at for files that come and go.
+    #[arg(long)]
+    pub(crate) watch: bool,
 
     /// How log lines are written to standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]

@@ -95,7 +95,7 @@ impl Files {
 }
 
 /// Every file that `paths` mean, each once, in the order given and a folder's by name; and what is wrong.
-fn expand(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
+pub(crate) fn expand(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
         match path.is_dir() {
@@ -126,7 +126,12 @@ fn pipelines_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn read(path: &Path, limit: Size) -> Result<String, String> {
+/// What a pipeline file holds, as it is.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    read_bytes(path, FILE_LIMIT)
+}
+
+fn read_bytes(path: &Path, limit: Size) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| format!("`{shown}` cannot be opened: {error}"))?;
@@ -136,6 +141,12 @@ fn read(path: &Path, limit: Size) -> Result<String, String> {
     if bytes.len() as u64 > limit.bytes() {
         return Err(format!("`{shown}` is longer than {limit}, so it is not what was meant"));
     }
+    Ok(bytes)
+}
+
+fn read(path: &Path, limit: Size) -> Result<String, String> {
+    let shown = path.display();
+    let bytes = read_bytes(path, limit)?;
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;

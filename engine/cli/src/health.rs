@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
 
+use crate::reload::{Outcome, Reloads};
+
 /// Whether the graph has not failed and each of its components is ready or has ended.
 pub(crate) fn is_ready(graph: &GraphStatus) -> bool {
     let failed = matches!(
@@ -39,7 +41,7 @@ fn component_health(component: &ComponentStatus) -> Value {
 }
 
 /// Everything that the dashboard shows.
-pub(crate) fn status(graphs: &[GraphStatus]) -> Value {
+pub(crate) fn status(graphs: &[GraphStatus], reloads: &Reloads) -> Value {
     let graphs: Vec<Value> = graphs
         .iter()
         .map(|graph| {
@@ -55,7 +57,19 @@ pub(crate) fn status(graphs: &[GraphStatus]) -> Value {
             })
         })
         .collect();
-    json!({ "version": env!("CARGO_PKG_VERSION"), "graphs": graphs })
+    json!({ "version": env!("CARGO_PKG_VERSION"), "graphs": graphs, "reloads": told_of(reloads) })
+}
+
+fn told_of(reloads: &Reloads) -> Value {
+    let mut told = serde_json::Map::new();
+    for (outcome, count) in Outcome::ALL.into_iter().zip(reloads.counts) {
+        told.insert(outcome.name().to_owned(), count.into());
+    }
+    let last = reloads.last.as_ref().map(|last| {
+        json!({ "time": last.time.to_string(), "outcome": last.outcome.name(), "message": last.message })
+    });
+    told.insert("last".to_owned(), last.into());
+    Value::Object(told)
 }
 
 fn component_status(component: &ComponentStatus) -> Value {

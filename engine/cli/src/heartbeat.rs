@@ -65,6 +65,8 @@ impl Heartbeat {
     }
 
     fn moved<'a>(&mut self, graphs: &'a [GraphStatus]) -> Vec<(&'a GraphStatus, Totals, Totals)> {
+        // After a reload, what is gone is forgotten.
+        self.said.retain(|name, _| graphs.iter().any(|graph| graph.name == *name));
         let mut moved = Vec::new();
         for graph in graphs {
             let totals = Totals::of(graph);

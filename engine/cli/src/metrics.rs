@@ -7,6 +7,8 @@ use std::fmt::{self, Display, Write};
 
 use tidegate_runtime::status::{ComponentStatus, GraphStatus, Health, Latency};
 
+use crate::reload::{Outcome, Reloads};
+
 /// The media type of [`render`]'s text.
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -110,10 +112,11 @@ const PER_GRAPH: [PerGraph; 4] = [
 ];
 
 /// Every metric.
-pub(crate) fn render(graphs: &[GraphStatus]) -> String {
+pub(crate) fn render(graphs: &[GraphStatus], reloads: &Reloads) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
     page.family("tidegate_build_info", "gauge", "Which version this is.");
     page.sample("tidegate_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    page.reloads(reloads);
     for metric in &PER_GRAPH {
         page.family(metric.name, metric.kind, metric.help);
         for graph in graphs {
@@ -168,6 +171,17 @@ impl Page {
         }
         let closing = if labels.is_empty() { "" } else { "}" };
         let _ = writeln!(self.0, "{closing} {value}");
+    }
+
+    fn reloads(&mut self, reloads: &Reloads) {
+        let (total, success) = ("tidegate_reloads_total", "tidegate_last_reload_success");
+        self.family(total, "counter", "How many reloads of the pipeline files ended how.");
+        for (outcome, count) in Outcome::ALL.into_iter().zip(reloads.counts) {
+            self.sample(total, &[("outcome", outcome.name())], count as f64);
+        }
+        self.family(success, "gauge", "1 if the pipelines run as the files said at the last reload, else 0.");
+        let is_good = reloads.last.as_ref().is_none_or(|last| last.outcome == Outcome::Done);
+        self.sample(success, &[], f64::from(u8::from(is_good)));
     }
 
     /// Buckets are cumulative, and the last one, `+Inf`, equals the count.

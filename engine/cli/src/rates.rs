@@ -32,6 +32,8 @@ struct Reading {
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     last: Option<Instant>,
+    /// The names of the graphs and components that the readings are of.
+    names: Vec<String>,
     readings: HashMap<(usize, usize), Reading>,
 }
 
@@ -40,6 +42,11 @@ impl Rates {
     pub(crate) fn observe(&mut self, graphs: &[GraphStatus], now: Instant) {
         let passed = self.last.map(|last| now.duration_since(last)).unwrap_or_default();
         self.last = Some(now);
+        if !self.names.iter().map(String::as_str).eq(names(graphs)) {
+            // A reload has put others in their places.
+            self.names = names(graphs).map(str::to_owned).collect();
+            self.readings.clear();
+        }
         for (graph, status) in graphs.iter().enumerate() {
             for (index, component) in status.components.iter().enumerate() {
                 let before = self.readings.get(&(graph, index));
@@ -53,6 +60,13 @@ impl Rates {
     pub(crate) fn of(&self, graph: usize, index: usize) -> Rate {
         self.readings.get(&(graph, index)).and_then(|reading| reading.rate).unwrap_or_default()
     }
+}
+
+fn names(graphs: &[GraphStatus]) -> impl Iterator<Item = &str> {
+    graphs.iter().flat_map(|graph| {
+        let components = graph.components.iter().map(|component| component.name.as_str());
+        std::iter::once(graph.name.as_str()).chain(components)
+    })
 }
 
 impl Reading {
@@ -112,5 +126,17 @@ mod tests {
         let stalled = at(5, 700);
         assert!(stalled > 30.0 && stalled < 40.0, "{stalled}");
         assert_eq!(rates.of(7, 7), Rate::default());
+    }
+
+    #[test]
+    fn what_a_reload_puts_in_the_place_of_another_begins_anew() {
+        let (start, mut rates) = (Instant::now(), Rates::default());
+        for (second, name, events) in [(0, "users", 10), (1, "users", 20), (2, "orders", 5000)] {
+            let mut source = component(name, Kind::Source);
+            source.counts.events_in = events;
+            let graphs = [graph("p", GraphState::Running, vec![source])];
+            rates.observe(&graphs, start + Duration::from_secs(second));
+        }
+        assert_eq!(rates.of(0, 0), Rate::default());
     }
 }

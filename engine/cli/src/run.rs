@@ -10,14 +10,16 @@ use tokio::runtime::Runtime;
 
 use crate::admin::Admin;
 use crate::args::{LogFormat, RunArguments};
+use crate::changes::Changes;
 use crate::display::Display;
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
 use crate::promises;
-use crate::signals::Signals;
+use crate::reload::Reloadable;
+use crate::signals::{Request, Signals};
 use crate::summary::{self, DeadLetterStore};
 use crate::terminal::{self, Paint};
-use crate::watch::watch;
+use crate::watch::{Pipelines, Until, watch};
 use crate::{log, report};
 
 /// Runs the pipelines.
@@ -32,7 +34,7 @@ pub(crate) fn run(arguments: &RunArguments, registry: &Registry) -> Result<Exit,
     let display = Display::choose(arguments.verbosity.quiet, &pipelines);
     log::start(arguments.log_format, arguments.verbosity, display.screen())?;
     let runtime = multi_thread()?;
-    let exit = runtime.block_on(start_and_watch(arguments, pipelines, display));
+    let exit = runtime.block_on(start_and_watch(arguments, registry, pipelines, display));
     // Everything has been joined. What may be left is a thread that waits in a read that never returns, such
     // as one of standard input, and that must not keep the process.
     runtime.shutdown_background();
@@ -47,6 +49,7 @@ pub(crate) fn multi_thread() -> Result<Runtime, Failure> {
 
 async fn start_and_watch(
     arguments: &RunArguments,
+    registry: &Registry,
     pipelines: Vec<Pipeline>,
     mut display: Display,
 ) -> Result<Exit, Failure> {
@@ -65,22 +68,46 @@ async fn start_and_watch(
     promises::log(pipelines.iter());
     let started = Instant::now();
     let engine = Engine::start(pipelines, &options).map_err(|error| Failure::failed(error.to_string()))?;
-    let engine = Arc::new(engine);
-    let admin = listener.map(|listener| listener.serve(Arc::clone(&engine)));
-    let (request, period) = (async || signals.next().await, display.period());
-    let exit = watch(engine.as_ref(), request, period, |graphs| display.show(graphs)).await;
-    let graphs = engine.status();
+    let running = Reloadable::new(engine, arguments.sources.clone(), registry.clone(), stores);
+    let running = Arc::new(running);
+    let admin = listener.map(|listener| listener.serve(Arc::clone(&running)));
+    let mut changes = arguments.watch.then(|| Changes::of(&arguments.sources.paths));
+    let request = async || request(&mut signals, changes.as_mut()).await;
+    let until = if arguments.watch { Until::Stopped } else { Until::Over };
+    let period = display.period();
+    let exit = watch(running.as_ref(), request, until, period, |graphs| display.show(graphs)).await;
+    let graphs = running.status();
     display.clear();
     let elapsed = started.elapsed();
     match (arguments.verbosity.quiet, arguments.log_format) {
         (true, _) | (_, LogFormat::Json) => report::log(&graphs, elapsed),
         (false, LogFormat::Text) => {
             let option = arguments.data_dir.as_option();
-            terminal::err(&summary::summary(&graphs, &stores, elapsed, &option, terminal::stderr_limit()));
+            terminal::err(&summary::summary(
+                &graphs,
+                &running.stores(),
+                elapsed,
+                &option,
+                terminal::stderr_limit(),
+            ));
         }
     }
     if let Some(admin) = admin {
         admin.stop().await;
     }
     Ok(exit.unwrap_or_else(|| Exit::of(&graphs)))
+}
+
+/// The next thing that is asked of the process: by a signal, or by a pipeline file that changes.
+async fn request(signals: &mut Signals, changes: Option<&mut Changes>) -> Request {
+    let changed = async {
+        match changes {
+            Some(changes) => changes.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        request = signals.next() => request,
+        () = changed => Request::Reload,
+    }
 }

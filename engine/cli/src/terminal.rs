@@ -65,8 +65,7 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
-    /// Never any colour: for tests, which compare text.
-    #[cfg(test)]
+    /// Never any colour: for log lines, and for tests, which compare text.
     pub(crate) const PLAIN: Paint = Paint { on: false };
 
     /// For standard output: coloured on a terminal, unless `NO_COLOR` is set.

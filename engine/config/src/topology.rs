@@ -24,7 +24,7 @@ pub struct Pipeline {
 }
 
 /// What `[pipeline]` sets for every component.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What is promised across crashes.
     pub delivery: Delivery,
@@ -84,6 +84,23 @@ impl Node {
     pub fn build(&self) -> Result<Component, ConfigError> {
         self.plugin.build(&self.options)
     }
+
+    /// Whether the other is the same component, configured in the same way: the same plugin with the same
+    /// options. What feeds it and the engine's options may differ.
+    pub fn is_built_like(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.kind() == other.kind()
+            && self.plugin.name() == other.plugin.name()
+            && self.options == other.options
+    }
+
+    /// Whether the other is the same in everything.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.is_built_like(other)
+            && self.inputs == other.inputs
+            && self.outputs == other.outputs
+            && self.engine == other.engine
+    }
 }
 
 /// Everything but the options, which hold secrets.
@@ -119,7 +136,7 @@ pub enum OutputName {
 }
 
 /// The keys that belong to the engine on every component.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
     /// What happens to an event that cannot be processed.
     pub on_reject: OnReject,
@@ -149,7 +166,7 @@ pub enum OnReject {
 }
 
 /// How a sink's batches are cut.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchOptions {
     /// Events in one write, at most.
@@ -165,7 +182,7 @@ pub struct BatchOptions {
 
 /// How a failed write is tried again: pauses grow from `base` by doubling up to `cap`, and the actual pause
 /// is drawn evenly from zero to that (full jitter).
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryOptions {
     /// The longest first pause.

@@ -51,12 +51,31 @@ pub(crate) struct Spec {
     pub(crate) stopping: CancellationToken,
 }
 
+impl Spec {
+    /// The same for another life of the graph, after this one is over.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            graph: self.graph.clone(),
+            settings: self.settings.clone(),
+            id: Arc::clone(&self.id),
+            afresh: AtomicBool::new(false),
+            folder: self.folder.clone(),
+            meters: self.meters.clone(),
+            budget: self.budget.clone(),
+            store: Arc::clone(&self.store),
+            stopping: CancellationToken::new(),
+        }
+    }
+}
+
 /// A graph that is kept running.
 pub(crate) struct Supervised {
     name: String,
     spec: Spec,
     /// Cancelled when the drain has taken too long, or nobody wants to wait for it.
     deadline: CancellationToken,
+    /// Cancelled when the last run has ended.
+    over: CancellationToken,
     now: Mutex<Now>,
 }
 
@@ -69,7 +88,29 @@ struct Now {
 impl Supervised {
     pub(crate) fn new(name: String, spec: Spec) -> Self {
         let now = Now { state: GraphState::Running, lanes: Lanes::new(), restarts: 0 };
-        Self { name, spec, deadline: CancellationToken::new(), now: Mutex::new(now) }
+        let (deadline, over) = (CancellationToken::new(), CancellationToken::new());
+        Self { name, spec, deadline, over, now: Mutex::new(now) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Resolves when the graph is over.
+    pub(crate) async fn over(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// How it ended, if it is over.
+    pub(crate) fn end(&self) -> Option<End> {
+        match &self.now().state {
+            GraphState::Over(end) => Some(end.clone()),
+            _ => None,
+        }
     }
 
     /// Asks the graph to finish what is in flight.
@@ -103,6 +144,8 @@ impl Supervised {
 
     /// Runs the graph until it is over.
     pub(crate) async fn supervise(self: Arc<Self>) {
+        // Told even if this task panics, so that nobody waits for ever.
+        let _over = self.over.clone().drop_guard();
         let mut backoff = Backoff::new(&RetryOptions::default());
         let end = loop {
             let started = Instant::now();

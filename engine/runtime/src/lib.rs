@@ -7,10 +7,13 @@
 use std::sync;
 
 mod engine;
+mod reload;
 pub mod status;
 
+mod changes;
 mod graph;
 mod graph_tasks;
+mod handover;
 mod plan;
 mod wiring;
 
@@ -29,6 +32,7 @@ mod backoff;
 mod checkpoint;
 pub mod dead_letters;
 mod failure;
+mod home;
 mod meter;
 mod tracker;
 mod tries;
@@ -39,3 +43,4 @@ pub mod fuzzing;
 mod tests;
 
 pub use engine::{Engine, Options, StartError};
+pub use reload::{ReloadError, Reloaded};

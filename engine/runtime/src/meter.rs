@@ -66,6 +66,19 @@ impl Meter {
         &self.name
     }
 
+    /// Whether it counts for a component of this name, kind and plugin.
+    pub(crate) fn is_of(&self, name: &str, kind: Kind, plugin: &str) -> bool {
+        self.name == name && self.kind == kind && self.plugin == plugin
+    }
+
+    /// The component is put together anew: the counts go on, all else is as at the start.
+    pub(crate) fn anew(&self) {
+        self.set_health(Health::Starting);
+        self.busy_since.store(0, Ordering::Relaxed);
+        *self.gauge.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// A batch came in.
     pub(crate) fn took(&self, batch: &Batch) {
         add(&self.events_in, batch.len() as u64);

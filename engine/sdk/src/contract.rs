@@ -155,7 +155,8 @@ pub trait Sink: Send + 'static {
     }
 
     /// Another instance that may write other batches at the same time, for `concurrency`; `None` if there
-    /// can only be one.
+    /// can only be one. A sink that can be forked is also opened and closed once, without a write, to try it
+    /// before a reload, while the one before it still writes.
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         None
     }

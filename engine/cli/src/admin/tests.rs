@@ -1,8 +1,10 @@
+use jiff::Timestamp;
 use tidegate_runtime::status::{GraphState, GraphStatus, Health};
 use tidegate_sdk::Kind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::reload::{Outcome, Reload, Reloads};
 use crate::summary::tests::{component, graph};
 
 struct Fixed(Health);
@@ -11,6 +13,12 @@ impl Pipelines for Fixed {
     fn drain(&self) {}
     fn abort(&self) {}
     async fn finished(&self) {}
+    async fn reload(&self) {}
+    fn reloads(&self) -> Reloads {
+        let message = "2 errors".to_owned();
+        let last = Some(Reload { time: Timestamp::UNIX_EPOCH, outcome: Outcome::Refused, message });
+        Reloads { counts: [3, 1, 0], last }
+    }
     fn status(&self) -> Vec<GraphStatus> {
         let mut users = component("users", Kind::Source);
         users.health = self.0.clone();
@@ -38,10 +46,14 @@ async fn each_page_is_what_it_says() {
     assert!(get("/").await.contains("<title>Tidegate</title>"));
     assert!(get("/healthz").await.ends_with("\r\n\r\nok\n"));
     assert!(get("/status").await.contains(r#""component":"users","kind":"source""#));
+    let reloads = r#""reloads":{"done":3,"refused":1,"incomplete":0,"last":{"time":"1970-01-01T00:00:00Z","outcome":"refused","message":"2 errors"}}"#;
+    assert!(get("/status").await.contains(reloads), "{}", get("/status").await);
     assert!(get("/nothing").await.starts_with("HTTP/1.1 404"));
     let metrics = get("/metrics?x=1").await;
     assert!(metrics.to_lowercase().contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"));
     assert!(metrics.contains("tidegate_events_in_total{pipeline=\"p\",component=\"users\""));
+    assert!(metrics.contains("\ntidegate_reloads_total{outcome=\"done\"} 3\n"), "{metrics}");
+    assert!(metrics.contains("\ntidegate_last_reload_success 0\n"), "{metrics}");
     serving.stop().await;
 }
 

@@ -17,7 +17,7 @@ fn page() -> String {
     stream.health = Health::Waiting("no".into());
     let mut status = graph("a \"b\" \\ c", GraphState::Running, vec![users, stream]);
     status.restarts = 2;
-    render(&[status])
+    render(&[status], &Reloads::default())
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn each_family_is_told_once_and_its_samples_follow_it() {
 
 #[test]
 fn without_graphs_the_page_is_still_one() {
-    assert!(render(&[]).contains(concat!(
+    assert!(render(&[], &Reloads::default()).contains(concat!(
         "tidegate_build_info{version=\"",
         env!("CARGO_PKG_VERSION"),
         "\"} 1\n"

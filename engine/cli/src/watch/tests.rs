@@ -10,6 +10,8 @@ use super::*;
 struct Noted {
     calls: Mutex<Vec<&'static str>>,
     over: Notify,
+    /// Ends a reload.
+    reloading: Notify,
     over_when: &'static str,
 }
 
@@ -22,6 +24,12 @@ impl Noted {
         self.calls.lock().unwrap().push(call);
         if call == self.over_when {
             self.over.notify_one();
+        }
+    }
+
+    async fn until_called(&self, calls: &[&'static str]) {
+        while self.calls() != calls {
+            tokio::task::yield_now().await;
         }
     }
 
@@ -43,6 +51,14 @@ impl Pipelines for Noted {
     async fn finished(&self) {
         self.over.notified().await;
     }
+    async fn reload(&self) {
+        self.note("reload");
+        self.reloading.notified().await;
+        self.note("reloaded");
+    }
+    fn reloads(&self) -> Reloads {
+        Reloads::default()
+    }
 }
 
 /// Watches while these requests come, one after the other.
@@ -52,7 +68,7 @@ async fn watched(pipelines: &Noted, requests: &[Request]) -> Option<Exit> {
         Some(request) => request,
         None => std::future::pending().await,
     };
-    let watching = watch(pipelines, next, Duration::from_secs(3600), |_| {});
+    let watching = watch(pipelines, next, Until::Over, Duration::from_secs(3600), |_| {});
     timeout(Duration::from_secs(10), watching).await.expect("the requests bring it to its end")
 }
 
@@ -71,10 +87,60 @@ async fn the_second_stop_ends_at_once_with_130() {
 }
 
 #[tokio::test]
-async fn a_request_to_reload_changes_nothing() {
-    let pipelines = Noted::over_when("drain");
-    assert_eq!(watched(&pipelines, &[Request::Reload, Request::Stop]).await, None);
-    assert_eq!(pipelines.calls(), ["drain"]);
+async fn reloads_that_are_asked_for_during_one_come_to_one_more() {
+    let pipelines = Noted::default();
+    let (mut asked, all) = (0, [Request::Reload; 3]);
+    let next = async || match all.get(asked) {
+        Some(request) => {
+            asked += 1;
+            *request
+        }
+        None => {
+            pipelines.reloading.notify_one();
+            std::future::pending().await
+        }
+    };
+    let ending = async {
+        pipelines.until_called(&["reload", "reloaded", "reload", "reloaded"]).await;
+        pipelines.over.notify_one();
+    };
+    let watching = watch(&pipelines, next, Until::Over, Duration::from_secs(3600), |_| {});
+    assert_eq!(tokio::join!(watching, ending).0, None);
+    assert_eq!(pipelines.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn a_reload_during_a_drain_is_ignored() {
+    let pipelines = Noted::over_when("abort");
+    let requests = [Request::Stop, Request::Reload, Request::Stop];
+    assert_eq!(watched(&pipelines, &requests).await, Some(Exit::Interrupted));
+    assert_eq!(pipelines.calls(), ["drain", "abort"]);
+}
+
+#[tokio::test]
+async fn what_is_watched_until_it_is_stopped_outlives_its_graphs() {
+    let pipelines = Noted::default();
+    pipelines.over.notify_one();
+    let mut requests = VecDeque::from([Request::Reload, Request::Stop]);
+    // Each request comes when the one before it has had its effect.
+    let next = async || {
+        match requests.len() {
+            2 => pipelines.reloading.notify_one(),
+            _ => pipelines.until_called(&["reload", "reloaded"]).await,
+        }
+        match requests.pop_front() {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
+    };
+    let over_again = async {
+        pipelines.until_called(&["reload", "reloaded", "drain"]).await;
+        pipelines.over.notify_one();
+    };
+    let watching = watch(&pipelines, next, Until::Stopped, Duration::from_secs(3600), |_| {});
+    let both = async { tokio::join!(watching, over_again).0 };
+    let exit = timeout(Duration::from_secs(10), both).await.expect("it ends when it is stopped");
+    assert_eq!(exit, None);
 }
 
 #[tokio::test]
@@ -82,7 +148,7 @@ async fn it_shows_how_things_are_until_the_end() {
     let pipelines = Noted::default();
     let mut shown = 0;
     let next = async || std::future::pending().await;
-    let exit = watch(&pipelines, next, Duration::from_millis(1), |_| {
+    let exit = watch(&pipelines, next, Until::Over, Duration::from_millis(1), |_| {
         shown += 1;
         if shown == 3 {
             pipelines.over.notify_one();

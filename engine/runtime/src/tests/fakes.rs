@@ -9,6 +9,7 @@ use std::time::Duration;
 use tidegate_config::{
     Delivery as Promise, EngineOptions, Graph, Input, Node, OutputName, Pipeline, RetryOptions, Settings,
 };
+use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{
     Batch, Claim, ConfigError, Cx, Delivery, Error, Filter, Lane, Output, Plugin, Position, Record, Replay,
     Sink, Size, Source, SourceBatch,
@@ -46,6 +47,11 @@ pub(super) struct Script {
     pub(super) largest: AtomicUsize,
     failures: Mutex<(usize, fn() -> Error)>,
     pub(super) fail_open: AtomicUsize,
+    /// Opening it fails for good.
+    pub(super) never_opens: AtomicBool,
+    /// It may be there several times.
+    pub(super) forks: AtomicBool,
+    pub(super) opened: AtomicUsize,
     pub(super) fail_odd_once: AtomicBool,
     /// After so many events, once.
     pub(super) panic_at: AtomicUsize,
@@ -65,6 +71,9 @@ impl Script {
             largest: AtomicUsize::new(0),
             failures: Mutex::new((0, || Error::retry("never"))),
             fail_open: AtomicUsize::new(0),
+            never_opens: AtomicBool::new(false),
+            forks: AtomicBool::new(false),
+            opened: AtomicUsize::new(0),
             fail_odd_once: AtomicBool::new(false),
             panic_at: AtomicUsize::new(usize::MAX),
             ledger: Mutex::default(),
@@ -180,6 +189,14 @@ impl Fakes {
         self.graphs.last_mut().unwrap().nodes[component - before].engine = engine;
     }
 
+    /// Gives the component of this number in its graph, the last, other options, which change nothing.
+    pub(super) fn change(&mut self, component: usize) -> &mut Self {
+        let node = &mut self.graphs.last_mut().unwrap().nodes[component];
+        let before = node.options.get("change").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        node.options = serde_json::json!({ "change": before + 1 });
+        self
+    }
+
     pub(super) fn fast_retry(&mut self, component: usize, attempts: Option<u32>) {
         let tick = tidegate_sdk::Duration::millis(1);
         let retry = RetryOptions { base: tick, cap: tick, attempts };
@@ -242,13 +259,13 @@ struct Counting {
 }
 
 impl Source for Counting {
-    fn replay(&self) -> Replay {
-        Replay::Position
-    }
-
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.next = cx.resume("").map_or(Ok(0), Position::read)?;
         Ok(())
+    }
+
+    fn replay(&self) -> Replay {
+        Replay::Position
     }
 
     async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
@@ -317,7 +334,15 @@ impl Writing {
 }
 
 impl Sink for Writing {
+    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+        self.0.forks.load(Ordering::Relaxed).then(|| Box::new(Self(Arc::clone(&self.0))) as _)
+    }
+
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
+        self.0.opened.fetch_add(1, Ordering::Relaxed);
+        if self.0.never_opens.load(Ordering::Relaxed) {
+            return Err(Error::fatal("not like this"));
+        }
         match Self::take_one(&self.0.fail_open) {
             true => Err(Error::retry("not up yet")),
             false => Ok(()),

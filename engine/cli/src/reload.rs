@@ -1,0 +1,172 @@
+//! What runs and may be replaced: reads the pipeline files again when asked, and remembers what came of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tidegate_config::Pipeline;
+use tidegate_runtime::Engine;
+use tidegate_runtime::status::GraphStatus;
+use tidegate_sdk::Registry;
+
+use crate::args::Sources;
+use crate::files::Files;
+use crate::promises;
+use crate::summary::DeadLetterStore;
+use crate::terminal::Paint;
+use crate::watch::Pipelines;
+
+/// How a reload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The pipelines are as the files say.
+    Done,
+    /// Nothing was changed.
+    Refused,
+    /// Some graphs are as the files say, others did not start.
+    Incomplete,
+}
+
+impl Outcome {
+    /// All of them, in the order of [`Reloads::counts`].
+    pub(crate) const ALL: [Self; 3] = [Self::Done, Self::Refused, Self::Incomplete];
+
+    /// The word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// The reloads since the start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reloads {
+    /// How many had each outcome.
+    pub(crate) counts: [u64; 3],
+    /// The last one.
+    pub(crate) last: Option<Reload>,
+}
+
+impl Reloads {
+    fn add(&mut self, outcome: Outcome, message: &str) {
+        self.counts[outcome as usize] += 1;
+        self.last = Some(Reload { time: Timestamp::now(), outcome, message: message.to_owned() });
+    }
+}
+
+/// One reload.
+#[derive(Clone, Debug)]
+pub(crate) struct Reload {
+    /// When it ended.
+    pub(crate) time: Timestamp,
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// What it did, or why it did nothing.
+    pub(crate) message: String,
+}
+
+/// An engine, and where its pipelines come from.
+pub(crate) struct Reloadable {
+    engine: Arc<Engine>,
+    sources: Sources,
+    registry: Registry,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    stores: Vec<DeadLetterStore>,
+    reloads: Reloads,
+}
+
+impl Reloadable {
+    /// An engine that runs these pipelines, which were read from `sources`.
+    pub(crate) fn new(
+        engine: Engine,
+        sources: Sources,
+        registry: Registry,
+        stores: Vec<DeadLetterStore>,
+    ) -> Self {
+        let known = Mutex::new(Known { stores, reloads: Reloads::default() });
+        Self { engine: Arc::new(engine), sources, registry, known }
+    }
+
+    /// The dead-letter stores of the pipelines that run.
+    pub(crate) fn stores(&self) -> Vec<DeadLetterStore> {
+        self.known().stores.clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads every file. Everything that is wrong with them is logged.
+    fn read(&self) -> Result<Vec<Pipeline>, String> {
+        let files = Files::load(&self.sources, &self.registry);
+        let rendered = files.render(Paint::PLAIN);
+        match files.tally() {
+            (0, 0) => {}
+            (0, _) => tracing::warn!("reload: {}\n{}", files.verdict(), rendered.trim_end()),
+            _ => {
+                let reason = format!("{} in the pipeline files", files.verdict());
+                tracing::error!("{reason}:\n{}", rendered.trim_end());
+                return Err(reason);
+            }
+        }
+        Ok(files.pipelines().cloned().collect())
+    }
+
+    async fn replace(&self) -> (Outcome, String) {
+        let pipelines = match self.read() {
+            Ok(pipelines) => pipelines,
+            Err(reason) => return (Outcome::Refused, reason),
+        };
+        let stores: Vec<_> = pipelines.iter().map(DeadLetterStore::of).collect();
+        promises::log(pipelines.iter());
+        match self.engine.reload(pipelines).await {
+            Err(reason) => (Outcome::Refused, reason.to_string()),
+            Ok(reloaded) => {
+                self.known().stores = stores;
+                let outcome = if reloaded.failed.is_empty() { Outcome::Done } else { Outcome::Incomplete };
+                (outcome, reloaded.to_string())
+            }
+        }
+    }
+}
+
+impl Pipelines for Reloadable {
+    fn status(&self) -> Vec<GraphStatus> {
+        self.engine.status()
+    }
+
+    fn drain(&self) {
+        self.engine.drain();
+    }
+
+    fn abort(&self) {
+        self.engine.abort();
+    }
+
+    async fn finished(&self) {
+        self.engine.finished().await;
+    }
+
+    async fn reload(&self) {
+        tracing::info!("reloading the pipeline files");
+        let (outcome, message) = self.replace().await;
+        // Who reads the line and then asks for the status finds it there.
+        self.known().reloads.add(outcome, &message);
+        match outcome {
+            Outcome::Done => tracing::info!("reloaded: {message}"),
+            Outcome::Refused => {
+                tracing::error!("reload refused: {message}; the pipelines run on as they were");
+            }
+            Outcome::Incomplete => tracing::error!("reload incomplete: {message}"),
+        }
+    }
+
+    fn reloads(&self) -> Reloads {
+        self.known().reloads.clone()
+    }
+}

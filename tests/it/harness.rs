@@ -51,6 +51,13 @@ impl Tidegate {
         Self { command, data: None }
     }
 
+    /// A call of another program, such as one that watches over the binary.
+    pub(crate) fn other(program: &str) -> Self {
+        let mut command = Command::new(program);
+        command.current_dir(root()).env_remove("TIDEGATE_LOG").env("NO_COLOR", "1");
+        Self { command, data: None }
+    }
+
     /// `run` of these pipeline files, with a data folder of its own.
     pub(crate) fn run(paths: &[&Path]) -> Self {
         let data = tempfile::tempdir().unwrap();

@@ -17,6 +17,8 @@ mod bad_input;
 mod cases;
 /// The commands beside `run`.
 mod commands;
+/// Dead letters: the budget, the store, and the way back into the pipeline.
+mod dead_letters;
 /// The three jobs that Tidegate is for, side by side.
 mod jobs;
 /// Memory stays within its budget under a source that is faster than its sink.

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use tidegate_config::Override;
 use tidegate_sdk::Size;
 
+use crate::dead_letters::arguments;
 use crate::exit::{Exit, Failure};
 use crate::terminal;
 
@@ -82,12 +83,6 @@ Examples:
   tidegate graph active-users.toml                to paste into Markdown
   tidegate graph active-users.toml --format dot | dot -Tsvg > graph.svg";
 
-const AFTER_DEAD_LETTERS: &str = "\
-Examples:
-  tidegate dead-letters list
-  tidegate dead-letters list --pipeline active-users --limit 20
-  tidegate dead-letters show 7 --pipeline active-users";
-
 const AFTER_COMPLETIONS: &str = "\
 Examples:
   tidegate completions bash > ~/.local/share/bash-completion/completions/tidegate
@@ -122,9 +117,9 @@ pub(crate) enum Command {
     Schema,
     /// Write a new pipeline file to start from
     New(NewArguments),
-    /// Look at events that could not be processed
-    #[command(after_help = AFTER_DEAD_LETTERS)]
-    DeadLetters(DeadLettersArguments),
+    /// Look at events that could not be processed, replay them, remove them
+    #[command(after_help = arguments::AFTER_HELP)]
+    DeadLetters(arguments::Arguments),
     /// Print the completion script of a shell
     #[command(after_help = AFTER_COMPLETIONS)]
     Completions {
@@ -266,40 +261,6 @@ pub(crate) enum New {
     },
 }
 
-#[derive(Args, Debug)]
-pub(crate) struct DeadLettersArguments {
-    #[command(subcommand)]
-    pub(crate) action: DeadLettersAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLettersAction {
-    /// List dead letters, newest last
-    List {
-        /// Only those of the pipeline with this id
-        #[arg(long, value_name = "ID")]
-        pipeline: Option<String>,
-        /// How to list them: a table for people, or JSON lines
-        #[arg(long, value_name = "FORMAT", default_value = "text")]
-        format: ReportFormat,
-        /// Only the newest so many
-        #[arg(long, value_name = "COUNT", default_value = "100")]
-        limit: usize,
-        #[command(flatten)]
-        data_dir: DataDir,
-    },
-    /// Show one dead letter: where it came from, why it was rejected, and its payload
-    Show {
-        /// Its number, as `tidegate dead-letters list` shows it
-        id: u64,
-        /// The id of its pipeline; may be left out if only one pipeline has a dead letter of that number
-        #[arg(long, value_name = "ID")]
-        pipeline: Option<String>,
-        #[command(flatten)]
-        data_dir: DataDir,
-    },
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
@@ -345,7 +306,7 @@ impl From<KindName> for tidegate_sdk::Kind {
     }
 }
 
-fn memory(text: &str) -> Result<Size, String> {
+pub(crate) fn memory(text: &str) -> Result<Size, String> {
     const LEAST: Size = Size(1 << 20);
     let size: Size = text.parse()?;
     match size < LEAST {

@@ -1,109 +1,69 @@
 //! `tidegate dead-letters`: what could not be processed, and why.
 
-use std::path::Path;
+pub(crate) mod arguments;
+mod remove;
+mod replay;
+mod stores;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::json;
-use tidegate_runtime::dead_letters::{self as store, DeadLetter};
+use serde_json::{Value, json};
+use tidegate_runtime::dead_letters::Raw;
+use tidegate_sdk::Registry;
 
-use crate::args::{DeadLettersAction, ReportFormat};
+use crate::args::ReportFormat;
 use crate::exit::{Exit, Failure};
 use crate::hexdump::hexdump;
 use crate::quantity::{bytes, count, plural};
 use crate::table::Align::{Left, Right};
 use crate::table::{Cell, Table, Tone, shortened};
 use crate::terminal::{self, Paint, harmless};
+use arguments::{Action, List};
+use stores::{Found, Stores};
 
 /// How much of a reason a line of the list shows, in characters; `show` shows all of it.
 const REASON: usize = 100;
 
-/// A dead letter and the id of its pipeline.
-struct Found {
-    pipeline: String,
-    letter: DeadLetter,
+/// Does what is asked for.
+pub(crate) fn dead_letters(action: &Action, registry: &Registry) -> Result<Exit, Failure> {
+    match action {
+        Action::List(arguments) => list(arguments),
+        Action::Show { id, pipeline, data_dir } => {
+            let one = Stores::open(&data_dir.resolve()?, pipeline.as_deref())?.only(*id)?;
+            terminal::out(&whole(&one, Paint::for_stdout(), &TimeZone::system()))?;
+            Ok(Exit::Done)
+        }
+        Action::Replay(arguments) => replay::replay(arguments, registry),
+        Action::Remove(arguments) => remove::remove(arguments),
+    }
 }
 
-/// Lists or shows.
-pub(crate) fn dead_letters(action: &DeadLettersAction) -> Result<Exit, Failure> {
-    match action {
-        DeadLettersAction::List { pipeline, format, limit, data_dir } => {
-            let (mut found, unreadable) = read(&data_dir.resolve()?, pipeline.as_deref())?;
-            found.sort_by_key(|one| one.letter.time);
-            let hidden = found.len().saturating_sub(*limit);
-            let shown = &found[hidden..];
-            match format {
-                ReportFormat::Text => terminal::out(&table(shown, Paint::for_stdout(), &TimeZone::system()))?,
-                ReportFormat::Json => terminal::out(&json_lines(shown))?,
+fn list(arguments: &List) -> Result<Exit, Failure> {
+    let stores = Stores::open(&arguments.data_dir.resolve()?, arguments.pipeline.as_deref())?;
+    let (mut found, mut all) = (Vec::new(), 0);
+    stores.each(|one| {
+        if arguments.filters.matches(&one.letter) {
+            all += 1;
+            found.push(one);
+            // Only the newest are held, however many there are.
+            if found.len() > arguments.limit.saturating_mul(2) {
+                newest(&mut found, arguments.limit);
             }
-            terminal::err(&remarks(shown.len(), hidden, unreadable));
         }
-        DeadLettersAction::Show { id, pipeline, data_dir } => {
-            let (found, _) = read(&data_dir.resolve()?, pipeline.as_deref())?;
-            let one = only(*id, found)?;
-            terminal::out(&whole(&one, Paint::for_stdout(), &TimeZone::system()))?;
-        }
+    })?;
+    newest(&mut found, arguments.limit);
+    match arguments.format {
+        ReportFormat::Text => terminal::out(&table(&found, Paint::for_stdout(), &TimeZone::system()))?,
+        ReportFormat::Json => terminal::out(&json_lines(&found))?,
     }
+    terminal::err(&remarks(found.len(), all - found.len(), stores.unreadable(), arguments.filters.any()));
     Ok(Exit::Done)
 }
 
-/// The dead letters of one pipeline, or of all, and how many could not be read.
-fn read(data_dir: &Path, pipeline: Option<&str>) -> Result<(Vec<Found>, u64), Failure> {
-    let ids = match pipeline {
-        Some(id) if id.contains(['/', '\\']) || id.starts_with('.') => {
-            return Err(Failure::wrong(format!("`{id}` is not the id of a pipeline")));
-        }
-        Some(id) => vec![id.to_owned()],
-        None => pipelines(data_dir)?,
-    };
-    let (mut found, mut unreadable) = (Vec::new(), 0);
-    for id in ids {
-        let (letters, bad) = store::read(data_dir, &id).map_err(|error| {
-            let folder = data_dir.join(&id);
-            Failure::failed(format!("the dead letters in `{}` cannot be read: {error}", folder.display()))
-        })?;
-        unreadable += bad;
-        found.extend(letters.into_iter().map(|letter| Found { pipeline: id.clone(), letter }));
-    }
-    Ok((found, unreadable))
-}
-
-/// The ids of all pipelines that have state, sorted. A data folder that is not there yet holds none.
-fn pipelines(data_dir: &Path) -> Result<Vec<String>, Failure> {
-    let problem = |error| Failure::failed(format!("`{}` cannot be read: {error}", data_dir.display()));
-    let entries = match data_dir.read_dir() {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(problem(error)),
-    };
-    let mut ids = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(problem)?.path();
-        if path.is_dir() {
-            ids.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
-        }
-    }
-    ids.sort();
-    Ok(ids)
-}
-
-/// The letter with this number, if there is exactly one.
-fn only(id: u64, found: Vec<Found>) -> Result<Found, Failure> {
-    let mut matching: Vec<Found> = found.into_iter().filter(|one| one.letter.id == id).collect();
-    let Some(last) = matching.pop() else {
-        let message =
-            format!("there is no dead letter {id}; `tidegate dead-letters list` lists those there are");
-        return Err(Failure::wrong(message));
-    };
-    if matching.is_empty() {
-        return Ok(last);
-    }
-    let mut pipelines: Vec<&str> = matching.iter().map(|one| one.pipeline.as_str()).collect();
-    pipelines.push(&last.pipeline);
-    Err(Failure::wrong(format!(
-        "several pipelines have a dead letter {id}: {}; say which one with --pipeline ID",
-        pipelines.join(", ")
-    )))
+/// Leaves the newest so many, newest last.
+fn newest(found: &mut Vec<Found>, limit: usize) {
+    found.sort_by_key(|one| one.letter.time);
+    found.drain(..found.len().saturating_sub(limit));
 }
 
 fn table(found: &[Found], paint: Paint, zone: &TimeZone) -> String {
@@ -140,10 +100,11 @@ fn json_lines(found: &[Found]) -> String {
     found.iter().map(line).collect()
 }
 
-fn remarks(shown: usize, hidden: usize, unreadable: u64) -> String {
+fn remarks(shown: usize, hidden: usize, unreadable: u64, filtered: bool) -> String {
     let mut text = String::new();
-    if shown == 0 {
-        text.push_str("there are no dead letters\n");
+    if shown + hidden == 0 {
+        let which = if filtered { " like this" } else { "" };
+        text.push_str(&format!("there are no dead letters{which}\n"));
     }
     if hidden > 0 {
         let older = plural(hidden as u64, "older one");
@@ -182,9 +143,27 @@ fn whole(one: &Found, paint: Paint, zone: &TimeZone) -> String {
         String::new()
     };
     line("size", &format!("{} bytes{cut}", count(letter.length)));
+    if let Some(time) = letter.timestamp {
+        line("timestamp", &timestamp(time, zone));
+    }
+    if let Some(Raw(key)) = &letter.key {
+        line("key", &harmless(&String::from_utf8_lossy(key)));
+    }
+    for (name, value) in &letter.attributes {
+        line("attribute", &harmless(&format!("{name} = {}", plain(value))));
+    }
+    match letter.unreplayable() {
+        Some(reason) => line("replay", &format!("cannot be replayed: {reason}")),
+        None => line("replay", &format!("at `{}`, as it is below", letter.component)),
+    }
     text.push('\n');
     text.push_str(&payload(&letter.payload));
     text
+}
+
+/// A value as a person writes it: text without quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The payload as it is if it is text, else as a hex dump.
@@ -200,6 +179,14 @@ fn time(milliseconds: i64, zone: &TimeZone, format: &str) -> String {
     match Timestamp::from_millisecond(milliseconds) {
         Ok(time) => time.to_zoned(zone.clone()).strftime(format).to_string(),
         Err(_) => format!("{milliseconds} ms"),
+    }
+}
+
+/// An event's own time, given in nanoseconds.
+fn timestamp(nanoseconds: i64, zone: &TimeZone) -> String {
+    match Timestamp::from_nanosecond(nanoseconds.into()) {
+        Ok(time) => time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.f %:z").to_string(),
+        Err(_) => format!("{nanoseconds} ns"),
     }
 }
 

@@ -74,7 +74,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Graph(arguments) => schema::graph(&arguments, &registry),
         Command::Schema => schema::schema(&registry),
         Command::New(arguments) => scaffold::new(&arguments.what),
-        Command::DeadLetters(arguments) => dead_letters::dead_letters(&arguments.action),
+        Command::DeadLetters(arguments) => dead_letters::dead_letters(&arguments.action, &registry),
         Command::Completions { shell } => args::completions(shell),
     }
 }

@@ -1,9 +1,8 @@
 //! What is told when a run is over.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tidegate_config::{OnReject, OutputName, Pipeline};
+use tidegate_config::Pipeline;
 use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
 
 use crate::quantity::{bytes, count, plural, rate, span};
@@ -14,31 +13,18 @@ use crate::terminal::{Paint, harmless};
 /// What stands before each line of a table.
 const INDENT: &str = "  ";
 
-/// Which components of a pipeline put what they reject into the dead-letter store.
+/// Where the dead letters of a pipeline are.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadLetterStore {
     pipeline: String,
     /// The id of the pipeline, by which the store is found.
     id: String,
-    components: BTreeSet<String>,
 }
 
 impl DeadLetterStore {
     /// The store of this pipeline.
     pub(crate) fn of(pipeline: &Pipeline) -> Self {
-        let mut components = BTreeSet::new();
-        for graph in &pipeline.graphs {
-            let read_elsewhere: BTreeSet<usize> = (graph.nodes.iter().flat_map(|node| &node.inputs))
-                .filter(|input| input.output == OutputName::Rejected)
-                .map(|input| input.node)
-                .collect();
-            for (index, node) in graph.nodes.iter().enumerate() {
-                if node.engine.on_reject == OnReject::DeadLetter && !read_elsewhere.contains(&index) {
-                    components.insert(node.name.clone());
-                }
-            }
-        }
-        Self { pipeline: pipeline.name.clone(), id: pipeline.id.clone(), components }
+        Self { pipeline: pipeline.name.clone(), id: pipeline.id.clone() }
     }
 
     /// How many dead letters this run has added.
@@ -49,10 +35,7 @@ impl DeadLetterStore {
                 .strip_prefix(&self.pipeline)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
-        ours.flat_map(|graph| &graph.components)
-            .filter(|component| self.components.contains(&component.name))
-            .map(|component| component.counts.rejected)
-            .sum()
+        ours.flat_map(|graph| &graph.components).map(|component| component.counts.dead_letters).sum()
     }
 }
 

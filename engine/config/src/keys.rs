@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_sdk::{Duration, Kind, Size};
 
-use crate::topology::{BatchOptions, Delivery, OnReject, RetryOptions, Settings};
+use crate::topology::{BatchOptions, DeadLetterOptions, Delivery, OnReject, RetryOptions, Settings};
 
 /// Keys of every component.
 #[derive(Deserialize, JsonSchema)]
@@ -129,6 +129,12 @@ pub(crate) struct PipelineKeys {
     #[serde(default = "drain_timeout")]
     #[schemars(extend("x-at-most" = "1d"))]
     pub(crate) drain_timeout: Duration,
+    /// How much may become dead letters before a graph stops, so that a mistake in the pipeline does not drain
+    /// the input into them. What rejects then waits, unready, with the reason, and with it what feeds it: nothing
+    /// is lost, and nothing more is kept. Mend the cause and start again, or allow more. A graph whose sources
+    /// all have an end that is known (a file read once, not standard input) fails in place of waiting: exit
+    /// code 1.
+    pub(crate) dead_letters: DeadLetterOptions,
 }
 
 /// Keys of `[plugins]`.

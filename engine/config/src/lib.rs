@@ -44,6 +44,6 @@ pub use options::{OptionDoc, engine_options, options, pipeline_options};
 pub use overrides::Override;
 pub use render::{render, to_json};
 pub use topology::{
-    BatchOptions, Delivery, EngineOptions, Graph, Input, Node, OnReject, OutputName, Pipeline, RetryOptions,
-    Settings,
+    BatchOptions, DeadLetterOptions, Delivery, EngineOptions, Graph, Input, Node, OnReject, OutputName,
+    Pipeline, RetryOptions, Settings,
 };

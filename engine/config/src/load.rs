@@ -311,6 +311,7 @@ impl Load<'_> {
             memory: keys.memory,
             event_size: keys.event_size.unwrap_or(smaller),
             drain_timeout: keys.drain_timeout,
+            dead_letters: keys.dead_letters,
         };
         Pipeline {
             file: self.text.path.clone(),

@@ -24,7 +24,7 @@ pub struct Pipeline {
 }
 
 /// What `[pipeline]` sets for every component.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// What is promised across crashes.
     pub delivery: Delivery,
@@ -34,6 +34,8 @@ pub struct Settings {
     pub event_size: Size,
     /// How long a drain may take.
     pub drain_timeout: Duration,
+    /// How much may become dead letters before a graph stops.
+    pub dead_letters: DeadLetterOptions,
 }
 
 /// What is promised across crashes.
@@ -165,6 +167,23 @@ pub enum OnReject {
     Stop,
 }
 
+/// How much may become dead letters before a graph stops: a mistake in a pipeline must not drain its input into
+/// them.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLetterOptions {
+    /// How much of the last 10,000 events that reached a component may be dead letters of it: 0.01 is one in a
+    /// hundred, so 100 of them. An input that is shorter than 10,000 events counts as if it were that long: a
+    /// small file with a few bad lines does not stop. 0 is no limit.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share: f64,
+    /// How many dead letters the components of a graph may make within a minute, together. 0 is no limit.
+    pub per_minute: u64,
+    /// How many bytes of dead letters are kept for the whole pipeline. When there are that many, whatever
+    /// rejects waits until some are removed. 0 is no limit.
+    pub size: Size,
+}
+
 /// How a sink's batches are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -203,7 +222,14 @@ impl Default for Settings {
             memory: None,
             event_size: Size(16 << 20),
             drain_timeout: Duration::seconds(25),
+            dead_letters: DeadLetterOptions::default(),
         }
+    }
+}
+
+impl Default for DeadLetterOptions {
+    fn default() -> Self {
+        Self { share: 0.01, per_minute: 100, size: Size(1 << 30) }
     }
 }
 

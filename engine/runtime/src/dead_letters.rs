@@ -1,21 +1,44 @@
 //! The dead-letter store: events that could not be processed, kept with the reason.
 //!
-//! A folder of files of JSON lines, each a letter, oldest first. A line that a crash has torn is passed over
-//! by the reader; its event was not answered for, so it comes again.
+//! # The format
+//! `DATA/PIPELINE/dead-letters/NUMBER.jsonl`: lines of JSON, the files in the order of their names. A line is
+//!
+//! - a letter, with the fields of [`DeadLetter`]; the payload is in `payload` if it is text, else in
+//!   `payload_base64`. A letter takes the place of an earlier line with its `id`: it was tried again and
+//!   rejected again;
+//! - `{"removed": [7, 9]}`: the letters of these numbers are no more;
+//! - neither: a crash has torn it, and the reader passes over it. Its event was not answered for, so it comes
+//!   again.
+//!
+//! Files are only ever added to, and a line counts when it is synchronised. Removing letters for good means to
+//! write what is left of a file to a new one, and then to delete files, oldest first: at no moment does what was
+//! removed stand there without the line that says so.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+mod budget;
+mod graph;
+mod ledger;
+mod letterbox;
+mod replay;
+mod source;
+mod store;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_sdk::{Batch, Origin, SourceRejection};
 
-use crate::checkpoint::sync_folder;
+pub use replay::{Replay, Replayed, Tally};
+pub use store::remove;
 
-/// A file that has reached this size, in bytes, is followed by another.
-const FILE_SIZE: u64 = 64 << 20;
-
-/// How many bytes of dead letters one pipeline may keep. After that its lanes stop until some are removed.
-const STORE_SIZE: u64 = 1 << 30;
+pub(crate) use budget::Budget;
+pub(crate) use ledger::Ledger;
+pub(crate) use letterbox::Letterbox;
+pub(crate) use store::{SharedStore, Store};
 
 /// An event that could not be processed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,19 +63,114 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// Its length in bytes, which is more than what is kept if it was over the limit.
     pub length: u64,
+    /// The event's own time, in nanoseconds since 1970 (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<i64>,
+    /// The event's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Raw>,
+    /// The event's attributes, its own and those of its batch.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Value>,
     /// The raw bytes.
     #[serde(flatten, with = "payload")]
     pub payload: Vec<u8>,
 }
 
-/// The store of one pipeline, for writing. Blocks: to be used off the async workers.
+impl DeadLetter {
+    /// A letter of event `event` of `batch`.
+    pub(crate) fn of_event(
+        batch: &Batch,
+        event: usize,
+        component: &str,
+        reason: String,
+        attempts: u32,
+    ) -> Self {
+        let origin = batch.origin(event);
+        let own = batch.own_attributes(event).into_iter().flat_map(|own| own.iter());
+        let attributes = origin.attributes.iter().chain(own);
+        Self {
+            length: batch.payload(event).len() as u64,
+            payload: batch.payload(event).to_vec(),
+            index: batch.source_index(event),
+            attempts,
+            timestamp: batch.timestamp(event),
+            key: batch.key(event).map(|key| Raw(key.to_vec())),
+            attributes: attributes
+                .filter_map(|(name, value)| Some((name.to_owned(), source::stored(value)?)))
+                .collect(),
+            ..Self::new(component, reason, origin)
+        }
+    }
+
+    /// A letter of input that a source refused while it read.
+    pub(crate) fn of_input(refused: SourceRejection, component: &str, origin: &Origin) -> Self {
+        Self {
+            length: refused.length,
+            payload: refused.payload.to_vec(),
+            ..Self::new(component, refused.reason, origin)
+        }
+    }
+
+    fn new(component: &str, reason: String, origin: &Origin) -> Self {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Self {
+            id: 0,
+            time: time as i64,
+            component: component.to_owned(),
+            reason,
+            source: origin.source.to_string(),
+            partition: origin.partition.to_string(),
+            sequence: origin.sequence,
+            index: 0,
+            attempts: 1,
+            length: 0,
+            timestamp: None,
+            key: None,
+            attributes: BTreeMap::new(),
+            payload: Vec::new(),
+        }
+    }
+
+    /// Why it cannot be replayed whatever the pipeline is, if that is so.
+    pub fn unreplayable(&self) -> Option<&'static str> {
+        let cut = self.length > self.payload.len() as u64;
+        if cut {
+            return Some("it was refused while it was read, and only its head is kept");
+        }
+        (self.component == self.source)
+            .then_some("it was refused while it was read, so it never was an event")
+    }
+}
+
+/// Bytes, in JSON as text if they are text, else as `{"base64": "..."}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "RawForm", try_from = "RawForm")]
+pub struct Raw(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RawForm {
+    Text(String),
+    Base64 { base64: String },
+}
+
+/// Where a letter stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: usize,
+    offset: u64,
+    length: usize,
+}
+
+/// What is in the store of one pipeline, at one moment. Holds where letters stand, not the letters.
 #[derive(Debug)]
-pub(crate) struct Store {
-    folder: PathBuf,
-    next_id: u64,
-    file: Option<File>,
-    file_size: u64,
-    other_size: u64,
+pub struct Letters {
+    files: Vec<PathBuf>,
+    places: BTreeMap<u64, Place>,
+    unreadable: u64,
+    /// How many whole lines each file has.
+    lines: Vec<usize>,
 }
 
 /// The folder of a pipeline's dead letters.
@@ -60,23 +178,102 @@ pub fn folder(data_dir: &Path, pipeline: &str) -> PathBuf {
     data_dir.join(pipeline).join("dead-letters")
 }
 
-/// Reads the store of one pipeline, oldest first: the letters, and how many entries could not be read.
-///
-/// # Errors
-/// If the folder exists and cannot be read.
-pub fn read(data_dir: &Path, pipeline: &str) -> io::Result<(Vec<DeadLetter>, u64)> {
-    let (mut letters, mut unreadable) = (Vec::new(), 0);
-    for path in files(&folder(data_dir, pipeline))? {
-        for line in BufReader::new(File::open(path)?).split(b'\n') {
-            let line = line?;
-            match serde_json::from_slice(&line) {
-                Ok(letter) => letters.push(letter),
-                Err(_) if line.is_empty() => {}
-                Err(_) => unreadable += 1,
+/// The part of a line that says what it is.
+#[derive(Deserialize)]
+struct Line {
+    id: Option<u64>,
+    #[serde(default)]
+    removed: Vec<u64>,
+}
+
+impl Letters {
+    /// What is in a folder, which need not exist.
+    ///
+    /// # Errors
+    /// If the folder exists and cannot be read.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let files = files(folder)?;
+        let mut letters = Self { places: BTreeMap::new(), unreadable: 0, lines: vec![0; files.len()], files };
+        for file in 0..letters.files.len() {
+            letters.index(file)?;
+        }
+        Ok(letters)
+    }
+
+    fn index(&mut self, file: usize) -> io::Result<()> {
+        let mut reader = BufReader::new(File::open(&self.files[file])?);
+        let (mut line, mut offset) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line)?;
+            if read == 0 {
+                return Ok(());
             }
+            self.lines[file] += 1;
+            match serde_json::from_slice(&line) {
+                Ok(Line { id: Some(id), .. }) => {
+                    self.places.insert(id, Place { file, offset, length: read });
+                }
+                Ok(Line { id: None, removed }) => {
+                    for id in removed {
+                        self.places.remove(&id);
+                    }
+                }
+                Err(_) => self.unreadable += 1,
+            }
+            offset += read as u64;
         }
     }
-    Ok((letters, unreadable))
+
+    /// How many letters there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// How many lines could not be read.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// The numbers of the letters, growing.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.places.keys().copied()
+    }
+
+    /// The letter of this number.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub fn get(&self, id: u64) -> io::Result<Option<DeadLetter>> {
+        let Some(place) = self.places.get(&id) else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&self.line(*place)?)?))
+    }
+
+    /// Every letter, by number.
+    ///
+    /// # Errors
+    /// Of `visit`, or if one cannot be read.
+    pub fn each(&self, mut visit: impl FnMut(DeadLetter) -> io::Result<()>) -> io::Result<()> {
+        for id in self.ids() {
+            if let Some(letter) = self.get(id)? {
+                visit(letter)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&self, place: Place) -> io::Result<Vec<u8>> {
+        let mut file = File::open(&self.files[place.file])?;
+        file.seek(SeekFrom::Start(place.offset))?;
+        let mut line = vec![0; place.length];
+        file.read_exact(&mut line)?;
+        Ok(line)
+    }
 }
 
 /// The files of a store, oldest first.
@@ -97,75 +294,25 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-impl Store {
-    /// Opens the store in `folder`, which need not exist.
-    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        let mut store = Self { folder, next_id: 1, file: None, file_size: 0, other_size: 0 };
-        for path in files(&store.folder)? {
-            store.other_size += fs::metadata(&path)?.len();
-            for line in BufReader::new(File::open(path)?).split(b'\n') {
-                if let Ok(letter) = serde_json::from_slice::<DeadLetter>(&line?) {
-                    store.next_id = store.next_id.max(letter.id + 1);
-                }
-            }
-        }
-        Ok(store)
-    }
-
-    /// Appends letters, giving each its number. They are durable when this returns. After an error none of
-    /// them counts as kept.
-    pub(crate) fn append(&mut self, letters: &mut [DeadLetter]) -> io::Result<()> {
-        if self.file_size + self.other_size >= STORE_SIZE {
-            let message = format!("{} holds 1GiB; look at them and remove some", self.folder.display());
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
-        }
-        let mut lines = Vec::new();
-        for letter in letters.iter_mut() {
-            letter.id = self.next_id;
-            self.next_id += 1;
-            serde_json::to_writer(&mut lines, letter)?;
-            lines.push(b'\n');
-        }
-        let file = self.file()?;
-        let written = file.write_all(&lines).and_then(|()| file.sync_data());
-        match written {
-            Ok(()) => self.file_size += lines.len() as u64,
-            // What a failed write or fsync has left is unknown, so the next letters go to a new file.
-            Err(_) => self.seal(),
-        }
-        written
-    }
-
-    fn file(&mut self) -> io::Result<&mut File> {
-        if self.file_size >= FILE_SIZE {
-            self.seal();
-        }
-        if self.file.is_none() {
-            self.file = Some(self.create()?);
-        }
-        self.file.as_mut().ok_or_else(|| io::Error::other("the file was just opened"))
-    }
-
-    /// A new file behind all others: a torn line at the end of an old one stays the last of its file.
-    fn create(&self) -> io::Result<File> {
-        fs::create_dir_all(&self.folder)?;
-        let mut number = self.next_id;
-        loop {
-            let path = self.folder.join(format!("{number:012}.jsonl"));
-            match OpenOptions::new().append(true).create_new(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                opened => {
-                    sync_folder(&path)?;
-                    sync_folder(&self.folder)?;
-                    return opened;
-                }
-            }
+impl From<Raw> for RawForm {
+    fn from(raw: Raw) -> Self {
+        use base64::{Engine, prelude::BASE64_STANDARD};
+        match String::from_utf8(raw.0) {
+            Ok(text) => Self::Text(text),
+            Err(error) => Self::Base64 { base64: BASE64_STANDARD.encode(error.as_bytes()) },
         }
     }
+}
 
-    fn seal(&mut self) {
-        self.file = None;
-        self.other_size += std::mem::take(&mut self.file_size);
+impl TryFrom<RawForm> for Raw {
+    type Error = base64::DecodeError;
+
+    fn try_from(form: RawForm) -> Result<Self, Self::Error> {
+        use base64::{Engine, prelude::BASE64_STANDARD};
+        match form {
+            RawForm::Text(text) => Ok(Self(text.into_bytes())),
+            RawForm::Base64 { base64 } => BASE64_STANDARD.decode(base64).map(Self),
+        }
     }
 }
 
@@ -200,55 +347,4 @@ mod payload {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn letter(payload: &[u8]) -> DeadLetter {
-        DeadLetter {
-            id: 0,
-            time: 1,
-            component: "parse".into(),
-            reason: "malformed".into(),
-            source: "lines".into(),
-            partition: String::new(),
-            sequence: 2,
-            index: 3,
-            attempts: 1,
-            length: payload.len() as u64,
-            payload: payload.to_vec(),
-        }
-    }
-
-    #[test]
-    fn letters_are_numbered_and_read_back_across_openings() {
-        let data = tempfile::tempdir().unwrap();
-        let place = folder(data.path(), "p");
-        for payloads in [[b"text".as_slice(), b"\xff\x00"], [b"{}", b""]] {
-            let mut store = Store::open(place.clone()).unwrap();
-            store.append(&mut payloads.map(letter)).unwrap();
-        }
-        let (letters, unreadable) = read(data.path(), "p").unwrap();
-        assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), [1, 2, 3, 4]);
-        assert_eq!(letters[1].payload, b"\xff\x00");
-        assert_eq!(letters[2].payload, b"{}");
-        assert_eq!(unreadable, 0);
-        assert!(read(data.path(), "other").unwrap().0.is_empty());
-    }
-
-    #[test]
-    fn a_torn_line_is_passed_over_and_never_joined_by_the_next() {
-        let data = tempfile::tempdir().unwrap();
-        let place = folder(data.path(), "p");
-        let mut store = Store::open(place.clone()).unwrap();
-        store.append(&mut [letter(b"one")]).unwrap();
-        let path = files(&place).unwrap().remove(0);
-        let mut torn = fs::read(&path).unwrap();
-        torn.extend_from_slice(br#"{"id":2,"time"#);
-        fs::write(&path, torn).unwrap();
-        let mut store = Store::open(place).unwrap();
-        store.append(&mut [letter(b"two")]).unwrap();
-        let (letters, unreadable) = read(data.path(), "p").unwrap();
-        assert_eq!(letters.iter().map(|letter| letter.payload.clone()).collect::<Vec<_>>(), [b"one", b"two"]);
-        assert_eq!(unreadable, 1);
-    }
-}
+mod tests;

@@ -1,17 +1,19 @@
 //! The front door: start pipelines, look at them, replace them, stop them.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate_config::{Graph, Node, Pipeline};
-use tidegate_sdk::{Size, Tasks};
+use tidegate_sdk::{Kind, Size, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
 use crate::changes::Planned;
+use crate::dead_letters::{Ledger, Letterbox, SharedStore};
 use crate::graph::{Spec, Supervised};
-use crate::home::{Homes, homes, start_over};
+use crate::home::{Home, Homes, homes, start_over};
 use crate::meter::Meter;
 use crate::status::GraphStatus;
 
@@ -54,18 +56,36 @@ impl Engine {
         if options.start_over {
             start_over(&pipelines, &homes)?;
         }
-        let planned = plan(pipelines, &homes, options);
+        let planned = plan(pipelines, &homes, options, None);
         for one in &planned {
             one.spec.afresh.store(options.start_over, Ordering::Relaxed);
         }
-        let graphs: Vec<_> =
-            planned.into_iter().map(|one| Arc::new(Supervised::new(one.name, one.spec))).collect();
+        Ok(Self::run(planned, homes, options))
+    }
+
+    /// Starts the part of a pipeline that a replay runs, whose state is held already.
+    pub(crate) fn replay(
+        pipeline: Pipeline,
+        lock: File,
+        store: &SharedStore,
+        ledger: &Arc<Ledger>,
+        options: &Options,
+    ) -> Self {
+        let home = Home::held(options.data_dir.join(&pipeline.id), lock, store);
+        let homes: Homes = [(pipeline.id.clone(), Arc::new(home))].into();
+        let planned = plan(vec![pipeline], &homes, options, Some(ledger));
+        Self::run(planned, homes, options)
+    }
+
+    fn run(planned: Vec<Planned>, homes: Homes, options: &Options) -> Self {
+        let supervised = |one: Planned| Arc::new(Supervised::new(one.name, one.spec));
+        let graphs: Vec<_> = planned.into_iter().map(supervised).collect();
         let tasks = Tasks::new();
         for graph in &graphs {
             tasks.spawn(Arc::clone(graph).supervise());
         }
         let running = Mutex::new(Running { graphs, homes, is_draining: false });
-        Ok(Self { options: options.clone(), tasks, turn: tokio::sync::Mutex::default(), running })
+        Self { options: options.clone(), tasks, turn: tokio::sync::Mutex::default(), running }
     }
 
     pub(crate) fn running(&self) -> MutexGuard<'_, Running> {
@@ -98,8 +118,14 @@ impl Engine {
     }
 }
 
-/// Every graph of these pipelines, with an equal share of the memory for each. All of them have a home.
-pub(crate) fn plan(pipelines: Vec<Pipeline>, homes: &Homes, options: &Options) -> Vec<Planned> {
+/// Every graph of these pipelines, with an equal share of the memory for each. All of them have a home. With
+/// a `ledger`, they replay its dead letters.
+pub(crate) fn plan(
+    pipelines: Vec<Pipeline>,
+    homes: &Homes,
+    options: &Options,
+    ledger: Option<&Arc<Ledger>>,
+) -> Vec<Planned> {
     let graphs = pipelines.iter().map(|pipeline| pipeline.graphs.len()).sum::<usize>();
     let share = options.memory.as_usize() / graphs.max(1);
     let mut planned = Vec::new();
@@ -112,16 +138,25 @@ pub(crate) fn plan(pipelines: Vec<Pipeline>, homes: &Homes, options: &Options) -
                 1 => pipeline.name.clone(),
                 _ => format!("{}/{}", pipeline.name, graph.nodes.first().map_or("", |node| &node.name)),
             };
+            let meters = meters(&graph);
+            let sources = graph.nodes.iter().zip(&meters).filter(|(node, _)| node.kind() == Kind::Source);
+            let sources = sources.map(|(_, meter)| Arc::clone(meter)).collect();
+            let stopping = CancellationToken::new();
+            let letterbox =
+                Letterbox::new(&home.store, pipeline.settings.dead_letters, sources, &stopping);
             let spec = Spec {
-                meters: meters(&graph),
+                meters,
                 graph,
                 settings: pipeline.settings.clone(),
                 id: pipeline.id.as_str().into(),
                 afresh: AtomicBool::new(false),
                 folder: home.folder.clone(),
                 budget: Budget::new(share.min(own)),
-                store: Arc::clone(&home.store),
-                stopping: CancellationToken::new(),
+                letterbox: match ledger {
+                    Some(ledger) => letterbox.replaying(Arc::clone(ledger)),
+                    None => letterbox,
+                },
+                stopping,
             };
             planned.push(Planned { name, spec });
         }

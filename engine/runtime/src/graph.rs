@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::budget::Budget;
+use crate::dead_letters::Letterbox;
 use crate::failure::Failure;
 use crate::graph_tasks::GraphTasks;
 use crate::meter::Meter;
-use crate::outlets::SharedStore;
 use crate::status::{End, GraphState, GraphStatus, Health};
 use crate::wiring::{self, Lanes};
 
@@ -46,7 +46,7 @@ pub(crate) struct Spec {
     /// One for each component.
     pub(crate) meters: Vec<Arc<Meter>>,
     pub(crate) budget: Budget,
-    pub(crate) store: SharedStore,
+    pub(crate) letterbox: Letterbox,
     /// Cancelled when the graph drains.
     pub(crate) stopping: CancellationToken,
 }
@@ -54,6 +54,7 @@ pub(crate) struct Spec {
 impl Spec {
     /// The same for another life of the graph, after this one is over.
     pub(crate) fn again(&self) -> Self {
+        let stopping = CancellationToken::new();
         Self {
             graph: self.graph.clone(),
             settings: self.settings.clone(),
@@ -62,8 +63,8 @@ impl Spec {
             folder: self.folder.clone(),
             meters: self.meters.clone(),
             budget: self.budget.clone(),
-            store: Arc::clone(&self.store),
-            stopping: CancellationToken::new(),
+            letterbox: self.letterbox.until(&stopping),
+            stopping,
         }
     }
 }

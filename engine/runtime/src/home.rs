@@ -1,8 +1,7 @@
 //! Where the pipelines of a process keep their state: one folder for each, locked as long as it runs.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -10,8 +9,8 @@ use tidegate_config::Pipeline;
 
 use crate::StartError;
 use crate::checkpoint::Checkpoint;
-use crate::dead_letters::{self, Store};
-use crate::outlets::SharedStore;
+use crate::dead_letters::{self, SharedStore, Store};
+use crate::lock::{self, Busy};
 
 /// The homes of pipelines, by the pipeline's id.
 pub(crate) type Homes = BTreeMap<String, Arc<Home>>;
@@ -44,37 +43,20 @@ impl Home {
     fn open(pipeline: &Pipeline, data_dir: &Path) -> Result<Self, StartError> {
         let problem = |message| StartError { pipeline: pipeline.name.clone(), message };
         let folder = data_dir.join(&pipeline.id);
-        let lock = lock(&folder).map_err(problem)?;
-        let store = Store::open(dead_letters::folder(data_dir, &pipeline.id))
+        let lock = lock::hold(&folder).map_err(|busy| match busy {
+            Busy::Held { .. } => problem(format!("{busy}; stop it first, or give this one another --data-dir")),
+            Busy::Failed(_) => problem(busy.to_string()),
+        })?;
+        let place = dead_letters::folder(data_dir, &pipeline.id);
+        let store = Store::open(place, pipeline.settings.dead_letters.size)
             .map_err(|error| problem(format!("the dead letters in {}: {error}", folder.display())))?;
         Ok(Self { folder, store: Arc::new(Mutex::new(store)), _lock: lock })
     }
-}
 
-/// Makes the folder of a pipeline's state and holds its lock, so that no two processes write there.
-fn lock(folder: &Path) -> Result<File, String> {
-    let told = |error: std::io::Error| format!("the data folder {}: {error}", folder.display());
-    fs::create_dir_all(folder).map_err(told)?;
-    let path = folder.join("lock");
-    let mut file =
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(told)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::Error(error)) => return Err(told(error)),
-        Err(TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&path).unwrap_or_default();
-            return Err(format!(
-                "another process{} runs this pipeline (it holds {}); stop it first, or give this one another --data-dir",
-                Some(holder.trim())
-                    .filter(|pid| !pid.is_empty())
-                    .map(|pid| format!(" ({pid})"))
-                    .unwrap_or_default(),
-                path.display()
-            ));
-        }
+    /// A home whose state is held already.
+    pub(crate) fn held(folder: PathBuf, lock: File, store: &SharedStore) -> Self {
+        Self { folder, store: Arc::clone(store), _lock: lock }
     }
-    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(told)?;
-    Ok(file)
 }
 
 /// Forgets every position of these pipelines.

@@ -26,6 +26,7 @@ mod budget;
 mod claims;
 mod edge;
 mod lane;
+mod lock;
 mod parcel;
 
 mod backoff;

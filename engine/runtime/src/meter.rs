@@ -24,6 +24,7 @@ pub(crate) struct Meter {
     events_out: AtomicU64,
     bytes_out: AtomicU64,
     rejected: AtomicU64,
+    dead_letters: AtomicU64,
     retried: AtomicU64,
     skipped: AtomicU64,
     upstream_micros: AtomicU64,
@@ -49,6 +50,7 @@ impl Meter {
             events_out: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             upstream_micros: AtomicU64::new(0),
@@ -106,6 +108,11 @@ impl Meter {
         add(&self.rejected, events as u64);
     }
 
+    /// Rejected events are kept.
+    pub(crate) fn kept(&self, letters: usize) {
+        add(&self.dead_letters, letters as u64);
+    }
+
     pub(crate) fn retried(&self) {
         add(&self.retried, 1);
     }
@@ -140,6 +147,18 @@ impl Meter {
     pub(crate) fn busy_for(&self) -> Option<Duration> {
         let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
         self.started.elapsed().checked_sub(Duration::from_millis(since))
+    }
+
+    /// How many events have reached the component. For a source, what it refused while reading is among them.
+    pub(crate) fn reached(&self) -> u64 {
+        let refused = if self.kind == Kind::Source { self.rejected.load(Ordering::Relaxed) } else { 0 };
+        self.events_in.load(Ordering::Relaxed) + refused
+    }
+
+    /// Whether this is a source that knows where its input ends.
+    pub(crate) fn has_end(&self) -> bool {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.as_ref().is_some_and(|progress| progress.get().is_some())
     }
 
     /// Sets the health; true if it changed.
@@ -177,6 +196,7 @@ impl Meter {
                 events_out: load(&self.events_out),
                 bytes_out: load(&self.bytes_out),
                 rejected: load(&self.rejected),
+                dead_letters: load(&self.dead_letters),
                 retried: load(&self.retried),
                 skipped: load(&self.skipped),
                 waited_upstream: micros(&self.upstream_micros),

@@ -1,25 +1,19 @@
 //! Where what leaves a component goes: to the edges that its outputs feed, or to the dead letters.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_config::{OnReject, OutputName};
 use tidegate_sdk::{Attributes, SourceRejection};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::Leaving;
-use crate::dead_letters::{DeadLetter, Store};
+use crate::dead_letters::{DeadLetter, Letterbox};
 use crate::edge::EdgeSender;
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::parcel::Parcel;
-
-/// How often a dead-letter store that fails is tried again. Its lane waits meanwhile.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-
-/// The dead-letter store of a pipeline file, shared by its graphs.
-pub(crate) type SharedStore = Arc<Mutex<Store>>;
 
 /// What is known of one component by whoever sends on what leaves it.
 #[derive(Clone)]
@@ -34,7 +28,7 @@ pub(crate) struct Outlets {
     /// By component.
     pub(crate) exits: HashMap<usize, Exit>,
     pub(crate) edges: HashMap<(usize, OutputName), Vec<EdgeSender>>,
-    pub(crate) store: SharedStore,
+    pub(crate) letterbox: Letterbox,
     /// Ends every wait at once.
     pub(crate) hard_stop: CancellationToken,
 }
@@ -111,14 +105,11 @@ impl Outlets {
             }
             OnReject::DeadLetter => {
                 let batch = parcel.batch();
-                let letter = |(event, reason): (usize, String)| DeadLetter {
-                    length: batch.payload(event).len() as u64,
-                    payload: batch.payload(event).to_vec(),
-                    index: batch.source_index(event),
-                    attempts,
-                    ..self.letter(name, reason, batch.origin(event))
+                let letter = |(event, reason): (usize, String)| {
+                    DeadLetter::of_event(batch, event, name, reason, attempts)
                 };
-                self.keep(reasons.into_iter().enumerate().map(letter).collect()).await?;
+                let letters = reasons.into_iter().enumerate().map(letter).collect();
+                self.letterbox.keep(&exit.meter, letters, &self.hard_stop).await?;
             }
         }
         parcel.rejected(&first);
@@ -146,55 +137,12 @@ impl Outlets {
             }
             OnReject::DeadLetter => {
                 let origin = &parcel.batch().runs()[0].origin;
-                let letter = |one: SourceRejection| DeadLetter {
-                    length: one.length,
-                    payload: one.payload.to_vec(),
-                    ..self.letter(name, one.reason, origin)
-                };
-                self.keep(refused.into_iter().map(letter).collect()).await?;
+                let letters =
+                    refused.into_iter().map(|one| DeadLetter::of_input(one, name, origin)).collect();
+                self.letterbox.keep(&exit.meter, letters, &self.hard_stop).await?;
             }
         }
         parcel.rejected(&first);
         Ok(())
-    }
-
-    fn letter(&self, component: &str, reason: String, origin: &tidegate_sdk::Origin) -> DeadLetter {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        DeadLetter {
-            id: 0,
-            time: time as i64,
-            component: component.to_owned(),
-            reason,
-            source: origin.source.to_string(),
-            partition: origin.partition.to_string(),
-            sequence: origin.sequence,
-            index: 0,
-            attempts: 1,
-            length: 0,
-            payload: Vec::new(),
-        }
-    }
-
-    /// Writes to the store and returns when that is durable. If the store fails, waits until it does not.
-    async fn keep(&self, letters: Vec<DeadLetter>) -> Result<(), Failure> {
-        let mut letters = letters;
-        loop {
-            let store = Arc::clone(&self.store);
-            let write = move || {
-                let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-                let written = store.append(&mut letters);
-                (letters, written)
-            };
-            let (back, written) = tokio::task::spawn_blocking(write)
-                .await
-                .map_err(|error| Failure::Crashed(format!("the dead-letter store: {error}")))?;
-            let Err(error) = written else { return Ok(()) };
-            tracing::error!("the dead-letter store cannot be written, so its lanes wait: {error}");
-            letters = back;
-            tokio::select! {
-                () = tokio::time::sleep(STORE_PAUSE) => {}
-                () = self.hard_stop.cancelled() => return Err(Failure::Stopped),
-            }
-        }
     }
 }

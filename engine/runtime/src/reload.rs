@@ -106,7 +106,7 @@ impl Engine {
         };
         let data_dir = &self.options.data_dir;
         let homes = block_in_place(|| homes(&pipelines, &held, data_dir)).map_err(ReloadError::Folder)?;
-        let changes = Changes::new(&running, plan(pipelines, &homes, &self.options));
+        let changes = Changes::new(&running, plan(pipelines, &homes, &self.options, None));
         self.try_sinks(&changes).await?;
         self.running().homes.extend(homes.clone());
         Ok(self.make(changes, homes).await)

@@ -102,6 +102,8 @@ pub struct Counts {
     pub bytes_out: u64,
     /// Events that could not be processed.
     pub rejected: u64,
+    /// How many of these are kept as dead letters.
+    pub dead_letters: u64,
     /// Tries that failed and were repeated.
     pub retried: u64,
     /// Events that passed by a sink that is not required.

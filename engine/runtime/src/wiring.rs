@@ -197,7 +197,7 @@ impl<'a> Wiring<'a> {
         Outlets {
             exits: segment.nodes.iter().map(exit).collect(),
             edges,
-            store: Arc::clone(&self.spec.store),
+            letterbox: self.spec.letterbox.clone(),
             hard_stop: self.tasks.hard_stop().clone(),
         }
     }

@@ -1,3 +1,5 @@
+use tidegate_runtime::dead_letters::DeadLetter;
+
 use super::*;
 
 fn letter(pipeline: &str, id: u64, payload: &[u8]) -> Found {
@@ -12,6 +14,9 @@ fn letter(pipeline: &str, id: u64, payload: &[u8]) -> Found {
         index: 5,
         attempts: 1,
         length: payload.len() as u64,
+        timestamp: Some(1_700_000_000_000_000_500),
+        key: Some(Raw(b"k\x1bx".to_vec())),
+        attributes: [("path".to_owned(), json!("/x")), ("port".to_owned(), json!(80))].into(),
         payload: payload.to_vec(),
     };
     Found { pipeline: pipeline.into(), letter }
@@ -41,6 +46,11 @@ reason     malformed JSON at byte 3
 from       lines, /var/log/x, batch 1,234, event 5
 attempts   1
 size       5,000 bytes, of which the first 12 are kept
+timestamp  2023-11-14 22:13:20.0000005 +00:00
+key        k x
+attribute  path = /x
+attribute  port = 80
+replay     cannot be replayed: it was refused while it was read, and only its head is kept
 
 {\"a\": oops}
 ";
@@ -55,32 +65,11 @@ fn a_payload_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn a_number_that_several_pipelines_have_needs_the_pipeline() {
-    let found = || vec![letter("a", 1, b""), letter("b", 1, b""), letter("b", 2, b"")];
-    assert_eq!(only(2, found()).map(|one| one.pipeline).unwrap(), "b");
-    let message = |id| only(id, found()).err().unwrap().message;
-    assert!(message(1).contains("dead letter 1: a, b; say which"), "{}", message(1));
-    assert!(message(3).contains("no dead letter 3"), "{}", message(3));
-}
-
-#[test]
-fn a_data_folder_that_is_not_there_holds_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    assert!(pipelines(&folder.path().join("none")).unwrap().is_empty());
-    std::fs::create_dir(folder.path().join("b")).unwrap();
-    std::fs::create_dir(folder.path().join("a")).unwrap();
-    std::fs::write(folder.path().join("lock"), "").unwrap();
-    assert_eq!(pipelines(folder.path()).unwrap(), ["a", "b"]);
-    for id in ["../a", "a/../b", ".."] {
-        assert!(read(folder.path(), Some(id)).is_err(), "{id}");
-    }
-}
-
-#[test]
 fn remarks_say_what_is_not_shown() {
-    assert_eq!(remarks(0, 0, 0), "there are no dead letters\n");
+    assert_eq!(remarks(0, 0, 0, false), "there are no dead letters\n");
+    assert_eq!(remarks(0, 0, 0, true), "there are no dead letters like this\n");
     assert_eq!(
-        remarks(100, 20, 2),
+        remarks(100, 20, 2, false),
         "20 older ones not shown; --limit 120 shows all\n2 entries could not be read: damaged on disk\n"
     );
 }

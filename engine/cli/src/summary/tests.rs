@@ -1,6 +1,6 @@
-use tidegate_config::{EngineOptions, Graph, Input, Node, Settings};
+use tidegate_config::Settings;
 use tidegate_runtime::status::{Counts, Latency};
-use tidegate_sdk::{ConfigError, Cx, Delivery, Error, Kind, Plugin, Sink};
+use tidegate_sdk::Kind;
 
 use super::*;
 
@@ -24,56 +24,29 @@ pub(crate) fn graph(name: &str, state: GraphState, components: Vec<ComponentStat
     GraphStatus { name, state, components, in_flight_bytes: 0, in_flight_events: 0, restarts: 0 }
 }
 
-struct Nothing;
-
-impl Sink for Nothing {
-    async fn write(&mut self, _: &tidegate_sdk::Batch, _: &Cx) -> Result<Delivery, Error> {
-        Ok(Delivery::complete())
-    }
-}
-
-/// A pipeline called `p` of sinks with these names; the `on_reject` of each, and which one's rejected events
-/// the last one reads.
-fn pipeline(sinks: &[(&str, OnReject)], read: usize) -> Pipeline {
-    let plugin = Plugin::sink("nothing", "", "", |(): ()| Ok::<_, ConfigError>(Nothing));
-    let node = |(name, on_reject): &(&str, OnReject)| Node {
-        name: (*name).to_owned(),
-        plugin: plugin.clone(),
-        options: serde_json::Value::Null,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        engine: EngineOptions { on_reject: *on_reject, ..EngineOptions::default() },
-    };
-    let mut nodes: Vec<Node> = sinks.iter().map(node).collect();
-    nodes.last_mut().unwrap().inputs.push(Input { node: read, output: OutputName::Rejected });
-    let graphs = vec![Graph { nodes }];
+/// A pipeline called `p`.
+fn pipeline() -> Pipeline {
     Pipeline {
         file: "p.toml".into(),
         name: "p".into(),
         id: "p-1".into(),
         settings: Settings::default(),
-        graphs,
+        graphs: Vec::new(),
     }
 }
 
-fn rejecting(name: &str, rejected: u64) -> ComponentStatus {
+fn keeping(name: &str, dead_letters: u64) -> ComponentStatus {
     let mut one = component(name, Kind::Sink);
-    one.counts.rejected = rejected;
+    one.counts = Counts { rejected: dead_letters, dead_letters, ..one.counts };
     one
 }
 
 #[test]
-fn only_what_goes_to_the_store_counts_as_dead_letters() {
-    let sinks = [
-        ("kept", OnReject::DeadLetter),
-        ("dropped", OnReject::Drop),
-        ("read", OnReject::DeadLetter),
-        ("last", OnReject::DeadLetter),
-    ];
-    let store = DeadLetterStore::of(&pipeline(&sinks, 2));
-    let all = || {
-        vec![rejecting("kept", 1), rejecting("dropped", 10), rejecting("read", 100), rejecting("last", 1000)]
-    };
+fn only_what_is_kept_is_counted_and_only_of_this_pipeline() {
+    let store = DeadLetterStore::of(&pipeline());
+    let mut dropping = component("dropping", Kind::Sink);
+    dropping.counts.rejected = 10;
+    let all = || vec![keeping("kept", 1), dropping.clone(), keeping("last", 1000)];
     assert_eq!(store.added(&[graph("p", GraphState::Running, all())]), 1001);
     assert_eq!(store.added(&[graph("p/kept", GraphState::Running, all())]), 1001);
     assert_eq!(store.added(&[graph("pq", GraphState::Running, all())]), 0);
@@ -90,12 +63,12 @@ fn the_summary_is_a_table_and_says_where_the_dead_letters_are() {
         bytes_out: 3 << 20,
         ..users.counts
     };
-    let mut stream = rejecting("kept", 2);
+    let mut stream = keeping("kept", 2);
     stream.counts =
         Counts { events_in: 12, bytes_in: 340, events_out: 10, bytes_out: 300, retried: 1, ..stream.counts };
     stream.health = Health::Waiting("no\nanswer".into());
     let graphs = [graph("p", GraphState::Over(End::Ended), vec![users, stream])];
-    let store = DeadLetterStore::of(&pipeline(&[("kept", OnReject::DeadLetter)], 7));
+    let store = DeadLetterStore::of(&pipeline());
     let text = summary(&graphs, &[store], Duration::from_secs(10), " --data-dir state", (120, Paint::PLAIN));
     let expected = "
 p  ended  10.0s
@@ -124,7 +97,7 @@ fn every_end_says_what_became_of_the_events() {
 
 #[test]
 fn a_narrow_terminal_gets_fewer_columns() {
-    let mut stream = rejecting("stream", 3);
+    let mut stream = keeping("stream", 3);
     let headings = |component: &ComponentStatus, columns| {
         let status = graph("p", GraphState::Running, vec![component.clone()]);
         let text = components(&status, Duration::from_secs(1), columns, Paint::PLAIN);

@@ -16,7 +16,7 @@ use tidegate_sdk::{
 };
 use tokio::sync::watch;
 
-use crate::dead_letters::{self, DeadLetter};
+use crate::dead_letters::{self, DeadLetter, Letters};
 use crate::status::{End, GraphState, GraphStatus};
 use crate::{Engine, Options};
 
@@ -213,7 +213,14 @@ impl Fakes {
     }
 
     pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
-        dead_letters::read(self.data.path(), "p").unwrap().0
+        let mut all = Vec::new();
+        let place = dead_letters::folder(self.data.path(), "p");
+        let push = |letter| {
+            all.push(letter);
+            Ok(())
+        };
+        Letters::open(&place).unwrap().each(push).unwrap();
+        all
     }
 
     pub(super) fn options(&self) -> Options {

@@ -61,6 +61,7 @@ fn program(text: &str, variables: &[&'static str]) -> Result<Program, Flaw> {
         return Ok(Program::Identity);
     }
     let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+    let definitions = definitions.filter(|definition| definition.name != "tonumber");
     let arena = Arena::default();
     let modules = Loader::new(definitions)
         .load(&arena, File { code: text, path: () })

@@ -17,7 +17,7 @@ use crate::{reader, writer};
 type Native = (&'static str, usize, RunPtr<Jq>);
 
 /// Functions that stand in for jaq's of the same name and number of arguments.
-const OURS: [Native; 8] = [
+const OURS: [Native; 9] = [
     ("range", 3, range),
     ("env", 0, |_| box_once(Ok(Val::obj(Map::default())))),
     ("input", 0, |_| Box::new(std::iter::empty())),
@@ -26,7 +26,11 @@ const OURS: [Native; 8] = [
     ("stderr_empty", 0, log),
     ("fromjson", 0, from_json),
     ("tojson", 0, to_json),
+    ("tonumber", 0, to_number),
 ];
+
+/// How much of a value a message shows, in characters.
+const SHOWN: usize = 60;
 
 /// Every native function, each once.
 pub(super) fn natives() -> impl Iterator<Item = Fun<Jq>> {
@@ -68,9 +72,35 @@ fn log<'a>(cv: Cv<'a, Jq>) -> ValXs<'a, Val> {
     Box::new(std::iter::empty::<ValX<'a, Val>>())
 }
 
+/// The text of a value as JSON. What is wrong with it is told as the query's doing: the event itself was read.
 fn from_json<'a>(cv: Cv<'a, Jq>) -> ValXs<'a, Val> {
     let text = cv.1.try_as_utf8_bytes_owned();
-    bome(text.and_then(|text: Bytes| reader::read(&text).map_err(Error::str)))
+    bome(text.and_then(|text: Bytes| {
+        reader::read(&text).map_err(|problem| {
+            let problem = problem.strip_prefix("malformed JSON ").unwrap_or(&problem);
+            Error::str(format!("the query cannot read {} as JSON ({problem})", shown(&cv.1)))
+        })
+    }))
+}
+
+fn to_number<'a>(cv: Cv<'a, Jq>) -> ValXs<'a, Val> {
+    let number = match &cv.1 {
+        Val::Num(_) => Some(cv.1.clone()),
+        Val::TStr(text) => {
+            reader::read(&text.to_vec().into()).ok().filter(|read| matches!(read, Val::Num(_)))
+        }
+        _ => None,
+    };
+    bome(number.ok_or_else(|| Error::str(format!("the query cannot make a number of {}", shown(&cv.1)))))
+}
+
+/// A value as a message shows it: the beginning of it, if it is long.
+fn shown(value: &Val) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
 }
 
 fn to_json<'a>(cv: Cv<'a, Jq>) -> ValXs<'a, Val> {

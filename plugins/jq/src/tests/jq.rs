@@ -128,6 +128,12 @@ fn errors_of_a_query_are_told_in_its_words() {
     assert!(reason("halt", "0").contains("`halt`"));
     assert!(reason("{(1 | tostring): 1} | .[0:1]", "0").contains("rangeable"));
     assert_eq!(reason("{(1): 2}", "0"), "object keys must be strings");
+    assert_eq!(reason("tonumber", r#""x1""#), r#"the query cannot make a number of "x1""#);
+    assert_eq!(reason("tonumber", r#""[1]""#), r#"the query cannot make a number of "[1]""#);
+    assert_eq!(reason("tonumber", "[1]"), "the query cannot make a number of [1]");
+    let read = reason("fromjson", r#""{oops}""#);
+    assert_eq!(read, r#"the query cannot read "{oops}" as JSON (at byte 1: a name in quotes is expected)"#);
+    assert!(reason("tonumber", format!("\"{}\"", "é".repeat(100))).ends_with("éé..."));
     assert!(reason("1, error(\"late\")", "0").contains("late"), "no result goes on before an error");
     let long = reason("error(\"x\" * 100000)", "0");
     assert!(long.len() < 500 && long.ends_with("(100000 bytes)"), "{long}");

@@ -1,0 +1,350 @@
+//! Dead letters: the budget, the store, and the way back into the pipeline.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use tidegate_testkit::http::{Answer, Server};
+
+use crate::harness::{Ended, Tidegate, http, until};
+
+/// A folder with a pipeline, its input and its state.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(input: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        std::fs::write(place.path("in"), input).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes the pipeline `p`, whose source `lines` reads the input.
+    fn pipeline(&self, before: &str, source: &str, rest: &str) {
+        let text = format!(
+            "{before}\n[source.lines]\nplugin = \"file\"\npath = \"{}\"\n{source}\n{}",
+            self.path("in").display(),
+            rest.replace("OUT", &self.path("out").display().to_string())
+        );
+        std::fs::write(self.path("p.toml"), text).unwrap();
+    }
+
+    fn call(&self, arguments: &[&str]) -> Tidegate {
+        Tidegate::new(arguments).arg("--data-dir").arg(self.path("data"))
+    }
+
+    fn run(&self) -> Tidegate {
+        self.call(&["run"]).arg(self.path("p.toml"))
+    }
+
+    fn replay(&self, which: &[&str]) -> Ended {
+        let mut arguments = vec!["dead-letters", "replay"];
+        arguments.extend(which);
+        self.call(&arguments).arg(self.path("p.toml")).end()
+    }
+
+    fn letters(&self, filters: &[&str]) -> Vec<Value> {
+        let mut arguments = vec!["dead-letters", "list", "--format", "json", "--limit", "100000"];
+        arguments.extend(filters);
+        let listed = self.call(&arguments).end().expect(0);
+        listed.lines().into_iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn out(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("out")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+fn numbers(range: std::ops::Range<u32>) -> String {
+    range.map(|number| format!("{{\"n\":{number}}}\n")).collect()
+}
+
+const BY_NUMBER: &str =
+    "[filter.number]\nplugin = \"jq\"\nquery = '.n'\n[sink.out]\nplugin = \"file\"\npath = \"OUT\"\n";
+
+const TO_STDOUT: &str = "[filter.number]\nplugin = \"jq\"\nquery = '.n'\n[sink.out]\nplugin = \"stdout\"\n";
+
+#[test]
+fn a_small_file_with_a_dozen_bad_lines_does_not_stop() {
+    let place = Place::new(&(numbers(0..1000) + &"oops\n".repeat(12)));
+    place.pipeline("", "", BY_NUMBER);
+    place.run().end().expect(0);
+    assert_eq!(place.letters(&[]).len(), 12);
+    assert_eq!(place.out().len(), 1000);
+}
+
+#[test]
+fn a_file_that_is_bad_fails_the_run_and_the_next_one_loses_nothing() {
+    let place = Place::new(&(numbers(0..100) + &"oops\n".repeat(5000) + &numbers(100..200)));
+    place.pipeline("", "", BY_NUMBER);
+    let ended = place.run().end().expect(1);
+    assert!(
+        ended.stderr.contains("`number`: too many dead letters: 5000 of the last 10,000"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("fix the cause and restart, or raise the budget"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("look at them with"), "none is kept:\n{}", ended.stderr);
+    assert!(place.letters(&[]).is_empty(), "what is over the budget is not kept");
+    place.pipeline("[pipeline]\ndead_letters = { share = 0, per_minute = 0 }", "", BY_NUMBER);
+    place.run().end().expect(0);
+    assert_eq!(place.letters(&[]).len(), 5000);
+    let distinct: std::collections::BTreeSet<String> = place.out().into_iter().collect();
+    assert_eq!(distinct.len(), 200);
+}
+
+#[test]
+fn an_input_without_an_end_waits_unready_and_nothing_is_lost() {
+    let place = Place::new(&(numbers(0..10) + &"oops\n".repeat(500)));
+    let limit = "[pipeline]\ndead_letters = { share = 0, per_minute = 10 }";
+    place.pipeline(limit, "follow = true", BY_NUMBER);
+    let mut running = place.run().arg("--admin").arg("127.0.0.1:0").start();
+    let address = running.address("listening on");
+    running.wait_for("too many dead letters: 500 within a minute, where 10 are allowed");
+    let ready = http(address, "GET /readyz", "", b"");
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    let body: Value = serde_json::from_str(&ready.body).unwrap();
+    let components = body["graphs"][0]["components"].as_array().unwrap();
+    let number = components.iter().find(|one| one["component"] == "number").unwrap();
+    assert_eq!(number["health"], "unhealthy", "{number}");
+    assert!(number["reason"].as_str().unwrap().starts_with("too many dead letters"), "{number}");
+    running.signal("TERM");
+    running.end().expect(1);
+    assert!(place.letters(&[]).is_empty());
+
+    place.pipeline("[pipeline]\ndead_letters = { share = 0, per_minute = 0 }", "follow = true", BY_NUMBER);
+    let mut running = place.run().start();
+    until("all is kept", || place.letters(&[]).len() == 500 && place.out().len() >= 10);
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+#[test]
+fn what_was_refused_comes_back_where_it_was_refused_with_what_it_had() {
+    let place = Place::new("{\"n\":1}\n{\"n\":\"2\"}\n{\"n\":\"x\"}\n{\"n\":4}\n");
+    let filters = |query: &str| {
+        format!(
+            "[filter.first]\nplugin = \"jq\"\nquery = '.first = true'\n[filter.number]\nplugin = \"jq\"\nquery = '{query}'\n[sink.out]\nplugin = \"file\"\npath = \"OUT\"\n"
+        )
+    };
+    place.pipeline("", "", &filters("if .n | type == \"string\" then error(\"a text\") else .n end"));
+    place.run().end().expect(0);
+    let letters = place.letters(&["--component", "number", "--reason", "A TEXT"]);
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert_eq!(letters[0]["payload"], r#"{"n":"2","first":true}"#);
+    assert!(place.letters(&["--reason", "something else"]).is_empty());
+    let shown = place.call(&["dead-letters", "show", "1"]).end().expect(0);
+    assert!(shown.stdout.contains("replay     at `number`, as it is below"), "{}", shown.stdout);
+
+    // The first goes through now; the second is rejected once more, for another reason.
+    place.pipeline("", "", &filters("[(.n | tonumber), .first, ($meta.attributes | length > 0)]"));
+    let ended = place.replay(&["--all"]).expect(0);
+    assert!(
+        ended.stderr.contains("1 dead letter of p delivered and removed; 1 rejected again and kept"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(place.out(), ["1", "4", "[2,true,true]"]);
+    let left = place.letters(&[]);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!((&left[0]["id"], &left[0]["attempts"]), (&letters[1]["id"], &Value::from(2)));
+    assert_eq!((&left[0]["payload"], &left[0]["index"]), (&letters[1]["payload"], &letters[1]["index"]));
+    assert_eq!(left[0]["source"], "lines");
+    assert_ne!(left[0]["reason"], letters[1]["reason"]);
+
+    let removed = place.call(&["dead-letters", "remove", "--all"]).end().expect(0);
+    assert!(removed.stderr.contains("1 dead letter of p removed"), "{}", removed.stderr);
+    assert!(place.letters(&[]).is_empty());
+}
+
+#[test]
+fn a_letter_of_a_sink_goes_when_the_server_has_taken_it() {
+    let place = Place::new("\"good\"\n\"bad\"\n\"worse\"\n");
+    let strict = Arc::new(AtomicBool::new(true));
+    let still = Arc::clone(&strict);
+    let server = Server::start(move |request| match request.text().as_str() {
+        text if text.contains("worse") => Answer::status(400),
+        text if text.contains("bad") && still.load(Ordering::Relaxed) => Answer::status(400),
+        _ => Answer::status(200),
+    });
+    let sink =
+        format!("[sink.api]\nplugin = \"http\"\nurl = \"{}\"\nformat = \"single\"\n", server.url("/in"));
+    place.pipeline("", "", &sink);
+    place.run().end().expect(0);
+    assert_eq!(place.letters(&["--component", "api"]).len(), 2);
+    strict.store(false, Ordering::Relaxed);
+    place.replay(&["--component", "api"]).expect(0);
+    let letters = place.letters(&[]);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!(letters[0]["payload"], "\"worse\"");
+    let good = server.requests().iter().filter(|request| request.text().contains("good")).count();
+    assert_eq!(good, 1, "the source does not run in a replay");
+}
+
+#[test]
+fn a_replay_that_is_killed_or_stopped_loses_no_letter() {
+    let place = Place::new(&(0..300).map(|number| format!("{number}\n")).collect::<String>());
+    let off = "[pipeline]\ndead_letters = { share = 0, per_minute = 0 }";
+    let rest = |first: &str, rate: u32| {
+        format!(
+            "[filter.first]\nplugin = \"jq\"\nquery = '{first}'\n[filter.slow]\nplugin = \"throttle\"\nevents = {rate}\nper = \"1s\"\nburst = 10\n[sink.out]\nplugin = \"file\"\npath = \"OUT\"\nbatch = {{ events = 5 }}\n"
+        )
+    };
+    place.pipeline(off, "", &rest("error(\"not yet\")", 1000));
+    place.run().end().expect(0);
+    assert_eq!(place.letters(&[]).len(), 300);
+    place.pipeline(off, "", &rest(".", 200));
+    for (signal, lines) in [("KILL", 30), ("TERM", 90)] {
+        let call = place.call(&["dead-letters", "replay", "--all"]).arg(place.path("p.toml"));
+        let mut running = call.start();
+        until("some are delivered", || place.out().len() >= lines);
+        running.signal(signal);
+        running.end();
+        let delivered: std::collections::BTreeSet<String> = place.out().into_iter().collect();
+        let left = place.letters(&[]);
+        assert!(delivered.len() + left.len() >= 300, "{} and {}", delivered.len(), left.len());
+        assert!(left.len() < 300, "what was delivered is removed on the way");
+    }
+    place.pipeline(off, "", &rest(".", 1_000_000));
+    place.replay(&["--all"]).expect(0);
+    let delivered: std::collections::BTreeSet<String> = place.out().into_iter().collect();
+    assert_eq!((delivered.len(), place.letters(&[]).len()), (300, 0));
+}
+
+#[test]
+fn what_another_component_rejects_becomes_its_letter() {
+    let place = Place::new("[1,\"x\",3]\n");
+    let rest = |split: &str| {
+        format!(
+            "[filter.split]\nplugin = \"jq\"\nquery = '{split}'\n[filter.number]\nplugin = \"jq\"\nquery = 'if type == \"string\" then error(\"no number\") else . end'\n[sink.out]\nplugin = \"file\"\npath = \"OUT\"\n"
+        )
+    };
+    place.pipeline("", "", &rest("error(\"not yet\")"));
+    place.run().end().expect(0);
+    place.pipeline("", "", &rest(".[]"));
+    place.replay(&["1"]).expect(0);
+    assert_eq!(place.out(), ["1", "3"]);
+    let letters = place.letters(&[]);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!((&letters[0]["component"], &letters[0]["payload"]), (&"number".into(), &"\"x\"".into()));
+    assert_eq!((&letters[0]["source"], &letters[0]["sequence"]), (&"lines".into(), &0.into()));
+}
+
+#[test]
+fn what_cannot_be_replayed_says_so() {
+    let place = Place::new(&format!("{}\nnot json\n", "x".repeat(5000)));
+    place.pipeline("[pipeline]\nevent_size = \"1KiB\"", "", BY_NUMBER);
+    place.run().end().expect(0);
+    let letters = place.letters(&["--component", "lines"]);
+    assert_eq!(letters.len(), 1);
+    let id = letters[0]["id"].to_string();
+    let ended = place.replay(&[&id]).expect(2);
+    assert!(
+        ended.stderr.contains("refused while it was read, and only its head is kept"),
+        "{}",
+        ended.stderr
+    );
+    let ended = place.replay(&["77"]).expect(2);
+    assert!(ended.stderr.contains("no dead letter 77"), "{}", ended.stderr);
+    let ended = place.replay(&[]).expect(2);
+    assert!(ended.stderr.contains("say which dead letters to replay"), "{}", ended.stderr);
+    // The component has another name now.
+    place.pipeline("", "", &BY_NUMBER.replace("filter.number", "filter.renamed"));
+    let ended = place.replay(&["--all"]).expect(0);
+    assert!(ended.stderr.contains("`number`, is not in the pipeline"), "{}", ended.stderr);
+    assert_eq!(place.letters(&[]).len(), 2, "nothing is removed");
+}
+
+#[test]
+fn a_pipeline_that_runs_keeps_its_letters_to_itself() {
+    let place = Place::new("not json\n");
+    place.pipeline("", "follow = true", BY_NUMBER);
+    let running = place.run().start();
+    until("there is a letter", || place.letters(&[]).len() == 1);
+    for arguments in [vec!["dead-letters", "remove", "1"], vec!["dead-letters", "replay", "1"]] {
+        let call = place.call(&arguments);
+        let call = if arguments[1] == "replay" { call.arg(place.path("p.toml")) } else { call };
+        let ended = call.end().expect(1);
+        let process = format!("another process ({}) runs this pipeline", running.id());
+        assert!(
+            ended.stderr.contains(&process) && ended.stderr.contains("stop it first"),
+            "{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(place.letters(&[]).len(), 1);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_holds_the_lane_up() {
+    let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
+    place.pipeline("", "", BY_NUMBER);
+    // Where a folder should be made stands a link to nowhere, which holds even for root.
+    std::fs::create_dir_all(place.path("data/p")).unwrap();
+    std::os::unix::fs::symlink(place.path("elsewhere"), place.path("data/p/dead-letters")).unwrap();
+    let mut running = place.run().start();
+    running.wait_for("the dead-letter store cannot be written, so this waits");
+    std::fs::create_dir(place.path("elsewhere")).unwrap();
+    let ended = running.end().expect(0);
+    assert!(ended.stderr.contains("can be written again"), "{}", ended.stderr);
+    assert_eq!(place.letters(&[]).len(), 1);
+    assert_eq!(place.out(), ["1", "2"]);
+}
+
+/// A call under strace with these options; `None` where that cannot be.
+fn traced(place: &Place, options: &[&str]) -> Option<Tidegate> {
+    let works = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+    if !works.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let binary = Path::new(env!("CARGO_BIN_EXE_tidegate"));
+    let call = Tidegate::other("strace").arg("-f").arg("-y").arg("-o").arg(place.path("trace"));
+    let call = options.iter().fold(call, Tidegate::arg);
+    Some(call.arg(binary).arg("run").arg("--data-dir").arg(place.path("data")).arg(place.path("p.toml")))
+}
+
+#[test]
+fn a_full_disk_holds_the_lane_up() {
+    let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
+    place.pipeline("", "", TO_STDOUT);
+    let inject = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=ENOSPC:when=1"];
+    let Some(call) = traced(&place, &inject) else { return };
+    let ended = call.end().expect(0);
+    assert!(ended.stderr.contains("cannot be written, so this waits: No space left"), "{}", ended.stderr);
+    assert_eq!(place.letters(&[]).len(), 1);
+    assert_eq!(ended.lines(), ["1", "2"]);
+}
+
+#[test]
+fn a_position_is_stored_only_after_the_letter_is_durable() {
+    let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
+    place.pipeline("", "", TO_STDOUT);
+    // Slow enough that a position stored too early would be seen.
+    let delay = "inject=fdatasync:delay_enter=400000:when=1";
+    let Some(call) = traced(&place, &["-e", "trace=fdatasync", "-e", delay]) else {
+        return;
+    };
+    call.end().expect(0);
+    let trace = std::fs::read_to_string(place.path("trace")).unwrap();
+    let lines: Vec<&str> = trace.lines().collect();
+    let begun =
+        lines.iter().position(|line| line.contains("fdatasync(") && line.contains("dead-letters")).unwrap();
+    let thread = lines[begun].split(' ').next().unwrap();
+    let ended = match lines[begun].contains("<unfinished") {
+        false => begun,
+        true => lines
+            .iter()
+            .position(|line| line.starts_with(thread) && line.contains("fdatasync resumed"))
+            .unwrap(),
+    };
+    let stored = lines
+        .iter()
+        .position(|line| line.contains("fdatasync(") && line.contains("lines.position.new"))
+        .unwrap();
+    assert!(ended < stored && lines[ended].contains("= 0"), "{trace}");
+}

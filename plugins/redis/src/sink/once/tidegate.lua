@@ -57,29 +57,21 @@ local function commit(keys, args)
   local list = refused(keys, kind)
   if #list > 1 then return list end
 
-  local written = false
-  local function write(...)
-    -- The first refusal is an error like any other: nothing was written yet.
-    if not written then
-      redis.call(...)
-      written = true
-      return nil
-    end
-    local answer = redis.pcall(...)
-    if type(answer) == 'table' then return answer.err end
-    return nil
-  end
+  -- The first refusal is an error like any other: nothing was written yet. A later one is told apart.
+  local write = redis.call
   local at = 11
   while at < #args do
     local count = tonumber(args[at + 1])
-    local problem = write(command, keys[tonumber(args[at]) + 2], unpack(args, at + 2, at + 1 + count))
-    if problem then return {'BROKEN', problem} end
+    local answer = write(command, keys[tonumber(args[at]) + 2], unpack(args, at + 2, at + 1 + count))
+    if type(answer) == 'table' and answer.err then return {'BROKEN', answer.err} end
+    write = redis.pcall
     at = at + 2 + count
   end
   for index = 2, #keys do
-    local problem = first ~= '' and write('LTRIM', keys[index], first, last)
-    problem = problem or ttl ~= '' and write('PEXPIRE', keys[index], ttl)
-    if problem then return {'BROKEN', problem} end
+    local trimmed = first ~= '' and redis.pcall('LTRIM', keys[index], first, last)
+    if trimmed and trimmed.err then return {'BROKEN', trimmed.err} end
+    local limited = ttl ~= '' and redis.pcall('PEXPIRE', keys[index], ttl)
+    if type(limited) == 'table' and limited.err then return {'BROKEN', limited.err} end
   end
   redis.call('HSET', state, lane, record)
   return {'DONE'}

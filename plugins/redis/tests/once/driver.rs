@@ -17,6 +17,8 @@ pub(crate) struct Driver {
     pub(crate) lane: Lane,
     /// How many events were committed again after a rollback.
     pub(crate) replayed: u64,
+    /// How often the sink was claimed.
+    pub(crate) claims: u64,
     record: Record,
 }
 
@@ -55,7 +57,8 @@ impl Driver {
     pub(crate) async fn new(options: &Value) -> Result<Self, Error> {
         let (cx, _stopping) = tidegate_testkit::context();
         let lane = Lane { source: Arc::from("lines"), partition: Arc::from("a file") };
-        let mut driver = Self { sink: sink(options), cx, lane, replayed: 0, record: Record::default() };
+        let mut driver =
+            Self { sink: sink(options), cx, lane, replayed: 0, claims: 0, record: Record::default() };
         driver.sink.open(&driver.cx).await?;
         driver.claim().await?;
         Ok(driver)
@@ -69,6 +72,7 @@ impl Driver {
                 Ok(records) => {
                     let before = self.record.done;
                     self.record = records.get(&self.lane).cloned().unwrap_or_default();
+                    self.claims += 1;
                     self.replayed += before.saturating_sub(self.record.done);
                     return Ok(records);
                 }

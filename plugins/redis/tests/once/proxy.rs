@@ -1,13 +1,14 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Stands between a client and a server. Of every so many commits it hands on the request, and closes the
 /// connection instead of handing back the answer.
 pub(crate) struct Proxy {
     address: SocketAddr,
     lost: Arc<AtomicU64>,
+    server: Arc<Mutex<SocketAddr>>,
 }
 
 impl Proxy {
@@ -17,9 +18,13 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (lost, commits) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let counted = Arc::clone(&lost);
+        let server = Arc::new(Mutex::new(server));
+        let target = Arc::clone(&server);
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, server) = (client.unwrap(), TcpStream::connect(server).unwrap());
+                // A server that is down closes the connection of whoever wants to speak to it.
+                let Ok(server) = TcpStream::connect(*target.lock().unwrap()) else { continue };
+                let client = client.unwrap();
                 let losing = Arc::new(AtomicBool::new(false));
                 let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let (mark, commits) = (Arc::clone(&losing), Arc::clone(&commits));
@@ -43,11 +48,16 @@ impl Proxy {
                 });
             }
         });
-        Self { address, lost }
+        Self { address, lost, server }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// New connections lead to this server from now on.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        *self.server.lock().unwrap() = server;
     }
 
     /// How many answers were lost so far.

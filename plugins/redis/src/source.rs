@@ -6,6 +6,7 @@ pub(crate) mod options;
 pub(crate) mod page;
 pub(crate) mod release;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -217,6 +218,33 @@ impl RedisStream {
         (!ids.is_empty()).then(|| batch.on_settled(move |outcome| ledger.settle(ids, &outcome)))
     }
 
+    /// The field that was asked for. All fields if they were, or if there is no such field.
+    fn payload(&self, page: &Page, entry: &Entry) -> Payload {
+        let field = self.options.field.as_bytes();
+        let found = match self.options.form {
+            Form::Payload => page.fields(entry).find(|(name, _)| page.bytes[name.clone()] == *field),
+            Form::Fields => None,
+        };
+        found.map_or_else(|| Payload::Made(object(page, entry)), |(_, value)| Payload::There(value))
+    }
+
+    /// Whether an entry may become an event.
+    fn check(&self, payload: &Payload, entry: &Entry, cx: &Cx) -> Result<(), String> {
+        if matches!((payload, self.options.form), (Payload::Made(_), Form::Payload)) {
+            return Err(format!("the entry has no field `{}`", self.options.field));
+        }
+        let (length, longest) = (payload.len(), cx.event_size());
+        if length > longest {
+            return Err(format!("the event has {length} bytes, and `event_size` allows {longest}"));
+        }
+        match self.options.max_deliveries {
+            Some(most) if entry.deliveries > most => {
+                Err(format!("it was delivered {} times, and `max_deliveries` is {most}", entry.deliveries))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Adds the event of an entry.
     fn push(
         &self,
@@ -225,45 +253,48 @@ impl RedisStream {
         (builder, buffer): (&mut BatchBuilder, u32),
         cx: &Cx,
     ) -> Result<(), SourceRejection> {
-        let refuse = |payload: Bytes, reason: String| {
+        let payload = self.payload(page, entry);
+        if let Err(reason) = self.check(&payload, entry, cx) {
             let reason = format!("{reason} (entry {} of `{}`)", entry.id, self.options.stream);
-            SourceRejection { length: payload.len() as u64, payload, reason }
-        };
-        let field = self.options.field.as_bytes();
-        let found = match self.options.form {
-            Form::Payload => page.fields(entry).find(|(name, _)| page.bytes[name.clone()] == *field),
-            Form::Fields => None,
-        };
-        let (value, object) = match (found, self.options.form) {
-            (Some((_, value)), _) => (value, None),
-            (None, Form::Fields) => (0..0, Some(object(page, entry))),
-            (None, Form::Payload) => {
-                let reason = format!("the entry has no field `{}`", self.options.field);
-                return Err(refuse(Bytes::from(object(page, entry)), reason));
-            }
-        };
-        let length = object.as_ref().map_or(value.len(), Vec::len);
-        let payload = || object.clone().map_or_else(|| page.bytes.slice(value.clone()), Bytes::from);
-        if length > cx.event_size() {
-            let (full, most) = (payload(), cx.event_size());
-            let reason = format!("the event has {length} bytes, and `event_size` allows {most}");
-            return Err(SourceRejection { length: length as u64, ..refuse(full.slice(..most), reason) });
+            let length = payload.len() as u64;
+            let mut payload = payload.into_bytes(page);
+            payload.truncate(cx.event_size());
+            return Err(SourceRejection { payload, length, reason });
         }
-        if let Some(most) = self.options.max_deliveries.filter(|most| entry.deliveries > *most) {
-            let reason =
-                format!("it was delivered {} times, and `max_deliveries` is {most}", entry.deliveries);
-            return Err(refuse(payload(), reason));
-        }
-        match &object {
-            Some(object) => builder.push_copy(object),
-            None => {
-                builder.push_span(Span { buffer, offset: value.start as u32, length: value.len() as u32 });
+        match payload {
+            Payload::There(Range { start, end }) => {
+                builder.push_span(Span { buffer, offset: start as u32, length: (end - start) as u32 });
             }
+            Payload::Made(object) => builder.push_copy(&object),
         }
         let own = Attributes::default().with("id", entry.id.to_string());
         let deliveries = i64::try_from(entry.deliveries).unwrap_or(i64::MAX);
         builder.attributes(Arc::new(own.with("deliveries", deliveries)));
         Ok(())
+    }
+}
+
+/// What becomes the payload of an event.
+enum Payload {
+    /// It lies in the answer of the server.
+    There(Range<usize>),
+    /// All fields of the entry, as a JSON object.
+    Made(Vec<u8>),
+}
+
+impl Payload {
+    fn len(&self) -> usize {
+        match self {
+            Self::There(range) => range.len(),
+            Self::Made(object) => object.len(),
+        }
+    }
+
+    fn into_bytes(self, page: &Page) -> Bytes {
+        match self {
+            Self::There(range) => page.bytes.slice(range),
+            Self::Made(object) => object.into(),
+        }
     }
 }
 

@@ -240,10 +240,10 @@ fn watched_files_are_reloaded_when_they_change_and_outlive_their_end() {
 }
 
 /// Lost, doubled and misplaced lines after so many reloads of a pipeline that reads a file which grows.
-fn campaign(reloads: usize) -> (u64, u64, u64, u64) {
+fn campaign(reloads: usize, delivery: &str) -> (u64, u64, u64, u64) {
     let pipeline = |number: usize| {
         format!(
-            "[source.lines]\nplugin = \"file\"\npath = \"DIR/in\"\nfollow = true\n[filter.shape]\nplugin = \"jq\"\nquery = '. # {number}'\n[sink.out]\nplugin = \"file\"\npath = \"DIR/out\"\nsync = false\n"
+            "[pipeline]\ndelivery = \"{delivery}\"\n[source.lines]\nplugin = \"file\"\npath = \"DIR/in\"\nfollow = true\n[filter.shape]\nplugin = \"jq\"\nquery = '. # {number}'\n[sink.out]\nplugin = \"file\"\npath = \"DIR/out\"\n"
         )
     };
     let files = Files::new(&[("a.toml", &pipeline(0))]);
@@ -291,8 +291,10 @@ fn campaign(reloads: usize) -> (u64, u64, u64, u64) {
 
 #[test]
 fn twenty_reloads_under_load_lose_nothing_and_double_nothing() {
-    let (total, lost, doubled, misplaced) = campaign(20);
-    assert_eq!((lost, doubled, misplaced), (0, 0, 0), "of {total}");
+    for delivery in ["at_least_once", "effectively_once"] {
+        let (total, lost, doubled, misplaced) = campaign(20, delivery);
+        assert_eq!((lost, doubled, misplaced), (0, 0, 0), "of {total}, {delivery}");
+    }
 }
 
 /// `./tests/run --ignored --nocapture five_hundred_reloads` prints what it has found.
@@ -300,7 +302,11 @@ fn twenty_reloads_under_load_lose_nothing_and_double_nothing() {
 #[ignore = "a campaign of minutes"]
 #[allow(clippy::print_stdout, reason = "its findings are for who started it")]
 fn five_hundred_reloads_under_load() {
-    let (total, lost, doubled, misplaced) = campaign(500);
-    println!("500 reloads, {total} events: {lost} lost, {doubled} doubled, {misplaced} misplaced");
-    assert_eq!((lost, doubled, misplaced), (0, 0, 0));
+    for delivery in ["at_least_once", "effectively_once"] {
+        let (total, lost, doubled, misplaced) = campaign(500, delivery);
+        println!(
+            "500 reloads, {delivery}, {total} events: {lost} lost, {doubled} doubled, {misplaced} misplaced"
+        );
+        assert_eq!((lost, doubled, misplaced), (0, 0, 0));
+    }
 }

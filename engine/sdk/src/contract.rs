@@ -75,6 +75,12 @@ pub trait Filter: Send + 'static {
     fn outputs(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// How the filter will do what its options ask for, where that makes a difference that a user can do
+    /// something about: half a line without a full stop, for `tidegate check --explain`.
+    fn explain(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What happens to events, where that means waiting: a question to a server, a command, a pause.

@@ -1,11 +1,13 @@
 //! The filter `jq`: each event becomes what a query makes of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
+use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin, Span};
 
+use crate::fast::{Answer, Results, Texts};
 use crate::limit::{self, Limit};
 use crate::meta::{empty_object, meta};
 use crate::query::{Flow, Query, Stop};
@@ -42,12 +44,13 @@ struct Jq {
     query: Arc<Query>,
     limit: Limit,
     rooms: Rooms,
-    results: Results,
+    answer: Answer,
+    collected: Collected,
 }
 
-/// The results for one event: all of them, or the event is rejected.
+/// The results of jaq for one event: all of them, or the event is rejected.
 #[derive(Default)]
-struct Results {
+struct Collected {
     text: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -55,7 +58,7 @@ struct Results {
 /// More memory than this is not kept from one event to the next.
 const KEPT: usize = 1 << 20;
 
-impl Results {
+impl Collected {
     fn clear(&mut self) {
         self.text.clear();
         self.text.shrink_to(KEPT);
@@ -63,15 +66,20 @@ impl Results {
         self.ends.shrink_to(KEPT);
     }
 
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+    fn texts(&self) -> Texts<'_> {
+        Texts::new(&self.text, &self.ends)
     }
 }
 
 impl Jq {
     fn new(query: Arc<Query>, limit: Limit) -> Self {
-        Self { query, limit, rooms: Rooms::new(limit), results: Results::default() }
+        Self {
+            query,
+            limit,
+            rooms: Rooms::new(limit),
+            answer: Answer::default(),
+            collected: Collected::default(),
+        }
     }
 }
 
@@ -79,7 +87,7 @@ impl Jq {
 fn collect(
     query: &Query,
     limit: &Limit,
-    results: &mut Results,
+    results: &mut Collected,
     (batch, event): (&Batch, usize),
     room: Room,
 ) -> Result<(), Stop> {
@@ -98,13 +106,32 @@ fn collect(
     })
 }
 
+/// The part of `span` that is meant.
+fn within(span: Span, part: &Range<usize>) -> Span {
+    // A part of an event is shorter than 4 GiB, as its span is.
+    Span { offset: span.offset + part.start as u32, length: part.len() as u32, ..span }
+}
+
 impl Filter for Jq {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         let mut made = batch.derive();
-        let Self { query, limit, rooms, results } = self;
+        let Self { query, limit, rooms, answer, collected } = self;
+        let fast = query.fast().ok();
         rooms.each(batch.len(), |event, room| {
-            match collect(query, limit, results, (batch, event), room) {
-                Ok(()) => results.iter().for_each(|payload| made.write(event, payload)),
+            let payload = batch.payload(event);
+            match fast.and_then(|program| program.run(payload, limit.bytes.as_usize(), answer)) {
+                Some(Results::Part(part)) if limit.events > 0 => {
+                    made.write_span(event, within(batch.spans()[event], &part));
+                    return Ok(());
+                }
+                Some(Results::Texts(texts)) if texts.len() <= limit.events => {
+                    texts.iter().for_each(|payload| made.write(event, payload));
+                    return Ok(());
+                }
+                _ => {}
+            }
+            match collect(query, limit, collected, (batch, event), room) {
+                Ok(()) => collected.texts().iter().for_each(|payload| made.write(event, payload)),
                 Err(Stop::TooSmall) => return Err(TooSmall),
                 Err(Stop::Rejected(reason)) => out.reject(event, reason),
             }
@@ -116,5 +143,12 @@ impl Filter for Jq {
 
     fn fork(&self) -> Option<Box<dyn Filter>> {
         Some(Box::new(Self::new(Arc::clone(&self.query), self.limit)))
+    }
+
+    fn explain(&self) -> Option<String> {
+        Some(match self.query.fast() {
+            Ok(_) => "fast: answered from the bytes of the event, in one pass".to_owned(),
+            Err(obstacle) => format!("evaluated by jaq: the fast path lacks {obstacle}"),
+        })
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use jaq_core::{Ctx, Exn, Vars};
 use jaq_json::Val;
 
+use crate::fast;
 use crate::reader;
 use crate::room::Room;
 use meter::{Exhausted, Jq, Meter};
@@ -20,6 +21,8 @@ const LONGEST_REASON: usize = 400;
 /// A compiled query. It does not change; every evaluation begins afresh.
 pub(crate) struct Query {
     program: Program,
+    /// The same, for events that can be answered from their bytes; or what stands in the way.
+    fast: Result<fast::Program, String>,
     /// The variables that the query mentions, in the order in which values are handed to it.
     variables: Vec<&'static str>,
 }
@@ -54,6 +57,14 @@ pub(crate) enum Flow {
 }
 
 impl Query {
+    /// The query as a program of the fast subset.
+    ///
+    /// # Errors
+    /// What stands in the way, such as "the function `map`".
+    pub(crate) fn fast(&self) -> Result<&fast::Program, &str> {
+        self.fast.as_ref().map_err(String::as_str)
+    }
+
     /// Reads the event `payload` and hands the results for it to `each`, one by one.
     pub(crate) fn evaluate(
         &self,

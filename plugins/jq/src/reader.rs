@@ -271,7 +271,7 @@ impl Reader<'_> {
 }
 
 /// A number keeps its digits: `1.0` stays `1.0`, `-0` stays `-0`, and large whole numbers are exact.
-fn number(text: &str, whole: bool) -> Num {
+pub(crate) fn number(text: &str, whole: bool) -> Num {
     let exact = whole && text != "-0" && text.len() <= EXACT_DIGITS;
     let number = if exact { Num::from_str_radix(text, 10) } else { None };
     number.unwrap_or_else(|| Num::Dec(Rc::new(text.to_owned())))

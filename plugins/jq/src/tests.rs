@@ -1,5 +1,6 @@
 //! The three plugins through the contract that the engine uses.
 
+mod fast;
 mod generate;
 mod jq;
 mod route;

@@ -80,7 +80,8 @@ impl Writer<'_> {
     }
 }
 
-fn write_number(out: &mut Vec<u8>, number: &Num) {
+/// Appends a number.
+pub(crate) fn write_number(out: &mut Vec<u8>, number: &Num) {
     match number {
         Num::Dec(text) => out.extend_from_slice(text.as_bytes()),
         Num::Float(float) if float.is_nan() => out.extend_from_slice(b"null"),
@@ -109,7 +110,7 @@ fn escape_of(byte: u8) -> u8 {
 }
 
 /// Appends a string in quotes. Bytes that are not UTF-8 (out of `@base64d`) become U+FFFD.
-fn write_string(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     let ascii = text.is_ascii();
     match ascii || std::str::from_utf8(text).is_ok() {

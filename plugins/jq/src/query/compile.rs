@@ -5,6 +5,7 @@ use jaq_core::{Compiler, compile::Undefined};
 use tidegate_sdk::ConfigError;
 
 use super::{Program, Query, natives};
+use crate::fast;
 use crate::room::on_stack;
 
 /// The longest query, in bytes.
@@ -36,10 +37,10 @@ impl Query {
         let mentioned = |name: &&'static str| text.contains(*name);
         let variables: Vec<_> = offered.iter().copied().chain(EMPTY_OBJECTS).filter(mentioned).collect();
         let stack = (1 << 20) + text.len() * STACK_A_BYTE;
-        let compiled = on_stack(stack, || program(text, &variables))
+        let compiled = on_stack(stack, || Ok((program(text, &variables)?, fast::Program::new(text))))
             .map_err(|error| ConfigError::at(pointer, error.to_string()))?;
         match compiled {
-            Ok(program) => Ok(Self { program, variables }),
+            Ok((program, fast)) => Ok(Self { program, fast, variables }),
             Err(flaw) => Err(config_error(flaw, pointer, offered)),
         }
     }

@@ -1,0 +1,160 @@
+//! The fast subset of the language: queries that are answered from the bytes of an event, in one pass over them.
+//!
+//! Most queries of pipelines select by a few values and pass a few on. For these no value is built: the event is
+//! checked to its end, the places of the values that the query needs are noted, conditions look at the bytes
+//! there, and results are those bytes. What the subset does not cover, query or event, is for jaq, which also
+//! words every error. Both give the same results, byte by byte; `tests/fast.rs` holds them against each other.
+//!
+//! Read [`Program`] first, then `lower.rs` (which queries), `scan.rs` (the pass), `evaluate.rs` (the answers).
+
+mod evaluate;
+mod expression;
+mod lower;
+mod print;
+mod scan;
+mod wanted;
+mod words;
+
+use std::ops::Range;
+
+use jaq_core::load;
+
+use crate::reader::DEPTH;
+use evaluate::Event;
+use expression::Expression;
+use lower::Lowering;
+use scan::{Beyond, Finds, State};
+use wanted::Wanted;
+
+/// A query that is of the fast subset.
+#[derive(Debug)]
+pub(crate) struct Program {
+    wanted: Wanted,
+    /// One for each result that the query may have, in order.
+    results: Vec<Expression>,
+    /// How deep the arrays and objects that the query makes are nested.
+    depth: usize,
+}
+
+/// What a program makes of an event, in memory that is used again for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    finds: Finds,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// The results for one event.
+#[derive(Debug)]
+pub(crate) enum Results<'a> {
+    /// One, which stands in the event as it is to be printed.
+    Part(Range<usize>),
+    /// These texts, if any.
+    Texts(Texts<'a>),
+}
+
+/// Texts, one behind the other.
+#[derive(Debug)]
+pub(crate) struct Texts<'a> {
+    text: &'a [u8],
+    ends: &'a [usize],
+}
+
+impl<'a> Texts<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn new(text: &'a [u8], ends: &'a [usize]) -> Self {
+        Self { text, ends }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let text = self.text;
+        starts.zip(self.ends).map(move |(start, end)| &text[start..*end])
+    }
+}
+
+impl Program {
+    /// The program for the query `text`.
+    ///
+    /// # Errors
+    /// What stands in the way, such as "the function `map`".
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
+        let term = load::parse(text, |parser| parser.term()).ok_or("a definition or an import")?;
+        let mut lowering = Lowering::new();
+        let results = lowering.query(&term)?;
+        let depth = results.iter().map(Expression::depth).max().unwrap_or(0);
+        Ok(Self { wanted: lowering.into_wanted(), results, depth })
+    }
+
+    /// The results for the event `payload`, which may be `limit` bytes together; `None` if it is for jaq.
+    pub(crate) fn run<'a>(
+        &self,
+        payload: &[u8],
+        limit: usize,
+        answer: &'a mut Answer,
+    ) -> Option<Results<'a>> {
+        self.try_run(payload, limit, answer).ok()
+    }
+
+    fn try_run<'a>(
+        &self,
+        payload: &[u8],
+        limit: usize,
+        answer: &'a mut Answer,
+    ) -> Result<Results<'a>, Beyond> {
+        scan::scan(payload, &self.wanted, &mut answer.finds)?;
+        let event = Event { text: payload, finds: &answer.finds };
+        if let [result] = &self.results[..] {
+            match self.part(event, result)? {
+                Part::None => return Ok(Results::Texts(Texts::new(&[], &[]))),
+                Part::Of(range) if range.len() <= limit => return Ok(Results::Part(range)),
+                Part::Of(_) => return Err(Beyond),
+                Part::Unknown => {}
+            }
+        }
+        answer.text.clear();
+        answer.ends.clear();
+        if answer.finds.deepest + self.depth > DEPTH {
+            return Err(Beyond);
+        }
+        for result in &self.results {
+            let before = answer.text.len();
+            match event.print(result, &mut answer.text)? {
+                true => answer.ends.push(answer.text.len()),
+                false => answer.text.truncate(before),
+            }
+        }
+        match answer.text.len() <= limit {
+            true => Ok(Results::Texts(Texts::new(&answer.text, &answer.ends))),
+            false => Err(Beyond),
+        }
+    }
+
+    /// The part of the event that the only result is, if it is one.
+    fn part(&self, event: Event<'_>, result: &Expression) -> Result<Part, Beyond> {
+        let (guards, value) = match result {
+            Expression::Guarded(guards, value) => (&guards[..], &**value),
+            value => (&[][..], value),
+        };
+        let Expression::Place(place) = value else { return Ok(Part::Unknown) };
+        let found = event.finds.found[*place];
+        if found.state != State::Present || !print::is_as_printed(found) {
+            return Ok(Part::Unknown);
+        }
+        match event.pass(guards)? {
+            true => Ok(Part::Of(found.start..found.end)),
+            false => Ok(Part::None),
+        }
+    }
+}
+
+/// Whether the only result is a part of the event.
+enum Part {
+    /// There is no result.
+    None,
+    Of(Range<usize>),
+    Unknown,
+}

@@ -1,0 +1,316 @@
+//! What an expression comes to for one event.
+//!
+//! Whatever would be an error, and the few cases that need a whole value, are [`Beyond`]: jaq evaluates the event
+//! again from its start, and its words are the reason. So nothing that is decided here may differ from jaq, but
+//! everything may be left undecided.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use jaq_core::ops::{Cmp, Math};
+use jaq_json::{Num, Val};
+
+use super::expression::{Constant, Expression, Guard, Test};
+use super::print;
+use super::scan::{Beyond, ESCAPED, Finds, Found, State, number_end};
+use crate::reader;
+
+/// Whole numbers of at most so many digits fit into 64 bits.
+const SURE_DIGITS: usize = 18;
+
+/// One event and what was found in it.
+#[derive(Clone, Copy)]
+pub(super) struct Event<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) finds: &'a Finds,
+}
+
+/// A value, read only as far as needed.
+#[derive(Clone)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Number(Num),
+    /// A number as it is written.
+    Digits(&'a [u8]),
+    /// A string without quotes and escapes.
+    Text(Cow<'a, [u8]>),
+    /// A value of the event.
+    Raw(Found),
+    /// An array or object that is made.
+    Made(&'a Expression),
+}
+
+impl<'a> Event<'a> {
+    /// The result of `expression`, or `None` if it has none.
+    pub(super) fn evaluate(self, expression: &'a Expression) -> Result<Option<Value<'a>>, Beyond> {
+        Ok(Some(match expression {
+            Expression::Place(place) => match self.finds.found[*place] {
+                Found { state: State::Absent, .. } => Value::Null,
+                Found { state: State::Impossible, .. } => return Err(Beyond),
+                found => Value::Raw(found),
+            },
+            Expression::Constant(constant) => match constant {
+                Constant::Null => Value::Null,
+                Constant::Bool(value) => Value::Bool(*value),
+                Constant::Number(number) => Value::Number(number.clone()),
+                Constant::Text(text) => Value::Text(Cow::Borrowed(text)),
+            },
+            Expression::Object(members) => {
+                for member in members {
+                    if self.evaluate(&member.value)?.is_none() {
+                        return Ok(None);
+                    }
+                }
+                Value::Made(expression)
+            }
+            Expression::Array(elements) => {
+                for element in elements {
+                    self.evaluate(element)?;
+                }
+                Value::Made(expression)
+            }
+            Expression::Nothing => return Ok(None),
+            Expression::Guarded(guards, value) => match self.pass(guards)? {
+                true => return self.evaluate(value),
+                false => return Ok(None),
+            },
+            Expression::Choice(parts) => match self.choose(parts)? {
+                Some(branch) => return self.evaluate(branch),
+                None => return Ok(None),
+            },
+            Expression::Alternative(parts) => return self.evaluate(self.alternative(parts)?),
+            other => match self.decide(other)? {
+                Some(value) => value,
+                None => return Ok(None),
+            },
+        }))
+    }
+
+    /// Results that are made of the results of others.
+    fn decide(self, expression: &'a Expression) -> Result<Option<Value<'a>>, Beyond> {
+        macro_rules! result_of {
+            ($part:expr) => {
+                match self.evaluate($part)? {
+                    Some(value) => value,
+                    None => return Ok(None),
+                }
+            };
+        }
+        Ok(Some(match expression {
+            Expression::Logic(decisive, parts) => {
+                let first = self.is_true(&result_of!(&parts[0]));
+                match first == *decisive {
+                    true => Value::Bool(first),
+                    false => Value::Bool(self.is_true(&result_of!(&parts[1]))),
+                }
+            }
+            Expression::Not(part) => Value::Bool(!self.is_true(&result_of!(part))),
+            Expression::Compare(operation, parts) => {
+                let (left, right) = (result_of!(&parts[0]), result_of!(&parts[1]));
+                Value::Bool(self.compare(*operation, left, right)?)
+            }
+            Expression::Calculate(operation, parts) => {
+                let (left, right) = (result_of!(&parts[0]), result_of!(&parts[1]));
+                match (self.open(left)?, self.open(right)?) {
+                    (Value::Number(left), Value::Number(right)) => calculate(*operation, left, right)?,
+                    _ => return Err(Beyond),
+                }
+            }
+            Expression::Test(test, part) => match self.open(result_of!(part))? {
+                Value::Text(text) => Value::Bool(passes(test, &text)),
+                _ => return Err(Beyond),
+            },
+            Expression::Has(parent, member) => {
+                let parent = self.finds.found[*parent];
+                match parent.state == State::Present && self.text[parent.start] == b'{' {
+                    true => Value::Bool(self.finds.found[*member].state == State::Present),
+                    false => return Err(Beyond),
+                }
+            }
+            Expression::ToNumber(part) => self.to_number(result_of!(part))?,
+            _ => return Err(Beyond),
+        }))
+    }
+
+    /// Whether all of `guards` let pass.
+    pub(super) fn pass(self, guards: &'a [Guard]) -> Result<bool, Beyond> {
+        for guard in guards {
+            let passes = match guard {
+                Guard::True(condition) => self.evaluate(condition)?.is_some_and(|value| self.is_true(&value)),
+                Guard::Any(value) => self.evaluate(value)?.is_some(),
+            };
+            if !passes {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn choose(self, parts: &'a [Expression; 3]) -> Result<Option<&'a Expression>, Beyond> {
+        let condition = self.evaluate(&parts[0])?;
+        Ok(condition.map(|value| if self.is_true(&value) { &parts[1] } else { &parts[2] }))
+    }
+
+    pub(super) fn alternative(self, parts: &'a [Expression; 2]) -> Result<&'a Expression, Beyond> {
+        let first = self.evaluate(&parts[0])?;
+        let counts = first.is_some_and(|value| self.is_true(&value));
+        Ok(if counts { &parts[0] } else { &parts[1] })
+    }
+
+    /// Whether a value is neither `false` nor `null`.
+    fn is_true(self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Raw(found) => !matches!(self.text[found.start], b'n' | b'f'),
+            _ => true,
+        }
+    }
+
+    pub(super) fn raw(self, found: Found) -> &'a [u8] {
+        &self.text[found.start..found.end]
+    }
+
+    /// The same value, read, unless it is an array or an object.
+    fn open(self, value: Value<'a>) -> Result<Value<'a>, Beyond> {
+        let found = match value {
+            Value::Raw(found) => found,
+            Value::Digits(digits) => return Ok(Value::Number(number(digits))),
+            other => return Ok(other),
+        };
+        let raw = self.raw(found);
+        Ok(match raw[0] {
+            b'n' => Value::Null,
+            b't' => Value::Bool(true),
+            b'f' => Value::Bool(false),
+            b'"' if found.flags & ESCAPED == 0 => Value::Text(Cow::Borrowed(&raw[1..raw.len() - 1])),
+            b'"' => match reader::read(&Bytes::copy_from_slice(raw)) {
+                Ok(Val::TStr(text)) => Value::Text(Cow::Owned(text.to_vec())),
+                _ => return Err(Beyond),
+            },
+            b'{' | b'[' => value,
+            _ => Value::Number(number(raw)),
+        })
+    }
+
+    fn compare(self, operation: Cmp, left: Value<'a>, right: Value<'a>) -> Result<bool, Beyond> {
+        let (left, right) = (self.open(left)?, self.open(right)?);
+        let order = match (&left, &right) {
+            (Value::Text(left), Value::Text(right)) if matches!(operation, Cmp::Eq | Cmp::Ne) => {
+                return Ok((left == right) == (operation == Cmp::Eq));
+            }
+            (Value::Null, Value::Null) => Ordering::Equal,
+            (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
+            (Value::Number(left), Value::Number(right)) => return Ok(operation.run(left, right)),
+            (Value::Text(left), Value::Text(right)) => left.cmp(right),
+            _ => match self.rank(&left).cmp(&self.rank(&right)) {
+                // Two arrays, or two objects.
+                Ordering::Equal => return Err(Beyond),
+                order => order,
+            },
+        };
+        Ok(operation.run(&order, &Ordering::Equal))
+    }
+
+    /// The place of a value's kind in jq's order of values.
+    fn rank(self, value: &Value<'_>) -> u8 {
+        match value {
+            Value::Null => 0,
+            Value::Bool(_) => 1,
+            Value::Number(_) | Value::Digits(_) => 2,
+            Value::Text(_) => 3,
+            Value::Raw(found) if self.text[found.start] == b'[' => 4,
+            Value::Made(Expression::Array(_)) => 4,
+            Value::Raw(_) | Value::Made(_) => 5,
+        }
+    }
+
+    fn to_number(self, value: Value<'a>) -> Result<Value<'a>, Beyond> {
+        let Value::Raw(found) = value else { return Err(Beyond) };
+        let raw = self.raw(found);
+        match raw[0] {
+            b'-' | b'0'..=b'9' => Ok(value),
+            b'"' => {
+                let digits = &raw[1..raw.len() - 1];
+                match number_end(digits, 0)? == digits.len() {
+                    true => Ok(Value::Digits(digits)),
+                    false => Err(Beyond),
+                }
+            }
+            _ => Err(Beyond),
+        }
+    }
+
+    /// Appends the result of `expression` to `out`; false if it has none. What was appended until then stays.
+    pub(super) fn print(self, expression: &'a Expression, out: &mut Vec<u8>) -> Result<bool, Beyond> {
+        match expression {
+            Expression::Object(members) => {
+                for member in members {
+                    out.extend_from_slice(&member.before);
+                    if !self.print(&member.value, out)? {
+                        return Ok(false);
+                    }
+                }
+                out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
+            }
+            Expression::Array(elements) => {
+                out.push(b'[');
+                let mut printed = 0;
+                for element in elements {
+                    let before = out.len();
+                    if printed > 0 {
+                        out.push(b',');
+                    }
+                    match self.print(element, out)? {
+                        true => printed += 1,
+                        false => out.truncate(before),
+                    }
+                }
+                out.push(b']');
+            }
+            Expression::Guarded(guards, value) => return Ok(self.pass(guards)? && self.print(value, out)?),
+            Expression::Choice(parts) => match self.choose(parts)? {
+                Some(branch) => return self.print(branch, out),
+                None => return Ok(false),
+            },
+            Expression::Alternative(parts) => return self.print(self.alternative(parts)?, out),
+            _ => match self.evaluate(expression)? {
+                Some(value) => print::print(self, value, out)?,
+                None => return Ok(false),
+            },
+        }
+        Ok(true)
+    }
+}
+
+fn passes(test: &Test, text: &[u8]) -> bool {
+    match test {
+        Test::StartsWith(start) => text.starts_with(start),
+        Test::EndsWith(end) => text.ends_with(end),
+        Test::Contains(finder) => finder.find(text).is_some(),
+        Test::Matches(regex) => regex.is_match(text),
+    }
+}
+
+fn calculate(operation: Math, left: Num, right: Num) -> Result<Value<'static>, Beyond> {
+    match operation.run(Val::Num(left), Val::Num(right)) {
+        Ok(Val::Num(number)) => Ok(Value::Number(number)),
+        _ => Err(Beyond),
+    }
+}
+
+/// The number that `digits` stand for. jaq keeps the text of a decimal number, and compares and calculates with
+/// the floating-point number that it is nearest to.
+fn number(digits: &[u8]) -> Num {
+    let text = std::str::from_utf8(digits).unwrap_or_default();
+    if text.len() <= SURE_DIGITS && text != "-0" {
+        if let Ok(whole) = text.parse() {
+            return Num::Int(whole);
+        }
+    }
+    match reader::number(text, !text.contains(['.', 'e', 'E'])) {
+        Num::Dec(text) => Num::from_dec_str(&text),
+        other => other,
+    }
+}

@@ -1,0 +1,110 @@
+//! What a query of the fast subset comes to.
+
+use jaq_core::ops::{Cmp, Math};
+use jaq_json::Num;
+use regex_bites::bytes::Regex;
+
+use super::wanted::Place;
+
+/// An expression over one event. It has one result or none.
+#[derive(Clone, Debug)]
+pub(super) enum Expression {
+    /// The value at a place of the event.
+    Place(Place),
+    /// A literal.
+    Constant(Constant),
+    /// An object: for each member the text in front of its value, such as `{"name":` or `,"age":`.
+    Object(Vec<Member>),
+    /// An array. Elements without a result are left out.
+    Array(Vec<Expression>),
+    /// What the second expression comes to, if all guards let it pass.
+    Guarded(Vec<Guard>, Box<Expression>),
+    /// `if`: a condition, and both branches.
+    Choice(Box<[Expression; 3]>),
+    /// `//`
+    Alternative(Box<[Expression; 2]>),
+    /// `and`, or `or` if the value that decides alone is true.
+    Logic(bool, Box<[Expression; 2]>),
+    /// `not`
+    Not(Box<Expression>),
+    Compare(Cmp, Box<[Expression; 2]>),
+    Calculate(Math, Box<[Expression; 2]>),
+    /// A test of a string.
+    Test(Test, Box<Expression>),
+    /// Whether the object at the first place has the member at the second.
+    Has(Place, Place),
+    /// `tonumber`
+    ToNumber(Box<Expression>),
+    /// `empty`
+    Nothing,
+}
+
+/// A member of an object that is made.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    /// The text in front of its value.
+    pub(super) before: Box<[u8]>,
+    pub(super) value: Expression,
+}
+
+/// A literal.
+#[derive(Clone, Debug)]
+pub(super) enum Constant {
+    Null,
+    Bool(bool),
+    Number(Num),
+    Text(Box<[u8]>),
+}
+
+/// What must be so for an expression to have a result.
+#[derive(Clone, Debug)]
+pub(super) enum Guard {
+    /// It has a result that is neither `false` nor `null`.
+    True(Expression),
+    /// It has a result. What a pipe throws away may still fail, and then the event is rejected.
+    Any(Expression),
+}
+
+/// A test of a string.
+#[derive(Clone, Debug)]
+pub(super) enum Test {
+    StartsWith(Box<[u8]>),
+    EndsWith(Box<[u8]>),
+    Contains(Box<memchr::memmem::Finder<'static>>),
+    Matches(Box<Regex>),
+}
+
+impl Expression {
+    /// How many expressions it is made of.
+    pub(super) fn size(&self) -> usize {
+        1 + self.parts().into_iter().map(Self::size).sum::<usize>()
+    }
+
+    /// How deep the arrays and objects that it makes are nested.
+    pub(super) fn depth(&self) -> usize {
+        let below = self.parts().into_iter().map(Self::depth).max().unwrap_or(0);
+        match self {
+            Self::Object(_) | Self::Array(_) => below + 1,
+            _ => below,
+        }
+    }
+
+    fn parts(&self) -> Vec<&Expression> {
+        match self {
+            Self::Place(_) | Self::Constant(_) | Self::Has(..) | Self::Nothing => Vec::new(),
+            Self::Object(members) => members.iter().map(|member| &member.value).collect(),
+            Self::Array(elements) => elements.iter().collect(),
+            Self::Guarded(guards, value) => {
+                let guards = guards.iter().map(|(Guard::True(guard) | Guard::Any(guard))| guard);
+                guards.chain([&**value]).collect()
+            }
+            Self::Choice(parts) => parts.iter().collect(),
+            Self::Alternative(parts)
+            | Self::Logic(_, parts)
+            | Self::Compare(_, parts)
+            | Self::Calculate(_, parts) => parts.iter().collect(),
+            Self::Not(part) | Self::Test(_, part) | Self::ToNumber(part) => vec![part],
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! From the syntax tree of a query to an expression, as far as the query is of the fast subset.
+
+use jaq_core::load::lex::StrPart;
+use jaq_core::load::parse::{BinaryOp, Term};
+use jaq_core::path::{Part, Path};
+use jaq_json::Num;
+use regex_bites::bytes::Regex;
+
+use super::expression::{Constant, Expression, Guard, Member, Test};
+use super::wanted::{ROOT, Wanted};
+use crate::writer;
+
+/// Deeper queries are not looked at: they are for jaq.
+const DEPTH: usize = 100;
+
+/// A pipe puts its left side into its right side, which can make a long expression out of a short query.
+const LARGEST: usize = 5000;
+
+/// What stands in the way of the fast path, as the object of a sentence: "the function `map`".
+pub(super) type Obstacle = String;
+
+/// Turns terms into expressions, and collects the places that they need.
+pub(super) struct Lowering {
+    wanted: Wanted,
+    depth: usize,
+    size: usize,
+}
+
+type Tree<'a> = Term<&'a str>;
+
+impl Lowering {
+    pub(super) fn new() -> Self {
+        Self { wanted: Wanted::new(), depth: 0, size: 0 }
+    }
+
+    /// The places that the expressions so far need.
+    pub(super) fn into_wanted(self) -> Wanted {
+        self.wanted
+    }
+
+    /// An expression for each result of the query `term` for an event.
+    pub(super) fn query(&mut self, term: &Tree<'_>) -> Result<Vec<Expression>, Obstacle> {
+        let mut results = Vec::new();
+        self.results(term, &Expression::Place(ROOT), &mut results)?;
+        for result in &results {
+            self.mark_printed(result);
+        }
+        Ok(results)
+    }
+
+    /// Marks the places whose values become part of what is printed. Too many are no mistake.
+    fn mark_printed(&mut self, expression: &Expression) {
+        match expression {
+            Expression::Place(place) => self.wanted.mark_printed(*place),
+            Expression::Object(members) => members.iter().for_each(|member| self.mark_printed(&member.value)),
+            Expression::Array(elements) => elements.iter().for_each(|element| self.mark_printed(element)),
+            Expression::Guarded(_, value) => self.mark_printed(value),
+            Expression::Choice(parts) => parts[1..].iter().for_each(|part| self.mark_printed(part)),
+            Expression::Alternative(parts) => parts.iter().for_each(|part| self.mark_printed(part)),
+            Expression::ToNumber(part) => self.mark_printed(part),
+            _ => {}
+        }
+    }
+
+    fn results(
+        &mut self,
+        term: &Tree<'_>,
+        input: &Expression,
+        results: &mut Vec<Expression>,
+    ) -> Result<(), Obstacle> {
+        self.nested(|this| match term {
+            Term::BinOp(left, BinaryOp::Comma, right) => {
+                this.results(left, input, results)?;
+                this.results(right, input, results)
+            }
+            Term::BinOp(left, BinaryOp::Pipe(None), right) => {
+                let (guards, value) = this.piped(left, input)?;
+                let first = results.len();
+                this.results(right, &value, results)?;
+                for result in &mut results[first..] {
+                    let guards = guards.iter().map(|guard| this.copy_guard(guard));
+                    let guards = guards.collect::<Result<_, _>>()?;
+                    *result = guarded(guards, std::mem::replace(result, Expression::Nothing));
+                }
+                Ok(())
+            }
+            _ => {
+                results.push(this.term(term, input)?);
+                Ok(())
+            }
+        })
+    }
+
+    fn nested<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Obstacle>) -> Result<T, Obstacle> {
+        self.depth += 1;
+        self.size += 1;
+        if self.depth > DEPTH || self.size > LARGEST {
+            return Err("its size".to_owned());
+        }
+        let result = work(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn copy(&mut self, expression: &Expression) -> Result<Expression, Obstacle> {
+        self.size += expression.size();
+        match self.size > LARGEST {
+            true => Err("its size".to_owned()),
+            false => Ok(expression.clone()),
+        }
+    }
+
+    fn copy_guard(&mut self, guard: &Guard) -> Result<Guard, Obstacle> {
+        Ok(match guard {
+            Guard::True(condition) => Guard::True(self.copy(condition)?),
+            Guard::Any(value) => Guard::Any(self.copy(value)?),
+        })
+    }
+
+    /// The left side of a pipe: what it demands, and the value that the right side works on.
+    fn piped(&mut self, term: &Tree<'_>, input: &Expression) -> Result<(Vec<Guard>, Expression), Obstacle> {
+        let (mut guards, value) = split(self.term(term, input)?);
+        if !matches!(value, Expression::Constant(_) | Expression::Place(ROOT)) {
+            guards.push(Guard::Any(self.copy(&value)?));
+        }
+        Ok((guards, value))
+    }
+
+    fn term(&mut self, term: &Tree<'_>, input: &Expression) -> Result<Expression, Obstacle> {
+        self.nested(|this| match term {
+            Term::Id => this.copy(input),
+            Term::Num(text) => Ok(Expression::Constant(Constant::Number(number(text)))),
+            Term::Neg(term) => match this.term(term, input)? {
+                Expression::Constant(Constant::Number(number)) => {
+                    Ok(Expression::Constant(Constant::Number(-number)))
+                }
+                _ => Err("the sign `-`".to_owned()),
+            },
+            Term::Str(..) => {
+                let text = literal(term).ok_or_else(|| obstacle(term))?;
+                Ok(Expression::Constant(Constant::Text(text.into_bytes().into())))
+            }
+            Term::Arr(None) => Ok(Expression::Array(Vec::new())),
+            Term::Arr(Some(elements)) => {
+                let mut results = Vec::new();
+                this.results(elements, input, &mut results)?;
+                Ok(Expression::Array(results))
+            }
+            Term::Obj(members) => this.object(members, input),
+            Term::Path(base, path) => this.path(base, path, input),
+            Term::BinOp(left, operation, right) => this.operation(left, operation, right, input),
+            Term::IfThenElse(branches, otherwise) => this.choice(branches, otherwise.as_deref(), input),
+            Term::Call(name, arguments) => this.call(name, arguments, input, term),
+            _ => Err(obstacle(term)),
+        })
+    }
+
+    fn object(
+        &mut self,
+        members: &[(Tree<'_>, Option<Tree<'_>>)],
+        input: &Expression,
+    ) -> Result<Expression, Obstacle> {
+        let mut made: Vec<Member> = Vec::new();
+        for (name, value) in members {
+            let name = literal(name).ok_or("a name in an object that is not a plain text")?;
+            if made.iter().any(|member| member.name == name) {
+                return Err(format!("the name `{name}`, which an object has twice"));
+            }
+            let value = match value {
+                Some(value) => self.term(value, input)?,
+                None => {
+                    let input = self.copy(input)?;
+                    let (guards, value) = self.index(Vec::new(), input, &name)?;
+                    guarded(guards, value)
+                }
+            };
+            let mut before = vec![if made.is_empty() { b'{' } else { b',' }];
+            writer::write_string(&mut before, name.as_bytes());
+            before.push(b':');
+            made.push(Member { name, before: before.into(), value });
+        }
+        Ok(Expression::Object(made))
+    }
+
+    fn path(
+        &mut self,
+        base: &Tree<'_>,
+        path: &Path<Tree<'_>>,
+        input: &Expression,
+    ) -> Result<Expression, Obstacle> {
+        let (mut guards, mut value) = split(self.term(base, input)?);
+        for (part, _) in &path.0 {
+            let Part::Index(index) = part else {
+                return Err("the iterator `.[]` or a slice".to_owned());
+            };
+            (guards, value) = match (literal(index), index) {
+                (Some(name), _) => self.index(guards, value, &name)?,
+                (None, Term::Num(text)) => match (text.parse::<usize>(), value) {
+                    (Ok(index), Expression::Place(place)) => {
+                        (guards, Expression::Place(self.wanted.element(place, index)))
+                    }
+                    _ => return Err(format!("the index `{text}`")),
+                },
+                _ => return Err("an index that is computed".to_owned()),
+            };
+        }
+        Ok(guarded(guards, value))
+    }
+
+    /// The member `name` of `value`, and what that demands beside `guards`.
+    fn index(
+        &mut self,
+        mut guards: Vec<Guard>,
+        value: Expression,
+        name: &str,
+    ) -> Result<(Vec<Guard>, Expression), Obstacle> {
+        match value {
+            Expression::Place(place) => match self.wanted.member(place, name) {
+                Some(place) => Ok((guards, Expression::Place(place))),
+                None => Err(format!("the name `{name}`, which JSON writes in another way")),
+            },
+            Expression::Object(members) => {
+                let member = members.iter().find(|member| member.name == name);
+                let value = match member {
+                    Some(member) => self.copy(&member.value)?,
+                    None => Expression::Constant(Constant::Null),
+                };
+                guards.push(Guard::Any(Expression::Object(members)));
+                let (more, value) = split(value);
+                guards.extend(more);
+                Ok((guards, value))
+            }
+            _ => Err(format!("the path `.{name}` of what is computed")),
+        }
+    }
+
+    fn operation(
+        &mut self,
+        left: &Tree<'_>,
+        operation: &BinaryOp<&str>,
+        right: &Tree<'_>,
+        input: &Expression,
+    ) -> Result<Expression, Obstacle> {
+        if let BinaryOp::Pipe(None) = operation {
+            let (guards, value) = self.piped(left, input)?;
+            return Ok(guarded(guards, self.term(right, &value)?));
+        }
+        if let Some(sign) = obstructive(operation) {
+            return Err(sign);
+        }
+        let parts = Box::new([self.term(left, input)?, self.term(right, input)?]);
+        Ok(match operation {
+            BinaryOp::Alt => Expression::Alternative(parts),
+            BinaryOp::Or => Expression::Logic(true, parts),
+            BinaryOp::And => Expression::Logic(false, parts),
+            BinaryOp::Math(operation) => Expression::Calculate(*operation, parts),
+            BinaryOp::Cmp(operation) => Expression::Compare(*operation, Box::new(parts.map(comparable))),
+            _ => return Err("an operator".to_owned()),
+        })
+    }
+
+    fn choice(
+        &mut self,
+        branches: &[(Tree<'_>, Tree<'_>)],
+        otherwise: Option<&Tree<'_>>,
+        input: &Expression,
+    ) -> Result<Expression, Obstacle> {
+        let mut choice = match otherwise {
+            Some(term) => self.term(term, input)?,
+            None => self.copy(input)?,
+        };
+        for (condition, branch) in branches.iter().rev() {
+            let parts = [self.term(condition, input)?, self.term(branch, input)?, choice];
+            choice = Expression::Choice(Box::new(parts));
+        }
+        Ok(choice)
+    }
+
+    fn call(
+        &mut self,
+        name: &str,
+        arguments: &[Tree<'_>],
+        input: &Expression,
+        term: &Tree<'_>,
+    ) -> Result<Expression, Obstacle> {
+        let text = arguments.first().and_then(literal);
+        match (name, arguments, text) {
+            ("select", [condition], _) => {
+                let condition = self.term(condition, input)?;
+                Ok(guarded(vec![Guard::True(condition)], self.copy(input)?))
+            }
+            ("not", [], _) => Ok(Expression::Not(Box::new(self.copy(input)?))),
+            ("empty", [], _) => Ok(Expression::Nothing),
+            ("null", [], _) => Ok(Expression::Constant(Constant::Null)),
+            ("true", [], _) => Ok(Expression::Constant(Constant::Bool(true))),
+            ("false", [], _) => Ok(Expression::Constant(Constant::Bool(false))),
+            ("tonumber", [], _) => Ok(Expression::ToNumber(Box::new(self.copy(input)?))),
+            ("has", [_], Some(name)) => match input {
+                Expression::Place(place) => match self.wanted.member(*place, &name) {
+                    Some(member) => Ok(Expression::Has(*place, member)),
+                    None => Err(format!("the name `{name}`, which JSON writes in another way")),
+                },
+                _ => Err("`has` of what is computed".to_owned()),
+            },
+            (_, [_], Some(text)) => match test(name, &text) {
+                Some(test) => Ok(Expression::Test(test, Box::new(self.copy(input)?))),
+                None => Err(obstacle(term)),
+            },
+            _ => Err(obstacle(term)),
+        }
+    }
+}
+
+/// The test `name` for `text`.
+fn test(name: &str, text: &str) -> Option<Test> {
+    let bytes = || text.as_bytes().into();
+    match name {
+        "startswith" => Some(Test::StartsWith(bytes())),
+        "endswith" => Some(Test::EndsWith(bytes())),
+        "contains" => {
+            let finder = memchr::memmem::Finder::new(text).into_owned();
+            Some(Test::Contains(Box::new(finder)))
+        }
+        // This is the crate that jaq itself matches with.
+        "test" => Regex::new(text).ok().map(|regex| Test::Matches(Box::new(regex))),
+        _ => None,
+    }
+}
+
+/// `value`, if `guards` and its own let it pass.
+fn guarded(mut guards: Vec<Guard>, value: Expression) -> Expression {
+    let (more, value) = split(value);
+    guards.extend(more);
+    match guards.is_empty() {
+        true => value,
+        false => Expression::Guarded(guards, Box::new(value)),
+    }
+}
+
+fn split(expression: Expression) -> (Vec<Guard>, Expression) {
+    match expression {
+        Expression::Guarded(guards, value) => (guards, *value),
+        other => (Vec::new(), other),
+    }
+}
+
+/// A decimal number is compared as the floating-point number that it stands for.
+fn comparable(expression: Expression) -> Expression {
+    match expression {
+        Expression::Constant(Constant::Number(Num::Dec(text))) => {
+            Expression::Constant(Constant::Number(Num::from_dec_str(&text)))
+        }
+        other => other,
+    }
+}
+
+/// A number in a query, as jaq takes it.
+fn number(text: &str) -> Num {
+    Num::from_str_radix(text, 10).unwrap_or_else(|| Num::Dec(text.to_owned().into()))
+}
+
+/// The text that `term` is, if it is a plain one.
+fn literal(term: &Tree<'_>) -> Option<String> {
+    let Term::Str(None, parts) = term else { return None };
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            StrPart::Str(plain) => text.push_str(plain),
+            StrPart::Char(character) => text.push(*character),
+            StrPart::Term(_) => return None,
+        }
+    }
+    Some(text)
+}
+
+/// The sign of an operator that the fast path lacks.
+fn obstructive(operation: &BinaryOp<&str>) -> Option<Obstacle> {
+    let sign = match operation {
+        BinaryOp::Pipe(Some(_)) => return Some("a variable (`as`)".to_owned()),
+        BinaryOp::Comma => ",",
+        BinaryOp::Assign => "=",
+        BinaryOp::Update => "|=",
+        BinaryOp::UpdateAlt => "//=",
+        BinaryOp::UpdateMath(operation) => return Some(format!("the operator `{}=`", operation.as_str())),
+        _ => return None,
+    };
+    Some(format!("the operator `{sign}`"))
+}
+
+/// What to call a term that is not of the subset.
+fn obstacle(term: &Tree<'_>) -> Obstacle {
+    match term {
+        Term::Recurse => "`..`".to_owned(),
+        Term::Str(..) => "a text with an expression or a format in it".to_owned(),
+        Term::Label(..) | Term::Break(_) => "`label`".to_owned(),
+        Term::Fold(name, ..) => format!("`{name}`"),
+        Term::TryCatch(..) => "`try` (`?` behind a path is fine)".to_owned(),
+        Term::Def(..) => "`def`".to_owned(),
+        Term::Var(name) => format!("the variable `{name}`"),
+        Term::Call(name, arguments) => match arguments.len() {
+            0 => format!("the function `{name}`"),
+            _ => format!("the function `{name}` with these arguments"),
+        },
+        _ => "a part of the query".to_owned(),
+    }
+}

@@ -1,0 +1,61 @@
+//! Values of an event as jq prints them: mostly the bytes that they came as.
+
+use bytes::Bytes;
+use jaq_json::Val;
+
+use super::evaluate::{Event, Value};
+use super::scan::{Beyond, Found, SPACED, UNUSUAL};
+use crate::{reader, writer};
+
+/// Appends `value` to `out`.
+pub(super) fn print(event: Event<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Beyond> {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => writer::write_number(out, &number),
+        Value::Digits(digits) => out.extend_from_slice(digits),
+        Value::Text(text) => writer::write_string(out, &text),
+        Value::Raw(found) => print_raw(found, event.raw(found), out)?,
+        Value::Made(expression) => match event.print(expression, out)? {
+            true => {}
+            false => return Err(Beyond),
+        },
+    }
+    Ok(())
+}
+
+/// Whether jq prints this value as it stands.
+pub(super) fn is_as_printed(found: Found) -> bool {
+    found.flags & (SPACED | UNUSUAL) == 0
+}
+
+fn print_raw(found: Found, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Beyond> {
+    if is_as_printed(found) {
+        out.extend_from_slice(raw);
+    } else if found.flags & UNUSUAL == 0 {
+        compact(raw, out);
+    } else {
+        let value: Val = reader::read(&Bytes::copy_from_slice(raw)).map_err(|_| Beyond)?;
+        writer::write(&value, out, usize::MAX).map_err(|_| Beyond)?;
+    }
+    Ok(())
+}
+
+/// Appends JSON text without the white space between its tokens.
+fn compact(raw: &[u8], out: &mut Vec<u8>) {
+    let (mut in_string, mut escaped) = (false, false);
+    let mut copied = 0;
+    for (at, byte) in raw.iter().enumerate() {
+        if in_string {
+            in_string = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+        } else if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            out.extend_from_slice(&raw[copied..at]);
+            copied = at + 1;
+        } else {
+            in_string = *byte == b'"';
+        }
+    }
+    out.extend_from_slice(&raw[copied..]);
+}

@@ -1,0 +1,73 @@
+//! Which values of an event a program needs: the paths of its query as one tree, so that a single pass over the
+//! event finds them all.
+
+/// A value that is wanted: its index in the tree.
+pub(super) type Place = usize;
+
+/// The event itself.
+pub(super) const ROOT: Place = 0;
+
+/// All wanted values. Each place has a number; below it are the members and elements of it that are wanted too.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    nodes: Vec<Node>,
+}
+
+/// One wanted value.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// Wanted members: the name as it stands in the text, in quotes.
+    pub(super) members: Vec<(Box<[u8]>, Place)>,
+    /// Wanted elements, by their index.
+    pub(super) elements: Vec<(usize, Place)>,
+    /// Whether the value may become part of a result, so that it must be known whether its text is the text that
+    /// jq would print.
+    pub(super) printed: bool,
+}
+
+impl Wanted {
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn node(&self, place: Place) -> Option<&Node> {
+        self.nodes.get(place)
+    }
+
+    /// The member `name` of the value at `parent`, or `None` if the name does not stand for itself in JSON.
+    pub(super) fn member(&mut self, parent: Place, name: &str) -> Option<Place> {
+        if name.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7F)) {
+            return None;
+        }
+        let quoted = format!("\"{name}\"").into_bytes().into_boxed_slice();
+        if let Some((_, place)) = self.nodes[parent].members.iter().find(|(known, _)| *known == quoted) {
+            return Some(*place);
+        }
+        let place = self.add();
+        self.nodes[parent].members.push((quoted, place));
+        Some(place)
+    }
+
+    /// The element `index` of the value at `parent`.
+    pub(super) fn element(&mut self, parent: Place, index: usize) -> Place {
+        if let Some((_, place)) = self.nodes[parent].elements.iter().find(|(known, _)| *known == index) {
+            return *place;
+        }
+        let place = self.add();
+        self.nodes[parent].elements.push((index, place));
+        place
+    }
+
+    pub(super) fn mark_printed(&mut self, place: Place) {
+        self.nodes[place].printed = true;
+    }
+
+    fn add(&mut self) -> Place {
+        self.nodes.push(Node::default());
+        self.nodes.len() - 1
+    }
+}

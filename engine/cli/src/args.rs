@@ -65,6 +65,7 @@ const AFTER_CHECK: &str = "\
 Examples:
   tidegate check pipelines/
   tidegate check --connect active-users.toml
+  tidegate check --explain active-users.toml        which jq queries are fast
   tidegate check --format json active-users.toml    for editors and CI
 
 Exit codes:
@@ -208,6 +209,10 @@ pub(crate) struct CheckArguments {
     /// Also open every source and sink, with a limit of 5 seconds each
     #[arg(long)]
     pub(crate) connect: bool,
+
+    /// Also tell how filters will run: whether a jq query is fast, and which part of it stands in the way
+    #[arg(long)]
+    pub(crate) explain: bool,
 
     /// How to report: text for people on standard error, or one JSON document on standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]

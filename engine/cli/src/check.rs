@@ -6,6 +6,7 @@ use tidegate_sdk::Registry;
 use crate::args::{CheckArguments, ReportFormat};
 use crate::connect::{self, Connection};
 use crate::exit::{Exit, Failure};
+use crate::explain::{self, Explanation};
 use crate::files::Files;
 use crate::promises;
 use crate::quantity::plural;
@@ -21,6 +22,10 @@ pub(crate) fn check(arguments: &CheckArguments, registry: &Registry) -> Result<E
         true => connect::connect_all(files.pipelines())?,
         false => Vec::new(),
     };
+    let explanations = match arguments.explain {
+        true => explain::explain_all(files.pipelines()),
+        false => Vec::new(),
+    };
     let exit = match (errors, connections.iter().all(|one| one.result.is_ok())) {
         (1.., _) => Exit::Wrong,
         (0, false) => Exit::Failed,
@@ -28,7 +33,11 @@ pub(crate) fn check(arguments: &CheckArguments, registry: &Registry) -> Result<E
     };
     match arguments.format {
         ReportFormat::Json => {
-            let text = format!("{:#}\n", as_json(&files, &connections, exit == Exit::Done));
+            let mut report = as_json(&files, &connections, exit == Exit::Done);
+            if arguments.explain {
+                report["explanations"] = explanations.iter().map(explanation_as_json).collect();
+            }
+            let text = format!("{report:#}\n");
             terminal::out(&text)?;
         }
         ReportFormat::Text => {
@@ -38,9 +47,11 @@ pub(crate) fn check(arguments: &CheckArguments, registry: &Registry) -> Result<E
             match exit {
                 Exit::Done => {
                     let paint = Paint::for_stdout();
-                    let promises = promises::table(files.pipelines(), paint);
-                    let table = table(&connections, paint);
-                    terminal::out(&format!("{promises}{table}{verdict}\n"))?;
+                    let tables = promises::table(files.pipelines(), paint)
+                        + &explain::table(&explanations, paint)
+                        + &table(&connections, paint);
+                    terminal::out(&format!("{tables}{verdict}
+"))?;
                 }
                 _ => terminal::err(&format!("{}{verdict}\n", table(&connections, paint))),
             }
@@ -79,6 +90,10 @@ fn table(connections: &[Connection], paint: Paint) -> String {
         ]);
     }
     format!("{}\n", table.render("", paint))
+}
+
+fn explanation_as_json(one: &Explanation) -> Value {
+    json!({ "pipeline": one.pipeline, "component": one.component, "plugin": one.plugin, "explanation": one.told })
 }
 
 fn as_json(files: &Files, connections: &[Connection], ok: bool) -> Value {

@@ -19,6 +19,7 @@ mod display;
 #[cfg(test)]
 mod docs;
 mod exit;
+mod explain;
 mod files;
 mod health;
 mod heartbeat;

@@ -99,6 +99,18 @@ impl Program {
         self.try_run(payload, limit, answer).ok()
     }
 
+    /// Whether any result for the event `payload` is neither `false` nor `null`; `None` if it is for jaq.
+    pub(crate) fn matches(&self, payload: &[u8], answer: &mut Answer) -> Option<bool> {
+        scan::scan(payload, &self.wanted, &mut answer.finds).ok()?;
+        let event = Event { text: payload, finds: &answer.finds };
+        for result in &self.results {
+            if event.holds(result).ok()? {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
     fn try_run<'a>(
         &self,
         payload: &[u8],

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use jaq_core::ValT;
+use jaq_json::Val;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Output, Plugin, Port};
 
+use crate::fast::Answer;
 use crate::limit::Limit;
 use crate::meta::{empty_object, meta};
 use crate::query::{Flow, Query, Stop};
@@ -112,6 +114,7 @@ struct Route {
     all: bool,
     limit: Limit,
     rooms: Rooms,
+    answer: Answer,
 }
 
 impl Route {
@@ -127,7 +130,7 @@ impl Route {
             return Err(ConfigError::at("/routes", "there is no route").help(help));
         }
         let limit = Limit { steps: options.limit.steps, ..Limit::default() };
-        Ok(Self { routes, all: options.all, limit, rooms: Rooms::new(limit) })
+        Ok(Self { routes, all: options.all, limit, rooms: Rooms::new(limit), answer: Answer::default() })
     }
 }
 
@@ -153,20 +156,23 @@ fn ports_of(
     all: bool,
     (batch, event): (&Batch, usize),
     room: Room,
+    answer: &mut Answer,
     ports: &mut Vec<Port>,
 ) -> Result<(), Stop> {
     ports.clear();
-    let value = reader::read(&batch.shared_payload(event))?;
+    let mut read = None;
     for (index, (_, query)) in routes.iter().enumerate() {
-        let variable = |name: &str| match name {
-            "$meta" => meta(batch, event),
-            _ => empty_object(),
+        let fast = query.fast().ok();
+        let matches = match fast.and_then(|program| program.matches(batch.payload(event), answer)) {
+            Some(matches) => matches,
+            None => {
+                let value = match &read {
+                    Some(value) => value,
+                    None => read.insert(reader::read(&batch.shared_payload(event))?),
+                };
+                matches(query, value.clone(), (batch, event), room)?
+            }
         };
-        let mut matches = false;
-        query.run(value.clone(), variable, room, |result| {
-            matches = result.as_bool();
-            Ok(if matches { Flow::Enough } else { Flow::Next })
-        })?;
         if matches {
             ports.push(index as Port + 1);
             if !all {
@@ -180,14 +186,28 @@ fn ports_of(
     Ok(())
 }
 
+/// Whether jaq finds that event `event` of `batch`, which reads as `value`, matches.
+fn matches(query: &Query, value: Val, (batch, event): (&Batch, usize), room: Room) -> Result<bool, Stop> {
+    let variable = |name: &str| match name {
+        "$meta" => meta(batch, event),
+        _ => empty_object(),
+    };
+    let mut matches = false;
+    query.run(value, variable, room, |result| {
+        matches = result.as_bool();
+        Ok(if matches { Flow::Enough } else { Flow::Next })
+    })?;
+    Ok(matches)
+}
+
 impl Filter for Route {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        let Self { routes, all, rooms, .. } = self;
+        let Self { routes, all, rooms, answer, .. } = self;
         let mut made: Vec<Option<BatchBuilder>> = Vec::new();
         made.resize_with(routes.len() + 1, || None);
         let mut ports = Vec::with_capacity(routes.len());
         rooms.each(batch.len(), |event, room| {
-            match ports_of(routes, *all, (batch, event), room, &mut ports) {
+            match ports_of(routes, *all, (batch, event), room, answer, &mut ports) {
                 Ok(()) => {
                     for port in &ports {
                         made[usize::from(*port)].get_or_insert_with(|| batch.derive()).keep(event);
@@ -208,7 +228,18 @@ impl Filter for Route {
 
     fn fork(&self) -> Option<Box<dyn Filter>> {
         let (routes, limit) = (Arc::clone(&self.routes), self.limit);
-        Some(Box::new(Self { routes, all: self.all, limit, rooms: Rooms::new(limit) }))
+        let (rooms, answer) = (Rooms::new(limit), Answer::default());
+        Some(Box::new(Self { routes, all: self.all, limit, rooms, answer }))
+    }
+
+    fn explain(&self) -> Option<String> {
+        let slow = self.routes.iter().find_map(|(name, query)| Some((name, query.fast().err()?)));
+        Some(match slow {
+            None => "fast: each query is answered from the bytes of the event, in one pass".to_owned(),
+            Some((name, obstacle)) => {
+                format!("evaluated by jaq, for one: in the query of `{name}` the fast path lacks {obstacle}")
+            }
+        })
     }
 
     fn outputs(&self) -> Vec<String> {

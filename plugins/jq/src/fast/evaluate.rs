@@ -138,7 +138,7 @@ impl<'a> Event<'a> {
     pub(super) fn pass(self, guards: &'a [Guard]) -> Result<bool, Beyond> {
         for guard in guards {
             let passes = match guard {
-                Guard::True(condition) => self.evaluate(condition)?.is_some_and(|value| self.is_true(&value)),
+                Guard::True(condition) => self.holds(condition)?,
                 Guard::Any(value) => self.evaluate(value)?.is_some(),
             };
             if !passes {
@@ -148,15 +148,18 @@ impl<'a> Event<'a> {
         Ok(true)
     }
 
+    /// Whether `condition` has a result that is neither `false` nor `null`.
+    pub(super) fn holds(self, condition: &'a Expression) -> Result<bool, Beyond> {
+        Ok(self.evaluate(condition)?.is_some_and(|value| self.is_true(&value)))
+    }
+
     pub(super) fn choose(self, parts: &'a [Expression; 3]) -> Result<Option<&'a Expression>, Beyond> {
         let condition = self.evaluate(&parts[0])?;
         Ok(condition.map(|value| if self.is_true(&value) { &parts[1] } else { &parts[2] }))
     }
 
     pub(super) fn alternative(self, parts: &'a [Expression; 2]) -> Result<&'a Expression, Beyond> {
-        let first = self.evaluate(&parts[0])?;
-        let counts = first.is_some_and(|value| self.is_true(&value));
-        Ok(if counts { &parts[0] } else { &parts[1] })
+        Ok(if self.holds(&parts[0])? { &parts[0] } else { &parts[1] })
     }
 
     /// Whether a value is neither `false` nor `null`.
@@ -304,10 +307,11 @@ fn calculate(operation: Math, left: Num, right: Num) -> Result<Value<'static>, B
 /// the floating-point number that it is nearest to.
 fn number(digits: &[u8]) -> Num {
     let text = std::str::from_utf8(digits).unwrap_or_default();
-    if text.len() <= SURE_DIGITS && text != "-0" {
-        if let Ok(whole) = text.parse() {
-            return Num::Int(whole);
-        }
+    if text.len() <= SURE_DIGITS
+        && text != "-0"
+        && let Ok(whole) = text.parse()
+    {
+        return Num::Int(whole);
     }
     match reader::number(text, !text.contains(['.', 'e', 'E'])) {
         Num::Dec(text) => Num::from_dec_str(&text),

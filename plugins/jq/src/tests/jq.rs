@@ -371,3 +371,21 @@ fn queries_as_deep_as_they_may_be_long_are_survived() {
         }
     }
 }
+
+#[test]
+fn a_filter_says_how_it_runs() {
+    let told = |query: &str| filter("jq", &json!({ "query": query })).explain().expect("it says");
+    assert!(told("select(.a > 1) | {b}").starts_with("fast: "));
+    assert_eq!(told("[.[] | .a]"), "evaluated by jaq: the fast path lacks the iterator `.[]` or a slice");
+}
+
+#[test]
+fn limits_hold_on_the_fast_path_too() {
+    let options = json!({ "query": "[.a, .a]", "limit": { "bytes": "10B" } });
+    let (texts, rejected) = testkit::apply(filter("jq", &options).as_mut(), [r#"{"a":"xyz"}"#, r#"{"a":1}"#]);
+    assert_eq!(texts, ["[1,1]"]);
+    assert!(rejected[0].1.contains("`limit.bytes`"));
+    let options = json!({ "query": ".a, .a", "limit": { "events": 1 } });
+    let (texts, rejected) = testkit::apply(filter("jq", &options).as_mut(), [r#"{"a":"xyz"}"#]);
+    assert!(texts.is_empty() && rejected[0].1.contains("`limit.events`"));
+}

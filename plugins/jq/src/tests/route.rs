@@ -72,3 +72,18 @@ fn bad_routes_are_refused_at_their_place() {
     assert_eq!(refused("route", &json!({ "routes": { "rejected": "." } })).pointer, "/routes/rejected");
     assert_eq!(refused("route", &json!({ "routes": { "a/b": "." } })).pointer, "/routes/a~1b");
 }
+
+#[test]
+fn queries_that_are_fast_and_queries_that_are_not_stand_side_by_side() {
+    let routes = json!({ "slow": "[.ms] | any(. > 1000)", "errors": ".status >= 500" });
+    let mut filter = filter("route", &json!({ "routes": routes }));
+    assert!(
+        filter
+            .explain()
+            .expect("it says")
+            .ends_with("in the query of `slow` the fast path lacks the function `any` with these arguments")
+    );
+    let (texts, rejected) = testkit::apply(filter.as_mut(), EVENTS);
+    assert_eq!(texts, [EVENTS[2]]);
+    assert_eq!(rejected[0].0, 3);
+}

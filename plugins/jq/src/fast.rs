@@ -157,7 +157,7 @@ impl Program {
             return Ok(Part::Unknown);
         }
         match event.pass(guards)? {
-            true => Ok(Part::Of(found.start..found.end)),
+            true => Ok(Part::Of(found.range())),
             false => Ok(Part::None),
         }
     }

@@ -14,6 +14,8 @@ use jaq_json::{Num, Val};
 use super::expression::{Constant, Expression, Guard, Test};
 use super::print;
 use super::scan::{Beyond, ESCAPED, Finds, Found, State, number_end};
+use super::wanted::Place;
+use super::words::{self, Pattern};
 use crate::reader;
 
 /// Whole numbers of at most so many digits fit into 64 bits.
@@ -111,6 +113,7 @@ impl<'a> Event<'a> {
                 let (left, right) = (result_of!(&parts[0]), result_of!(&parts[1]));
                 Value::Bool(self.compare(*operation, left, right)?)
             }
+            Expression::IsText(place, text, equal) => Value::Bool(self.is_text(*place, text)? == *equal),
             Expression::Calculate(operation, parts) => {
                 let (left, right) = (result_of!(&parts[0]), result_of!(&parts[1]));
                 match (self.open(left)?, self.open(right)?) {
@@ -124,7 +127,7 @@ impl<'a> Event<'a> {
             },
             Expression::Has(parent, member) => {
                 let parent = self.finds.found[*parent];
-                match parent.state == State::Present && self.text[parent.start] == b'{' {
+                match parent.state == State::Present && self.text[parent.start()] == b'{' {
                     true => Value::Bool(self.finds.found[*member].state == State::Present),
                     false => return Err(Beyond),
                 }
@@ -149,7 +152,11 @@ impl<'a> Event<'a> {
     }
 
     /// Whether `condition` has a result that is neither `false` nor `null`.
+    #[inline]
     pub(super) fn holds(self, condition: &'a Expression) -> Result<bool, Beyond> {
+        if let Expression::IsText(place, text, equal) = condition {
+            return Ok(self.is_text(*place, text)? == *equal);
+        }
         Ok(self.evaluate(condition)?.is_some_and(|value| self.is_true(&value)))
     }
 
@@ -166,13 +173,13 @@ impl<'a> Event<'a> {
     fn is_true(self, value: &Value<'_>) -> bool {
         match value {
             Value::Null | Value::Bool(false) => false,
-            Value::Raw(found) => !matches!(self.text[found.start], b'n' | b'f'),
+            Value::Raw(found) => !matches!(self.text[found.start()], b'n' | b'f'),
             _ => true,
         }
     }
 
     pub(super) fn raw(self, found: Found) -> &'a [u8] {
-        &self.text[found.start..found.end]
+        &self.text[found.range()]
     }
 
     /// The same value, read, unless it is an array or an object.
@@ -194,6 +201,24 @@ impl<'a> Event<'a> {
             },
             b'{' | b'[' => value,
             _ => Value::Number(number(raw)),
+        })
+    }
+
+    /// Whether the value at `place` is the string `text`, which stands in quotes.
+    #[inline]
+    fn is_text(self, place: Place, text: &Pattern) -> Result<bool, Beyond> {
+        let found = self.finds.found[place];
+        Ok(match found.state {
+            State::Absent => false,
+            State::Impossible => return Err(Beyond),
+            State::Present if found.flags & ESCAPED == 0 => {
+                let start = found.start();
+                text.is_at(self.text, start, words::at(self.text, start))
+            }
+            State::Present => match self.open(Value::Raw(found))? {
+                Value::Text(value) => *value == text.bytes()[1..text.bytes().len() - 1],
+                _ => false,
+            },
         })
     }
 
@@ -223,7 +248,7 @@ impl<'a> Event<'a> {
             Value::Bool(_) => 1,
             Value::Number(_) | Value::Digits(_) => 2,
             Value::Text(_) => 3,
-            Value::Raw(found) if self.text[found.start] == b'[' => 4,
+            Value::Raw(found) if self.text[found.start()] == b'[' => 4,
             Value::Made(Expression::Array(_)) => 4,
             Value::Raw(_) | Value::Made(_) => 5,
         }

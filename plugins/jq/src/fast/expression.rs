@@ -5,6 +5,7 @@ use jaq_json::Num;
 use regex_bites::bytes::Regex;
 
 use super::wanted::Place;
+use super::words::Pattern;
 
 /// An expression over one event. It has one result or none.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(super) enum Expression {
     /// `not`
     Not(Box<Expression>),
     Compare(Cmp, Box<[Expression; 2]>),
+    /// Whether the value at a place is this string, which stands in quotes, or is not, if false.
+    IsText(Place, Pattern, bool),
     Calculate(Math, Box<[Expression; 2]>),
     /// A test of a string.
     Test(Test, Box<Expression>),
@@ -92,7 +95,9 @@ impl Expression {
 
     fn parts(&self) -> Vec<&Expression> {
         match self {
-            Self::Place(_) | Self::Constant(_) | Self::Has(..) | Self::Nothing => Vec::new(),
+            Self::Place(_) | Self::Constant(_) | Self::IsText(..) | Self::Has(..) | Self::Nothing => {
+                Vec::new()
+            }
             Self::Object(members) => members.iter().map(|member| &member.value).collect(),
             Self::Array(elements) => elements.iter().collect(),
             Self::Guarded(guards, value) => {

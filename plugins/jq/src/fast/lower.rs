@@ -2,12 +2,14 @@
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Term};
+use jaq_core::ops::Cmp;
 use jaq_core::path::{Part, Path};
 use jaq_json::Num;
 use regex_bites::bytes::Regex;
 
 use super::expression::{Constant, Expression, Guard, Member, Test};
-use super::wanted::{ROOT, Wanted};
+use super::wanted::{ROOT, Wanted, quoted};
+use super::words::Pattern;
 use crate::writer;
 
 /// Deeper queries are not looked at: they are for jaq.
@@ -254,7 +256,7 @@ impl Lowering {
             BinaryOp::Or => Expression::Logic(true, parts),
             BinaryOp::And => Expression::Logic(false, parts),
             BinaryOp::Math(operation) => Expression::Calculate(*operation, parts),
-            BinaryOp::Cmp(operation) => Expression::Compare(*operation, Box::new(parts.map(comparable))),
+            BinaryOp::Cmp(operation) => comparison(*operation, parts.map(comparable)),
             _ => return Err("an operator".to_owned()),
         })
     }
@@ -351,6 +353,23 @@ fn comparable(expression: Expression) -> Expression {
             Expression::Constant(Constant::Number(Num::from_dec_str(&text)))
         }
         other => other,
+    }
+}
+
+/// A comparison; the most frequent one, of a member with a text, takes a short cut.
+fn comparison(operation: Cmp, parts: [Expression; 2]) -> Expression {
+    let equal = operation == Cmp::Eq;
+    match &parts {
+        [Expression::Place(place), Expression::Constant(Constant::Text(text))]
+        | [Expression::Constant(Constant::Text(text)), Expression::Place(place)]
+            if equal || operation == Cmp::Ne =>
+        {
+            match std::str::from_utf8(text).ok().and_then(quoted) {
+                Some(quoted) => Expression::IsText(*place, Pattern::new(&quoted), equal),
+                None => Expression::Compare(operation, Box::new(parts)),
+            }
+        }
+        _ => Expression::Compare(operation, Box::new(parts)),
     }
 }
 

@@ -3,8 +3,10 @@
 //!
 //! What the pass cannot be sure of it does not decide: it gives up ([`Beyond`]), and jaq looks at the event.
 
+use std::ops::Range;
+
 use super::wanted::{Node, Place, ROOT, Wanted};
-use super::words;
+use super::words::{self, Pattern};
 use crate::reader::DEPTH;
 
 /// The event, or what a query asks of it, is more than the fast path covers: it is for jaq.
@@ -27,8 +29,22 @@ const MOST_NAMES: usize = 64;
 pub(super) struct Found {
     pub(super) state: State,
     pub(super) flags: u8,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    start: u32,
+    end: u32,
+}
+
+impl Found {
+    /// Where it stands in the event.
+    #[inline]
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// Where it begins.
+    #[inline]
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +71,9 @@ pub(super) struct Finds {
 
 /// Looks through `text` for all that is `wanted`.
 pub(super) fn scan(text: &[u8], wanted: &Wanted, finds: &mut Finds) -> Result<(), Beyond> {
+    if u32::try_from(text.len()).is_err() {
+        return Err(Beyond);
+    }
     finds.found.clear();
     finds.found.resize(wanted.len(), Found::default());
     finds.names.clear();
@@ -140,7 +159,9 @@ impl<'a> Scanner<'a> {
             _ => self.mark_below(node, State::Impossible),
         }
         self.value(Some(node), exact || node.printed)?;
-        self.found[place] = Found { state: State::Present, flags: self.flags, start, end: self.at };
+        // The text is shorter than 4 GiB.
+        let (start, end) = (start as u32, self.at as u32);
+        self.found[place] = Found { state: State::Present, flags: self.flags, start, end };
         self.flags |= outer;
         Ok(())
     }
@@ -170,6 +191,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn value(&mut self, node: Option<&'a Node>, exact: bool) -> Result<(), Beyond> {
         match self.byte() {
             b'"' => self.string(),
@@ -265,17 +287,17 @@ impl<'a> Scanner<'a> {
 
     /// The name of a member, and its place if it is one of `members`.
     #[inline]
-    fn name(&mut self, members: &[(Box<[u8]>, Place)]) -> Result<Option<Place>, Beyond> {
-        let rest = &self.text[self.at..];
-        for (name, place) in members {
-            if rest.starts_with(name) {
-                self.high |= words::any(name);
-                self.at += name.len();
-                return Ok(Some(*place));
-            }
-        }
+    fn name(&mut self, members: &[(Pattern, Place)]) -> Result<Option<Place>, Beyond> {
         if self.byte() != b'"' {
             return Err(Beyond);
+        }
+        let word = words::at(self.text, self.at);
+        for (name, place) in members {
+            // What is equal to a name of the query is UTF-8 as that is.
+            if name.is_at(self.text, self.at, word) {
+                self.at += name.bytes().len();
+                return Ok(Some(*place));
+            }
         }
         let outer = std::mem::take(&mut self.flags);
         self.string()?;
@@ -298,11 +320,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn string(&mut self) -> Result<(), Beyond> {
         let mut at = self.at + 1;
+        let text = self.text;
+        let mut high = 0;
         loop {
-            while let Some(word) = words::at(self.text, at) {
-                self.high |= word;
+            while let Some(word) = words::at(text, at) {
+                high |= word;
                 let special = words::special(word);
                 if special != 0 {
                     at += words::first(special);
@@ -310,9 +335,10 @@ impl<'a> Scanner<'a> {
                 }
                 at += 8;
             }
-            match self.text.get(at) {
+            match text.get(at) {
                 Some(b'"') => {
                     self.at = at + 1;
+                    self.high |= high;
                     return Ok(());
                 }
                 Some(b'\\') => at = self.escape(at)?,
@@ -322,7 +348,7 @@ impl<'a> Scanner<'a> {
                     at += 1;
                 }
                 Some(byte) => {
-                    self.high |= u64::from(*byte);
+                    high |= u64::from(*byte);
                     at += 1;
                 }
             }
@@ -330,6 +356,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The escape at `at`; where it ends.
+    #[cold]
     fn escape(&mut self, at: usize) -> Result<usize, Beyond> {
         match self.text.get(at + 1) {
             Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => {

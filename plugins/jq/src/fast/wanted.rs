@@ -1,6 +1,8 @@
 //! Which values of an event a program needs: the paths of its query as one tree, so that a single pass over the
 //! event finds them all.
 
+use super::words::Pattern;
+
 /// A value that is wanted: its index in the tree.
 pub(super) type Place = usize;
 
@@ -17,7 +19,7 @@ pub(super) struct Wanted {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// Wanted members: the name as it stands in the text, in quotes.
-    pub(super) members: Vec<(Box<[u8]>, Place)>,
+    pub(super) members: Vec<(Pattern, Place)>,
     /// Wanted elements, by their index.
     pub(super) elements: Vec<(usize, Place)>,
     /// Whether the value may become part of a result, so that it must be known whether its text is the text that
@@ -40,10 +42,7 @@ impl Wanted {
 
     /// The member `name` of the value at `parent`, or `None` if the name does not stand for itself in JSON.
     pub(super) fn member(&mut self, parent: Place, name: &str) -> Option<Place> {
-        if name.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7F)) {
-            return None;
-        }
-        let quoted = format!("\"{name}\"").into_bytes().into_boxed_slice();
+        let quoted = Pattern::new(&quoted(name)?);
         if let Some((_, place)) = self.nodes[parent].members.iter().find(|(known, _)| *known == quoted) {
             return Some(*place);
         }
@@ -70,4 +69,10 @@ impl Wanted {
         self.nodes.push(Node::default());
         self.nodes.len() - 1
     }
+}
+
+/// `text` as it stands in JSON if no escapes are used; `None` if it cannot.
+pub(super) fn quoted(text: &str) -> Option<Vec<u8>> {
+    let plain = |byte: u8| byte >= 0x20 && !matches!(byte, b'"' | b'\\' | 0x7F);
+    text.bytes().all(plain).then(|| format!("\"{text}\"").into_bytes())
 }

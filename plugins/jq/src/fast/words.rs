@@ -33,10 +33,39 @@ pub(super) fn first(marks: u64) -> usize {
     (marks.trailing_zeros() / 8) as usize
 }
 
-/// All bytes, one over the other.
-#[inline]
-pub(super) fn any(bytes: &[u8]) -> u64 {
-    u64::from(bytes.iter().fold(0, |all, byte| all | byte))
+/// A text that is looked for at many places, where calling a function to compare it would take longer than the
+/// comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    bytes: Box<[u8]>,
+    /// Its first eight bytes, or all of them and zeros.
+    first: u64,
+    /// The bits of `first` that count.
+    mask: u64,
+}
+
+impl Pattern {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let mut first = [0; 8];
+        let length = bytes.len().min(8);
+        first[..length].copy_from_slice(&bytes[..length]);
+        let mask = if length == 8 { u64::MAX } else { (1 << (8 * length)) - 1 };
+        Self { bytes: bytes.into(), first: u64::from_le_bytes(first), mask }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it stands at `place` of `text`; `word` is what [`at`] tells of that place.
+    #[inline]
+    pub(super) fn is_at(&self, text: &[u8], place: usize, word: Option<u64>) -> bool {
+        match word {
+            Some(word) if word & self.mask != self.first => false,
+            Some(_) if self.bytes.len() <= 8 => true,
+            _ => text[place..].starts_with(&self.bytes),
+        }
+    }
 }
 
 /// A number that is the same for the same bytes, and seldom the same for others. Multiplying and rotating is what

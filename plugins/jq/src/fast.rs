@@ -5,6 +5,8 @@
 //! there, and results are those bytes. What the subset does not cover, query or event, is for jaq, which also
 //! words every error. Both give the same results, byte by byte; `tests/fast.rs` holds them against each other.
 //!
+//! Which queries these are is told to users in the README of this crate.
+//!
 //! Read [`Program`] first, then `lower.rs` (which queries), `scan.rs` (the pass), `evaluate.rs` (the answers).
 
 mod evaluate;

@@ -19,6 +19,9 @@ mod cases;
 mod commands;
 /// Dead letters: the budget, the store, and the way back into the pipeline.
 mod dead_letters;
+/// Killed at random, by chance from a seed: `tests/crash`.
+#[path = "../crash/short.rs"]
+mod crash;
 /// The three jobs that Tidegate is for, side by side.
 mod jobs;
 /// Memory stays within its budget under a source that is faster than its sink.

@@ -25,6 +25,9 @@ impl GraphTasks {
         self.tasks.spawn(async move {
             match AssertUnwindSafe(task).catch_unwind().await {
                 Ok(Ok(())) => {}
+                // A task whose neighbour has failed may end before that one could say why. It has no reason of
+                // its own, so it must not be the first to give one.
+                Ok(Err(Failure::Stopped)) => all.hard_stop.cancel(),
                 Ok(Err(failure)) => all.fail(failure),
                 Err(panic) => all.fail(Failure::Crashed(format!("panicked: {}", message(&*panic)))),
             }
@@ -44,7 +47,8 @@ impl GraphTasks {
 
     /// Why the run failed, if it did.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        self.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        first.or_else(|| self.hard_stop.is_cancelled().then_some(Failure::Stopped))
     }
 
     /// Waits until every task has ended.
@@ -58,5 +62,39 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         (Some(text), _) => text,
         (_, Some(text)) => text,
         _ => "no message",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source that was sending to a sink that failed ended the pipeline instead of starting it anew.
+    #[tokio::test]
+    async fn the_reason_is_told_even_if_a_neighbour_ends_first() {
+        let tasks = GraphTasks::default();
+        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+        let stopped = tasks.hard_stop().clone();
+        tasks.spawn(async move {
+            drop(receiver);
+            stopped.cancelled().await;
+            Err(Failure::Replay("rolled back".into()))
+        });
+        tasks.spawn(async move {
+            let mut sender = sender;
+            sender.closed().await;
+            Err(Failure::Stopped)
+        });
+        tasks.joined().await;
+        assert_eq!(tasks.failure(), Some(Failure::Replay("rolled back".into())));
+    }
+
+    #[tokio::test]
+    async fn a_hard_stop_is_a_reason_if_there_is_no_other() {
+        let tasks = GraphTasks::default();
+        tasks.fail(Failure::Stopped);
+        tasks.spawn(async { Err(Failure::Fatal("too late".into())) });
+        tasks.joined().await;
+        assert_eq!(tasks.failure(), Some(Failure::Stopped));
     }
 }

@@ -4,6 +4,10 @@
 -- field is a lane and holds its record. KEYS[2] and up are the keys that are written to.
 
 -- Takes the sink over: whoever claimed it before is refused from now on. With `afresh` the records go.
+--
+-- The epoch is the time, and more than the one before. A count would not do: a server that loses its newest
+-- data loses claims too, and then the same number is given twice. One of the two may come back, out of a
+-- snapshot that was still being written, and must not be taken for a later claim of somebody else.
 local function claim(keys, args)
   local state, owner, afresh = keys[1], args[2], args[3]
   if afresh == '1' then
@@ -11,8 +15,10 @@ local function claim(keys, args)
       if field ~= 'epoch' then redis.call('HDEL', state, field) end
     end
   end
-  redis.call('HINCRBY', state, 'epoch', 1)
-  redis.call('HSET', state, 'owner', owner)
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local before = tonumber(redis.call('HGET', state, 'epoch') or '0') or 0
+  redis.call('HSET', state, 'epoch', string.format('%.0f', math.max(before + 1, now)), 'owner', owner)
   return redis.call('HGETALL', state)
 end
 

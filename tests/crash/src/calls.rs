@@ -1,0 +1,214 @@
+//! Every system call of a short run as a crash point, and as a call that fails.
+//!
+//! `strace` counts calls for each thread by itself, so "the fifth `write`" is that of the first thread that
+//! gets there, and which thread writes is up to the engine's pool. So a point may not be met, and which call
+//! of all it is differs from run to run; what was met is counted.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::campaign::Outcome;
+use crate::chance::Chance;
+use crate::destination::Shape;
+use crate::engine::Run;
+use crate::lane::{Guarantee, READ_BATCH};
+use crate::world::{Trial, World};
+
+/// How many batches of the sink's size the run has.
+const BATCHES: u64 = 50;
+
+/// The calls at which the engine dies.
+const DEADLY: &[&str] =
+    &["write", "fdatasync", "fsync", "rename", "sendto", "sendmsg", "ftruncate", "unlink", "openat"];
+
+/// The calls that fail, and how. Only those on files that hold events or positions.
+const FAILING: &[(&str, &str)] = &[
+    ("write", "ENOSPC"),
+    ("write", "EIO"),
+    ("fdatasync", "EIO"),
+    ("fdatasync", "ENOSPC"),
+    ("fsync", "EIO"),
+    ("rename", "EIO"),
+    ("rename", "ENOSPC"),
+];
+
+/// One thing that is done to one call.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    call: &'static str,
+    /// `signal=KILL`, or an error.
+    what: &'static str,
+    when: u64,
+}
+
+/// Dies at, or fails, each call of a run; `times` says how many of these points are tried, spread evenly, and
+/// 0 that all are.
+///
+/// # Errors
+/// If `strace` does not work.
+pub(crate) fn enumerate(trial: &Trial, seed: u64, times: u64, outcome: &mut Outcome) -> Result<()> {
+    let mut points = Vec::new();
+    for (call, count) in count(trial, seed)? {
+        points.extend((1..=count).map(|when| Point { call, what: "signal=KILL", when }));
+        for (_, what) in FAILING.iter().filter(|(failing, _)| *failing == call) {
+            points.extend((1..=count).map(|when| Point { call, what, when }));
+        }
+    }
+    ensure!(points.len() > 50, "a run has only {} points to die at", points.len());
+    // The first one of a part is chosen by the seed, so that many short campaigns find other points.
+    let step = if times == 0 { 1 } else { (points.len() as u64).div_ceil(times) };
+    let first = Chance::new(seed).within(0..step);
+    for point in points.iter().skip(first as usize).step_by(step as usize) {
+        one(trial, seed, *point, outcome).with_context(|| format!("{point:?}"))?;
+    }
+    Ok(())
+}
+
+/// Whether `strace` works on this machine.
+pub(crate) fn can_be_traced() -> bool {
+    let options = ["-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "--trace=write", "true"];
+    let traced = Command::new("strace").args(options).status();
+    traced.is_ok_and(|status| status.success())
+}
+
+/// How many calls of each kind the busiest thread makes.
+fn count(trial: &Trial, seed: u64) -> Result<Vec<(&'static str, u64)>> {
+    let world = prepared(trial, seed)?;
+    let trace = world.engine.folder().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(format!("--trace={}", DEADLY.join(",")));
+    let status = traced(&world, strace)?.wait()?;
+    ensure!(status.success(), "a run under strace ends with {status}:\n{}", world.engine.log_tail());
+    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let text = fs::read_to_string(&trace)?;
+    for (thread, call) in calls(&text) {
+        *counts.entry((call, thread)).or_default() += 1;
+    }
+    if trial.lane.shape == Shape::File {
+        let synced = calls(&text).filter(|(_, call)| *call == "fdatasync").count() as u64;
+        // What is not asked for cannot be seen to be missing after `kill -9`, which spares the page cache.
+        // Effectively once, the record of each is made durable too.
+        let needed = BATCHES * if trial.guarantee == Guarantee::EffectivelyOnce { 2 } else { 1 };
+        ensure!(
+            synced >= needed,
+            "{BATCHES} batches need {needed} calls of fdatasync, and there were {synced}"
+        );
+    }
+    let largest = |call: &&'static str| {
+        let of_call = counts.iter().filter(|((known, _), _)| known == call);
+        (*call, of_call.map(|(_, count)| *count).max().unwrap_or_default())
+    };
+    Ok(DEADLY.iter().map(largest).collect())
+}
+
+/// The thread and the name of each call in a trace. Halves of calls that another interrupted are passed over.
+fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
+    trace.lines().filter_map(|line| {
+        let (thread, rest) = line.split_once(char::is_whitespace)?;
+        let (call, _) = rest.trim_start().split_once('(')?;
+        Some((thread, call))
+    })
+}
+
+/// Whether a file that could not be made durable was opened anew, or cut, before anything else was made
+/// durable: the kernel may have dropped its pages, and reports that only once.
+fn was_reopened(trace: &str) -> bool {
+    let behind = trace.lines().skip_while(|line| !line.contains("(INJECTED)")).skip(1);
+    let behind = behind.collect::<Vec<_>>().join("\n");
+    let next =
+        calls(&behind).map(|(_, call)| call).find(|call| ["openat", "ftruncate", "fdatasync"].contains(call));
+    next != Some("fdatasync")
+}
+
+/// A world whose input is complete.
+fn prepared(trial: &Trial, seed: u64) -> Result<World> {
+    let mut world = World::new(trial, seed, false)?;
+    world.feeder.whole(BATCHES * READ_BATCH)?;
+    Ok(world)
+}
+
+/// Starts the engine under `strace`.
+fn traced(world: &World, mut strace: Command) -> Result<Run> {
+    strace.arg("--seccomp-bpf").arg(&world.engine.binary);
+    // One worker makes the calls of a run, and so the points in it, more alike from run to run.
+    strace.env("TOKIO_WORKER_THREADS", "1");
+    world.engine.start_under(strace)
+}
+
+fn one(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> Result<()> {
+    let mut world = prepared(trial, seed)?;
+    let Point { call, what, when } = point;
+    let mut strace = Command::new("strace");
+    let deadly = what == "signal=KILL";
+    let inject = if deadly { what.to_owned() } else { format!("error={what}") };
+    strace.args(["-f", "-qq", "-o"]).arg(world.engine.folder().join("trace"));
+    if !deadly {
+        // An error of a call that wakes a thread or writes to a terminal is none that a disk makes.
+        for path in world.files() {
+            strace.arg("-P").arg(path);
+        }
+    }
+    let sync_fails = !deadly && call == "fdatasync";
+    let seen = if sync_fails { "fdatasync,openat,ftruncate" } else { call };
+    strace.arg(format!("--trace={seen}")).arg(format!("--inject={call}:{inject}:when={when}"));
+    let status = traced(&world, strace)?.wait()?;
+    outcome.faults += 1;
+    let trace = fs::read_to_string(world.engine.folder().join("trace"))?;
+    let met = if deadly { !status.success() } else { trace.contains("(INJECTED)") };
+    outcome.working += u64::from(met);
+    let since = Instant::now();
+    let mut problems = Vec::new();
+    if !status.success()
+        && let Err(error) = finish(&mut world)
+    {
+        problems.push(format!("{error:#}"));
+    }
+    if sync_fails && !was_reopened(&trace) {
+        problems.push("a file that could not be made durable was synchronised again".to_owned());
+    }
+    outcome.fresh = outcome.fresh.max(since.elapsed());
+    let (tally, examples) = world.check()?;
+    outcome.tally = outcome.tally.with(tally);
+    let broken = trial.lane.promise(trial.guarantee, trial.fault).broken_by(&tally);
+    if !broken.is_empty() {
+        problems.push(format!("{}: {tally}\n  {}", broken.join(", "), examples.join("\n  ")));
+    }
+    if !problems.is_empty() {
+        let kept = world.keep();
+        let problems = problems.join("\n");
+        outcome.problems.push(format!("{call} {inject} {when} ({} kept): {problems}", kept.display()));
+    }
+    Ok(())
+}
+
+/// Runs again, to the end.
+fn finish(world: &mut World) -> Result<()> {
+    let status = world.engine.start()?.wait()?;
+    if !status.success() {
+        bail!("the next run ends with {status}:\n{}", world.engine.log_tail());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_told_by_thread() {
+        let trace = "12 write(3, \"a(b\", 4) = 4\n13  fdatasync(3 <unfinished ...>\n13  <... fdatasync resumed>) = 0\n";
+        assert_eq!(calls(trace).collect::<Vec<_>>(), [("12", "write"), ("13", "fdatasync")]);
+    }
+
+    #[test]
+    fn a_retried_fsync_is_noticed() {
+        let failed = "1 fdatasync(9) = 0\n1 fdatasync(9) = -1 EIO (Input/output error) (INJECTED)\n";
+        assert!(!was_reopened(&format!("{failed}1 fdatasync(9) = 0\n")));
+        assert!(was_reopened(&format!("{failed}1 openat(AT_FDCWD, \"x\") = 9\n1 fdatasync(9) = 0\n")));
+        assert!(was_reopened(failed), "the run that ends there has not");
+    }
+}

@@ -1,0 +1,145 @@
+//! A run of the engine that is started, frozen and killed.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a run may take to end once it was asked to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is run: the binary, a pipeline file and the folder of its state.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    /// The binary.
+    pub(crate) binary: PathBuf,
+    /// The pipeline file.
+    pub(crate) pipeline: PathBuf,
+    /// The folder of its state.
+    pub(crate) data: PathBuf,
+    /// Where its standard error is added to.
+    pub(crate) log: PathBuf,
+}
+
+/// A run. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Run(Child);
+
+impl Engine {
+    /// Starts a run.
+    ///
+    /// # Errors
+    /// If the binary cannot be started.
+    pub(crate) fn start(&self) -> Result<Run> {
+        self.start_under(Command::new(&self.binary))
+    }
+
+    /// Starts a run by a command that takes the engine's arguments: the binary, or `strace … binary`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_under(&self, mut command: Command) -> Result<Run> {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        command.arg("run").arg(&self.pipeline).arg("--data-dir").arg(&self.data);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).env("NO_COLOR", "1");
+        command.env_remove("TIDEGATE_LOG");
+        let child = command.spawn();
+        Ok(Run(child.with_context(|| format!("{} cannot be started", self.binary.display()))?))
+    }
+
+    /// What `tidegate check` says against the pipeline file, if it does.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn refusal(&self) -> Result<Option<String>> {
+        let checked = Command::new(&self.binary).arg("check").arg(&self.pipeline).output()?;
+        if checked.status.success() {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&checked.stdout) + String::from_utf8_lossy(&checked.stderr);
+        let first = text.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
+        Ok(Some(first.to_owned()))
+    }
+
+    /// The end of what the runs have said.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(2000)..]).into_owned()
+    }
+
+    /// The folder of everything that belongs to it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.log.parent().unwrap_or(Path::new("."))
+    }
+}
+
+impl Run {
+    /// Ends it at once (SIGKILL).
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// Freezes it (SIGSTOP).
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
+    /// Asks it to drain (SIGTERM) and waits for its end.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub(crate) fn drain(self) -> Result<ExitStatus> {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub(crate) fn wait(mut self) -> Result<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("the engine does not end within {} s", PATIENCE.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // One that has ended cannot be signalled and need not be. It was not waited for, so its id is its own.
+        let _ = kill_process(Pid::from_child(&self.0), signal);
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

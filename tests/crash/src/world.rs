@@ -1,0 +1,189 @@
+//! One round's world: a folder, a file that grows, a server, the engine in between.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+use tidegate_testkit::redis::Redis;
+
+use crate::chance::Chance;
+use crate::destination::Destination;
+use crate::engine::{Engine, Run};
+use crate::feeder::Feeder;
+use crate::lane::{Fault, Guarantee, Lane};
+use crate::oracle::{Checker, Tally};
+use crate::proxy::Proxy;
+
+/// A fresh event has to arrive within this time after the last fault.
+pub(crate) const FRESH: Duration = Duration::from_secs(10);
+
+/// How many events are sent between two faults, at most: what is behind must be caught up with in [`FRESH`],
+/// also by a server that makes each batch durable on a slow disk.
+const AT_A_TIME: u64 = 1500;
+
+/// What is put to the test.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The engine's binary.
+    pub binary: PathBuf,
+    /// The pipeline.
+    pub lane: Lane,
+    /// What it promises.
+    pub guarantee: Guarantee,
+    /// What is done to it.
+    pub fault: Fault,
+}
+
+/// Everything that a round needs, gone with it.
+pub(crate) struct World {
+    /// What is put to the test.
+    pub(crate) trial: Trial,
+    /// The input.
+    pub(crate) feeder: Feeder,
+    /// The server, if the lane needs one.
+    pub(crate) redis: Option<Redis>,
+    /// Between the engine and the server, if the fault is one of the network.
+    pub(crate) proxy: Option<Proxy>,
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// What the round's choices are made by.
+    pub(crate) chance: Chance,
+    output: PathBuf,
+    folder: TempDir,
+}
+
+impl World {
+    /// A new one. `follow`: whether the source waits for more input.
+    ///
+    /// # Errors
+    /// If something of it cannot be made.
+    pub(crate) fn new(trial: &Trial, seed: u64, follow: bool) -> Result<Self> {
+        let mut chance = Chance::new(seed);
+        let folder = tempfile::tempdir()?;
+        let feeder = Feeder::new(folder.path(), Chance::new(chance.number()))?;
+        let output = folder.path().join("out").join("events.jsonl");
+        let lane = trial.lane;
+        let settings = trial.fault.settings().unwrap_or_default();
+        let redis = lane.shape.is_in_redis().then(|| Redis::start_with(settings));
+        let proxy = match &redis {
+            Some(redis) if trial.fault == Fault::Network => {
+                Some(Proxy::start(redis.address(), Chance::new(chance.number()))?)
+            }
+            _ => None,
+        };
+        let url = match (&proxy, &redis) {
+            (Some(proxy), _) => format!("redis://{}", proxy.address()),
+            (None, Some(redis)) => redis.url(),
+            (None, None) => String::new(),
+        };
+        let pipeline = folder.path().join("crash.toml");
+        let text = lane.pipeline(trial.guarantee, follow, (feeder.path(), &output), &url);
+        std::fs::write(&pipeline, text)?;
+        let engine = Engine {
+            binary: trial.binary.clone(),
+            pipeline,
+            data: folder.path().join("data"),
+            log: folder.path().join("log"),
+        };
+        Ok(Self { trial: trial.clone(), feeder, redis, proxy, engine, chance, output, folder })
+    }
+
+    /// What was written.
+    pub(crate) fn destination(&self) -> Destination<'_> {
+        Destination { shape: self.trial.lane.shape, file: &self.output, redis: self.redis.as_ref() }
+    }
+
+    /// The server of a lane that has one.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub(crate) fn redis(&mut self) -> Result<&mut Redis> {
+        self.redis.as_mut().context("this lane has no server")
+    }
+
+    /// Writes to the input for this long.
+    ///
+    /// # Errors
+    /// If the input cannot be written.
+    pub(crate) fn feed_for(&mut self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        let most = self.feeder.sent() + AT_A_TIME;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            if self.feeder.sent() < most {
+                self.feeder.some()?;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(2)));
+        }
+    }
+
+    /// Kills a run of the engine that is still there.
+    ///
+    /// # Errors
+    /// If it has ended by itself, which nothing gave it a reason for.
+    pub(crate) fn kill(&self, mut run: Run) -> Result<()> {
+        if let Some(status) = run.ended()? {
+            bail!("the engine ended by itself ({status}):\n{}", self.engine.log_tail());
+        }
+        run.kill()
+    }
+
+    /// Sends one more event and waits until it has arrived. Returns how long that took.
+    ///
+    /// # Errors
+    /// If it does not within [`FRESH`].
+    pub(crate) fn fresh_event(&mut self) -> Result<Duration> {
+        self.feeder.whole(1)?;
+        let since = Instant::now();
+        while !self.destination().has(self.feeder.sent() - 1)? {
+            ensure!(
+                since.elapsed() < FRESH,
+                "a fresh event does not arrive within {} s:\n{}{}",
+                FRESH.as_secs(),
+                self.engine.log_tail(),
+                self.redis.as_ref().map(about).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(since.elapsed())
+    }
+
+    /// Counts.
+    ///
+    /// # Errors
+    /// If what was written cannot be read.
+    pub(crate) fn check(&self) -> Result<(Tally, Vec<String>)> {
+        let mut checker = Checker::new(self.feeder.sent());
+        self.destination().each(self.feeder.sent(), |payload| checker.arrived(payload))?;
+        let (mut tally, examples) = checker.finish();
+        if !self.trial.lane.shape.is_a_row() {
+            tally.out_of_order = 0;
+        }
+        Ok((tally, examples))
+    }
+
+    /// The files that hold what was delivered, and how far the source is. They need not be there yet.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let state = self.engine.data.join("crash");
+        let names = ["numbers.position", "numbers.position.new", "numbers.position.old"];
+        std::iter::once(self.output.clone()).chain(names.map(|name| state.join(name))).collect()
+    }
+
+    /// Leaves the folder where it is, for whoever looks for the reason. Returns its path.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+}
+
+/// What the server says of its files, for whoever looks for the reason of a stall.
+fn about(redis: &Redis) -> String {
+    let information = redis.query(["INFO", "persistence"]);
+    let log = redis.log();
+    let tail: Vec<&str> = log.lines().rev().take(12).collect();
+    let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+    format!("\n{}\n{tail}\n", information.text().replace('\r', ""))
+}

@@ -2,6 +2,8 @@
 //!
 //! What it proves, and what only the long one does, is told in `tests/crash/README.md`.
 
+#![allow(clippy::print_stdout, reason = "a campaign tells what it counted")]
+
 use tidegate_crash::{Fault, Guarantee, LANES, Trial, campaign};
 
 /// Any will do; one that is always the same makes a failure here the same on another machine.
@@ -24,7 +26,7 @@ fn survive_in(fault: Fault, times: u64, names: &[&str]) {
             match &outcome.skipped {
                 Some(reason) => println!("{row}: skipped: {reason}"),
                 None => {
-                    println!("{row}: {} of {} at work: {}", outcome.working, outcome.faults, outcome.tally)
+                    println!("{row}: {} of {} at work: {}", outcome.working, outcome.faults, outcome.tally);
                 }
             }
             problems.extend(outcome.problems.iter().map(|problem| format!("{row}: {problem}")));

@@ -17,11 +17,11 @@ mod bad_input;
 mod cases;
 /// The commands beside `run`.
 mod commands;
-/// Dead letters: the budget, the store, and the way back into the pipeline.
-mod dead_letters;
 /// Killed at random, by chance from a seed: `tests/crash`.
 #[path = "../crash/short.rs"]
 mod crash;
+/// Dead letters: the budget, the store, and the way back into the pipeline.
+mod dead_letters;
 /// The three jobs that Tidegate is for, side by side.
 mod jobs;
 /// Memory stays within its budget under a source that is faster than its sink.

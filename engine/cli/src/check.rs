@@ -50,8 +50,10 @@ pub(crate) fn check(arguments: &CheckArguments, registry: &Registry) -> Result<E
                     let tables = promises::table(files.pipelines(), paint)
                         + &explain::table(&explanations, paint)
                         + &table(&connections, paint);
-                    terminal::out(&format!("{tables}{verdict}
-"))?;
+                    terminal::out(&format!(
+                        "{tables}{verdict}
+"
+                    ))?;
                 }
                 _ => terminal::err(&format!("{}{verdict}\n", table(&connections, paint))),
             }

@@ -142,8 +142,7 @@ pub(crate) fn plan(
             let sources = graph.nodes.iter().zip(&meters).filter(|(node, _)| node.kind() == Kind::Source);
             let sources = sources.map(|(_, meter)| Arc::clone(meter)).collect();
             let stopping = CancellationToken::new();
-            let letterbox =
-                Letterbox::new(&home.store, pipeline.settings.dead_letters, sources, &stopping);
+            let letterbox = Letterbox::new(&home.store, pipeline.settings.dead_letters, sources, &stopping);
             let spec = Spec {
                 meters,
                 graph,

@@ -44,7 +44,9 @@ impl Home {
         let problem = |message| StartError { pipeline: pipeline.name.clone(), message };
         let folder = data_dir.join(&pipeline.id);
         let lock = lock::hold(&folder).map_err(|busy| match busy {
-            Busy::Held { .. } => problem(format!("{busy}; stop it first, or give this one another --data-dir")),
+            Busy::Held { .. } => {
+                problem(format!("{busy}; stop it first, or give this one another --data-dir"))
+            }
             Busy::Failed(_) => problem(busy.to_string()),
         })?;
         let place = dead_letters::folder(data_dir, &pipeline.id);

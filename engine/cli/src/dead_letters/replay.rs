@@ -1,12 +1,12 @@
 //! `tidegate dead-letters replay`: a run of the part of a pipeline that stands behind where letters were refused.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_config::Pipeline;
-use tidegate_runtime::Options;
 use tidegate_runtime::dead_letters::{self as store, DeadLetter, Tally};
+use tidegate_runtime::status::GraphStatus;
+use tidegate_runtime::{Engine, Options};
 use tidegate_sdk::Registry;
 
 use super::arguments::Replay;
@@ -16,10 +16,11 @@ use crate::display::Display;
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
 use crate::quantity::plural;
+use crate::reload::Reloads;
 use crate::run::multi_thread;
 use crate::signals::Signals;
 use crate::terminal::{self, Paint};
-use crate::watch::watch;
+use crate::watch::{Pipelines, Until, watch};
 use crate::{log, report, summary};
 
 /// Replays the letters that are meant.
@@ -105,9 +106,8 @@ async fn start_and_watch(
     let name = prepared.pipeline().name.clone();
     let started = Instant::now();
     let (engine, replayed) = prepared.start(options);
-    let engine = Arc::new(engine);
     let (request, period) = (async || signals.next().await, display.period());
-    let exit = watch(engine.as_ref(), request, period, |graphs| display.show(graphs)).await;
+    let exit = watch(&engine, request, Until::Over, period, |graphs| display.show(graphs)).await;
     let graphs = engine.status();
     display.clear();
     let finish = tokio::task::spawn_blocking(move || replayed.finish()).await;
@@ -128,6 +128,33 @@ async fn start_and_watch(
         }
     }
     Ok(exit.unwrap_or_else(|| Exit::of(&graphs)))
+}
+
+/// What replays has no file of its own to read again.
+impl Pipelines for Engine {
+    fn status(&self) -> Vec<GraphStatus> {
+        Self::status(self)
+    }
+
+    fn drain(&self) {
+        Self::drain(self);
+    }
+
+    fn abort(&self) {
+        Self::abort(self);
+    }
+
+    async fn finished(&self) {
+        Self::finished(self).await;
+    }
+
+    async fn reload(&self) {
+        tracing::warn!("a replay cannot be reloaded");
+    }
+
+    fn reloads(&self) -> Reloads {
+        Reloads::default()
+    }
 }
 
 fn told(pipeline: &str, tally: Tally) -> String {

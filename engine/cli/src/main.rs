@@ -12,6 +12,8 @@ mod args;
 mod builtin;
 mod changes;
 mod check;
+#[cfg(test)]
+mod conformance;
 mod connect;
 mod data_dir;
 mod dead_letters;

@@ -46,9 +46,9 @@ pub(crate) fn log<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) {
         let (source, sink, promise) = (&lane.source, &lane.sink, lane.promise.as_str());
         match &lane.reason {
             Some(reason) => {
-                tracing::debug!(pipeline = pipeline.name, "{source} -> {sink}: {promise}, because {reason}");
+                tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {promise}, because {reason}");
             }
-            None => tracing::debug!(pipeline = pipeline.name, "{source} -> {sink}: {promise}"),
+            None => tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {promise}"),
         }
     }
 }

@@ -152,8 +152,9 @@ fn resume_lane(
         match record {
             None if known > 0 => {
                 return Err(format!(
-                    "the sink `{sink}` has no record of `{}` any more, though it had committed {known} events: its \
-                     data is gone (FLUSHALL? another server?); restore it, or run once with --start-over",
+                    "the sink `{sink}` has no record of `{}` any more, though it was done with the first {known} \
+                     events: its data is gone (FLUSHALL? another server?); restore it, or run once with \
+                     --start-over",
                     lane.source
                 ));
             }

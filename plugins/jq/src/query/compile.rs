@@ -17,6 +17,9 @@ const STACK_A_BYTE: usize = 16 << 10;
 /// The variables of every query: what would show the environment is empty.
 const EMPTY_OBJECTS: [&str; 2] = ["$ENV", "$__loc__"];
 
+/// What jq defines and jaq does not.
+const MISSING: &str = include_str!("missing.jq");
+
 /// Where in the text something is wrong, and what.
 struct Flaw {
     start: usize,
@@ -61,7 +64,8 @@ fn program(text: &str, variables: &[&'static str]) -> Result<Program, Flaw> {
     if text.trim() == "." {
         return Ok(Program::Identity);
     }
-    let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+    let missing = load::parse(MISSING, |parser| parser.defs()).unwrap_or_default();
+    let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).chain(missing);
     let definitions = definitions.filter(|definition| definition.name != "tonumber");
     let arena = Arena::default();
     let modules = Loader::new(definitions)

@@ -3,7 +3,7 @@
 //! Never reads a file, the environment or the network on behalf of a query, and never lets a query of one
 //! event take another event, or the process, down with it.
 //!
-//! Read [`query::Query`] first: a compiled query and how it is evaluated within its limits; [`fast::Program`] is how
+//! Read `query::Query` first: a compiled query and how it is evaluated within its limits; `fast::Program` is how
 //! most events are answered without that. Then `jq.rs`, the filter that does little else.
 
 mod fast;

@@ -1,6 +1,5 @@
 //! How a batch is made: by a source from fresh bytes, or by a filter from another batch.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -296,21 +295,9 @@ impl BatchBuilder {
     }
 }
 
-/// For tests and diagnostics: the payloads as text, in order.
 impl Batch {
     /// Every payload as text, bytes that are not UTF-8 replaced. For tests.
     pub fn texts(&self) -> Vec<String> {
         self.payloads().map(|payload| String::from_utf8_lossy(payload).into_owned()).collect()
-    }
-
-    /// How many events each source batch has left here, by its sequence number. For tests.
-    pub fn events_by_sequence(&self) -> HashMap<u64, usize> {
-        let mut counts = HashMap::new();
-        let mut start = 0;
-        for run in self.runs() {
-            *counts.entry(run.origin.sequence).or_insert(0) += run.end as usize - start;
-            start = run.end as usize;
-        }
-        counts
     }
 }

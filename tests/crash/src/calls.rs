@@ -171,18 +171,7 @@ fn one(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> Result<
         problems.push("a file that could not be made durable was synchronised again".to_owned());
     }
     outcome.fresh = outcome.fresh.max(since.elapsed());
-    let (tally, examples) = world.check()?;
-    outcome.tally = outcome.tally.with(tally);
-    let broken = trial.lane.promise(trial.guarantee, trial.fault).broken_by(&tally);
-    if !broken.is_empty() {
-        problems.push(format!("{}: {tally}\n  {}", broken.join(", "), examples.join("\n  ")));
-    }
-    if !problems.is_empty() {
-        let kept = world.keep();
-        let problems = problems.join("\n");
-        outcome.problems.push(format!("{call} {inject} {when} ({} kept): {problems}", kept.display()));
-    }
-    Ok(())
+    outcome.judge(trial, world, &format!("{call} {inject} {when}"), problems)
 }
 
 /// Runs again, to the end.

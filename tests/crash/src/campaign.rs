@@ -68,7 +68,7 @@ fn refusal(trial: &Trial) -> Result<Option<String>> {
 fn one_round(trial: &Trial, seed: u64, times: u64, outcome: &mut Outcome) -> Result<()> {
     let mut world = World::new(trial, seed, true)?;
     outcome.faults += times;
-    let mut problems = match strike_and_recover(&mut world, times, outcome) {
+    let problems = match strike_and_recover(&mut world, times, outcome) {
         Ok(problems) => problems,
         Err(error) => {
             // What is in the server is looked at all the same.
@@ -78,18 +78,31 @@ fn one_round(trial: &Trial, seed: u64, times: u64, outcome: &mut Outcome) -> Res
             vec![format!("{error:#}")]
         }
     };
-    let (tally, examples) = world.check()?;
-    outcome.tally = outcome.tally.with(tally);
-    let broken = trial.lane.promise(trial.guarantee, trial.fault).broken_by(&tally);
-    if !broken.is_empty() {
-        problems.push(format!("{}: {tally}\n  {}", broken.join(", "), examples.join("\n  ")));
+    outcome.judge(trial, world, &format!("seed {seed}"), problems)
+}
+
+impl Outcome {
+    /// Counts what has arrived after the faults that `what` names. Keeps the world's folder if something is wrong
+    /// with that, or there were `problems` before.
+    pub(crate) fn judge(
+        &mut self,
+        trial: &Trial,
+        world: World,
+        what: &str,
+        mut problems: Vec<String>,
+    ) -> Result<()> {
+        let (tally, examples) = world.check()?;
+        self.tally = self.tally.with(tally);
+        let broken = trial.lane.promise(trial.guarantee, trial.fault).broken_by(&tally);
+        if !broken.is_empty() {
+            problems.push(format!("{}: {tally}\n  {}", broken.join(", "), examples.join("\n  ")));
+        }
+        if !problems.is_empty() {
+            let kept = world.keep();
+            self.problems.push(format!("{what} ({} kept): {}", kept.display(), problems.join("\n")));
+        }
+        Ok(())
     }
-    if !problems.is_empty() {
-        let kept = world.keep();
-        let problems = problems.join("\n");
-        outcome.problems.push(format!("seed {seed} ({} kept): {problems}", kept.display()));
-    }
-    Ok(())
 }
 
 fn strike_and_recover(world: &mut World, times: u64, outcome: &mut Outcome) -> Result<Vec<String>> {

@@ -46,7 +46,7 @@ pub(crate) fn log<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) {
         let (source, sink, promise) = (&lane.source, &lane.sink, lane.promise.as_str());
         match &lane.reason {
             Some(reason) => {
-                tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {promise}, because {reason}");
+                tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {promise} ({reason})");
             }
             None => tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {promise}"),
         }

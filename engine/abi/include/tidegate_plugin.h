@@ -13,14 +13,15 @@
  * events that move together. Payloads lie in shared buffers; a view says which bytes of which buffer. A filter
  * that passes an event on passes on the view, and nobody copies the bytes.
  *
- * THREADS. Calls on one instance never overlap, but may come from different threads. Exceptions: stop, settled,
- * and what the component declares with TG_CAP_CONCURRENT. Instances are independent of each other.
+ * THREADS. Calls on one instance never overlap, but may come from different threads. Exceptions: stop and settled.
+ * Instances are independent of each other.
  *
  * OPERATIONS. Functions marked [op] may take time. There are two ways to write one:
  *   - Return TG_PENDING at once, and call host->wake(host, inst) from any thread when there is something to go on
  *     with. The engine then makes the same call again, with the same arguments, until the answer is another
  *     one. What the arguments point to stays valid until then. A call may come again without a wake.
- *   - Declare TG_CAP_BLOCKING: the engine makes the calls on a thread of their own, and they may block. When the
+ *   - Declare TG_CAP_BLOCKING: the engine makes the calls on a thread of the instance's own, and they may block, for
+ *     up to a minute (`call_time` in the pipeline file): who takes longer counts as hung, and is made anew. When the
  *     engine calls stop, they return TG_E_CANCELLED soon.
  * A call that is neither returns within about a millisecond; the rest of the engine waits for it.
  *
@@ -80,9 +81,7 @@ enum { TG_SOURCE = 1, TG_FILTER = 2, TG_SINK = 3 };
 /* tg_component.caps */
 enum {
     TG_CAP_BLOCKING = 1,    /* calls may block */
-    TG_CAP_CONCURRENT = 2,  /* a source's commit may be called while next blocks */
-    TG_CAP_PARALLEL = 4,    /* several instances of the same options may share the work, in any order */
-    TG_CAP_PROCESS = 8      /* runs in a process of its own unless the pipeline file says otherwise */
+    TG_CAP_PROCESS = 2      /* runs in a process of its own unless the pipeline file says otherwise */
 };
 /* tg_module.flags: libraries with one of these run in a process of their own unless the pipeline file says otherwise. */
 enum { TG_MOD_PANIC_ABORT = 1, TG_MOD_FOREIGN_RUNTIME = 2 };
@@ -235,7 +234,9 @@ typedef struct tg_facts {
     uint32_t commits;            /* a source: 1 if it wants commit to be called */
     uint32_t settles;            /* a source: 1 if it wants settled to be called */
     uint32_t waits;              /* a filter: 1 if process may answer TG_PENDING, or open and close do something */
+    uint32_t parallel;           /* a filter or sink: 1 if several instances of these options may share the work */
     uint32_t transactional;      /* a sink: 1 if claim and commit work as it is configured */
+    uint32_t _reserved;
     void *ctx;
     void (TG_CALL *output)(const struct tg_facts *facts, tg_str name);   /* a filter: outputs 1 and up, in order */
     void (TG_CALL *explain)(const struct tg_facts *facts, tg_str text);  /* half a line for `check --explain` */
@@ -319,9 +320,6 @@ typedef struct tg_filter {
     /* [op] Keeps, drops, changes or splits the events, in order. Takes nothing of the batch: what it keeps for
      * later, it copies. */
     tg_status (TG_CALL *process)(void *self, const tg_batch *in, const tg_out *out, tg_error *error);
-    /* May be NULL. Another instance that works at the same time, for `workers`. TG_E_UNSUPPORTED: what it does to an
-     * event depends on those before it. */
-    tg_status (TG_CALL *fork)(void *self, uint64_t inst, void **other, tg_error *error);
 } tg_filter;
 
 /* What a sink can do. Only write must be there. */
@@ -336,8 +334,6 @@ typedef struct tg_sink {
      * means that nothing was written. Called again with the same record, it writes nothing twice. n may be 0. */
     tg_status (TG_CALL *commit)(void *self, const tg_batch *in, const tg_record *record, const tg_report *report,
                                 tg_error *error);
-    /* As tg_filter.fork, for `concurrency`. */
-    tg_status (TG_CALL *fork)(void *self, uint64_t inst, void **other, tg_error *error);
 } tg_sink;
 
 /* One plugin. */

@@ -21,7 +21,7 @@ pub use layout::{Attr, AttrValue, Batch, Place, Record, Refused, Run, View};
 pub use module::{Claim, Component, Create, Entry, Facts, Host, Module, Open};
 pub use status::{Error, Status, cap, flag, kind, level, outcome, replay};
 pub use text::{Buf, Str};
-pub use vtables::{Base, Filter, Fork, Out, Records, Report, Sink, Source};
+pub use vtables::{Base, Filter, Out, Records, Report, Sink, Source};
 
 /// The minor version of the ABI that this crate mirrors.
 pub const MINOR: u32 = 0;

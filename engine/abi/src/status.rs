@@ -136,12 +136,8 @@ pub mod kind {
 pub mod cap {
     /// Calls may block.
     pub const BLOCKING: u32 = 1;
-    /// A source's `commit` may be called while `next` blocks.
-    pub const CONCURRENT: u32 = 2;
-    /// Several instances of the same options may share the work.
-    pub const PARALLEL: u32 = 4;
     /// Runs in a process of its own unless the pipeline file says otherwise.
-    pub const PROCESS: u32 = 8;
+    pub const PROCESS: u32 = 2;
 }
 
 /// What a library is, as bits.

@@ -43,7 +43,8 @@ fn ours() -> Vec<(String, String, usize)> {
         "tg_records" Records { struct_size, reserved = "_reserved", ctx, found }
         "tg_claim" Claim { struct_size, afresh, pipeline, sink }
         "tg_facts" Facts {
-            struct_size, replay, commits, settles, waits, transactional, ctx, output, explain, why_not,
+            struct_size, replay, commits, settles, waits, parallel, transactional, reserved = "_reserved", ctx,
+            output, explain, why_not,
         }
         "tg_host" Host {
             struct_size, abi_minor, version, ctx, log, log_level, wake, wake_after, progress, get_extension,
@@ -55,8 +56,8 @@ fn ours() -> Vec<(String, String, usize)> {
             struct_size, reserved = "_reserved", describe, open, drain, close, stop, destroy, get_extension,
         }
         "tg_source" Source { struct_size, reserved = "_reserved", next, commit, settled }
-        "tg_filter" Filter { struct_size, reserved = "_reserved", route, process, fork }
-        "tg_sink" Sink { struct_size, reserved = "_reserved", write, claim, commit, fork }
+        "tg_filter" Filter { struct_size, reserved = "_reserved", route, process }
+        "tg_sink" Sink { struct_size, reserved = "_reserved", write, claim, commit }
         "tg_component" Component {
             struct_size, kind, caps, reserved = "_reserved", name, summary, sample, schema, create, base, ops,
         }
@@ -90,8 +91,6 @@ fn constants() -> Vec<(&'static str, i64)> {
         ("TG_FILTER", kind::FILTER.into()),
         ("TG_SINK", kind::SINK.into()),
         ("TG_CAP_BLOCKING", cap::BLOCKING.into()),
-        ("TG_CAP_CONCURRENT", cap::CONCURRENT.into()),
-        ("TG_CAP_PARALLEL", cap::PARALLEL.into()),
         ("TG_CAP_PROCESS", cap::PROCESS.into()),
         ("TG_MOD_PANIC_ABORT", flag::PANIC_ABORT.into()),
         ("TG_MOD_FOREIGN_RUNTIME", flag::FOREIGN_RUNTIME.into()),

@@ -101,7 +101,6 @@ pub struct Filter {
             error: *mut Error,
         ) -> Status,
     >,
-    pub fork: Option<Fork>,
 }
 
 /// What a sink can do.
@@ -136,9 +135,4 @@ pub struct Sink {
             error: *mut Error,
         ) -> Status,
     >,
-    pub fork: Option<Fork>,
 }
-
-/// Makes another instance that works at the same time.
-pub type Fork =
-    unsafe extern "C" fn(this: *mut c_void, inst: u64, other: *mut *mut c_void, error: *mut Error) -> Status;

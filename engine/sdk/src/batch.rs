@@ -274,6 +274,21 @@ impl Batch {
         }
     }
 
+    /// The span of each event's key, [`Span::NONE`] where there is none; `None` if no event has one.
+    pub fn key_spans(&self) -> Option<&[Span]> {
+        self.columns.keys.as_deref()
+    }
+
+    /// The time of each event, `i64::MIN` where there is none; `None` if no event has one.
+    pub fn timestamps(&self) -> Option<&[i64]> {
+        self.columns.timestamps.as_deref()
+    }
+
+    /// [`source_index`](Self::source_index) of each event; `None` if that is the event's own index.
+    pub fn source_indices(&self) -> Option<&[u32]> {
+        self.columns.lineage.as_deref()
+    }
+
     /// The events with these indices, in this order, over the same bytes.
     pub fn select(&self, events: impl IntoIterator<Item = usize>) -> Batch {
         let mut builder = self.derive();

@@ -134,6 +134,11 @@ impl BatchBuilder {
     /// Gives the event that was added last this key.
     pub fn key(&mut self, key: &[u8]) {
         let span = self.copy(key);
+        self.key_span(span);
+    }
+
+    /// As [`key`](Self::key), with a key that lies in a buffer of the batch. [`Span::NONE`]: it has none.
+    pub fn key_span(&mut self, span: Span) {
         let count = self.len();
         let keys = self.columns.keys.get_or_insert_with(Vec::new);
         keys.resize(count, Span::NONE);

@@ -120,6 +120,11 @@ impl Output {
         self.resumable
     }
 
+    /// Whether [`leave_from`](Self::leave_from) works. For the engine.
+    pub fn is_resumable(&self) -> bool {
+        self.resumable
+    }
+
     /// Takes the index of the first event that was left, if any was. For the engine.
     pub fn take_left(&mut self) -> Option<usize> {
         self.left.take()

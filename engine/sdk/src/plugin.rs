@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
-use crate::{AsyncFilter, ConfigError, Filter, Sink, Source};
+use crate::{AsyncFilter, ConfigError, Filter, Library, Manual, Placement, Sink, Source};
 
 /// What a plugin can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +56,15 @@ pub enum Component {
 
 type Build = dyn Fn(&Value) -> Result<Component, ConfigError> + Send + Sync;
 
+/// Who builds a plugin's components.
+#[derive(Clone)]
+enum Builder {
+    /// This program.
+    Own(Arc<Build>),
+    /// A library, in the place that is wanted.
+    Foreign(Arc<dyn Library>, Placement),
+}
+
 /// A plugin: its name, its manual, and how to build a component from its options.
 ///
 /// The options are a struct with `serde::Deserialize`, `schemars::JsonSchema` and
@@ -68,7 +77,7 @@ pub struct Plugin {
     summary: String,
     sample: String,
     schema: Value,
-    build: Arc<Build>,
+    builder: Builder,
 }
 
 impl Plugin {
@@ -171,7 +180,7 @@ impl Plugin {
             summary: summary.to_owned(),
             sample: sample.to_owned(),
             schema: schema.to_value(),
-            build: Arc::new(build),
+            builder: Builder::Own(Arc::new(build)),
         }
     }
 
@@ -205,7 +214,41 @@ impl Plugin {
     /// # Errors
     /// What the schema cannot say: a query that does not parse, two options that exclude each other.
     pub fn build(&self, options: &Value) -> Result<Component, ConfigError> {
-        (self.build)(options)
+        match &self.builder {
+            Builder::Own(build) => build(options),
+            Builder::Foreign(library, placement) => library.build(self, options, placement),
+        }
+    }
+
+    /// A plugin of a shared library, which builds it. For the engine.
+    pub fn foreign(manual: Manual, library: Arc<dyn Library>, placement: Placement) -> Self {
+        let Manual { kind, name, summary, sample, schema } = manual;
+        Self { kind, name, summary, sample, schema, builder: Builder::Foreign(library, placement) }
+    }
+
+    /// The shared library that it is from; `None` if it is built in.
+    pub fn library(&self) -> Option<&dyn Library> {
+        match &self.builder {
+            Builder::Own(_) => None,
+            Builder::Foreign(library, _) => Some(&**library),
+        }
+    }
+
+    /// Where its components run: built-in ones inline.
+    pub fn placement(&self) -> Placement {
+        match &self.builder {
+            Builder::Own(_) => Placement::default(),
+            Builder::Foreign(_, placement) => *placement,
+        }
+    }
+
+    /// The same plugin, whose components run elsewhere. Changes nothing of one that is built in.
+    #[must_use]
+    pub fn placed(mut self, wanted: Placement) -> Self {
+        if let Builder::Foreign(_, placement) = &mut self.builder {
+            *placement = wanted;
+        }
+        self
     }
 }
 

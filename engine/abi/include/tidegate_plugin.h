@@ -140,11 +140,14 @@ typedef struct tg_run {
 /* Events. A column that is NULL has nothing for any event.
  *
  * One that the plugin is given: everything in it is valid until the operation ends, and nothing in it is changed.
+ * To hold on to what bufs point to for longer, the plugin calls retain with owner before that: the bytes then stay
+ * valid and unchanged until it has called release with owner, once for each retain, from any thread. Neither
+ * blocks. If retain is NULL, the plugin copies what it keeps.
  *
  * One that the plugin hands over, from next or to emit: bufs are its own, and stay valid and unchanged until
  * release is called: exactly once, from any thread, with owner. It must not block. Everything but what bufs
- * point to is read before the call returns, so it may lie on the stack; release may be NULL if the buffers are
- * constant. run and n_run are left zero. */
+ * point to is read before emit returns, so it may lie on the stack; after next, it is read before anything else of
+ * the instance is called. release may be NULL if the buffers are constant. run, n_run and retain are left zero. */
 typedef struct tg_batch {
     uint32_t struct_size;
     uint32_t n;                  /* events */
@@ -168,6 +171,7 @@ typedef struct tg_batch {
     uint32_t n_refused, n_common; /* attr[n_attr - n_common .. n_attr) hold for every event */
     void (TG_CALL *release)(void *owner);
     void *owner;
+    void (TG_CALL *retain)(void *owner); /* only in a batch that the plugin is given */
 } tg_batch;
 
 /* Input that a source could not make an event of. It goes to the dead letters. */
@@ -317,8 +321,8 @@ typedef struct tg_filter {
     /* Writes the output of each event to port[0 .. in->n), or TG_PORT_DROP, or TG_PORT_REJECTED. For filters that
      * keep, drop or direct events and change none. */
     tg_status (TG_CALL *route)(void *self, const tg_batch *in, uint16_t *port, const tg_out *out, tg_error *error);
-    /* [op] Keeps, drops, changes or splits the events, in order. Takes nothing of the batch: what it keeps for
-     * later, it copies. */
+    /* [op] Keeps, drops, changes or splits the events, in order. What it keeps of the batch for later, it
+     * copies or retains. */
     tg_status (TG_CALL *process)(void *self, const tg_batch *in, const tg_out *out, tg_error *error);
 } tg_filter;
 

@@ -112,6 +112,8 @@ pub struct Batch {
     pub release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
     /// What it is called with.
     pub owner: *mut c_void,
+    /// In a batch that a plugin is given: keeps the buffers until one more `release`.
+    pub retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
 }
 
 /// Input that a source could not make an event of.

@@ -35,6 +35,7 @@ fn ours() -> Vec<(String, String, usize)> {
         "tg_batch" Batch {
             struct_size, n, n_buf, n_run, n_attr, reserved = "_reserved", buf, data, key, time, attr_end, attr, run, from,
             seq, partition, position, refused, n_refused, n_common, release, owner,
+            retain,
         }
         "tg_refused" Refused { data, length, reason }
         "tg_out" Out { struct_size, reserved = "_reserved", ctx, emit, reject, leave_from }

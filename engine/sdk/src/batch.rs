@@ -244,6 +244,11 @@ impl Batch {
         self.columns.attributes.as_ref()?.get(event)?.as_ref()
     }
 
+    /// Whether any event may have attributes of its own.
+    pub fn has_own_attributes(&self) -> bool {
+        self.columns.attributes.is_some()
+    }
+
     /// The attribute `name` of event `event`: its own, or else its origin's.
     pub fn attribute(&self, event: usize, name: &str) -> Option<&AttributeValue> {
         self.own_attributes(event)

@@ -102,6 +102,16 @@ pub trait AsyncFilter: Send + 'static {
         cx: &Cx,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// As [`Filter::outputs`].
+    fn outputs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// As [`Filter::explain`].
+    fn explain(&self) -> Option<String> {
+        None
+    }
+
     /// Ends connections. Called once, after the last batch.
     fn close(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }

@@ -54,6 +54,10 @@ pub trait ErasedAsyncFilter: Send {
         out: &'a mut Output,
         cx: &'a Cx,
     ) -> Promise<'a, Result<(), Error>>;
+    /// [`AsyncFilter::outputs`]
+    fn outputs(&self) -> Vec<String>;
+    /// [`AsyncFilter::explain`]
+    fn explain(&self) -> Option<String>;
     /// [`AsyncFilter::close`]
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
 }
@@ -69,6 +73,12 @@ impl<F: AsyncFilter> ErasedAsyncFilter for F {
         cx: &'a Cx,
     ) -> Promise<'a, Result<(), Error>> {
         Box::pin(AsyncFilter::process(self, batch, out, cx))
+    }
+    fn outputs(&self) -> Vec<String> {
+        AsyncFilter::outputs(self)
+    }
+    fn explain(&self) -> Option<String> {
+        AsyncFilter::explain(self)
     }
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
         Box::pin(AsyncFilter::close(self, cx))

@@ -1,0 +1,149 @@
+//! A library's file: looked at before it is loaded, and loaded as it was looked at.
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use sha2::{Digest, Sha256};
+
+/// No library is larger: what is, was given by mistake.
+const LIBRARY_SIZE: u64 = 1 << 30;
+
+/// Why a library is not loaded: one sentence with its path, what is wrong with it, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(pub String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The bytes of a library, out of the reach of whoever may write to its file.
+pub(crate) struct Library {
+    /// The file as it was named.
+    pub(crate) path: PathBuf,
+    /// SHA-256 of the bytes, in hexadecimal digits.
+    pub(crate) sha256: String,
+    /// A copy in memory that nobody can change any more.
+    sealed: File,
+}
+
+impl Library {
+    /// Reads the file, and looks at all that can be seen of it without running it.
+    pub(crate) fn open(path: &Path, wanted: Option<&str>) -> Result<Self, Refusal> {
+        let refuse = |why: String| Refusal(format!("`{}` {why}", path.display()));
+        let file = File::open(path).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
+        let metadata = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        if !metadata.is_file() {
+            return Err(refuse("is not a file: give the path of a shared library".into()));
+        }
+        private(path, &metadata).map_err(refuse)?;
+        let mut bytes = Vec::new();
+        let read = file.take(LIBRARY_SIZE + 1).read_to_end(&mut bytes);
+        read.map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        if bytes.len() as u64 > LIBRARY_SIZE {
+            return Err(refuse("is larger than 1GiB, so it is not what was meant".into()));
+        }
+        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if let Some(wanted) = wanted.filter(|wanted| !wanted.eq_ignore_ascii_case(&sha256)) {
+            return Err(refuse(format!(
+                "is not the library that the pipeline file names: its sha256 is {sha256}, and the file says {wanted}"
+            )));
+        }
+        elf(&bytes).map_err(refuse)?;
+        let sealed =
+            seal(path, &bytes).map_err(|error| refuse(format!("cannot be copied to memory: {error}")))?;
+        Ok(Self { path: path.to_owned(), sha256, sealed })
+    }
+
+    /// The path to load it from, for as long as it lives.
+    pub(crate) fn loadable(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.sealed.as_raw_fd()).into()
+    }
+}
+
+/// Nobody but its owner can have put something else in its place.
+fn private(path: &Path, metadata: &Metadata) -> Result<(), String> {
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    if metadata.mode() & OTHERS_WRITE != 0 {
+        return Err("may be written by everybody on this machine, so it is not loaded: `chmod o-w` it".into());
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if metadata.uid() != us && metadata.uid() != 0 {
+        return Err(format!(
+            "belongs to another user (number {}), so it is not loaded: copy it, or let root own it",
+            metadata.uid()
+        ));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder_mode = folder.metadata().map(|metadata| metadata.mode()).unwrap_or_default();
+    if folder_mode & OTHERS_WRITE != 0 && folder_mode & STICKY == 0 {
+        return Err(format!(
+            "lies in `{}`, where everybody on this machine may put another in its place, so it is not loaded: `chmod o-w` the folder",
+            folder.display()
+        ));
+    }
+    Ok(())
+}
+
+/// The machine of this program, as an ELF header names it, with its name.
+const MACHINES: [(u16, &str); 6] =
+    [(62, "x86_64"), (183, "aarch64"), (3, "x86"), (40, "arm"), (243, "riscv64"), (22, "s390x")];
+
+/// Whether the bytes are a whole shared library for this machine. Field by field as the ELF specification has them.
+fn elf(bytes: &[u8]) -> Result<(), String> {
+    const HEADER: usize = 64;
+    const SHARED: u16 = 3;
+    let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    if !bytes.starts_with(b"\x7fELF") {
+        return Err("is not a shared library".into());
+    }
+    if bytes.len() < HEADER {
+        return Err("is cut off: it ends within its header".into());
+    }
+    let name = |machine: u16| match MACHINES.iter().find(|(number, _)| *number == machine) {
+        Some((_, name)) => (*name).to_owned(),
+        None => format!("machine number {machine}"),
+    };
+    let ours = MACHINES.iter().find(|(_, name)| *name == std::env::consts::ARCH);
+    let (machine, wide) = (half(18), bytes[4] == 2);
+    if ours.is_some_and(|(number, _)| *number != machine) || !wide {
+        return Err(format!("is for {}, and this is {}", name(machine), std::env::consts::ARCH));
+    }
+    if half(16) != SHARED {
+        return Err(
+            "is not a shared library, but another kind of ELF file (a program, an object file)".into()
+        );
+    }
+    let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes are 8 bytes"));
+    let end = |start: u64, size: u16, count: u16| start.saturating_add(u64::from(size) * u64::from(count));
+    let (programs, sections) = (end(long(32), half(54), half(56)), end(long(40), half(58), half(60)));
+    if programs.max(sections) > bytes.len() as u64 {
+        return Err("is cut off: build or copy it again".into());
+    }
+    Ok(())
+}
+
+/// The bytes as a file that is in memory only, and that nobody can change.
+fn seal(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(rustix::fs::memfd_create(name, flags)?);
+    file.write_all(bytes)?;
+    rustix::fs::fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )?;
+    Ok(file)
+}

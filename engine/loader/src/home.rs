@@ -1,0 +1,41 @@
+//! Instances in this process: called where the engine is, or on a thread of their own.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tidegate_sdk::ConfigError;
+
+use crate::filter::Filter;
+use crate::hub::Hub;
+use crate::instance::{Instance, Manner};
+use crate::link::{Facts, Home, Link, Who};
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::tables::{Ops, Tables};
+
+/// A plugin that is loaded here.
+pub(crate) struct InProcess {
+    pub(crate) tables: Tables,
+    pub(crate) hub: &'static Hub,
+    pub(crate) manner: Manner,
+}
+
+impl Home for InProcess {
+    fn create(&self, options: &Value, who: &Who) -> Result<(Link, Facts), ConfigError> {
+        let instance = Instance::create(&self.tables, self.hub, self.manner, options, who)?;
+        let facts = instance.facts();
+        let link = match &self.tables.ops {
+            Ops::Source(_) => Link::Source(Box::new(Source::new(instance, who.event_size, facts.settles))),
+            Ops::Filter(_) => Link::Filter(Box::new(Filter::new(instance, facts.outputs.len(), facts.waits))),
+            Ops::Sink(_) => Link::Sink(Box::new(Sink::new(instance))),
+        };
+        Ok((link, facts))
+    }
+}
+
+impl InProcess {
+    /// As a home.
+    pub(crate) fn shared(self) -> Arc<dyn Home> {
+        Arc::new(self)
+    }
+}

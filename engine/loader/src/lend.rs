@@ -1,0 +1,159 @@
+//! A batch as a library sees it: the same bytes and, where the layout is the same, the same columns.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tidegate_abi::{self as abi, Attr, AttrValue, Buf, Run, Str, View};
+use tidegate_sdk::{AttributeValue, Attributes, Batch, Span};
+
+/// What a library may hold on to: the bytes that the batch's views mean.
+pub(crate) struct Held {
+    pub(crate) batch: Batch,
+    /// Names and texts of attributes, as one more buffer.
+    pub(crate) texts: Bytes,
+}
+
+/// A batch that is lent to a library for one operation.
+pub(crate) struct Lent {
+    held: Arc<Held>,
+    table: abi::Batch,
+    _columns: Columns,
+}
+
+/// What the table points to.
+struct Columns {
+    buffers: Vec<Buf>,
+    runs: Vec<Run>,
+    attributes: Vec<Attr>,
+    attribute_ends: Vec<u32>,
+}
+
+// SAFETY: the pointers of the table point into `held` and `_columns`, which are not changed and move with it.
+unsafe impl Send for Lent {}
+// SAFETY: as above.
+unsafe impl Sync for Lent {}
+
+impl Lent {
+    /// Lends the batch.
+    pub(crate) fn new(batch: &Batch) -> Self {
+        let mut texts = Texts { buffer: batch.buffers().len() as u32, bytes: BytesMut::new() };
+        let mut attributes = Vec::new();
+        let attribute_ends = own_attributes(batch, &mut texts, &mut attributes);
+        let mut runs = Vec::with_capacity(batch.runs().len());
+        for run in batch.runs() {
+            let first = attributes.len();
+            texts.add(&run.origin.attributes, &mut attributes);
+            let origin = &run.origin;
+            let position = origin.position.as_ref();
+            runs.push(Run {
+                end: run.end,
+                attr: first as u32,
+                n_attr: (attributes.len() - first) as u32,
+                reserved: 0,
+                first: origin.first,
+                sequence: origin.sequence,
+                source: Str::new(&origin.source),
+                partition: Str::new(&origin.partition),
+                position: position.map_or(Buf::NONE, |position| Buf::new(position.as_bytes())),
+            });
+        }
+        let held = Arc::new(Held { batch: batch.clone(), texts: texts.bytes.freeze() });
+        let mut buffers: Vec<Buf> = batch.buffers().iter().map(|buffer| Buf::new(buffer)).collect();
+        if !held.texts.is_empty() {
+            buffers.push(Buf::new(&held.texts));
+        }
+        let columns = Columns { buffers, runs, attributes, attribute_ends };
+        Self { table: table(&held, &columns), held, _columns: columns }
+    }
+
+    /// The table that is handed over.
+    pub(crate) fn table(&self) -> *const abi::Batch {
+        &raw const self.table
+    }
+
+    /// The batch, with what else was lent of it.
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+}
+
+fn table(held: &Arc<Held>, columns: &Columns) -> abi::Batch {
+    const { assert!(size_of::<Span>() == size_of::<View>() && Span::NONE.buffer == abi::NONE) };
+    let batch = &held.batch;
+    let some = |spans: Option<&[Span]>| spans.map_or(std::ptr::null(), |spans| spans.as_ptr().cast::<View>());
+    // SAFETY: `Batch` begins with its size.
+    let mut table: abi::Batch = unsafe { abi::sized() };
+    table.n = batch.len() as u32;
+    table.n_buf = columns.buffers.len() as u32;
+    table.n_run = columns.runs.len() as u32;
+    table.n_attr = columns.attributes.len() as u32;
+    table.buf = columns.buffers.as_ptr();
+    table.data = batch.spans().as_ptr().cast();
+    table.key = some(batch.key_spans());
+    table.time = batch.timestamps().map_or(std::ptr::null(), <[i64]>::as_ptr);
+    if !columns.attribute_ends.is_empty() {
+        table.attr_end = columns.attribute_ends.as_ptr();
+    }
+    table.attr = columns.attributes.as_ptr();
+    table.run = columns.runs.as_ptr();
+    table.from = batch.source_indices().map_or(std::ptr::null(), <[u32]>::as_ptr);
+    table.partition = Str::EMPTY;
+    table.position = Buf::NONE;
+    table.owner = Arc::as_ptr(held).cast_mut().cast();
+    table.retain = Some(retain);
+    table.release = Some(release);
+    table
+}
+
+unsafe extern "C" fn retain(owner: *mut c_void) {
+    // SAFETY: the owner is that of a batch that is lent at the moment, or that was retained before.
+    unsafe { Arc::increment_strong_count(owner.cast_const().cast::<Held>()) };
+}
+
+unsafe extern "C" fn release(owner: *mut c_void) {
+    // SAFETY: it was retained before.
+    unsafe { Arc::decrement_strong_count(owner.cast_const().cast::<Held>()) };
+}
+
+/// The attributes that events have for themselves, and where each event's end. Nothing if no event has any.
+fn own_attributes(batch: &Batch, texts: &mut Texts, attributes: &mut Vec<Attr>) -> Vec<u32> {
+    if !batch.has_own_attributes() {
+        return Vec::new();
+    }
+    let mut ends = Vec::with_capacity(batch.len());
+    for event in 0..batch.len() {
+        if let Some(own) = batch.own_attributes(event) {
+            texts.add(own, attributes);
+        }
+        ends.push(attributes.len() as u32);
+    }
+    ends
+}
+
+/// The buffer of names and texts.
+struct Texts {
+    buffer: u32,
+    bytes: BytesMut,
+}
+
+impl Texts {
+    fn add(&mut self, attributes: &Attributes, table: &mut Vec<Attr>) {
+        for (name, value) in attributes.iter() {
+            let name = self.view(name);
+            let (kind, value) = match value {
+                AttributeValue::Text(text) => (abi::attribute::TEXT, AttrValue { text: self.view(text) }),
+                AttributeValue::Integer(number) => (abi::attribute::INTEGER, AttrValue { i: *number }),
+                AttributeValue::Float(number) => (abi::attribute::FLOAT, AttrValue { f: *number }),
+                AttributeValue::Boolean(yes) => (abi::attribute::BOOLEAN, AttrValue { i: (*yes).into() }),
+            };
+            table.push(Attr { name, kind, value });
+        }
+    }
+
+    fn view(&mut self, text: &str) -> View {
+        let off = self.bytes.len() as u32;
+        self.bytes.put_slice(text.as_bytes());
+        View { buf: self.buffer, off, len: text.len() as u32 }
+    }
+}

@@ -1,0 +1,184 @@
+//! The front door: from the path of a library to its plugins.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use serde_json::Value;
+use tidegate_abi::{cap, flag};
+use tidegate_sdk::{Component, ConfigError, Isolation, Placement, Plugin};
+
+use crate::describe::{Described, Description, described};
+use crate::file::{Library, Refusal};
+use crate::handshake::Module;
+use crate::home::InProcess;
+use crate::hub::Hub;
+use crate::instance::Manner;
+use crate::link::{Home, Link, Who};
+use crate::recover::{Recipe, SafeFilter, SafePlain, SafeSink, SafeSource};
+
+/// A library that somebody asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its file.
+    pub path: &'a Path,
+    /// What the file must hash to, in hexadecimal digits.
+    pub sha256: Option<&'a str>,
+}
+
+/// Loads libraries, each once, and keeps them.
+pub struct Loader {
+    shared: Arc<Shared>,
+    /// By the hash of the file.
+    known: Mutex<HashMap<String, Arc<Loaded>>>,
+    cache: Option<PathBuf>,
+}
+
+struct Shared {
+    hub: &'static Hub,
+    program: PathBuf,
+    resident: AtomicUsize,
+}
+
+impl Loader {
+    /// A loader. `program` is this program, which it starts for what it does not do in this process; in `cache` it keeps
+    /// what it found out about libraries.
+    pub fn new(program: PathBuf, cache: Option<PathBuf>) -> Self {
+        let shared = Shared { hub: Hub::leaked(), program, resident: AtomicUsize::new(0) };
+        Self { shared: Arc::new(shared), known: Mutex::default(), cache }
+    }
+
+    /// The plugins of a library. None of its code runs in this process before a component is built inline or in a thread.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn open(&self, wanted: Wanted<'_>) -> Result<Vec<Plugin>, Refusal> {
+        let library = Library::open(wanted.path, wanted.sha256)?;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&library.sha256).cloned();
+        let loaded = match known {
+            Some(loaded) => loaded,
+            None => {
+                let description = described(&library, &self.shared.program, self.cache.as_deref())?;
+                let loaded = Arc::new(Loaded::new(library, description, Arc::clone(&self.shared)));
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(known.entry(loaded.description.sha256.clone()).or_insert(loaded))
+            }
+        };
+        Ok(loaded.plugins())
+    }
+
+    /// How many libraries' code is in this process. It only grows: code that was loaded stays.
+    pub fn resident(&self) -> usize {
+        self.shared.resident.load(Ordering::Relaxed)
+    }
+}
+
+/// A library that is known, and loaded once it is needed here.
+struct Loaded {
+    title: String,
+    description: Description,
+    path: PathBuf,
+    file: Mutex<Option<Library>>,
+    module: OnceLock<Result<Module, Refusal>>,
+    shared: Arc<Shared>,
+}
+
+impl Loaded {
+    fn new(library: Library, description: Description, shared: Arc<Shared>) -> Self {
+        Self {
+            title: format!("{} {} ({})", description.id, description.version, library.path.display()),
+            description,
+            path: library.path.clone(),
+            file: Mutex::new(Some(library)),
+            module: OnceLock::new(),
+            shared,
+        }
+    }
+
+    fn plugins(self: &Arc<Self>) -> Vec<Plugin> {
+        let all = self.description.plugins.iter();
+        let plugin = |one: &Described| {
+            let isolation = self.isolation(one);
+            let placement = Placement { isolation, ..Placement::default() };
+            Some(Plugin::foreign(
+                one.manual()?,
+                Arc::clone(self) as Arc<dyn tidegate_sdk::Library>,
+                placement,
+            ))
+        };
+        all.filter_map(plugin).collect()
+    }
+
+    /// Where it runs unless the pipeline file says otherwise.
+    fn isolation(&self, plugin: &Described) -> Isolation {
+        let apart = self.description.flags & (flag::PANIC_ABORT | flag::FOREIGN_RUNTIME) != 0;
+        match apart || plugin.caps & cap::PROCESS != 0 {
+            true => Isolation::Process,
+            false => Isolation::Inline,
+        }
+    }
+
+    /// Its code, in this process.
+    fn module(&self) -> Result<&Module, Refusal> {
+        let load = || {
+            let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let module = Module::load(file.expect("it is taken once"), self.shared.hub)?;
+            self.shared.resident.fetch_add(1, Ordering::Relaxed);
+            Ok(module)
+        };
+        self.module.get_or_init(load).as_ref().map_err(Clone::clone)
+    }
+
+    fn home(&self, plugin: &Plugin, placement: &Placement) -> Result<Arc<dyn Home>, ConfigError> {
+        if placement.isolation == Isolation::Process {
+            return Err(ConfigError::at(
+                "",
+                format!("{} cannot run in a process of its own", self.path.display()),
+            ));
+        }
+        let module = self.module().map_err(|refusal| ConfigError::at("", refusal.0))?;
+        let found = module
+            .plugins
+            .iter()
+            .find(|(manual, _)| manual.kind == plugin.kind() && manual.name == plugin.name());
+        let Some((_, tables)) = found else {
+            let message = format!("{} has no {} `{}`", self.title, plugin.kind(), plugin.name());
+            return Err(ConfigError::at("", message));
+        };
+        let thread = placement.isolation == Isolation::Thread;
+        let manner = Manner { thread, call_time: placement.call_time.0 };
+        Ok(InProcess { tables: *tables, hub: self.shared.hub, manner }.shared())
+    }
+}
+
+impl tidegate_sdk::Library for Loaded {
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn identity(&self) -> &str {
+        &self.description.sha256
+    }
+
+    fn build(
+        &self,
+        plugin: &Plugin,
+        options: &Value,
+        placement: &Placement,
+    ) -> Result<Component, ConfigError> {
+        let home = self.home(plugin, placement)?;
+        let who =
+            Who { component: plugin.name().to_owned(), event_size: tidegate_sdk::Cx::EVENT_SIZE.as_usize() };
+        let (link, facts) = home.create(options, &who)?;
+        let recipe = Recipe { home, options: options.clone(), facts, plugin: plugin.name().to_owned() };
+        Ok(match link {
+            Link::Source(_) => Component::Source(Box::new(SafeSource::new(recipe))),
+            Link::Filter(mut link) => match link.plain().is_some() {
+                true => Component::Filter(Box::new(SafePlain::new(recipe, link))),
+                false => Component::AsyncFilter(Box::new(SafeFilter::new(recipe))),
+            },
+            Link::Sink(_) => Component::Sink(Box::new(SafeSink::new(recipe))),
+        })
+    }
+}

@@ -39,7 +39,9 @@ Exit codes:
 
 Environment:
   TIDEGATE_LOG   what to log, such as `debug` or `warn,tidegate_http=trace`
-  NO_COLOR       no colours, if set";
+  NO_COLOR       no colours, if set
+  TIDEGATE_PLUGIN_PATH
+                 folders with shared libraries of plugins, with colons in between";
 
 const AFTER_RUN: &str = "\
 Examples:
@@ -121,6 +123,9 @@ pub(crate) enum Command {
     /// Look at events that could not be processed, replay them, remove them
     #[command(after_help = arguments::AFTER_HELP)]
     DeadLetters(arguments::Arguments),
+    /// Look at a shared library, for the engine
+    #[command(hide = true)]
+    PluginHost(PluginHostArguments),
     /// Print the completion script of a shell
     #[command(after_help = AFTER_COMPLETIONS)]
     Completions {
@@ -139,6 +144,18 @@ pub(crate) struct Sources {
     /// Override one key of a component, or of the pipeline (`pipeline.KEY=VALUE`); may be repeated
     #[arg(long = "set", value_name = "NAME.KEY=VALUE", value_parser = Override::parse)]
     pub(crate) overrides: Vec<Override>,
+
+    #[command(flatten)]
+    pub(crate) libraries: Libraries,
+}
+
+/// Shared libraries beside those that the pipeline files name.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Libraries {
+    /// A shared library with plugins: a path with a `/` in it, or a name to look for in TIDEGATE_PLUGIN_PATH; may be
+    /// repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) plugin: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -219,11 +236,25 @@ pub(crate) struct CheckArguments {
     pub(crate) format: ReportFormat,
 }
 
+/// What another process of this program does with a shared library.
+#[derive(Args, Debug)]
+pub(crate) struct PluginHostArguments {
+    /// Load this library and print what is in it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) describe: PathBuf,
+    /// What its file must hash to
+    #[arg(long)]
+    pub(crate) sha256: Option<String>,
+}
+
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct PluginsArguments {
     #[command(subcommand)]
     pub(crate) action: Option<PluginsAction>,
+
+    #[command(flatten)]
+    pub(crate) libraries: Libraries,
 }
 
 #[derive(Debug, Subcommand)]
@@ -235,6 +266,8 @@ pub(crate) enum PluginsAction {
         /// Only the plugin of this kind, where several share the name
         #[arg(long)]
         kind: Option<KindName>,
+        #[command(flatten)]
+        libraries: Libraries,
     },
 }
 

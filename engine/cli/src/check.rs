@@ -1,13 +1,13 @@
 //! `tidegate check`: every problem in every file, without running anything.
 
 use serde_json::{Value, json};
-use tidegate_sdk::Registry;
 
 use crate::args::{CheckArguments, ReportFormat};
 use crate::connect::{self, Connection};
 use crate::exit::{Exit, Failure};
 use crate::explain::{self, Explanation};
 use crate::files::Files;
+use crate::libraries::Plugins;
 use crate::promises;
 use crate::quantity::plural;
 use crate::table::Align::Left;
@@ -15,8 +15,8 @@ use crate::table::{Cell, Table, Tone};
 use crate::terminal::{self, Paint, harmless};
 
 /// Checks the files, and opens their sources and sinks if that is asked for and there is no error.
-pub(crate) fn check(arguments: &CheckArguments, registry: &Registry) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, registry);
+pub(crate) fn check(arguments: &CheckArguments, plugins: &Plugins) -> Result<Exit, Failure> {
+    let files = Files::load(&arguments.sources, plugins);
     let (errors, _) = files.tally();
     let connections = match arguments.connect && errors == 0 {
         true => connect::connect_all(files.pipelines())?,

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tidegate_runtime::dead_letters::Raw;
-use tidegate_sdk::Registry;
 
 use crate::args::ReportFormat;
 use crate::exit::{Exit, Failure};
 use crate::hexdump::hexdump;
+use crate::libraries::Plugins;
 use crate::quantity::{bytes, count, plural};
 use crate::table::Align::{Left, Right};
 use crate::table::{Cell, Table, Tone, shortened};
@@ -25,7 +25,7 @@ use stores::{Found, Stores};
 const REASON: usize = 100;
 
 /// Does what is asked for.
-pub(crate) fn dead_letters(action: &Action, registry: &Registry) -> Result<Exit, Failure> {
+pub(crate) fn dead_letters(action: &Action, plugins: &Plugins) -> Result<Exit, Failure> {
     match action {
         Action::List(arguments) => list(arguments),
         Action::Show { id, pipeline, data_dir } => {
@@ -33,7 +33,7 @@ pub(crate) fn dead_letters(action: &Action, registry: &Registry) -> Result<Exit,
             terminal::out(&whole(&one, Paint::for_stdout(), &TimeZone::system()))?;
             Ok(Exit::Done)
         }
-        Action::Replay(arguments) => replay::replay(arguments, registry),
+        Action::Replay(arguments) => replay::replay(arguments, plugins),
         Action::Remove(arguments) => remove::remove(arguments),
     }
 }

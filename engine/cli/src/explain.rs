@@ -25,8 +25,12 @@ pub(crate) fn explain_all<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) -> 
     let mut explanations = Vec::new();
     for pipeline in pipelines {
         for node in pipeline.graphs.iter().flat_map(|graph| &graph.nodes) {
-            let Ok(Component::Filter(filter)) = node.build() else { continue };
-            if let Some(told) = filter.explain() {
+            let told = match node.build() {
+                Ok(Component::Filter(filter)) => filter.explain(),
+                Ok(Component::AsyncFilter(filter)) => filter.explain(),
+                _ => None,
+            };
+            if let Some(told) = told {
                 explanations.push(Explanation {
                     pipeline: pipeline.name.clone(),
                     component: node.name.clone(),

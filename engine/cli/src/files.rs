@@ -5,9 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tidegate_config::{Diagnostic, Override, Pipeline, Severity, Surroundings, Text};
-use tidegate_sdk::{Registry, Size};
+use tidegate_sdk::Size;
 
 use crate::args::Sources;
+use crate::libraries::Plugins;
 use crate::quantity::plural;
 use crate::terminal::Paint;
 
@@ -36,8 +37,15 @@ pub(crate) struct Files {
 
 impl Files {
     /// Reads and checks every file.
-    pub(crate) fn load(sources: &Sources, registry: &Registry) -> Self {
+    pub(crate) fn load(sources: &Sources, plugins: &Plugins) -> Self {
         let (paths, mut problems) = expand(&sources.paths);
+        let known = match plugins.with(&sources.libraries) {
+            Ok(known) => known,
+            Err(failure) => {
+                problems.push(failure.message);
+                plugins.clone()
+            }
+        };
         let mut texts = Vec::new();
         for path in paths {
             match read(&path, FILE_LIMIT) {
@@ -47,8 +55,11 @@ impl Files {
         }
         let mut checked = Vec::new();
         for (text, overrides) in with_overrides(texts, &sources.overrides) {
-            let surroundings = Surroundings { variable: &variable, secret_file: &secret_file };
-            let loaded = tidegate_config::load(&text, registry, &surroundings, &overrides);
+            let folder = Path::new(&text.path).parent().unwrap_or(Path::new("")).to_owned();
+            let library = |name: &str, sha256: Option<&str>| known.open(&folder, name, sha256);
+            let surroundings =
+                Surroundings { variable: &variable, secret_file: &secret_file, library: &library };
+            let loaded = tidegate_config::load(&text, &known.registry, &surroundings, &overrides);
             checked.push(CheckedFile { text, diagnostics: loaded.diagnostics, pipeline: loaded.pipeline });
         }
         problems.extend(shared_ids(&checked));

@@ -26,6 +26,7 @@ mod files;
 mod health;
 mod heartbeat;
 mod hexdump;
+mod libraries;
 mod live;
 mod log;
 mod manual;
@@ -47,6 +48,7 @@ mod wrap;
 
 use args::{Arguments, Command};
 use exit::{Exit, Failure};
+use libraries::Plugins;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -69,15 +71,18 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {
-    let registry = builtin::registry();
+    let plugins = Plugins::built_in();
     match command {
-        Command::Run(arguments) => run::run(&arguments, &registry),
-        Command::Check(arguments) => check::check(&arguments, &registry),
-        Command::Plugins(arguments) => manual::plugins(&arguments, &registry),
-        Command::Graph(arguments) => schema::graph(&arguments, &registry),
-        Command::Schema => schema::schema(&registry),
+        Command::Run(arguments) => run::run(&arguments, &plugins),
+        Command::Check(arguments) => check::check(&arguments, &plugins),
+        Command::Plugins(arguments) => manual::plugins(&arguments, &plugins),
+        Command::Graph(arguments) => schema::graph(&arguments, &plugins),
+        Command::Schema => schema::schema(&plugins),
         Command::New(arguments) => scaffold::new(&arguments.what),
-        Command::DeadLetters(arguments) => dead_letters::dead_letters(&arguments.action, &registry),
+        Command::DeadLetters(arguments) => dead_letters::dead_letters(&arguments.action, &plugins),
+        Command::PluginHost(arguments) => {
+            libraries::describe(&arguments.describe, arguments.sha256.as_deref())
+        }
         Command::Completions { shell } => args::completions(shell),
     }
 }

@@ -5,18 +5,20 @@ use tidegate_sdk::{Kind, Plugin, Registry};
 
 use crate::args::{PluginsAction, PluginsArguments};
 use crate::exit::{Exit, Failure};
+use crate::libraries::Plugins;
 use crate::table::Align::Left;
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::{self, Paint};
 use crate::wrap::wrap;
 
 /// Lists the plugins, or shows one.
-pub(crate) fn plugins(arguments: &PluginsArguments, registry: &Registry) -> Result<Exit, Failure> {
+pub(crate) fn plugins(arguments: &PluginsArguments, plugins: &Plugins) -> Result<Exit, Failure> {
     let (paint, width) = (Paint::for_stdout(), terminal::prose_width());
     let text = match &arguments.action {
-        None => list(registry, paint),
-        Some(PluginsAction::Show { name, kind }) => {
-            let found = find(registry, name, kind.map(Kind::from))?;
+        None => list(&plugins.with(&arguments.libraries)?.registry, paint),
+        Some(PluginsAction::Show { name, kind, libraries }) => {
+            let known = plugins.with(libraries)?;
+            let found = find(&known.registry, name, kind.map(Kind::from))?;
             let manuals: Vec<String> = found.into_iter().map(|plugin| manual(plugin, width, paint)).collect();
             manuals.join("\n\n")
         }

@@ -185,6 +185,10 @@ impl Page {
         self.family(success, "gauge", "1 if the pipelines run as the files said at the last reload, else 0.");
         let is_good = reloads.last.as_ref().is_none_or(|last| last.outcome == Outcome::Done);
         self.sample(success, &[], f64::from(u8::from(is_good)));
+        let resident = "tidegate_resident_libraries";
+        let help = "Shared libraries whose code is in this process, also those that a reload has replaced.";
+        self.family(resident, "gauge", help);
+        self.sample(resident, &[], reloads.resident_libraries as f64);
     }
 
     /// Buckets are cumulative, and the last one, `+Inf`, equals the count.

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use tidegate_config::Pipeline;
 use tidegate_runtime::Engine;
 use tidegate_runtime::status::GraphStatus;
-use tidegate_sdk::Registry;
 
 use crate::args::Sources;
 use crate::files::Files;
+use crate::libraries::Plugins;
 use crate::promises;
 use crate::summary::DeadLetterStore;
 use crate::terminal::Paint;
@@ -47,6 +47,8 @@ pub(crate) struct Reloads {
     pub(crate) counts: [u64; 3],
     /// The last one.
     pub(crate) last: Option<Reload>,
+    /// How many libraries' code is in this process: what a reload replaces stays.
+    pub(crate) resident_libraries: usize,
 }
 
 impl Reloads {
@@ -71,7 +73,7 @@ pub(crate) struct Reload {
 pub(crate) struct Reloadable {
     engine: Arc<Engine>,
     sources: Sources,
-    registry: Registry,
+    plugins: Plugins,
     known: Mutex<Known>,
 }
 
@@ -85,11 +87,11 @@ impl Reloadable {
     pub(crate) fn new(
         engine: Engine,
         sources: Sources,
-        registry: Registry,
+        plugins: Plugins,
         stores: Vec<DeadLetterStore>,
     ) -> Self {
         let known = Mutex::new(Known { stores, reloads: Reloads::default() });
-        Self { engine: Arc::new(engine), sources, registry, known }
+        Self { engine: Arc::new(engine), sources, plugins, known }
     }
 
     /// The dead-letter stores of the pipelines that run.
@@ -103,7 +105,7 @@ impl Reloadable {
 
     /// Reads every file. Everything that is wrong with them is logged.
     fn read(&self) -> Result<Vec<Pipeline>, String> {
-        let files = Files::load(&self.sources, &self.registry);
+        let files = Files::load(&self.sources, &self.plugins);
         let rendered = files.render(Paint::PLAIN);
         match files.tally() {
             (0, 0) => {}
@@ -167,6 +169,6 @@ impl Pipelines for Reloadable {
     }
 
     fn reloads(&self) -> Reloads {
-        self.known().reloads.clone()
+        Reloads { resident_libraries: self.plugins.resident(), ..self.known().reloads.clone() }
     }
 }

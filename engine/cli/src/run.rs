@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use tidegate_config::Pipeline;
 use tidegate_runtime::{Engine, Options};
-use tidegate_sdk::Registry;
 use tokio::runtime::Runtime;
 
 use crate::admin::Admin;
@@ -14,6 +13,7 @@ use crate::changes::Changes;
 use crate::display::Display;
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
+use crate::libraries::Plugins;
 use crate::promises;
 use crate::reload::Reloadable;
 use crate::signals::{Request, Signals};
@@ -23,8 +23,8 @@ use crate::watch::{Pipelines, Until, watch};
 use crate::{log, report};
 
 /// Runs the pipelines.
-pub(crate) fn run(arguments: &RunArguments, registry: &Registry) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, registry);
+pub(crate) fn run(arguments: &RunArguments, plugins: &Plugins) -> Result<Exit, Failure> {
+    let files = Files::load(&arguments.sources, plugins);
     terminal::err(&files.render(Paint::for_stderr()));
     if files.tally().0 > 0 {
         terminal::err(&format!("{}; nothing was started\n", files.verdict()));
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &RunArguments, registry: &Registry) -> Result<Exit,
     let display = Display::choose(arguments.verbosity.quiet, &pipelines);
     log::start(arguments.log_format, arguments.verbosity, display.screen())?;
     let runtime = multi_thread()?;
-    let exit = runtime.block_on(start_and_watch(arguments, registry, pipelines, display));
+    let exit = runtime.block_on(start_and_watch(arguments, plugins, pipelines, display));
     // Everything has been joined. What may be left is a thread that waits in a read that never returns, such
     // as one of standard input, and that must not keep the process.
     runtime.shutdown_background();
@@ -49,7 +49,7 @@ pub(crate) fn multi_thread() -> Result<Runtime, Failure> {
 
 async fn start_and_watch(
     arguments: &RunArguments,
-    registry: &Registry,
+    plugins: &Plugins,
     pipelines: Vec<Pipeline>,
     mut display: Display,
 ) -> Result<Exit, Failure> {
@@ -68,7 +68,7 @@ async fn start_and_watch(
     promises::log(pipelines.iter());
     let started = Instant::now();
     let engine = Engine::start(pipelines, &options).map_err(|error| Failure::failed(error.to_string()))?;
-    let running = Reloadable::new(engine, arguments.sources.clone(), registry.clone(), stores);
+    let running = Reloadable::new(engine, arguments.sources.clone(), plugins.clone(), stores);
     let running = Arc::new(running);
     let admin = listener.map(|listener| listener.serve(Arc::clone(&running)));
     let mut changes = arguments.watch.then(|| Changes::of(&arguments.sources.paths));

@@ -69,8 +69,11 @@ mod tests {
     #[test]
     fn what_is_written_passes_check() {
         let text = tidegate_config::Text { path: "hello.toml".into(), text: PIPELINE.into() };
-        let surroundings =
-            tidegate_config::Surroundings { variable: &|_| None, secret_file: &|path| Err(path.to_owned()) };
+        let surroundings = tidegate_config::Surroundings {
+            variable: &|_| None,
+            secret_file: &|path| Err(path.to_owned()),
+            library: &|path, _| Err(path.to_owned()),
+        };
         let loaded = tidegate_config::load(&text, &crate::builtin::registry(), &surroundings, &[]);
         let told = tidegate_config::render(&loaded.diagnostics, &text, false);
         assert!(loaded.diagnostics.is_empty(), "{told}");

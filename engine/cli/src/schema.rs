@@ -1,21 +1,20 @@
 //! `tidegate schema` and `tidegate graph`: what other programs draw or read.
 
-use tidegate_sdk::Registry;
-
 use crate::args::{GraphArguments, GraphFormat};
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
+use crate::libraries::Plugins;
 use crate::terminal::{self, Paint};
 
 /// Prints the JSON Schema of pipeline files.
-pub(crate) fn schema(registry: &Registry) -> Result<Exit, Failure> {
-    terminal::out(&format!("{:#}\n", tidegate_config::editor_schema(registry)))?;
+pub(crate) fn schema(plugins: &Plugins) -> Result<Exit, Failure> {
+    terminal::out(&format!("{:#}\n", tidegate_config::editor_schema(&plugins.registry)))?;
     Ok(Exit::Done)
 }
 
 /// Prints the graph of each pipeline.
-pub(crate) fn graph(arguments: &GraphArguments, registry: &Registry) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, registry);
+pub(crate) fn graph(arguments: &GraphArguments, plugins: &Plugins) -> Result<Exit, Failure> {
+    let files = Files::load(&arguments.sources, plugins);
     terminal::err(&files.render(Paint::for_stderr()));
     if files.tally().0 > 0 {
         return Ok(Exit::Wrong);

@@ -6,15 +6,16 @@ use tidegate_sdk::{Component, Kind, Plugin, Registry};
 use crate::check::{Checker, Scope};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Data, Entry, Item, Origin, Table, place};
-use crate::engine_keys::{engine_options, idle_keys, isolation, misplaced};
+use crate::engine_keys::{engine_options, idle_keys, misplaced};
 use crate::keys;
+use crate::libraries;
 use crate::names::{self, listed, nearest, with_article};
 use crate::refusal::refusal;
 use crate::schema::Schema;
 use crate::topology::EngineOptions;
 
 /// A component as its table describes it, not yet connected.
-pub(crate) struct Draft<'r> {
+pub(crate) struct Draft {
     pub(crate) kind: Kind,
     pub(crate) name: String,
     /// Where its name stands.
@@ -22,7 +23,7 @@ pub(crate) struct Draft<'r> {
     /// Where its table begins.
     pub(crate) header: Origin,
     pub(crate) enabled: bool,
-    pub(crate) plugin: Option<&'r Plugin>,
+    pub(crate) plugin: Option<Plugin>,
     pub(crate) options: Value,
     pub(crate) engine: EngineOptions,
     pub(crate) from: From,
@@ -76,23 +77,24 @@ impl<'a> Reader<'a> {
         entry: &Entry,
         table: &Table,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Draft<'a> {
+    ) -> Draft {
         let header = entry.item.origin.clone();
+        let plugin = self.plugin(kind, table, diagnostics);
         let mut draft = Draft {
             kind,
             name: entry.key.clone(),
             origin: entry.origin.clone(),
             header: header.clone(),
             enabled: true,
-            plugin: self.plugin(kind, table, diagnostics),
+            plugin: None,
             options: Value::Null,
             engine: EngineOptions::default(),
             from: from(table),
             outputs: None,
         };
-        let scope = self.scope(&draft, table);
+        let scope = self.scope(kind, &draft.name, plugin, table);
         let mut checker = Checker::new(&scope);
-        let (own, rest) = self.split(kind, &draft, table, &mut checker);
+        let (own, rest) = self.split(kind, &draft.name, plugin, table, &mut checker);
         for entry in &own.entries {
             if let Some(schema) = self.keys(kind).shapes()[0].get(&entry.key) {
                 checker.value(schema, &entry.item, &entry.key);
@@ -101,14 +103,14 @@ impl<'a> Reader<'a> {
         if !has_errors(&checker.diagnostics) {
             draft.engine = engine_options(kind, &own, self.workers);
         }
-        if let Some(plugin) = draft.plugin {
+        if let Some(plugin) = plugin {
             checker.table(&Schema::new(plugin.schema()).shapes(), &rest, &header, "");
         }
         self.missing_plugin(table, &header, &draft.name, &mut checker);
-        isolation(&own, &mut checker.diagnostics);
+        draft.plugin = plugin.map(|plugin| libraries::placed(plugin, &own, &mut checker.diagnostics));
         let sound = !has_errors(&checker.diagnostics) && !entry.item.is_broken();
         diagnostics.append(&mut checker.diagnostics);
-        if let (true, Some(plugin)) = (sound, draft.plugin) {
+        if let (true, Some(plugin)) = (sound, draft.plugin.clone()) {
             let rest = Item { origin: header, data: Data::Table(rest) };
             draft.options = rest.json();
             match plugin.build(&draft.options) {
@@ -116,22 +118,21 @@ impl<'a> Reader<'a> {
                     draft.outputs = Some(outputs(&component));
                     idle_keys(&component, &draft, &own, diagnostics);
                 }
-                Err(error) => diagnostics.push(refusal(&error, &draft.name, plugin, &rest, self.source)),
+                Err(error) => diagnostics.push(refusal(&error, &draft.name, &plugin, &rest, self.source)),
             }
         }
         draft
     }
 
-    fn scope(&self, draft: &Draft<'a>, table: &Table) -> Scope<'_> {
-        let (kind, name) = (draft.kind, &draft.name);
+    fn scope(&self, kind: Kind, name: &str, plugin: Option<&'a Plugin>, table: &Table) -> Scope<'_> {
         let own = self.keys(kind).shapes().remove(0);
         let (mut known, mut missing) = (own.properties, own.required);
-        for shape in draft.plugin.iter().flat_map(|plugin| Schema::new(plugin.schema()).shapes()) {
+        for shape in plugin.into_iter().flat_map(|plugin| Schema::new(plugin.schema()).shapes()) {
             known.extend(shape.properties);
             missing.extend(shape.required);
         }
         missing.retain(|key| table.get(key).is_none());
-        let (owner, manual) = match draft.plugin {
+        let (owner, manual) = match plugin {
             Some(plugin) => (
                 format!("the {kind} plugin `{}`", plugin.name()),
                 Some(format!("`tidegate plugins show {}` lists its options", plugin.name())),
@@ -145,21 +146,22 @@ impl<'a> Reader<'a> {
     fn split(
         &self,
         kind: Kind,
-        draft: &Draft<'_>,
+        name: &str,
+        plugin: Option<&Plugin>,
         table: &Table,
         checker: &mut Checker<'_>,
     ) -> (Table, Table) {
         let mut own = Table::default();
         let mut rest = Table { has_header: table.has_header, ..Table::default() };
         let plugin_knows = |key: &str| {
-            let shapes = draft.plugin.map(|plugin| Schema::new(plugin.schema()).shapes()).unwrap_or_default();
+            let shapes = plugin.map(|plugin| Schema::new(plugin.schema()).shapes()).unwrap_or_default();
             shapes.iter().any(|shape| shape.get(key).is_some())
         };
         for entry in &table.entries {
             if self.keys(kind).shapes()[0].get(&entry.key).is_some() {
                 own.entries.push(entry.clone());
             } else if let (Some(others), false) = (self.belongs_to(&entry.key), plugin_knows(&entry.key)) {
-                checker.diagnostics.push(misplaced(kind, &draft.name, entry, &others));
+                checker.diagnostics.push(misplaced(kind, name, entry, &others));
             } else {
                 rest.entries.push(entry.clone());
             }
@@ -210,7 +212,7 @@ impl<'a> Reader<'a> {
         };
         place(diagnostic, &item.origin, label)
             .note(format!("the {kind} plugins are {}", listed(known, "and")))
-            .note("only built-in plugins were looked at: this version loads none from shared libraries")
+            .note("built-in plugins were looked at, and those of `[plugins] libraries` and of `--plugin`")
     }
 
     fn missing_plugin(&self, table: &Table, header: &Origin, name: &str, checker: &mut Checker<'_>) {
@@ -259,6 +261,7 @@ fn from(table: &Table) -> From {
 fn outputs(component: &Component) -> Vec<String> {
     match component {
         Component::Filter(filter) => filter.outputs(),
+        Component::AsyncFilter(filter) => filter.outputs(),
         _ => Vec::new(),
     }
 }

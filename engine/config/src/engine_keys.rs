@@ -7,7 +7,7 @@ use tidegate_sdk::{Component, Kind};
 use crate::component::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Data, Entry, Item, Origin, Table, place};
-use crate::keys::{EveryKeys, FilterKeys, Isolation, SinkKeys};
+use crate::keys::{EveryKeys, FilterKeys, SinkKeys};
 use crate::topology::EngineOptions;
 
 /// The engine's options from entries that were checked against the same structs.
@@ -37,6 +37,12 @@ pub(crate) fn engine_options(kind: Kind, own: &Table, workers: usize) -> EngineO
     options
 }
 
+/// The keys that every component has, or what they are where they are not sound.
+pub(crate) fn every(own: &Table) -> EveryKeys {
+    let json = Item { origin: Origin::File(0..0), data: Data::Table(own.clone()) }.json();
+    parsed(&json).unwrap_or_default()
+}
+
 fn parsed<T: DeserializeOwned>(json: &Value) -> Option<T> {
     T::deserialize(json).ok()
 }
@@ -57,24 +63,10 @@ pub(crate) fn misplaced(kind: Kind, name: &str, entry: &Entry, kinds: &[Kind]) -
     )
 }
 
-/// Tells of isolation that only plugins from shared libraries can have.
-pub(crate) fn isolation(own: &Table, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(entry) = own.get("isolation") else { return };
-    if let Ok(Isolation::Thread | Isolation::Process) = serde_json::from_value(entry.item.json()) {
-        let message = "a built-in plugin runs inline: other isolation is for plugins from shared libraries";
-        let diagnostic = Diagnostic::error("unsupported", message);
-        diagnostics.push(place(
-            diagnostic,
-            &entry.item.origin,
-            "write `isolation = \"inline\"`, or leave it out",
-        ));
-    }
-}
-
 /// Engine keys that do nothing for this component.
 pub(crate) fn idle_keys(
     component: &Component,
-    draft: &Draft<'_>,
+    draft: &Draft,
     own: &Table,
     diagnostics: &mut Vec<Diagnostic>,
 ) {

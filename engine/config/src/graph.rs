@@ -9,7 +9,7 @@ use crate::topology::{Graph, Input, Node};
 use crate::wiring::Feed;
 
 /// Tells of every ring of components that feed each other.
-pub(crate) fn cycles(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], diagnostics: &mut Vec<Diagnostic>) {
+pub(crate) fn cycles(drafts: &[Draft], feeds: &[Vec<Feed>], diagnostics: &mut Vec<Diagnostic>) {
     let mut search =
         Search { feeds, state: vec![State::New; drafts.len()], path: Vec::new(), rings: Vec::new() };
     for index in 0..drafts.len() {
@@ -87,7 +87,7 @@ impl Search<'_> {
 }
 
 /// The graphs that do not touch, each in an order in which every component stands behind those that feed it.
-pub(crate) fn graphs(drafts: &[Draft<'_>], feeds: &[Vec<Feed>]) -> Vec<Graph> {
+pub(crate) fn graphs(drafts: &[Draft], feeds: &[Vec<Feed>]) -> Vec<Graph> {
     let mut groups: Vec<usize> = (0..drafts.len()).collect();
     for (index, feeds) in feeds.iter().enumerate() {
         for feed in feeds {
@@ -105,7 +105,7 @@ pub(crate) fn graphs(drafts: &[Draft<'_>], feeds: &[Vec<Feed>]) -> Vec<Graph> {
         .collect()
 }
 
-fn graph(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], members: &[usize]) -> Graph {
+fn graph(drafts: &[Draft], feeds: &[Vec<Feed>], members: &[usize]) -> Graph {
     let order = order(feeds, members);
     let places: BTreeMap<usize, usize> =
         order.iter().enumerate().map(|(place, node)| (*node, place)).collect();
@@ -114,7 +114,7 @@ fn graph(drafts: &[Draft<'_>], feeds: &[Vec<Feed>], members: &[usize]) -> Graph 
         let inputs = feeds[*index].iter();
         Some(Node {
             name: draft.name.clone(),
-            plugin: draft.plugin?.clone(),
+            plugin: draft.plugin.clone()?,
             options: draft.options.clone(),
             inputs: inputs
                 .filter_map(|feed| Some(Input { node: *places.get(&feed.node)?, output: feed.output }))

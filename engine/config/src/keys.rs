@@ -5,12 +5,12 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_sdk::{Duration, Kind, Size};
+use tidegate_sdk::{Duration, Isolation, Kind, Size};
 
 use crate::topology::{BatchOptions, DeadLetterOptions, Delivery, OnReject, RetryOptions, Settings};
 
 /// Keys of every component.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub(crate) struct EveryKeys {
     /// The plugin: what this component is. `tidegate plugins` lists them.
     #[schemars(extend("examples" = ["stdout"]))]
@@ -21,11 +21,18 @@ pub(crate) struct EveryKeys {
     #[serde(default = "yes")]
     #[allow(dead_code, reason = "disabled components are left out before; it is here for the manual")]
     pub(crate) enabled: bool,
-    /// Where the component runs. Plugins that are built in run `inline`, within the engine; `thread` and
-    /// `process` are for plugins from shared libraries.
+    /// Where the component runs. `inline`: within the engine, called like what is built in. `thread`: within the
+    /// engine, on a thread of its own, so that one that blocks or computes for long holds nobody up. `process`: in a
+    /// process of its own, so that one that crashes takes nobody with it; it is started anew, and given again what it
+    /// has not answered for. Plugins that are built in run inline. Those from shared libraries do too, unless the
+    /// library asks for a process.
     #[serde(default)]
-    #[allow(dead_code, reason = "read with its place; it is here for the manual")]
-    pub(crate) isolation: Isolation,
+    pub(crate) isolation: Option<Isolation>,
+    /// How long one call of a plugin from a shared library may take before it counts as hung and is started anew: 60s
+    /// unless something else is said. Inline nobody can end a call, so there it has no effect.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["5s"], "x-at-least" = "1ms", "x-at-most" = "1h"))]
+    pub(crate) call_time: Option<Duration>,
     /// What happens to an event that cannot be processed: it is kept in the dead-letter store with the reason
     /// (`dead_letter`), counted and forgotten (`drop`), or the pipeline fails (`stop`).
     #[serde(default)]
@@ -92,16 +99,6 @@ impl Default for SinkKeys {
     }
 }
 
-/// Where a component runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Isolation {
-    #[default]
-    Inline,
-    Thread,
-    Process,
-}
-
 /// Keys of `[pipeline]`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -141,9 +138,12 @@ pub(crate) struct PipelineKeys {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PluginsKeys {
-    /// Shared libraries with plugins. Not supported by this version.
+    /// Shared libraries with plugins: each a path, or a path with the SHA-256 that the file must have. A path with a
+    /// `/` in it is relative to the pipeline file; a bare name is looked for in the folders of `TIDEGATE_PLUGIN_PATH`.
+    /// A plugin of a library takes the place of a built-in one of the same kind and name.
     #[serde(default)]
-    #[allow(dead_code, reason = "refused wherever it is written; it is here for the manual")]
+    #[schemars(extend("examples" = [["./libgeo.so"]]))]
+    #[allow(dead_code, reason = "read with its places; it is here for the manual")]
     pub(crate) libraries: Vec<Library>,
 }
 

@@ -7,6 +7,7 @@
 mod topology;
 
 mod diagnostic;
+mod libraries;
 mod load;
 mod overrides;
 mod render;
@@ -39,7 +40,7 @@ pub use diagnostic::{Diagnostic, Label, Severity};
 pub use drawing::{graphviz, mermaid};
 pub use editor::editor_schema;
 pub use guarantee::{Guarantee, Promise, guarantees};
-pub use load::{Loaded, Surroundings, Text, load};
+pub use load::{FindLibrary, Loaded, Surroundings, Text, load};
 pub use options::{OptionDoc, engine_options, options, pipeline_options};
 pub use overrides::Override;
 pub use render::{render, to_json};

@@ -1,9 +1,10 @@
 //! The front door: from the text of a file to a pipeline, or to all that is wrong with it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tidegate_sdk::{Kind, Registry, Size};
+use tidegate_sdk::{Kind, Plugin, Registry, Size};
 use toml::de::DeTable;
 
 use crate::check::{Checker, Scope};
@@ -18,7 +19,7 @@ use crate::overrides::{self, Override};
 use crate::schema::Schema;
 use crate::syntax;
 use crate::topology::{Delivery, EngineOptions, Pipeline, Settings};
-use crate::{graph, wiring};
+use crate::{graph, libraries, wiring};
 
 /// A pipeline file: its path as messages show it, and what it holds.
 #[derive(Clone, Debug)]
@@ -35,7 +36,13 @@ pub struct Surroundings<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// What a secret file holds, or why it cannot be read (a sentence without the path).
     pub secret_file: &'a dyn Fn(&str) -> Result<String, String>,
+    /// The plugins of a shared library, by its path and what its file must hash to; or why it is refused, in a
+    /// sentence.
+    pub library: &'a FindLibrary<'a>,
 }
+
+/// Finds the plugins of a library: see [`Surroundings::library`].
+pub type FindLibrary<'a> = dyn Fn(&str, Option<&str>) -> Result<Vec<Plugin>, String> + 'a;
 
 /// What became of a file.
 #[derive(Debug)]
@@ -90,7 +97,7 @@ struct Load<'a> {
     hole: Hole,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
     fn run(&mut self, overrides: &[Override]) -> Option<Pipeline> {
         let source = self.text.text.as_str();
         if source.trim_start_matches(BYTE_ORDER_MARK).trim().is_empty() {
@@ -107,10 +114,10 @@ impl Load<'_> {
         let mut root = document::table(parsed.get_ref(), source, &mut self.diagnostics);
         overrides::apply(&mut root, overrides, &mut self.diagnostics);
         let keys = self.pipeline_keys(&mut root);
-        self.plugins_table(&root);
+        let registry = self.plugins_table(&mut root);
         self.unknown_tables(&root);
 
-        let reader = Reader::new(self.registry, source, keys.workers.unwrap_or(1));
+        let reader = Reader::new(&registry, source, keys.workers.unwrap_or(1));
         let drafts = self.drafts(&mut root, &reader);
         self.ends(&drafts);
         let wiring = wiring::connect(&drafts, &mut self.diagnostics);
@@ -171,18 +178,20 @@ impl Load<'_> {
         self.diagnostics.append(&mut checker.diagnostics);
     }
 
-    fn plugins_table(&mut self, root: &Table) {
-        let Some(entry) = root.get("plugins") else { return };
+    /// Every plugin that the file may use.
+    fn plugins_table(&mut self, root: &mut Table) -> Cow<'a, Registry> {
+        let Some(entry) = root.entries.iter_mut().find(|entry| entry.key == "plugins") else {
+            return Cow::Borrowed(self.registry);
+        };
+        interpolate(&mut entry.item, &self.text.text, self.surroundings, &mut self.diagnostics);
         let before = self.diagnostics.len();
         self.engine_table(entry, &keys::plugins_schema());
         let libraries = entry.item.table().and_then(|table| table.get("libraries"));
-        if let (Some(libraries), true) = (libraries, self.diagnostics.len() == before) {
-            let message = "shared-library plugins are not supported by this version";
-            let diagnostic = Diagnostic::error("unsupported", message);
-            self.diagnostics.push(
-                place(diagnostic, &libraries.origin, "remove it")
-                    .note("`tidegate plugins` lists the plugins that are built in"),
-            );
+        match libraries {
+            Some(libraries) if self.diagnostics.len() == before && !entry.item.is_broken() => {
+                libraries::registry(self.registry, &libraries.item, self.surroundings, &mut self.diagnostics)
+            }
+            _ => Cow::Borrowed(self.registry),
         }
     }
 
@@ -216,7 +225,7 @@ impl Load<'_> {
     }
 
     /// Every component, in the order of the file.
-    fn drafts<'r>(&mut self, root: &mut Table, reader: &'r Reader<'r>) -> Vec<Draft<'r>> {
+    fn drafts<'r>(&mut self, root: &mut Table, reader: &'r Reader<'r>) -> Vec<Draft> {
         let mut entries: Vec<(Kind, &mut Entry)> = Vec::new();
         for group in &mut root.entries {
             let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == group.key) else { continue };
@@ -227,7 +236,7 @@ impl Load<'_> {
             }
         }
         entries.sort_by_key(|(_, entry)| entry.origin.position());
-        let mut drafts: Vec<Draft<'r>> = Vec::new();
+        let mut drafts: Vec<Draft> = Vec::new();
         let mut names: BTreeMap<String, Origin> = BTreeMap::new();
         for (kind, entry) in entries {
             let Some(draft) = self.draft(kind, entry, reader) else { continue };
@@ -240,7 +249,7 @@ impl Load<'_> {
         drafts
     }
 
-    fn draft<'r>(&mut self, kind: Kind, entry: &mut Entry, reader: &'r Reader<'r>) -> Option<Draft<'r>> {
+    fn draft<'r>(&mut self, kind: Kind, entry: &mut Entry, reader: &'r Reader<'r>) -> Option<Draft> {
         match &entry.item.data {
             Data::Table(table) => {
                 self.diagnostics.extend(name_problem(entry));
@@ -277,7 +286,7 @@ impl Load<'_> {
     }
 
     /// A pipeline has a source and a sink.
-    fn ends(&mut self, drafts: &[Draft<'_>]) {
+    fn ends(&mut self, drafts: &[Draft]) {
         for (kind, code, purpose) in
             [(Kind::Source, "no-source", "events come from"), (Kind::Sink, "no-sink", "events go to")]
         {
@@ -350,7 +359,7 @@ impl Load<'_> {
     }
 }
 
-fn disabled<'r>(kind: Kind, entry: &Entry, table: &Table) -> Draft<'r> {
+fn disabled(kind: Kind, entry: &Entry, table: &Table) -> Draft {
     Draft {
         kind,
         name: entry.key.clone(),
@@ -365,7 +374,7 @@ fn disabled<'r>(kind: Kind, entry: &Entry, table: &Table) -> Draft<'r> {
     }
 }
 
-fn duplicate(draft: &Draft<'_>, first: &Origin) -> Diagnostic {
+fn duplicate(draft: &Draft, first: &Origin) -> Diagnostic {
     let message = format!("the name `{}` is taken", draft.name);
     let diagnostic =
         place(Diagnostic::error("duplicate-name", message), &draft.origin, "choose another name");

@@ -92,7 +92,7 @@ impl Node {
     pub fn is_built_like(&self, other: &Self) -> bool {
         self.name == other.name
             && self.kind() == other.kind()
-            && self.plugin.name() == other.plugin.name()
+            && self.plugin.is_same(&other.plugin)
             && self.options == other.options
     }
 

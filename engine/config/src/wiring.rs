@@ -24,7 +24,7 @@ pub(crate) struct Wiring {
 }
 
 /// Connects the components, which stand in the order of the file.
-pub(crate) fn connect(drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) -> Wiring {
+pub(crate) fn connect(drafts: &[Draft], diagnostics: &mut Vec<Diagnostic>) -> Wiring {
     let mut wiring = Wiring { feeds: vec![Vec::new(); drafts.len()], meant: Vec::new() };
     for (index, draft) in drafts.iter().enumerate() {
         if !draft.enabled || draft.kind == Kind::Source {
@@ -46,7 +46,7 @@ pub(crate) fn connect(drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) -
 }
 
 /// What feeds the component that does not say: the one above, past those that are disabled.
-fn above(drafts: &[Draft<'_>], index: usize) -> Result<usize, Box<Diagnostic>> {
+fn above(drafts: &[Draft], index: usize) -> Result<usize, Box<Diagnostic>> {
     let draft = &drafts[index];
     let name = &draft.name;
     let problem = |message: String| {
@@ -74,13 +74,7 @@ fn above(drafts: &[Draft<'_>], index: usize) -> Result<usize, Box<Diagnostic>> {
 }
 
 impl Wiring {
-    fn named(
-        &mut self,
-        drafts: &[Draft<'_>],
-        index: usize,
-        names: &[Name],
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
+    fn named(&mut self, drafts: &[Draft], index: usize, names: &[Name], diagnostics: &mut Vec<Diagnostic>) {
         for name in names {
             let (origin, shown) = (&name.origin, name.shown);
             let name = name.text.as_str();
@@ -109,7 +103,7 @@ impl Wiring {
     /// The feed that a name means; nothing if that cannot be told.
     fn resolve(
         &mut self,
-        drafts: &[Draft<'_>],
+        drafts: &[Draft],
         name: &str,
         origin: &Origin,
     ) -> Result<Option<Feed>, Box<Diagnostic>> {
@@ -158,7 +152,7 @@ impl Wiring {
     }
 
     /// Tells of components and outputs that nothing reads.
-    pub(crate) fn unread(&self, drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) {
+    pub(crate) fn unread(&self, drafts: &[Draft], diagnostics: &mut Vec<Diagnostic>) {
         let reads = |node: usize, output: Option<OutputName>| {
             let mut feeds = self.feeds.iter().flatten().filter(|feed| feed.node == node);
             feeds.any(|feed| output.is_none_or(|output| feed.output == output))
@@ -199,7 +193,7 @@ impl Wiring {
 }
 
 /// The port of a named output; nothing if the outputs are not known; or a label and a note.
-fn port(draft: &Draft<'_>, output: &str) -> Result<Option<Port>, (String, String)> {
+fn port(draft: &Draft, output: &str) -> Result<Option<Port>, (String, String)> {
     let Some(outputs) = &draft.outputs else { return Ok(None) };
     if let Some(index) = outputs.iter().position(|one| one == output) {
         return Ok(Port::try_from(index + 1).ok());

@@ -32,7 +32,7 @@ pub(crate) enum Verdict {
 impl Bisection {
     /// A batch of this many events.
     pub(crate) fn of(events: usize) -> Self {
-        Self { left: Vec::from([0..events]), tries: 0, killers: 0 }
+        Self { left: std::iter::once(0..events).collect(), tries: 0, killers: 0 }
     }
 
     /// The events to try next, in order.

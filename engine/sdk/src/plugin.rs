@@ -234,6 +234,15 @@ impl Plugin {
         }
     }
 
+    /// Whether the other is the same: of one kind and name, and from the same library in the same place.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let identity = |one: &Self| one.library().map(|library| library.identity().to_owned());
+        self.kind == other.kind
+            && self.name == other.name
+            && identity(self) == identity(other)
+            && self.placement() == other.placement()
+    }
+
     /// Where its components run: built-in ones inline.
     pub fn placement(&self) -> Placement {
         match &self.builder {

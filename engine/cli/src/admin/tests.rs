@@ -17,7 +17,7 @@ impl Pipelines for Fixed {
     fn reloads(&self) -> Reloads {
         let message = "2 errors".to_owned();
         let last = Some(Reload { time: Timestamp::UNIX_EPOCH, outcome: Outcome::Refused, message });
-        Reloads { counts: [3, 1, 0], last }
+        Reloads { counts: [3, 1, 0], last, resident_libraries: 0 }
     }
     fn status(&self) -> Vec<GraphStatus> {
         let mut users = component("users", Kind::Source);

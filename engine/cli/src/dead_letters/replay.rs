@@ -7,7 +7,6 @@ use tidegate_config::Pipeline;
 use tidegate_runtime::dead_letters::{self as store, DeadLetter, Tally};
 use tidegate_runtime::status::GraphStatus;
 use tidegate_runtime::{Engine, Options};
-use tidegate_sdk::Registry;
 
 use super::arguments::Replay;
 use super::stores::missing;
@@ -15,6 +14,7 @@ use crate::args::{LogFormat, Sources};
 use crate::display::Display;
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
+use crate::libraries::Plugins;
 use crate::quantity::plural;
 use crate::reload::Reloads;
 use crate::run::multi_thread;
@@ -24,10 +24,10 @@ use crate::watch::{Pipelines, Until, watch};
 use crate::{log, report, summary};
 
 /// Replays the letters that are meant.
-pub(super) fn replay(arguments: &Replay, registry: &Registry) -> Result<Exit, Failure> {
+pub(super) fn replay(arguments: &Replay, plugins: &Plugins) -> Result<Exit, Failure> {
     let (ids, path) = arguments.targets()?;
-    let sources = Sources { paths: vec![path], overrides: Vec::new() };
-    let files = Files::load(&sources, registry);
+    let sources = Sources { paths: vec![path], libraries: Default::default(), overrides: Vec::new() };
+    let files = Files::load(&sources, plugins);
     terminal::err(&files.render(Paint::for_stderr()));
     if files.tally().0 > 0 {
         terminal::err(&format!("{}; nothing was started\n", files.verdict()));

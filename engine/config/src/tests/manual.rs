@@ -48,7 +48,7 @@ fn options_are_told_in_plain_words() {
 #[test]
 fn the_keys_of_the_engine_are_listed_by_kind() {
     let names = |kind| engine_options(kind).into_iter().map(|option| option.name).collect::<Vec<_>>();
-    assert_eq!(names(Kind::Source), ["plugin", "enabled", "isolation", "on_reject"]);
+    assert_eq!(names(Kind::Source), ["plugin", "enabled", "isolation", "call_time", "on_reject"]);
     assert!(names(Kind::Filter).contains(&"workers".to_owned()));
     let sink = engine_options(Kind::Sink);
     assert_eq!(find(&sink, "batch.events").default.as_deref(), Some("8192"));

@@ -8,11 +8,12 @@ use tidegate_sdk::{Component, ConfigError, Kind, Plugin};
 use super::Rules;
 
 /// The keys that belong to the engine on every component.
-const ENGINE_KEYS: [&str; 10] = [
+const ENGINE_KEYS: [&str; 11] = [
     "plugin",
     "from",
     "enabled",
     "isolation",
+    "call_time",
     "on_reject",
     "workers",
     "batch",

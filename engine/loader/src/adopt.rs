@@ -322,3 +322,6 @@ pub(crate) unsafe fn text(text: Str, what: &str) -> Result<String, String> {
     let bytes = unsafe { text.bytes() };
     String::from_utf8(bytes.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,9 @@ pub(crate) struct Columns {
     pub(crate) timestamps: Option<Vec<i64>>,
     pub(crate) attributes: Option<Vec<Option<Arc<Attributes>>>>,
     pub(crate) lineage: Option<Vec<u32>>,
+    /// In a shared library: the source index of each event of the batch that the engine gave. `lineage` then holds
+    /// indices into that batch, which is what a filter's output is told by.
+    pub(crate) sources: Option<Arc<[u32]>>,
     pub(crate) runs: Vec<Run>,
     pub(crate) bytes: usize,
 }
@@ -273,6 +276,16 @@ impl Batch {
 
     /// The index that event `event` (or the event it was made from) had in its source's batch.
     pub fn source_index(&self, event: usize) -> u32 {
+        let index = self.index_at_hand(event);
+        match &self.columns.sources {
+            Some(sources) => sources[index as usize],
+            None => index,
+        }
+    }
+
+    /// The index that event `event` (or the event it was made from) had in the batch that this one's line of
+    /// descent begins with: the one the engine gave in a shared library, else the source's.
+    pub(crate) fn index_at_hand(&self, event: usize) -> u32 {
         match &self.columns.lineage {
             Some(lineage) => lineage[event],
             None => event as u32,
@@ -331,6 +344,14 @@ impl Batch {
             origin.source = Arc::clone(source);
             origin.sequence = sequence;
         })
+    }
+
+    /// The buffers, for whoever is done with the payloads: left out of the batch if nobody else has it.
+    pub(crate) fn take_buffers(&mut self) -> Vec<Bytes> {
+        match Arc::get_mut(&mut self.columns) {
+            Some(columns) => std::mem::take(&mut columns.buffers),
+            None => self.columns.buffers.clone(),
+        }
     }
 
     /// The same batch with `attributes` as each event's own, in place of what it had.

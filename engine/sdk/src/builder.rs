@@ -41,6 +41,7 @@ impl BatchBuilder {
     pub(crate) fn from_batch(batch: &Batch) -> Self {
         let mut builder = Self::new();
         builder.columns.buffers.clone_from(&batch.columns.buffers);
+        builder.columns.sources.clone_from(&batch.columns.sources);
         builder.columns.events.reserve(batch.len());
         builder.columns.lineage = Some(Vec::with_capacity(batch.len()));
         builder.parent = Some(batch.clone());
@@ -231,13 +232,33 @@ impl BatchBuilder {
             column.resize(start, None);
             column.extend(attributes.iter().cloned());
         }
-        let lineage = self.columns.lineage.get_or_insert_with(Vec::new);
-        lineage.extend((0..batch.len()).map(|event| batch.source_index(event)));
+        self.append_lineage(batch, start == 0);
         let runs = source.runs.iter();
         self.columns
             .runs
             .extend(runs.map(|run| Run { end: run.end + start as u32, origin: Arc::clone(&run.origin) }));
         self.columns.bytes += source.bytes;
+    }
+
+    fn append_lineage(&mut self, batch: &Batch, is_first: bool) {
+        let lineage = self.columns.lineage.get_or_insert_with(Vec::new);
+        let sources = &mut self.columns.sources;
+        if batch.is_empty() {
+            return;
+        }
+        if is_first {
+            sources.clone_from(&batch.columns.sources);
+        }
+        let shared = sources.as_ref().map(Arc::as_ptr) == batch.columns.sources.as_ref().map(Arc::as_ptr);
+        if shared {
+            lineage.extend((0..batch.len()).map(|event| batch.index_at_hand(event)));
+            return;
+        }
+        // Events of two batches that were given: all that they have in common is where their sources had them.
+        if let Some(sources) = sources.take() {
+            lineage.iter_mut().for_each(|index| *index = sources[*index as usize]);
+        }
+        lineage.extend((0..batch.len()).map(|event| batch.source_index(event)));
     }
 
     fn parent(&self) -> &Batch {
@@ -269,7 +290,7 @@ impl BatchBuilder {
             column.resize(count, None);
             column[count - 1].clone_from(&attributes[event]);
         }
-        let index = parent.source_index(event);
+        let index = parent.index_at_hand(event);
         self.columns.lineage.get_or_insert_with(Vec::new).push(index);
         let run = if source.runs.len() == 1 { 0 } else { parent.run_of(event) };
         if run == self.last_run {

@@ -12,6 +12,8 @@ mod contract;
 mod cx;
 pub mod erased;
 mod error;
+#[doc(hidden)]
+pub mod export;
 pub mod framing;
 pub mod json;
 mod library;
@@ -41,6 +43,10 @@ pub use units::{Duration, Size};
 
 /// The crates whose types appear in this crate's contracts, so that a plugin uses the same versions.
 pub use {bytes, schemars, serde, serde_json};
+
+/// The border to the engine, as `export_plugin!` needs it.
+#[doc(hidden)]
+pub use tidegate_abi as abi;
 
 /// How many events a batch aims at, at most. A batch may hold fewer; only a split may make it hold more.
 pub const BATCH_EVENTS: usize = 8192;

@@ -1,0 +1,159 @@
+//! What the library says: its `tracing` events go to the engine's log, and so do its panics.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write as _};
+use std::panic::PanicHookInfo;
+
+use tidegate_abi::{self as abi, Status, Str, level};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::call;
+
+/// A longer message is cut.
+const LONGEST: usize = 8 << 10;
+
+thread_local! {
+    /// The instance whose call this thread is in; 0 is the library as a whole.
+    static INSTANCE: Cell<u64> = const { Cell::new(0) };
+    /// Whether a panic of this thread would be caught and told as an error.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+    /// What the thread panicked with, and where.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Until it is dropped, what this thread logs is said by this instance.
+pub(super) fn within(inst: u64) -> impl Drop {
+    struct Back(u64);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            INSTANCE.set(self.0);
+        }
+    }
+    Back(INSTANCE.replace(inst))
+}
+
+/// Until it is dropped, a panic of this thread is kept for [`last_panic`] rather than logged.
+pub(super) fn expecting_a_panic() -> impl Drop {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            EXPECTED.set(self.0);
+        }
+    }
+    Back(EXPECTED.replace(true))
+}
+
+/// What this thread panicked with last, with the place in the code, if [`init`] has been called.
+pub(super) fn last_panic() -> Option<String> {
+    PANIC.take()
+}
+
+/// Once, before anything else: from now on the engine's log is the library's.
+pub(super) unsafe extern "C" fn init(host: *const abi::Host, _error: *mut abi::Error) -> Status {
+    // SAFETY: the host is valid for ever.
+    let host: &'static abi::Host = unsafe { &*host };
+    // There may be one already, if the crate is linked into a program of its own: then that one stays.
+    let _ = tracing::subscriber::set_global_default(Forward(host));
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match EXPECTED.get() {
+        true => PANIC.set(Some(described(panic))),
+        false if host.log.is_some() => {
+            say(host, level::ERROR, &format!("a thread panicked: {}", described(panic)));
+        }
+        false => before(panic),
+    }));
+    Status::OK
+}
+
+fn described(panic: &PanicHookInfo<'_>) -> String {
+    let said = call::said(panic.payload());
+    match panic.location() {
+        Some(place) => format!("{said} ({}:{})", place.file(), place.line()),
+        None => said,
+    }
+}
+
+fn say(host: &'static abi::Host, level: u32, message: &str) {
+    if let Some(log) = host.log {
+        // SAFETY: the engine's functions may be called from any thread, with the host they belong to.
+        unsafe { log(host, INSTANCE.get(), level, Str::new(message)) }
+    }
+}
+
+/// Hands events to the engine. Spans are nothing to it.
+pub(super) struct Forward(pub(super) &'static abi::Host);
+
+impl Subscriber for Forward {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // What the engine reads may change while it runs, so each event asks anew.
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // SAFETY: as in `say`.
+        let heard = self.0.log_level.map_or(level::INFO, |log_level| unsafe { log_level(self.0) });
+        metadata.is_event() && number(*metadata.level()) <= heard
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let mut message = line.message + &line.fields;
+        if message.len() > LONGEST {
+            let end = (0..=LONGEST).rfind(|end| message.is_char_boundary(*end)).unwrap_or_default();
+            message.truncate(end);
+        }
+        say(self.0, number(*event.metadata().level()), &message);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+fn number(level: Level) -> u32 {
+    match level {
+        Level::ERROR => level::ERROR,
+        Level::WARN => level::WARN,
+        Level::INFO => level::INFO,
+        Level::DEBUG => level::DEBUG,
+        Level::TRACE => level::TRACE,
+    }
+}
+
+/// An event as a line: the message, then the fields.
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.push_str(value),
+            name => {
+                let _ = write!(self.fields, " {name}={value:?}");
+            }
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a text cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}

@@ -1,0 +1,262 @@
+//! A sink behind the border.
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+
+use tidegate_abi::{self as abi, Buf, Status, Str};
+
+use super::call::{self, Answer, Instance, error_of};
+use super::describe::Facts;
+use super::given::{self, Lineage, Names, position};
+use super::life::Life;
+use super::link::{Link, text};
+use super::work::{Work, drive};
+use crate::erased::ErasedSink;
+use crate::{Claim, Cx, Delivery, Error, Lane, Position, Record, Rejection};
+
+type Boxed = Box<dyn ErasedSink>;
+type Lanes = BTreeMap<Lane, Record>;
+
+/// A sink, and what it is about.
+pub(super) struct State {
+    sink: Option<Boxed>,
+    cx: Cx,
+    event_size: u64,
+    names: Names,
+    opening: Option<Work<Boxed, Result<(), Error>>>,
+    writing: Option<Work<Boxed, Result<Delivery, Error>>>,
+    claiming: Option<Work<Boxed, Result<Lanes, Error>>>,
+    committing: Option<Work<Boxed, Result<Delivery, Error>>>,
+    closing: Option<Work<Boxed, Result<(), Error>>>,
+}
+
+impl State {
+    pub(super) fn new(sink: Boxed, cx: Cx) -> Self {
+        Self {
+            sink: Some(sink),
+            event_size: cx.event_size() as u64,
+            cx,
+            names: Names::default(),
+            opening: None,
+            writing: None,
+            claiming: None,
+            committing: None,
+            closing: None,
+        }
+    }
+
+    /// # Safety
+    /// As [`given::batch`], until the operation has ended; `report` is valid for the call.
+    unsafe fn write(&mut self, link: &Link, batch: *const abi::Batch, report: &abi::Report) -> Answer {
+        let (cx, names) = (&self.cx, &mut self.names);
+        let delivery = drive(link, &mut self.sink, &mut self.writing, |mut sink| {
+            // SAFETY: as the caller promises.
+            let given = unsafe { given::batch(batch, names, Lineage::OfSource) };
+            let cx = cx.clone();
+            Box::pin(async move {
+                let written = sink.write(&given, &cx).await;
+                (sink, written)
+            })
+        })??;
+        // SAFETY: as the caller promises.
+        unsafe { tell(delivery, report) }
+    }
+
+    fn claim(&mut self, link: &Link, claim: impl FnOnce() -> Claim) -> Result<Lanes, call::Refusal> {
+        let cx = &self.cx;
+        let lanes = drive(link, &mut self.sink, &mut self.claiming, |mut sink| {
+            let (cx, claim) = (cx.clone(), claim());
+            Box::pin(async move {
+                let claimed = sink.claim(&claim, &cx).await;
+                (sink, claimed)
+            })
+        })??;
+        Ok(lanes)
+    }
+
+    /// # Safety
+    /// As [`write`](Self::write).
+    unsafe fn commit(
+        &mut self,
+        link: &Link,
+        batch: *const abi::Batch,
+        record: impl FnOnce() -> (Lane, Record),
+        report: &abi::Report,
+    ) -> Answer {
+        let (cx, names) = (&self.cx, &mut self.names);
+        let delivery = drive(link, &mut self.sink, &mut self.committing, |mut sink| {
+            // SAFETY: as the caller promises.
+            let given = unsafe { given::batch(batch, names, Lineage::OfSource) };
+            let (cx, (lane, record)) = (cx.clone(), record());
+            Box::pin(async move {
+                let committed = sink.commit(&given, &lane, &record, &cx).await;
+                (sink, committed)
+            })
+        })??;
+        // SAFETY: as the caller promises.
+        unsafe { tell(delivery, report) }
+    }
+
+    fn fork(&self, link: &Link) -> Option<Self> {
+        let forked = self.sink.as_ref()?.fork()?;
+        Some(Self::new(forked, link.cx(self.cx.component(), self.event_size)))
+    }
+}
+
+/// # Safety
+/// `report` is valid for the call.
+unsafe fn tell(delivery: Delivery, report: &abi::Report) -> Answer {
+    let (rejected, again) = delivery.into_parts();
+    for Rejection { event, reason } in rejected {
+        let why = abi::Error::new(Status::REJECT, &reason);
+        // SAFETY: the error lives until the call returns.
+        taken(report.reject.map(|reject| unsafe { reject(report, index(event), &raw const why) }))?;
+    }
+    if let Some((events, error)) = again {
+        let why = error_of(&error);
+        for event in events {
+            // SAFETY: the error lives until the call returns.
+            taken(report.again.map(|again| unsafe { again(report, index(event), &raw const why) }))?;
+        }
+    }
+    Ok(Status::OK)
+}
+
+/// A number that is no event's is refused by the engine.
+fn index(event: usize) -> u32 {
+    u32::try_from(event).unwrap_or(u32::MAX)
+}
+
+/// The engine has said what is wrong with what it was told; the operation fails.
+fn taken(status: Option<Status>) -> Result<(), Error> {
+    match status {
+        Some(Status::OK) => Ok(()),
+        _ => Err(Error::fatal("the engine refused the report of the sink")),
+    }
+}
+
+impl Life for State {
+    fn describe(&mut self, facts: &mut Facts) {
+        if let Some(sink) = &self.sink {
+            facts.transactional(sink.transactional());
+        }
+    }
+
+    fn open(&mut self, link: &Link, _resume: BTreeMap<String, Position>) -> Answer {
+        let cx = &self.cx;
+        drive(link, &mut self.sink, &mut self.opening, |mut sink| {
+            let cx = cx.clone();
+            Box::pin(async move {
+                let opened = sink.open(&cx).await;
+                (sink, opened)
+            })
+        })??;
+        Ok(Status::OK)
+    }
+
+    fn close(&mut self, link: &Link) -> Answer {
+        let cx = &self.cx;
+        drive(link, &mut self.sink, &mut self.closing, |mut sink| {
+            let cx = cx.clone();
+            Box::pin(async move {
+                let closed = sink.close(&cx).await;
+                cx.tasks().joined().await;
+                (sink, closed)
+            })
+        })??;
+        Ok(Status::OK)
+    }
+}
+
+/// The functions of sinks.
+pub(super) static OPS: abi::Sink = abi::Sink {
+    struct_size: size_of::<abi::Sink>() as u32,
+    reserved: 0,
+    write: Some(write),
+    claim: Some(claim),
+    commit: Some(commit),
+    fork: Some(fork),
+};
+
+// SAFETY, of all below: the engine calls them with an instance of a sink, and with what the header says.
+
+unsafe extern "C" fn write(
+    this: *mut c_void,
+    batch: *const abi::Batch,
+    report: *const abi::Report,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe { call::call::<State>(this, error, |link, state| state.write(link, batch, &*report)) }
+}
+
+unsafe extern "C" fn claim(
+    this: *mut c_void,
+    claim: *const abi::Claim,
+    records: *const abi::Records,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe {
+        call::call::<State>(this, error, |link, state| {
+            let claimed = || {
+                let abi::Claim { afresh, pipeline, sink, .. } = *claim;
+                Claim { pipeline: text(pipeline).into(), sink: text(sink).into(), afresh: afresh != 0 }
+            };
+            for (lane, record) in state.claim(link, claimed)? {
+                let record = spelled(&lane, &record);
+                taken((*records).found.map(|found| found(records, &raw const record)))?;
+            }
+            Ok(Status::OK)
+        })
+    }
+}
+
+fn spelled(lane: &Lane, record: &Record) -> abi::Record {
+    abi::Record {
+        struct_size: size_of::<abi::Record>() as u32,
+        reserved: 0,
+        source: Str::new(&lane.source),
+        partition: Str::new(&lane.partition),
+        position: record.position.as_ref().map_or(Buf::NONE, |position| Buf::new(position.as_bytes())),
+        base: record.base,
+        done: record.done,
+    }
+}
+
+unsafe extern "C" fn commit(
+    this: *mut c_void,
+    batch: *const abi::Batch,
+    record: *const abi::Record,
+    report: *const abi::Report,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe {
+        call::call::<State>(this, error, |link, state| {
+            let lane = || {
+                let abi::Record { source, partition, position: place, base, done, .. } = *record;
+                let lane = Lane { source: text(source).into(), partition: text(partition).into() };
+                (lane, Record { position: position(place), base, done })
+            };
+            state.commit(link, batch, lane, &*report)
+        })
+    }
+}
+
+unsafe extern "C" fn fork(
+    this: *mut c_void,
+    inst: u64,
+    other: *mut *mut c_void,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe {
+        call::call::<State>(this, error, |link, state| {
+            let link = link.fork(inst);
+            let forked = state.fork(&link).ok_or(Status::UNSUPPORTED)?;
+            *other = Instance::hand_over(link, forked);
+            Ok(Status::OK)
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Which buffers of a batch are those of the batch at hand.
+
+use bytes::Bytes;
+
+/// Where a buffer lies: in this buffer, as the engine numbers them, from this byte on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) buffer: u32,
+    pub(super) offset: u32,
+}
+
+/// The buffers of a batch: those of the batch at hand come first, then its own.
+pub(super) struct Mapping {
+    /// The place of each buffer; `None` if each is at its own number, as in a batch that was derived.
+    pub(super) places: Option<Vec<Place>>,
+    /// The buffers that are not of the batch at hand.
+    pub(super) own: Vec<Bytes>,
+}
+
+impl Mapping {
+    pub(super) fn new(given: &[Bytes], buffers: &[Bytes]) -> Self {
+        let shared = buffers.iter().zip(given).take_while(|(one, other)| is_same(one, other)).count();
+        let mut own = Vec::new();
+        let mut places: Vec<Place> = (0..shared as u32).map(|buffer| Place { buffer, offset: 0 }).collect();
+        let mut moved = shared < given.len().min(buffers.len());
+        let mut by_address = None;
+        for buffer in &buffers[shared..] {
+            let by_address = by_address.get_or_insert_with(|| sorted(given));
+            let place = within(buffer, given, by_address);
+            moved |= place.is_some();
+            places.push(place.unwrap_or_else(|| {
+                own.push(buffer.clone());
+                Place { buffer: (given.len() + own.len() - 1) as u32, offset: 0 }
+            }));
+        }
+        // Own buffers behind fewer than all of the batch at hand have other numbers too.
+        moved |= shared < given.len() && !own.is_empty();
+        Self { places: moved.then_some(places), own }
+    }
+}
+
+/// The numbers of the buffers, by where they begin.
+fn sorted(given: &[Bytes]) -> Vec<u32> {
+    let mut numbers: Vec<u32> = (0..given.len() as u32).collect();
+    numbers.sort_unstable_by_key(|number| given[*number as usize].as_ptr().addr());
+    numbers
+}
+
+/// The buffer of `given` that `buffer` is a part of. As long as both are held, equal addresses are the same bytes.
+fn within(buffer: &Bytes, given: &[Bytes], by_address: &[u32]) -> Option<Place> {
+    let start = buffer.as_ptr().addr();
+    let behind = by_address.partition_point(|number| given[*number as usize].as_ptr().addr() <= start);
+    let number = *by_address.get(behind.checked_sub(1)?)?;
+    let whole = &given[number as usize];
+    let offset = start - whole.as_ptr().addr();
+    // A view counts in 32 bits.
+    let end = whole.len().min(u32::MAX as usize);
+    let fits = !buffer.is_empty() && offset + buffer.len() <= end;
+    fits.then_some(Place { buffer: number, offset: offset as u32 })
+}
+
+fn is_same(one: &Bytes, other: &Bytes) -> bool {
+    one.as_ptr().addr() == other.as_ptr().addr() && one.len() == other.len()
+}

@@ -1,0 +1,8 @@
+//! The table of a library, called as an engine calls it.
+
+mod batches;
+mod components;
+mod faults;
+mod host;
+mod life;
+mod log;

@@ -2,7 +2,4 @@
 
 mod batches;
 mod components;
-mod faults;
 mod host;
-mod life;
-mod log;

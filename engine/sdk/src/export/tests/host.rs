@@ -5,11 +5,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_abi::{self as abi, Base, Buf, Component, Create, Host, Module, Open, Status, Str, View};
+use tidegate_abi::{self as abi, Base, Buf, Create, Host, Module, Open, Status, Str, View};
 
 use super::super::table::Library;
-use super::components::plugins;
-use crate::{AttributeValue, Batch, Position};
+use crate::{AttributeValue, Plugin};
 
 /// What the engine was told, and when it was woken up.
 #[derive(Default)]
@@ -96,23 +95,21 @@ pub(super) struct Instance {
 unsafe impl Send for Instance {}
 unsafe impl Sync for Instance {}
 
-/// The table of the plugins of these tests.
-pub(super) fn module() -> &'static Module {
-    static LIBRARY: Library = Library::new();
-    unsafe { &*LIBRARY.table("tests", "1.2.3", plugins) }
-}
-
-/// The plugin of this name.
-pub(super) fn component(name: &str) -> *const Component {
-    let module = module();
-    let all = unsafe { std::slice::from_raw_parts(module.components, module.n_components as usize) };
-    *all.iter().find(|known| unsafe { (***known).name.text() == name }).unwrap()
+/// A library of these plugins.
+pub(super) fn library(plugins: Vec<Plugin>) -> &'static Module {
+    let library: &'static Library = Box::leak(Box::default());
+    unsafe { &*library.table("tests", "1.2.3", || plugins) }
 }
 
 impl Engine {
-    /// An instance of the plugin `name`, or why there is none.
-    pub(super) fn try_create(self, name: &str, inst: u64, options: &Value) -> Result<Instance, abi::Error> {
-        let (component, options) = (component(name), options.to_string());
+    /// An instance of the first plugin of `library`, or why there is none.
+    pub(super) fn create_of(
+        self,
+        library: &Module,
+        inst: u64,
+        options: &Value,
+    ) -> Result<Instance, abi::Error> {
+        let (component, options) = (unsafe { *library.components }, options.to_string());
         let create = Create {
             struct_size: size_of::<Create>() as u32,
             reserved: 0,
@@ -123,8 +120,8 @@ impl Engine {
             options: Str::new(&options),
         };
         let (mut this, mut error) = (std::ptr::null_mut(), abi::Error::empty());
-        let status =
-            unsafe { (*component).create.unwrap()(component, &raw const create, &raw mut this, &raw mut error) };
+        let make = unsafe { (*component).create.unwrap() };
+        let status = unsafe { make(component, &raw const create, &raw mut this, &raw mut error) };
         let (base, ops) = unsafe { (&*(*component).base, (*component).ops) };
         match status {
             Status::OK => Ok(Instance { engine: self, inst, this, base, ops }),
@@ -132,8 +129,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn create(self, name: &str) -> Instance {
-        self.try_create(name, 1, &json!({})).ok().unwrap()
+    /// Instance 1 of this plugin, with no options.
+    pub(super) fn create(self, plugin: Plugin) -> Instance {
+        self.create_of(library(vec![plugin]), 1, &json!({})).ok().unwrap()
     }
 }
 
@@ -185,7 +183,9 @@ impl Instance {
         let mut texts: Vec<String> = Vec::new();
         let mut facts: abi::Facts = unsafe { abi::sized() };
         facts.ctx = (&raw mut texts).cast();
-        (facts.output, facts.explain, facts.why_not) = (Some(note), Some(note), Some(note));
+        facts.output = Some(note);
+        facts.explain = Some(note);
+        facts.why_not = Some(note);
         unsafe { self.base.describe.unwrap()(self.this, &raw mut facts) }
         (facts, texts)
     }
@@ -203,14 +203,15 @@ impl Instance {
 
     pub(super) fn next(&self) -> (Status, abi::Error, abi::Batch) {
         let mut read = unsafe { abi::sized::<abi::Batch>() };
-        let (status, error) =
-            self.until_done(|error| unsafe { self.source().next.unwrap()(self.this, 0, &raw mut read, error) });
+        let (status, error) = self
+            .until_done(|error| unsafe { self.source().next.unwrap()(self.this, 0, &raw mut read, error) });
         (status, error, read)
     }
 
     pub(super) fn commit(&self, position: &str) -> Status {
         let (partition, place) = (Str::new("part"), Buf::new(position.as_bytes()));
-        self.until_done(|error| unsafe { self.source().commit.unwrap()(self.this, partition, place, error) }).0
+        self.until_done(|error| unsafe { self.source().commit.unwrap()(self.this, partition, place, error) })
+            .0
     }
 
     pub(super) fn settled(&self, seq: u64, outcome: u32, reason: &str) {
@@ -271,8 +272,7 @@ impl Drop for Instance {
 /// A batch as an engine gives it, and how often it is held on to.
 pub(super) struct Given {
     pub(super) table: abi::Batch,
-    pub(super) holders: Arc<Mutex<isize>>,
-    _columns: Box<dyn std::any::Any>,
+    holders: Arc<Mutex<isize>>,
 }
 
 unsafe extern "C" fn retain(owner: *mut c_void) {
@@ -290,7 +290,8 @@ impl Given {
             *end += text.len() as u32;
             Some(*end)
         });
-        let view = |(end, text): (u32, &&str)| View { buf: 0, off: end - text.len() as u32, len: text.len() as u32 };
+        let view =
+            |(end, text): (u32, &&str)| View { buf: 0, off: end - text.len() as u32, len: text.len() as u32 };
         let views: Vec<View> = ends.zip(texts).map(view).collect();
         Self::spelled(texts.concat().into_bytes(), &views, |_| {})
     }
@@ -327,7 +328,7 @@ impl Given {
             ..unsafe { abi::sized() }
         };
         more(&mut table);
-        Self { table, holders, _columns: Box::new(()) }
+        Self { table, holders }
     }
 
     /// How many references the library holds.
@@ -462,27 +463,4 @@ impl Reported {
             again: Some(again),
         }
     }
-}
-
-/// What a component saw of a batch, for looking at from outside.
-pub(super) fn seen(batch: &Batch) -> Vec<String> {
-    let event = |i: usize| {
-        let origin = batch.origin(i);
-        let key = batch.key(i).map(|key| String::from_utf8_lossy(key).into_owned());
-        let position = origin.position.as_ref().map(Position::as_bytes);
-        format!(
-            "{} {:?} {:?} {:?} {}/{}/{}/{}/{:?} #{}",
-            String::from_utf8_lossy(batch.payload(i)),
-            key,
-            batch.timestamp(i),
-            batch.own_attributes(i),
-            origin.source,
-            origin.partition,
-            origin.sequence,
-            origin.first,
-            position,
-            batch.source_index(i),
-        )
-    };
-    (0..batch.len()).map(event).collect()
 }

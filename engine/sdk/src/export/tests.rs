@@ -2,4 +2,7 @@
 
 mod batches;
 mod components;
+mod faults;
 mod host;
+mod life;
+mod log;

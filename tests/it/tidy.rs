@@ -8,7 +8,8 @@ use crate::harness::root;
 
 /// Which of our crates each may depend on. What stands for `plugins/*` is in [`PLUGIN`].
 const EDGES: &[(&str, &[&str])] = &[
-    ("tidegate-sdk", &[]),
+    ("tidegate-abi", &[]),
+    ("tidegate-sdk", &["tidegate-abi"]),
     ("tidegate-config", &["tidegate-sdk"]),
     ("tidegate-runtime", &["tidegate-sdk", "tidegate-config"]),
     ("tidegate-testkit", &["tidegate-sdk"]),

@@ -17,3 +17,6 @@ use tidegate_sdk::Plugin;
 pub fn plugins() -> Vec<Plugin> {
     vec![source::plugin(), filter::plugin()]
 }
+
+#[cfg(feature = "library")]
+tidegate_sdk::export_plugin!(plugins);

@@ -32,3 +32,6 @@ pub fn plugins() -> Vec<Plugin> {
         ),
     ]
 }
+
+#[cfg(feature = "library")]
+tidegate_sdk::export_plugin!(plugins);

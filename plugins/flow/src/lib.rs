@@ -19,3 +19,6 @@ use tidegate_sdk::Plugin;
 pub fn plugins() -> Vec<Plugin> {
     vec![blackhole::plugin(), dedupe::plugin(), sample::plugin(), throttle::plugin()]
 }
+
+#[cfg(feature = "library")]
+tidegate_sdk::export_plugin!(plugins);

@@ -24,3 +24,6 @@ pub fn plugins() -> Vec<Plugin> {
     plugins.extend(server::plugins());
     plugins
 }
+
+#[cfg(feature = "library")]
+tidegate_sdk::export_plugin!(plugins);

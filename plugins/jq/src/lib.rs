@@ -24,5 +24,8 @@ pub fn plugins() -> Vec<Plugin> {
     vec![generate::plugin(), jq::plugin(), route::plugin()]
 }
 
+#[cfg(feature = "library")]
+tidegate_sdk::export_plugin!(plugins);
+
 #[cfg(test)]
 mod tests;

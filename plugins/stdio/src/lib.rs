@@ -31,3 +31,6 @@ pub fn plugins() -> Vec<Plugin> {
         ),
     ]
 }
+
+#[cfg(feature = "library")]
+tidegate_sdk::export_plugin!(plugins);

@@ -4,7 +4,8 @@
 //! a plugin author imports, and what every plugin would otherwise write again (units, templates, framing).
 //!
 //! Read [`Batch`] first: the bytes and spans that flow. Then [`Source`], [`Filter`] and [`Sink`]: what a
-//! plugin promises. [`Plugin`] tells the engine of it.
+//! plugin promises. [`Plugin`] tells the engine of it, and [`export_plugin!`] makes a shared library of a crate of
+//! plugins. The [`guide`] goes from nothing to a library that runs.
 
 mod batch;
 mod builder;
@@ -15,6 +16,7 @@ mod error;
 #[doc(hidden)]
 pub mod export;
 pub mod framing;
+pub mod guide;
 pub mod json;
 mod library;
 mod output;

@@ -1,6 +1,9 @@
 //! Lines.
 
+use std::io;
+
 use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Oversized;
 use crate::{BatchBuilder, SourceRejection, Span};
@@ -16,12 +19,17 @@ pub struct Lines {
     scanned: usize,
     limit: usize,
     oversized: Option<Oversized>,
+    /// What [`read`](Self::read) has settled and not told yet.
+    settled: u64,
 }
+
+/// How much [`Lines::read`] asks for at a time.
+const READ: usize = 64 << 10;
 
 impl Lines {
     /// Lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { pending: BytesMut::new(), scanned: 0, limit, oversized: None }
+        Self { pending: BytesMut::new(), scanned: 0, limit, oversized: None, settled: 0 }
     }
 
     /// What was read and not cut yet: append to it.
@@ -69,6 +77,32 @@ impl Lines {
             self.scanned = 0;
         }
         settled
+    }
+
+    /// Reads from `input` until there is a line, and moves the lines that are there to `builder`, as
+    /// [`cut`](Self::cut) does. Returns the number of bytes of the input that are settled since the last call, or
+    /// `None` when the input has ended.
+    ///
+    /// # Errors
+    /// Those of `input`. After one it may be called again.
+    pub async fn read(
+        &mut self,
+        input: &mut (impl AsyncRead + Unpin),
+        builder: &mut BatchBuilder,
+        rejected: &mut Vec<SourceRejection>,
+    ) -> io::Result<Option<u64>> {
+        self.settled += self.cut(builder, rejected);
+        let mut ended = false;
+        while builder.is_empty() && rejected.is_empty() && !ended {
+            self.pending.reserve(READ);
+            ended = input.read_buf(&mut self.pending).await? == 0;
+            self.settled += match ended {
+                true => self.finish(builder, rejected),
+                false => self.cut(builder, rejected),
+            };
+        }
+        let nothing = builder.is_empty() && rejected.is_empty();
+        Ok((!nothing).then(|| std::mem::take(&mut self.settled)))
     }
 
     /// At the end of the input: what is left is a line too, if it is not empty. Returns the number of bytes

@@ -1,4 +1,9 @@
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use proptest::prelude::*;
+use tokio::io::ReadBuf;
 
 use super::*;
 use crate::Batch;
@@ -64,6 +69,46 @@ fn a_line_at_the_limit_is_whole_however_its_end_is_fed() {
         assert_eq!(texts, ["12345678"], "step {step}");
         assert_eq!(rejected.iter().map(|one| one.length).collect::<Vec<_>>(), [10]);
     }
+}
+
+/// Gives one piece at a time, and fails once before each but the first.
+struct Failing<'a>(Vec<&'a [u8]>, bool);
+
+impl AsyncRead for Failing<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.1, false) {
+            return Poll::Ready(Err(io::Error::other("not now")));
+        }
+        if !self.0.is_empty() {
+            buffer.put_slice(self.0.remove(0));
+            self.1 = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn reading_settles_every_byte_once_though_it_fails() {
+    let pieces: [&[u8]; 5] = [b"\n\n", b"\none\ntwo\nthr", b"ee\n", b"much too long\n", b"\n"];
+    let (mut lines, mut input) = (Lines::new(8), Failing(pieces.to_vec(), false));
+    let (mut texts, mut settled, mut failures) = (Vec::new(), Vec::new(), 0);
+    let mut rejected = Vec::new();
+    loop {
+        let (mut builder, mut long) = (Batch::builder(), Vec::new());
+        match lines.read(&mut input, &mut builder, &mut long).await {
+            Ok(None) => break,
+            Ok(Some(bytes)) => settled.push(bytes),
+            Err(_) => failures += 1,
+        }
+        texts.extend(builder.finish().texts());
+        rejected.extend(long);
+    }
+    assert_eq!((texts, rejected.len()), (vec!["one".to_owned(), "two".into(), "three".into()], 1));
+    assert_eq!((settled, failures), (vec![11, 6, 14], 5), "the empty line at the end is nothing to tell of");
 }
 
 proptest! {

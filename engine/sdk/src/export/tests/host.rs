@@ -108,7 +108,7 @@ impl Engine {
         library: &Module,
         inst: u64,
         options: &Value,
-    ) -> Result<Instance, abi::Error> {
+    ) -> Result<Instance, Box<abi::Error>> {
         let (component, options) = (unsafe { *library.components }, options.to_string());
         let create = Create {
             struct_size: size_of::<Create>() as u32,
@@ -125,7 +125,7 @@ impl Engine {
         let (base, ops) = unsafe { (&*(*component).base, (*component).ops) };
         match status {
             Status::OK => Ok(Instance { engine: self, inst, this, base, ops }),
-            _ => Err(error),
+            _ => Err(Box::new(error)),
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Oversized;
-use crate::{BatchBuilder, SourceRejection, Span};
+use crate::{BatchBuilder, Position, SourceBatch, SourceRejection, Span};
 
 /// Cuts a stream of bytes into lines: at each `\n`, with a `\r` before it removed. Empty lines are skipped.
 ///
@@ -19,8 +19,8 @@ pub struct Lines {
     scanned: usize,
     limit: usize,
     oversized: Option<Oversized>,
-    /// What [`read`](Self::read) has settled and not told yet.
-    settled: u64,
+    /// Where [`read`](Self::read) is in its input: everything before is settled.
+    done: u64,
 }
 
 /// How much [`Lines::read`] asks for at a time.
@@ -29,7 +29,7 @@ const READ: usize = 64 << 10;
 impl Lines {
     /// Lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { pending: BytesMut::new(), scanned: 0, limit, oversized: None, settled: 0 }
+        Self { pending: BytesMut::new(), scanned: 0, limit, oversized: None, done: 0 }
     }
 
     /// What was read and not cut yet: append to it.
@@ -79,30 +79,36 @@ impl Lines {
         settled
     }
 
-    /// Reads from `input` until there is a line, and moves the lines that are there to `builder`, as
-    /// [`cut`](Self::cut) does. Returns the number of bytes of the input that are settled since the last call, or
-    /// `None` when the input has ended.
+    /// The same, of an input that is read from byte `done` on, which [`read`](Self::read) counts on from.
+    #[must_use]
+    pub fn starting_at(mut self, done: u64) -> Self {
+        self.done = done;
+        self
+    }
+
+    /// Reads from `input` until there is a line, and returns the lines that are there, and those over the limit,
+    /// as a source's batch; `None` when the input has ended. The position of the batch is the number of bytes of
+    /// the input before what comes next.
     ///
     /// # Errors
     /// Those of `input`. After one it may be called again.
-    pub async fn read(
-        &mut self,
-        input: &mut (impl AsyncRead + Unpin),
-        builder: &mut BatchBuilder,
-        rejected: &mut Vec<SourceRejection>,
-    ) -> io::Result<Option<u64>> {
-        self.settled += self.cut(builder, rejected);
+    pub async fn read(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SourceBatch>> {
+        let (mut builder, mut rejected) = (BatchBuilder::new(), Vec::new());
+        self.done += self.cut(&mut builder, &mut rejected);
         let mut ended = false;
         while builder.is_empty() && rejected.is_empty() && !ended {
             self.pending.reserve(READ);
             ended = input.read_buf(&mut self.pending).await? == 0;
-            self.settled += match ended {
-                true => self.finish(builder, rejected),
-                false => self.cut(builder, rejected),
+            self.done += match ended {
+                true => self.finish(&mut builder, &mut rejected),
+                false => self.cut(&mut builder, &mut rejected),
             };
         }
-        let nothing = builder.is_empty() && rejected.is_empty();
-        Ok((!nothing).then(|| std::mem::take(&mut self.settled)))
+        if builder.is_empty() && rejected.is_empty() {
+            return Ok(None);
+        }
+        builder.set_position(Position::new(&self.done));
+        Ok(Some(SourceBatch::from(builder.finish()).with_rejected(rejected)))
     }
 
     /// At the end of the input: what is left is a line too, if it is not empty. Returns the number of bytes

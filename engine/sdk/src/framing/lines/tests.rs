@@ -94,21 +94,22 @@ impl AsyncRead for Failing<'_> {
 #[tokio::test]
 async fn reading_settles_every_byte_once_though_it_fails() {
     let pieces: [&[u8]; 5] = [b"\n\n", b"\none\ntwo\nthr", b"ee\n", b"much too long\n", b"\n"];
-    let (mut lines, mut input) = (Lines::new(8), Failing(pieces.to_vec(), false));
-    let (mut texts, mut settled, mut failures) = (Vec::new(), Vec::new(), 0);
-    let mut rejected = Vec::new();
+    let (mut lines, mut input) = (Lines::new(8).starting_at(100), Failing(pieces.to_vec(), false));
+    let (mut texts, mut positions, mut rejected, mut failures) = (Vec::new(), Vec::new(), Vec::new(), 0);
     loop {
-        let (mut builder, mut long) = (Batch::builder(), Vec::new());
-        match lines.read(&mut input, &mut builder, &mut long).await {
+        match lines.read(&mut input).await {
             Ok(None) => break,
-            Ok(Some(bytes)) => settled.push(bytes),
+            Ok(Some(read)) => {
+                texts.extend(read.batch.texts());
+                positions.push(format!("{:?}", read.batch.runs()[0].origin.position));
+                rejected.extend(read.rejected);
+            }
             Err(_) => failures += 1,
         }
-        texts.extend(builder.finish().texts());
-        rejected.extend(long);
     }
     assert_eq!((texts, rejected.len()), (vec!["one".to_owned(), "two".into(), "three".into()], 1));
-    assert_eq!((settled, failures), (vec![11, 6, 14], 5), "the empty line at the end is nothing to tell of");
+    assert_eq!(positions, ["Some(111)", "Some(117)", "Some(131)"]);
+    assert_eq!(failures, 5, "each is told");
 }
 
 proptest! {

@@ -13,10 +13,10 @@ use super::link::Link;
 use super::spelled::Spelled;
 use super::work::{Work, drive};
 use crate::erased::ErasedAsyncFilter;
-use crate::{Batch, Cx, Error, Filter, Output, Position};
+use crate::{Batch, Cx, Error, Filter, Output, Position, Rejection};
 
 type Boxed = Box<dyn ErasedAsyncFilter>;
-type Processed = (Batch, Output, Result<(), Error>);
+type Processed = (Batch, Batch, Output, Result<(), Error>);
 
 /// A filter, and what it is about.
 pub(super) struct State {
@@ -36,6 +36,8 @@ struct Waiting {
     opening: Option<Work<Boxed, Result<(), Error>>>,
     processing: Option<Work<Boxed, Processed>>,
     closing: Option<Work<Boxed, Result<(), Error>>>,
+    /// The batch at hand and what the filter has left of it, if that is to be dealt with in the same operation.
+    rest: Option<(Batch, Batch)>,
 }
 
 impl State {
@@ -45,7 +47,14 @@ impl State {
 
     pub(super) fn waiting(filter: Boxed, cx: Cx) -> Self {
         let filter = Some(filter);
-        Self::new(Kind::Waiting(Waiting { filter, cx, opening: None, processing: None, closing: None }))
+        Self::new(Kind::Waiting(Waiting {
+            filter,
+            cx,
+            opening: None,
+            processing: None,
+            closing: None,
+            rest: None,
+        }))
     }
 
     fn new(kind: Kind) -> Self {
@@ -55,44 +64,21 @@ impl State {
     /// # Safety
     /// As [`given::batch`], until the operation has ended; `out` is valid for the call.
     unsafe fn process(&mut self, link: &Link, batch: *const abi::Batch, out: &abi::Out) -> Answer {
-        let (given, output) = match &mut self.kind {
+        let Self { kind, names, spelled } = self;
+        // SAFETY: as the caller promises; it is read when the operation begins.
+        let mut given = || unsafe { given::batch(batch, names, Lineage::AtHand) };
+        match kind {
             Kind::Plain(filter) => {
-                // SAFETY: as the caller promises.
-                let given = unsafe { given::batch(batch, &mut self.names, Lineage::AtHand) };
-                let mut output = Output::new();
+                let (given, mut output) = (given(), Output::new());
                 filter.process(&given, &mut output)?;
-                (given, output)
+                put_out(&given, &given, output, spelled, out)?;
             }
-            Kind::Waiting(waiting) => {
-                let resumable = out.leave_from.is_some();
-                // SAFETY: as the caller promises; it is read when the operation begins.
-                let given = || unsafe { given::batch(batch, &mut self.names, Lineage::AtHand) };
-                waiting.process(link, given, resumable)?
-            }
-        };
-        // SAFETY: as the caller promises.
-        unsafe { self.put_out(&given, output, out) }
-    }
-
-    /// # Safety
-    /// `out` is valid for the call.
-    unsafe fn put_out(&mut self, given: &Batch, mut output: Output, out: &abi::Out) -> Answer {
-        let left = output.take_left();
-        let (emitted, rejected) = output.take();
-        for (port, batch) in emitted {
-            let spelled = self.spelled.emitted(&batch, given)?;
-            // SAFETY: what the batch points to lives until the next one is spelled.
-            taken(out.emit.map(|emit| unsafe { emit(out, u32::from(port), &raw const spelled) }))?;
-        }
-        for rejection in rejected {
-            let event = u32::try_from(rejection.event).unwrap_or(u32::MAX);
-            let why = abi::Error::new(Status::REJECT, &rejection.reason);
-            // SAFETY: the error lives until the call returns.
-            taken(out.reject.map(|reject| unsafe { reject(out, event, &raw const why) }))?;
-        }
-        if let Some(event) = left {
-            // SAFETY: as the caller promises.
-            taken(out.leave_from.map(|leave_from| unsafe { leave_from(out, event as u32) }))?;
+            Kind::Waiting(waiting) => loop {
+                let (given, part, output) = waiting.process(link, &mut given, out.leave_from.is_some())?;
+                let Some(left) = put_out(&given, &part, output, spelled, out)? else { break };
+                let rest = part.select(left..part.len());
+                waiting.rest = Some((given, rest));
+            },
         }
         Ok(Status::OK)
     }
@@ -105,6 +91,36 @@ impl State {
     }
 }
 
+/// Hands over what a filter made of `part`, which is all or the end of the batch that was given. Returns the first
+/// event of `part` that the filter has left and the engine does not want to come back to.
+fn put_out(
+    given: &Batch,
+    part: &Batch,
+    mut output: Output,
+    spelled: &mut Spelled,
+    out: &abi::Out,
+) -> Result<Option<usize>, Error> {
+    let index = |event: usize| if event < part.len() { part.index_at_hand(event) } else { u32::MAX };
+    let left = output.take_left().filter(|left| (1..part.len()).contains(left));
+    let (emitted, rejected) = output.take();
+    for (port, batch) in emitted {
+        let batch = spelled.emitted(&batch, given)?;
+        // SAFETY: what the batch points to lives until the next one is spelled.
+        taken(out.emit.map(|emit| unsafe { emit(out, u32::from(port), &raw const batch) }))?;
+    }
+    for Rejection { event, reason } in rejected {
+        let why = abi::Error::new(Status::REJECT, &reason);
+        // SAFETY: the error lives until the call returns.
+        taken(out.reject.map(|reject| unsafe { reject(out, index(event), &raw const why) }))?;
+    }
+    let Some(event) = left else { return Ok(None) };
+    // SAFETY: `out` is valid for the call, as all of the functions of the border are promised.
+    match out.leave_from.map(|leave_from| unsafe { leave_from(out, index(event)) }) {
+        Some(Status::UNSUPPORTED) => Ok(Some(event)),
+        status => taken(status).map(|()| None),
+    }
+}
+
 /// The engine has said what is wrong with what it was given; the operation fails.
 fn taken(status: Option<Status>) -> Result<(), Error> {
     match status {
@@ -114,23 +130,31 @@ fn taken(status: Option<Status>) -> Result<(), Error> {
 }
 
 impl Waiting {
+    /// The batch that was given, the part of it that is dealt with now, and what came of that.
     fn process(
         &mut self,
         link: &Link,
-        given: impl FnOnce() -> Batch,
+        given: &mut impl FnMut() -> Batch,
         resumable: bool,
-    ) -> Result<(Batch, Output), Refusal> {
-        let cx = &self.cx;
-        let (given, output, result) = drive(link, &mut self.filter, &mut self.processing, |mut filter| {
-            let (cx, given) = (cx.clone(), given());
-            let mut output = if resumable { Output::resumable() } else { Output::new() };
+    ) -> Result<(Batch, Batch, Output), Refusal> {
+        let Self { filter, cx, processing, rest, .. } = self;
+        let (given, part, output, result) = drive(link, filter, processing, |mut filter| {
+            let cx = cx.clone();
+            let (given, part, mut output) = match rest.take() {
+                Some((given, rest)) => (given, rest, Output::new()),
+                None => {
+                    let given = given();
+                    let output = if resumable { Output::resumable() } else { Output::new() };
+                    (given.clone(), given, output)
+                }
+            };
             Box::pin(async move {
-                let result = filter.process(&given, &mut output, &cx).await;
-                (filter, (given, output, result))
+                let result = filter.process(&part, &mut output, &cx).await;
+                (filter, (given, part, output, result))
             })
         })?;
         result?;
-        Ok((given, output))
+        Ok((given, part, output))
     }
 }
 

@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tidegate_abi::{self as abi, Attr, AttrValue, Buf, Run, Status, Str, View, attribute};
 
 use super::components::{async_filter, filter, seen, sink, source};
 use super::host::{Engine, Event, Given, PutOut, events, give_back};
 use crate::{
-    AttributeValue, Attributes, Batch, Delivery, Error, Position, Size, SourceBatch, SourceRejection,
+    AsyncFilter, AttributeValue, Attributes, Batch, Component, Cx, Delivery, Error, Output, Plugin, Position,
+    Size, SourceBatch, SourceRejection,
 };
 
 fn view(off: u32, len: u32) -> View {
@@ -172,6 +175,34 @@ fn a_filter_that_waits_may_leave_the_rest() {
     assert_eq!(put.emitted, [(0, vec![event("one", None, None, 0)])]);
     assert_eq!(filter.close().0, Status::OK);
 }
+
+#[test]
+fn what_is_left_is_dealt_with_at_once_if_the_engine_does_not_come_back() {
+    // Rejects the first of what it is given, and leaves the rest if it may.
+    struct OneByOne;
+    impl AsyncFilter for OneByOne {
+        async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
+            cx.spawn(async {}).await.map_err(|error| Error::fatal(error.to_string()))?;
+            out.reject(0, "first");
+            let end = if batch.len() > 1 && out.leave_from(1) { 1 } else { batch.len() };
+            out.emit(batch.select(1..end));
+            Ok(())
+        }
+    }
+    let plugin =
+        Plugin::any_filter("one", "", "", |_: Options| Ok(Component::AsyncFilter(Box::new(OneByOne))));
+    let (filter, mut given) = (Engine::new().create(plugin), full());
+    given.comes_back = false;
+    let (status, error, put) = filter.process(&given);
+    assert_eq!((status, error.message().as_str(), put.left), (Status::OK, "", Some(1)));
+    assert_eq!(put.rejected, [(0, "first".to_owned()), (1, "first".to_owned())]);
+    assert_eq!(put.emitted, [(0, vec![event("three", None, Some(77), 2)])]);
+    assert_eq!(given.held(), 0);
+}
+
+/// No options.
+#[derive(Deserialize, JsonSchema)]
+struct Options {}
 
 #[test]
 fn bytes_outlive_the_operation_if_they_are_kept() {

@@ -273,6 +273,8 @@ impl Drop for Instance {
 pub(super) struct Given {
     pub(super) table: abi::Batch,
     holders: Arc<Mutex<isize>>,
+    /// Whether the engine comes back with what a filter leaves.
+    pub(super) comes_back: bool,
 }
 
 unsafe extern "C" fn retain(owner: *mut c_void) {
@@ -328,7 +330,7 @@ impl Given {
             ..unsafe { abi::sized() }
         };
         more(&mut table);
-        Self { table, holders }
+        Self { table, holders, comes_back: true }
     }
 
     /// How many references the library holds.
@@ -401,12 +403,15 @@ pub(super) struct PutOut {
     pub(super) own_buffers: Vec<u32>,
     pub(super) rejected: Vec<(u32, String)>,
     pub(super) left: Option<u32>,
+    /// Whether the engine comes back with what is left.
+    comes_back: bool,
 }
 
 impl PutOut {
     fn new(given: &Given) -> Box<Self> {
         let (emitted, own_buffers, rejected) = Default::default();
-        Box::new(Self { given: given.table, emitted, own_buffers, rejected, left: None })
+        let comes_back = given.comes_back;
+        Box::new(Self { given: given.table, emitted, own_buffers, rejected, left: None, comes_back })
     }
 
     fn table(&mut self) -> abi::Out {
@@ -424,8 +429,9 @@ impl PutOut {
             Status::OK
         }
         unsafe extern "C" fn leave_from(out: *const abi::Out, event: u32) -> Status {
-            unsafe { (*(*out).ctx.cast::<PutOut>()).left = Some(event) }
-            Status::OK
+            let put = unsafe { &mut *(*out).ctx.cast::<PutOut>() };
+            put.left = Some(event);
+            if put.comes_back { Status::OK } else { Status::UNSUPPORTED }
         }
         abi::Out {
             struct_size: size_of::<abi::Out>() as u32,

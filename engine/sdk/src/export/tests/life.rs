@@ -188,6 +188,25 @@ fn what_a_batch_came_to_is_told_from_any_thread() {
     assert_eq!(*ends.lock().unwrap(), expected);
 }
 
+#[test]
+fn a_source_waits_when_too_many_of_its_batches_are_on_their_way() {
+    const LIMIT: u64 = 1 << 16;
+    let engine = Engine::new();
+    let source = engine.create(source(|_| Box::pin(async { Ok(Some(one("a").on_settled(|_| {}))) })));
+    for seq in 0..LIMIT {
+        let (status, _, batch) = source.poll_next();
+        assert_eq!((status, batch.seq), (Status::OK, seq));
+        give_back(&batch);
+    }
+    assert_eq!(source.poll_next().0, Status::PENDING);
+    let before = engine.wakes(1);
+    source.settled(7, outcome::DELIVERED, "");
+    assert_eq!(engine.wakes(1), before + 1);
+    let (status, _, batch) = source.poll_next();
+    assert_eq!((status, batch.seq), (Status::OK, LIMIT));
+    give_back(&batch);
+}
+
 /// A source of numbers from where it is told, and what was committed of it.
 struct Numbers {
     next: i64,

@@ -22,6 +22,7 @@ impl Mapping {
         let shared = buffers.iter().zip(given).take_while(|(one, other)| is_same(one, other)).count();
         let mut own = Vec::new();
         let mut places: Vec<Place> = (0..shared as u32).map(|buffer| Place { buffer, offset: 0 }).collect();
+        // What comes behind fewer than all of the batch at hand has another number, whatever it is.
         let mut moved = shared < given.len().min(buffers.len());
         let mut by_address = None;
         for buffer in &buffers[shared..] {
@@ -33,8 +34,6 @@ impl Mapping {
                 Place { buffer: (given.len() + own.len() - 1) as u32, offset: 0 }
             }));
         }
-        // Own buffers behind fewer than all of the batch at hand have other numbers too.
-        moved |= shared < given.len() && !own.is_empty();
         Self { places: moved.then_some(places), own }
     }
 }
@@ -61,4 +60,31 @@ fn within(buffer: &Bytes, given: &[Bytes], by_address: &[u32]) -> Option<Place> 
 
 fn is_same(one: &Bytes, other: &Bytes) -> bool {
     one.as_ptr().addr() == other.as_ptr().addr() && one.len() == other.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(given: &[Bytes], buffers: &[Bytes]) -> (Option<Vec<(u32, u32)>>, usize) {
+        let Mapping { places, own } = Mapping::new(given, buffers);
+        let pairs = |places: Vec<Place>| places.iter().map(|place| (place.buffer, place.offset)).collect();
+        (places.map(pairs), own.len())
+    }
+
+    #[test]
+    fn buffers_are_found_wherever_they_stand() {
+        let [a, b, c] = ["aaaa", "bbbb", "cccc"].map(|text| Bytes::from(text.to_owned()));
+        let given = [a.clone(), b.clone()];
+        assert_eq!(mapped(&given, &[a.clone(), b.clone(), c.clone()]), (None, 1));
+        assert_eq!(mapped(&given, &[]), (None, 0));
+        assert_eq!(mapped(&given, &[c.clone()]), (Some(vec![(2, 0)]), 1));
+        assert_eq!(mapped(&given, &[a.clone(), c.clone()]), (Some(vec![(0, 0), (2, 0)]), 1));
+        assert_eq!(mapped(&given, &[b.clone(), a.clone()]), (Some(vec![(1, 0), (0, 0)]), 0));
+        assert_eq!(
+            mapped(&given, &[a, b.clone(), c, b.slice(1..3)]),
+            (Some(vec![(0, 0), (1, 0), (2, 0), (1, 1)]), 1)
+        );
+        assert_eq!(mapped(&given, &[Bytes::new()]), (Some(vec![(2, 0)]), 1));
+    }
 }

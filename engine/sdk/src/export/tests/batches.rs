@@ -141,7 +141,7 @@ fn a_filter_sets_attributes() {
 
 #[test]
 fn pieces_that_are_put_together_keep_their_index() {
-    let put = filtered(|batch| Batch::concat(&[batch.select([1]), batch.clone(), batch.select([])]));
+    let put = filtered(|batch| Batch::concat(&[batch.select([1]), batch.clone(), Batch::builder().finish()]));
     let from: Vec<_> = put.emitted[0].1.iter().map(|event| (event.data.as_str(), event.from)).collect();
     assert_eq!(from, [("two", Some(1)), ("one", Some(0)), ("two", Some(1)), ("three", Some(2))]);
     assert_eq!(put.own_buffers, [0]);

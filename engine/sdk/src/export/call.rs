@@ -49,7 +49,13 @@ impl From<ConfigError> for Refusal {
     }
 }
 
-impl<K> Instance<K> {
+// Stop and settled come from other threads than the call that runs.
+const _: () = {
+    const fn may_be_shared<T: Send + Sync>() {}
+    may_be_shared::<Link>();
+};
+
+impl<K: Send> Instance<K> {
     /// Hands an instance over to the engine, which gives it back to `destroy`.
     pub(super) fn hand_over(link: Link, state: K) -> *mut c_void {
         Box::into_raw(Box::new(Self { link, state: Mutex::new(state) })).cast()

@@ -30,6 +30,10 @@ pub(super) struct Spelled {
     last: Option<(Batch, Vec<SourceRejection>)>,
 }
 
+// SAFETY: what the lists point to is only written down for the engine, never read through them, and lives in values that
+// may be sent themselves.
+unsafe impl Send for Spelled {}
+
 // A column of spans is a column of views.
 const _: () = assert!(
     size_of::<Span>() == size_of::<View>()

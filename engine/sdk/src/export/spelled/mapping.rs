@@ -78,7 +78,7 @@ mod tests {
         let given = [a.clone(), b.clone()];
         assert_eq!(mapped(&given, &[a.clone(), b.clone(), c.clone()]), (None, 1));
         assert_eq!(mapped(&given, &[]), (None, 0));
-        assert_eq!(mapped(&given, &[c.clone()]), (Some(vec![(2, 0)]), 1));
+        assert_eq!(mapped(&given, std::slice::from_ref(&c)), (Some(vec![(2, 0)]), 1));
         assert_eq!(mapped(&given, &[a.clone(), c.clone()]), (Some(vec![(0, 0), (2, 0)]), 1));
         assert_eq!(mapped(&given, &[b.clone(), a.clone()]), (Some(vec![(1, 0), (0, 0)]), 0));
         assert_eq!(

@@ -211,9 +211,10 @@ unsafe fn runs(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes], names: &mu
         let mut origin = || unsafe { Arc::new(origin(run, attrs, buffers, names)) };
         let origin = match runs.len() {
             1 => origin(),
-            // SAFETY: as the caller promises.
             _ => {
-                Arc::clone(known.entry((unsafe { run.source.bytes() }, run.sequence)).or_insert_with(origin))
+                // SAFETY: as the caller promises.
+                let source = unsafe { run.source.bytes() };
+                Arc::clone(known.entry((source, run.sequence)).or_insert_with(origin))
             }
         };
         Run { end: run.end, origin }

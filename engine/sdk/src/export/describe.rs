@@ -36,6 +36,12 @@ impl Facts {
         unsafe { (*self.0).waits = 1 }
     }
 
+    /// Whether several instances of the same options may share the work.
+    pub(super) fn parallel(&mut self, is: bool) {
+        // SAFETY: as `new` was promised.
+        unsafe { (*self.0).parallel = is.into() }
+    }
+
     /// The next output of a filter.
     pub(super) fn output(&mut self, name: &str) {
         // SAFETY: as `new` was promised.

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Status};
 
-use super::call::{self, Answer, Instance, Refusal};
+use super::call::{self, Answer, Refusal};
 use super::describe::Facts;
 use super::given::{self, Lineage, Names};
 use super::life::Life;
@@ -82,13 +82,6 @@ impl State {
         }
         Ok(Status::OK)
     }
-
-    fn fork(&self) -> Option<Self> {
-        match &self.kind {
-            Kind::Plain(filter) => filter.fork().map(Self::plain),
-            Kind::Waiting(_) => None,
-        }
-    }
 }
 
 /// Hands over what a filter made of `part`, which is all or the end of the batch that was given. Returns the first
@@ -164,8 +157,15 @@ impl Life for State {
             Kind::Plain(filter) => {
                 filter.outputs().iter().for_each(|name| facts.output(name));
                 filter.explain().iter().for_each(|text| facts.explain(text));
+                facts.parallel(filter.fork().is_some());
             }
-            Kind::Waiting(_) => facts.waits(),
+            Kind::Waiting(Waiting { filter, .. }) => {
+                facts.waits();
+                if let Some(filter) = filter {
+                    filter.outputs().iter().for_each(|name| facts.output(name));
+                    filter.explain().iter().for_each(|text| facts.explain(text));
+                }
+            }
         }
     }
 
@@ -205,7 +205,6 @@ pub(super) static OPS: abi::Filter = abi::Filter {
     reserved: 0,
     route: None,
     process: Some(process),
-    fork: Some(fork),
 };
 
 // SAFETY, of all below: the engine calls them with an instance of a filter, and with what the header says.
@@ -218,20 +217,4 @@ unsafe extern "C" fn process(
 ) -> Status {
     // SAFETY: as above.
     unsafe { call::call::<State>(this, error, |link, state| state.process(link, batch, &*out)) }
-}
-
-unsafe extern "C" fn fork(
-    this: *mut c_void,
-    inst: u64,
-    other: *mut *mut c_void,
-    error: *mut abi::Error,
-) -> Status {
-    // SAFETY: as above.
-    unsafe {
-        call::call::<State>(this, error, |link, state| {
-            let forked = state.fork().ok_or(Status::UNSUPPORTED)?;
-            *other = Instance::hand_over(link.fork(inst), forked);
-            Ok(Status::OK)
-        })
-    }
 }

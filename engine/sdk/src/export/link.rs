@@ -55,11 +55,6 @@ impl Link {
         }
     }
 
-    /// The link of another instance of the same component.
-    pub(super) fn fork(&self, inst: u64) -> Self {
-        Self::new(self.host, inst)
-    }
-
     /// What a component is given that runs behind this link.
     pub(super) fn cx(&self, component: &str, event_size: u64) -> Cx {
         Cx::new(component, self.draining.clone()).with_event_size(Size(event_size))

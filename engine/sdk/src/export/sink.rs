@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Buf, Status, Str};
 
-use super::call::{self, Answer, Instance, error_of};
+use super::call::{self, Answer, error_of};
 use super::describe::Facts;
 use super::given::{self, Lineage, Names, position};
 use super::life::Life;
@@ -21,7 +21,6 @@ type Lanes = BTreeMap<Lane, Record>;
 pub(super) struct State {
     sink: Option<Boxed>,
     cx: Cx,
-    event_size: u64,
     names: Names,
     opening: Option<Work<Boxed, Result<(), Error>>>,
     writing: Option<Work<Boxed, Result<Delivery, Error>>>,
@@ -34,7 +33,6 @@ impl State {
     pub(super) fn new(sink: Boxed, cx: Cx) -> Self {
         Self {
             sink: Some(sink),
-            event_size: cx.event_size() as u64,
             cx,
             names: Names::default(),
             opening: None,
@@ -96,11 +94,6 @@ impl State {
         // SAFETY: as the caller promises.
         unsafe { tell(delivery, report) }
     }
-
-    fn fork(&self, link: &Link) -> Option<Self> {
-        let forked = self.sink.as_ref()?.fork()?;
-        Some(Self::new(forked, link.cx(self.cx.component(), self.event_size)))
-    }
 }
 
 /// # Safety
@@ -139,6 +132,7 @@ impl Life for State {
     fn describe(&mut self, facts: &mut Facts) {
         if let Some(sink) = &self.sink {
             facts.transactional(sink.transactional());
+            facts.parallel(sink.fork().is_some());
         }
     }
 
@@ -175,7 +169,6 @@ pub(super) static OPS: abi::Sink = abi::Sink {
     write: Some(write),
     claim: Some(claim),
     commit: Some(commit),
-    fork: Some(fork),
 };
 
 // SAFETY, of all below: the engine calls them with an instance of a sink, and with what the header says.
@@ -240,23 +233,6 @@ unsafe extern "C" fn commit(
                 (lane, Record { position: position(place), base, done })
             };
             state.commit(link, batch, lane, &*report)
-        })
-    }
-}
-
-unsafe extern "C" fn fork(
-    this: *mut c_void,
-    inst: u64,
-    other: *mut *mut c_void,
-    error: *mut abi::Error,
-) -> Status {
-    // SAFETY: as above.
-    unsafe {
-        call::call::<State>(this, error, |link, state| {
-            let link = link.fork(inst);
-            let forked = state.fork(&link).ok_or(Status::UNSUPPORTED)?;
-            *other = Instance::hand_over(link, forked);
-            Ok(Status::OK)
         })
     }
 }

@@ -70,7 +70,6 @@ impl Entry {
         let component = abi::Component {
             struct_size: size_of::<abi::Component>() as u32,
             kind,
-            // Whether several instances may share the work depends on the options: `fork` tells.
             caps: 0,
             reserved: 0,
             name: leaked(plugin.name()),

@@ -182,12 +182,10 @@ fn everything(instance: &Instance, kind: usize) -> Vec<(&'static str, Status)> {
         }
         1 | 2 => {
             answers.push(("process", instance.process(&given).0));
-            answers.push(("fork", instance.fork(2).err().unwrap()));
         }
         _ => {
             answers.push(("write", instance.write(&given).0));
             answers.extend(transactions(instance, &given));
-            answers.push(("fork", instance.fork(2).err().unwrap()));
         }
     }
     instance.drain();

@@ -239,16 +239,6 @@ impl Instance {
         (unsafe { process(self.this, &raw const given.table, &raw const out, &raw mut error) }, error)
     }
 
-    pub(super) fn fork(&self, inst: u64) -> Result<Instance, Status> {
-        let (mut this, mut error) = (std::ptr::null_mut(), abi::Error::empty());
-        let is_filter = std::ptr::eq(self.ops, (&raw const super::super::filter::OPS).cast());
-        let fork = if is_filter { self.filter().fork } else { self.sink().fork };
-        match unsafe { fork.unwrap()(self.this, inst, &raw mut this, &raw mut error) } {
-            Status::OK => Ok(Instance { engine: self.engine, inst, this, base: self.base, ops: self.ops }),
-            status => Err(status),
-        }
-    }
-
     pub(super) fn sink(&self) -> &abi::Sink {
         unsafe { &*self.ops.cast() }
     }

@@ -348,24 +348,23 @@ fn a_transactional_sink_claims_and_commits() {
 }
 
 #[test]
-fn filters_and_sinks_fork() {
+fn what_may_share_the_work_says_so() {
     let engine = Engine::new();
     let plain = engine.create(filter(|batch, out| {
         out.emit(batch.clone());
         Ok(())
     }));
-    let other = plain.fork(2).ok().unwrap();
-    drop(plain);
-    assert_eq!(other.process(&Given::of(&["a"])).2.emitted.len(), 1);
-    let (facts, texts) = other.describe();
-    assert_eq!((facts.waits, texts), (0, vec!["left".to_owned(), "right".into(), "it is plain".into()]));
+    let (facts, texts) = plain.describe();
+    assert_eq!((facts.waits, facts.parallel), (0, 1));
+    assert_eq!(texts, ["left", "right", "it is plain"]);
     let sink = engine.create(sink(|_, cx| {
         assert_eq!(cx.component(), "the_component");
         Box::pin(async { Ok(Delivery::complete()) })
     }));
-    assert!(sink.describe().1[0].contains("transaction"));
-    assert_eq!(sink.fork(2).ok().unwrap().write(&Given::of(&["a"])).0, Status::OK);
-    assert_eq!(engine.create(transactional()).fork(2).err(), Some(Status::UNSUPPORTED));
+    let (facts, texts) = sink.describe();
+    assert_eq!(facts.parallel, 1);
+    assert!(texts[0].contains("transaction"));
+    assert_eq!(engine.create(transactional()).describe().0.parallel, 0);
 }
 
 #[test]

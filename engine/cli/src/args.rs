@@ -81,6 +81,25 @@ Examples:
   tidegate plugins show http_poll
   tidegate plugins show file --kind sink";
 
+const AFTER_NEW_PLUGIN: &str = "\
+Examples:
+  tidegate new plugin geo --kind filter
+  tidegate new plugin serial-port --kind source --lang c";
+
+const AFTER_PLUGINS_CHECK: &str = "\
+The library is loaded in a process of its own. Filters are tried with the options
+of their sample; sources and sinks, which need files and servers, with those of a
+pipeline that you give.
+
+Examples:
+  tidegate plugins check ./libgeo.so
+  tidegate plugins check ./libgeo.so --pipeline try.toml
+
+Exit codes:
+  0    it keeps to every rule that was looked at
+  1    a rule is broken
+  2    it is not a library that can be loaded";
+
 const AFTER_GRAPH: &str = "\
 Examples:
   tidegate graph active-users.toml                to paste into Markdown
@@ -241,7 +260,13 @@ pub(crate) struct CheckArguments {
 pub(crate) struct PluginHostArguments {
     /// Load this library and print what is in it
     #[arg(long, value_name = "FILE")]
-    pub(crate) describe: PathBuf,
+    pub(crate) describe: Option<PathBuf>,
+    /// Load this library and try its plugins
+    #[arg(long, value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
+    /// With these uses of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pipeline: Option<PathBuf>,
     /// What its file must hash to
     #[arg(long)]
     pub(crate) sha256: Option<String>,
@@ -269,6 +294,20 @@ pub(crate) enum PluginsAction {
         #[command(flatten)]
         libraries: Libraries,
     },
+    /// Check that a shared library keeps to what every plugin keeps to
+    #[command(after_help = AFTER_PLUGINS_CHECK)]
+    Check(PluginCheck),
+}
+
+/// A library to be checked.
+#[derive(Args, Debug)]
+pub(crate) struct PluginCheck {
+    /// The library
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// A pipeline file that uses it and works here: its sources and sinks are tried with the options in there
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) pipeline: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -297,6 +336,37 @@ pub(crate) enum New {
         #[arg(long, default_value = ".", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
+    /// Write a project for a plugin of your own, that builds and whose test passes at once
+    #[command(after_help = AFTER_NEW_PLUGIN)]
+    Plugin(NewPlugin),
+}
+
+/// A project for a plugin.
+#[derive(Args, Debug)]
+pub(crate) struct NewPlugin {
+    /// The name of the project and of the plugin: lower case letters, digits, dashes and underscores
+    pub(crate) name: String,
+    /// What the plugin is
+    #[arg(long)]
+    pub(crate) kind: KindName,
+    /// What it is written in
+    #[arg(long, default_value = "rust")]
+    pub(crate) lang: Language,
+    /// The folder to make the project's folder in
+    #[arg(long, default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// For Rust: the folder of the SDK (`engine/sdk` of a checkout), in place of the published one
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// With the crate tidegate-sdk
+    Rust,
+    /// With the header tidegate_plugin.h
+    C,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

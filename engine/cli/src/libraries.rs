@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tidegate_loader::{Loader, Wanted};
 use tidegate_sdk::{Plugin, Registry};
 
-use crate::args::Libraries;
+use crate::args::{Libraries, PluginHostArguments};
 use crate::builtin;
 use crate::exit::{Exit, Failure};
-use crate::terminal;
+use crate::{plugin_check, terminal};
 
 /// The folders in which a library without a path is looked for.
 const SEARCH_PATH: &str = "TIDEGATE_PLUGIN_PATH";
@@ -96,8 +96,16 @@ fn cache() -> Option<PathBuf> {
     folder.map(|folder| folder.join("plugins"))
 }
 
-/// Describes a library, in a process that is there for nothing else.
-pub(crate) fn describe(path: &Path, sha256: Option<&str>) -> Result<Exit, Failure> {
+/// What is done with a library in a process that is there for nothing else.
+pub(crate) fn host(arguments: &PluginHostArguments) -> Result<Exit, Failure> {
+    match (&arguments.describe, &arguments.check) {
+        (Some(library), _) => describe(library, arguments.sha256.as_deref()),
+        (None, Some(library)) => plugin_check::serve(library, arguments.pipeline.as_deref()),
+        (None, None) => Err(Failure::wrong("say what to do with which library")),
+    }
+}
+
+fn describe(path: &Path, sha256: Option<&str>) -> Result<Exit, Failure> {
     let description = match tidegate_loader::describe(path, sha256) {
         Ok(description) => description,
         Err(refusal) => {

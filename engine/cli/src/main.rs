@@ -31,6 +31,7 @@ mod live;
 mod log;
 mod manual;
 mod metrics;
+mod plugin_check;
 mod promises;
 mod quantity;
 mod rates;
@@ -80,9 +81,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Schema => schema::schema(&plugins),
         Command::New(arguments) => scaffold::new(&arguments.what),
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&arguments.action, &plugins),
-        Command::PluginHost(arguments) => {
-            libraries::describe(&arguments.describe, arguments.sha256.as_deref())
-        }
+        Command::PluginHost(arguments) => libraries::host(&arguments),
         Command::Completions { shell } => args::completions(shell),
     }
 }

@@ -6,6 +6,7 @@ use tidegate_sdk::{Kind, Plugin, Registry};
 use crate::args::{PluginsAction, PluginsArguments};
 use crate::exit::{Exit, Failure};
 use crate::libraries::Plugins;
+use crate::plugin_check;
 use crate::table::Align::Left;
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::{self, Paint};
@@ -16,6 +17,7 @@ pub(crate) fn plugins(arguments: &PluginsArguments, plugins: &Plugins) -> Result
     let (paint, width) = (Paint::for_stdout(), terminal::prose_width());
     let text = match &arguments.action {
         None => list(&plugins.with(&arguments.libraries)?.registry, paint),
+        Some(PluginsAction::Check(arguments)) => return plugin_check::check(arguments, plugins),
         Some(PluginsAction::Show { name, kind, libraries }) => {
             let known = plugins.with(libraries)?;
             let found = find(&known.registry, name, kind.map(Kind::from))?;

@@ -1,4 +1,6 @@
-//! `tidegate new`: a file to start from.
+//! `tidegate new`: a file or a project to start from.
+
+mod plugin;
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -13,9 +15,13 @@ const PIPELINE: &str = include_str!("scaffold.toml");
 
 /// Writes what is asked for.
 pub(crate) fn new(what: &New) -> Result<Exit, Failure> {
-    let New::Pipeline { name, dir } = what;
-    let path = write_pipeline(name, dir)?;
-    terminal::err(&format!("wrote {path}; run it with\n  tidegate run {path}\n"));
+    match what {
+        New::Pipeline { name, dir } => {
+            let path = write_pipeline(name, dir)?;
+            terminal::err(&format!("wrote {path}; run it with\n  tidegate run {path}\n"));
+        }
+        New::Plugin(new) => terminal::err(&plugin::write(new)?),
+    }
     Ok(Exit::Done)
 }
 

@@ -175,7 +175,7 @@ fn text_of(stream: Option<impl Read>) -> String {
 }
 
 /// How a process ended, as the end of a sentence: `crashes (SIGSEGV)`, `calls exit(3)`.
-pub(crate) fn death(status: ExitStatus) -> String {
+pub fn death(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("crashes ({})", signal_name(signal)),
         (None, Some(code)) => format!("calls exit({code})"),

@@ -27,6 +27,6 @@ mod source;
 mod tables;
 mod thread;
 
-pub use describe::{Described, Description, describe};
+pub use describe::{Described, Description, death, describe};
 pub use file::Refusal;
 pub use loader::{Loader, Wanted};

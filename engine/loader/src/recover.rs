@@ -33,6 +33,8 @@ pub(crate) struct Recipe {
     pub(crate) facts: Facts,
     /// The plugin's name, until the component's is known.
     pub(crate) plugin: String,
+    /// An instance that breaks is not made anew: the component fails for good.
+    pub(crate) strict: bool,
 }
 
 impl Recipe {
@@ -53,17 +55,20 @@ struct Breaks {
 
 impl Breaks {
     /// Tells of a break, and says how long to wait before the next instance is made.
-    fn another(&mut self, component: &str, why: &str) -> Duration {
+    fn another(&mut self, recipe: &Recipe, component: &str, why: &str) -> Result<Duration, Error> {
+        if recipe.strict {
+            return Err(Error::fatal(format!("the plugin {why}")));
+        }
         if self.last.is_none_or(|last| last.elapsed() > FORGIVEN) {
             self.row = 0;
         }
         self.row += 1;
         self.last = Some(Instant::now());
         tracing::warn!(component, "the plugin {why}; starting it anew");
-        match self.row {
+        Ok(match self.row {
             1 => Duration::ZERO,
             row => FIRST_PAUSE.saturating_mul(1 << (row - 2).min(16)).min(LONGEST_PAUSE),
-        }
+        })
     }
 }
 
@@ -143,7 +148,7 @@ impl Source for SafeSource {
             Err(Fault::Broken(why)) => {
                 self.link = None;
                 self.committing.set(None);
-                let pause = self.breaks.another(cx.component(), &why);
+                let pause = self.breaks.another(&self.recipe, cx.component(), &why)?;
                 Err(Error::retry(format!("the plugin {why}")).after(pause))
             }
         }
@@ -268,7 +273,7 @@ impl AsyncFilter for SafeFilter {
                 }
                 Err(Fault::Error(error)) => return Err(error),
                 Err(Fault::Broken(why)) => {
-                    let pause = self.breaks.another(cx.component(), &why);
+                    let pause = self.breaks.another(&self.recipe, cx.component(), &why)?;
                     match bisection.broke() {
                         // While the culprit is looked for, the breaks are to be expected.
                         Verdict::Again if whole => drop(cx.sleep(pause).await),
@@ -370,7 +375,7 @@ impl Filter for SafePlain {
 
 impl SafePlain {
     fn broke(&mut self, bisection: &mut Bisection, why: &str, out: &mut Output) -> Result<(), Error> {
-        let _nobody_waits_here = self.breaks.another(&self.recipe.plugin, why);
+        let _nobody_waits_here = self.breaks.another(&self.recipe, &self.recipe.plugin, why)?;
         self.renew()?;
         match bisection.broke() {
             Verdict::Again => {}
@@ -422,8 +427,10 @@ impl SafeSink {
             Fault::Error(error) => error,
             Fault::Broken(why) => {
                 self.link = None;
-                let _the_graph_has_pauses = self.breaks.another(cx.component(), &why);
-                Error::replay(format!("the plugin {why}"))
+                match self.breaks.another(&self.recipe, cx.component(), &why) {
+                    Ok(_the_graph_has_pauses) => Error::replay(format!("the plugin {why}")),
+                    Err(error) => error,
+                }
             }
         })
     }
@@ -456,7 +463,7 @@ impl Sink for SafeSink {
                     return Ok(delivery);
                 }
                 Err(Fault::Broken(why)) => {
-                    let pause = self.breaks.another(cx.component(), &why);
+                    let pause = self.breaks.another(&self.recipe, cx.component(), &why)?;
                     match bisection.broke() {
                         Verdict::Again if whole => drop(cx.sleep(pause).await),
                         Verdict::Again => {}

@@ -13,7 +13,7 @@ struct World(TempDir);
 
 impl World {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(tempfile::tempdir().expect("a folder can be made"))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -26,7 +26,7 @@ use futures_util::FutureExt;
 use tidegate_sdk::{Batch, Kind, Plugin};
 
 pub use filters::{async_filter, filter};
-pub use manual::plugin;
+pub use manual::{plugin, sample_options};
 pub use sinks::sink;
 pub use sources::source;
 

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use crate::erased::ErasedSink;
-use crate::{Batch, Claim, Cx, Delivery, Error, Lane, Output, Position, Record, Replay, SourceBatch};
+use crate::{
+    Batch, Claim, Cx, Delivery, Error, Lane, Output, Position, Receipts, Record, Replay, SourceBatch,
+};
 
 /// Where events come from.
 pub trait Source: Send + 'static {
@@ -31,6 +33,17 @@ pub trait Source: Send + 'static {
     /// Whether the source can read again what it has read before.
     fn replay(&self) -> Replay {
         Replay::Never
+    }
+
+    /// For a source that [`Replay::Redelivery`] is true of: where its acknowledgements are kept, in words that
+    /// hold no secret (`redis 10.0.0.1:6379/0`). A sink of the same [domain](Sink::domain) can acknowledge and
+    /// write in one transaction. Under `delivery = "effectively_once"` it then does, and [`Cx::by_receipt`]
+    /// tells the source to leave that to it.
+    ///
+    /// # Errors
+    /// Why no sink can do that.
+    fn domain(&self) -> Result<String, String> {
+        Err("no sink can acknowledge its events together with what it writes".into())
     }
 
     /// For a source whose input forgets what was delivered (a consumer group's XACK, a delete): the half
@@ -168,6 +181,37 @@ pub trait Sink: Send + 'static {
         _cx: &Cx,
     ) -> impl Future<Output = Result<Delivery, Error>> + Send {
         async { Err(Error::fatal("the sink is not transactional")) }
+    }
+
+    /// Where what the sink writes is kept, if it can acknowledge there the entries of a source of the same
+    /// [domain](Source::domain) in one transaction with its writes. [`settle`](Self::settle) is then called in
+    /// place of [`write`](Self::write).
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn domain(&self) -> Result<String, String> {
+        Err("it cannot acknowledge events in one transaction with what it writes".into())
+    }
+
+    /// Acknowledges the entries that the receipts stand for and writes what was made of them, both or neither,
+    /// entry by entry: where an entry was not there to be acknowledged any more, because another process has
+    /// done that, nothing of it is written, and its events are named in
+    /// [`Delivery::done_elsewhere`]. The acknowledgement is what fences, so there is no claim.
+    ///
+    /// `batch` is all that became of one source batch, by [`Batch::source_index`], in any order; of an entry it
+    /// holds none, one or several events. An answer that rejects an event means that nothing was done for its
+    /// entry; it is called again with the rest. Called again because the answer was lost, it writes nothing
+    /// twice.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn settle(
+        &mut self,
+        _batch: &Batch,
+        _receipts: &Receipts,
+        _cx: &Cx,
+    ) -> impl Future<Output = Result<Delivery, Error>> + Send {
+        async { Err(Error::fatal("the sink cannot acknowledge for a source")) }
     }
 
     /// Another instance that may write other batches at the same time, for `concurrency`; `None` if there

@@ -19,6 +19,7 @@ pub struct Cx {
     tasks: Tasks,
     resume: Arc<BTreeMap<String, Position>>,
     event_size: Size,
+    by_receipt: bool,
     progress: Arc<Progress>,
 }
 
@@ -55,6 +56,7 @@ impl Cx {
             tasks: Tasks::new(),
             resume: Arc::default(),
             event_size: Self::EVENT_SIZE,
+            by_receipt: false,
             progress: Arc::default(),
         }
     }
@@ -71,6 +73,21 @@ impl Cx {
     pub fn with_event_size(mut self, size: Size) -> Self {
         self.event_size = size;
         self
+    }
+
+    /// The same, for a source whose sink acknowledges for it.
+    #[must_use]
+    pub fn with_receipts(mut self) -> Self {
+        self.by_receipt = true;
+        self
+    }
+
+    /// Whether the sink acknowledges for this source, which is so under `delivery = "effectively_once"` if both
+    /// are of one [domain](crate::Source::domain). Then each batch goes with its
+    /// [receipts](crate::SourceBatch::with_receipts), and the source acknowledges nothing itself: not even what
+    /// has settled, because its server may have forgotten that meanwhile.
+    pub fn by_receipt(&self) -> bool {
+        self.by_receipt
     }
 
     /// The name of the component in its pipeline.

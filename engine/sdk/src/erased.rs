@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::contract::{AsyncFilter, Commit, Sink, Source};
-use crate::{Batch, Claim, Cx, Delivery, Error, Lane, Output, Record, Replay, SourceBatch};
+use crate::{Batch, Claim, Cx, Delivery, Error, Lane, Output, Receipts, Record, Replay, SourceBatch};
 
 /// A boxed future: one allocation a call, and a call is a batch.
 pub type Promise<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -19,6 +19,8 @@ pub trait ErasedSource: Send {
     fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Error>>;
     /// [`Source::replay`]
     fn replay(&self) -> Replay;
+    /// [`Source::domain`]
+    fn domain(&self) -> Result<String, String>;
     /// [`Source::committer`]
     fn committer(&mut self) -> Option<Box<dyn Commit>>;
     /// [`Source::close`]
@@ -34,6 +36,9 @@ impl<S: Source> ErasedSource for S {
     }
     fn replay(&self) -> Replay {
         Source::replay(self)
+    }
+    fn domain(&self) -> Result<String, String> {
+        Source::domain(self)
     }
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
         Source::committer(self)
@@ -107,6 +112,15 @@ pub trait ErasedSink: Send {
         record: &'a Record,
         cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Error>>;
+    /// [`Sink::domain`]
+    fn domain(&self) -> Result<String, String>;
+    /// [`Sink::settle`]
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        receipts: &'a Receipts,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Error>>;
     /// [`Sink::fork`]
     fn fork(&self) -> Option<Box<dyn ErasedSink>>;
     /// [`Sink::close`]
@@ -138,6 +152,17 @@ impl<S: Sink> ErasedSink for S {
         cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Error>> {
         Box::pin(Sink::commit(self, batch, lane, record, cx))
+    }
+    fn domain(&self) -> Result<String, String> {
+        Sink::domain(self)
+    }
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        receipts: &'a Receipts,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Error>> {
+        Box::pin(Sink::settle(self, batch, receipts, cx))
     }
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         Sink::fork(self)

@@ -37,7 +37,7 @@ pub use library::{Isolation, Library, Manual, Placement};
 pub use output::{Delivery, Outcome, Output, Port, Rejection, SourceBatch, SourceRejection};
 pub use plugin::{Component, Kind, Plugin, Registry};
 pub use position::Position;
-pub use record::{Claim, Lane, Record, Replay};
+pub use record::{Claim, Lane, Receipts, Record, Replay};
 pub use secret::{Secret, redact_url};
 pub use tasks::Tasks;
 pub use template::Template;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{Attributes, Batch, Class, Error};
+use crate::{Attributes, Batch, Class, Error, Receipts};
 
 /// Which output of a filter: 0 is the main one, 1 and up are its named outputs in the order of
 /// [`crate::Filter::outputs`].
@@ -38,6 +38,8 @@ pub struct SourceBatch {
     pub batch: Batch,
     /// What the source had to refuse while reading (a line over the limit): straight to the dead letters.
     pub rejected: Vec<SourceRejection>,
+    /// What the sink acknowledges the batch's entries with, if it does that: see [`crate::Cx::by_receipt`].
+    pub receipts: Option<Receipts>,
     /// To be called once, when every event of the batch has ended.
     pub settled: Option<Settled>,
 }
@@ -62,6 +64,13 @@ impl SourceBatch {
         self
     }
 
+    /// The same batch, with the receipts of its entries.
+    #[must_use]
+    pub fn with_receipts(mut self, receipts: Receipts) -> Self {
+        self.receipts = Some(receipts);
+        self
+    }
+
     /// The same batch, with input that was refused while reading.
     #[must_use]
     pub fn with_rejected(mut self, rejected: Vec<SourceRejection>) -> Self {
@@ -72,7 +81,7 @@ impl SourceBatch {
 
 impl From<Batch> for SourceBatch {
     fn from(batch: Batch) -> Self {
-        Self { batch, rejected: Vec::new(), settled: None }
+        Self { batch, rejected: Vec::new(), receipts: None, settled: None }
     }
 }
 
@@ -169,6 +178,7 @@ impl Output {
 pub struct Delivery {
     rejected: Vec<Rejection>,
     again: Option<(Vec<usize>, Error)>,
+    elsewhere: Vec<usize>,
 }
 
 impl Delivery {
@@ -190,6 +200,17 @@ impl Delivery {
             Some((known, _)) => known.extend(events),
             None => self.again = Some((events.into_iter().collect(), error)),
         }
+    }
+
+    /// Event `event` was not written, because another process was done with its entry before: it counts as
+    /// delivered. Only for [`crate::Sink::settle`].
+    pub fn done_elsewhere(&mut self, event: usize) {
+        self.elsewhere.push(event);
+    }
+
+    /// The events that were done by another process.
+    pub fn elsewhere(&self) -> &[usize] {
+        &self.elsewhere
     }
 
     /// What was rejected.

@@ -1,4 +1,5 @@
-//! How far a lane is, as its sink stores it beside the data.
+//! What a sink stores beside the data, so that nothing comes twice: how far a lane is, or which entries of the
+//! source's input are done with.
 
 use std::sync::Arc;
 
@@ -48,4 +49,75 @@ pub enum Replay {
     Redelivery,
     /// It resumes at a [`Position`], and reads the same events in the same order from there.
     Position,
+}
+
+/// What acknowledges the entries of one source batch, written down by the source for the sink that does it. The
+/// engine carries it from one to the other and does not look inside.
+///
+/// The first receipts are those of the batch's events, in their order, so that [`crate::Batch::source_index`]
+/// finds the receipt of an event. Behind them may stand those of input that never became an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipts {
+    scope: Arc<[String]>,
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Receipts {
+    /// No receipts yet. `scope` is what holds for all of them: names that the source and the sinks of its
+    /// [domain](crate::Source::domain) have agreed on (of the stream, of the group).
+    pub fn new(scope: &Arc<[String]>) -> Self {
+        Self { scope: Arc::clone(scope), ..Self::default() }
+    }
+
+    /// What holds for all of them.
+    pub fn scope(&self) -> &[String] {
+        &self.scope
+    }
+
+    /// Adds one.
+    ///
+    /// # Panics
+    /// If all of them come to 4 GiB.
+    pub fn push(&mut self, receipt: &[u8]) {
+        self.bytes.extend_from_slice(receipt);
+        self.ends.push(u32::try_from(self.bytes.len()).expect("receipts are shorter than 4 GiB"));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// One of them.
+    ///
+    /// # Panics
+    /// If there is no such receipt.
+    pub fn get(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.bytes[start..self.ends[index] as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_are_found_by_their_index() {
+        let scope: Arc<[String]> = ["stream".to_owned(), "group".to_owned()].into();
+        let mut receipts = Receipts::new(&scope);
+        assert!(receipts.is_empty());
+        for text in ["1-0", "", "1-12"] {
+            receipts.push(text.as_bytes());
+        }
+        let all: Vec<&[u8]> = (0..receipts.len()).map(|index| receipts.get(index)).collect();
+        assert_eq!(all, [b"1-0".as_slice(), b"", b"1-12"]);
+        assert_eq!(receipts.scope(), ["stream", "group"]);
+    }
 }

@@ -88,6 +88,7 @@ fn component_status(component: &ComponentStatus) -> Value {
         "rejected": counts.rejected,
         "retried": counts.retried,
         "skipped": counts.skipped,
+        "done_elsewhere": counts.elsewhere,
         "queue": component.queue.map(|queue| json!({ "bytes": queue.bytes, "capacity": queue.capacity })),
         "progress": component.progress.map(|(done, total)| json!({ "done": done, "total": total })),
     })

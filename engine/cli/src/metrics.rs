@@ -36,7 +36,7 @@ const fn gauge(
     PerComponent { name, kind: "gauge", help, value }
 }
 
-const PER_COMPONENT: [PerComponent; 14] = [
+const PER_COMPONENT: [PerComponent; 15] = [
     counter("tidegate_events_in_total", "Events that came in.", |one| Some(one.counts.events_in as f64)),
     counter("tidegate_bytes_in_total", "Payload bytes that came in.", |one| Some(one.counts.bytes_in as f64)),
     counter("tidegate_events_out_total", "Events that went out; of a sink, that were delivered.", |one| {
@@ -51,6 +51,11 @@ const PER_COMPONENT: [PerComponent; 14] = [
     counter("tidegate_dead_letters_total", "Events that could not be processed and are kept.", |one| {
         Some(one.counts.dead_letters as f64)
     }),
+    counter(
+        "tidegate_events_done_elsewhere_total",
+        "Events that had been done by another process of the group before.",
+        |one| Some(one.counts.elsewhere as f64),
+    ),
     counter("tidegate_events_skipped_total", "Events that passed by a sink that is not required.", |one| {
         Some(one.counts.skipped as f64)
     }),

@@ -43,6 +43,7 @@ pub(crate) fn log(graphs: &[GraphStatus], elapsed: Duration) {
                 rejected = counts.rejected,
                 retried = counts.retried,
                 skipped = counts.skipped,
+                done_elsewhere = counts.elsewhere,
                 "component summary"
             );
         }

@@ -41,68 +41,150 @@ pub struct Guarantee {
 
 /// What is promised for every lane of a graph, in the order of the file.
 pub fn guarantees(graph: &Graph, delivery: Delivery) -> Vec<Guarantee> {
+    let reach = reach(graph);
     let mut all = Vec::new();
-    for (index, source) in graph.nodes.iter().enumerate().filter(|(_, node)| node.kind() == Kind::Source) {
-        let paths = paths_from(graph, index);
-        let sinks =
-            graph.nodes.iter().zip(paths).filter(|(node, paths)| node.kind() == Kind::Sink && *paths > 0);
-        for (sink, paths) in sinks {
-            let (promise, reason) = lane(source, sink, paths, delivery);
-            all.push(Guarantee { source: source.name.clone(), sink: sink.name.clone(), promise, reason });
+    for (source, paths) in &reach {
+        let sinks = sinks_of(graph, paths);
+        for (sink, paths) in &sinks {
+            let others: Vec<&Node> = reach
+                .iter()
+                .filter(|(other, reached)| *other != *source && reached[*sink] > 0)
+                .map(|(other, _)| &graph.nodes[*other])
+                .collect();
+            let lane =
+                Lane { source: &graph.nodes[*source], sink: &graph.nodes[*sink], paths: *paths, others };
+            let (promise, reason) = lane.promise(sinks.len(), delivery);
+            let (source, sink) = (lane.source.name.clone(), lane.sink.name.clone());
+            all.push(Guarantee { source, sink, promise, reason });
         }
     }
     all
 }
 
-fn lane(source: &Node, sink: &Node, paths: usize, delivery: Delivery) -> (Promise, Option<String>) {
-    let name = &source.name;
-    match replay(source) {
-        Replay::Never => {
-            let reason = format!("`{name}` cannot read again what it has read");
-            (Promise::AtMostOnce, Some(reason))
-        }
-        Replay::Redelivery => {
-            let reason = format!("`{name}` gets again what was not acknowledged, in any order");
-            (Promise::AtLeastOnce, Some(reason))
-        }
-        Replay::Position => match hindrance(sink, paths) {
-            None if delivery == Delivery::EffectivelyOnce => (Promise::EffectivelyOnce, None),
-            None => {
+/// A source and a sink that its events reach.
+struct Lane<'g> {
+    source: &'g Node,
+    sink: &'g Node,
+    /// On how many ways they do.
+    paths: usize,
+    /// The other sources whose events reach the sink.
+    others: Vec<&'g Node>,
+}
+
+impl Lane<'_> {
+    fn promise(&self, sinks: usize, delivery: Delivery) -> (Promise, Option<String>) {
+        let name = &self.source.name;
+        let (replay, domain) = replay(self.source);
+        let (hindrance, most) = match replay {
+            Replay::Never => {
+                return (Promise::AtMostOnce, Some(format!("`{name}` cannot read again what it has read")));
+            }
+            Replay::Redelivery => {
+                let order = format!("in no order: `{name}` gets its entries as one of a group");
+                let hindrance = self.by_receipt(domain, sinks);
+                (
+                    hindrance
+                        .map(|reason| format!("`{name}` gets again what was not acknowledged, and {reason}")),
+                    Some(order),
+                )
+            }
+            Replay::Position => (self.by_position(), None),
+        };
+        match (hindrance, delivery) {
+            (None, Delivery::EffectivelyOnce) => (Promise::EffectivelyOnce, most),
+            (None, Delivery::AtLeastOnce) => {
                 let reason = "`delivery = \"effectively_once\"` in [pipeline] would make it effectively once";
                 (Promise::AtLeastOnce, Some(reason.to_owned()))
             }
-            Some(reason) => (Promise::AtLeastOnce, Some(reason)),
-        },
+            (Some(reason), _) => (Promise::AtLeastOnce, Some(reason)),
+        }
+    }
+
+    /// What keeps the sink from storing the record of the lane with its events.
+    fn by_position(&self) -> Option<String> {
+        let (name, paths) = (&self.sink.name, self.paths);
+        if let Ok(Component::Sink(built)) = self.sink.build()
+            && let Err(reason) = built.transactional()
+        {
+            return Some(format!("`{name}` ({}): {reason}", self.sink.plugin.name()));
+        }
+        if self.sink.engine.concurrency > 1 {
+            return Some(format!("`{name}` has `concurrency` over 1, so its writes have no order"));
+        }
+        if paths > 1 {
+            return Some(format!(
+                "events reach `{name}` on {paths} ways from the same source, so they have no order there; give each way a sink of its own"
+            ));
+        }
+        self.passes_by().or_else(|| self.mixed(Replay::Redelivery))
+    }
+
+    /// What keeps the sink from acknowledging the source's entries in one step with what was made of them.
+    fn by_receipt(&self, domain: Result<String, String>, sinks: usize) -> Option<String> {
+        let (name, plugin) = (&self.sink.name, self.sink.plugin.name());
+        let domain = match domain {
+            Ok(domain) => domain,
+            Err(reason) => return Some(reason),
+        };
+        let Ok(Component::Sink(built)) = self.sink.build() else { return None };
+        match built.domain() {
+            Err(reason) => return Some(format!("`{name}` ({plugin}): {reason}")),
+            Ok(other) if other != domain => {
+                return Some(format!(
+                    "`{name}` writes to another place ({other}) than where that is kept ({domain}), so the two \
+                     cannot be one step; both must be given in the same words"
+                ));
+            }
+            Ok(_) => {}
+        }
+        if sinks > 1 {
+            return Some(format!(
+                "what it gets reaches {sinks} sinks, but can be acknowledged together with the writes of one; \
+                 read the stream by a second group for the other"
+            ));
+        }
+        if self.sink.engine.retry.attempts.is_some() {
+            return Some(format!(
+                "`{name}` has `retry.attempts`, so it may give up what was written while the answer was lost"
+            ));
+        }
+        self.passes_by().or_else(|| self.mixed(Replay::Position))
+    }
+
+    fn passes_by(&self) -> Option<String> {
+        let name = &self.sink.name;
+        (!self.sink.engine.required)
+            .then(|| format!("`{name}` has `required = false`, so events may pass it by"))
+    }
+
+    /// A sink stores positions or acknowledges entries, not both.
+    fn mixed(&self, wrong: Replay) -> Option<String> {
+        let other = self.others.iter().find(|other| replay(other).0 == wrong)?;
+        Some(format!(
+            "`{}` also takes events of `{}`, which is read again in another way; give it a sink of its own",
+            self.sink.name, other.name
+        ))
     }
 }
 
-fn replay(source: &Node) -> Replay {
+/// Whether a source can read again, and where its acknowledgements are kept.
+fn replay(source: &Node) -> (Replay, Result<String, String>) {
     match source.build() {
-        Ok(Component::Source(source)) => source.replay(),
-        _ => Replay::Never,
+        Ok(Component::Source(source)) => (source.replay(), source.domain()),
+        _ => (Replay::Never, Err(String::new())),
     }
 }
 
-/// What keeps a sink from storing the record of a lane with its events.
-fn hindrance(sink: &Node, paths: usize) -> Option<String> {
-    let name = &sink.name;
-    if let Ok(Component::Sink(built)) = sink.build()
-        && let Err(reason) = built.transactional()
-    {
-        return Some(format!("`{name}` ({}): {reason}", sink.plugin.name()));
-    }
-    if sink.engine.concurrency > 1 {
-        return Some(format!("`{name}` has `concurrency` over 1, so its writes have no order"));
-    }
-    if !sink.engine.required {
-        return Some(format!("`{name}` has `required = false`, so events may pass it by"));
-    }
-    if paths > 1 {
-        return Some(format!(
-            "events reach `{name}` on {paths} ways from the same source, so they have no order there; give each way a sink of its own"
-        ));
-    }
-    None
+/// Each source, with on how many ways its events can reach each component.
+fn reach(graph: &Graph) -> Vec<(usize, Vec<usize>)> {
+    let sources = graph.nodes.iter().enumerate().filter(|(_, node)| node.kind() == Kind::Source);
+    sources.map(|(index, _)| (index, paths_from(graph, index))).collect()
+}
+
+/// The sinks among the components that are reached, and on how many ways.
+fn sinks_of(graph: &Graph, paths: &[usize]) -> Vec<(usize, usize)> {
+    let reached = paths.iter().copied().enumerate().filter(|(_, paths)| *paths > 0);
+    reached.filter(|(index, _)| graph.nodes[*index].kind() == Kind::Sink).collect()
 }
 
 /// On how many ways the events of a source can reach each component.

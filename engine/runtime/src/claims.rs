@@ -53,6 +53,11 @@ impl Claims {
         Self { reach, sinks: Mutex::default(), changed: Notify::new() }
     }
 
+    /// The sinks that the source's events can reach.
+    pub(crate) fn sinks_of(&self, source: &str) -> &[String] {
+        self.reach.get(source).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// A sink is claimed, and this is how far its lanes are.
     pub(crate) fn claimed(&self, sink: &str, records: BTreeMap<Lane, Record>) {
         let done = records.iter().map(|(lane, record)| (lane.clone(), record.done)).collect();

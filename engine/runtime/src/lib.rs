@@ -20,6 +20,7 @@ mod wiring;
 mod chain;
 mod outlets;
 mod segment;
+mod settling;
 
 mod ack;
 mod budget;

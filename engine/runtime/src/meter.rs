@@ -27,6 +27,7 @@ pub(crate) struct Meter {
     dead_letters: AtomicU64,
     retried: AtomicU64,
     skipped: AtomicU64,
+    elsewhere: AtomicU64,
     upstream_micros: AtomicU64,
     downstream_micros: AtomicU64,
     buckets: [AtomicU64; BOUNDS.len() + 1],
@@ -53,6 +54,7 @@ impl Meter {
             dead_letters: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            elsewhere: AtomicU64::new(0),
             upstream_micros: AtomicU64::new(0),
             downstream_micros: AtomicU64::new(0),
             buckets: Default::default(),
@@ -119,6 +121,11 @@ impl Meter {
 
     pub(crate) fn skipped(&self, events: usize) {
         add(&self.skipped, events as u64);
+    }
+
+    /// Events turned out to be done by another process.
+    pub(crate) fn done_elsewhere(&self, events: usize) {
+        add(&self.elsewhere, events as u64);
     }
 
     pub(crate) fn waited_upstream(&self, since: Instant) {
@@ -199,6 +206,7 @@ impl Meter {
                 dead_letters: load(&self.dead_letters),
                 retried: load(&self.retried),
                 skipped: load(&self.skipped),
+                elsewhere: load(&self.elsewhere),
                 waited_upstream: micros(&self.upstream_micros),
                 waited_downstream: micros(&self.downstream_micros),
             },

@@ -17,6 +17,12 @@ impl Parcel {
         Self { batch, acks: vec![AckToken::root(settle)] }
     }
 
+    /// Events that `token` answers for, all of one origin: the tree of that token waits for them.
+    pub(crate) fn under(batch: Batch, token: &AckToken) -> Self {
+        let acks = batch.runs().iter().map(|_| token.split()).collect();
+        Self { batch, acks }
+    }
+
     pub(crate) fn batch(&self) -> &Batch {
         &self.batch
     }

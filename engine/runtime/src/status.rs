@@ -108,6 +108,8 @@ pub struct Counts {
     pub retried: u64,
     /// Events that passed by a sink that is not required.
     pub skipped: u64,
+    /// Events that came to a sink and had been done by another process of the source's group before.
+    pub elsewhere: u64,
     /// Time spent waiting for something to come.
     pub waited_upstream: Duration,
     /// Time spent waiting for what comes next to take something.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidegate_config::Delivery;
-use tidegate_sdk::{Claim, Component, Cx};
+use tidegate_sdk::{Claim, Component, Cx, Replay};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, Link};
@@ -21,7 +21,8 @@ use crate::plan::{Plan, Segment, Shape};
 use crate::segment::cutter::Cutter;
 use crate::segment::sink::Writer;
 use crate::segment::source::Reader;
-use crate::segment::{Head, filters, sink};
+use crate::segment::{Head, filters, settle, sink};
+use crate::settling::Settling;
 
 /// The lanes of a run.
 pub(crate) type Lanes = Vec<KeptLane>;
@@ -39,6 +40,8 @@ pub(crate) struct Wiring<'a> {
     idle: CancellationToken,
     sources_left: Arc<AtomicUsize>,
     claims: Option<Arc<Claims>>,
+    /// By name of the component: sinks that acknowledge for their sources, and these.
+    settling: BTreeMap<String, Arc<Settling>>,
     /// By component; taken when it is started.
     components: Vec<Option<Component>>,
     senders: BTreeMap<usize, EdgeSender>,
@@ -76,6 +79,11 @@ impl<'a> Wiring<'a> {
             }
         }
         let effectively_once = spec.settings.delivery == Delivery::EffectivelyOnce;
+        let claims = effectively_once.then(|| Arc::new(Claims::new(&spec.graph)));
+        let settling = match &claims {
+            Some(claims) => settling(spec, &components, claims)?,
+            None => BTreeMap::new(),
+        };
         let sources = shapes.iter().filter(|shape| **shape == Shape::Source).count();
         Ok(Self {
             spec,
@@ -83,7 +91,8 @@ impl<'a> Wiring<'a> {
             failed,
             idle: CancellationToken::new(),
             sources_left: Arc::new(AtomicUsize::new(sources)),
-            claims: effectively_once.then(|| Arc::new(Claims::new(&spec.graph))),
+            claims,
+            settling,
             components: components.into_iter().map(Some).collect(),
             senders,
             receivers,
@@ -110,7 +119,8 @@ impl<'a> Wiring<'a> {
                 self.tasks.spawn(filters::run_async(head, filter, chain, engine.retry, input));
             }
             Some(Component::Sink(sink)) => {
-                let concurrency = if self.claims.is_some() { 1 } else { engine.concurrency };
+                // The order of a lane is its record's; who acknowledges entry by entry needs none.
+                let concurrency = if head.claims.is_some() { 1 } else { engine.concurrency };
                 let forks = (1..concurrency).map_while(|_| sink.fork()).collect::<Vec<_>>();
                 let claim = Claim {
                     pipeline: Arc::clone(&self.spec.id),
@@ -121,7 +131,11 @@ impl<'a> Wiring<'a> {
                     |sink| Writer { head: head.clone(), sink, retry: engine.retry, claim: claim.clone() };
                 let mut writers = vec![writer(sink)];
                 writers.extend(forks.into_iter().map(writer));
-                let cutter = Cutter::new(input, engine.batch, self.claims.is_some());
+                if let Some(settling) = self.settling.get(head.meter.name()).cloned() {
+                    self.tasks.spawn(settle::run(head, writers, input, settling, self.tasks.clone()));
+                    return None;
+                }
+                let cutter = Cutter::new(input, engine.batch, head.claims.is_some());
                 self.tasks.spawn(sink::run(head, writers, cutter, self.tasks.clone()));
             }
             _ => {}
@@ -143,6 +157,7 @@ impl<'a> Wiring<'a> {
                 lane: Arc::clone(&lane),
                 checkpoint: Arc::clone(&checkpoint),
                 budget: self.spec.budget.clone(),
+                settling: self.settling.get(meter.name()).cloned(),
                 stopping: self.spec.stopping.clone(),
             };
             let (left, idle) = (Arc::clone(&self.sources_left), self.idle.clone());
@@ -172,13 +187,15 @@ impl<'a> Wiring<'a> {
         let first = segment.nodes[0];
         let settings = &self.spec.settings;
         let name = &self.spec.graph.nodes[first].name;
+        let by_receipt = self.settling.contains_key(name);
+        let cx = Cx::new(name, self.spec.stopping.clone()).with_event_size(settings.event_size);
         Head {
             node: first,
-            cx: Cx::new(name, self.spec.stopping.clone()).with_event_size(settings.event_size),
+            cx: if by_receipt { cx.with_receipts() } else { cx },
             meter: Arc::clone(&self.spec.meters[first]),
             outlets: self.outlets(segment),
             idle: self.idle.clone(),
-            claims: self.claims.clone(),
+            claims: self.claims.clone().filter(|_| !by_receipt),
         }
     }
 
@@ -212,4 +229,27 @@ impl<'a> Wiring<'a> {
         }
         Chain::new(links)
     }
+}
+
+/// Which sinks acknowledge for which sources: those whose input delivers again what was not acknowledged.
+fn settling(
+    spec: &Spec,
+    components: &[Component],
+    claims: &Claims,
+) -> Result<BTreeMap<String, Arc<Settling>>, Failure> {
+    let mut all: BTreeMap<String, Arc<Settling>> = BTreeMap::new();
+    for (node, component) in spec.graph.nodes.iter().zip(components) {
+        let Component::Source(source) = component else { continue };
+        if source.replay() != Replay::Redelivery {
+            continue;
+        }
+        let [sink] = claims.sinks_of(&node.name) else {
+            let reason = "its entries are acknowledged by the one sink that they reach, and there is not one";
+            return Err(Failure::fatal(&node.name, reason));
+        };
+        let settling = all.entry(sink.clone()).or_insert_with(|| Arc::new(Settling::new()));
+        let settling = Arc::clone(settling);
+        all.insert(node.name.clone(), settling);
+    }
+    Ok(all)
 }

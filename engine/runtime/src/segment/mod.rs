@@ -3,6 +3,7 @@
 mod commit;
 pub(crate) mod cutter;
 pub(crate) mod filters;
+pub(crate) mod settle;
 pub(crate) mod sink;
 pub(crate) mod source;
 
@@ -25,7 +26,8 @@ pub(crate) struct Head {
     pub(crate) outlets: Outlets,
     /// Cancelled when nothing more will come: the sources are over and everything they read has ended.
     pub(crate) idle: CancellationToken,
-    /// What the sinks of an effectively-once graph say of its lanes.
+    /// What the sinks of an effectively-once graph say of its lanes; `None` also for components whose entries a
+    /// sink acknowledges.
     pub(crate) claims: Option<Arc<Claims>>,
 }
 

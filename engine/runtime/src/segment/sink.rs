@@ -79,7 +79,7 @@ async fn run_together(
 
 impl Writer {
     /// `None` if it was not open before there was nothing left to write.
-    async fn open(&mut self) -> Result<Option<Tries>, Failure> {
+    pub(super) async fn open(&mut self) -> Result<Option<Tries>, Failure> {
         let head = &self.head;
         // Opening has no limit on its tries: nothing has been asked of the sink yet that could be given up.
         let patient = RetryOptions { attempts: None, ..self.retry };
@@ -126,7 +126,7 @@ impl Writer {
         }
     }
 
-    async fn close(mut self) -> Result<(), Failure> {
+    pub(super) async fn close(mut self) -> Result<(), Failure> {
         let head = &self.head;
         let closed = tokio::select! {
             closed = self.sink.close(&head.cx) => closed,

@@ -15,6 +15,7 @@ use crate::checkpoint::{Checkpoint, Place};
 use crate::failure::Failure;
 use crate::lane::Lane;
 use crate::parcel::Parcel;
+use crate::settling::Settling;
 use crate::status::Health;
 use crate::tries::Tries;
 
@@ -26,6 +27,8 @@ pub(crate) struct Reader {
     pub(crate) lane: Arc<Lane>,
     pub(crate) checkpoint: Arc<Checkpoint>,
     pub(crate) budget: Budget,
+    /// Where what becomes of its batches is gathered, if the sink acknowledges for it.
+    pub(crate) settling: Option<Arc<Settling>>,
     /// Cancelled when the pipeline drains.
     pub(crate) stopping: CancellationToken,
 }
@@ -108,18 +111,32 @@ impl Reader {
 
     /// Sends one batch on its way, once the budget allows it.
     async fn pass(&mut self, read: SourceBatch) -> Result<(), Failure> {
-        let SourceBatch { batch, rejected, settled } = read;
+        let SourceBatch { batch, rejected, receipts, settled } = read;
         let batch = self.lane.stamp(batch);
         self.head.meter.took(&batch);
         self.head.meter.gave(&batch);
         let since = Instant::now();
-        let charge = tokio::select! {
-            charge = self.budget.charge(batch.cost()) => charge,
+        let room = async {
+            let room = match &self.settling {
+                Some(settling) => Some((settling, settling.room().await)),
+                None => None,
+            };
+            (self.budget.charge(batch.cost()).await, room)
+        };
+        let (charge, room) = tokio::select! {
+            room = room => room,
             () = self.head.hard_stop().cancelled() => return Err(Failure::Stopped),
         };
         self.head.meter.waited_downstream(since);
         let settle = Arc::clone(&self.lane).reading(&batch, charge, settled);
-        let parcel = Parcel::root(batch, settle);
+        let parcel = match (room, receipts) {
+            (None, _) => Parcel::root(batch, settle),
+            (Some((settling, room)), Some(receipts)) => settling.begin(batch, receipts, room, settle),
+            (Some(_), None) => {
+                let reason = "a batch came without what the sink is to acknowledge it with";
+                return Err(Failure::fatal(self.head.meter.name(), reason));
+            }
+        };
         if !rejected.is_empty() {
             self.head.outlets.refused(self.head.node, parcel.share(), rejected).await?;
         }

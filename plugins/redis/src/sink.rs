@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Record, Sink};
+use tidegate_sdk::{Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Receipts, Record, Sink};
 use tracing::warn;
 
 use crate::server::Servers;
@@ -21,6 +21,7 @@ use crate::server::wire::{Dialer, Tls};
 
 use depth::Depth;
 use once::Once;
+use once::settle::Settler;
 use options::{Command, Options};
 use shape::Shape;
 
@@ -47,6 +48,7 @@ pub(crate) struct RedisSink {
     /// has: the next one waits until these are done.
     owed: Vec<Vec<u8>>,
     once: Once,
+    settler: Settler,
 }
 
 impl RedisSink {
@@ -74,7 +76,15 @@ impl RedisSink {
     fn of(setup: Arc<Setup>) -> Self {
         let servers = Servers::new(&setup.target, &setup.login, &setup.dialer);
         let depth = Depth::new(&setup.options);
-        Self { setup, servers, depth, commands: Commands::default(), owed: Vec::new(), once: Once::default() }
+        Self {
+            setup,
+            servers,
+            depth,
+            commands: Commands::default(),
+            owed: Vec::new(),
+            once: Once::default(),
+            settler: Settler::default(),
+        }
     }
 
     /// Trims the keys that were written to, and sets their time to live.
@@ -252,6 +262,17 @@ impl Sink for RedisSink {
         self.once.commit((&self.setup, &mut self.servers), batch, (lane, record), cx).await
     }
 
+    fn domain(&self) -> Result<String, String> {
+        once::settle::domain(&self.setup)
+    }
+
+    async fn settle(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Error> {
+        if let Some(depth) = &mut self.depth {
+            depth.check(&mut self.servers, batch.len()).await?;
+        }
+        self.settler.settle((&self.setup, &mut self.servers), batch, receipts, cx).await
+    }
+
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         Some(Box::new(Self::of(Arc::clone(&self.setup))))
     }
@@ -259,6 +280,7 @@ impl Sink for RedisSink {
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
         let settled = self.settle_owed().await;
         self.once.close().await;
+        self.settler.close().await;
         self.servers.close().await;
         settled
     }

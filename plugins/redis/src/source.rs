@@ -103,6 +103,7 @@ impl RedisStream {
             consumer: consumer
                 .unwrap_or_else(|| format!("{}-{}-{}", host_name(), std::process::id(), cx.component())),
             longest: ANSWER_BYTES.max(cx.event_size().saturating_mul(4)),
+            by_receipt: cx.by_receipt().then(|| cx.clone()),
         }
     }
 
@@ -162,6 +163,9 @@ impl RedisStream {
         match trouble {
             Trouble::NoGroup => {
                 let mut wire = member.dial().await?;
+                if member.by_receipt.is_some() && !member.has_group(&mut wire).await? {
+                    return Err(self.group_is_gone());
+                }
                 self.create(&mut wire, member, true).await?;
                 self.wire = None;
                 Ok(())
@@ -179,6 +183,16 @@ impl RedisStream {
         }
     }
 
+    /// The group is the record of what was done. Without it everything would come again.
+    fn group_is_gone(&self) -> Error {
+        let Options { group, stream, .. } = &self.options;
+        Error::fatal(format!(
+            "the consumer group `{group}` of `{stream}` is gone, and with it the record of which entries are done \
+             (XGROUP DESTROY, FLUSHALL, or a server that keeps nothing across a restart?); look at the data, then \
+             start again: the group is created anew, and begins where `start` says"
+        ))
+    }
+
     /// Asks for as many entries next time as make a full batch of the size that they have.
     fn adapt(&mut self, page: &Page) {
         if page.entries.is_empty() {
@@ -191,31 +205,42 @@ impl RedisStream {
 
     /// The batch of a page; `None` if there is nothing in it that is not on its way already.
     fn batch(&self, page: &Page, member: &Member, cx: &Cx) -> Option<SourceBatch> {
-        let mut ids = page.trimmed.clone();
-        if !ids.is_empty() {
+        if !page.trimmed.is_empty() {
             warn!(
-                count = ids.len(),
+                count = page.trimmed.len(),
                 stream = member.stream,
                 "entries were trimmed from the stream before they were delivered"
             );
         }
-        ids.retain(|id| self.ledger.begin(*id));
+        let mut others: Vec<Id> = page.trimmed.clone();
+        others.retain(|id| self.ledger.begin(*id));
         let common = Attributes::default().with("stream", member.stream.as_str());
         let mut builder = Batch::builder().with_attributes(Arc::new(common));
         let buffer = builder.add_buffer(page.bytes.clone());
-        let mut rejected = Vec::new();
+        let (mut ids, mut rejected) = (Vec::new(), Vec::new());
         for entry in &page.entries {
             if !self.ledger.begin(entry.id) {
                 continue;
             }
-            ids.push(entry.id);
-            if let Err(refused) = self.push(page, entry, (&mut builder, buffer), cx) {
-                rejected.push(refused);
+            match self.push(page, entry, (&mut builder, buffer), cx) {
+                Ok(()) => ids.push(entry.id),
+                Err(refused) => {
+                    others.push(entry.id);
+                    rejected.push(refused);
+                }
             }
+        }
+        // Those that became events first: that is the order of receipts.
+        ids.append(&mut others);
+        if ids.is_empty() {
+            return None;
         }
         let ledger = Arc::clone(&self.ledger);
         let batch = SourceBatch::from(builder.finish()).with_rejected(rejected);
-        (!ids.is_empty()).then(|| batch.on_settled(move |outcome| ledger.settle(ids, &outcome)))
+        Some(match cx.by_receipt() {
+            true => batch.with_receipts(member.receipts(&ids)).on_settled(move |_| ledger.released(&ids)),
+            false => batch.on_settled(move |outcome| ledger.settle(ids, &outcome)),
+        })
     }
 
     /// The field that was asked for. All fields if they were, or if there is no such field.
@@ -387,6 +412,11 @@ impl Source for RedisStream {
 
     fn replay(&self) -> Replay {
         Replay::Redelivery
+    }
+
+    fn domain(&self) -> Result<String, String> {
+        let slot = crate::server::cluster::slot(self.options.stream.as_bytes());
+        Ok(self.target.place(self.login.database, slot))
     }
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {

@@ -94,6 +94,26 @@ pub(crate) enum Target {
     Cluster(Vec<Address>),
 }
 
+impl Target {
+    /// The place in words that hold no secret. Two components that say the same can do something there in one
+    /// step; in a cluster that takes keys of one slot.
+    pub(crate) fn place(&self, database: u32, slot: u16) -> String {
+        let list = |addresses: &mut dyn Iterator<Item = &Address>| {
+            let mut names: Vec<String> = addresses.map(Address::to_string).collect();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        match self {
+            Self::One(address) => format!("redis {address}, database {database}"),
+            Self::Sentinel { sentinels, name, .. } => {
+                let sentinels = list(&mut sentinels.iter().map(|(address, _)| address));
+                format!("redis `{name}` of the sentinels {sentinels}, database {database}")
+            }
+            Self::Cluster(nodes) => format!("redis cluster {}, slot {slot}", list(&mut nodes.iter())),
+        }
+    }
+}
+
 /// Where the data goes and who logs in there, from the options.
 pub(crate) fn target(place: &Place<'_>) -> Result<(Target, Login), ConfigError> {
     let (target, mut login) = match (place.url, place.sentinel, place.cluster) {

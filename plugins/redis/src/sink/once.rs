@@ -9,6 +9,7 @@
 pub(crate) mod health;
 pub(crate) mod procedure;
 pub(crate) mod record;
+pub(crate) mod settle;
 pub(crate) mod writes;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use crate::sink::options::Command;
 
 use procedure::{Answer, Procedure, call};
 use record::{Held, State, Stored};
-use writes::{Preface, Writes};
+use writes::{Item, Preface, Writes};
 
 /// How much buffer is kept from one call to the next.
 const KEPT_BYTES: usize = 4 << 20;
@@ -164,7 +165,7 @@ impl Once {
             let called =
                 self.call((setup, servers), &writes, items.clone(), (lane, Stored::new(next)), cx).await?;
             let Called::Refused(keys) = called else { continue };
-            refuse(setup, &writes, items, &keys, &mut delivery)?;
+            refuse(setup, &writes, writes.items[items].iter(), &keys, &mut delivery)?;
             return Ok(delivery);
         }
         Ok(delivery)
@@ -254,13 +255,7 @@ impl Once {
     }
 
     async fn connect(&mut self, servers: &mut Servers, state: &str, cx: &Cx) -> Result<&mut Session, Error> {
-        let mut wire = servers.dial(state.as_bytes()).await?;
-        let prepared = async {
-            let version = health::prepare(&mut wire, cx).await?;
-            Procedure::load(&mut wire, version).await
-        };
-        let procedure = prepared.await.inspect_err(|_| servers.forget())?;
-        Ok(self.session.insert(Session { wire, procedure }))
+        Ok(self.session.insert(Session::open(servers, state, cx).await?))
     }
 
     fn lane(&mut self, lane: &Lane) -> Result<&mut Held, Error> {
@@ -273,6 +268,19 @@ impl Once {
         if let Some(session) = self.session.take() {
             session.wire.close().await;
         }
+    }
+}
+
+impl Session {
+    /// Connects to the server that has `key`, looks at it, and brings it the function.
+    async fn open(servers: &mut Servers, key: &str, cx: &Cx) -> Result<Self, Error> {
+        let mut wire = servers.dial(key.as_bytes()).await?;
+        let prepared = async {
+            let version = health::prepare(&mut wire, cx).await?;
+            Procedure::load(&mut wire, version).await
+        };
+        let procedure = prepared.await.inspect_err(|_| servers.forget())?;
+        Ok(Self { wire, procedure })
     }
 }
 
@@ -327,10 +335,10 @@ impl Claimed {
 }
 
 /// Blames the events whose keys the server refused, or the component if it has but one key.
-fn refuse(
+fn refuse<'w>(
     setup: &Setup,
     writes: &Writes<'_>,
-    items: Range<usize>,
+    items: impl Iterator<Item = &'w Item>,
     keys: &[(usize, String)],
     delivery: &mut Delivery,
 ) -> Result<(), Error> {
@@ -341,7 +349,7 @@ fn refuse(
     if let (Some(_), Some((key, kind))) = (setup.shape.key.as_literal(), keys.first()) {
         return Err(Error::misconfigured(reason(*key, kind)));
     }
-    for item in &writes.items[items] {
+    for item in items {
         if let Some((key, kind)) = keys.iter().find(|(key, _)| *key == item.key) {
             delivery.reject(item.event, reason(*key, kind));
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_sdk::Error;
+use tidegate_sdk::{Cx, Error, Receipts};
 
 use crate::server::address::{Login, Target};
 use crate::server::resp;
 use crate::server::wire::{Dialer, Unread, Wire};
 use crate::server::{Servers, verdict};
+use crate::sink::once::health;
 use crate::sink::once::procedure::{ask, error};
 use crate::source::page::{Id, Page, Refusal, deliveries};
 
@@ -26,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) consumer: String,
     /// The longest answer that is read, in bytes.
     pub(crate) longest: usize,
+    /// With which a server is looked at before anything is asked of it, if the sink acknowledges.
+    pub(crate) by_receipt: Option<Cx>,
 }
 
 /// Why nothing was read.
@@ -47,8 +50,26 @@ impl From<Error> for Trouble {
 
 impl Member {
     /// A connection to the server that has the stream.
+    ///
+    /// Reading changes a group, so what holds for the sink's writes holds for it: if the sink acknowledges, no
+    /// command is given before the append-only file is one that commands can be added to.
     pub(crate) async fn dial(&self) -> Result<Wire, Error> {
-        Servers::new(&self.target, &self.login, &self.dialer).dial(self.stream.as_bytes()).await
+        let servers = &mut Servers::new(&self.target, &self.login, &self.dialer);
+        let mut wire = servers.dial(self.stream.as_bytes()).await?;
+        if let Some(cx) = &self.by_receipt {
+            health::prepare(&mut wire, cx).await?;
+        }
+        Ok(wire)
+    }
+
+    /// Whether the group is there.
+    pub(crate) async fn has_group(&self, wire: &mut Wire) -> Result<bool, Error> {
+        let words = ["XPENDING", &self.stream, &self.group];
+        match ask(wire, &words.map(str::as_bytes)).await? {
+            Ok(_) => Ok(true),
+            Err(text) if text.starts_with("NOGROUP") => Ok(false),
+            Err(text) => Err(self.refused(&text)),
+        }
     }
 
     /// Creates the group, and the stream, unless they are there. True if the group was created.
@@ -121,6 +142,14 @@ impl Member {
     pub(crate) async fn leave(&self, wire: &mut Wire) -> Result<(), Error> {
         let words = ["XGROUP", "DELCONSUMER", &self.stream, &self.group, &self.consumer];
         ask(wire, &words.map(str::as_bytes)).await?.map(drop).map_err(|text| self.refused(&text))
+    }
+
+    /// What the sink acknowledges these entries with.
+    pub(crate) fn receipts(&self, ids: &[Id]) -> Receipts {
+        let scope = [&self.stream, &self.group, &self.consumer].map(String::clone);
+        let mut receipts = Receipts::new(&scope.into());
+        ids.iter().for_each(|id| receipts.push(id.to_string().as_bytes()));
+        receipts
     }
 
     /// Acknowledges entries.

@@ -65,7 +65,8 @@ pub(crate) struct Options {
     pub(crate) max_deliveries: Option<u64>,
     /// How long after its delivery an entry is acknowledged, such as `"0s"`. It gives the servers that the sinks
     /// write to the time to get it onto their disks: Redis with `appendfsync everysec` needs a second. A
-    /// process that is killed leaves that much to be delivered twice.
+    /// process that is killed leaves that much to be delivered twice. Without effect where the sink acknowledges,
+    /// under `delivery = "effectively_once"`.
     #[serde(default = "two_seconds")]
     pub(crate) ack_after: Duration,
     /// How long the server may take to answer. After that the connection is left, and another one is made.

@@ -6,7 +6,7 @@ use crate::server::resp::{self, Reply};
 use crate::server::verdict::{Verdict, judge_error};
 use crate::server::wire::Wire;
 
-const SOURCE: &str = include_str!("tidegate.lua");
+const SOURCE: &str = concat!(include_str!("tidegate.lua"), include_str!("settle.lua"));
 
 /// The first version of Redis that keeps functions.
 const FUNCTIONS: u64 = 7;

@@ -3,6 +3,9 @@
 -- KEYS[1] is the hash with the records of a sink: `epoch` and `owner` say who claimed it last, every other
 -- field is a lane and holds its record. KEYS[2] and up are the keys that are written to.
 
+-- What settles entries of a stream, see settle.lua.
+local settle
+
 -- Takes the sink over: whoever claimed it before is refused from now on. With `afresh` the records go.
 --
 -- The epoch is the time, and more than the one before. A count would not do: a server that loses its newest
@@ -85,5 +88,6 @@ end
 
 local function tidegate(keys, args)
   if args[1] == 'claim' then return claim(keys, args) end
+  if args[1] == 'settle' then return settle(keys, args) end
   return commit(keys, args)
 end

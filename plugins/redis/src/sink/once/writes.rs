@@ -11,17 +11,17 @@ use crate::sink::once::procedure::Procedure;
 use crate::sink::shape::{Argument, Shape};
 
 /// How many events one call carries, at most.
-const CALL_EVENTS: usize = 5_000;
+pub(super) const CALL_EVENTS: usize = 5_000;
 
 /// How many bytes of arguments one call carries before it is closed: the server does nothing else meanwhile.
-const CALL_BYTES: usize = 1 << 20;
+pub(super) const CALL_BYTES: usize = 1 << 20;
 
 /// What an argument costs beside its bytes.
 const ARGUMENT_BYTES: usize = 8;
 
 /// How many arguments one command within the function has, at most: Lua's stack is not endless. Even, so that
 /// pairs stay together.
-const COMMAND_ARGUMENTS: usize = 4_000;
+pub(super) const COMMAND_ARGUMENTS: usize = 4_000;
 
 /// What is to be written of a batch.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(crate) struct Writes<'a> {
     /// Each key once, in the order in which they first occur.
     pub(crate) keys: Vec<Cow<'a, str>>,
     pub(crate) items: Vec<Item>,
-    arguments: Vec<Argument<'a>>,
+    pub(super) arguments: Vec<Argument<'a>>,
 }
 
 /// One event to be written.
@@ -40,7 +40,8 @@ pub(crate) struct Item {
     pub(crate) number: u64,
     /// Which of the keys it goes to.
     pub(crate) key: usize,
-    arguments: Range<usize>,
+    /// Where its arguments are.
+    pub(super) arguments: Range<usize>,
 }
 
 /// What every call says beside its events.
@@ -128,7 +129,7 @@ impl<'a> Writes<'a> {
         calls
     }
 
-    fn cost(&self, item: &Item) -> usize {
+    pub(super) fn cost(&self, item: &Item) -> usize {
         let arguments = &self.arguments[item.arguments.clone()];
         arguments.iter().map(|argument| argument.len() + ARGUMENT_BYTES).sum()
     }
@@ -224,7 +225,7 @@ fn check_length(shape: &Shape, arguments: usize) -> Result<(), String> {
     }
 }
 
-fn split(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn split(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
     range.step_by(most.min(end.max(1))).map(move |start| start..end.min(start.saturating_add(most)))
 }

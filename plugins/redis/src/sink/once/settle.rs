@@ -1,0 +1,268 @@
+//! Effectively once by acknowledgement: entries of a stream on this server are acknowledged together with what was
+//! made of them, by one function inside of Redis.
+//!
+//! Many processes may share the group, so nobody claims anything. What fences is the entry itself: it is pending
+//! until the first of them acknowledges it, and what the others made of it is not written.
+
+mod calls;
+
+use std::collections::BTreeSet;
+
+use tidegate_sdk::{Batch, Cx, Delivery, Error, Receipts};
+
+use super::procedure::{Answer, call};
+use super::writes::{Item, Writes};
+use super::{KEPT_BYTES, Session, forgetful, refuse, tag};
+use crate::server::Servers;
+use crate::server::address::Target;
+use crate::server::cluster::slot;
+use crate::sink::Setup;
+use crate::sink::options::Command;
+
+use calls::{Call, Preface, calls};
+
+/// What a sink holds of the source batch that it settles.
+#[derive(Default)]
+pub(crate) struct Settler {
+    session: Option<Session>,
+    request: Vec<u8>,
+    progress: Progress,
+}
+
+/// How far a source batch is, of which some may be done when the rest has to be tried again.
+#[derive(Default)]
+struct Progress {
+    /// The first receipt of the batch, by which it is known again.
+    batch: Option<Vec<u8>>,
+    /// How many of its entries are done.
+    done: usize,
+    /// Those that were done by others.
+    elsewhere: BTreeSet<usize>,
+    /// Whether the call behind these was sent before, and no answer came: then it may have been done.
+    sent: bool,
+}
+
+/// The names that the source wrote down.
+struct Scope<'r> {
+    stream: &'r str,
+    group: &'r str,
+    consumer: &'r str,
+}
+
+/// Where the sink writes, in the words of [`Target::place`].
+///
+/// # Errors
+/// Why it cannot acknowledge there.
+pub(crate) fn domain(setup: &Setup) -> Result<String, String> {
+    if setup.options.command == Command::Publish {
+        return Err(
+            "`publish` keeps nothing, so an entry cannot be acknowledged with it; write to a stream with \
+                    `command = \"xadd\"`"
+                .to_owned(),
+        );
+    }
+    let literal = setup.shape.key.as_literal();
+    let slot = match &setup.target {
+        Target::Cluster(_) => {
+            let key = literal.or_else(|| tag(setup.shape.key.prefix()).map(|_| setup.shape.key.prefix()));
+            slot(
+                key.ok_or_else(|| {
+                    "in a cluster all keys must be in one slot, together with the stream; begin `key` with a \
+                     literal tag in braces, such as `key = \"{{users}}:{.id}\"`, and let the stream have the \
+                     same tag"
+                        .to_owned()
+                })?
+                .as_bytes(),
+            )
+        }
+        _ => 0,
+    };
+    Ok(setup.target.place(setup.login.database, slot))
+}
+
+impl Settler {
+    /// Acknowledges what the receipts stand for and writes what was made of it.
+    pub(crate) async fn settle(
+        &mut self,
+        (setup, servers): (&Setup, &mut Servers),
+        batch: &Batch,
+        receipts: &Receipts,
+        cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        let scope = Scope::of(receipts)?;
+        self.progress.of(receipts);
+        let mut delivery = Delivery::complete();
+        let first = if batch.is_empty() { 0 } else { batch.origin(0).first };
+        let mut writes = Writes::new(&setup.shape, batch, first + self.progress.done as u64, &mut delivery);
+        if !delivery.rejected().is_empty() {
+            return Ok(delivery);
+        }
+        writes.items.sort_by_key(|item| item.number);
+        let number = |item: &Item| (item.number - first) as usize;
+        for one in calls(&writes, number, self.progress.done..receipts.len()) {
+            let preface = Preface {
+                scope: [scope.stream, scope.group, scope.consumer],
+                kind: setup.kind(),
+                trim: &setup.trim(),
+                ttl: &setup.ttl(),
+            };
+            let items = one.items.clone();
+            let refused = self.call((setup, servers), &writes, (&one, &preface), receipts, cx).await?;
+            if let Some(keys) = refused {
+                refuse(setup, &writes, writes.items[items].iter(), &keys, &mut delivery)?;
+                return Ok(delivery);
+            }
+        }
+        let Progress { elsewhere, .. } = std::mem::take(&mut self.progress);
+        if !elsewhere.is_empty() {
+            let is_elsewhere = |event: &usize| elsewhere.contains(&(batch.source_index(*event) as usize));
+            (0..batch.len()).filter(is_elsewhere).for_each(|event| delivery.done_elsewhere(event));
+        }
+        Ok(delivery)
+    }
+
+    /// Does one call. A second time if the server had forgotten the function: then nothing was done. Returns
+    /// the keys that hold another type, if there are any.
+    async fn call(
+        &mut self,
+        (setup, servers): (&Setup, &mut Servers),
+        writes: &Writes<'_>,
+        (one, preface): (&Call, &Preface<'_>),
+        receipts: &Receipts,
+        cx: &Cx,
+    ) -> Result<Option<Vec<(usize, String)>>, Error> {
+        for _ in 0..2 {
+            let session = connected(&mut self.session, servers, preface.scope[0], cx).await?;
+            self.request.clear();
+            self.request.shrink_to(KEPT_BYTES);
+            let keys =
+                one.encode((&setup.shape, writes), receipts, preface, &session.procedure, &mut self.request);
+            let sent = std::mem::replace(&mut self.progress.sent, true);
+            let answer = call(&mut session.wire, &self.request).await;
+            if answer.is_ok() {
+                self.progress.sent = false;
+            }
+            match answer {
+                Ok(Answer::List(list)) => {
+                    return match judge(&keys, &list)? {
+                        Judged::Refused(keys) => Ok(Some(keys)),
+                        Judged::Done(others) => {
+                            self.progress.did(one.entries.clone(), others, sent);
+                            Ok(None)
+                        }
+                    };
+                }
+                Ok(Answer::Unknown) => self.session = None,
+                Ok(Answer::Elsewhere) => {
+                    self.give_up(servers);
+                    return Err(Error::retry("the key moves to another node of the cluster"));
+                }
+                Ok(Answer::Refused(error)) => {
+                    self.give_up(servers);
+                    return Err(explain(error, preface));
+                }
+                Err(error) => {
+                    self.give_up(servers);
+                    return Err(error);
+                }
+            }
+        }
+        Err(forgetful())
+    }
+
+    fn give_up(&mut self, servers: &mut Servers) {
+        self.session = None;
+        servers.forget();
+    }
+
+    /// Ends the connection.
+    pub(crate) async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.wire.close().await;
+        }
+    }
+}
+
+impl Progress {
+    /// Forgets what is known, unless it is of this source batch.
+    fn of(&mut self, receipts: &Receipts) {
+        let batch = (!receipts.is_empty()).then(|| receipts.get(0).to_vec());
+        if self.batch != batch {
+            *self = Self { batch, ..Self::default() };
+        }
+    }
+
+    /// These entries are done, and the `others` among them by others, unless it was a call of ours that had
+    /// been sent before.
+    fn did(&mut self, entries: std::ops::Range<usize>, others: Vec<usize>, sent: bool) {
+        if !sent {
+            self.elsewhere.extend(others.into_iter().map(|number| entries.start + number));
+        }
+        self.done = entries.end;
+    }
+}
+
+impl<'r> Scope<'r> {
+    fn of(receipts: &'r Receipts) -> Result<Self, Error> {
+        match receipts.scope() {
+            [stream, group, consumer] => Ok(Self { stream, group, consumer }),
+            _ => Err(Error::fatal("the receipts are not those of a Redis stream")),
+        }
+    }
+}
+
+/// What came of a call that was answered.
+enum Judged {
+    /// It is done, but for these of its entries, which others had done before.
+    Done(Vec<usize>),
+    /// Nothing was done: these of the sink's keys hold another type.
+    Refused(Vec<(usize, String)>),
+}
+
+/// What the function's answer means.
+fn judge(keys: &[usize], list: &[String]) -> Result<Judged, Error> {
+    match (list.first().map(String::as_str), list.get(1)) {
+        (Some("DONE"), _) => {
+            Ok(Judged::Done(list[1..].iter().filter_map(|text| text.parse().ok()).collect()))
+        }
+        (Some("REFUSED"), _) => {
+            let pairs = list[1..].chunks_exact(2);
+            let key = |pair: &[String]| Some((*keys.get(pair[0].parse::<usize>().ok()?)?, pair[1].clone()));
+            Ok(Judged::Refused(pairs.filter_map(key).collect()))
+        }
+        (Some("FORBIDDEN"), Some(name)) => {
+            Err(Error::misconfigured(format!("the user has no right to {name} on the key")))
+        }
+        (Some("BROKEN"), Some(problem)) => Err(Error::fatal(format!(
+            "the server refused a write in the middle of a transaction, so a part of a batch is there and its \
+             entries may come again: {problem}"
+        ))),
+        _ => Err(Error::misconfigured("the server's answer does not fit; is it really Redis?")),
+    }
+}
+
+fn explain(error: Error, preface: &Preface<'_>) -> Error {
+    let [stream, group, _] = preface.scope;
+    match error.message().contains("NOGROUP") {
+        true => Error::misconfigured(format!(
+            "the consumer group `{group}` of `{stream}` is not on the server that the sink is connected to: it was \
+             removed, or the source reads from another server"
+        )),
+        false => error,
+    }
+}
+
+async fn connected<'s>(
+    session: &'s mut Option<Session>,
+    servers: &mut Servers,
+    stream: &str,
+    cx: &Cx,
+) -> Result<&'s mut Session, Error> {
+    if session.as_mut().is_some_and(|session| session.wire.is_closed()) {
+        *session = None;
+    }
+    match session {
+        Some(known) => Ok(known),
+        None => Ok(session.insert(Session::open(servers, stream, cx).await?)),
+    }
+}

@@ -1,0 +1,200 @@
+//! Entries and what was made of them as calls of the function inside of Redis. Pure.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use tidegate_sdk::Receipts;
+
+use crate::server::resp;
+use crate::sink::once::procedure::Procedure;
+use crate::sink::once::writes::{CALL_BYTES, CALL_EVENTS, COMMAND_ARGUMENTS, Item, Writes, split};
+use crate::sink::shape::Shape;
+
+/// One call: some entries, and all that was made of each.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Call {
+    /// Which entries of the source batch.
+    pub(super) entries: Range<usize>,
+    /// Which of the items, of which those of one entry lie together.
+    pub(super) items: Range<usize>,
+    /// The number in the lane of the first entry.
+    number: u64,
+}
+
+/// What every call says beside its entries and events.
+pub(super) struct Preface<'p> {
+    /// The stream, the group, and the consumer that most of the entries are pending with.
+    pub(super) scope: [&'p str; 3],
+    /// The type that the keys must have; empty if any will do.
+    pub(super) kind: &'static str,
+    /// First and last index that a list keeps; empty if all.
+    pub(super) trim: &'p (String, String),
+    /// How long the keys live, in milliseconds; empty if for ever.
+    pub(super) ttl: &'p str,
+}
+
+/// Cuts the `entries` and their items, which are in the order of these, into calls. What was made of one entry
+/// is never in two of them, so a call is longer than others where that is much.
+pub(super) fn calls(
+    writes: &Writes<'_>,
+    number: impl Fn(&Item) -> usize,
+    entries: Range<usize>,
+) -> Vec<Call> {
+    let items = &writes.items;
+    let origin = items.first().map_or(0, |item| item.number - number(item) as u64);
+    let mut calls = Vec::new();
+    let (mut start, mut first, mut at, mut bytes) = (entries.start, 0, 0, 0);
+    for entry in entries.clone() {
+        let count = items[at..].iter().take_while(|item| number(item) == entry).count();
+        let more = items[at..at + count].iter().map(|item| writes.cost(item)).sum::<usize>();
+        let full =
+            at + count - first > CALL_EVENTS || bytes + more > CALL_BYTES || entry - start >= CALL_EVENTS;
+        if full && entry > start {
+            calls.push(Call { entries: start..entry, items: first..at, number: origin + start as u64 });
+            (start, first, bytes) = (entry, at, 0);
+        }
+        at += count;
+        bytes += more;
+    }
+    if start < entries.end {
+        calls.push(Call { entries: start..entries.end, items: first..at, number: origin + start as u64 });
+    }
+    calls
+}
+
+/// One command within a call: arguments of consecutive pieces, all to one key.
+struct Command {
+    /// Which of the call's keys.
+    key: usize,
+    count: usize,
+    owners: Owners,
+    pieces: Range<usize>,
+}
+
+/// Whose the arguments of a command are: that of each of `count` entries, from number `first` of the call on, are
+/// the next `each`.
+#[derive(Default)]
+struct Owners(Vec<Stretch>);
+
+struct Stretch {
+    first: usize,
+    count: usize,
+    each: usize,
+}
+
+impl Owners {
+    /// The next `count` arguments are those of this entry. Entries come in order, or one again.
+    fn push(&mut self, entry: usize, count: usize) {
+        let Some(last) = self.0.last_mut() else {
+            return self.0.push(Stretch { first: entry, count: 1, each: count });
+        };
+        if last.first + last.count == entry && last.each == count {
+            last.count += 1;
+            return;
+        }
+        let mut each = count;
+        if last.first + last.count == entry + 1 {
+            each += last.each;
+            last.count -= 1;
+            if last.count == 0 {
+                self.0.pop();
+            }
+        }
+        self.0.push(Stretch { first: entry, count: 1, each });
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(self.0.len() * 8);
+        for Stretch { first, count, each } in &self.0 {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{first},{count},{each};");
+        }
+        text
+    }
+}
+
+impl Call {
+    /// Encodes it. Returns the keys of the call, in the order in which the function numbers them, as indices of
+    /// [`Writes::keys`].
+    pub(super) fn encode(
+        &self,
+        (shape, writes): (&Shape, &Writes<'_>),
+        receipts: &Receipts,
+        preface: &Preface<'_>,
+        procedure: &Procedure,
+        request: &mut Vec<u8>,
+    ) -> Vec<usize> {
+        let (keys, pieces, commands) = self.commands(shape, writes);
+        let fixed = shape.head.len() + shape.tail.len();
+        let count =
+            9 + self.entries.len() + commands.iter().map(|command| 3 + fixed + command.count).sum::<usize>();
+        let [stream, group, consumer] = preface.scope;
+        let mut names = vec![stream];
+        names.extend(keys.iter().map(|key| &*writes.keys[*key]));
+        procedure.begin(request, &names, count);
+        let (first, last) = preface.trim;
+        let entries = self.entries.len().to_string();
+        let command = shape.command.name();
+        let words = ["settle", group, consumer, command, preface.kind, first, last, preface.ttl, &entries];
+        words.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+        self.entries.clone().for_each(|entry| resp::argument(request, receipts.get(entry)));
+        for command in commands {
+            resp::argument(request, command.key.to_string().as_bytes());
+            resp::argument(request, command.owners.text().as_bytes());
+            resp::argument(request, (fixed + command.count).to_string().as_bytes());
+            shape.head.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+            for piece in &pieces[command.pieces] {
+                writes.arguments[piece.clone()].iter().for_each(|bytes| resp::argument(request, bytes));
+            }
+            shape.tail.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+        }
+        keys
+    }
+
+    /// The keys of the items, their arguments in the order in which they are sent, and which of them share a
+    /// command.
+    fn commands(&self, shape: &Shape, writes: &Writes<'_>) -> (Vec<usize>, Vec<Range<usize>>, Vec<Command>) {
+        let mut keys = Vec::new();
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        let mut sequence: Vec<(usize, &Item)> = Vec::with_capacity(self.items.len());
+        for item in &writes.items[self.items.clone()] {
+            let place = *places.entry(item.key).or_insert_with(|| {
+                keys.push(item.key);
+                keys.len() - 1
+            });
+            sequence.push((place, item));
+        }
+        let together = shape.command.is_variadic();
+        if together && keys.len() > 1 {
+            sequence.sort_by_key(|(place, _)| *place);
+        }
+        let fixed = shape.head.len() + shape.tail.len();
+        let most = if together { COMMAND_ARGUMENTS } else { usize::MAX };
+        let mut pieces = Vec::with_capacity(sequence.len());
+        let mut commands: Vec<Command> = Vec::new();
+        for (key, item) in sequence {
+            let entry = (item.number - self.number) as usize;
+            for piece in split(item.arguments.clone(), most) {
+                let (count, at) = (piece.len(), pieces.len());
+                pieces.push(piece);
+                match commands.last_mut() {
+                    Some(last) if together && last.key == key && last.count + count <= COMMAND_ARGUMENTS => {
+                        last.count += count;
+                        last.owners.push(entry, count);
+                        last.pieces.end = at + 1;
+                    }
+                    _ => {
+                        let mut owners = Owners::default();
+                        owners.push(entry, fixed + count);
+                        commands.push(Command { key, count, owners, pieces: at..at + 1 });
+                    }
+                }
+            }
+        }
+        (keys, pieces, commands)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tidegate_sdk::erased::{ErasedSink, ErasedSource};
+use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Outcome, Receipts, SourceBatch};
+use tidegate_testkit::redis::Redis;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A process of the group: its source, and the sink that acknowledges for it.
+pub(crate) struct Worker {
+    pub(crate) source: Box<dyn ErasedSource>,
+    pub(crate) sink: Box<dyn ErasedSink>,
+    pub(crate) cx: Cx,
+}
+
+/// What was read, on its way to the sink.
+pub(crate) struct Work {
+    pub(crate) batch: Batch,
+    pub(crate) receipts: Receipts,
+    settled: Box<dyn FnOnce(Outcome) + Send>,
+}
+
+pub(crate) fn source(options: &Value) -> Box<dyn ErasedSource> {
+    let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis_stream");
+    tidegate_testkit::build_source(&plugin, options)
+}
+
+pub(crate) fn sink(options: &Value) -> Box<dyn ErasedSink> {
+    let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis");
+    tidegate_testkit::build_sink(&plugin, options)
+}
+
+/// Options that append to the list `out`.
+pub(crate) fn list(redis: &Redis) -> Value {
+    json!({"url": redis.url(), "command": "rpush", "key": "out", "time_limit": "2s"})
+}
+
+impl Worker {
+    /// The consumer of this name, writing by these options; what others leave is its own after 30 s.
+    pub(crate) async fn new(redis: &Redis, name: &str, options: &Value) -> Self {
+        let mut worker = Self::closed(redis, name, options);
+        worker.source.open(&worker.cx).await.unwrap();
+        worker.sink.open(&worker.cx).await.unwrap();
+        worker
+    }
+
+    /// The same, not open.
+    pub(crate) fn closed(redis: &Redis, name: &str, options: &Value) -> Self {
+        let stream = json!({
+            "url": redis.url(), "stream": "in", "group": "g", "consumer": name, "claim_after": "30s",
+        });
+        let (cx, _stopping) = tidegate_testkit::context();
+        Self { source: source(&stream), sink: sink(options), cx: cx.with_receipts() }
+    }
+
+    /// The next entries, after errors that pass.
+    pub(crate) async fn read(&mut self) -> Work {
+        let since = Instant::now();
+        loop {
+            match tokio::time::timeout(PATIENCE, self.source.next(&self.cx)).await.unwrap() {
+                Ok(Some(read)) => return Work::of(read),
+                Ok(None) => panic!("the source has ended"),
+                Err(error) if since.elapsed() > PATIENCE || error.class() == Class::Fatal => {
+                    panic!("{error}")
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    /// What the sink makes of it, after errors that pass.
+    pub(crate) async fn settle(&mut self, work: &Work) -> Delivery {
+        let since = Instant::now();
+        loop {
+            match self.try_settle(work).await {
+                Ok(delivery) => return delivery,
+                Err(error) if since.elapsed() > PATIENCE || error.class() == Class::Fatal => {
+                    panic!("{error}")
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    /// Settles it, and it was all ours.
+    pub(crate) async fn finish(&mut self, work: &Work) {
+        let delivery = self.settle(work).await;
+        assert!(delivery.rejected().is_empty() && delivery.elsewhere().is_empty(), "{delivery:?}");
+    }
+
+    pub(crate) async fn try_settle(&mut self, work: &Work) -> Result<Delivery, Error> {
+        self.sink.settle(&work.batch, &work.receipts, &self.cx).await
+    }
+
+    /// Reads and settles until the list `out` holds this many.
+    pub(crate) async fn until(&mut self, redis: &Redis, count: usize) {
+        while out(redis).len() < count {
+            let work = self.read().await;
+            self.finish(&work).await;
+            work.over();
+        }
+    }
+}
+
+impl Work {
+    fn of(read: SourceBatch) -> Self {
+        Self { batch: read.batch, receipts: read.receipts.unwrap(), settled: read.settled.unwrap() }
+    }
+
+    /// The source is told that it is done with.
+    pub(crate) fn over(self) {
+        (self.settled)(Outcome::Delivered);
+    }
+}
+
+/// Adds entries with the numbers `from..to` to the stream.
+pub(crate) fn add(redis: &Redis, from: usize, to: usize) {
+    for number in from..to {
+        redis.query(["XADD", "in", "*", "event", &number.to_string()]);
+    }
+}
+
+/// How many entries are pending.
+pub(crate) fn pending(redis: &Redis) -> i64 {
+    redis.query(["XPENDING", "in", "g"]).list()[0].integer().unwrap()
+}
+
+/// What the list `out` holds.
+pub(crate) fn out(redis: &Redis) -> Vec<usize> {
+    redis.query(["LRANGE", "out", "0", "-1"]).texts().into_iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// Panics unless the list `out` holds `0..count`, each once.
+#[track_caller]
+pub(crate) fn expect_each_once(redis: &Redis, count: usize) {
+    let mut found = out(redis);
+    found.sort_unstable();
+    assert!(found.iter().copied().eq(0..count), "{found:?}");
+}

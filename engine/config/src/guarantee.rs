@@ -131,16 +131,16 @@ impl Lane<'_> {
             Err(reason) => return Some(format!("`{name}` ({plugin}): {reason}")),
             Ok(other) if other != domain => {
                 return Some(format!(
-                    "`{name}` writes to another place ({other}) than where that is kept ({domain}), so the two \
-                     cannot be one step; both must be given in the same words"
+                    "that is kept in {domain}, while `{name}` writes to {other}: one step needs one place, given \
+                     in the same words"
                 ));
             }
             Ok(_) => {}
         }
         if sinks > 1 {
             return Some(format!(
-                "what it gets reaches {sinks} sinks, but can be acknowledged together with the writes of one; \
-                 read the stream by a second group for the other"
+                "what it gets reaches {sinks} sinks, but is acknowledged once, with the writes of one; let a second \
+                 group read the stream for the other"
             ));
         }
         if self.sink.engine.retry.attempts.is_some() {

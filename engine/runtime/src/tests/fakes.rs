@@ -21,7 +21,7 @@ use crate::status::{End, GraphState, GraphStatus};
 use crate::{Engine, Options};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
-struct NoOptions {}
+pub(super) struct NoOptions {}
 
 /// Puts a pipeline together. Components are named `c0`, `c1`, ... within the file.
 pub(super) struct Fakes {
@@ -123,7 +123,8 @@ impl Fakes {
         self
     }
 
-    fn add(&mut self, plugin: Plugin, inputs: &[(usize, OutputName)], outputs: &[&str]) -> usize {
+    /// Adds a component of any plugin; its number in its graph.
+    pub(super) fn add(&mut self, plugin: Plugin, inputs: &[(usize, OutputName)], outputs: &[&str]) -> usize {
         let script_index = self.graphs.iter().map(|graph| graph.nodes.len()).sum::<usize>();
         let nodes = &mut self.graphs.last_mut().unwrap().nodes;
         nodes.push(Node {

@@ -3,6 +3,7 @@
 mod ack;
 mod effectively_once;
 mod fakes;
+mod group;
 mod reload;
 
 use std::collections::BTreeSet;

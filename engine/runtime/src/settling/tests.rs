@@ -1,0 +1,96 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+fn stamped(payloads: &[&str], sequence: u64) -> Batch {
+    let mut builder = Batch::builder();
+    payloads.iter().for_each(|payload| builder.push_copy(payload.as_bytes()));
+    builder.finish().stamped(&"s".into(), sequence)
+}
+
+fn receipts(count: usize) -> Receipts {
+    let mut receipts = Receipts::new(&[String::new()].into());
+    (0..count).for_each(|number| receipts.push(number.to_string().as_bytes()));
+    receipts
+}
+
+/// How often batches ended, and how the last one did.
+#[derive(Default)]
+struct Ends(AtomicUsize, Mutex<Option<Outcome>>);
+
+async fn begin(settling: &Arc<Settling>, batch: Batch, ends: &Arc<Ends>) -> Parcel {
+    let (count, ends) = (batch.len(), Arc::clone(ends));
+    let room = settling.room().await;
+    settling.begin(batch, receipts(count), room, move |outcome| {
+        ends.0.fetch_add(1, Ordering::SeqCst);
+        *ends.1.lock().unwrap() = Some(outcome);
+    })
+}
+
+async fn due(settling: &Settling) -> Option<Settlement> {
+    let none = CancellationToken::new();
+    none.cancel();
+    settling.next(&none).await
+}
+
+#[tokio::test]
+async fn a_batch_is_due_when_all_that_became_of_it_is_known() {
+    let (settling, ends) = (Arc::new(Settling::new()), Arc::new(Ends::default()));
+    let first = begin(&settling, stamped(&["a", "b", "c"], 0), &ends).await;
+    let second = begin(&settling, stamped(&["d"], 1), &ends).await;
+    // Both come in one parcel, and the first comes in two.
+    let early = first.select([0]);
+    let both = Parcel::merge(vec![first.select([2]), second]).unwrap();
+    settling.gather(both);
+    let due_now = due(&settling).await.unwrap();
+    assert_eq!(due_now.parcel.batch().texts(), ["d"]);
+    first.done();
+    assert!(due(&settling).await.is_none(), "one event is still on its way");
+    settling.gather(early);
+    let known = due(&settling).await.unwrap();
+    assert_eq!((known.parcel.batch().texts(), known.receipts.len()), (vec!["c".into(), "a".into()], 3));
+    assert_eq!(ends.0.load(Ordering::SeqCst), 0, "that it is due is not its end");
+    known.parcel.done();
+    known.entries.done();
+    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Delivered));
+    drop(due_now);
+    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Failed), "one that is dropped has failed");
+}
+
+#[tokio::test]
+async fn how_it_ended_is_the_worst_of_before_and_after() {
+    let (settling, ends) = (Arc::new(Settling::new()), Arc::new(Ends::default()));
+    let parcel = begin(&settling, stamped(&["a", "b"], 0), &ends).await;
+    parcel.select([0]).rejected("bad");
+    parcel.done();
+    let known = due(&settling).await.unwrap();
+    assert!(known.parcel.batch().is_empty());
+    known.parcel.done();
+    known.entries.done();
+    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Rejected("bad".into())));
+}
+
+#[tokio::test]
+async fn a_batch_that_failed_is_never_due() {
+    let (settling, ends) = (Arc::new(Settling::new()), Arc::new(Ends::default()));
+    let parcel = begin(&settling, stamped(&["a", "b"], 0), &ends).await;
+    settling.gather(parcel.select([0]));
+    drop(parcel);
+    assert!(due(&settling).await.is_none());
+    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Failed));
+    assert!(settling.gathered().is_empty());
+}
+
+#[tokio::test]
+async fn only_so_many_batches_are_on_their_way() {
+    let (settling, ends) = (Arc::new(Settling::new()), Arc::new(Ends::default()));
+    for sequence in 0..BATCHES as u64 {
+        begin(&settling, stamped(&["a"], sequence), &ends).await.done();
+    }
+    let waits = tokio::time::timeout(std::time::Duration::ZERO, settling.room()).await;
+    assert!(waits.is_err());
+    let Settlement { parcel, entries, .. } = due(&settling).await.unwrap();
+    parcel.done();
+    entries.done();
+    drop(settling.room().await);
+}

@@ -95,6 +95,14 @@ impl Redis {
         answer.unwrap_or_else(|error| panic!("redis does not answer: {error}"))
     }
 
+    /// The answers to commands that are sent together.
+    ///
+    /// # Errors
+    /// If the server does not answer all of them, because it was killed.
+    pub fn pipeline<A: AsRef<[u8]>>(&self, commands: &[Vec<A>]) -> std::io::Result<Vec<Reply>> {
+        self.client()?.pipeline(commands)
+    }
+
     /// Ends it in order (SIGTERM), as an operator would; what it is to keep, it writes first.
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);

@@ -127,7 +127,7 @@ fn was_reopened(trace: &str) -> bool {
 /// A world whose input is complete.
 fn prepared(trial: &Trial, seed: u64) -> Result<World> {
     let mut world = World::new(trial, seed, false)?;
-    world.feeder.whole(BATCHES * READ_BATCH)?;
+    world.send(BATCHES * READ_BATCH)?;
     Ok(world)
 }
 

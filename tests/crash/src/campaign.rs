@@ -87,7 +87,7 @@ impl Outcome {
     pub(crate) fn judge(
         &mut self,
         trial: &Trial,
-        world: World,
+        mut world: World,
         what: &str,
         mut problems: Vec<String>,
     ) -> Result<()> {
@@ -106,12 +106,16 @@ impl Outcome {
 }
 
 fn strike_and_recover(world: &mut World, times: u64, outcome: &mut Outcome) -> Result<Vec<String>> {
-    let Struck { run, working } = strike(world, times)?;
+    let Struck { crew, working } = strike(world, times)?;
     outcome.working += working;
     outcome.fresh = outcome.fresh.max(world.fresh_event()?);
-    let status = run.drain()?;
-    match status.success() {
-        true => Ok(Vec::new()),
-        false => Ok(vec![format!("the engine did not drain ({status}):\n{}", world.engine.log_tail())]),
+    world.all_done()?;
+    let mut problems = Vec::new();
+    for run in crew.into_runs() {
+        let status = run.drain()?;
+        if !status.success() {
+            problems.push(format!("the engine did not drain ({status}):\n{}", world.engine.log_tail()));
+        }
     }
+    Ok(problems)
 }

@@ -62,6 +62,8 @@ impl Shape {
 pub(crate) struct Destination<'a> {
     /// What it is.
     pub(crate) shape: Shape,
+    /// Whether events come in their order.
+    pub(crate) in_order: bool,
     /// The file, if it is one.
     pub(crate) file: &'a Path,
     /// The server, if it is there.
@@ -89,6 +91,9 @@ impl Destination<'_> {
     /// # Errors
     /// If it cannot be told.
     pub(crate) fn has(&self, wanted: u64) -> Result<bool> {
+        if !self.in_order && self.shape.is_a_row() {
+            return self.has_anywhere(wanted);
+        }
         let last = match self.shape {
             Shape::File => self.last_line(),
             Shape::List => self.ask(["LINDEX", KEY, "-1"])?.text().into(),
@@ -100,6 +105,17 @@ impl Destination<'_> {
             Shape::Strings => self.ask(["GET", &format!("{KEY}:{}", id(wanted))])?.text().into(),
         };
         Ok(number(&last).is_some_and(|last| last >= wanted))
+    }
+
+    /// Whether this event is there, not far from the end.
+    fn has_anywhere(&self, wanted: u64) -> Result<bool> {
+        let (wanted, near) = (event(wanted), (4 * PAGE).to_string());
+        if self.shape == Shape::List {
+            let found = self.ask(["LPOS", KEY, &wanted, "RANK", "-1", "MAXLEN", &near])?;
+            return Ok(found != Reply::Nil);
+        }
+        let entries = self.ask(["XREVRANGE", KEY, "+", "-", "COUNT", &near])?;
+        Ok(entries.list().iter().any(|entry| payload(entry) == wanted.as_bytes()))
     }
 
     /// Everything that is there, in its order where it has one.

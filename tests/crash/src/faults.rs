@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::chance::Chance;
+use crate::crew::Crew;
 use crate::engine::{Engine, Run};
-use crate::lane::{Fault, Guarantee};
+use crate::lane::{Fault, Guarantee, Input};
 use crate::proxy::Trouble;
 use crate::world::World;
 
@@ -25,8 +26,8 @@ const TORN: u64 = 8192;
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Struck {
-    /// The run of the engine that is left.
-    pub(crate) run: Run,
+    /// The engines, which run.
+    pub(crate) crew: Crew,
     /// How many of the faults met a lane that had delivered something since the one before.
     pub(crate) working: u64,
 }
@@ -38,6 +39,7 @@ pub(crate) struct Struck {
 pub(crate) fn strike(world: &mut World, times: u64) -> Result<Struck> {
     match world.trial.fault {
         Fault::Engine => kill_engine(world, times),
+        Fault::Freeze if world.trial.lane.input == Input::Group => freeze_workers(world, times),
         Fault::Freeze => freeze(world, times),
         Fault::Network => trouble(world, times),
         Fault::WrongType => take_key(world, times),
@@ -75,21 +77,22 @@ impl Pace {
 fn kill_engine(world: &mut World, times: u64) -> Result<Struck> {
     let mut pace = Pace { percent: 100, idle: 0 };
     let mut working = 0;
+    let mut crew = Crew::start(world)?;
     for _ in 0..times {
         let before = world.destination().length()?;
         let life = pace.life(&mut world.chance);
-        let run = world.engine.start()?;
         world.feed_for(life)?;
-        world.kill(run)?;
+        let worker = crew.choose(world);
+        crew.kill(world, worker)?;
         let worked = world.destination().length()? != before;
         working += u64::from(worked);
         pace.learn(worked);
     }
-    Ok(Struck { run: world.engine.start()?, working })
+    Ok(Struck { crew, working })
 }
 
 fn kill_redis(world: &mut World, times: u64) -> Result<Struck> {
-    let mut run = world.engine.start()?;
+    let mut crew = Crew::start(world)?;
     // A server that has forgotten a lane altogether stops it, and rightly so. It is to forget its end only.
     world.fresh_event()?;
     if world.trial.fault == Fault::RedisSnapshots {
@@ -117,12 +120,12 @@ fn kill_redis(world: &mut World, times: u64) -> Result<Struck> {
         let down = world.chance.millis(0..30);
         world.feed_for(down)?;
         if world.chance.one_in(8) {
-            world.kill(run)?;
-            run = world.engine.start()?;
+            let worker = crew.choose(world);
+            crew.kill(world, worker)?;
         }
         world.redis()?.restart();
     }
-    Ok(Struck { run, working })
+    Ok(Struck { crew, working })
 }
 
 /// Tears the server's append-only file at a random byte near its end, as a machine that loses power does.
@@ -153,22 +156,27 @@ fn trouble(world: &mut World, times: u64) -> Result<Struck> {
         Trouble::Cut,
         Trouble::HalfOpen,
         Trouble::Split,
-        Trouble::Garble,
         Trouble::DropReply,
+        Trouble::Garble,
     ];
-    let run = world.engine.start()?;
+    // Bytes of an entry that are others on their way are another entry: without TLS nobody can tell.
+    let kinds = match world.trial.lane.input {
+        Input::File => &KINDS[..],
+        Input::Group => &KINDS[..KINDS.len() - 1],
+    };
+    let crew = Crew::start(world)?;
     let mut working = 0;
     for index in 0..times {
         let calm = world.chance.millis(5..40);
         world.feed_for(calm)?;
         // Each kind comes once before chance chooses.
-        let kind = match KINDS.get(index as usize) {
+        let kind = match kinds.get(index as usize) {
             Some(kind) => *kind,
-            None => world.chance.one_of(&KINDS),
+            None => world.chance.one_of(kinds),
         };
         working += u64::from(strike_network(world, kind)?);
     }
-    Ok(Struck { run, working })
+    Ok(Struck { crew, working })
 }
 
 /// Troubles the network until something was met by it, and a while longer. False if nothing was.
@@ -192,7 +200,7 @@ fn strike_network(world: &mut World, kind: Trouble) -> Result<bool> {
 fn take_key(world: &mut World, times: u64) -> Result<Struck> {
     const TAKE: &str = "redis.call('RENAME', 'crash', 'aside') redis.call('SET', 'crash', 'text') return 1";
     const GIVE: &str = "redis.call('RENAME', 'aside', 'crash') return 1";
-    let run = world.engine.start()?;
+    let crew = Crew::start(world)?;
     world.fresh_event()?;
     let mut working = 0;
     for _ in 0..times {
@@ -207,7 +215,7 @@ fn take_key(world: &mut World, times: u64) -> Result<Struck> {
             world.feed_for(pause)?;
         }
     }
-    Ok(Struck { run, working })
+    Ok(Struck { crew, working })
 }
 
 /// Freezes the engine. Where its sink can fence, another instance takes over meanwhile, with a state of its
@@ -236,7 +244,30 @@ fn freeze(world: &mut World, times: u64) -> Result<Struck> {
             run.thaw();
         }
     }
-    Ok(Struck { run, working })
+    Ok(Struck { crew: Crew::of(world.engine.clone(), run), working })
+}
+
+/// Freezes a worker, mostly for longer than the others wait before they take over what it had in its hands; then
+/// it goes on with that, or is killed.
+fn freeze_workers(world: &mut World, times: u64) -> Result<Struck> {
+    let mut crew = Crew::start(world)?;
+    world.fresh_event()?;
+    let mut working = 0;
+    for _ in 0..times {
+        let before = world.destination().length()?;
+        let life = world.chance.millis(20..120);
+        world.feed_for(life)?;
+        let worker = crew.choose(world);
+        crew.run(worker).freeze();
+        let frozen = world.chance.millis(50..500);
+        world.feed_for(frozen)?;
+        working += u64::from(world.destination().length()? != before);
+        match world.chance.one_in(4) {
+            true => crew.kill(world, worker)?,
+            false => crew.run(worker).thaw(),
+        }
+    }
+    Ok(Struck { crew, working })
 }
 
 fn take_over(world: &mut World, frozen: Run, index: u64) -> Result<Run> {
@@ -250,7 +281,7 @@ fn take_over(world: &mut World, frozen: Run, index: u64) -> Result<Run> {
     while frozen.ended()?.is_none() {
         ensure!(Instant::now() < deadline, "an engine whose lane was taken over goes on");
         // It may have nothing to write, and then it need not notice.
-        world.feeder.whole(1)?;
+        world.send(1)?;
         std::thread::sleep(Duration::from_millis(5));
     }
     world.engine = other;

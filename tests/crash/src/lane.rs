@@ -7,27 +7,49 @@ use clap::ValueEnum;
 
 use crate::destination::Shape;
 use crate::oracle::Tally;
+use crate::publisher::STREAM;
 
-/// One pipeline: a file that grows, and where its events go.
+/// One pipeline: a file or a stream that grows, and where its events go.
 #[derive(Clone, Copy, Debug)]
 pub struct Lane {
     /// What it is called.
     pub name: &'static str,
+    /// Where its events come from.
+    pub(crate) input: Input,
     /// Where its events go.
     pub(crate) shape: Shape,
     /// More options of its sink.
     options: &'static str,
 }
 
+/// What grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A file, read by one engine.
+    File,
+    /// A stream of the Redis that is written to, shared by the engines of a group.
+    Group,
+}
+
 /// Every lane there is.
 pub const LANES: &[Lane] = &[
-    Lane { name: "file-list", shape: Shape::List, options: "" },
-    Lane { name: "file-stream", shape: Shape::Stream, options: "" },
-    Lane { name: "file-hash", shape: Shape::Hash, options: "" },
-    Lane { name: "file-string", shape: Shape::Strings, options: "" },
-    Lane { name: "file-file", shape: Shape::File, options: "" },
-    Lane { name: "file-rotated", shape: Shape::File, options: "rotate = { size = \"256KiB\" }\n" },
+    Lane { name: "file-list", input: Input::File, shape: Shape::List, options: "" },
+    Lane { name: "file-stream", input: Input::File, shape: Shape::Stream, options: "" },
+    Lane { name: "file-hash", input: Input::File, shape: Shape::Hash, options: "" },
+    Lane { name: "file-string", input: Input::File, shape: Shape::Strings, options: "" },
+    Lane { name: "file-file", input: Input::File, shape: Shape::File, options: "" },
+    Lane {
+        name: "file-rotated",
+        input: Input::File,
+        shape: Shape::File,
+        options: "rotate = { size = \"256KiB\" }\n",
+    },
+    Lane { name: "group-list", input: Input::Group, shape: Shape::List, options: "" },
+    Lane { name: "group-stream", input: Input::Group, shape: Shape::Stream, options: "" },
 ];
+
+/// The group that the workers are.
+pub(crate) const GROUP: &str = "workers";
 
 /// How many events the sink writes at a time while the input grows: few, so that there is much to interrupt.
 const FOLLOWED_BATCH: u64 = 64;
@@ -99,21 +121,42 @@ impl Lane {
             true => ("follow = true\npoll_interval = \"2ms\"\n", FOLLOWED_BATCH),
             false => ("", READ_BATCH),
         };
+        let source = match self.input {
+            Input::File => format!("plugin = \"file\"\npath = \"{}\"\n{poll}", input.display()),
+            // Those that are slow are taken for dead very soon, so that live work is stolen.
+            Input::Group => format!(
+                "plugin = \"redis_stream\"\nstream = \"{STREAM}\"\ngroup = \"{GROUP}\"\n{server}\
+                 claim_after = \"100ms\"\nack_after = \"50ms\"\n"
+            ),
+        };
         format!(
             "[pipeline]\nid = \"crash\"\ndelivery = \"{guarantee}\"\n\n\
-             [source.numbers]\nplugin = \"file\"\npath = \"{}\"\n{poll}\n\
+             [source.numbers]\n{source}\n\
              [sink.out]\n{}{server}{}batch = {{ events = {batch} }}\n\
              retry = {{ base = \"5ms\", cap = \"50ms\" }}\n",
-            input.display(),
             self.shape.options(output),
             self.options,
         )
     }
 
+    /// How many engines share its input.
+    pub(crate) fn workers(&self) -> usize {
+        match self.input {
+            Input::File => 1,
+            Input::Group => 4,
+        }
+    }
+
+    /// Whether its events arrive in the order in which they were sent, and whether that can be told.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.input == Input::File && self.shape.is_a_row()
+    }
+
     /// Whether this fault can be done to it.
     pub fn can_suffer(&self, fault: Fault) -> bool {
         match fault {
-            Fault::Engine | Fault::Freeze | Fault::Calls => true,
+            Fault::Engine | Fault::Freeze => true,
+            Fault::Calls => self.input == Input::File,
             Fault::WrongType => self.shape.is_in_redis() && self.shape != Shape::Strings,
             _ => self.shape.is_in_redis(),
         }
@@ -122,14 +165,14 @@ impl Lane {
     /// What it promises.
     pub(crate) fn promise(&self, guarantee: Guarantee, fault: Fault) -> Promise {
         if guarantee == Guarantee::EffectivelyOnce {
-            return Promise { lost: true, duplicated: true, order: true, torn: true };
+            return Promise { lost: true, duplicated: true, order: self.is_in_order(), torn: true };
         }
         // A server that forgets what it has acknowledged takes it along: nobody sends it again.
         let forgets = fault.settings().is_some() && fault != Fault::RedisAlways;
         Promise {
             lost: !forgets,
             duplicated: false,
-            order: self.shape.is_a_row() && !forgets,
+            order: self.is_in_order() && !forgets,
             // A file that is appended to may end in half a line after a crash. That line is ended and written anew.
             torn: self.shape.is_in_redis(),
         }

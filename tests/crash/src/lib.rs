@@ -6,6 +6,7 @@
 mod calls;
 mod campaign;
 mod chance;
+mod crew;
 mod destination;
 mod engine;
 mod faults;
@@ -13,6 +14,7 @@ mod feeder;
 mod lane;
 mod oracle;
 mod proxy;
+mod publisher;
 mod world;
 
 pub use campaign::{Outcome, campaign};

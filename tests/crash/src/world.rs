@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
-use tidegate_testkit::redis::Redis;
+use tidegate_testkit::redis::{Redis, Reply};
 
 use crate::chance::Chance;
 use crate::destination::Destination;
 use crate::engine::{Engine, Run};
 use crate::feeder::Feeder;
-use crate::lane::{Fault, Guarantee, Lane};
+use crate::lane::{Fault, GROUP, Guarantee, Input, Lane};
 use crate::oracle::{Checker, Tally};
 use crate::proxy::Proxy;
+use crate::publisher::{Publisher, STREAM};
 
 /// A fresh event has to arrive within this time after the last fault.
 pub(crate) const FRESH: Duration = Duration::from_secs(10);
@@ -39,8 +40,9 @@ pub struct Trial {
 pub(crate) struct World {
     /// What is put to the test.
     pub(crate) trial: Trial,
-    /// The input.
-    pub(crate) feeder: Feeder,
+    feeder: Feeder,
+    /// In place of the feeder, where the input is a stream.
+    publisher: Option<Publisher>,
     /// The server, if the lane needs one.
     pub(crate) redis: Option<Redis>,
     /// Between the engine and the server, if the fault is one of the network.
@@ -62,6 +64,10 @@ impl World {
         let mut chance = Chance::new(seed);
         let folder = tempfile::tempdir()?;
         let feeder = Feeder::new(folder.path(), Chance::new(chance.number()))?;
+        let publisher = match trial.lane.input {
+            Input::File => None,
+            Input::Group => Some(Publisher::new(Chance::new(chance.number()))),
+        };
         let output = folder.path().join("out").join("events.jsonl");
         let lane = trial.lane;
         let settings = trial.fault.settings().unwrap_or_default();
@@ -86,12 +92,18 @@ impl World {
             data: folder.path().join("data"),
             log: folder.path().join("log"),
         };
-        Ok(Self { trial: trial.clone(), feeder, redis, proxy, engine, chance, output, folder })
+        Ok(Self { trial: trial.clone(), feeder, publisher, redis, proxy, engine, chance, output, folder })
     }
 
     /// What was written.
     pub(crate) fn destination(&self) -> Destination<'_> {
-        Destination { shape: self.trial.lane.shape, file: &self.output, redis: self.redis.as_ref() }
+        let lane = self.trial.lane;
+        Destination {
+            shape: lane.shape,
+            in_order: lane.is_in_order(),
+            file: &self.output,
+            redis: self.redis.as_ref(),
+        }
     }
 
     /// The server of a lane that has one.
@@ -102,20 +114,45 @@ impl World {
         self.redis.as_mut().context("this lane has no server")
     }
 
+    /// How many events are in the input.
+    pub(crate) fn sent(&self) -> u64 {
+        self.publisher.as_ref().map_or_else(|| self.feeder.sent(), Publisher::sent)
+    }
+
+    /// Adds this many events to the input.
+    ///
+    /// # Errors
+    /// If the input cannot be written.
+    pub(crate) fn send(&mut self, count: u64) -> Result<()> {
+        match (&mut self.publisher, &self.redis) {
+            (Some(publisher), Some(redis)) => publisher.whole(redis, count),
+            _ => self.feeder.whole(count),
+        }
+    }
+
+    /// Adds some events.
+    fn send_some(&mut self) -> Result<()> {
+        match (&mut self.publisher, &self.redis) {
+            (Some(publisher), Some(redis)) => publisher.some(redis),
+            _ => self.feeder.some()?,
+        }
+        Ok(())
+    }
+
     /// Writes to the input for this long.
     ///
     /// # Errors
     /// If the input cannot be written.
     pub(crate) fn feed_for(&mut self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
-        let most = self.feeder.sent() + AT_A_TIME;
+        let most = self.sent() + AT_A_TIME;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
-            if self.feeder.sent() < most {
-                self.feeder.some()?;
+            if self.sent() < most {
+                self.send_some()?;
             }
             std::thread::sleep(left.min(Duration::from_millis(2)));
         }
@@ -137,9 +174,9 @@ impl World {
     /// # Errors
     /// If it does not within [`FRESH`].
     pub(crate) fn fresh_event(&mut self) -> Result<Duration> {
-        self.feeder.whole(1)?;
+        self.send(1)?;
         let since = Instant::now();
-        while !self.destination().has(self.feeder.sent() - 1)? {
+        while !self.destination().has(self.sent() - 1)? {
             ensure!(
                 since.elapsed() < FRESH,
                 "a fresh event does not arrive within {} s:\n{}{}",
@@ -152,15 +189,42 @@ impl World {
         Ok(since.elapsed())
     }
 
+    /// Waits until the workers of a group are done with all of its entries, also with those that one that was
+    /// killed had in its hands. A file is read in order, so its last event says that of all.
+    ///
+    /// # Errors
+    /// If that takes longer than [`FRESH`].
+    pub(crate) fn all_done(&self) -> Result<()> {
+        let (Some(_), Some(redis)) = (&self.publisher, &self.redis) else { return Ok(()) };
+        let since = Instant::now();
+        loop {
+            let pending = redis.query(["XPENDING", STREAM, GROUP]);
+            if pending.list().first().and_then(Reply::integer) == Some(0) {
+                return Ok(());
+            }
+            ensure!(
+                since.elapsed() < FRESH,
+                "entries stay pending for {} s: {pending:?}\n{}",
+                FRESH.as_secs(),
+                self.engine.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Counts.
     ///
     /// # Errors
     /// If what was written cannot be read.
-    pub(crate) fn check(&self) -> Result<(Tally, Vec<String>)> {
-        let mut checker = Checker::new(self.feeder.sent());
-        self.destination().each(self.feeder.sent(), |payload| checker.arrived(payload))?;
+    pub(crate) fn check(&mut self) -> Result<(Tally, Vec<String>)> {
+        if let (Some(publisher), Some(redis)) = (&mut self.publisher, &self.redis) {
+            publisher.recall(redis)?;
+        }
+        let sent = self.sent();
+        let mut checker = Checker::new(sent);
+        self.destination().each(sent, |payload| checker.arrived(payload))?;
         let (mut tally, examples) = checker.finish();
-        if !self.trial.lane.shape.is_a_row() {
+        if !self.trial.lane.is_in_order() {
             tally.out_of_order = 0;
         }
         Ok((tally, examples))

@@ -65,15 +65,18 @@ impl Client {
     }
 
     pub(super) fn query<A: AsRef<[u8]>>(&mut self, command: &[A]) -> Result<Reply> {
-        let mut text = format!("*{}\r\n", command.len()).into_bytes();
-        for word in command {
-            let word = word.as_ref();
-            text.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            text.extend_from_slice(word);
-            text.extend_from_slice(b"\r\n");
-        }
+        let mut text = Vec::new();
+        encode(command, &mut text);
         self.0.get_mut().write_all(&text)?;
         self.reply()
+    }
+
+    /// The answers to several commands that are sent together.
+    pub(super) fn pipeline<A: AsRef<[u8]>>(&mut self, commands: &[Vec<A>]) -> Result<Vec<Reply>> {
+        let mut text = Vec::new();
+        commands.iter().for_each(|command| encode(command, &mut text));
+        self.0.get_mut().write_all(&text)?;
+        commands.iter().map(|_| self.reply()).collect()
     }
 
     fn reply(&mut self) -> Result<Reply> {
@@ -104,5 +107,15 @@ impl Client {
             Some(line) => Ok(line.to_owned()),
             None => Err(Error::other("the connection was closed")),
         }
+    }
+}
+
+fn encode<A: AsRef<[u8]>>(command: &[A], text: &mut Vec<u8>) {
+    text.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
+    for word in command {
+        let word = word.as_ref();
+        text.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        text.extend_from_slice(word);
+        text.extend_from_slice(b"\r\n");
     }
 }

@@ -132,7 +132,8 @@ impl<'a> Wiring<'a> {
                 let mut writers = vec![writer(sink)];
                 writers.extend(forks.into_iter().map(writer));
                 if let Some(settling) = self.settling.get(head.meter.name()).cloned() {
-                    self.tasks.spawn(settle::run(head, writers, input, settling, self.tasks.clone()));
+                    let how = (settling, engine.batch);
+                    self.tasks.spawn(settle::run(head, writers, input, how, self.tasks.clone()));
                     return None;
                 }
                 let cutter = Cutter::new(input, engine.batch, head.claims.is_some());

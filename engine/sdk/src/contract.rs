@@ -198,8 +198,8 @@ pub trait Sink: Send + 'static {
     /// done that, nothing of it is written, and its events are named in
     /// [`Delivery::done_elsewhere`]. The acknowledgement is what fences, so there is no claim.
     ///
-    /// `batch` is all that became of one source batch, by [`Batch::source_index`], in any order; of an entry it
-    /// holds none, one or several events. An answer that rejects an event means that nothing was done for its
+    /// `batch` is all that became of these entries of one source batch, in their order; by
+    /// [`Batch::source_index`], it holds none, one or several events of each. An answer that rejects an event means that nothing was done for its
     /// entry; it is called again with the rest. Called again because the answer was lost, it writes nothing
     /// twice.
     ///

@@ -1,6 +1,7 @@
 //! What a sink stores beside the data, so that nothing comes twice: how far a lane is, or which entries of the
 //! source's input are done with.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -59,13 +60,19 @@ pub enum Replay {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipts {
     scope: Arc<[String]>,
+    list: Arc<List>,
+    range: Range<usize>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct List {
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
 impl Receipts {
-    /// No receipts yet. `scope` is what holds for all of them: names that the source and the sinks of its
-    /// [domain](crate::Source::domain) have agreed on (of the stream, of the group).
+    /// Receipts without the first one yet. `scope` is what holds for all of them: names that the source and the
+    /// sinks of its [domain](crate::Source::domain) have agreed on (of the stream, of the group).
     pub fn new(scope: &Arc<[String]>) -> Self {
         Self { scope: Arc::clone(scope), ..Self::default() }
     }
@@ -75,32 +82,36 @@ impl Receipts {
         &self.scope
     }
 
-    /// Adds one.
+    /// Adds one behind the last.
     ///
     /// # Panics
     /// If all of them come to 4 GiB.
     pub fn push(&mut self, receipt: &[u8]) {
-        self.bytes.extend_from_slice(receipt);
-        self.ends.push(u32::try_from(self.bytes.len()).expect("receipts are shorter than 4 GiB"));
+        let list = Arc::make_mut(&mut self.list);
+        list.bytes.extend_from_slice(receipt);
+        list.ends.push(u32::try_from(list.bytes.len()).expect("receipts are shorter than 4 GiB"));
+        self.range.end = list.ends.len();
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
+    /// Which of the batch's receipts these are.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+    /// Only those with these indices, which they keep.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Self {
+        Self { range, ..self.clone() }
     }
 
-    /// One of them.
+    /// The receipt of the batch with this index.
     ///
     /// # Panics
     /// If there is no such receipt.
     pub fn get(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        &self.bytes[start..self.ends[index] as usize]
+        let List { bytes, ends } = &*self.list;
+        let start = if index == 0 { 0 } else { ends[index - 1] as usize };
+        &bytes[start..ends[index] as usize]
     }
 }
 
@@ -112,12 +123,14 @@ mod tests {
     fn receipts_are_found_by_their_index() {
         let scope: Arc<[String]> = ["stream".to_owned(), "group".to_owned()].into();
         let mut receipts = Receipts::new(&scope);
-        assert!(receipts.is_empty());
+        assert!(receipts.range().is_empty());
         for text in ["1-0", "", "1-12"] {
             receipts.push(text.as_bytes());
         }
-        let all: Vec<&[u8]> = (0..receipts.len()).map(|index| receipts.get(index)).collect();
+        let all: Vec<&[u8]> = receipts.range().map(|index| receipts.get(index)).collect();
         assert_eq!(all, [b"1-0".as_slice(), b"", b"1-12"]);
         assert_eq!(receipts.scope(), ["stream", "group"]);
+        let last = receipts.part(2..3);
+        assert_eq!((last.range(), last.get(2)), (2..3, b"1-12".as_slice()));
     }
 }

@@ -179,7 +179,11 @@ impl RedisStream {
                  `[pipeline]`",
                 member.stream, member.longest
             ))),
-            Trouble::Error(error) => Err(error),
+            Trouble::Error(error) => {
+                // What was asked for may have been more than the connection carries within the time limit.
+                self.count = (self.count / GROWTH).max(1);
+                Err(error)
+            }
         }
     }
 

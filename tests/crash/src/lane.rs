@@ -123,11 +123,15 @@ impl Lane {
         };
         let source = match self.input {
             Input::File => format!("plugin = \"file\"\npath = \"{}\"\n{poll}", input.display()),
-            // Those that are slow are taken for dead very soon, so that live work is stolen.
-            Input::Group => format!(
-                "plugin = \"redis_stream\"\nstream = \"{STREAM}\"\ngroup = \"{GROUP}\"\n{server}\
-                 claim_after = \"100ms\"\nack_after = \"50ms\"\n"
-            ),
+            Input::Group => {
+                // Those that are slow are taken for dead very soon, so that live work is stolen. At least once that
+                // means to write it again, and whoever steals faster than it is written never ends.
+                let idle = if guarantee == Guarantee::EffectivelyOnce { 100 } else { 1000 };
+                format!(
+                    "plugin = \"redis_stream\"\nstream = \"{STREAM}\"\ngroup = \"{GROUP}\"\n{server}\
+                     claim_after = \"{idle}ms\"\nack_after = \"50ms\"\n"
+                )
+            }
         };
         format!(
             "[pipeline]\nid = \"crash\"\ndelivery = \"{guarantee}\"\n\n\

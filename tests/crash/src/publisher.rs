@@ -1,6 +1,6 @@
 //! Adds events to the stream that workers share, each exactly once, also to a server that forgets its newest data.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tidegate_testkit::redis::{Redis, Reply};
 
 use crate::chance::Chance;
@@ -19,14 +19,18 @@ const BURST: u64 = 2000;
 #[derive(Debug)]
 pub(crate) struct Publisher {
     chance: Chance,
+    /// Whether nothing is added behind a tail that may be torn.
+    careful: bool,
     /// The number of the next event, as far as is known.
     next: u64,
 }
 
 impl Publisher {
-    /// One that has added nothing yet.
-    pub(crate) fn new(chance: Chance) -> Self {
-        Self { chance, next: 0 }
+    /// One that has added nothing yet. If it is `careful`, it waits after each start of the server until somebody
+    /// has had the append-only file written anew: behind a torn transaction, the server would drop what is added
+    /// at its next start, and keep what is added still later, and nobody could tell that from a loss.
+    pub(crate) fn new(chance: Chance, careful: bool) -> Self {
+        Self { chance, careful, next: 0 }
     }
 
     /// How many events are in the stream.
@@ -56,6 +60,13 @@ impl Publisher {
     ///
     /// Each is a command of its own. A transaction behind a torn one would complete that.
     fn add(&mut self, redis: &Redis, count: u64) -> Result<()> {
+        if self.careful {
+            let information = redis.pipeline(&[vec!["INFO", "persistence"]])?;
+            let text = information.first().map(Reply::text).unwrap_or_default();
+            let is_written_anew =
+                text.contains("aof_rewrite_in_progress:0") && !text.contains("aof_last_rewrite_time_sec:-1");
+            ensure!(is_written_anew, "the append-only file is not written anew yet");
+        }
         self.recall(redis)?;
         let add = |number| {
             ["XADD", STREAM, "*", "event"].map(str::to_owned).into_iter().chain([event(number)]).collect()

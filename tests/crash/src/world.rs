@@ -66,7 +66,12 @@ impl World {
         let feeder = Feeder::new(folder.path(), Chance::new(chance.number()))?;
         let publisher = match trial.lane.input {
             Input::File => None,
-            Input::Group => Some(Publisher::new(Chance::new(chance.number()))),
+            Input::Group => {
+                // Only who promises more than at least once has the file written anew.
+                let careful =
+                    trial.fault == Fault::RedisTorn && trial.guarantee == Guarantee::EffectivelyOnce;
+                Some(Publisher::new(Chance::new(chance.number()), careful))
+            }
         };
         let output = folder.path().join("out").join("events.jsonl");
         let lane = trial.lane;
@@ -124,9 +129,16 @@ impl World {
     /// # Errors
     /// If the input cannot be written.
     pub(crate) fn send(&mut self, count: u64) -> Result<()> {
-        match (&mut self.publisher, &self.redis) {
-            (Some(publisher), Some(redis)) => publisher.whole(redis, count),
-            _ => self.feeder.whole(count),
+        let (Some(publisher), Some(redis)) = (&mut self.publisher, &self.redis) else {
+            return self.feeder.whole(count);
+        };
+        let since = Instant::now();
+        loop {
+            match publisher.whole(redis, count) {
+                Err(error) if since.elapsed() > FRESH => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(2)),
+                Ok(()) => return Ok(()),
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tidegate_sdk::{Class, Delivery};
+use tidegate_config::BatchOptions;
+use tidegate_sdk::{Batch, Class, Delivery, Receipts};
 use tokio_stream::StreamExt;
 
 use super::Head;
@@ -19,11 +20,11 @@ pub(crate) async fn run(
     head: Head,
     writers: Vec<Writer>,
     mut input: EdgeReceiver,
-    settling: Arc<Settling>,
+    (settling, options): (Arc<Settling>, BatchOptions),
     tasks: GraphTasks,
 ) -> Result<(), Failure> {
     for writer in writers {
-        tasks.spawn(writer.settle_all(Arc::clone(&settling)));
+        tasks.spawn(writer.settle_all(Arc::clone(&settling), options));
     }
     loop {
         let parcel = tokio::select! {
@@ -38,7 +39,7 @@ pub(crate) async fn run(
 }
 
 impl Writer {
-    async fn settle_all(mut self, settling: Arc<Settling>) -> Result<(), Failure> {
+    async fn settle_all(mut self, settling: Arc<Settling>, options: BatchOptions) -> Result<(), Failure> {
         let Some(mut tries) = self.open().await? else { return Ok(()) };
         loop {
             let due = tokio::select! {
@@ -46,23 +47,35 @@ impl Writer {
                 () = self.head.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
             match due {
-                Some(settlement) => self.settle(&mut tries, settlement).await?,
+                Some(settlement) => {
+                    let Settlement { parcel, receipts, entries } = settlement;
+                    self.head.meter.took(parcel.batch());
+                    for Piece { range, events } in pieces(parcel.batch(), receipts.range().end, &options) {
+                        let (piece, receipts) = (parcel.select(events), receipts.part(range));
+                        self.settle(&mut tries, piece, &receipts).await?;
+                    }
+                    parcel.done();
+                    entries.done();
+                }
                 None => return self.close().await,
             }
         }
     }
 
-    /// Settles one source batch. What the sink rejects of it goes to the dead letters first, and is durable
-    /// there before its entry is acknowledged.
-    async fn settle(&mut self, tries: &mut Tries, settlement: Settlement) -> Result<(), Failure> {
-        let Settlement { mut parcel, receipts, entries } = settlement;
-        self.head.meter.took(parcel.batch());
+    /// Settles some entries of one source batch. What the sink rejects goes to the dead letters first, and is
+    /// durable there before its entry is acknowledged.
+    async fn settle(
+        &mut self,
+        tries: &mut Tries,
+        mut parcel: Parcel,
+        receipts: &Receipts,
+    ) -> Result<(), Failure> {
         loop {
             let delivery = loop {
                 let head = &self.head;
                 let busy = head.meter.busy();
                 let settled = tokio::select! {
-                    settled = self.sink.settle(parcel.batch(), &receipts, &head.cx) => settled,
+                    settled = self.sink.settle(parcel.batch(), receipts, &head.cx) => settled,
                     () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
                 };
                 drop(busy);
@@ -80,9 +93,7 @@ impl Writer {
             if bad.is_empty() {
                 tries.went_well();
                 self.head.done_elsewhere(elsewhere.len());
-                self.head.answer(parcel, Vec::new(), &elsewhere, 1).await?;
-                entries.done();
-                return Ok(());
+                return self.head.answer(parcel, Vec::new(), &elsewhere, 1).await;
             }
             let refused = |event: &usize| bad.iter().any(|rejection| rejection.event == *event);
             let good: Vec<usize> = (0..parcel.batch().len()).filter(|event| !refused(event)).collect();
@@ -107,4 +118,86 @@ fn rejected(parcel: &Parcel, reason: &str) -> Delivery {
     let mut delivery = Delivery::complete();
     all(parcel, reason).into_iter().for_each(|one| delivery.reject(one.event, one.reason));
     delivery
+}
+
+/// Some entries of a source batch, one behind the other, and the events that were made of them.
+#[derive(Debug, PartialEq)]
+struct Piece {
+    range: std::ops::Range<usize>,
+    /// Indices in the batch, in the order of their entries.
+    events: Vec<usize>,
+}
+
+/// Cuts what became of a source batch of so many entries to a sink's size, never within what was made of one.
+fn pieces(batch: &Batch, entries: usize, options: &BatchOptions) -> Vec<Piece> {
+    let mut events: Vec<usize> = (0..batch.len()).collect();
+    events.sort_by_key(|event| batch.source_index(*event));
+    let mut events = events.into_iter().peekable();
+    let mut pieces = Vec::new();
+    let (mut piece, mut bytes) = (Piece { range: 0..0, events: Vec::new() }, 0);
+    for entry in 0..entries {
+        let known = piece.events.len();
+        while let Some(event) = events.next_if(|event| batch.source_index(*event) as usize == entry) {
+            bytes += batch.payload(event).len();
+            piece.events.push(event);
+        }
+        let is_full = piece.range.len() >= options.events
+            || piece.events.len() > options.events
+            || bytes > options.bytes.as_usize();
+        if is_full && !piece.range.is_empty() {
+            let own = piece.events.split_off(known);
+            bytes = own.iter().map(|event| batch.payload(*event).len()).sum();
+            pieces.push(std::mem::replace(&mut piece, Piece { range: entry..entry, events: own }));
+        }
+        piece.range.end = entry + 1;
+    }
+    if !piece.range.is_empty() {
+        pieces.push(piece);
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_piece_ends_where_an_entry_does() {
+        let batch = tidegate_testkit::batch(["aa", "bb", "cc", "dd", "ee"]).select([3, 1, 1, 0, 4]);
+        let cut = |events, bytes| {
+            let options =
+                BatchOptions { events, bytes: tidegate_sdk::Size(bytes), ..BatchOptions::default() };
+            pieces(&batch, 6, &options)
+                .into_iter()
+                .map(|piece| (piece.range, piece.events))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(cut(100, 100), [(0..6, vec![3, 1, 2, 0, 4])]);
+        assert_eq!(cut(3, 100), [(0..3, vec![3, 1, 2]), (3..6, vec![0, 4])]);
+        assert_eq!(cut(100, 4), [(0..1, vec![3]), (1..3, vec![1, 2]), (3..6, vec![0, 4])]);
+        assert_eq!(cut(1, 100).len(), 6, "an entry of which two events were made is longer");
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_cover_every_entry_and_every_event(made in proptest::collection::vec(0_usize..4, 1..40), most in 1_usize..9) {
+            let source = tidegate_testkit::batch(made.iter().map(|_| "x"));
+            let kept: Vec<usize> = made.iter().enumerate().flat_map(|(at, count)| std::iter::repeat_n(at, *count)).collect();
+            let batch = source.select(kept.into_iter().rev());
+            let options = BatchOptions { events: most, ..BatchOptions::default() };
+            let (mut entry, mut events) = (0, Vec::new());
+            for piece in pieces(&batch, made.len(), &options) {
+                prop_assert_eq!(piece.range.start, entry);
+                prop_assert!(piece.range.len() == 1 || (piece.range.len() <= most && piece.events.len() <= most));
+                prop_assert!(piece.events.iter().all(|event| piece.range.contains(&(batch.source_index(*event) as usize))));
+                entry = piece.range.end;
+                events.extend(piece.events);
+            }
+            events.sort_unstable();
+            prop_assert_eq!(entry, made.len());
+            prop_assert!(events.into_iter().eq(0..batch.len()));
+        }
+    }
 }

@@ -123,7 +123,7 @@ impl Sink for Settling {
         }
         let acknowledged = {
             let mut kept = group.kept.lock().unwrap();
-            for entry in 0..receipts.len() {
+            for entry in receipts.range() {
                 let number: u64 = std::str::from_utf8(receipts.get(entry)).unwrap().parse().unwrap();
                 if number % 10 == 3 {
                     self.check_letters(number);
@@ -315,7 +315,8 @@ async fn what_another_process_has_done_is_delivered_and_counted() {
     // The source has them in its hands, and somebody else is quicker.
     group.failures.store(1, Ordering::Relaxed);
     let thief = Arc::clone(&group);
-    let stolen = tokio::spawn(async move {
+    let tasks = tidegate_sdk::Tasks::new();
+    let stolen = tasks.spawn(async move {
         while thief.failures.load(Ordering::Relaxed) > 0 {
             tokio::task::yield_now().await;
         }

@@ -21,7 +21,7 @@ use crate::sink::options::Command;
 
 use calls::{Call, Preface, calls};
 
-/// What a sink holds of the source batch that it settles.
+/// What a sink holds of the entries that it settles.
 #[derive(Default)]
 pub(crate) struct Settler {
     session: Option<Session>,
@@ -29,12 +29,12 @@ pub(crate) struct Settler {
     progress: Progress,
 }
 
-/// How far a source batch is, of which some may be done when the rest has to be tried again.
+/// How far the entries at hand are, of which some may be done when the rest has to be tried again.
 #[derive(Default)]
 struct Progress {
-    /// The first receipt of the batch, by which it is known again.
+    /// The first receipt of these entries, by which they are known again.
     batch: Option<Vec<u8>>,
-    /// How many of its entries are done.
+    /// The first entry that is not done.
     done: usize,
     /// Those that were done by others.
     elsewhere: BTreeSet<usize>,
@@ -99,7 +99,7 @@ impl Settler {
         }
         writes.items.sort_by_key(|item| item.number);
         let number = |item: &Item| (item.number - first) as usize;
-        for one in calls(&writes, number, self.progress.done..receipts.len()) {
+        for one in calls(&writes, number, self.progress.done..receipts.range().end) {
             let preface = Preface {
                 scope: [scope.stream, scope.group, scope.consumer],
                 kind: setup.kind(),
@@ -184,11 +184,12 @@ impl Settler {
 }
 
 impl Progress {
-    /// Forgets what is known, unless it is of this source batch.
+    /// Forgets what is known, unless it is of these entries.
     fn of(&mut self, receipts: &Receipts) {
-        let batch = (!receipts.is_empty()).then(|| receipts.get(0).to_vec());
+        let range = receipts.range();
+        let batch = (!range.is_empty()).then(|| receipts.get(range.start).to_vec());
         if self.batch != batch {
-            *self = Self { batch, ..Self::default() };
+            *self = Self { batch, done: range.start, ..Self::default() };
         }
     }
 

@@ -22,6 +22,8 @@ mod commands;
 mod crash;
 /// Dead letters: the budget, the store, and the way back into the pipeline.
 mod dead_letters;
+/// A stream that several processes share, into the same Redis, effectively once.
+mod group;
 /// The three jobs that Tidegate is for, side by side.
 mod jobs;
 /// Memory stays within its budget under a source that is faster than its sink.

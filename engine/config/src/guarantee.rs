@@ -131,7 +131,7 @@ impl Lane<'_> {
             Err(reason) => return Some(format!("`{name}` ({plugin}): {reason}")),
             Ok(other) if other != domain => {
                 return Some(format!(
-                    "that is kept in {domain}, while `{name}` writes to {other}: one step needs one place, given \
+                    "acknowledges in {domain}, while `{name}` writes to {other}: one step needs one place, given \
                      in the same words"
                 ));
             }

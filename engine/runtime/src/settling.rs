@@ -17,7 +17,7 @@ use crate::parcel::Parcel;
 
 /// How many source batches may be on their way to one sink. A process that reads far ahead keeps from the other
 /// processes of its group what they could be working on.
-const BATCHES: usize = 16;
+const BATCHES: usize = 8;
 
 /// The source batches on their way to one sink.
 pub(crate) struct Settling {

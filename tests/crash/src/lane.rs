@@ -107,7 +107,7 @@ impl Lane {
     /// The text of the pipeline file: one whose source waits for more, or reads its input once.
     pub(crate) fn pipeline(
         &self,
-        guarantee: Guarantee,
+        (guarantee, fault): (Guarantee, Fault),
         follow: bool,
         paths: (&Path, &Path),
         url: &str,
@@ -125,8 +125,13 @@ impl Lane {
             Input::File => format!("plugin = \"file\"\npath = \"{}\"\n{poll}", input.display()),
             Input::Group => {
                 // Those that are slow are taken for dead very soon, so that live work is stolen. At least once that
-                // means to write it again, and whoever steals faster than it is written never ends.
-                let idle = if guarantee == Guarantee::EffectivelyOnce { 100 } else { 1000 };
+                // means to write it again; and while an answer is waited for, nobody gives a sign of life. Whoever
+                // steals faster than it is written never ends.
+                let idle = match (guarantee, fault) {
+                    (Guarantee::EffectivelyOnce, Fault::Network) => 500,
+                    (Guarantee::EffectivelyOnce, _) => 100,
+                    (Guarantee::AtLeastOnce, _) => 1000,
+                };
                 format!(
                     "plugin = \"redis_stream\"\nstream = \"{STREAM}\"\ngroup = \"{GROUP}\"\n{server}\
                      claim_after = \"{idle}ms\"\nack_after = \"50ms\"\n"

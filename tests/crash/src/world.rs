@@ -89,7 +89,7 @@ impl World {
             (None, None) => String::new(),
         };
         let pipeline = folder.path().join("crash.toml");
-        let text = lane.pipeline(trial.guarantee, follow, (feeder.path(), &output), &url);
+        let text = lane.pipeline((trial.guarantee, trial.fault), follow, (feeder.path(), &output), &url);
         std::fs::write(&pipeline, text)?;
         let engine = Engine {
             binary: trial.binary.clone(),

@@ -50,10 +50,12 @@ impl Writer {
                 Some(settlement) => {
                     let Settlement { parcel, receipts, entries } = settlement;
                     self.head.meter.took(parcel.batch());
+                    let mut elsewhere = 0;
                     for Piece { range, events } in pieces(parcel.batch(), receipts.range().end, &options) {
                         let (piece, receipts) = (parcel.select(events), receipts.part(range));
-                        self.settle(&mut tries, piece, &receipts).await?;
+                        elsewhere += self.settle(&mut tries, piece, &receipts).await?;
                     }
+                    self.head.done_elsewhere(elsewhere);
                     parcel.done();
                     entries.done();
                 }
@@ -63,13 +65,13 @@ impl Writer {
     }
 
     /// Settles some entries of one source batch. What the sink rejects goes to the dead letters first, and is
-    /// durable there before its entry is acknowledged.
+    /// durable there before its entry is acknowledged. Returns how many events another process had done.
     async fn settle(
         &mut self,
         tries: &mut Tries,
         mut parcel: Parcel,
         receipts: &Receipts,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         loop {
             let delivery = loop {
                 let head = &self.head;
@@ -92,8 +94,8 @@ impl Writer {
             let (bad, _) = delivery.into_parts();
             if bad.is_empty() {
                 tries.went_well();
-                self.head.done_elsewhere(elsewhere.len());
-                return self.head.answer(parcel, Vec::new(), &elsewhere, 1).await;
+                self.head.answer(parcel, Vec::new(), &elsewhere, 1).await?;
+                return Ok(elsewhere.len());
             }
             let refused = |event: &usize| bad.iter().any(|rejection| rejection.event == *event);
             let good: Vec<usize> = (0..parcel.batch().len()).filter(|event| !refused(event)).collect();

@@ -56,7 +56,8 @@ pub(crate) struct Options {
     #[serde(default = "event")]
     pub(crate) field: String,
     /// After how long without a sign of life a consumer is taken for dead, and its entries are taken over, such
-    /// as `"1m"`. A consumer that is busy gives a sign of life three times as often.
+    /// as `"1m"`. A consumer that is busy gives a sign of life three times as often. It should be longer than
+    /// `time_limit`: who waits for an answer gives none.
     #[serde(default = "thirty_seconds")]
     pub(crate) claim_after: Duration,
     /// How often an entry may be delivered before it is rejected, as one that brings every process down. Left

@@ -39,6 +39,43 @@ async fn an_event_whose_key_holds_another_type_is_rejected_before_anything_is_do
     assert_eq!(redis.query(["LRANGE", "out:3", "0", "-1"]).texts(), ["3"]);
 }
 
+/// What was done of a batch before a call that was refused is not done again, and is nobody else's work.
+#[tokio::test]
+async fn a_refusal_in_the_second_step_leaves_the_first_one_done() {
+    let redis = Redis::start();
+    let options = json!({"url": redis.url(), "command": "rpush", "key": "out:{.}"});
+    redis.query(["XGROUP", "CREATE", "in", "g", "0", "MKSTREAM"]);
+    redis.query(["EVAL", "for n = 0, 11999 do redis.call('XADD', 'in', '*', 'event', n) end", "0"]);
+    redis.query(["SET", "out:11999", "mine"]);
+    let mut worker = Worker::new(&redis, "a", &options).await;
+    let mut work = worker.read().await;
+    while work.batch.len() <= 6_000 {
+        worker.finish(&work).await;
+        work.over();
+        work = worker.read().await;
+    }
+    let (left, last) = (pending(&redis), work.batch.len() - 1);
+    let delivery = worker.settle(&work).await;
+    assert_eq!(delivery.rejected().iter().map(|one| one.event).collect::<Vec<_>>(), [last]);
+    assert_eq!(left - pending(&redis), 5_000, "the first step");
+    work.batch = work.batch.select(0..last);
+    worker.finish(&work).await;
+    assert_eq!(pending(&redis), 0);
+    assert_eq!(redis.query(["LLEN", "out:11998"]).integer(), Some(1));
+}
+
+/// Its server may have forgotten meanwhile what the sink has done; then it would be lost.
+#[tokio::test]
+async fn the_source_acknowledges_nothing_itself() {
+    let redis = Redis::start();
+    let mut worker = Worker::new(&redis, "a", &list(&redis)).await;
+    add(&redis, 0, 1);
+    worker.read().await.over();
+    worker.source.close(&worker.cx).await.unwrap();
+    worker.cx.tasks().joined().await;
+    assert_eq!(pending(&redis), 1);
+}
+
 #[tokio::test]
 async fn a_full_server_does_nothing_by_half() {
     for functions in [true, false] {

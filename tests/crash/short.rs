@@ -47,7 +47,7 @@ fn the_engine_dies_at_a_system_call_or_one_fails() {
 
 #[test]
 fn the_engine_is_frozen() {
-    survive_in(Fault::Freeze, 3, &["file-stream", "file-file"]);
+    survive_in(Fault::Freeze, 3, &["file-stream", "file-file", "group-list"]);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn redis_is_killed_that_keeps_everything() {
 #[test]
 fn redis_is_killed_that_forgets() {
     for fault in [Fault::RedisEverysec, Fault::RedisSnapshots, Fault::RedisTorn] {
-        survive_in(fault, 3, &["file-list", "file-stream"]);
+        survive_in(fault, 3, &["file-list", "file-stream", "group-list"]);
     }
 }
 

@@ -124,13 +124,14 @@ impl Lane {
         let source = match self.input {
             Input::File => format!("plugin = \"file\"\npath = \"{}\"\n{poll}", input.display()),
             Input::Group => {
-                // Those that are slow are taken for dead very soon, so that live work is stolen. At least once that
-                // means to write it again; and while an answer is waited for, nobody gives a sign of life. Whoever
-                // steals faster than it is written never ends.
+                // Those that are slow are taken for dead very soon, so that live work is stolen. But whoever steals
+                // faster than it is written never ends. At least once, what is stolen is written again. While an
+                // answer is waited for, nobody gives a sign of life. And each sign is a write for each entry, of which
+                // a server that waits for its disk does not do many.
                 let idle = match (guarantee, fault) {
-                    (Guarantee::EffectivelyOnce, Fault::Network) => 500,
-                    (Guarantee::EffectivelyOnce, _) => 100,
                     (Guarantee::AtLeastOnce, _) => 1000,
+                    (_, Fault::Engine | Fault::Freeze | Fault::RedisSnapshots | Fault::WrongType) => 100,
+                    _ => 500,
                 };
                 format!(
                     "plugin = \"redis_stream\"\nstream = \"{STREAM}\"\ngroup = \"{GROUP}\"\n{server}\

@@ -190,6 +190,11 @@ impl Lane {
 }
 
 impl Fault {
+    /// Whether it may tear an append-only file: a server that is killed while it writes does that too.
+    pub(crate) fn tears(self) -> bool {
+        matches!(self, Self::RedisAlways | Self::RedisEverysec | Self::RedisTorn)
+    }
+
     /// The settings of the server that is killed, if it is a server that is killed.
     pub(crate) fn settings(self) -> Option<&'static [&'static str]> {
         match self {

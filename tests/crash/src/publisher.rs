@@ -15,22 +15,31 @@ const CHUNK: u64 = 200;
 /// How many now and then: more than a worker reads at a time.
 const BURST: u64 = 2000;
 
+/// What it does about an append-only file whose tail may be torn. Behind a torn transaction, a server drops what is
+/// added at its next start, and may keep what is added still later: nobody could tell that from a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// Nothing: none is torn.
+    None,
+    /// It waits after each start of the server until the engines have had the file written anew.
+    Wait,
+    /// It asks for that itself, because these engines do not.
+    Ask,
+}
+
 /// A stream of numbered events that grows.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     chance: Chance,
-    /// Whether nothing is added behind a tail that may be torn.
-    careful: bool,
+    care: Care,
     /// The number of the next event, as far as is known.
     next: u64,
 }
 
 impl Publisher {
-    /// One that has added nothing yet. If it is `careful`, it waits after each start of the server until somebody
-    /// has had the append-only file written anew: behind a torn transaction, the server would drop what is added
-    /// at its next start, and keep what is added still later, and nobody could tell that from a loss.
-    pub(crate) fn new(chance: Chance, careful: bool) -> Self {
-        Self { chance, careful, next: 0 }
+    /// One that has added nothing yet.
+    pub(crate) fn new(chance: Chance, care: Care) -> Self {
+        Self { chance, care, next: 0 }
     }
 
     /// How many events are in the stream.
@@ -60,12 +69,15 @@ impl Publisher {
     ///
     /// Each is a command of its own. A transaction behind a torn one would complete that.
     fn add(&mut self, redis: &Redis, count: u64) -> Result<()> {
-        if self.careful {
+        if self.care != Care::None {
             let information = redis.pipeline(&[vec!["INFO", "persistence"]])?;
             let text = information.first().map(Reply::text).unwrap_or_default();
-            let is_written_anew =
-                text.contains("aof_rewrite_in_progress:0") && !text.contains("aof_last_rewrite_time_sec:-1");
-            ensure!(is_written_anew, "the append-only file is not written anew yet");
+            let is_busy = !text.contains("aof_rewrite_in_progress:0");
+            let is_written_anew = !text.contains("aof_last_rewrite_time_sec:-1");
+            if self.care == Care::Ask && !is_busy && !is_written_anew {
+                redis.pipeline(&[vec!["BGREWRITEAOF"]])?;
+            }
+            ensure!(is_written_anew && !is_busy, "the append-only file is not written anew yet");
         }
         self.recall(redis)?;
         let add = |number| {
@@ -77,11 +89,37 @@ impl Publisher {
         Ok(())
     }
 
+    /// Sees that each event is in the stream once, so that what does not arrive is the engine's loss and not the
+    /// server's.
+    ///
+    /// # Errors
+    /// If it is not, or the server is not there.
+    pub(crate) fn verify(&mut self, redis: &Redis) -> Result<()> {
+        self.recall(redis)?;
+        let (mut start, mut expected) = ("-".to_owned(), 0);
+        loop {
+            let page = redis.query(["XRANGE", STREAM, &start, "+", "COUNT", "5000"]);
+            for entry in page.list() {
+                let found =
+                    entry.list().get(1).and_then(|fields| number(fields.list().get(1)?.text().as_bytes()));
+                ensure!(
+                    found == Some(expected),
+                    "the stream holds {found:?} in the place of event {expected}"
+                );
+                expected += 1;
+            }
+            match page.list().last().and_then(|entry| entry.list().first()) {
+                Some(last) => start = format!("({}", last.text()),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Looks which event is the last.
     ///
     /// # Errors
     /// If the server is not there.
-    pub(crate) fn recall(&mut self, redis: &Redis) -> Result<()> {
+    fn recall(&mut self, redis: &Redis) -> Result<()> {
         let last = redis.pipeline(&[vec!["XREVRANGE", STREAM, "+", "-", "COUNT", "1"]])?;
         let last = last.first().and_then(|entries| entries.list().first());
         let payload = last.and_then(|entry| entry.list().get(1)).and_then(|fields| fields.list().get(1));

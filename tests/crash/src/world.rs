@@ -14,7 +14,7 @@ use crate::feeder::Feeder;
 use crate::lane::{Fault, GROUP, Guarantee, Input, Lane};
 use crate::oracle::{Checker, Tally};
 use crate::proxy::Proxy;
-use crate::publisher::{Publisher, STREAM};
+use crate::publisher::{Care, Publisher, STREAM};
 
 /// A fresh event has to arrive within this time after the last fault.
 pub(crate) const FRESH: Duration = Duration::from_secs(10);
@@ -67,10 +67,12 @@ impl World {
         let publisher = match trial.lane.input {
             Input::File => None,
             Input::Group => {
-                // Only who promises more than at least once has the file written anew.
-                let careful =
-                    trial.fault == Fault::RedisTorn && trial.guarantee == Guarantee::EffectivelyOnce;
-                Some(Publisher::new(Chance::new(chance.number()), careful))
+                let care = match (trial.fault.tears(), trial.guarantee) {
+                    (false, _) => Care::None,
+                    (true, Guarantee::EffectivelyOnce) => Care::Wait,
+                    (true, Guarantee::AtLeastOnce) => Care::Ask,
+                };
+                Some(Publisher::new(Chance::new(chance.number()), care))
             }
         };
         let output = folder.path().join("out").join("events.jsonl");
@@ -230,7 +232,7 @@ impl World {
     /// If what was written cannot be read.
     pub(crate) fn check(&mut self) -> Result<(Tally, Vec<String>)> {
         if let (Some(publisher), Some(redis)) = (&mut self.publisher, &self.redis) {
-            publisher.recall(redis)?;
+            publisher.verify(redis)?;
         }
         let sent = self.sent();
         let mut checker = Checker::new(sent);

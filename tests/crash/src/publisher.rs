@@ -1,6 +1,6 @@
 //! Adds events to the stream that workers share, each exactly once, also to a server that forgets its newest data.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tidegate_testkit::redis::{Redis, Reply};
 
 use crate::chance::Chance;
@@ -121,6 +121,9 @@ impl Publisher {
     /// If the server is not there.
     fn recall(&mut self, redis: &Redis) -> Result<()> {
         let last = redis.pipeline(&[vec!["XREVRANGE", STREAM, "+", "-", "COUNT", "1"]])?;
+        if let Some(Reply::Error(problem)) = last.first() {
+            bail!("the stream cannot be read: {problem}");
+        }
         let last = last.first().and_then(|entries| entries.list().first());
         let payload = last.and_then(|entry| entry.list().get(1)).and_then(|fields| fields.list().get(1));
         self.next = match payload {

@@ -110,6 +110,7 @@ fn strike_and_recover(world: &mut World, times: u64, outcome: &mut Outcome) -> R
     outcome.working += working;
     outcome.fresh = outcome.fresh.max(world.fresh_event()?);
     world.all_done()?;
+    world.all_there(&crew.ids())?;
     let mut problems = Vec::new();
     for run in crew.into_runs() {
         let status = run.drain()?;

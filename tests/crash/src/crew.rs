@@ -46,6 +46,11 @@ impl Crew {
         &self.runs[worker]
     }
 
+    /// The ids of the processes.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.runs.iter().map(Run::id).collect()
+    }
+
     /// Kills this run and starts it again.
     ///
     /// # Errors

@@ -87,6 +87,11 @@ impl Run {
         Ok(())
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Freezes it (SIGSTOP).
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);

@@ -34,12 +34,14 @@ pub(crate) struct Publisher {
     care: Care,
     /// The number of the next event, as far as is known.
     next: u64,
+    /// That number before the server forgot any.
+    most: u64,
 }
 
 impl Publisher {
     /// One that has added nothing yet.
     pub(crate) fn new(chance: Chance, care: Care) -> Self {
-        Self { chance, care, next: 0 }
+        Self { chance, care, next: 0, most: 0 }
     }
 
     /// How many events are in the stream.
@@ -80,12 +82,15 @@ impl Publisher {
             ensure!(is_written_anew && !is_busy, "the append-only file is not written anew yet");
         }
         self.recall(redis)?;
+        // What was made of an event may be there although the event is forgotten.
+        let count = count.max(self.most.saturating_sub(self.next));
         let add = |number| {
             ["XADD", STREAM, "*", "event"].map(str::to_owned).into_iter().chain([event(number)]).collect()
         };
         let commands: Vec<Vec<String>> = (self.next..self.next + count).map(add).collect();
         let replies = redis.pipeline(&commands).context("the stream cannot be added to")?;
         self.next += replies.iter().filter(|reply| matches!(reply, Reply::Text(_))).count() as u64;
+        self.most = self.most.max(self.next);
         Ok(())
     }
 

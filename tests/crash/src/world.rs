@@ -226,6 +226,31 @@ impl World {
         }
     }
 
+    /// Waits until each of these processes is one of the group: one that has just been started would be ended by a
+    /// signal that it is to drain at.
+    ///
+    /// # Errors
+    /// If that takes longer than [`FRESH`].
+    pub(crate) fn all_there(&self, processes: &[u32]) -> Result<()> {
+        let (Some(_), Some(redis)) = (&self.publisher, &self.redis) else { return Ok(()) };
+        let since = Instant::now();
+        loop {
+            let consumers = redis.query(["XINFO", "CONSUMERS", STREAM, GROUP]);
+            let names: Vec<&str> =
+                consumers.list().iter().filter_map(|one| one.list().get(1)).map(Reply::text).collect();
+            let is_there = |id: &u32| names.iter().any(|name| name.ends_with(&format!("-{id}-numbers")));
+            if processes.iter().all(is_there) {
+                return Ok(());
+            }
+            ensure!(
+                since.elapsed() < FRESH,
+                "an engine does not join its group:\n{}",
+                self.engine.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Counts.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use tidegate_sdk::Error;
 
 use address::{Address, Login, Target};
 use cluster::Cluster;
-use commands::Commands;
+use commands::{Commands, Supply};
 use link::{Link, Route};
 use sentinel::Sentinels;
 use verdict::Verdict;
@@ -64,6 +64,22 @@ impl Servers {
                 link.send(commands, &all, false).await
             }
             Self::Many(cluster) => cluster.send(commands).await,
+        }
+    }
+
+    /// Sends every command that `supply` adds to those (none yet) in `commands`, and says what became of each.
+    /// A single server is sent the first ones while the others are made.
+    pub(crate) async fn send_supplied(
+        &mut self,
+        commands: &mut Commands,
+        supply: &mut impl Supply,
+    ) -> Vec<Verdict> {
+        match self {
+            Self::One(link) => link.send_supplied(commands, supply).await,
+            Self::Many(cluster) => {
+                while supply.supply(commands) {}
+                cluster.send(commands).await
+            }
         }
     }
 

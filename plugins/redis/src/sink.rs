@@ -23,6 +23,7 @@ use depth::Depth;
 use once::Once;
 use once::settle::Settler;
 use options::{Command, Options};
+use plan::Plan;
 use shape::Shape;
 
 /// What a redirection means where nothing follows it.
@@ -230,10 +231,10 @@ impl Sink for RedisSink {
         if let Some(depth) = &mut self.depth {
             depth.check(&mut self.servers, batch.len()).await?;
         }
-        let mut delivery = Delivery::complete();
         self.commands.clear();
-        plan::plan(&self.setup.shape, batch, &mut self.commands, &mut delivery);
-        let verdicts = self.servers.send(&self.commands).await;
+        let mut plan = Plan::new(&self.setup.shape, batch);
+        let verdicts = self.servers.send_supplied(&mut self.commands, &mut plan).await;
+        let mut delivery = plan.delivery;
         self.account(verdicts, &mut delivery);
         if let Err(error) = self.settle_owed().await {
             warn!(%error, "what was written is not trimmed yet, or has no time to live yet");

@@ -18,6 +18,12 @@ pub(crate) struct Commands {
     pub(crate) list: Vec<Command>,
 }
 
+/// Makes commands, some at a time.
+pub(crate) trait Supply: Send {
+    /// Adds some commands. False if there were none left; then it is not asked again.
+    fn supply(&mut self, commands: &mut Commands) -> bool;
+}
+
 /// One encoded command.
 pub(crate) struct Command {
     /// Where it lies in the buffer.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tidegate_sdk::{Class, Error};
 
 use crate::server::address::{Address, Login};
-use crate::server::commands::Commands;
-use crate::server::resp;
+use crate::server::commands::{Commands, Supply};
+use crate::server::resp::{self, Reply};
 use crate::server::sentinel::Sentinels;
 use crate::server::verdict::{Verdict, judge};
-use crate::server::wire::{Dialer, Wire};
+use crate::server::wire::{Dialer, Talk, Wire};
 
 /// How many bytes of commands are sent before their answers are waited for.
 const EXCHANGE_BYTES: usize = 1 << 20;
@@ -83,16 +83,54 @@ impl Link {
             let (now, later) = rest.split_at(exchange_length(all, rest));
             rest = later;
             self.exchange(all, now, asking, &mut verdicts).await;
-            let halt = verdicts[verdicts.len() - now.len()..].iter().find_map(|verdict| match verdict {
-                Verdict::Again(class, message) => Some((*class, Arc::clone(message))),
-                _ => None,
-            });
-            if let Some((class, message)) = halt {
+            if let Some(halt) = halt(&verdicts[verdicts.len() - now.len()..]) {
                 // A server that was demoted, or restarts, is left: the next attempt looks for it afresh.
                 self.wire = None;
-                let class = if class == Class::Ambiguous { Class::Retry } else { class };
-                verdicts.resize(commands.len(), Verdict::Again(class, message));
+                verdicts.resize(commands.len(), halt);
                 break;
+            }
+        }
+        verdicts
+    }
+
+    /// As [`send`](Self::send), of all commands that `supply` adds, which are sent while it adds more.
+    pub(crate) async fn send_supplied(
+        &mut self,
+        commands: &mut Commands,
+        supply: &mut impl Supply,
+    ) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        let mut is_over = false;
+        while !is_over {
+            let first = commands.list.len();
+            let mut exchange = Exchange {
+                first,
+                start: commands.buffer.len(),
+                commands,
+                supply,
+                verdicts: &mut verdicts,
+                is_over: false,
+            };
+            let failed = match self.take().await {
+                Ok(mut wire) => match wire.talk(&mut exchange).await {
+                    Ok(()) => {
+                        self.wire = Some(wire);
+                        None
+                    }
+                    Err(broken) => Some((broken.written, broken.error)),
+                },
+                Err(error) => Some((0, error)),
+            };
+            is_over = exchange.is_over;
+            if let Some((written, error)) = failed {
+                exchange.give_up(written, &error);
+            }
+            if let Some(halt) = halt(&verdicts[first..]) {
+                self.wire = None;
+                while !is_over {
+                    is_over = !supply.supply(commands);
+                }
+                verdicts.resize(commands.list.len(), halt);
             }
         }
         verdicts
@@ -136,6 +174,64 @@ impl Link {
             verdicts.push(Verdict::Again(class, Arc::clone(&message)));
         }
     }
+}
+
+/// Commands that go out together, while more of them are made.
+struct Exchange<'x, S> {
+    commands: &'x mut Commands,
+    supply: &'x mut S,
+    /// The first of the commands, and where in the buffer it begins.
+    first: usize,
+    start: usize,
+    verdicts: &'x mut Vec<Verdict>,
+    /// Whether there are no more.
+    is_over: bool,
+}
+
+impl<S: Supply> Talk for Exchange<'_, S> {
+    fn more(&mut self) -> bool {
+        if self.request().len() >= EXCHANGE_BYTES {
+            return false;
+        }
+        self.is_over = !self.supply.supply(self.commands);
+        !self.is_over
+    }
+
+    fn request(&self) -> &[u8] {
+        &self.commands.buffer[self.start..]
+    }
+
+    fn replies(&self) -> usize {
+        self.commands.list.len() - self.first
+    }
+
+    fn reply(&mut self, reply: Reply<'_>) {
+        self.verdicts.push(judge(self.commands.list[self.verdicts.len()].expect, &reply));
+    }
+}
+
+impl<S> Exchange<'_, S> {
+    /// What is to be thought of the commands that were not answered.
+    fn give_up(&mut self, written: usize, error: &Error) {
+        let message: Arc<str> = error.message().into();
+        let ends: Vec<_> =
+            self.commands.list[self.first..].iter().map(|command| command.bytes.end - self.start).collect();
+        let answered = self.verdicts.len() - self.first;
+        for class in unanswered(&ends, answered, written) {
+            // What is wrong with a server that cannot be reached is known; of one that broke off, it is not.
+            let class = if written == 0 { error.class() } else { class };
+            self.verdicts.push(Verdict::Again(class, Arc::clone(&message)));
+        }
+    }
+}
+
+/// What is to be thought of the commands behind those with these verdicts, if they must not be sent any more.
+fn halt(verdicts: &[Verdict]) -> Option<Verdict> {
+    verdicts.iter().find_map(|verdict| match verdict {
+        Verdict::Again(Class::Ambiguous, message) => Some(Verdict::Again(Class::Retry, Arc::clone(message))),
+        Verdict::Again(class, message) => Some(Verdict::Again(*class, Arc::clone(message))),
+        _ => None,
+    })
 }
 
 /// What is to be thought of the commands behind the first `answered`, of which each ends where `ends` says,

@@ -1,5 +1,6 @@
 //! One connection: dialled, logged in, and then bytes out and replies in.
 
+mod talk;
 mod tls;
 
 use std::io;
@@ -11,6 +12,7 @@ use tidegate_sdk::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+pub(crate) use talk::Talk;
 pub(crate) use tls::Tls;
 
 use crate::server::address::{Address, Login};
@@ -149,15 +151,21 @@ impl Wire {
         let read = read_replies(&mut reader, &mut self.inbox, count, each);
         let both = async { tokio::try_join!(write, read).map(|_| ()) };
         let result = tokio::time::timeout(self.limit, both).await;
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.broken(written, Some(&error))),
+            Err(_) => Err(self.broken(written, None)),
+        }
+    }
+
+    /// An exchange that ended with `error`, or because time was up.
+    fn broken(&self, written: usize, error: Option<&io::Error>) -> Broken {
         let address = &self.address;
-        let message = match result {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => format!("the connection to {address} broke: {error}"),
-            Err(_) => {
-                format!("{address} did not answer within {}", tidegate_sdk::Duration(self.limit))
-            }
+        let message = match error {
+            Some(error) => format!("the connection to {address} broke: {error}"),
+            None => format!("{address} did not answer within {}", tidegate_sdk::Duration(self.limit)),
         };
-        Err(Broken { written, error: Error::retry(message) })
+        Broken { written, error: Error::retry(message) }
     }
 
     /// Sends one command that may take `pause` longer to answer, and returns the answer as it came, at most
@@ -215,21 +223,7 @@ async fn read_replies(
 ) -> io::Result<()> {
     let mut left = count;
     loop {
-        let mut used = 0;
-        while left > 0 {
-            match resp::parse(&inbox[used..]) {
-                Ok(Some((reply, length))) => {
-                    each(reply);
-                    used += length;
-                    left -= 1;
-                }
-                Ok(None) => break,
-                Err(resp::Malformed) => {
-                    return Err(io::Error::other("the answer is not of the Redis protocol"));
-                }
-            }
-        }
-        inbox.advance(used);
+        left -= parse_replies(inbox, left, &mut each)?;
         if left == 0 {
             return Ok(());
         }
@@ -238,4 +232,24 @@ async fn read_replies(
             return Err(io::Error::other("the server closed it"));
         }
     }
+}
+
+/// Hands over the replies that are there, at most `most` of them, and returns how many those were.
+fn parse_replies(inbox: &mut BytesMut, most: usize, mut each: impl FnMut(Reply<'_>)) -> io::Result<usize> {
+    let (mut used, mut count) = (0, 0);
+    while count < most {
+        match resp::parse(&inbox[used..]) {
+            Ok(Some((reply, length))) => {
+                each(reply);
+                used += length;
+                count += 1;
+            }
+            Ok(None) => break,
+            Err(resp::Malformed) => {
+                return Err(io::Error::other("the answer is not of the Redis protocol"));
+            }
+        }
+    }
+    inbox.advance(used);
+    Ok(count)
 }

@@ -1,11 +1,12 @@
 //! From a batch to the commands that write it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use tidegate_sdk::{Batch, Delivery};
 
-use crate::server::commands::Commands;
+use crate::server::commands::{Commands, Supply};
 use crate::server::verdict::Expect;
 use crate::sink::options::Command;
 use crate::sink::shape::{Argument, Shape};
@@ -17,63 +18,105 @@ const COMMAND_EVENTS: usize = 512;
 /// its other clients for too long.
 const COMMAND_BYTES: usize = 256 << 10;
 
-/// Adds the commands that write `batch`, each with events of one key, in order. Events that cannot be written
-/// are rejected.
-pub(crate) fn plan(shape: &Shape, batch: &Batch, commands: &mut Commands, delivery: &mut Delivery) {
-    if !shape.command.is_variadic() {
-        one_each(shape, batch, commands, delivery);
-    } else if let Some(key) = shape.key.as_literal() {
-        together(shape, key, (batch, 0..batch.len()), commands, delivery);
-    } else {
-        for (key, events) in by_key(shape, batch, delivery) {
-            together(shape, &key, (batch, events.into_iter()), commands, delivery);
-        }
-    }
-}
+/// How many bytes of commands are made at a time, where each holds one event.
+const PIECE_BYTES: usize = 64 << 10;
 
-/// A command for each event, in the order of the batch.
-fn one_each(shape: &Shape, batch: &Batch, commands: &mut Commands, delivery: &mut Delivery) {
-    let mut arguments = Vec::new();
-    for (event, payload) in batch.payloads().enumerate() {
-        arguments.clear();
-        let key = shape.key.render(payload);
-        match key.and_then(|key| shape.arguments(payload, &mut arguments).map(|()| key)) {
-            Ok(key) => {
-                commands.order.push(event);
-                write(shape, key.as_bytes(), &arguments, commands.order.len() - 1, commands);
-            }
-            Err(reason) => delivery.reject(event, reason),
-        }
-    }
-}
-
-/// As few commands as can be for events of one key.
-fn together<'a>(
+/// The commands that write a batch, each with events of one key, in order. They are made while those before
+/// them are on their way, so the server need not wait for the whole batch.
+pub(crate) struct Plan<'a> {
     shape: &'a Shape,
-    key: &str,
-    (batch, events): (&'a Batch, impl Iterator<Item = usize>),
-    commands: &mut Commands,
-    delivery: &mut Delivery,
-) {
-    let mut arguments: Vec<Argument<'a>> = Vec::new();
-    let (mut first, mut bytes) = (commands.order.len(), 0);
-    for event in events {
-        let known = arguments.len();
-        if let Err(reason) = shape.arguments(batch.payload(event), &mut arguments) {
-            arguments.truncate(known);
-            delivery.reject(event, reason);
-            continue;
-        }
-        commands.order.push(event);
-        bytes += arguments[known..].iter().map(|argument| argument.len()).sum::<usize>();
-        if commands.order.len() - first >= COMMAND_EVENTS || bytes >= COMMAND_BYTES {
-            write(shape, key.as_bytes(), &arguments, first, commands);
-            arguments.clear();
-            (first, bytes) = (commands.order.len(), 0);
+    batch: &'a Batch,
+    /// The events of each key. One group of all events if the key is not made from data.
+    groups: Vec<Group<'a>>,
+    /// Which group is at hand, and how many of its events are planned.
+    group: usize,
+    event: usize,
+    arguments: Vec<Argument<'a>>,
+    /// Names the events that cannot be written.
+    pub(crate) delivery: Delivery,
+}
+
+/// Events of one key, in order.
+struct Group<'a> {
+    key: Cow<'a, str>,
+    /// Their indices; `None` for all.
+    events: Option<Vec<usize>>,
+}
+
+impl<'a> Plan<'a> {
+    /// The commands that write `batch`, none of them made yet.
+    pub(crate) fn new(shape: &'a Shape, batch: &'a Batch) -> Self {
+        let mut delivery = Delivery::complete();
+        let groups = match shape.key.as_literal() {
+            Some(key) => vec![Group { key: key.into(), events: None }],
+            // Commands that hold one event each are made in the order of the batch, whatever their keys.
+            None if !shape.command.is_variadic() => vec![Group { key: "".into(), events: None }],
+            None => by_key(shape, batch, &mut delivery),
+        };
+        Self { shape, batch, groups, group: 0, event: 0, arguments: Vec::new(), delivery }
+    }
+
+    /// Some commands of one event each.
+    fn one_each(&mut self, commands: &mut Commands) {
+        let start = commands.buffer.len();
+        while self.event < self.batch.len() && commands.buffer.len() - start < PIECE_BYTES {
+            let (event, payload) = (self.event, self.batch.payload(self.event));
+            self.event += 1;
+            self.arguments.clear();
+            let key = self.shape.key.render(payload);
+            match key.and_then(|key| self.shape.arguments(payload, &mut self.arguments).map(|()| key)) {
+                Ok(key) => {
+                    commands.order.push(event);
+                    let first = commands.order.len() - 1;
+                    write(self.shape, key.as_bytes(), &self.arguments, first, commands);
+                }
+                Err(reason) => self.delivery.reject(event, reason),
+            }
         }
     }
-    if !arguments.is_empty() {
-        write(shape, key.as_bytes(), &arguments, first, commands);
+
+    /// One command for events of the key at hand, as many as fit.
+    fn together(&mut self, commands: &mut Commands) {
+        let group = &self.groups[self.group];
+        let count = group.events.as_ref().map_or(self.batch.len(), Vec::len);
+        let first = commands.order.len();
+        let mut bytes = 0;
+        self.arguments.clear();
+        while self.event < count && commands.order.len() - first < COMMAND_EVENTS && bytes < COMMAND_BYTES {
+            let event = group.events.as_ref().map_or(self.event, |events| events[self.event]);
+            self.event += 1;
+            let known = self.arguments.len();
+            if let Err(reason) = self.shape.arguments(self.batch.payload(event), &mut self.arguments) {
+                self.arguments.truncate(known);
+                self.delivery.reject(event, reason);
+                continue;
+            }
+            commands.order.push(event);
+            bytes += self.arguments[known..].iter().map(|argument| argument.len()).sum::<usize>();
+        }
+        if !self.arguments.is_empty() {
+            write(self.shape, group.key.as_bytes(), &self.arguments, first, commands);
+        }
+        if self.event == count {
+            (self.group, self.event) = (self.group + 1, 0);
+        }
+    }
+}
+
+impl Supply for Plan<'_> {
+    fn supply(&mut self, commands: &mut Commands) -> bool {
+        if self.shape.command.is_variadic() {
+            if self.group == self.groups.len() {
+                return false;
+            }
+            self.together(commands);
+            return true;
+        }
+        if self.event == self.batch.len() {
+            return false;
+        }
+        self.one_each(commands);
+        true
     }
 }
 
@@ -87,12 +130,12 @@ fn write(shape: &Shape, key: &[u8], arguments: &[Argument<'_>], first: usize, co
 }
 
 /// The events of each key, in order; the keys in the order in which they first occur.
-fn by_key(shape: &Shape, batch: &Batch, delivery: &mut Delivery) -> Vec<(String, Vec<usize>)> {
-    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
-    let mut known: HashMap<String, usize> = HashMap::new();
+fn by_key<'a>(shape: &'a Shape, batch: &'a Batch, delivery: &mut Delivery) -> Vec<Group<'a>> {
+    let mut groups: Vec<(Cow<'a, str>, Vec<usize>)> = Vec::new();
+    let mut known: HashMap<Cow<'a, str>, usize> = HashMap::new();
     for (event, payload) in batch.payloads().enumerate() {
         let key = match shape.key.render(payload) {
-            Ok(key) => key.into_owned(),
+            Ok(key) => key,
             Err(reason) => {
                 delivery.reject(event, reason);
                 continue;
@@ -106,7 +149,7 @@ fn by_key(shape: &Shape, batch: &Batch, delivery: &mut Delivery) -> Vec<(String,
             }
         }
     }
-    groups
+    groups.into_iter().map(|(key, events)| Group { key, events: Some(events) }).collect()
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ fn planned(options: Value, payloads: &[&str]) -> (Commands, Vec<(usize, String)>
     let mut options = options;
     options["url"] = "redis://localhost".into();
     let options: Options = serde_json::from_value(options).unwrap();
-    let mut delivery = Delivery::complete();
     let mut commands = Commands::default();
-    let shape = Shape::new(&options).unwrap();
-    plan(&shape, &tidegate_testkit::batch(payloads), &mut commands, &mut delivery);
-    let rejected = delivery.rejected().iter().map(|one| (one.event, one.reason.clone())).collect();
+    let (shape, batch) = (Shape::new(&options).unwrap(), tidegate_testkit::batch(payloads));
+    let mut plan = Plan::new(&shape, &batch);
+    while plan.supply(&mut commands) {}
+    let rejected = plan.delivery.rejected().iter().map(|one| (one.event, one.reason.clone())).collect();
     (commands, rejected)
 }
 

@@ -182,6 +182,18 @@ impl Setup {
         }
     }
 
+    /// How a transaction trims the key behind its writes: as [`trim`](Self::trim), or for a stream how exactly
+    /// and to how many entries.
+    fn trim_after(&self) -> (String, String) {
+        match (self.shape.command, self.options.maxlen) {
+            (Command::Xadd, Some(maxlen)) => {
+                let how = if self.options.maxlen_exact { "=" } else { "~" };
+                (how.to_owned(), maxlen.to_string())
+            }
+            _ => self.trim(),
+        }
+    }
+
     /// How long a key lives after it was written to, in milliseconds; empty if the command itself says it, or
     /// nothing does.
     fn ttl(&self) -> String {

@@ -10,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod procedure;
 pub(crate) mod record;
 pub(crate) mod settle;
+pub(crate) mod transaction;
 pub(crate) mod writes;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,8 @@ use crate::sink::options::Command;
 
 use procedure::{Answer, Procedure, call};
 use record::{Held, State, Stored};
-use writes::{Item, Preface, Writes};
+use transaction::{Ended, Transactions};
+use writes::{CALL_EVENTS, Item, Preface, Writes};
 
 /// How much buffer is kept from one call to the next.
 const KEPT_BYTES: usize = 4 << 20;
@@ -51,7 +53,12 @@ struct Claimed {
 /// A connection to a server that was looked at.
 struct Session {
     wire: Wire,
+    /// The major version of the server.
+    version: u64,
     procedure: Procedure,
+    /// The script that ends a transaction, once it is known that there may be transactions; empty if there may
+    /// not.
+    seal: Option<String>,
 }
 
 /// What came of one call.
@@ -130,7 +137,7 @@ impl Once {
         for (field, text) in found.lanes {
             let lane = record::lane(&field).map_err(|error| error.context(&state))?;
             let stored = Stored::read(text).map_err(|error| error.context(&state))?;
-            lanes.insert(lane, Held { stored, sent: None });
+            lanes.insert(lane, Held { stored, sent: Vec::new() });
         }
         let records = lanes.iter().map(|(lane, held)| (lane.clone(), held.stored.record.clone())).collect();
         self.claimed = Some(Claimed { state, owner, epoch: found.epoch.unwrap_or(0), lanes });
@@ -156,8 +163,10 @@ impl Once {
         if !delivery.rejected().is_empty() {
             return Ok(delivery);
         }
-        let calls = writes.calls();
-        for items in calls {
+        if self.may_transact(setup).await? {
+            return self.transact((setup, servers), &writes, (lane, record), delivery).await;
+        }
+        for items in writes.calls(CALL_EVENTS) {
             let next = match writes.items.get(items.end) {
                 Some(item) => Record { done: item.number, ..known.clone() },
                 None => record.clone(),
@@ -168,6 +177,64 @@ impl Once {
             refuse(setup, &writes, writes.items[items].iter(), &keys, &mut delivery)?;
             return Ok(delivery);
         }
+        Ok(delivery)
+    }
+
+    /// Whether this server can be sent transactions with what this sink writes. Asked once a connection.
+    async fn may_transact(&mut self, setup: &Setup) -> Result<bool, Error> {
+        let (Some(claimed), Some(session)) = (&self.claimed, &mut self.session) else {
+            return Err(unclaimed());
+        };
+        if session.seal.is_none() {
+            let may = transaction::can_be_taken_back(setup.options.command)
+                && transaction::is_allowed(&mut session.wire, session.version, &claimed.state).await?;
+            session.seal = Some(if may { transaction::script() } else { String::new() });
+        }
+        Ok(session.seal.as_ref().is_some_and(|seal| !seal.is_empty()))
+    }
+
+    /// Delivers what is to be written as transactions.
+    async fn transact(
+        &mut self,
+        (setup, servers): (&Setup, &mut Servers),
+        writes: &Writes<'_>,
+        (lane, record): (&Lane, &Record),
+        mut delivery: Delivery,
+    ) -> Result<Delivery, Error> {
+        // The session is given back when all is answered: if this future is dropped half-way, the connection
+        // goes with it.
+        let (Some(claimed), Some(mut session)) = (&mut self.claimed, self.session.take()) else {
+            return Err(unclaimed());
+        };
+        self.request.shrink_to(KEPT_BYTES);
+        let (field, trim, ttl, owner) =
+            (record::field(lane), setup.trim_after(), setup.ttl(), claimed.owner.clone());
+        let preface = Preface { lane: &field, owner: &owner, kind: setup.kind(), trim: &trim, ttl: &ttl };
+        let held = claimed.lanes.entry(lane.clone()).or_default();
+        let names = (claimed.state.as_str(), session.seal.as_deref().unwrap_or_default());
+        let what = (&setup.shape, writes, record);
+        let (ended, result) =
+            Transactions::new(what, held, names, preface, &mut self.request).send(&mut session.wire).await;
+        for (sent, ended) in ended {
+            let (words, failed) = match ended {
+                Ended::Sealed(words, failed) => (words, failed),
+                Ended::Refused(error) => {
+                    servers.forget();
+                    return Err(error);
+                }
+            };
+            match (claimed.judge(lane, sent.next, &sent.keys, &words)?, failed) {
+                (Called::Done, None) => {}
+                (Called::Done, Some(problem)) => return Err(broken(&problem)),
+                (Called::Refused(keys), _) => {
+                    refuse(setup, writes, sent.items, &keys, &mut delivery)?;
+                    break;
+                }
+            }
+        }
+        result.inspect_err(|_| servers.forget())?;
+        claimed.lanes.entry(lane.clone()).or_default().sent.clear();
+        self.session = Some(session);
         Ok(delivery)
     }
 
@@ -192,21 +259,21 @@ impl Once {
             let preface = Preface {
                 lane: &record::field(lane),
                 owner: &claimed.owner,
-                expected: &held.stored.text,
-                record: &next.text,
                 kind: setup.kind(),
                 trim: &setup.trim(),
                 ttl: &setup.ttl(),
             };
+            let records = (held.stored.text.as_str(), next.text.as_str());
             self.request.clear();
             self.request.shrink_to(KEPT_BYTES);
             let target = (&session.procedure, claimed.state.as_str());
-            let keys = writes.encode(&setup.shape, items.clone(), &preface, target, &mut self.request);
+            let keys =
+                writes.encode(&setup.shape, items.clone(), (&preface, records), target, &mut self.request);
             // From here on it may be in the server, until an answer says more.
-            held.sent = Some(next.clone());
+            held.sent.push(next.clone());
             match call(&mut session.wire, &self.request).await {
                 Ok(Answer::List(list)) => {
-                    held.sent = None;
+                    held.sent.clear();
                     return claimed.judge(lane, next, &keys, &list);
                 }
                 other => self.give_up(other, servers)?,
@@ -277,10 +344,10 @@ impl Session {
         let mut wire = servers.dial(key.as_bytes()).await?;
         let prepared = async {
             let version = health::prepare(&mut wire, cx).await?;
-            Procedure::load(&mut wire, version).await
+            Ok::<_, Error>((version, Procedure::load(&mut wire, version).await?))
         };
-        let procedure = prepared.await.inspect_err(|_| servers.forget())?;
-        Ok(Self { wire, procedure })
+        let (version, procedure) = prepared.await.inspect_err(|_| servers.forget())?;
+        Ok(Self { wire, version, procedure, seal: None })
     }
 }
 
@@ -318,10 +385,7 @@ impl Claimed {
             (Some("FORBIDDEN"), Some(name)) => {
                 Err(Error::misconfigured(format!("the user has no right to {name} on the key")))
             }
-            (Some("BROKEN"), Some(problem)) => Err(Error::fatal(format!(
-                "the server refused a write in the middle of a transaction, so a part of a batch is there \
-                 without its record: {problem}"
-            ))),
+            (Some("BROKEN"), Some(problem)) => Err(broken(problem)),
             _ => Err(Error::misconfigured("the server's answer does not fit; is it really Redis?")),
         }
     }
@@ -355,6 +419,13 @@ fn refuse<'w>(
         }
     }
     Ok(())
+}
+
+fn broken(problem: &str) -> Error {
+    Error::fatal(format!(
+        "the server refused a write in the middle of a transaction, so events and their record do not fit any \
+         more: {problem}"
+    ))
 }
 
 fn unclaimed() -> Error {

@@ -16,3 +16,5 @@ mod commands;
 mod crashes;
 /// What must stop a lane, or hold it up.
 mod refusals;
+/// What is written as a transaction, and taken back.
+mod transactions;

@@ -30,7 +30,8 @@ impl Proxy {
                 let (mark, commits) = (Arc::clone(&losing), Arc::clone(&commits));
                 std::thread::spawn(move || {
                     pass(&mut from, &mut to, |bytes| {
-                        let is_commit = bytes.windows(8).any(|part| part == b"commit\r\n");
+                        let has = |end: &[u8]| bytes.windows(end.len()).any(|part| part == end);
+                        let is_commit = has(b"commit\r\n") || has(b"EXEC\r\n");
                         if is_commit && (commits.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(every) {
                             mark.store(true, Ordering::SeqCst);
                         }

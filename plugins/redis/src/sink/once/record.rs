@@ -22,8 +22,8 @@ pub(crate) struct Stored {
 pub(crate) struct Held {
     /// The record that is in the server, as far as we know.
     pub(crate) stored: Stored,
-    /// The record that may be in the server in place of it: it was sent, and no answer came.
-    pub(crate) sent: Option<Stored>,
+    /// The records that may be in the server in place of it: they were sent, and no answer came.
+    pub(crate) sent: Vec<Stored>,
 }
 
 /// What the server holds of a sink.
@@ -96,15 +96,15 @@ pub(crate) fn compare(
     let mut differs = false;
     for (lane, held) in known {
         let text = found.lanes.remove(&field(lane)).unwrap_or_default();
-        if held.sent.as_ref().is_some_and(|sent| sent.text == text)
-            && let Some(sent) = held.sent.take()
-        {
-            held.stored = sent;
+        if let Some(sent) = held.sent.iter().position(|sent| sent.text == text) {
+            held.stored = held.sent.swap_remove(sent);
         } else if held.stored.text != text {
             differs = true;
             let record = if text.is_empty() { Record::default() } else { Stored::read(text)?.record };
             lost += held.stored.record.done.saturating_sub(record.done);
         }
+        // What is not there now never will be: the connection on which it was sent is gone.
+        held.sent.clear();
     }
     if differs { Err(rolled_back(lost)) } else { Ok(()) }
 }

@@ -8,10 +8,11 @@ use tidegate_sdk::{Batch, Delivery};
 
 use crate::server::resp;
 use crate::sink::once::procedure::Procedure;
+use crate::sink::options;
 use crate::sink::shape::{Argument, Shape};
 
 /// How many events one call carries, at most.
-pub(super) const CALL_EVENTS: usize = 5_000;
+pub(crate) const CALL_EVENTS: usize = 5_000;
 
 /// How many bytes of arguments one call carries before it is closed: the server does nothing else meanwhile.
 pub(super) const CALL_BYTES: usize = 1 << 20;
@@ -48,10 +49,6 @@ pub(crate) struct Item {
 pub(crate) struct Preface<'p> {
     pub(crate) lane: &'p str,
     pub(crate) owner: &'p str,
-    /// The record that is there.
-    pub(crate) expected: &'p str,
-    /// The record that is to be there afterwards.
-    pub(crate) record: &'p str,
     /// The type that the keys must have; empty if any will do.
     pub(crate) kind: &'static str,
     /// First and last index that a list keeps; empty if all.
@@ -106,9 +103,9 @@ impl<'a> Writes<'a> {
         writes
     }
 
-    /// Which items each call has. A call ends only where all that is in it comes before all that follows, so
-    /// that one number tells what is done.
-    pub(crate) fn calls(&self) -> Vec<Range<usize>> {
+    /// Which items each call has, `events` at most. A call ends only where all that is in it comes before all
+    /// that follows, so that one number tells what is done.
+    pub(crate) fn calls(&self, events: usize) -> Vec<Range<usize>> {
         let mut least = vec![u64::MAX; self.items.len() + 1];
         for (index, item) in self.items.iter().enumerate().rev() {
             least[index] = least[index + 1].min(item.number);
@@ -117,7 +114,7 @@ impl<'a> Writes<'a> {
         let (mut start, mut bytes, mut most) = (0, 0, None);
         for (index, item) in self.items.iter().enumerate() {
             let cost = self.cost(item);
-            let full = index - start >= CALL_EVENTS || bytes + cost > CALL_BYTES;
+            let full = index - start >= events || bytes + cost > CALL_BYTES;
             if full && most.is_some_and(|most| most < least[index]) {
                 calls.push(start..index);
                 (start, bytes) = (index, 0);
@@ -134,13 +131,13 @@ impl<'a> Writes<'a> {
         arguments.iter().map(|argument| argument.len() + ARGUMENT_BYTES).sum()
     }
 
-    /// Encodes a call with these items. Returns the keys of the call, in the order in which the function
+    /// Encodes a call with these items, which finds the `expected` record and leaves `record`. Returns the keys of the call, in the order in which the function
     /// numbers them, as indices of [`keys`](Self::keys).
     pub(crate) fn encode(
         &self,
         shape: &Shape,
         items: Range<usize>,
-        preface: &Preface<'_>,
+        (preface, (expected, record)): (&Preface<'_>, (&str, &str)),
         (procedure, state): (&Procedure, &str),
         request: &mut Vec<u8>,
     ) -> Vec<usize> {
@@ -155,8 +152,8 @@ impl<'a> Writes<'a> {
             "commit",
             preface.lane,
             preface.owner,
-            preface.expected,
-            preface.record,
+            expected,
+            record,
             shape.command.name(),
             preface.kind,
             first,
@@ -174,6 +171,31 @@ impl<'a> Writes<'a> {
             shape.tail.iter().for_each(|word| resp::argument(request, word.as_bytes()));
         }
         keys
+    }
+
+    /// Encodes the commands that write these items, as they are sent without a function. Trimming and the time
+    /// to live are not in them. Returns the keys as [`encode`](Self::encode) does, how many events each is
+    /// given, and how many commands there are.
+    pub(crate) fn encode_plain(
+        &self,
+        shape: &Shape,
+        items: Range<usize>,
+        request: &mut Vec<u8>,
+    ) -> (Vec<usize>, Vec<usize>, usize) {
+        let (keys, pieces, commands) = self.commands(shape, items);
+        let mut counts = vec![0; keys.len()];
+        let id: &[&str] = if shape.command == options::Command::Xadd { &["*"] } else { &[] };
+        for command in &commands {
+            counts[command.key] += command.pieces.len();
+            resp::begin(request, 2 + id.len() + command.count);
+            resp::argument(request, shape.command.name().as_bytes());
+            resp::argument(request, self.keys[keys[command.key]].as_bytes());
+            id.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+            for piece in &pieces[command.pieces.clone()] {
+                self.arguments[piece.clone()].iter().for_each(|bytes| resp::argument(request, bytes));
+            }
+        }
+        (keys, counts, commands.len())
     }
 
     /// The keys of these items, their arguments in the order in which they are sent, and which of them share

@@ -14,7 +14,7 @@ fn at(done: u64) -> Stored {
 
 /// What follows if we hold 5, have sent 9, and the server has `found` by `owner` of `epoch`.
 fn judged(epoch: Option<u64>, owner: &str, found: Option<u64>) -> Result<u64, (Class, String)> {
-    let mut known = BTreeMap::from([(some_lane(), Held { stored: at(5), sent: Some(at(9)) })]);
+    let mut known = BTreeMap::from([(some_lane(), Held { stored: at(5), sent: vec![at(7), at(9)] })]);
     let lanes = found.map(|done| (field(&some_lane()), at(done).text)).into_iter().collect();
     let state = State { epoch, owner: owner.to_owned(), lanes };
     match compare(("me", 3), &mut known, state) {
@@ -32,6 +32,7 @@ fn a_lane_is_a_field_and_back() {
 #[test]
 fn a_lost_answer_is_found_out() {
     assert_eq!(judged(Some(3), "me", Some(5)), Ok(5));
+    assert_eq!(judged(Some(3), "me", Some(7)), Ok(7), "the first of two");
     assert_eq!(judged(Some(3), "me", Some(9)), Ok(9));
 }
 

@@ -33,7 +33,7 @@ fn an_event_that_became_many_is_not_cut() {
     }
     let many = many.finish();
     let writes = Writes::new(&shape, &many, 0, &mut Delivery::complete());
-    assert_eq!(writes.calls(), [0..CALL_EVENTS + 10, CALL_EVENTS + 10..2 * CALL_EVENTS + 20]);
+    assert_eq!(writes.calls(CALL_EVENTS), [0..CALL_EVENTS + 10, CALL_EVENTS + 10..2 * CALL_EVENTS + 20]);
 }
 
 proptest! {
@@ -44,7 +44,7 @@ proptest! {
         let source = batch(&source, 7);
         let batch = source.select(numbers.iter().map(|number| *number as usize));
         let writes = Writes::new(&shape, &batch, 0, &mut Delivery::complete());
-        let calls = writes.calls();
+        let calls = writes.calls(CALL_EVENTS);
         prop_assert_eq!(calls.first().map(|call| call.start), Some(0));
         prop_assert_eq!(calls.last().map(|call| call.end), Some(numbers.len()));
         for pair in calls.windows(2) {

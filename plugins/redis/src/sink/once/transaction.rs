@@ -1,0 +1,263 @@
+//! Events and their record as a transaction: plain commands that write, and a short script that stores the record
+//! behind them or takes them back.
+//!
+//! A function that is handed the events costs the server two to three times what the plain commands cost, because
+//! each value is copied into Lua and out again. Here the values go the plain way. Several transactions are on
+//! their way at a time: each expects the record of the one before it, so when one is refused, all that follow take
+//! back what they have written.
+
+use std::ops::Range;
+
+use tidegate_sdk::{Error, Record};
+
+use super::procedure;
+use super::record::{Held, Stored};
+use super::writes::{Preface, Writes};
+use crate::server::resp::{self, Reply};
+use crate::server::wire::{Talk, Wire};
+use crate::sink::options::Command;
+use crate::sink::shape::Shape;
+
+const SEAL: &str = include_str!("seal.lua");
+
+/// The first version of Redis whose MULTI is refused in no state of the server. Were it refused, the commands
+/// behind it would be done one by one.
+const OLDEST: u64 = 7;
+
+/// How many events one transaction carries. The server starts on it when all of it is there, and does nothing else
+/// until it is done.
+const EVENTS: usize = 2_048;
+
+/// How many bytes of transactions are on their way before their answers are waited for.
+const EXCHANGE_BYTES: usize = 1 << 20;
+
+/// What a user must be allowed for a transaction to be sealed, and to be taken back.
+const NEEDED: [&str; 9] = ["HMGET", "HSET", "TYPE", "LTRIM", "XREVRANGE", "XDEL", "XTRIM", "PEXPIRE", "EVAL"];
+
+/// Whether what `command` writes can be taken back, so that it can come before the look at the record.
+pub(crate) fn can_be_taken_back(command: Command) -> bool {
+    matches!(command, Command::Rpush | Command::Lpush | Command::Xadd)
+}
+
+/// The script that seals a transaction, without its comments: it is sent each time, so that no server can have
+/// forgotten it.
+pub(crate) fn script() -> String {
+    let lines = SEAL.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("--"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether this server lets this user do transactions with all that is in them.
+pub(crate) async fn is_allowed(wire: &mut Wire, version: u64, state: &str) -> Result<bool, Error> {
+    if version < OLDEST {
+        return Ok(false);
+    }
+    let check = "for _, name in ipairs(ARGV) do if not redis.acl_check_cmd(name, KEYS[1], '0', '0', '0', '0') \
+                 then return name end end return 'ALLOWED'";
+    let mut request = Vec::new();
+    resp::command(&mut request, &[b"MULTI"]);
+    let mut words: Vec<&[u8]> = vec![b"EVAL", check.as_bytes(), b"1", state.as_bytes()];
+    words.extend(NEEDED.iter().map(|name| name.as_bytes()));
+    resp::command(&mut request, &words);
+    resp::command(&mut request, &[b"EXEC"]);
+    let (mut is_allowed, mut refused) = (false, false);
+    let read = |reply: Reply<'_>| match &reply {
+        Reply::Error(_) => refused = true,
+        Reply::Array(list) => is_allowed = list.first() == Some(&Reply::Bulk(b"ALLOWED")),
+        _ => {}
+    };
+    wire.exchange(&request, 3, read).await.map_err(|broken| broken.error)?;
+    Ok(is_allowed && !refused)
+}
+
+/// What came of one transaction.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The script's answer, and what a command before it was refused with, if one was.
+    Sealed(Vec<String>, Option<String>),
+    /// The server took none of it.
+    Refused(Error),
+}
+
+/// One transaction that was sent.
+pub(crate) struct Sent {
+    /// The record that is there once it is done.
+    pub(crate) next: Stored,
+    /// Its keys, in the order in which the script numbers them, as indices of [`Writes::keys`].
+    pub(crate) keys: Vec<usize>,
+    pub(crate) items: Range<usize>,
+    /// How many commands stand before the script.
+    commands: usize,
+}
+
+/// The transactions of one batch.
+pub(crate) struct Transactions<'x> {
+    pub(crate) shape: &'x Shape,
+    pub(crate) writes: &'x Writes<'x>,
+    /// What the server holds of the lane, and may hold.
+    pub(crate) held: &'x mut Held,
+    pub(crate) state: &'x str,
+    pub(crate) script: &'x str,
+    pub(crate) preface: Preface<'x>,
+    /// The record when all is done.
+    pub(crate) record: &'x Record,
+    /// What is still to be made, in order.
+    calls: std::vec::IntoIter<Range<usize>>,
+    request: &'x mut Vec<u8>,
+    sent: Vec<Sent>,
+    ended: Vec<Ended>,
+    /// How many replies to the transaction at hand were read, and the first refusal among them.
+    read: usize,
+    refused: Option<String>,
+    replies: usize,
+}
+
+impl<'x> Transactions<'x> {
+    /// The transactions that store `writes` and `record`, none of them made yet.
+    pub(crate) fn new(
+        (shape, writes, record): (&'x Shape, &'x Writes<'x>, &'x Record),
+        held: &'x mut Held,
+        (state, script): (&'x str, &'x str),
+        preface: Preface<'x>,
+        request: &'x mut Vec<u8>,
+    ) -> Self {
+        let calls = writes.calls(EVENTS).into_iter();
+        let (sent, ended, refused) = (Vec::new(), Vec::new(), None);
+        let (read, replies) = (0, 0);
+        Self {
+            shape,
+            writes,
+            record,
+            held,
+            state,
+            script,
+            preface,
+            calls,
+            request,
+            sent,
+            ended,
+            read,
+            refused,
+            replies,
+        }
+    }
+
+    /// Sends all of them, as many at a time as may be on their way together. Returns those that were sent with
+    /// what came of them, and what happened to the connection if not all were answered.
+    pub(crate) async fn send(mut self, wire: &mut Wire) -> (Vec<(Sent, Ended)>, Result<(), Error>) {
+        let mut result = Ok(());
+        while result.is_ok() && self.calls.len() > 0 && self.ended.iter().all(Ended::is_done) {
+            self.request.clear();
+            (self.read, self.replies) = (0, 0);
+            result = wire.talk(&mut self).await.map_err(|broken| broken.error);
+        }
+        (self.sent.into_iter().zip(self.ended).collect(), result)
+    }
+
+    /// The record that is there when what is before `items.end` is done.
+    fn next(&self, items: &Range<usize>) -> Record {
+        match self.writes.items.get(items.end) {
+            Some(item) => Record { done: item.number, ..self.held.stored.record.clone() },
+            None => self.record.clone(),
+        }
+    }
+
+    /// Adds the transaction with these items to the request.
+    fn make(&mut self, items: Range<usize>) {
+        let next = Stored::new(self.next(&items));
+        resp::command(self.request, &[b"MULTI"]);
+        let (keys, counts, commands) = self.writes.encode_plain(self.shape, items.clone(), self.request);
+        let expected = self.sent.last().map_or(&self.held.stored.text, |sent| &sent.next.text);
+        let preface = &self.preface;
+        let (first, last) = preface.trim;
+        let number = (1 + keys.len()).to_string();
+        let name = self.shape.command.name();
+        let words =
+            [preface.lane, preface.owner, expected, &next.text, name, preface.kind, first, last, preface.ttl];
+        resp::begin(self.request, 4 + keys.len() + words.len() + counts.len());
+        let head = ["EVAL", self.script, &number, self.state];
+        let names = keys.iter().map(|key| &*self.writes.keys[*key]);
+        let words = head.into_iter().chain(names).chain(words);
+        words.for_each(|word| resp::argument(self.request, word.as_bytes()));
+        counts.iter().for_each(|count| resp::argument(self.request, count.to_string().as_bytes()));
+        resp::command(self.request, &[b"EXEC"]);
+        // From here on it may be in the server, until an answer says more.
+        self.held.sent.push(next.clone());
+        self.replies += commands + 3;
+        self.sent.push(Sent { next, keys, items, commands });
+    }
+}
+
+impl Talk for Transactions<'_> {
+    fn more(&mut self) -> bool {
+        if self.request.len() >= EXCHANGE_BYTES {
+            return false;
+        }
+        let Some(items) = self.calls.next() else { return false };
+        self.make(items);
+        true
+    }
+
+    fn request(&self) -> &[u8] {
+        self.request
+    }
+
+    fn replies(&self) -> usize {
+        self.replies
+    }
+
+    fn reply(&mut self, reply: Reply<'_>) {
+        let commands = self.sent[self.ended.len()].commands;
+        self.read += 1;
+        if self.read < commands + 3 {
+            if let (Reply::Error(text), None) = (&reply, &self.refused) {
+                self.refused = Some(String::from_utf8_lossy(text).into_owned());
+            }
+            return;
+        }
+        self.read = 0;
+        self.ended.push(Ended::new(&reply, self.refused.take()));
+    }
+}
+
+impl Ended {
+    /// What the reply to EXEC means, after one of the commands before it was `refused`.
+    fn new(reply: &Reply<'_>, refused: Option<String>) -> Self {
+        match (reply, refused) {
+            (Reply::Array(replies), None) => {
+                let Some((seal, writes)) = replies.split_last() else { return Self::unfit() };
+                let failed = writes.iter().find_map(|reply| match reply {
+                    Reply::Error(text) => Some(String::from_utf8_lossy(text).into_owned()),
+                    _ => None,
+                });
+                match seal {
+                    Reply::Array(words) => Self::Sealed(
+                        words.iter().map(|word| word.text().unwrap_or_default()).collect(),
+                        failed,
+                    ),
+                    Reply::Error(text) => Self::Sealed(
+                        vec!["BROKEN".to_owned(), String::from_utf8_lossy(text).into_owned()],
+                        failed,
+                    ),
+                    _ => Self::unfit(),
+                }
+            }
+            // The server takes nothing of a transaction of which it refused a command; unless that command was
+            // MULTI itself, and then EXEC is an error of another kind.
+            (Reply::Error(text), Some(refused)) if text.starts_with(b"EXECABORT") => {
+                Self::Refused(procedure::error(&refused))
+            }
+            (Reply::Error(text), None) => Self::Refused(procedure::error(&String::from_utf8_lossy(text))),
+            (_, Some(refused)) => Self::Sealed(vec!["BROKEN".to_owned(), refused], None),
+            _ => Self::unfit(),
+        }
+    }
+
+    fn unfit() -> Self {
+        Self::Refused(Error::misconfigured("the server's answer does not fit; is it really Redis?"))
+    }
+
+    /// Whether the record was stored.
+    fn is_done(&self) -> bool {
+        matches!(self, Self::Sealed(words, None) if words.first().is_some_and(|word| word == "DONE"))
+    }
+}

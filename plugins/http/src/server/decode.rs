@@ -75,9 +75,12 @@ pub(super) fn decode(body: Bytes, how: Decode, content_type: &str, limit: usize)
 
 /// What `auto` comes to: the content type decides, and where it says nothing, the first byte.
 fn by_type(content_type: &str, body: &[u8]) -> Decode {
+    // The usual one, told apart before anything is copied.
+    if content_type == "application/json" {
+        return array_or(body, Decode::Json);
+    }
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let first = body.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
-    let by_first = |other| if first == Some(b'[') { Decode::JsonArray } else { other };
+    let by_first = |other| array_or(body, other);
     match essence.as_str() {
         "application/x-ndjson"
         | "application/ndjson"
@@ -88,12 +91,21 @@ fn by_type(content_type: &str, body: &[u8]) -> Decode {
         json if json.ends_with("+json") => by_first(Decode::Json),
         text if text.starts_with("text/") => Decode::Lines,
         // Many lines that each are an object are JSON lines; else the first line is not whole by itself.
-        _ if first == Some(b'{') => match json_lines_likely(body) {
+        _ if first(body) == Some(b'{') => match json_lines_likely(body) {
             true => Decode::JsonLines,
             false => Decode::Json,
         },
         _ => by_first(Decode::Lines),
     }
+}
+
+/// An array if it begins as one, and else `other`.
+fn array_or(body: &[u8], other: Decode) -> Decode {
+    if first(body) == Some(b'[') { Decode::JsonArray } else { other }
+}
+
+fn first(body: &[u8]) -> Option<u8> {
+    body.iter().find(|byte| !byte.is_ascii_whitespace()).copied()
 }
 
 /// Whether the first line is a JSON value and something follows it.

@@ -53,7 +53,7 @@ pub(super) async fn listen(listener: TcpListener, server: Arc<Server>, tasks: Ta
         if let Some(slot) = Slots::take(&slots, address.ip()) {
             // Without this an answer may wait for the acknowledgement of what was sent before it.
             let _ = stream.set_nodelay(true);
-            let peer = Peer { address: plain(address).to_string(), phase: Arc::default() };
+            let peer = Peer::new(plain(address).to_string());
             let serve = connection::serve(Arc::clone(&server), protocol.clone(), stream, peer, halt.child());
             cx.spawn(tasks.track_future(async move {
                 serve.await;

@@ -1,6 +1,6 @@
 //! One request, from its head to its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
@@ -22,6 +22,9 @@ use crate::exchange::{Exchange, REQUEST, Ticket, TooLarge};
 /// A body from this size on is decoded off the async workers: it takes longer than others should wait.
 const LARGE: usize = 256 << 10;
 
+/// How many bytes of attributes a connection keeps for its next request.
+const KEPT_BYTES: usize = 1 << 10;
+
 /// All that the requests of one server have in common.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -38,7 +41,16 @@ pub(super) struct Server {
 pub(super) struct Peer {
     /// Its address and port.
     pub(super) address: String,
+    /// What travelled beside the events of its last request. Most clients send the same again and again.
+    pub(super) attributes: Mutex<Arc<Attributes>>,
     pub(super) phase: Arc<Phase>,
+}
+
+impl Peer {
+    /// The other end of a connection that has sent nothing yet.
+    pub(super) fn new(address: String) -> Self {
+        Self { address, attributes: Mutex::default(), phase: Arc::default() }
+    }
 }
 
 impl Server {
@@ -72,7 +84,7 @@ impl Server {
                 None => Ok(answer::taken(StatusCode::OK, 0)),
             };
         }
-        let attributes = Arc::new(self.attributes(head, peer, ticket.as_ref()));
+        let attributes = self.attributes(head, peer, ticket.as_ref());
         let (share, outcome) = match options.respond {
             Respond::Accepted => (None, None),
             Respond::Delivered | Respond::Result => {
@@ -124,28 +136,39 @@ impl Server {
         }
     }
 
-    /// What travels beside the events.
-    fn attributes(&self, head: &Parts, peer: &Peer, ticket: Option<&Ticket>) -> Attributes {
-        let mut attributes = Attributes::default()
-            .with("method", head.method.as_str())
-            .with("path", head.uri.path())
-            .with("remote_addr", peer.address.as_str());
-        if let Some(query) = head.uri.query() {
-            attributes.set("query", query);
-        }
-        if let Some(content_type) = text(&head.headers, CONTENT_TYPE.as_str()) {
-            attributes.set("content_type", content_type);
-        }
-        for (name, attribute) in &self.settings.headers {
-            if let Some(value) = text(&head.headers, name.as_str()) {
-                attributes.set(attribute.clone(), value);
-            }
-        }
+    /// What travels beside the events: for a request like the one before it on its connection, the same.
+    fn attributes(&self, head: &Parts, peer: &Peer, ticket: Option<&Ticket>) -> Arc<Attributes> {
         if let Some(ticket) = ticket {
-            attributes.set(REQUEST, ticket.id());
+            return Arc::new(collect(self.texts(head, peer)).with(REQUEST, ticket.id()));
         }
-        attributes
+        let mut last = peer.attributes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.iter().map(|(name, _)| (name, last.text(name)));
+        if known.eq(self.texts(head, peer).map(|(name, value)| (name, Some(value)))) {
+            return Arc::clone(&last);
+        }
+        let made = Arc::new(collect(self.texts(head, peer)));
+        let bytes = self.texts(head, peer).map(|(_, value)| value.len()).sum::<usize>();
+        *last = if bytes <= KEPT_BYTES { Arc::clone(&made) } else { Arc::default() };
+        made
     }
+
+    /// Each attribute of a request that is text.
+    fn texts<'r>(&'r self, head: &'r Parts, peer: &'r Peer) -> impl Iterator<Item = (&'r str, &'r str)> {
+        let fixed = [
+            ("method", Some(head.method.as_str())),
+            ("path", Some(head.uri.path())),
+            ("remote_addr", Some(peer.address.as_str())),
+            ("query", head.uri.query()),
+            ("content_type", text(&head.headers, CONTENT_TYPE.as_str())),
+        ];
+        let own = self.settings.headers.iter();
+        let own = own.map(|(name, attribute)| (attribute.as_str(), text(&head.headers, name.as_str())));
+        fixed.into_iter().chain(own).filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+fn collect<'t>(texts: impl Iterator<Item = (&'t str, &'t str)>) -> Attributes {
+    texts.fold(Attributes::default(), |attributes, (name, value)| attributes.with(name.to_owned(), value))
 }
 
 /// A header's value, if it is text.

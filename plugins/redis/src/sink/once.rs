@@ -1,5 +1,5 @@
-//! Effectively once: each lane's record lives in a hash beside the data, and one function inside of Redis
-//! stores the events and the record, or neither.
+//! Effectively once: each lane's record lives in a hash beside the data, and one step stores the events and the
+//! record, or neither: a transaction where what it writes can be taken back, and else a function inside of Redis.
 //!
 //! Whatever happens between here and the server, the record says what is there. So nothing is guessed: after
 //! a lost answer the next call finds the record it wants to write there already, a server that lost its

@@ -200,3 +200,38 @@ async fn events_know_their_request() {
         assert_eq!(attribute(name).as_deref(), value, "{name}");
     }
 }
+
+/// Guards attributes that are kept from one request of a connection to the next.
+#[tokio::test]
+async fn the_attributes_are_those_of_each_request() {
+    let (told, texts) = std::sync::mpsc::channel();
+    let opened = Opened::new(json!({ "path": "/a/*", "headers": ["x-id"], "respond": "delivered" })).await;
+    let server = opened.drive(move |batch| {
+        let text = |name| match batch.attribute(0, name) {
+            Some(AttributeValue::Text(text)) => text.clone(),
+            _ => "-".to_owned(),
+        };
+        told.send(["path", "query", "content_type", "header_x_id"].map(text).join(" ")).unwrap();
+        Fate::End(Outcome::Delivered)
+    });
+    let mut client = Client::connect(server.address).await;
+    let long = "x".repeat(2000);
+    let cases = [
+        ("/a/1", "x-id: 1\r\n", "/a/1 - - 1".to_owned()),
+        ("/a/1", "x-id: 1\r\n", "/a/1 - - 1".to_owned()),
+        ("/a/1", "x-id: 2\r\n", "/a/1 - - 2".to_owned()),
+        ("/a/1", "", "/a/1 - - -".to_owned()),
+        ("/a/1", JSON, "/a/1 - application/json -".to_owned()),
+        ("/a/2?q=1", "x-id: 1\r\n", "/a/2 q=1 - 1".to_owned()),
+        ("/a/2?q=2", "x-id: 1\r\n", "/a/2 q=2 - 1".to_owned()),
+        (&format!("/a/{long}"), "", format!("/a/{long} - - -")),
+        (&format!("/a/{long}"), "", format!("/a/{long} - - -")),
+        ("/a/1", "", "/a/1 - - -".to_owned()),
+    ];
+    for (path, headers, expected) in cases {
+        client.send(&request("POST", path, headers, b"1")).await;
+        assert_eq!(client.reply().await.status, 200);
+        assert_eq!(texts.recv().unwrap(), expected);
+    }
+    server.stop().await;
+}

@@ -10,7 +10,7 @@ use crate::server::commands::{Commands, Supply};
 use crate::server::resp::{self, Reply};
 use crate::server::sentinel::Sentinels;
 use crate::server::verdict::{Verdict, judge};
-use crate::server::wire::{Dialer, Talk, Wire};
+use crate::server::wire::{Broken, Dialer, Talk, Wire};
 
 /// How many bytes of commands are sent before their answers are waited for.
 const EXCHANGE_BYTES: usize = 1 << 20;
@@ -100,32 +100,28 @@ impl Link {
         supply: &mut impl Supply,
     ) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
-        let mut is_over = false;
-        while !is_over {
-            let first = commands.list.len();
-            let mut exchange = Exchange {
-                first,
-                start: commands.buffer.len(),
-                commands,
-                supply,
-                verdicts: &mut verdicts,
-                is_over: false,
-            };
-            let failed = match self.take().await {
+        let (mut is_over, mut start) = (false, 0);
+        while !is_over || verdicts.len() < commands.list.len() {
+            let first = verdicts.len();
+            let (end, count) = (commands.buffer.len(), commands.list.len());
+            let mut exchange =
+                Exchange { commands, supply, first, start, end, count, verdicts: &mut verdicts, is_over };
+            let broken = match self.take().await {
                 Ok(mut wire) => match wire.talk(&mut exchange).await {
                     Ok(()) => {
                         self.wire = Some(wire);
                         None
                     }
-                    Err(broken) => Some((broken.written, broken.error)),
+                    Err(broken) => Some(broken),
                 },
-                Err(error) => Some((0, error)),
+                Err(error) => Some(Broken { written: 0, error }),
             };
-            is_over = exchange.is_over;
-            if let Some((written, error)) = failed {
-                exchange.give_up(written, &error);
-            }
-            if let Some(halt) = halt(&verdicts[first..]) {
+            (is_over, start) = (exchange.is_over, exchange.end);
+            let failed = broken.map(|broken| {
+                exchange.give_up(&broken);
+                Verdict::Again(broken.error.class(), broken.error.message().into())
+            });
+            if let Some(halt) = halt(&verdicts[first..]).or(failed) {
                 self.wire = None;
                 while !is_over {
                     is_over = !supply.supply(commands);
@@ -183,6 +179,9 @@ struct Exchange<'x, S> {
     /// The first of the commands, and where in the buffer it begins.
     first: usize,
     start: usize,
+    /// The first command that is left for another exchange, and where it begins.
+    count: usize,
+    end: usize,
     verdicts: &'x mut Vec<Verdict>,
     /// Whether there are no more.
     is_over: bool,
@@ -190,19 +189,24 @@ struct Exchange<'x, S> {
 
 impl<S: Supply> Talk for Exchange<'_, S> {
     fn more(&mut self) -> bool {
-        if self.request().len() >= EXCHANGE_BYTES {
+        if self.is_over || self.request().len() >= EXCHANGE_BYTES {
             return false;
         }
         self.is_over = !self.supply.supply(self.commands);
+        let made = self.commands.buffer.len();
+        if self.end > self.start && made - self.start > EXCHANGE_BYTES {
+            return false;
+        }
+        (self.end, self.count) = (made, self.commands.list.len());
         !self.is_over
     }
 
     fn request(&self) -> &[u8] {
-        &self.commands.buffer[self.start..]
+        &self.commands.buffer[self.start..self.end]
     }
 
     fn replies(&self) -> usize {
-        self.commands.list.len() - self.first
+        self.count - self.first
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
@@ -212,14 +216,17 @@ impl<S: Supply> Talk for Exchange<'_, S> {
 
 impl<S> Exchange<'_, S> {
     /// What is to be thought of the commands that were not answered.
-    fn give_up(&mut self, written: usize, error: &Error) {
+    fn give_up(&mut self, broken: &Broken) {
+        let Broken { written, error } = broken;
         let message: Arc<str> = error.message().into();
-        let ends: Vec<_> =
-            self.commands.list[self.first..].iter().map(|command| command.bytes.end - self.start).collect();
+        let ends: Vec<_> = self.commands.list[self.first..self.count]
+            .iter()
+            .map(|command| command.bytes.end - self.start)
+            .collect();
         let answered = self.verdicts.len() - self.first;
-        for class in unanswered(&ends, answered, written) {
+        for class in unanswered(&ends, answered, *written) {
             // What is wrong with a server that cannot be reached is known; of one that broke off, it is not.
-            let class = if written == 0 { error.class() } else { class };
+            let class = if *written == 0 { error.class() } else { class };
             self.verdicts.push(Verdict::Again(class, Arc::clone(&message)));
         }
     }

@@ -33,6 +33,23 @@ async fn a_server_that_restarts_gets_everything() {
     assert_eq!(server.ask::<Vec<String>>(&["LRANGE", "l", "0", "-1"]), ["a", "b", "c"]);
 }
 
+/// Guards a loop that dialled a server that is away for ever, because no command was made that could fail.
+#[tokio::test]
+async fn a_server_that_stays_away_fails_each_write() {
+    let mut server = Server::start(&[]);
+    let mut sink = open(&server, json!({"command": "rpush", "key": "l"})).await;
+    sink.deliver(["a"]).await;
+    server.kill();
+    for _ in 0..3 {
+        let written = tokio::time::timeout(Duration::from_secs(20), sink.write(["b"; 1000])).await;
+        let (events, _, message) = again(&written.expect("it ends"));
+        assert_eq!(events.len(), 1000, "{message}");
+    }
+    let (_, class, message) = again(&sink.write(["b"]).await);
+    assert_eq!(class, Class::Retry);
+    assert!(message.starts_with("cannot connect to"), "{message}");
+}
+
 #[tokio::test]
 async fn a_connection_that_was_closed_while_idle_is_made_anew() {
     let server = Server::start(&[]);

@@ -93,6 +93,17 @@ def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f}, {max(values):.2f})"
 
 
+def times(own, other):
+    """How many times as fast the first is, by the wall seconds (the first figure) of the runs of each turn."""
+    return [theirs[0] / ours[0] for ours, theirs in zip(own, other)]
+
+
+def targets(rows):
+    """A table of what was aimed at, each with what was measured."""
+    lines = ["| what is aimed at | measured |", "| --- | --- |"]
+    return "\n".join(lines + [f"| {target} | {measured} |" for target, measured in rows]) + "\n"
+
+
 def publish(section, text):
     """Puts `text` into its section of the readme."""
     readme = HERE / "README.md"

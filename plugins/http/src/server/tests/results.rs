@@ -204,7 +204,7 @@ async fn events_know_their_request() {
 /// Guards attributes that are kept from one request of a connection to the next.
 #[tokio::test]
 async fn the_attributes_are_those_of_each_request() {
-    let (told, texts) = std::sync::mpsc::channel();
+    let (told, texts) = std::sync::mpsc::sync_channel(1);
     let opened = Opened::new(json!({ "path": "/a/*", "headers": ["x-id"], "respond": "delivered" })).await;
     let server = opened.drive(move |batch| {
         let text = |name| match batch.attribute(0, name) {

@@ -91,15 +91,15 @@ pub(crate) struct Sent {
 
 /// The transactions of one batch.
 pub(crate) struct Transactions<'x> {
-    pub(crate) shape: &'x Shape,
-    pub(crate) writes: &'x Writes<'x>,
+    shape: &'x Shape,
+    writes: &'x Writes<'x>,
     /// What the server holds of the lane, and may hold.
-    pub(crate) held: &'x mut Held,
-    pub(crate) state: &'x str,
-    pub(crate) script: &'x str,
-    pub(crate) preface: Preface<'x>,
+    held: &'x mut Held,
+    state: &'x str,
+    script: &'x str,
+    preface: Preface<'x>,
     /// The record when all is done.
-    pub(crate) record: &'x Record,
+    record: &'x Record,
     /// What is still to be made, in order.
     calls: std::vec::IntoIter<Range<usize>>,
     request: &'x mut Vec<u8>,
@@ -246,7 +246,12 @@ impl Ended {
             (Reply::Error(text), Some(refused)) if text.starts_with(b"EXECABORT") => {
                 Self::Refused(procedure::error(&refused))
             }
-            (Reply::Error(text), None) => Self::Refused(procedure::error(&String::from_utf8_lossy(text))),
+            // It ran out of memory between the commands and EXEC, say.
+            (Reply::Error(text), None) => {
+                let text = String::from_utf8_lossy(text);
+                let reason = text.split_once("because of: ").map_or(&*text, |(_, reason)| reason);
+                Self::Refused(procedure::error(reason))
+            }
             (_, Some(refused)) => Self::Sealed(vec!["BROKEN".to_owned(), refused], None),
             _ => Self::unfit(),
         }
@@ -259,5 +264,44 @@ impl Ended {
     /// Whether the record was stored.
     fn is_done(&self) -> bool {
         matches!(self, Self::Sealed(words, None) if words.first().is_some_and(|word| word == "DONE"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_sdk::Class;
+
+    use super::*;
+
+    fn class(reply: &Reply<'_>, refused: Option<&str>) -> Option<Class> {
+        match Ended::new(reply, refused.map(str::to_owned)) {
+            Ended::Refused(error) => Some(error.class()),
+            Ended::Sealed(..) => None,
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_was_not_done_is_told_from_one_that_was() {
+        let abort = Reply::Error(b"EXECABORT Transaction discarded because of previous errors.");
+        assert_eq!(class(&abort, Some("OOM command not allowed")), Some(Class::Retry));
+        assert_eq!(
+            class(&abort, Some("NOPERM no permissions to run the 'rpush' command")),
+            Some(Class::Misconfigured)
+        );
+        let late = Reply::Error(b"EXECABORT Transaction discarded because of: OOM command not allowed");
+        assert_eq!(class(&late, None), Some(Class::Retry));
+        let done = || Reply::Array(vec![Reply::Integer(1), Reply::Array(vec![Reply::Bulk(b"DONE")])]);
+        assert!(Ended::new(&done(), None).is_done());
+        let bare = Reply::Error(b"ERR EXEC without MULTI");
+        assert_eq!(class(&bare, Some("NOPERM multi")), None, "the commands were done one by one");
+        assert!(!Ended::new(&bare, Some("NOPERM multi".to_owned())).is_done());
+        let failed = Reply::Array(vec![Reply::Error(b"ERR"), Reply::Array(vec![Reply::Bulk(b"DONE")])]);
+        assert!(!Ended::new(&failed, None).is_done());
+    }
+
+    #[test]
+    fn the_script_is_sent_without_its_comments() {
+        let script = script();
+        assert!(!script.contains("--") && script.contains("'HSET'"), "{script}");
     }
 }

@@ -68,6 +68,11 @@ impl BatchBuilder {
         self.len() >= BATCH_EVENTS || self.bytes() >= BATCH_BYTES
     }
 
+    /// Makes room for so many more events.
+    pub fn reserve(&mut self, events: usize) {
+        self.columns.events.reserve(events);
+    }
+
     /// Adds a buffer for [`push_span`](Self::push_span) and returns its number.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Oversized;
@@ -11,16 +11,22 @@ use crate::{BatchBuilder, Position, SourceBatch, SourceRejection, Span};
 /// Cuts a stream of bytes into lines: at each `\n`, with a `\r` before it removed. Empty lines are skipped.
 ///
 /// Read into [`buffer`](Self::buffer), then [`cut`](Self::cut) into batches until nothing more comes, then
-/// read again.
+/// read again. Who reads large blocks [puts](Self::put) them in instead.
 #[derive(Debug)]
 pub struct Lines {
     pending: BytesMut,
     /// How far `pending` is known to hold no line end.
     scanned: usize,
+    /// What was put in and stands behind `pending`. If there is any, `pending` is empty or ends with a line end.
+    block: Bytes,
+    /// How far `block` has been cut.
+    done: usize,
+    /// How many lines the last batch had: the next one will have about as many.
+    usual: usize,
     limit: usize,
     oversized: Option<Oversized>,
     /// Where [`read`](Self::read) is in its input: everything before is settled.
-    done: u64,
+    settled: u64,
 }
 
 /// How much [`Lines::read`] asks for at a time.
@@ -29,12 +35,24 @@ const READ: usize = 64 << 10;
 impl Lines {
     /// Lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { pending: BytesMut::new(), scanned: 0, limit, oversized: None, done: 0 }
+        let (pending, block) = (BytesMut::new(), Bytes::new());
+        Self { pending, scanned: 0, block, done: 0, usual: 0, limit, oversized: None, settled: 0 }
     }
 
-    /// What was read and not cut yet: append to it.
+    /// What was read and not cut yet: append to it. Not while a block that was put in has not been cut.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.pending
+    }
+
+    /// Takes what was read, to be cut where it lies: only the parts of lines that reach into the block before it,
+    /// or into the one behind it, are copied. The one before it has been cut.
+    pub fn put(&mut self, mut block: Bytes) {
+        debug_assert!(self.block.is_empty(), "the block before it has been cut");
+        if self.is_partial() {
+            let head = memchr::memchr(b'\n', &block).map_or(block.len(), |end| end + 1);
+            self.pending.extend_from_slice(&block.split_to(head));
+        }
+        (self.block, self.done) = (block, 0);
     }
 
     /// Moves whole lines to `builder` until it is full or there are no more, and lines over the limit to
@@ -44,6 +62,21 @@ impl Lines {
         if self.oversized.is_some() {
             return settled;
         }
+        let before = builder.len();
+        settled += self.cut_pending(builder, rejected);
+        settled += self.cut_block(builder, rejected);
+        self.usual = self.usual.max(builder.len() - before);
+        // A `\r` at the end may be that of the line end, whose `\n` has not been read.
+        if trimmed(&self.pending[..self.scanned]) > self.limit {
+            self.oversized = Some(Oversized::new(&self.pending));
+            settled += self.pending.len() as u64;
+            self.pending.clear();
+            self.scanned = 0;
+        }
+        settled
+    }
+
+    fn cut_pending(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
         let mut spans = Vec::new();
         let (mut start, mut bytes) = (0, builder.bytes());
         while builder.len() + spans.len() < crate::BATCH_EVENTS && bytes < crate::BATCH_BYTES {
@@ -60,7 +93,6 @@ impl Lines {
             self.scanned = start;
         }
         if start > 0 {
-            settled += start as u64;
             let buffer = builder.add_buffer(self.pending.split_to(start).freeze());
             for (offset, length) in spans {
                 builder.push_span(Span { buffer, offset, length });
@@ -69,20 +101,41 @@ impl Lines {
         } else if !builder.is_full() {
             self.scanned = self.pending.len();
         }
-        // A `\r` at the end may be that of the line end, whose `\n` has not been read.
-        if trimmed(&self.pending[..self.scanned]) > self.limit {
-            self.oversized = Some(Oversized::new(&self.pending));
-            settled += self.pending.len() as u64;
-            self.pending.clear();
-            self.scanned = 0;
-        }
-        settled
+        start as u64
     }
 
-    /// The same, of an input that is read from byte `done` on, which [`read`](Self::read) counts on from.
+    /// The lines of the block, whose line ends are found in one go.
+    fn cut_block(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
+        if self.block.is_empty() || !self.pending.is_empty() || builder.is_full() {
+            return 0;
+        }
+        let first = self.done;
+        let buffer = builder.add_buffer(self.block.clone());
+        builder.reserve(self.usual.min(crate::BATCH_EVENTS));
+        for end in memchr::memchr_iter(b'\n', &self.block[first..]) {
+            let (start, end) = (self.done, first + end);
+            let length = trimmed(&self.block[start..end]);
+            if length > self.limit {
+                rejected.push(Oversized::new(&self.block[start..end]).finish(self.limit));
+            } else if length > 0 {
+                builder.push_span(Span { buffer, offset: start as u32, length: length as u32 });
+            }
+            self.done = end + 1;
+            if builder.is_full() {
+                return (self.done - first) as u64;
+            }
+        }
+        // Whether the rest is over the limit is for the next call to say: a batch never settles the beginning of a
+        // line that goes on behind its events.
+        self.pending.extend_from_slice(&self.block[self.done..]);
+        self.block = Bytes::new();
+        (self.done - first) as u64
+    }
+
+    /// The same, of an input that is read from byte `settled` on, which [`read`](Self::read) counts on from.
     #[must_use]
-    pub fn starting_at(mut self, done: u64) -> Self {
-        self.done = done;
+    pub fn starting_at(mut self, settled: u64) -> Self {
+        self.settled = settled;
         self
     }
 
@@ -94,12 +147,12 @@ impl Lines {
     /// Those of `input`. After one it may be called again.
     pub async fn read(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SourceBatch>> {
         let (mut builder, mut rejected) = (BatchBuilder::new(), Vec::new());
-        self.done += self.cut(&mut builder, &mut rejected);
+        self.settled += self.cut(&mut builder, &mut rejected);
         let mut ended = false;
         while builder.is_empty() && rejected.is_empty() && !ended {
             self.pending.reserve(READ);
             ended = input.read_buf(&mut self.pending).await? == 0;
-            self.done += match ended {
+            self.settled += match ended {
                 true => self.finish(&mut builder, &mut rejected),
                 false => self.cut(&mut builder, &mut rejected),
             };
@@ -107,7 +160,7 @@ impl Lines {
         if builder.is_empty() && rejected.is_empty() {
             return Ok(None);
         }
-        builder.set_position(Position::new(&self.done));
+        builder.set_position(Position::new(&self.settled));
         Ok(Some(SourceBatch::from(builder.finish()).with_rejected(rejected)))
     }
 
@@ -132,6 +185,11 @@ impl Lines {
     /// Whether a line has begun whose end has not been read.
     pub fn is_partial(&self) -> bool {
         !self.pending.is_empty() || self.oversized.is_some()
+    }
+
+    /// Whether a line over the limit is going by, whose beginning is settled and whose end is not.
+    pub fn is_within(&self) -> bool {
+        self.oversized.is_some()
     }
 
     /// Lets the rest of a line over the limit go by. Returns the number of bytes that went.

@@ -8,12 +8,32 @@ use tokio::io::ReadBuf;
 use super::*;
 use crate::Batch;
 
-/// Feeds `input` in pieces of `step` bytes.
+/// Feeds `input` in pieces of `step` bytes, each in one of both ways; both must give the same.
 fn lines(input: &[u8], step: usize, limit: usize) -> (Vec<String>, Vec<SourceRejection>) {
+    let (texts, rejected) = fed(input, step, limit, |_| false);
+    for by_block in [(|_| true) as fn(usize) -> bool, |number| number % 3 != 0] {
+        let (same, refused) = fed(input, step, limit, by_block);
+        let lengths =
+            |rejected: &[SourceRejection]| rejected.iter().map(|one| one.length).collect::<Vec<_>>();
+        assert_eq!((&same, lengths(&refused)), (&texts, lengths(&rejected)));
+    }
+    (texts, rejected)
+}
+
+/// Feeds pieces, those for whose numbers `by_block` says so as blocks.
+fn fed(
+    input: &[u8],
+    step: usize,
+    limit: usize,
+    by_block: fn(usize) -> bool,
+) -> (Vec<String>, Vec<SourceRejection>) {
     let mut lines = Lines::new(limit);
     let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
-    for piece in input.chunks(step) {
-        lines.buffer().extend_from_slice(piece);
+    for (number, piece) in input.chunks(step).enumerate() {
+        match by_block(number) {
+            true => lines.put(Bytes::copy_from_slice(piece)),
+            false => lines.buffer().extend_from_slice(piece),
+        }
         loop {
             let mut builder = Batch::builder();
             let passed = lines.cut(&mut builder, &mut rejected);
@@ -53,12 +73,16 @@ fn a_line_over_the_limit_is_told_and_the_stream_goes_on() {
 
 #[test]
 fn a_batch_is_cut_at_its_size() {
-    let mut lines = Lines::new(100);
-    lines.buffer().extend_from_slice(&b"x\n".repeat(crate::BATCH_EVENTS + 5));
-    let (mut first, mut second) = (Batch::builder(), Batch::builder());
-    lines.cut(&mut first, &mut Vec::new());
-    lines.cut(&mut second, &mut Vec::new());
-    assert_eq!((first.len(), second.len()), (crate::BATCH_EVENTS, 5));
+    let input = b"x\n".repeat(crate::BATCH_EVENTS + 5);
+    let (mut fed, mut put) = (Lines::new(100), Lines::new(100));
+    fed.buffer().extend_from_slice(&input);
+    put.put(input.into());
+    for mut lines in [fed, put] {
+        let (mut first, mut second) = (Batch::builder(), Batch::builder());
+        lines.cut(&mut first, &mut Vec::new());
+        lines.cut(&mut second, &mut Vec::new());
+        assert_eq!((first.len(), second.len()), (crate::BATCH_EVENTS, 5));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The source `file`.
 
+mod blocks;
 mod feed;
 mod follow;
 mod framing;

@@ -80,9 +80,9 @@ impl Framing {
     }
 
     /// Whether an event over the limit is going by, whose beginning is settled and whose end is not.
-    pub(crate) fn is_within(&mut self) -> bool {
+    pub(crate) fn is_within(&self) -> bool {
         match self {
-            Self::Lines(lines) => lines.buffer().is_empty() && lines.is_partial(),
+            Self::Lines(lines) => lines.is_within(),
             _ => false,
         }
     }

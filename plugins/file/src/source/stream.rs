@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_sdk::{Attributes, Batch, BatchBuilder, Error, Position, SourceBatch, SourceRejection};
 
+use super::blocks::Blocks;
 use super::feed::Feed;
 use super::framing::Framing;
 use super::options::SourceOptions;
@@ -45,6 +46,8 @@ pub(crate) struct Stream {
     head: Checksum,
     input: Box<dyn Read + Send>,
     framing: Framing,
+    /// For a plain file of lines.
+    blocks: Blocks,
     /// Unpacked bytes that have become events, or were passed over on purpose.
     offset: u64,
     /// The bytes that were read last, as they were when they were read.
@@ -104,6 +107,7 @@ impl Stream {
             name: Arc::clone(&name),
             file,
             packing,
+            blocks: Blocks::new(READ),
             offset: 0,
             recent: Recent::default(),
             unpacked: Unpacked::default(),
@@ -225,25 +229,46 @@ impl Stream {
         }
         loop {
             let wanted = self.wanted();
-            let buffer = self.framing.buffer();
-            let before = buffer.len();
-            buffer.resize(before + wanted, 0);
-            let result = self.input.read(&mut buffer[before..]);
-            buffer.truncate(before + *result.as_ref().unwrap_or(&0));
-            self.recent.pass(&buffer[before..]);
-            if self.packing != Packing::Plain {
-                self.unpacked.pass(&buffer[before..]);
-            }
+            let result = match &self.framing {
+                Framing::Lines(_) if wanted == READ && self.begun && !self.is_packed() => self.fill_block(),
+                _ => self.fill_buffer(wanted),
+            };
             return match result {
                 Ok(read) => Ok(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // A decoder's own errors have no number; those of the system do.
-                Err(error) if self.packing != Packing::Plain && error.raw_os_error().is_none() => {
+                Err(error) if self.is_packed() && error.raw_os_error().is_none() => {
                     Err(Problem::Corrupt(reason(&error)))
                 }
                 Err(error) => Err(Problem::Failed(failed(format!("{} cannot be read", self.name), &error))),
             };
         }
+    }
+
+    /// Reads `wanted` bytes, behind those that are left.
+    fn fill_buffer(&mut self, wanted: usize) -> io::Result<usize> {
+        let buffer = self.framing.buffer();
+        let before = buffer.len();
+        buffer.resize(before + wanted, 0);
+        let result = self.input.read(&mut buffer[before..]);
+        buffer.truncate(before + *result.as_ref().unwrap_or(&0));
+        self.recent.pass(&buffer[before..]);
+        if self.packing != Packing::Plain {
+            self.unpacked.pass(&buffer[before..]);
+        }
+        result
+    }
+
+    /// Reads a large block of lines, to be cut where it lies.
+    fn fill_block(&mut self) -> io::Result<usize> {
+        let mut block = self.blocks.lend();
+        let read = self.input.read(block.space())?;
+        self.recent.pass(&block.space()[..read]);
+        match &mut self.framing {
+            Framing::Lines(lines) if read > READ / 2 => lines.put(block.share(read)),
+            framing => framing.buffer().extend_from_slice(&block.space()[..read]),
+        }
+        Ok(read)
     }
 
     /// How much to ask for: no more than there is, because a batch holds on to all that was asked for.

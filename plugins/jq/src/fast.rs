@@ -12,14 +12,17 @@
 mod evaluate;
 mod expression;
 mod lower;
+mod marks;
 mod print;
 mod scan;
+mod shape;
 mod wanted;
 mod words;
 
 use std::ops::Range;
 
 use jaq_core::load;
+use tidegate_sdk::Span;
 
 use crate::reader::DEPTH;
 use evaluate::Event;
@@ -38,7 +41,8 @@ pub(crate) struct Program {
     depth: usize,
 }
 
-/// What a program makes of an event, in memory that is used again for the next one.
+/// What a program makes of an event, in memory that is used again for its next one. Not for another program: it
+/// remembers how events look to this one.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     finds: Finds,
@@ -49,7 +53,7 @@ pub(crate) struct Answer {
 /// The results for one event.
 #[derive(Debug)]
 pub(crate) enum Results<'a> {
-    /// One, which stands in the event as it is to be printed.
+    /// One, which stands in the buffer as it is to be printed.
     Part(Range<usize>),
     /// These texts, if any.
     Texts(Texts<'a>),
@@ -91,20 +95,23 @@ impl Program {
         Ok(Self { wanted: lowering.into_wanted(), results, depth })
     }
 
-    /// The results for the event `payload`, which may be `limit` bytes together; `None` if it is for jaq.
+    /// The results for the event that lies at `event` in `buffer`, which may be `limit` bytes together; `None` if
+    /// it is for jaq.
     pub(crate) fn run<'a>(
         &self,
-        payload: &[u8],
+        buffer: &[u8],
+        event: Range<usize>,
         limit: usize,
         answer: &'a mut Answer,
     ) -> Option<Results<'a>> {
-        self.try_run(payload, limit, answer).ok()
+        self.try_run(buffer, event, limit, answer).ok()
     }
 
-    /// Whether any result for the event `payload` is neither `false` nor `null`; `None` if it is for jaq.
-    pub(crate) fn matches(&self, payload: &[u8], answer: &mut Answer) -> Option<bool> {
-        scan::scan(payload, &self.wanted, &mut answer.finds).ok()?;
-        let event = Event { text: payload, finds: &answer.finds };
+    /// Whether any result for the event that lies at `event` in `buffer` is neither `false` nor `null`; `None` if
+    /// it is for jaq.
+    pub(crate) fn matches(&self, buffer: &[u8], event: Range<usize>, answer: &mut Answer) -> Option<bool> {
+        scan::scan(buffer, event, &self.wanted, &mut answer.finds).ok()?;
+        let event = Event { text: buffer, finds: &answer.finds };
         for result in &self.results {
             if event.holds(result).ok()? {
                 return Some(true);
@@ -115,12 +122,13 @@ impl Program {
 
     fn try_run<'a>(
         &self,
-        payload: &[u8],
+        buffer: &[u8],
+        event: Range<usize>,
         limit: usize,
         answer: &'a mut Answer,
     ) -> Result<Results<'a>, Beyond> {
-        scan::scan(payload, &self.wanted, &mut answer.finds)?;
-        let event = Event { text: payload, finds: &answer.finds };
+        scan::scan(buffer, event, &self.wanted, &mut answer.finds)?;
+        let event = Event { text: buffer, finds: &answer.finds };
         if let [result] = &self.results[..] {
             match self.part(event, result)? {
                 Part::None => return Ok(Results::Texts(Texts::new(&[], &[]))),
@@ -163,6 +171,12 @@ impl Program {
             false => Ok(Part::None),
         }
     }
+}
+
+/// Where `span` lies in its buffer.
+pub(crate) fn range(span: Span) -> Range<usize> {
+    let start = span.offset as usize;
+    start..start + span.length as usize
 }
 
 /// Whether the only result is a part of the event.

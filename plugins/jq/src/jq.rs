@@ -1,13 +1,12 @@
 //! The filter `jq`: each event becomes what a query makes of it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin, Span};
 
-use crate::fast::{Answer, Results, Texts};
+use crate::fast::{Answer, Results, Texts, range};
 use crate::limit::{self, Limit};
 use crate::meta::{empty_object, meta};
 use crate::query::{Flow, Query, Stop};
@@ -109,22 +108,19 @@ fn collect(
     })
 }
 
-/// The part of `span` that is meant.
-fn within(span: Span, part: &Range<usize>) -> Span {
-    // A part of an event is shorter than 4 GiB, as its span is.
-    Span { offset: span.offset + part.start as u32, length: part.len() as u32, ..span }
-}
-
 impl Filter for Jq {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         let mut made = batch.derive();
         let Self { query, limit, rooms, answer, collected } = self;
         let fast = query.fast().ok();
         rooms.each(batch.len(), |event, room| {
-            let payload = batch.payload(event);
-            match fast.and_then(|program| program.run(payload, limit.bytes.as_usize(), answer)) {
+            let span = batch.spans()[event];
+            let buffer = &batch.buffers()[span.buffer as usize];
+            match fast.and_then(|program| program.run(buffer, range(span), limit.bytes.as_usize(), answer)) {
                 Some(Results::Part(part)) if limit.events > 0 => {
-                    made.write_span(event, within(batch.spans()[event], &part));
+                    // A part of a buffer begins and ends below 4 GiB, as the buffer does.
+                    let (offset, length) = (part.start as u32, part.len() as u32);
+                    made.write_span(event, Span { offset, length, ..span });
                     return Ok(());
                 }
                 Some(Results::Texts(texts)) if texts.len() <= limit.events => {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Output, Plugin, Port};
 
-use crate::fast::Answer;
+use crate::fast::{Answer, range};
 use crate::limit::Limit;
 use crate::meta::{empty_object, meta};
 use crate::query::{Flow, Query, Stop};
@@ -114,7 +114,8 @@ struct Route {
     all: bool,
     limit: Limit,
     rooms: Rooms,
-    answer: Answer,
+    /// One for each route.
+    answers: Vec<Answer>,
 }
 
 impl Route {
@@ -130,7 +131,12 @@ impl Route {
             return Err(ConfigError::at("/routes", "there is no route").help(help));
         }
         let limit = Limit { steps: options.limit.steps, ..Limit::default() };
-        Ok(Self { routes, all: options.all, limit, rooms: Rooms::new(limit), answer: Answer::default() })
+        Ok(Self::with(routes, options.all, limit))
+    }
+
+    fn with(routes: Arc<[(String, Query)]>, all: bool, limit: Limit) -> Self {
+        let answers = routes.iter().map(|_| Answer::default()).collect();
+        Self { routes, all, limit, rooms: Rooms::new(limit), answers }
     }
 }
 
@@ -156,14 +162,16 @@ fn ports_of(
     all: bool,
     (batch, event): (&Batch, usize),
     room: Room,
-    answer: &mut Answer,
+    answers: &mut [Answer],
     ports: &mut Vec<Port>,
 ) -> Result<(), Stop> {
     ports.clear();
+    let span = batch.spans()[event];
+    let buffer = &batch.buffers()[span.buffer as usize];
     let mut read = None;
-    for (index, (_, query)) in routes.iter().enumerate() {
+    for (index, ((_, query), answer)) in routes.iter().zip(answers).enumerate() {
         let fast = query.fast().ok();
-        let matches = match fast.and_then(|program| program.matches(batch.payload(event), answer)) {
+        let matches = match fast.and_then(|program| program.matches(buffer, range(span), answer)) {
             Some(matches) => matches,
             None => {
                 let value = match &read {
@@ -202,12 +210,12 @@ fn matches(query: &Query, value: Val, (batch, event): (&Batch, usize), room: Roo
 
 impl Filter for Route {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        let Self { routes, all, rooms, answer, .. } = self;
+        let Self { routes, all, rooms, answers, .. } = self;
         let mut made: Vec<Option<BatchBuilder>> = Vec::new();
         made.resize_with(routes.len() + 1, || None);
         let mut ports = Vec::with_capacity(routes.len());
         rooms.each(batch.len(), |event, room| {
-            match ports_of(routes, *all, (batch, event), room, answer, &mut ports) {
+            match ports_of(routes, *all, (batch, event), room, answers, &mut ports) {
                 Ok(()) => {
                     for port in &ports {
                         made[usize::from(*port)].get_or_insert_with(|| batch.derive()).keep(event);
@@ -227,9 +235,7 @@ impl Filter for Route {
     }
 
     fn fork(&self) -> Option<Box<dyn Filter>> {
-        let (routes, limit) = (Arc::clone(&self.routes), self.limit);
-        let (rooms, answer) = (Rooms::new(limit), Answer::default());
-        Some(Box::new(Self { routes, all: self.all, limit, rooms, answer }))
+        Some(Box::new(Self::with(Arc::clone(&self.routes), self.all, self.limit)))
     }
 
     fn explain(&self) -> Option<String> {

@@ -24,6 +24,7 @@ const SURE_DIGITS: usize = 18;
 /// One event and what was found in it.
 #[derive(Clone, Copy)]
 pub(super) struct Event<'a> {
+    /// The buffer that it lies in.
     pub(super) text: &'a [u8],
     pub(super) finds: &'a Finds,
 }

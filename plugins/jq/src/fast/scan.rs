@@ -3,10 +3,14 @@
 //!
 //! What the pass cannot be sure of it does not decide: it gives up ([`Beyond`]), and jaq looks at the event.
 
+mod members;
+mod strings;
+
 use std::ops::Range;
 
-use super::wanted::{Node, Place, ROOT, Wanted};
-use super::words::{self, Pattern};
+use super::marks::Marks;
+use super::shape::Shape;
+use super::wanted::{Node, Place, Wanted};
 use crate::reader::DEPTH;
 
 /// The event, or what a query asks of it, is more than the fast path covers: it is for jaq.
@@ -67,103 +71,146 @@ pub(super) struct Finds {
     pub(super) deepest: usize,
     /// Fingerprints of the names of the objects that are open.
     names: Vec<u64>,
+    shape: Shape,
 }
 
-/// Looks through `text` for all that is `wanted`.
-pub(super) fn scan(text: &[u8], wanted: &Wanted, finds: &mut Finds) -> Result<(), Beyond> {
-    if u32::try_from(text.len()).is_err() {
+/// Looks through the event for all that is `wanted`. It lies in `buffer` at `event`; what is found is told by its
+/// place in the buffer.
+pub(super) fn scan(
+    buffer: &[u8],
+    event: Range<usize>,
+    wanted: &Wanted,
+    finds: &mut Finds,
+) -> Result<(), Beyond> {
+    if u32::try_from(buffer.len()).is_err() {
         return Err(Beyond);
     }
-    finds.found.clear();
-    finds.found.resize(wanted.len(), Found::default());
-    finds.names.clear();
+    finds.forget(wanted.len());
     let mut scanner = Scanner {
-        text,
-        at: 0,
+        buffer,
+        text: &buffer[..event.end],
         depth: 0,
         deepest: 0,
         flags: 0,
-        high: 0,
+        marks: Marks::NONE,
+        first_high: usize::MAX,
+        high_end: 0,
         wanted,
         found: &mut finds.found,
         names: &mut finds.names,
+        shape: &mut finds.shape,
     };
-    scanner.space();
-    scanner.wanted_value(ROOT, false)?;
-    scanner.space();
-    if scanner.at != text.len() {
+    let at = scanner.space(event.start);
+    let at = scanner.root(at)?;
+    if scanner.space(at) != event.end {
         return Err(Beyond);
     }
-    let ascii = scanner.high & words::HIGH == 0;
+    scanner.check_encoding()?;
     finds.deepest = scanner.deepest;
-    match ascii || std::str::from_utf8(text).is_ok() {
-        true => Ok(()),
-        false => Err(Beyond),
+    Ok(())
+}
+
+impl Finds {
+    fn forget(&mut self, places: usize) {
+        self.names.clear();
+        if self.found.len() == places {
+            self.found.fill(Found::default());
+        } else {
+            self.found.clear();
+            self.found.resize(places, Found::default());
+        }
     }
 }
 
+/// The byte that stands for the end of the event. It is nowhere allowed.
+const END: u8 = 0;
+
+/// Where what was read ends.
+type End = Result<usize, Beyond>;
+
+/// Each method is told where to begin and tells where it has ended, so that the place stays in a register.
 struct Scanner<'a> {
+    buffer: &'a [u8],
+    /// The buffer up to the end of the event.
     text: &'a [u8],
-    at: usize,
     depth: usize,
     deepest: usize,
     /// What is true of the innermost wanted value so far.
     flags: u8,
-    /// All bytes of strings, one over the other: has a high bit if any of them has.
-    high: u64,
+    /// Of the bytes around the last string.
+    marks: Marks,
+    /// The first byte that is not ASCII, and what is behind the last, up to `marks`.
+    first_high: usize,
+    high_end: usize,
     wanted: &'a Wanted,
     found: &'a mut [Found],
     names: &'a mut Vec<u64>,
+    shape: &'a mut Shape,
 }
 
 impl<'a> Scanner<'a> {
-    /// The byte at hand; 0, which is nowhere allowed, at the end.
-    #[inline]
-    fn byte(&self) -> u8 {
-        self.text.get(self.at).copied().unwrap_or(0)
+    #[inline(always)]
+    fn byte(&self, at: usize) -> u8 {
+        self.text.get(at).copied().unwrap_or(END)
     }
 
-    /// The next byte that is not white space. The scanner stays before it.
-    #[inline]
-    fn space(&mut self) -> u8 {
-        let byte = self.byte();
-        match byte > b' ' {
-            true => byte,
-            false => self.skip_space(),
+    /// Whether these two bytes stand at `at`.
+    #[inline(always)]
+    fn has(&self, at: usize, bytes: [u8; 2]) -> bool {
+        self.text.get(at..).and_then(<[u8]>::first_chunk) == Some(&bytes)
+    }
+
+    /// The next byte that is not white space.
+    #[inline(always)]
+    fn space(&mut self, at: usize) -> usize {
+        match self.byte(at) > b' ' {
+            true => at,
+            false => self.skip_space(at),
         }
     }
 
     #[cold]
-    fn skip_space(&mut self) -> u8 {
-        while matches!(self.byte(), b' ' | b'\t' | b'\r' | b'\n') {
-            self.at += 1;
+    fn skip_space(&mut self, mut at: usize) -> usize {
+        while matches!(self.byte(at), b' ' | b'\t' | b'\r' | b'\n') {
+            at += 1;
             self.flags |= SPACED;
         }
-        self.byte()
+        at
     }
 
     /// A value whose place is to be noted.
-    fn wanted_value(&mut self, place: Place, exact: bool) -> Result<(), Beyond> {
+    fn wanted_value(&mut self, at: usize, place: Place, exact: bool) -> End {
         let wanted = self.wanted;
         let node = wanted.node(place).ok_or(Beyond)?;
+        let outer = std::mem::take(&mut self.flags);
+        if !node.is_leaf() {
+            self.begin_below(at, place, node);
+        }
+        let end = self.value(at, Some(node), exact || node.printed)?;
+        self.note(place, at, end);
+        self.flags |= outer;
+        Ok(end)
+    }
+
+    #[inline(always)]
+    fn note(&mut self, place: Place, start: usize, end: usize) {
+        // The text is shorter than 4 GiB.
+        let (start, end) = (start as u32, end as u32);
+        self.found[place] = Found { state: State::Present, flags: self.flags, start, end };
+    }
+
+    /// What cannot be found below the value at hand is told in advance.
+    fn begin_below(&mut self, at: usize, place: Place, node: &Node) {
         if self.found[place].state != State::Absent {
             // The same name again: the last one counts, and what was found in the earlier one does not.
             self.mark_below(node, State::Absent);
         }
-        let start = self.at;
-        let outer = std::mem::take(&mut self.flags);
-        match self.byte() {
+        match self.byte(at) {
             b'{' => self.mark_elements(node, State::Impossible),
             b'[' => self.mark_members(node, State::Impossible),
             b'n' => {}
             _ => self.mark_below(node, State::Impossible),
         }
-        self.value(Some(node), exact || node.printed)?;
-        // The text is shorter than 4 GiB.
-        let (start, end) = (start as u32, self.at as u32);
-        self.found[place] = Found { state: State::Present, flags: self.flags, start, end };
-        self.flags |= outer;
-        Ok(())
     }
 
     fn mark_below(&mut self, node: &Node, state: State) {
@@ -191,194 +238,76 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    #[inline]
-    fn value(&mut self, node: Option<&'a Node>, exact: bool) -> Result<(), Beyond> {
-        match self.byte() {
-            b'"' => self.string(),
-            b'-' | b'0'..=b'9' => self.number(),
-            b'{' => self.object(node, exact),
-            b'[' => self.array(node, exact),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
+    fn value(&mut self, at: usize, node: Option<&'a Node>, exact: bool) -> End {
+        match self.byte(at) {
+            b'"' => self.string(at),
+            b'-' | b'0'..=b'9' => number_end(self.text, at),
+            b'{' => self.object(at, node, exact),
+            b'[' => self.array(at, node, exact),
+            b't' => self.word(at, b"true"),
+            b'f' => self.word(at, b"false"),
+            b'n' => self.word(at, b"null"),
             _ => Err(Beyond),
         }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), Beyond> {
-        match self.text[self.at..].starts_with(word) {
-            true => self.at += word.len(),
-            false => return Err(Beyond),
+    fn word(&mut self, at: usize, word: &[u8]) -> End {
+        match self.text[at..].starts_with(word) {
+            true => Ok(at + word.len()),
+            false => Err(Beyond),
         }
-        Ok(())
     }
 
     fn enter(&mut self) -> Result<(), Beyond> {
-        self.at += 1;
         self.depth += 1;
         self.deepest = self.deepest.max(self.depth);
         if self.depth > DEPTH { Err(Beyond) } else { Ok(()) }
     }
 
-    fn leave(&mut self) {
-        self.at += 1;
-        self.depth -= 1;
-    }
-
-    fn array(&mut self, node: Option<&'a Node>, exact: bool) -> Result<(), Beyond> {
+    fn array(&mut self, at: usize, node: Option<&'a Node>, exact: bool) -> End {
         self.enter()?;
-        if self.space() == b']' {
-            self.leave();
-            return Ok(());
-        }
+        let mut at = self.space(at + 1);
         let elements = node.map_or(&[][..], |node| &node.elements);
         let mut index = 0;
-        loop {
-            match elements.iter().find(|(wanted, _)| *wanted == index) {
-                Some((_, place)) => self.wanted_value(*place, exact)?,
-                None => self.value(None, exact)?,
-            }
-            match self.space() {
-                b',' => self.at += 1,
+        while index > 0 || self.byte(at) != b']' {
+            at = match elements.iter().find(|(wanted, _)| *wanted == index) {
+                Some((_, place)) => self.wanted_value(at, *place, exact)?,
+                None => self.value(at, None, exact)?,
+            };
+            at = self.space(at);
+            match self.byte(at) {
+                b',' => at = self.space(at + 1),
                 b']' => break,
                 _ => return Err(Beyond),
             }
-            self.space();
             index += 1;
         }
-        self.leave();
-        Ok(())
+        self.depth -= 1;
+        Ok(at + 1)
     }
 
-    fn object(&mut self, node: Option<&'a Node>, exact: bool) -> Result<(), Beyond> {
+    fn object(&mut self, at: usize, node: Option<&'a Node>, exact: bool) -> End {
         self.enter()?;
-        if self.space() == b'}' {
-            self.leave();
-            return Ok(());
-        }
-        let members = node.map_or(&[][..], |node| &node.members);
+        let mut at = self.space(at + 1);
         let first_name = self.names.len();
-        loop {
-            let start = self.at;
-            let place = self.name(members)?;
-            if exact {
-                self.note_name(first_name, start);
+        let mut is_first = true;
+        while !is_first || self.byte(at) != b'}' {
+            at = self.member(at, node, exact.then_some(first_name))?;
+            if self.has(at, *b",\"") {
+                at += 1;
+            } else {
+                at = self.space(at);
+                match self.byte(at) {
+                    b',' => at = self.space(at + 1),
+                    b'}' => break,
+                    _ => return Err(Beyond),
+                }
             }
-            if self.space() != b':' {
-                return Err(Beyond);
-            }
-            self.at += 1;
-            self.space();
-            match place {
-                Some(place) => self.wanted_value(place, exact)?,
-                None => self.value(None, exact)?,
-            }
-            match self.space() {
-                b',' => self.at += 1,
-                b'}' => break,
-                _ => return Err(Beyond),
-            }
-            self.space();
+            is_first = false;
         }
         self.names.truncate(first_name);
-        self.leave();
-        Ok(())
-    }
-
-    /// The name of a member, and its place if it is one of `members`.
-    #[inline]
-    fn name(&mut self, members: &[(Pattern, Place)]) -> Result<Option<Place>, Beyond> {
-        if self.byte() != b'"' {
-            return Err(Beyond);
-        }
-        let word = words::at(self.text, self.at);
-        for (name, place) in members {
-            // What is equal to a name of the query is UTF-8 as that is.
-            if name.is_at(self.text, self.at, word) {
-                self.at += name.bytes().len();
-                return Ok(Some(*place));
-            }
-        }
-        let outer = std::mem::take(&mut self.flags);
-        self.string()?;
-        if self.flags & ESCAPED != 0 && !members.is_empty() {
-            // It may be one of them, written in another way.
-            return Err(Beyond);
-        }
-        self.flags |= outer;
-        Ok(None)
-    }
-
-    /// Notes the name between `start` and here, of the object whose first noted name is `first`.
-    fn note_name(&mut self, first: usize, start: usize) {
-        let fingerprint = words::fingerprint(&self.text[start..self.at]);
-        let others = &self.names[first..];
-        if others.len() >= MOST_NAMES || others.contains(&fingerprint) {
-            self.flags |= UNUSUAL;
-        } else {
-            self.names.push(fingerprint);
-        }
-    }
-
-    #[inline]
-    fn string(&mut self) -> Result<(), Beyond> {
-        let mut at = self.at + 1;
-        let text = self.text;
-        let mut high = 0;
-        loop {
-            while let Some(word) = words::at(text, at) {
-                high |= word;
-                let special = words::special(word);
-                if special != 0 {
-                    at += words::first(special);
-                    break;
-                }
-                at += 8;
-            }
-            match text.get(at) {
-                Some(b'"') => {
-                    self.at = at + 1;
-                    self.high |= high;
-                    return Ok(());
-                }
-                Some(b'\\') => at = self.escape(at)?,
-                None | Some(0..0x20) => return Err(Beyond),
-                Some(0x7F) => {
-                    self.flags |= UNUSUAL;
-                    at += 1;
-                }
-                Some(byte) => {
-                    high |= u64::from(*byte);
-                    at += 1;
-                }
-            }
-        }
-    }
-
-    /// The escape at `at`; where it ends.
-    #[cold]
-    fn escape(&mut self, at: usize) -> Result<usize, Beyond> {
-        match self.text.get(at + 1) {
-            Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.flags |= ESCAPED;
-                Ok(at + 2)
-            }
-            Some(b'/') => {
-                self.flags |= ESCAPED | UNUSUAL;
-                Ok(at + 2)
-            }
-            Some(b'u') => {
-                self.flags |= ESCAPED | UNUSUAL;
-                let digits = self.text.get(at + 2..at + 6).ok_or(Beyond)?;
-                if digits.iter().all(u8::is_ascii_hexdigit) { Ok(at + 6) } else { Err(Beyond) }
-            }
-            _ => Err(Beyond),
-        }
-    }
-
-    fn number(&mut self) -> Result<(), Beyond> {
-        self.at = number_end(self.text, self.at)?;
-        Ok(())
+        self.depth -= 1;
+        Ok(at + 1)
     }
 }
 

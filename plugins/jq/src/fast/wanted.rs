@@ -20,11 +20,32 @@ pub(super) struct Wanted {
 pub(super) struct Node {
     /// Wanted members: the name as it stands in the text, in quotes.
     pub(super) members: Vec<(Pattern, Place)>,
+    /// A bit for the first byte of each of these names, so that most other names need not be compared.
+    initials: u64,
     /// Wanted elements, by their index.
     pub(super) elements: Vec<(usize, Place)>,
     /// Whether the value may become part of a result, so that it must be known whether its text is the text that
     /// jq would print.
     pub(super) printed: bool,
+}
+
+impl Node {
+    /// Whether nothing below it is wanted.
+    #[inline]
+    pub(super) fn is_leaf(&self) -> bool {
+        self.members.is_empty() && self.elements.is_empty()
+    }
+
+    /// Whether a name that has `initial` behind its quote may be that of a wanted member.
+    #[inline]
+    pub(super) fn may_want(&self, initial: u8) -> bool {
+        self.initials & bit(initial) != 0
+    }
+}
+
+/// Two bytes of 64 that follow one another never share a bit.
+fn bit(initial: u8) -> u64 {
+    1 << (initial & 63)
 }
 
 impl Wanted {
@@ -47,6 +68,7 @@ impl Wanted {
             return Some(*place);
         }
         let place = self.add();
+        self.nodes[parent].initials |= bit(quoted.bytes()[1]);
         self.nodes[parent].members.push((quoted, place));
         Some(place)
     }

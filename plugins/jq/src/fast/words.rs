@@ -1,36 +1,10 @@
 //! Eight bytes at a time, as one number: the first byte is the lowest.
-//!
-//! The tests for zero bytes are those of "Bit Twiddling Hacks" (S. E. Anderson): they may mark bytes behind the
-//! first one that is meant, never one before it.
-
-/// The high bit of each byte.
-pub(super) const HIGH: u64 = 0x8080_8080_8080_8080;
-/// The low bit of each byte.
-const LOW: u64 = 0x0101_0101_0101_0101;
 
 /// The eight bytes at `at`, if there are that many.
 #[inline]
 pub(super) fn at(text: &[u8], at: usize) -> Option<u64> {
     let bytes = text.get(at..)?.first_chunk::<8>()?;
     Some(u64::from_le_bytes(*bytes))
-}
-
-/// Marks the bytes that mean something in a JSON string, or are not allowed or not printed as they are: quotes,
-/// backslashes, control characters. Only the first mark is sure to be right.
-#[inline]
-pub(super) fn special(word: u64) -> u64 {
-    let zero = |word: u64| word.wrapping_sub(LOW) & !word;
-    let quote = zero(word ^ (LOW * b'"' as u64));
-    let backslash = zero(word ^ (LOW * b'\\' as u64));
-    let delete = zero(word ^ (LOW * 0x7F));
-    let control = word.wrapping_sub(LOW * 0x20) & !word;
-    (quote | backslash | delete | control) & HIGH
-}
-
-/// The index of the first marked byte.
-#[inline]
-pub(super) fn first(marks: u64) -> usize {
-    (marks.trailing_zeros() / 8) as usize
 }
 
 /// A text that is looked for at many places, where calling a function to compare it would take longer than the
@@ -42,6 +16,8 @@ pub(super) struct Pattern {
     first: u64,
     /// The bits of `first` that count.
     mask: u64,
+    /// Its last eight bytes, if it has that many.
+    last: u64,
 }
 
 impl Pattern {
@@ -50,7 +26,8 @@ impl Pattern {
         let length = bytes.len().min(8);
         first[..length].copy_from_slice(&bytes[..length]);
         let mask = if length == 8 { u64::MAX } else { (1 << (8 * length)) - 1 };
-        Self { bytes: bytes.into(), first: u64::from_le_bytes(first), mask }
+        let last = bytes.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
+        Self { bytes: bytes.into(), first: u64::from_le_bytes(first), mask, last }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -63,6 +40,7 @@ impl Pattern {
         match word {
             Some(word) if word & self.mask != self.first => false,
             Some(_) if self.bytes.len() <= 8 => true,
+            Some(_) if self.bytes.len() <= 16 => at(text, place + self.bytes.len() - 8) == Some(self.last),
             _ => text[place..].starts_with(&self.bytes),
         }
     }

@@ -1,0 +1,90 @@
+//! Which bytes mean something in a JSON string, 64 bytes at a time.
+//!
+//! A string is passed over by one look at a number that has a bit for each byte, however long it is: there is no
+//! loop over its bytes whose end the processor would have to guess.
+
+use wide::u8x16;
+
+/// Bytes in one block: as many as a `u64` has bits.
+pub(super) const BLOCK: usize = 64;
+
+/// What is known of the 64 bytes from `start` on. Bit 0 stands for the first one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks {
+    pub(super) start: usize,
+    /// Quotes, backslashes, and control characters, DEL among them: what ends a string, is not allowed in one, or
+    /// may be printed in another way. Where the buffer has ended too.
+    pub(super) special: u64,
+    /// Bytes that are not ASCII.
+    pub(super) high: u64,
+}
+
+impl Marks {
+    /// Of no byte at all. Whatever is looked up lies behind it.
+    pub(super) const NONE: Self = Self { start: usize::MAX - BLOCK, special: 0, high: 0 };
+
+    /// Of the bytes of `buffer` from `start` on.
+    #[inline]
+    pub(super) fn at(buffer: &[u8], start: usize) -> Self {
+        match buffer.get(start..).and_then(<[u8]>::first_chunk) {
+            Some(block) => Self::of(block, start),
+            None => Self::of_last(buffer, start),
+        }
+    }
+
+    /// What is behind the end of the buffer counts as control characters.
+    #[cold]
+    fn of_last(buffer: &[u8], start: usize) -> Self {
+        let mut block = [0; BLOCK];
+        let rest = buffer.get(start..).unwrap_or_default();
+        block[..rest.len()].copy_from_slice(rest);
+        Self::of(&block, start)
+    }
+
+    #[inline]
+    fn of(block: &[u8; BLOCK], start: usize) -> Self {
+        let (quote, backslash) = (u8x16::splat(b'"'), u8x16::splat(b'\\'));
+        let (last_control, delete) = (u8x16::splat(0x1F), u8x16::splat(0x7F));
+        let (mut special, mut high) = (0, 0);
+        for (index, part) in block.as_chunks::<16>().0.iter().enumerate() {
+            let bytes = u8x16::new(*part);
+            let strings = bytes.simd_eq(quote) | bytes.simd_eq(backslash);
+            let controls = bytes.min(last_control).simd_eq(bytes) | bytes.simd_eq(delete);
+            special |= u64::from((strings | controls).to_bitmask()) << (16 * index);
+            high |= u64::from(bytes.to_bitmask()) << (16 * index);
+        }
+        Self { start, special, high }
+    }
+
+    /// The first special byte from `at` on, if there is one among these bytes, and `at` is one of them.
+    #[inline(always)]
+    pub(super) fn special_from(&self, at: usize) -> Option<usize> {
+        let offset = at.wrapping_sub(self.start);
+        if offset >= BLOCK {
+            return None;
+        }
+        let marks = self.special >> offset;
+        (marks != 0).then(|| at + marks.trailing_zeros() as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Each bit says of its byte what a look at the byte says.
+        #[test]
+        fn marks_say_what_the_bytes_are(buffer in prop::collection::vec(any::<u8>(), 0..200), start in 0_usize..200) {
+            let marks = Marks::at(&buffer, start);
+            for offset in 0..BLOCK {
+                let byte = buffer.get(start + offset).copied().unwrap_or(0);
+                let special = byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7F);
+                prop_assert_eq!(marks.special >> offset & 1 == 1, special);
+                prop_assert_eq!(marks.high >> offset & 1 == 1, byte >= 0x80);
+            }
+        }
+    }
+}

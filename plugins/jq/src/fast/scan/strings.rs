@@ -1,0 +1,99 @@
+//! Strings: where they end, and whether they are what JSON allows.
+
+use super::{Beyond, ESCAPED, End, Scanner, UNUSUAL};
+use crate::fast::marks::{BLOCK, Marks};
+
+impl Scanner<'_> {
+    /// The string whose quote is at `at`.
+    #[inline(always)]
+    pub(super) fn string(&mut self, at: usize) -> End {
+        let end = match self.marks.special_from(at + 1) {
+            Some(end) => end,
+            None => self.special_behind(at + 1),
+        };
+        match self.text.get(end) {
+            Some(b'"') => Ok(end + 1),
+            _ => self.awkward_string(end),
+        }
+    }
+
+    /// The rest of a string that has more than plain characters, the first of which is at `at`.
+    #[cold]
+    fn awkward_string(&mut self, mut at: usize) -> End {
+        loop {
+            match self.text.get(at) {
+                Some(b'"') => return Ok(at + 1),
+                Some(b'\\') => at = self.escape(at)?,
+                Some(0x7F) => {
+                    self.flags |= UNUSUAL;
+                    at += 1;
+                }
+                _ => return Err(Beyond),
+            }
+            at = match self.marks.special_from(at) {
+                Some(special) => special,
+                None => self.special_behind(at),
+            };
+        }
+    }
+
+    /// The first byte that means something in a string, from `at` on, if the marks do not tell. It may be behind
+    /// the event.
+    #[inline(never)]
+    fn special_behind(&mut self, at: usize) -> usize {
+        let mut next = at;
+        loop {
+            self.note_high();
+            self.marks = Marks::at(self.buffer, next);
+            match self.marks.special_from(next) {
+                Some(special) => return special,
+                None => next += BLOCK,
+            }
+        }
+    }
+
+    /// Takes down which bytes of the event that the marks cover are not ASCII.
+    #[inline(always)]
+    fn note_high(&mut self) {
+        let start = self.marks.start;
+        let high = match self.text.len().saturating_sub(start) {
+            within @ 0..BLOCK => self.marks.high & ((1 << within) - 1),
+            _ => self.marks.high,
+        };
+        if high != 0 {
+            self.first_high = self.first_high.min(start + high.trailing_zeros() as usize);
+            self.high_end = start + BLOCK - high.leading_zeros() as usize;
+        }
+    }
+
+    /// Whether the event is UTF-8: it is if it is from its first to its last byte that is not ASCII.
+    #[inline]
+    pub(super) fn check_encoding(&mut self) -> Result<(), Beyond> {
+        self.note_high();
+        if self.high_end == 0 {
+            return Ok(());
+        }
+        std::str::from_utf8(&self.text[self.first_high..self.high_end]).map(drop).map_err(|_| Beyond)
+    }
+
+    /// The escape at `at`; where it ends.
+    #[cold]
+    fn escape(&mut self, at: usize) -> End {
+        match self.text.get(at + 1) {
+            Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.flags |= ESCAPED;
+                Ok(at + 2)
+            }
+            Some(b'/') => {
+                self.flags |= ESCAPED | UNUSUAL;
+                Ok(at + 2)
+            }
+            Some(b'u') => {
+                self.flags |= ESCAPED | UNUSUAL;
+                let digits = self.text.get(at + 2..at + 6).ok_or(Beyond)?;
+                if digits.iter().all(u8::is_ascii_hexdigit) { Ok(at + 6) } else { Err(Beyond) }
+            }
+            _ => Err(Beyond),
+        }
+    }
+}

@@ -24,6 +24,8 @@ pub struct BatchBuilder {
     origin: Origin,
     /// The parent's run that the builder's last run stands for.
     last_run: usize,
+    /// Whether an event lies in a buffer of the parent.
+    shares: bool,
 }
 
 impl BatchBuilder {
@@ -35,6 +37,7 @@ impl BatchBuilder {
             written_buffer: u32::MAX,
             origin: Origin::default(),
             last_run: usize::MAX,
+            shares: false,
         }
     }
 
@@ -112,6 +115,7 @@ impl BatchBuilder {
     /// If the builder is not from [`Batch::derive`], or there is no such event.
     pub fn keep(&mut self, event: usize) {
         let span = self.parent().columns.events[event];
+        self.shares = true;
         self.derive_event(event, span);
     }
 
@@ -127,6 +131,7 @@ impl BatchBuilder {
 
     /// As [`write`](Self::write), with a payload that lies within the batch that this one is made from.
     pub fn write_span(&mut self, event: usize, span: Span) {
+        self.shares = true;
         self.derive_event(event, span);
     }
 
@@ -195,6 +200,13 @@ impl BatchBuilder {
         let count = self.len();
         if !self.written.is_empty() {
             self.columns.buffers[self.written_buffer as usize] = self.written.freeze();
+        }
+        if !self.shares
+            && self.columns.keys.is_none()
+            && let Some(parent) = &self.parent
+        {
+            // Nothing of the parent is held on to: its memory is free as soon as the parent is gone.
+            self.columns.buffers[..parent.columns.buffers.len()].fill(Bytes::new());
         }
         if let Some(keys) = &mut self.columns.keys {
             keys.resize(count, Span::NONE);

@@ -4,6 +4,7 @@
 //! engine's, around every plugin alike; a plugin holds only what is its own. A plugin that needs a task of
 //! its own starts it with [`Cx::spawn`].
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -70,7 +71,7 @@ pub trait Commit: Send + 'static {
 }
 
 /// What happens to events, as a plain function: no waiting, no input or output.
-pub trait Filter: Send + 'static {
+pub trait Filter: Any + Send + 'static {
     /// Keeps, drops, changes or splits the events of one batch, in order, and rejects those it cannot
     /// process, one by one, with the reason.
     ///
@@ -84,6 +85,13 @@ pub trait Filter: Send + 'static {
         None
     }
 
+    /// This filter and as many of those behind it as can be done in one go; `None` if that would save nothing.
+    /// They are in the same task, each fed by the main output of the one before it alone. Where they are not of
+    /// a kind that this one knows (tell it by casting to [`Any`]), they cannot be fused.
+    fn fuse(&self, _behind: &[&dyn Filter]) -> Option<Box<dyn Fused>> {
+        None
+    }
+
     /// Names of the outputs 1 and up.
     fn outputs(&self) -> Vec<String> {
         Vec::new()
@@ -94,6 +102,27 @@ pub trait Filter: Send + 'static {
     fn explain(&self) -> Option<String> {
         None
     }
+}
+
+/// Several filters in a row, done in one go. It is another way to the same results: nobody can tell by what comes
+/// out, nor by what the engine counts, that they were fused.
+pub trait Fused: Send + 'static {
+    /// How many filters it stands for, at least 2.
+    fn filters(&self) -> usize;
+
+    /// What all of them together make of the batch, into the main output, and what passed from each to the next,
+    /// into `passed`, which has an entry for each but the last. False if one of them may reject an event, or for
+    /// any other reason: then the engine forgets both, and calls the filters one by one.
+    fn process(&mut self, batch: &Batch, out: &mut Output, passed: &mut [Passed]) -> bool;
+}
+
+/// What passed from one filter to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Events.
+    pub events: usize,
+    /// The bytes of their payloads.
+    pub bytes: usize,
 }
 
 /// What happens to events, where that means waiting: a question to a server, a command, a pause.

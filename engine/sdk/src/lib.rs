@@ -30,7 +30,7 @@ mod units;
 
 pub use batch::{AttributeValue, Attributes, Batch, Origin, Run, Span};
 pub use builder::BatchBuilder;
-pub use contract::{AsyncFilter, Commit, Filter, Sink, Source};
+pub use contract::{AsyncFilter, Commit, Filter, Fused, Passed, Sink, Source};
 pub use cx::{Cx, Progress};
 pub use error::{Class, ConfigError, Error};
 pub use library::{Isolation, Library, Manual, Placement};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tidegate_config::OutputName;
-use tidegate_sdk::{Filter, Output, Rejection};
+use tidegate_sdk::{Filter, Fused, Output, Passed, Rejection};
 
 use crate::failure::Failure;
 use crate::meter::Meter;
@@ -13,6 +13,10 @@ use crate::plan::MAIN;
 
 /// A batch of this many payload bytes is processed off the async workers: it would hold one up for long.
 const LONG: usize = 32 << 10;
+
+/// After a batch that fused filters could not do in one go, so many are not tried: the next ones are likely to be
+/// like it.
+const PAUSE: u32 = 16;
 
 /// The filters of one segment, in order.
 pub(crate) struct Chain {
@@ -24,6 +28,22 @@ pub(crate) struct Link {
     pub(crate) node: usize,
     pub(crate) filter: Box<dyn Filter>,
     pub(crate) meter: Arc<Meter>,
+    /// This link and some behind it, as one.
+    fusion: Option<Fusion>,
+}
+
+struct Fusion {
+    filters: Box<dyn Fused>,
+    /// What passed between them, for one batch.
+    passed: Vec<Passed>,
+    /// How many batches go through them one by one before they are fused again.
+    pause: u32,
+}
+
+impl Link {
+    pub(crate) fn new(node: usize, filter: Box<dyn Filter>, meter: Arc<Meter>) -> Self {
+        Self { node, filter, meter, fusion: None }
+    }
 }
 
 /// Something that leaves a segment.
@@ -35,7 +55,16 @@ pub(crate) enum Leaving {
 }
 
 impl Chain {
-    pub(crate) fn new(links: Vec<Link>) -> Self {
+    /// These filters, those fused that can be.
+    pub(crate) fn new(mut links: Vec<Link>) -> Self {
+        let mut index = 0;
+        while index < links.len() {
+            let behind: Vec<&dyn Filter> = links[index + 1..].iter().map(|link| &*link.filter).collect();
+            let fusion = links[index].filter.fuse(&behind).and_then(|fused| Fusion::new(fused, behind.len()));
+            let filters = fusion.as_ref().map_or(1, |fusion| fusion.filters.filters());
+            links[index].fusion = fusion;
+            index += filters;
+        }
         Self { links }
     }
 
@@ -43,9 +72,9 @@ impl Chain {
     pub(crate) fn fork(&self) -> Option<Self> {
         let link = |link: &Link| {
             let filter = link.filter.fork()?;
-            Some(Link { node: link.node, filter, meter: Arc::clone(&link.meter) })
+            Some(Link::new(link.node, filter, Arc::clone(&link.meter)))
         };
-        Some(Self { links: self.links.iter().map(link).collect::<Option<_>>()? })
+        Some(Self::new(self.links.iter().map(link).collect::<Option<_>>()?))
     }
 
     /// What these filters make of a parcel that left component `from` through its main output.
@@ -65,18 +94,12 @@ impl Chain {
         let mut work = vec![(0, parcel)];
         let last = self.links.len() - 1;
         while let Some((index, parcel)) = work.pop() {
-            let link = &mut self.links[index];
-            let mut out = Output::new();
-            link.meter.took(parcel.batch());
-            let busy = link.meter.busy();
-            let result = link.filter.process(parcel.batch(), &mut out);
-            drop(busy);
-            result.map_err(|error| Failure::fatal(link.meter.name(), error))?;
+            let (done, pieces) = self.step(index, parcel)?;
             let mut onwards = Vec::new();
-            for piece in settle(link.node, &link.meter, parcel, out) {
+            for piece in pieces {
                 match piece {
-                    Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } if index < last => {
-                        onwards.push((index + 1, parcel));
+                    Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } if done < last => {
+                        onwards.push((done + 1, parcel));
                     }
                     other => leaving.push(other),
                 }
@@ -84,6 +107,60 @@ impl Chain {
             work.extend(onwards.into_iter().rev());
         }
         Ok(leaving)
+    }
+
+    /// What link number `index`, and those that are fused to it, make of a parcel; and the last of them.
+    fn step(&mut self, index: usize, parcel: Parcel) -> Result<(usize, Vec<Leaving>), Failure> {
+        let link = &mut self.links[index];
+        let mut out = Output::new();
+        link.meter.took(parcel.batch());
+        let busy = link.meter.busy();
+        if let Some(fusion) = &mut link.fusion
+            && fusion.process(&parcel, &mut out)
+        {
+            drop(busy);
+            return Ok(self.settle_fused(index, parcel, out));
+        }
+        let result = link.filter.process(parcel.batch(), &mut out);
+        drop(busy);
+        result.map_err(|error| Failure::fatal(link.meter.name(), error))?;
+        Ok((index, settle(link.node, &link.meter, parcel, out)))
+    }
+
+    fn settle_fused(&self, first: usize, parcel: Parcel, out: Output) -> (usize, Vec<Leaving>) {
+        let passed = self.links[first].fusion.iter().flat_map(|fusion| &fusion.passed);
+        let mut last = first;
+        for passed in passed {
+            self.links[last].meter.gave_some(*passed);
+            last += 1;
+            self.links[last].meter.took_some(*passed);
+        }
+        let link = &self.links[last];
+        (last, settle(link.node, &link.meter, parcel, out))
+    }
+}
+
+impl Fusion {
+    /// `None` if it does not stand for at least two filters that are there.
+    fn new(filters: Box<dyn Fused>, behind: usize) -> Option<Self> {
+        let count = filters.filters();
+        let fits = (2..=behind + 1).contains(&count);
+        fits.then(|| Self { filters, passed: vec![Passed::default(); count - 1], pause: 0 })
+    }
+
+    /// False, and nothing in `out`, if the filters are to be called one by one.
+    fn process(&mut self, parcel: &Parcel, out: &mut Output) -> bool {
+        if self.pause > 0 {
+            self.pause -= 1;
+            return false;
+        }
+        self.passed.fill(Passed::default());
+        let done = self.filters.process(parcel.batch(), out, &mut self.passed);
+        if !done {
+            out.take();
+            self.pause = PAUSE;
+        }
+        done
     }
 }
 
@@ -120,3 +197,6 @@ pub(crate) fn reject(
         reasons: rejected.into_iter().map(|rejection| rejection.reason).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;

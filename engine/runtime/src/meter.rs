@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Batch, Kind, Progress};
+use tidegate_sdk::{Batch, Kind, Passed, Progress};
 
 use crate::edge::Gauge;
 use crate::status::{ComponentStatus, Counts, Health, Latency};
@@ -93,6 +93,18 @@ impl Meter {
     pub(crate) fn gave(&self, batch: &Batch) {
         add(&self.events_out, batch.len() as u64);
         add(&self.bytes_out, batch.bytes() as u64);
+    }
+
+    /// So much came in.
+    pub(crate) fn took_some(&self, passed: Passed) {
+        add(&self.events_in, passed.events as u64);
+        add(&self.bytes_in, passed.bytes as u64);
+    }
+
+    /// So much went out.
+    pub(crate) fn gave_some(&self, passed: Passed) {
+        add(&self.events_out, passed.events as u64);
+        add(&self.bytes_out, passed.bytes as u64);
     }
 
     /// A batch went out, but for these events.

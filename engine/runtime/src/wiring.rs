@@ -225,7 +225,7 @@ impl<'a> Wiring<'a> {
         let mut links = Vec::new();
         for node in nodes {
             if let Some(Component::Filter(filter)) = self.components[*node].take() {
-                links.push(Link { node: *node, filter, meter: Arc::clone(&self.spec.meters[*node]) });
+                links.push(Link::new(*node, filter, Arc::clone(&self.spec.meters[*node])));
             }
         }
         Chain::new(links)

@@ -11,8 +11,10 @@
 
 mod evaluate;
 mod expression;
+mod fused;
 mod lower;
 mod marks;
+mod necessary;
 mod print;
 mod scan;
 mod shape;
@@ -27,8 +29,10 @@ use tidegate_sdk::Span;
 use crate::reader::DEPTH;
 use evaluate::Event;
 use expression::Expression;
+pub(crate) use fused::FusedProgram;
 use lower::Lowering;
-use scan::{Beyond, Finds, State};
+pub(crate) use necessary::Candidates;
+use scan::{Beyond, Finds, Found, State};
 use wanted::Wanted;
 
 /// A query that is of the fast subset.
@@ -66,11 +70,18 @@ pub(crate) struct Texts<'a> {
     ends: &'a [usize],
 }
 
-impl<'a> Texts<'a> {
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
+impl Results<'_> {
+    const NONE: Self = Self::Texts(Texts { text: &[], ends: &[] });
 
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Part(_) => 1,
+            Self::Texts(texts) => texts.ends.len(),
+        }
+    }
+}
+
+impl<'a> Texts<'a> {
     pub(crate) fn new(text: &'a [u8], ends: &'a [usize]) -> Self {
         Self { text, ends }
     }
@@ -91,8 +102,12 @@ impl Program {
         let term = load::parse(text, |parser| parser.term()).ok_or("a definition or an import")?;
         let mut lowering = Lowering::new();
         let results = lowering.query(&term)?;
+        Ok(Self::with(lowering.into_wanted(), results))
+    }
+
+    fn with(wanted: Wanted, results: Vec<Expression>) -> Self {
         let depth = results.iter().map(Expression::depth).max().unwrap_or(0);
-        Ok(Self { wanted: lowering.into_wanted(), results, depth })
+        Self { wanted, results, depth }
     }
 
     /// The results for the event that lies at `event` in `buffer`, which may be `limit` bytes together; `None` if
@@ -128,21 +143,33 @@ impl Program {
         answer: &'a mut Answer,
     ) -> Result<Results<'a>, Beyond> {
         scan::scan(buffer, event, &self.wanted, &mut answer.finds)?;
+        self.results(buffer, limit, answer)
+    }
+
+    /// The results for an event that was scanned.
+    fn results<'a>(
+        &self,
+        buffer: &[u8],
+        limit: usize,
+        answer: &'a mut Answer,
+    ) -> Result<Results<'a>, Beyond> {
         let event = Event { text: buffer, finds: &answer.finds };
-        if let [result] = &self.results[..] {
-            match self.part(event, result)? {
-                Part::None => return Ok(Results::Texts(Texts::new(&[], &[]))),
-                Part::Of(range) if range.len() <= limit => return Ok(Results::Part(range)),
-                Part::Of(_) => return Err(Beyond),
-                Part::Unknown => {}
-            }
+        let results = match &self.results[..] {
+            [Expression::Guarded(guards, _)] if !event.pass(guards)? => return Ok(Results::NONE),
+            [Expression::Guarded(_, value)] => std::slice::from_ref(&**value),
+            results => results,
+        };
+        if let [Expression::Place(place)] = results
+            && let Some(part) = as_is(event.finds.found[*place])
+        {
+            return if part.len() <= limit { Ok(Results::Part(part)) } else { Err(Beyond) };
         }
         answer.text.clear();
         answer.ends.clear();
         if answer.finds.deepest + self.depth > DEPTH {
             return Err(Beyond);
         }
-        for result in &self.results {
+        for result in results {
             let before = answer.text.len();
             match event.print(result, &mut answer.text)? {
                 true => answer.ends.push(answer.text.len()),
@@ -154,35 +181,15 @@ impl Program {
             false => Err(Beyond),
         }
     }
+}
 
-    /// The part of the event that the only result is, if it is one.
-    fn part(&self, event: Event<'_>, result: &Expression) -> Result<Part, Beyond> {
-        let (guards, value) = match result {
-            Expression::Guarded(guards, value) => (&guards[..], &**value),
-            value => (&[][..], value),
-        };
-        let Expression::Place(place) = value else { return Ok(Part::Unknown) };
-        let found = event.finds.found[*place];
-        if found.state != State::Present || !print::is_as_printed(found) {
-            return Ok(Part::Unknown);
-        }
-        match event.pass(guards)? {
-            true => Ok(Part::Of(found.range())),
-            false => Ok(Part::None),
-        }
-    }
+/// Where a value stands in the buffer, if it is there and is printed as it stands.
+fn as_is(found: Found) -> Option<Range<usize>> {
+    (found.state == State::Present && print::is_as_printed(found)).then(|| found.range())
 }
 
 /// Where `span` lies in its buffer.
 pub(crate) fn range(span: Span) -> Range<usize> {
     let start = span.offset as usize;
     start..start + span.length as usize
-}
-
-/// Whether the only result is a part of the event.
-enum Part {
-    /// There is no result.
-    None,
-    Of(Range<usize>),
-    Unknown,
 }

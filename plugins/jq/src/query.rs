@@ -20,6 +20,7 @@ const LONGEST_REASON: usize = 400;
 
 /// A compiled query. It does not change; every evaluation begins afresh.
 pub(crate) struct Query {
+    text: String,
     program: Program,
     /// The same, for events that can be answered from their bytes; or what stands in the way.
     fast: Result<fast::Program, String>,
@@ -57,6 +58,11 @@ pub(crate) enum Flow {
 }
 
 impl Query {
+    /// As it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The query as a program of the fast subset.
     ///
     /// # Errors

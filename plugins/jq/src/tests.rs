@@ -1,6 +1,7 @@
 //! The three plugins through the contract that the engine uses.
 
 mod fast;
+mod fused;
 mod generate;
 mod jq;
 mod route;

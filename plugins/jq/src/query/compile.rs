@@ -28,6 +28,12 @@ struct Flaw {
 }
 
 impl Query {
+    /// How much stack compiling these queries, one after the other, may take, in bytes.
+    pub(crate) fn stack(texts: &[&str]) -> usize {
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        (1 << 20) + longest * STACK_A_BYTE
+    }
+
     /// Compiles `text`, the value of the option `pointer`. It may use the variables `offered`.
     ///
     /// # Errors
@@ -39,11 +45,11 @@ impl Query {
         }
         let mentioned = |name: &&'static str| text.contains(*name);
         let variables: Vec<_> = offered.iter().copied().chain(EMPTY_OBJECTS).filter(mentioned).collect();
-        let stack = (1 << 20) + text.len() * STACK_A_BYTE;
+        let stack = Self::stack(&[text]);
         let compiled = on_stack(stack, || Ok((program(text, &variables)?, fast::Program::new(text))))
             .map_err(|error| ConfigError::at(pointer, error.to_string()))?;
         match compiled {
-            Ok((program, fast)) => Ok(Self { program, fast, variables }),
+            Ok((program, fast)) => Ok(Self { text: text.to_owned(), program, fast, variables }),
             Err(flaw) => Err(config_error(flaw, pointer, offered)),
         }
     }

@@ -1,0 +1,78 @@
+//! Filters `jq` in a row that are done in one pass over each event.
+
+use std::sync::Arc;
+
+use tidegate_sdk::{Batch, BatchBuilder, Fused, Output, Passed};
+
+use super::{Jq, put};
+use crate::fast::{Answer, Candidates, FusedProgram, range};
+use crate::query::Query;
+use crate::room::on_stack;
+
+/// Filters in a row, of which all but the last only select.
+pub(super) struct FusedJq {
+    program: FusedProgram,
+    /// What the event may be for each of them, in bytes.
+    bytes: usize,
+    /// How many events and bytes the last one may make of it.
+    limit: (usize, usize),
+    answer: Answer,
+    /// Of the first of them.
+    candidates: Option<Arc<Candidates>>,
+    found: Vec<usize>,
+}
+
+impl FusedJq {
+    /// As many of `filters` as can be fused; `None` if that is less than two.
+    pub(super) fn new<'a>(filters: impl Iterator<Item = &'a Jq>) -> Option<Self> {
+        let fast = |jq: &&Jq| jq.query.fast().is_ok() && jq.limit.events > 0;
+        let filters: Vec<&Jq> = filters.take_while(fast).collect();
+        if filters.len() < 2 {
+            return None;
+        }
+        let queries: Vec<&str> = filters.iter().map(|jq| jq.query.text()).collect();
+        let program = on_stack(Query::stack(&queries), || FusedProgram::new(&queries)).ok()??;
+        let (last, selections) = filters[..program.queries()].split_last()?;
+        let bytes = selections.iter().map(|jq| jq.limit.bytes.as_usize()).min()?;
+        let limit = (last.limit.events, last.limit.bytes.as_usize());
+        let candidates = filters[0].candidates.clone();
+        Some(Self { program, bytes, limit, answer: Answer::default(), candidates, found: Vec::new() })
+    }
+
+    /// What the filters make of event `event`. False if they are to be called one by one.
+    fn one(&mut self, batch: &Batch, event: usize, made: &mut BatchBuilder, passed: &mut [Passed]) -> bool {
+        let span = batch.spans()[event];
+        let buffer = &batch.buffers()[span.buffer as usize];
+        let (events, bytes) = self.limit;
+        match self.program.run(buffer, range(span), bytes, (&mut self.answer, passed)) {
+            Some(results) if results.len() <= events && span.length as usize <= self.bytes => {
+                put(made, event, span, results);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Fused for FusedJq {
+    fn filters(&self) -> usize {
+        self.program.queries()
+    }
+
+    fn process(&mut self, batch: &Batch, out: &mut Output, passed: &mut [Passed]) -> bool {
+        if let Some(candidates) = &self.candidates {
+            candidates.find(batch, &mut self.found);
+        }
+        let mut made = batch.derive();
+        let found = std::mem::take(&mut self.found);
+        let done = match self.candidates.is_some() {
+            true => found.iter().all(|event| self.one(batch, *event, &mut made, passed)),
+            false => (0..batch.len()).all(|event| self.one(batch, event, &mut made, passed)),
+        };
+        self.found = found;
+        if done {
+            out.emit(made.finish());
+        }
+        done
+    }
+}

@@ -331,6 +331,9 @@ impl BatchBuilder {
             }
             self.columns.buffers.push(Bytes::new());
             self.written_buffer = (self.columns.buffers.len() - 1) as u32;
+            // What is written is mostly a part of what was read.
+            self.written
+                .reserve(self.parent.as_ref().map_or(0, |parent| parent.bytes() / 8).max(payload.len()));
         }
         let offset = self.written.len() as u32;
         self.written.extend_from_slice(payload);

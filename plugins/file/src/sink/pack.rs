@@ -44,6 +44,7 @@ fn lines(batch: &Batch, events: &[usize]) -> Bytes {
     let mut lines = Vec::new();
     let mut open: Option<Stretch> = None;
     let take = |lines: &mut Vec<u8>, stretch: Stretch| {
+        make_room(lines, batch);
         lines.extend_from_slice(&batch.buffers()[stretch.buffer][stretch.range]);
     };
     for event in events {
@@ -64,6 +65,7 @@ fn lines(batch: &Batch, events: &[usize]) -> Bytes {
         if is_line {
             open = Some(Stretch { buffer, range: start..end + 1 });
         } else {
+            make_room(&mut lines, batch);
             lines.extend_from_slice(batch.payload(*event));
             lines.push(b'\n');
         }
@@ -75,6 +77,13 @@ fn lines(batch: &Batch, events: &[usize]) -> Bytes {
             lines.into()
         }
         None => lines.into(),
+    }
+}
+
+/// Once, for all that the batch holds.
+fn make_room(lines: &mut Vec<u8>, batch: &Batch) {
+    if lines.capacity() == 0 {
+        lines.reserve(batch.bytes() + batch.len());
     }
 }
 

@@ -127,8 +127,15 @@ impl Program {
     pub(crate) fn matches(&self, buffer: &[u8], event: Range<usize>, answer: &mut Answer) -> Option<bool> {
         scan::scan(buffer, event, &self.wanted, &mut answer.finds).ok()?;
         let event = Event { text: buffer, finds: &answer.finds };
+        let mut matches = false;
         for result in &self.results {
-            if event.holds(result).ok()? {
+            let holds = |event: Event<'_>, result: &Expression| {
+                // What stands behind a match is not asked, so that it cannot fail.
+                matches = matches || event.holds(result)?;
+                Ok(())
+            };
+            event.results(result, holds).ok()?;
+            if matches {
                 return Some(true);
             }
         }
@@ -169,12 +176,16 @@ impl Program {
         if answer.finds.deepest + self.depth > DEPTH {
             return Err(Beyond);
         }
+        let (text, ends) = (&mut answer.text, &mut answer.ends);
         for result in results {
-            let before = answer.text.len();
-            match event.print(result, &mut answer.text)? {
-                true => answer.ends.push(answer.text.len()),
-                false => answer.text.truncate(before),
-            }
+            event.results(result, |event, result| {
+                let before = text.len();
+                match event.print(result, text)? {
+                    true => ends.push(text.len()),
+                    false => text.truncate(before),
+                }
+                if text.len() > limit { Err(Beyond) } else { Ok(()) }
+            })?;
         }
         match answer.text.len() <= limit {
             true => Ok(Results::Texts(Texts::new(&answer.text, &answer.ends))),

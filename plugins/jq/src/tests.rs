@@ -5,6 +5,7 @@ mod fused;
 mod generate;
 mod jq;
 mod route;
+mod touched;
 
 use serde_json::{Value, json};
 use tidegate_sdk::{Component, ConfigError, Filter, Plugin};

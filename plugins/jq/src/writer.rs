@@ -120,7 +120,8 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
+/// Appends the characters of a string, without quotes. They are UTF-8.
+pub(crate) fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let mut written = 0;
     for (at, byte) in text.iter().enumerate() {
         let escape = escape_of(*byte);

@@ -4,6 +4,9 @@
 //! again from its start, and its words are the reason. So nothing that is decided here may differ from jaq, but
 //! everything may be left undecided.
 
+mod each;
+mod format;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -70,7 +73,7 @@ impl<'a> Event<'a> {
             }
             Expression::Array(elements) => {
                 for element in elements {
-                    self.evaluate(element)?;
+                    self.results(element, |event, result| event.evaluate(result).map(drop))?;
                 }
                 Value::Made(expression)
             }
@@ -134,6 +137,10 @@ impl<'a> Event<'a> {
                 }
             }
             Expression::ToNumber(part) => self.to_number(result_of!(part))?,
+            Expression::Format(pieces) => match self.format(pieces)? {
+                Some(text) => Value::Text(Cow::Owned(text)),
+                None => return Ok(None),
+            },
             _ => return Err(Beyond),
         }))
     }
@@ -287,14 +294,17 @@ impl<'a> Event<'a> {
                 out.push(b'[');
                 let mut printed = 0;
                 for element in elements {
-                    let before = out.len();
-                    if printed > 0 {
-                        out.push(b',');
-                    }
-                    match self.print(element, out)? {
-                        true => printed += 1,
-                        false => out.truncate(before),
-                    }
+                    self.results(element, |event, result| {
+                        let before = out.len();
+                        if printed > 0 {
+                            out.push(b',');
+                        }
+                        match event.print(result, out)? {
+                            true => printed += 1,
+                            false => out.truncate(before),
+                        }
+                        Ok(())
+                    })?;
                 }
                 out.push(b']');
             }
@@ -304,6 +314,7 @@ impl<'a> Event<'a> {
                 None => return Ok(false),
             },
             Expression::Alternative(parts) => return self.print(self.alternative(parts)?, out),
+            Expression::Format(pieces) => return self.print_format(pieces, out),
             _ => match self.evaluate(expression)? {
                 Some(value) => print::print(self, value, out)?,
                 None => return Ok(false),

@@ -1,13 +1,15 @@
 //! What a query of the fast subset comes to.
 
+use std::sync::Arc;
+
 use jaq_core::ops::{Cmp, Math};
 use jaq_json::Num;
 use regex_bites::bytes::Regex;
 
-use super::wanted::Place;
+use super::wanted::{Place, Wanted};
 use super::words::Pattern;
 
-/// An expression over one event. It has one result or none.
+/// An expression over one event. It has one result or none, but for [`Expression::Each`].
 #[derive(Clone, Debug)]
 pub(super) enum Expression {
     /// The value at a place of the event.
@@ -38,6 +40,11 @@ pub(super) enum Expression {
     Has(Place, Place),
     /// `tonumber`
     ToNumber(Box<Expression>),
+    /// A text with expressions in it.
+    Format(Vec<Piece>),
+    /// What a query makes of each element of the array at a place. Only where there may be any number of results:
+    /// as a result of the query, and in an array.
+    Each(Place, Box<Each>),
     /// `empty`
     Nothing,
 }
@@ -49,6 +56,25 @@ pub(super) struct Member {
     /// The text in front of its value.
     pub(super) before: Box<[u8]>,
     pub(super) value: Expression,
+}
+
+/// A part of a text with expressions in it.
+#[derive(Clone, Debug)]
+pub(super) enum Piece {
+    /// A literal text.
+    Text(Box<[u8]>),
+    Value(Expression),
+}
+
+/// A query for the elements of an array.
+#[derive(Clone, Debug)]
+pub(super) struct Each {
+    /// What is needed of an element.
+    pub(super) wanted: Arc<Wanted>,
+    /// One for each result that an element may have.
+    pub(super) results: Vec<Expression>,
+    /// Its number among those over the same event.
+    pub(super) number: usize,
 }
 
 /// A literal.
@@ -110,6 +136,14 @@ impl Expression {
             | Self::Compare(_, parts)
             | Self::Calculate(_, parts) => parts.iter().collect(),
             Self::Not(part) | Self::Test(_, part) | Self::ToNumber(part) => vec![part],
+            Self::Format(pieces) => {
+                let values = pieces.iter().map(|piece| match piece {
+                    Piece::Text(_) => None,
+                    Piece::Value(value) => Some(value),
+                });
+                values.flatten().collect()
+            }
+            Self::Each(_, each) => each.results.iter().collect(),
         }
     }
 }

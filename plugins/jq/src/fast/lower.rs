@@ -1,13 +1,15 @@
 //! From the syntax tree of a query to an expression, as far as the query is of the fast subset.
 
+use std::sync::Arc;
+
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Term};
 use jaq_core::ops::Cmp;
-use jaq_core::path::{Part, Path};
+use jaq_core::path::{Opt, Part, Path};
 use jaq_json::Num;
 use regex_bites::bytes::Regex;
 
-use super::expression::{Constant, Expression, Guard, Member, Test};
+use super::expression::{Constant, Each, Expression, Guard, Member, Piece, Test};
 use super::wanted::{ROOT, Wanted, quoted};
 use super::words::Pattern;
 use crate::writer;
@@ -26,13 +28,15 @@ pub(super) struct Lowering {
     wanted: Wanted,
     depth: usize,
     size: usize,
+    /// How many [`Each`] there are over the event itself.
+    each: usize,
 }
 
 type Tree<'a> = Term<&'a str>;
 
 impl Lowering {
     pub(super) fn new() -> Self {
-        Self { wanted: Wanted::new(), depth: 0, size: 0 }
+        Self { wanted: Wanted::new(), depth: 0, size: 0, each: 0 }
     }
 
     /// The places that the expressions so far need.
@@ -60,6 +64,7 @@ impl Lowering {
             Expression::Choice(parts) => parts[1..].iter().for_each(|part| self.mark_printed(part)),
             Expression::Alternative(parts) => parts.iter().for_each(|part| self.mark_printed(part)),
             Expression::ToNumber(part) => self.mark_printed(part),
+            // What is printed of elements was marked where their query was lowered.
             _ => {}
         }
     }
@@ -71,6 +76,15 @@ impl Lowering {
         results: &mut Vec<Expression>,
     ) -> Result<(), Obstacle> {
         self.nested(|this| match term {
+            Term::Path(base, path) if iterator(path).is_some() => {
+                results.push(this.each(base, path, None, input)?);
+                Ok(())
+            }
+            Term::BinOp(left, BinaryOp::Pipe(None), right) if iterated(left).is_some() => {
+                let (base, path) = iterated(left).ok_or("an iterator")?;
+                results.push(this.each(base, path, Some(right), input)?);
+                Ok(())
+            }
             Term::BinOp(left, BinaryOp::Comma, right) => {
                 this.results(left, input, results)?;
                 this.results(right, input, results)
@@ -91,6 +105,63 @@ impl Lowering {
                 Ok(())
             }
         })
+    }
+
+    /// What `behind` makes of each element of the array that `path` leads to, up to its first `[]`.
+    fn each(
+        &mut self,
+        base: &Tree<'_>,
+        path: &Path<Tree<'_>>,
+        behind: Option<&Tree<'_>>,
+        input: &Expression,
+    ) -> Result<Expression, Obstacle> {
+        let at = iterator(path).ok_or("an iterator")?;
+        let front = Path(path.0[..at].to_vec());
+        let (guards, array) = split(self.path(base, &front, input)?);
+        let Expression::Place(place) = array else {
+            return Err("the iterator `.[]` over what is computed".to_owned());
+        };
+        let rest = Term::Path(Box::new(Term::Id), Path(path.0[at + 1..].to_vec()));
+        let body = match behind {
+            Some(behind) => Term::BinOp(Box::new(rest), BinaryOp::Pipe(None), Box::new(behind.clone())),
+            None => rest,
+        };
+        let mut elements = Self { wanted: Wanted::new(), each: 0, ..*self };
+        let results = elements.query(&body)?;
+        self.size = elements.size;
+        self.each += 1;
+        let each = Each { wanted: Arc::new(elements.wanted), results, number: self.each - 1 };
+        Ok(guarded(guards, Expression::Each(place, Box::new(each))))
+    }
+
+    /// `map(body)`, which is `[.[] | body]`.
+    fn map(&mut self, body: &Tree<'_>, input: &Expression) -> Result<Expression, Obstacle> {
+        let elements = Path(vec![(Part::Range(None, None), Opt::Essential)]);
+        let each = self.each(&Term::Id, &elements, Some(body), input)?;
+        let (guards, each) = split(each);
+        Ok(guarded(guards, Expression::Array(vec![each])))
+    }
+
+    /// A text with expressions in it.
+    fn format(
+        &mut self,
+        parts: &[StrPart<&str, Tree<'_>>],
+        input: &Expression,
+    ) -> Result<Expression, Obstacle> {
+        let mut pieces = Vec::new();
+        let mut text = String::new();
+        for part in parts {
+            match part {
+                StrPart::Str(plain) => text.push_str(plain),
+                StrPart::Char(character) => text.push(*character),
+                StrPart::Term(term) => {
+                    pieces.push(Piece::Text(std::mem::take(&mut text).into_bytes().into()));
+                    pieces.push(Piece::Value(self.term(term, input)?));
+                }
+            }
+        }
+        pieces.push(Piece::Text(text.into_bytes().into()));
+        Ok(Expression::Format(pieces))
     }
 
     fn nested<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Obstacle>) -> Result<T, Obstacle> {
@@ -138,10 +209,10 @@ impl Lowering {
                 }
                 _ => Err("the sign `-`".to_owned()),
             },
-            Term::Str(..) => {
-                let text = literal(term).ok_or_else(|| obstacle(term))?;
-                Ok(Expression::Constant(Constant::Text(text.into_bytes().into())))
-            }
+            Term::Str(None, parts) => match literal(term) {
+                Some(text) => Ok(Expression::Constant(Constant::Text(text.into_bytes().into()))),
+                None => this.format(parts, input),
+            },
             Term::Arr(None) => Ok(Expression::Array(Vec::new())),
             Term::Arr(Some(elements)) => {
                 let mut results = Vec::new();
@@ -193,7 +264,7 @@ impl Lowering {
         let (mut guards, mut value) = split(self.term(base, input)?);
         for (part, _) in &path.0 {
             let Part::Index(index) = part else {
-                return Err("the iterator `.[]` or a slice".to_owned());
+                return Err("a slice, or the iterator `.[]` where one value is asked for".to_owned());
             };
             (guards, value) = match (literal(index), index) {
                 (Some(name), _) => self.index(guards, value, &name)?,
@@ -291,6 +362,7 @@ impl Lowering {
                 let condition = self.term(condition, input)?;
                 Ok(guarded(vec![Guard::True(condition)], self.copy(input)?))
             }
+            ("map", [body], _) => self.map(body, input),
             ("not", [], _) => Ok(Expression::Not(Box::new(self.copy(input)?))),
             ("empty", [], _) => Ok(Expression::Nothing),
             ("null", [], _) => Ok(Expression::Constant(Constant::Null)),
@@ -378,6 +450,19 @@ fn number(text: &str) -> Num {
     Num::from_str_radix(text, 10).unwrap_or_else(|| Num::Dec(text.to_owned().into()))
 }
 
+/// Where the first `[]` of a path is.
+fn iterator(path: &Path<Tree<'_>>) -> Option<usize> {
+    path.0.iter().position(|(part, _)| matches!(part, Part::Range(None, None)))
+}
+
+/// The path that `term` is, if there is a `[]` in it.
+fn iterated<'t, 'a>(term: &'t Tree<'a>) -> Option<(&'t Tree<'a>, &'t Path<Tree<'a>>)> {
+    match term {
+        Term::Path(base, path) => iterator(path).map(|_| (&**base, path)),
+        _ => None,
+    }
+}
+
 /// The text that `term` is, if it is a plain one.
 fn literal(term: &Tree<'_>) -> Option<String> {
     let Term::Str(None, parts) = term else { return None };
@@ -410,7 +495,7 @@ fn obstructive(operation: &BinaryOp<&str>) -> Option<Obstacle> {
 fn obstacle(term: &Tree<'_>) -> Obstacle {
     match term {
         Term::Recurse => "`..`".to_owned(),
-        Term::Str(..) => "a text with an expression or a format in it".to_owned(),
+        Term::Str(..) => "a text with a format".to_owned(),
         Term::Label(..) | Term::Break(_) => "`label`".to_owned(),
         Term::Fold(name, ..) => format!("`{name}`"),
         Term::TryCatch(..) => "`try` (`?` behind a path is fine)".to_owned(),

@@ -90,11 +90,15 @@ fn all_of(parts: impl Iterator<Item = Option<Texts>>) -> Option<Texts> {
 
 fn of_result(result: &Expression) -> Option<Texts> {
     match result {
-        Expression::Guarded(guards, _) => all_of(guards.iter().map(|guard| match guard {
-            Guard::True(condition) => of_condition(condition),
-            Guard::Any(_) => None,
-        })),
+        Expression::Guarded(guards, _) => all_of(guards.iter().map(of_guard)),
         _ => None,
+    }
+}
+
+fn of_guard(guard: &Guard) -> Option<Texts> {
+    match guard {
+        Guard::True(condition) => of_condition(condition),
+        Guard::Any(_) => None,
     }
 }
 
@@ -109,6 +113,9 @@ fn of_condition(condition: &Expression) -> Option<Texts> {
             };
             let plain = !text.is_empty() && std::str::from_utf8(text).ok().and_then(quoted).is_some();
             plain.then(|| vec![text.into()])
+        }
+        Expression::Guarded(guards, value) => {
+            all_of(guards.iter().map(of_guard).chain([of_condition(value)]))
         }
         Expression::Logic(true, parts) => any_of(parts.iter().map(of_condition)),
         Expression::Logic(false, parts) => all_of(parts.iter().map(of_condition)),

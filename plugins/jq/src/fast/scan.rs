@@ -6,6 +6,7 @@
 mod members;
 mod strings;
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use super::marks::Marks;
@@ -72,6 +73,25 @@ pub(super) struct Finds {
     /// Fingerprints of the names of the objects that are open.
     names: Vec<u64>,
     shape: Shape,
+    /// For the elements of arrays, by the number of their query.
+    elements: RefCell<Vec<Finds>>,
+}
+
+impl Finds {
+    /// Lends the memory for elements number `number`. It is to be given back.
+    pub(super) fn lend(&self, number: usize) -> Finds {
+        let mut elements = self.elements.borrow_mut();
+        if elements.len() <= number {
+            elements.resize_with(number + 1, Finds::default);
+        }
+        std::mem::take(&mut elements[number])
+    }
+
+    pub(super) fn give_back(&self, number: usize, finds: Finds) {
+        if let Some(place) = self.elements.borrow_mut().get_mut(number) {
+            *place = finds;
+        }
+    }
 }
 
 /// Looks through the event for all that is `wanted`. It lies in `buffer` at `event`; what is found is told by its
@@ -85,29 +105,57 @@ pub(super) fn scan(
     if u32::try_from(buffer.len()).is_err() {
         return Err(Beyond);
     }
-    finds.forget(wanted.len());
-    let mut scanner = Scanner {
-        buffer,
-        text: &buffer[..event.end],
-        depth: 0,
-        deepest: 0,
-        flags: 0,
-        marks: Marks::NONE,
-        first_high: usize::MAX,
-        high_end: 0,
-        wanted,
-        found: &mut finds.found,
-        names: &mut finds.names,
-        shape: &mut finds.shape,
-    };
+    let mut scanner = Scanner::new(buffer, event.end, wanted, finds);
     let at = scanner.space(event.start);
     let at = scanner.root(at)?;
     if scanner.space(at) != event.end {
         return Err(Beyond);
     }
     scanner.check_encoding()?;
-    finds.deepest = scanner.deepest;
+    let deepest = scanner.deepest;
+    finds.deepest = deepest;
     Ok(())
+}
+
+/// Looks through the value that begins at `at`, of an array that was scanned before and ends at `end`. Returns
+/// where the next one begins; `None` if it is the last.
+pub(super) fn scan_element(
+    buffer: &[u8],
+    (at, end): (usize, usize),
+    wanted: &Wanted,
+    finds: &mut Finds,
+) -> Result<Option<usize>, Beyond> {
+    let mut scanner = Scanner::new(buffer, end, wanted, finds);
+    let at = scanner.root(at)?;
+    let at = scanner.space(at);
+    Ok((scanner.byte(at) == b',').then(|| scanner.space(at + 1)))
+}
+
+/// Where the first element of the array that was found at `array` begins; `None` if it has none.
+pub(super) fn first_element(buffer: &[u8], array: Range<usize>) -> Option<usize> {
+    let inner = &buffer[array.start + 1..array.end - 1];
+    let at = inner.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    Some(array.start + 1 + at)
+}
+
+impl<'a> Scanner<'a> {
+    fn new(buffer: &'a [u8], end: usize, wanted: &'a Wanted, finds: &'a mut Finds) -> Self {
+        finds.forget(wanted.len());
+        Self {
+            buffer,
+            text: &buffer[..end],
+            depth: 0,
+            deepest: 0,
+            flags: 0,
+            marks: Marks::NONE,
+            first_high: usize::MAX,
+            high_end: 0,
+            wanted,
+            found: &mut finds.found,
+            names: &mut finds.names,
+            shape: &mut finds.shape,
+        }
+    }
 }
 
 impl Finds {

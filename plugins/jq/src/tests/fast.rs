@@ -82,7 +82,7 @@ fn agree<E: AsRef<[u8]>>(query: &str, events: impl IntoIterator<Item = E>) -> Re
 fn the_subset_covers_what_pipelines_ask() {
     let event =
         br#"{"status":"active","name":"Ann \"A\"","age":30,"n":{"b":[1,{"c":2.50}]},"t":"17","z":null}"#;
-    let cases: [(&str, &[&str]); 24] = [
+    let cases: [(&str, &[&str]); 31] = [
         (r#"select(.status == "active") | {name, age}"#, &[r#"{"name":"Ann \"A\"","age":30}"#]),
         (r#"select(.status == "gone")"#, &[]),
         (".n", &[r#"{"b":[1,{"c":2.50}]}"#]),
@@ -110,6 +110,13 @@ fn the_subset_covers_what_pipelines_ask() {
         (".[\"age\"]", &["30"]),
         ("[.age == 30.0, .age == 30, .n.b[1].c == 2.5]", &["[true,true,true]"]),
         ("select(.name)|.name|.", &[r#""Ann \"A\"""#]),
+        (".n.b[]", &["1", r#"{"c":2.50}"#]),
+        (".n | .b[] | select(. != 1) | .c, [.]", &["2.50", r#"[{"c":2.50}]"#]),
+        ("{b: (.n.b | map({v: .}))}", &[r#"{"b":[{"v":1},{"v":{"c":2.50}}]}"#]),
+        ("[.n.b[] | select(. == 1)], .age", &["[1]", "30"]),
+        (".n.b | map(. == 1) | {b: .}", &[r#"{"b":[true,false]}"#]),
+        (r#""\(.name): \(.age), \(.z) \(.n.b[1].c + 1)\n""#, &[r#""Ann \"A\": 30, null 3.5\n""#]),
+        (r#"select("\(.t)!" == "17!") | .t"#, &[r#""17""#]),
     ];
     for (query, expected) in cases {
         assert_eq!(fast(query, event).expect(query), expected, "{query}");
@@ -141,6 +148,12 @@ fn awkward_events_give_what_jaq_gives() {
         ".a // .b",
         ".a | test(\"A\")",
         ".a | contains(\"\\n\")",
+        ".a[]",
+        ".[]",
+        "[.a[] | .b?]",
+        ".a | map(., 1)",
+        "\"<\\(.a)\\(.b)>\"",
+        "{c: \"\\(.a)\"}",
     ];
     let events = [
         r#"{"a":1,"b":1.0}"#,
@@ -186,7 +199,7 @@ fn awkward_events_give_what_jaq_gives() {
     for query in queries {
         answered += agree(query, events).unwrap();
     }
-    assert!(answered > queries.len() * events.len() / 2, "{answered} were answered by the fast path");
+    assert!(answered > queries.len() * events.len() * 2 / 5, "{answered} were answered by the fast path");
 }
 
 #[test]
@@ -236,13 +249,14 @@ fn depth_is_limited_as_it_is_on_the_slow_path() {
 #[test]
 fn what_stands_in_the_way_is_told() {
     let cases = [
-        ("map(.a)", "the function `map` with these arguments"),
-        (".a[]", "the iterator `.[]` or a slice"),
+        ("first(.a)", "the function `first` with these arguments"),
+        (".a[1:]", "a slice, or the iterator `.[]` where one value is asked for"),
+        ("{a: .b[]}", "a slice, or the iterator `.[]` where one value is asked for"),
         ("reduce .[] as $x (0; . + $x)", "`reduce`"),
         (". as $x | $x", "a variable (`as`)"),
         (".a |= 1", "the operator `|=`"),
         ("$meta", "the variable `$meta`"),
-        ("\"\\(.a)\"", "a text with an expression or a format in it"),
+        ("@base64 \"\\(.a)\"", "a text with a format"),
         ("..", "`..`"),
         ("try .a", "`try` (`?` behind a path is fine)"),
         ("{(.a): 1}", "a name in an object that is not a plain text"),
@@ -321,6 +335,10 @@ fn query() -> impl Strategy<Value = String> {
                 .prop_map(|(condition, then, or)| format!("if {condition} then {then} else {or} end")),
             1 => (inner.clone(), test, prop::sample::select(vec!["a", "A", "", "b", "\\n", "1"]))
                 .prop_map(|(value, test, text)| format!("({value} | {test}(\"{text}\"))")),
+            2 => (path(), inner.clone()).prop_map(|(value, each)| format!("[{value} | .[] | {each}]")),
+            1 => (path(), inner.clone()).prop_map(|(value, each)| format!("({value} | map({each}))")),
+            1 => (path(), inner.clone()).prop_map(|(value, each)| format!("{value}[]? | ({each})")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(first, second)| format!("\"\\({first}) é\\n\\({second})\"")),
             1 => inner.clone().prop_map(|value| format!("({value} | not)")),
             1 => inner.clone().prop_map(|value| format!("({value} | tonumber)")),
             1 => (path(), name()).prop_map(|(value, name)| format!("({value} | has(\"{name}\"))")),
@@ -427,7 +445,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_events_are_never_answered_unless_they_are_json(query in query(), events in prop::collection::vec(damaged(), 1..16)) {
+    fn damaged_events_are_never_answered_unless_they_are_json(query in query(), events in prop::collection::vec(damaged(), 1..4)) {
         if Program::new(&query).is_ok() {
             for event in &events {
                 agree(&query, event)?;

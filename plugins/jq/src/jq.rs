@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Fused, Output, Plugin, Span};
 
 use crate::fast::{Answer, Candidates, Results, Texts, range};
@@ -56,8 +56,10 @@ struct Options {
     /// The query, in the jq language. Each event is its input; each result becomes an event, so a query
     /// without a result drops the event and one with several splits it. `$meta` holds the event's `key`,
     /// `timestamp` (seconds since 1970) and `attributes`. Queries that select by a few values and pass a few on
-    /// are fast: they are answered from the bytes of the event. `tidegate check --explain` tells whether a query
-    /// is, or which part of it stands in the way.
+    /// are fast: they are answered from the bytes of the event. A fast query is made of paths, literals, `{...}`,
+    /// `[...]`, `select`, `|`, `,`, comparisons, `and`, `or`, `not`, `//`, `if`, arithmetic of numbers, `has`,
+    /// `startswith`, `endswith`, `contains`, `test`, `tonumber`, `empty`, `.[]`, `map` and `"\(...)"`.
+    /// `tidegate check --explain` tells whether a query is, or which part of it stands in the way.
     /// Example: `select(.status == "active") | {name, age}`.
     query: String,
     /// How much one event may become.
@@ -74,7 +76,7 @@ struct Options {
 }
 
 /// Which events are looked at.
-#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Validate {
     /// Each.

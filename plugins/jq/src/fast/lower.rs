@@ -1,18 +1,19 @@
 //! From the syntax tree of a query to an expression, as far as the query is of the fast subset.
 
-use std::sync::Arc;
+mod each;
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Term};
 use jaq_core::ops::Cmp;
-use jaq_core::path::{Opt, Part, Path};
+use jaq_core::path::{Part, Path};
 use jaq_json::Num;
 use regex_bites::bytes::Regex;
 
-use super::expression::{Constant, Each, Expression, Guard, Member, Piece, Test};
+use super::expression::{Constant, Expression, Guard, Member, Piece, Test};
 use super::wanted::{ROOT, Wanted, quoted};
 use super::words::Pattern;
 use crate::writer;
+use each::{iterated, iterator};
 
 /// Deeper queries are not looked at: they are for jaq.
 const DEPTH: usize = 100;
@@ -105,41 +106,6 @@ impl Lowering {
                 Ok(())
             }
         })
-    }
-
-    /// What `behind` makes of each element of the array that `path` leads to, up to its first `[]`.
-    fn each(
-        &mut self,
-        base: &Tree<'_>,
-        path: &Path<Tree<'_>>,
-        behind: Option<&Tree<'_>>,
-        input: &Expression,
-    ) -> Result<Expression, Obstacle> {
-        let at = iterator(path).ok_or("an iterator")?;
-        let front = Path(path.0[..at].to_vec());
-        let (guards, array) = split(self.path(base, &front, input)?);
-        let Expression::Place(place) = array else {
-            return Err("the iterator `.[]` over what is computed".to_owned());
-        };
-        let rest = Term::Path(Box::new(Term::Id), Path(path.0[at + 1..].to_vec()));
-        let body = match behind {
-            Some(behind) => Term::BinOp(Box::new(rest), BinaryOp::Pipe(None), Box::new(behind.clone())),
-            None => rest,
-        };
-        let mut elements = Self { wanted: Wanted::new(), each: 0, ..*self };
-        let results = elements.query(&body)?;
-        self.size = elements.size;
-        self.each += 1;
-        let each = Each { wanted: Arc::new(elements.wanted), results, number: self.each - 1 };
-        Ok(guarded(guards, Expression::Each(place, Box::new(each))))
-    }
-
-    /// `map(body)`, which is `[.[] | body]`.
-    fn map(&mut self, body: &Tree<'_>, input: &Expression) -> Result<Expression, Obstacle> {
-        let elements = Path(vec![(Part::Range(None, None), Opt::Essential)]);
-        let each = self.each(&Term::Id, &elements, Some(body), input)?;
-        let (guards, each) = split(each);
-        Ok(guarded(guards, Expression::Array(vec![each])))
     }
 
     /// A text with expressions in it.
@@ -448,19 +414,6 @@ fn comparison(operation: Cmp, parts: [Expression; 2]) -> Expression {
 /// A number in a query, as jaq takes it.
 fn number(text: &str) -> Num {
     Num::from_str_radix(text, 10).unwrap_or_else(|| Num::Dec(text.to_owned().into()))
-}
-
-/// Where the first `[]` of a path is.
-fn iterator(path: &Path<Tree<'_>>) -> Option<usize> {
-    path.0.iter().position(|(part, _)| matches!(part, Part::Range(None, None)))
-}
-
-/// The path that `term` is, if there is a `[]` in it.
-fn iterated<'t, 'a>(term: &'t Tree<'a>) -> Option<(&'t Tree<'a>, &'t Path<Tree<'a>>)> {
-    match term {
-        Term::Path(base, path) => iterator(path).map(|_| (&**base, path)),
-        _ => None,
-    }
 }
 
 /// The text that `term` is, if it is a plain one.

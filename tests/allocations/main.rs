@@ -44,8 +44,11 @@ fn allocations(events: usize) -> usize {
 fn run(text: &str, data_dir: &Path) {
     let registry = Registry::new(tidegate_file::plugins().into_iter().chain(tidegate_jq::plugins()));
     let text = Text { path: "pipeline.toml".to_owned(), text: text.to_owned() };
-    let surroundings =
-        Surroundings { variable: &|_| None, secret_file: &|_| Err("there is none".to_owned()) };
+    let surroundings = Surroundings {
+        variable: &|_| None,
+        secret_file: &|_| Err("there is none".to_owned()),
+        library: &|_, _| Ok(Vec::new()),
+    };
     let loaded = tidegate_config::load(&text, &registry, &surroundings, &[]);
     let pipeline = loaded.pipeline.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
     let options = Options { data_dir: data_dir.to_owned(), memory: Size(64 << 20), start_over: false };

@@ -26,6 +26,8 @@ mod dead_letters;
 mod group;
 /// The three jobs that Tidegate is for, side by side.
 mod jobs;
+/// Plugins from shared libraries, in C and in Rust.
+mod libraries;
 /// Memory stays within its budget under a source that is faster than its sink.
 mod memory;
 /// Every file under `pipelines/` runs as it is.

@@ -46,7 +46,10 @@ impl Loader {
     /// A loader. `program` is this program, which it starts for what it does not do in this process; in `cache` it keeps
     /// what it found out about libraries.
     pub fn new(program: PathBuf, cache: Option<PathBuf>) -> Self {
-        Self::made(Shared { hub: Hub::leaked(), program, resident: AtomicUsize::new(0), strict: false }, cache)
+        Self::made(
+            Shared { hub: Hub::leaked(), program, resident: AtomicUsize::new(0), strict: false },
+            cache,
+        )
     }
 
     /// A loader whose components are not made whole again when they break: the call fails for good, and says how. For
@@ -181,7 +184,13 @@ impl tidegate_sdk::Library for Loaded {
         let who =
             Who { component: plugin.name().to_owned(), event_size: tidegate_sdk::Cx::EVENT_SIZE.as_usize() };
         let (link, facts) = home.create(options, &who)?;
-        let recipe = Recipe { home, options: options.clone(), facts, plugin: plugin.name().to_owned(), strict: self.shared.strict };
+        let recipe = Recipe {
+            home,
+            options: options.clone(),
+            facts,
+            plugin: plugin.name().to_owned(),
+            strict: self.shared.strict,
+        };
         Ok(match link {
             Link::Source(_) => Component::Source(Box::new(SafeSource::new(recipe))),
             Link::Filter(mut link) => match link.plain().is_some() {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tidegate_loader::{Loader, Wanted};
@@ -26,6 +26,8 @@ const CYCLES: usize = 1000;
 const LEFT_BEHIND: usize = 4 << 20;
 /// How many threads the library may keep for itself.
 const THREADS: usize = 4;
+/// How long threads may take to end.
+const SETTLING: Duration = Duration::from_secs(10);
 /// How long a source may take to come to its end.
 const READING: Duration = Duration::from_secs(10);
 /// Events that a filter should let some pass of.
@@ -168,6 +170,11 @@ fn life(plugin: &Plugin, options: &Value) {
         left < LEFT_BEHIND,
         "{CYCLES} instances left {left} bytes behind: is everything freed in `destroy`?"
     );
+    // The engine's own threads for instances that block end a moment after these.
+    let since = Instant::now();
+    while threads_now() > threads + THREADS && since.elapsed() < SETTLING {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let (before, after) = (threads, threads_now());
     assert!(
         after <= before + THREADS,

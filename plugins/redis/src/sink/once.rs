@@ -227,7 +227,7 @@ impl Once {
                 (Called::Done, None) => {}
                 (Called::Done, Some(problem)) => return Err(broken(&problem)),
                 (Called::Refused(keys), _) => {
-                    refuse(setup, writes, sent.items, &keys, &mut delivery)?;
+                    refuse(setup, writes, writes.items[sent.items].iter(), &keys, &mut delivery)?;
                     break;
                 }
             }

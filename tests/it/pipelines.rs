@@ -1,6 +1,7 @@
 //! Every file under `pipelines/` runs as it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tidegate_testkit::redis::Redis;
 
@@ -18,6 +19,7 @@ fn every_pipeline_is_tested_and_well_formed() {
         "fan-out.toml",
         "file-to-redis.toml",
         "follow-access-log.toml",
+        "library.toml",
         "quickstart.toml",
     ];
     let mut found: Vec<String> = std::fs::read_dir(root().join("pipelines"))
@@ -27,8 +29,32 @@ fn every_pipeline_is_tested_and_well_formed() {
         .collect();
     found.sort();
     assert_eq!(found, known, "each has a test in this file");
-    let check = Tidegate::new(&["check", "pipelines"]).end().expect(0);
-    assert!(check.stdout.contains("6 files") || check.stderr.contains("6 files"), "{check:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let library = grep_library(folder.path());
+    let check = Tidegate::new(&["check", "pipelines"]).env("GREP_LIBRARY", library).end().expect(0);
+    assert!(check.stdout.contains("7 files") || check.stderr.contains("7 files"), "{check:?}");
+}
+
+/// The library of `library.toml`, built by the command that stands in it.
+fn grep_library(folder: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(pipeline("library.toml")).unwrap();
+    let command = text.lines().find_map(|line| line.strip_prefix("#   cc ")).unwrap();
+    let library = folder.join("libgrep_c.so");
+    let arguments = command.split(' ').map(|word| match word {
+        "target/libgrep_c.so" => library.as_os_str(),
+        word => word.as_ref(),
+    });
+    assert!(Command::new("cc").args(arguments).current_dir(root()).status().unwrap().success());
+    library
+}
+
+#[test]
+fn library() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = grep_library(folder.path());
+    let ended = Tidegate::run(&[&pipeline("library.toml")]).env("GREP_LIBRARY", library).end().expect(0);
+    let lines = [0, 4, 8].map(|n| format!("{{\"n\":{n},\"level\":\"error\"}}"));
+    assert_eq!(ended.lines(), lines);
 }
 
 #[test]

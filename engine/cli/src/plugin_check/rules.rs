@@ -110,7 +110,7 @@ fn work(runtime: &Runtime, plugin: &Plugin, options: &[Value]) -> Result<(), Fai
                 });
                 match count {
                     Some(events) => {
-                        look(rule, || within(runtime, conformance::source(plugin, options, events)))?
+                        look(rule, || within(runtime, conformance::source(plugin, options, events)))?;
                     }
                     None => {
                         tell(&Told::Looking(rule.to_owned()))?;
@@ -123,7 +123,7 @@ fn work(runtime: &Runtime, plugin: &Plugin, options: &[Value]) -> Result<(), Fai
                 look(rule, || within(runtime, conformance::async_filter(plugin, options, &SAMPLES)))?;
             }
             Component::Sink(_) => {
-                look(rule, || within(runtime, conformance::sink(plugin, options, &SAMPLES)))?
+                look(rule, || within(runtime, conformance::sink(plugin, options, &SAMPLES)))?;
             }
         }
     }

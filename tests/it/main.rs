@@ -24,6 +24,8 @@ mod crash;
 mod dead_letters;
 /// A stream that several processes share, into the same Redis, effectively once.
 mod group;
+/// Plugins of shared libraries that crash, hang and lie.
+mod isolation;
 /// The three jobs that Tidegate is for, side by side.
 mod jobs;
 /// Plugins from shared libraries, in C and in Rust.

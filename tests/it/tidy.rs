@@ -10,6 +10,7 @@ use crate::harness::root;
 const EDGES: &[(&str, &[&str])] = &[
     ("tidegate-abi", &[]),
     ("tidegate-sdk", &["tidegate-abi"]),
+    ("tidegate-loader", &["tidegate-abi", "tidegate-sdk"]),
     ("tidegate-config", &["tidegate-sdk"]),
     ("tidegate-runtime", &["tidegate-sdk", "tidegate-config"]),
     ("tidegate-testkit", &["tidegate-sdk"]),

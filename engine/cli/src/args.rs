@@ -267,9 +267,15 @@ pub(crate) struct PluginHostArguments {
     /// With these uses of them
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
+    /// Run one component of this library, for the engine that has started this process
+    #[arg(long, value_name = "FILE", requires_all = ["sha256", "descriptors"])]
+    pub(crate) serve: Option<PathBuf>,
     /// What its file must hash to
     #[arg(long)]
     pub(crate) sha256: Option<String>,
+    /// The descriptors that the engine has left open for this process
+    #[arg(long, value_name = "NUMBERS")]
+    pub(crate) descriptors: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -98,10 +98,15 @@ fn cache() -> Option<PathBuf> {
 
 /// What is done with a library in a process that is there for nothing else.
 pub(crate) fn host(arguments: &PluginHostArguments) -> Result<Exit, Failure> {
-    match (&arguments.describe, &arguments.check) {
-        (Some(library), _) => describe(library, arguments.sha256.as_deref()),
-        (None, Some(library)) => plugin_check::serve(library, arguments.pipeline.as_deref()),
-        (None, None) => Err(Failure::wrong("say what to do with which library")),
+    let PluginHostArguments { describe: described, check, pipeline, serve, sha256, descriptors } = arguments;
+    match (described, check, serve, sha256, descriptors) {
+        (Some(library), ..) => describe(library, sha256.as_deref()),
+        (None, Some(library), ..) => plugin_check::serve(library, pipeline.as_deref()),
+        (None, None, Some(library), Some(sha256), Some(descriptors)) => {
+            let served = tidegate_loader::serve(library, sha256, descriptors);
+            served.map(|()| Exit::Done).map_err(|refusal| Failure::wrong(refusal.to_string()))
+        }
+        _ => Err(Failure::wrong("`plugin-host` is for the engine, which says what it wants")),
     }
 }
 

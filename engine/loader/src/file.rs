@@ -3,9 +3,10 @@
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use sha2::{Digest, Sha256};
@@ -26,13 +27,14 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// The bytes of a library, out of the reach of whoever may write to its file.
+#[derive(Clone)]
 pub(crate) struct Library {
     /// The file as it was named.
     pub(crate) path: PathBuf,
     /// SHA-256 of the bytes, in hexadecimal digits.
     pub(crate) sha256: String,
     /// A copy in memory that nobody can change any more.
-    sealed: File,
+    sealed: Arc<File>,
 }
 
 impl Library {
@@ -60,7 +62,17 @@ impl Library {
         elf(&bytes).map_err(refuse)?;
         let sealed =
             seal(path, &bytes).map_err(|error| refuse(format!("cannot be copied to memory: {error}")))?;
-        Ok(Self { path: path.to_owned(), sha256, sealed })
+        Ok(Self { path: path.to_owned(), sha256, sealed: Arc::new(sealed) })
+    }
+
+    /// One that another process has opened, and handed down as `sealed`.
+    pub(crate) fn inherited(path: &Path, sha256: &str, sealed: File) -> Self {
+        Self { path: path.to_owned(), sha256: sha256.to_owned(), sealed: Arc::new(sealed) }
+    }
+
+    /// The copy in memory, to hand down to a process of this program.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.sealed.as_fd()
     }
 
     /// The path to load it from, for as long as it lives.

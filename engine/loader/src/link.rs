@@ -54,6 +54,11 @@ pub(crate) trait Home: Send + Sync + 'static {
     /// # Errors
     /// What the plugin says against its options, or how it broke.
     fn create(&self, options: &Value, who: &Who) -> Result<(Link, Facts), ConfigError>;
+
+    /// Whether that is a matter of microseconds; else it is done where somebody may wait.
+    fn is_quick(&self) -> bool {
+        true
+    }
 }
 
 /// An instance, by its kind.

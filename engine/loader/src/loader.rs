@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_abi::{cap, flag};
@@ -16,6 +17,7 @@ use crate::home::InProcess;
 use crate::hub::Hub;
 use crate::instance::Manner;
 use crate::link::{Home, Link, Who};
+use crate::process::{Apart, Nursery};
 use crate::recover::{Recipe, SafeFilter, SafePlain, SafeSink, SafeSource};
 
 /// A library that somebody asks for.
@@ -40,25 +42,36 @@ struct Shared {
     program: PathBuf,
     resident: AtomicUsize,
     strict: bool,
+    /// Where processes are started, once one is.
+    nursery: OnceLock<Result<Arc<Nursery>, String>>,
+}
+
+impl Shared {
+    fn nursery(&self) -> Result<Arc<Nursery>, String> {
+        let start = || match Nursery::new(self.program.clone()) {
+            Ok(nursery) => Ok(Arc::new(nursery)),
+            Err(error) => Err(format!("no process can be started: {error}")),
+        };
+        self.nursery.get_or_init(start).clone()
+    }
 }
 
 impl Loader {
     /// A loader. `program` is this program, which it starts for what it does not do in this process; in `cache` it keeps
     /// what it found out about libraries.
     pub fn new(program: PathBuf, cache: Option<PathBuf>) -> Self {
-        Self::made(
-            Shared { hub: Hub::leaked(), program, resident: AtomicUsize::new(0), strict: false },
-            cache,
-        )
+        Self::made(program, cache, false)
     }
 
     /// A loader whose components are not made whole again when they break: the call fails for good, and says how. For
     /// checking a library.
     pub fn strict(program: PathBuf) -> Self {
-        Self::made(Shared { hub: Hub::leaked(), program, resident: AtomicUsize::new(0), strict: true }, None)
+        Self::made(program, None, true)
     }
 
-    fn made(shared: Shared, cache: Option<PathBuf>) -> Self {
+    fn made(program: PathBuf, cache: Option<PathBuf>, strict: bool) -> Self {
+        let (hub, resident, nursery) = (Hub::leaked(), AtomicUsize::new(0), OnceLock::new());
+        let shared = Shared { hub, program, resident, strict, nursery };
         Self { shared: Arc::new(shared), known: Mutex::default(), cache }
     }
 
@@ -91,8 +104,7 @@ impl Loader {
 struct Loaded {
     title: String,
     description: Description,
-    path: PathBuf,
-    file: Mutex<Option<Library>>,
+    library: Library,
     module: OnceLock<Result<Module, Refusal>>,
     shared: Arc<Shared>,
 }
@@ -102,8 +114,7 @@ impl Loaded {
         Self {
             title: format!("{} {} ({})", description.id, description.version, library.path.display()),
             description,
-            path: library.path.clone(),
-            file: Mutex::new(Some(library)),
+            library,
             module: OnceLock::new(),
             shared,
         }
@@ -135,20 +146,27 @@ impl Loaded {
     /// Its code, in this process.
     fn module(&self) -> Result<&Module, Refusal> {
         let load = || {
-            let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let module = Module::load(file.expect("it is taken once"), self.shared.hub)?;
+            let module = Module::load(self.library.clone(), self.shared.hub)?;
             self.shared.resident.fetch_add(1, Ordering::Relaxed);
             Ok(module)
         };
         self.module.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 
+    fn apart(&self, plugin: &Plugin, call_time: Duration) -> Result<Arc<dyn Home>, ConfigError> {
+        let nursery = self.shared.nursery().map_err(|error| ConfigError::at("", error))?;
+        Ok(Arc::new(Apart {
+            library: self.library.clone(),
+            kind: plugin.kind(),
+            plugin: plugin.name().to_owned(),
+            nursery,
+            call_time,
+        }))
+    }
+
     fn home(&self, plugin: &Plugin, placement: &Placement) -> Result<Arc<dyn Home>, ConfigError> {
         if placement.isolation == Isolation::Process {
-            return Err(ConfigError::at(
-                "",
-                format!("{} cannot run in a process of its own", self.path.display()),
-            ));
+            return self.apart(plugin, placement.call_time.0);
         }
         let module = self.module().map_err(|refusal| ConfigError::at("", refusal.0))?;
         let found = module

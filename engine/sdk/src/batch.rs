@@ -136,6 +136,26 @@ pub struct Run {
     pub origin: Arc<Origin>,
 }
 
+/// What a batch is made of, for [`Batch::from_parts`]. What is `None` has nothing for any event.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The buffers.
+    pub buffers: Vec<Bytes>,
+    /// The span of each payload.
+    pub events: Vec<Span>,
+    /// The span of each key.
+    pub keys: Option<Vec<Span>>,
+    /// The time of each event.
+    pub timestamps: Option<Vec<i64>>,
+    /// The attributes that each event has for itself.
+    pub attributes: Option<Vec<Option<Arc<Attributes>>>>,
+    /// The index that each event had in its source's batch.
+    pub lineage: Option<Vec<u32>>,
+    /// Where the events came from.
+    pub runs: Vec<Run>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
     pub(crate) buffers: Vec<Bytes>,
@@ -334,6 +354,28 @@ impl Batch {
             fill(Arc::make_mut(&mut run.origin));
         }
         self
+    }
+
+    /// A batch of these columns, as they came from elsewhere. For the engine.
+    ///
+    /// # Panics
+    /// If a column has not one entry an event, or the runs do not cover the events. That spans lie in their buffers is
+    /// for the caller to see to.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn from_parts(parts: Parts) -> Batch {
+        let Parts { buffers, events, keys, timestamps, attributes, lineage, runs } = parts;
+        let count = events.len();
+        let whole = |length: Option<usize>| length.is_none_or(|length| length == count);
+        assert!(whole(keys.as_ref().map(Vec::len)), "one key an event");
+        assert!(whole(timestamps.as_ref().map(Vec::len)), "one time an event");
+        assert!(whole(attributes.as_ref().map(Vec::len)), "one entry of attributes an event");
+        assert!(whole(lineage.as_ref().map(Vec::len)), "one source index an event");
+        assert_eq!(runs.last().map(|run| run.end as usize), Some(count), "the runs cover the events");
+        let bytes = events.iter().map(|span| span.length as usize).sum();
+        let columns =
+            Columns { buffers, events, keys, timestamps, attributes, lineage, sources: None, runs, bytes };
+        Batch { columns: Arc::new(columns) }
     }
 
     /// The same batch as number `sequence` of `source`. For tests.

@@ -28,6 +28,8 @@ mod tasks;
 mod template;
 mod units;
 
+#[doc(hidden)]
+pub use batch::Parts;
 pub use batch::{AttributeValue, Attributes, Batch, Origin, Run, Span};
 pub use builder::BatchBuilder;
 pub use contract::{AsyncFilter, Commit, Filter, Fused, Passed, Sink, Source};

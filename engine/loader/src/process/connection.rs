@@ -1,0 +1,304 @@
+//! The engine's end of the socket: operations and their answers, and what goes one way.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::net::UnixStream as Blocking;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_sdk::{Cx, Error};
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::frame::{Frame, Inbox, Topic};
+use super::keeper::{Watch, death};
+use super::message::{Failure, Far, Line};
+use crate::link::Fault;
+
+/// No more waits to be sent, in bytes: a child that takes so little hangs.
+const WAITING: usize = 64 << 20;
+/// How long a child whose socket is closed may take to end.
+const GRACE: Duration = Duration::from_secs(1);
+/// A child is given at least so long to answer, whatever `call_time` is.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// A longer `call_time` means for ever.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Read at once, in bytes.
+const PIECE: usize = 16 << 10;
+
+/// A connection that somebody pumps.
+pub(crate) struct Connection {
+    stream: UnixStream,
+    outbox: Mutex<VecDeque<u8>>,
+    /// Told when something is in the outbox.
+    more: Notify,
+    calls: Mutex<Calls>,
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Calls {
+    waiting: [Option<Waiting>; 2],
+    /// Why there will be no answers any more, as the end of a sentence that begins with the plugin.
+    over: Option<String>,
+}
+
+struct Waiting {
+    what: &'static str,
+    answer: oneshot::Sender<Frame>,
+}
+
+impl Connection {
+    /// Begins to pump: until the child is over, however that comes about.
+    pub(crate) fn start(
+        socket: Blocking,
+        watch: Watch,
+        call_time: Duration,
+        cx: &Cx,
+    ) -> io::Result<Arc<Self>> {
+        let call_time = call_time.clamp(SHORTEST, LONGEST);
+        socket.set_nonblocking(true)?;
+        socket.set_read_timeout(None)?;
+        let connection = Arc::new(Self {
+            stream: UnixStream::from_std(socket)?,
+            outbox: Mutex::default(),
+            more: Notify::new(),
+            calls: Mutex::default(),
+        });
+        let pump = Pump {
+            connection: Arc::clone(&connection),
+            watch,
+            inbox: Inbox::default(),
+            pulse: Pulse { call_time, asked: None, next: Instant::now() + call_time / 4 },
+            cx: cx.clone(),
+        };
+        cx.spawn(pump.run());
+        Ok(connection)
+    }
+
+    /// Asks for an operation, and waits for what becomes of it.
+    pub(crate) async fn ask(&self, frame: &Frame) -> Result<Frame, Fault> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut calls = self.calls();
+            if let Some(over) = &calls.over {
+                return Err(Fault::Broken(over.clone()));
+            }
+            let waiting = &mut calls.waiting[frame.slot as usize];
+            if waiting.is_some() {
+                return Err(Fault::Broken("was given up in the middle of a call".into()));
+            }
+            *waiting = Some(Waiting { what: frame.topic.name(), answer });
+        }
+        self.send(frame);
+        let Ok(frame) = answered.await else {
+            let over = self.calls().over.clone();
+            return Err(Fault::Broken(over.unwrap_or_else(|| "ended".into())));
+        };
+        match frame.topic {
+            Topic::Done => Ok(frame),
+            Topic::Failed => Err(match frame.read::<Failure>() {
+                Ok(failure) => Fault::Error(Error::from(failure)),
+                Err(why) => Fault::Broken(why),
+            }),
+            _ => Err(Fault::Broken(frame.text())),
+        }
+    }
+
+    /// Sends a frame. Never waits: what the socket does not take is sent by the pump.
+    pub(crate) fn send(&self, frame: &Frame) {
+        let bytes = frame.encode();
+        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = bytes.as_slice();
+        if outbox.is_empty() {
+            // If it is full or gone, the pump finds out.
+            let sent = self.stream.try_write(rest).unwrap_or(0);
+            rest = &rest[sent..];
+        }
+        outbox.extend(rest);
+        if !rest.is_empty() {
+            self.more.notify_one();
+        }
+    }
+
+    /// Sends what the socket takes. False if it takes nothing any more, or so little that it hangs.
+    fn flush(&self) -> bool {
+        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        while !outbox.is_empty() {
+            match self.stream.try_write(outbox.as_slices().0) {
+                Ok(sent) => drop(outbox.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return false,
+            }
+        }
+        outbox.len() <= WAITING
+    }
+
+    fn has_more(&self) -> bool {
+        !self.outbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn calls(&self) -> std::sync::MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is under way, if anything is.
+    fn call(&self) -> Option<&'static str> {
+        self.calls().waiting.iter().flatten().map(|waiting| waiting.what).next()
+    }
+
+    fn answer(&self, frame: Frame) {
+        let waiting = self.calls().waiting.get_mut(frame.slot as usize).and_then(Option::take);
+        if let Some(waiting) = waiting {
+            let _whoever_asked_may_be_gone = waiting.answer.send(frame);
+        }
+    }
+
+    /// There will be no answers any more. The first reason stays.
+    fn end(&self, why: impl FnOnce() -> String) {
+        let mut calls = self.calls();
+        calls.over.get_or_insert_with(why);
+        calls.waiting = [None, None];
+    }
+}
+
+/// Whether the child still is with us.
+struct Pulse {
+    call_time: Duration,
+    /// Since when it has not answered.
+    asked: Option<Instant>,
+    next: Instant,
+}
+
+impl Pulse {
+    fn at(&self) -> Instant {
+        self.asked.map_or(self.next, |asked| asked + self.call_time)
+    }
+}
+
+/// What reads the socket, for as long as the child is there.
+struct Pump {
+    connection: Arc<Connection>,
+    watch: Watch,
+    inbox: Inbox,
+    pulse: Pulse,
+    cx: Cx,
+}
+
+impl Pump {
+    async fn run(mut self) {
+        let mut drained = false;
+        loop {
+            let connection = &self.connection;
+            tokio::select! {
+                ready = connection.stream.readable() => {
+                    if ready.is_err() || !self.read() {
+                        break;
+                    }
+                }
+                ready = connection.stream.writable(), if connection.has_more() => {
+                    if ready.is_err() || !connection.flush() {
+                        break;
+                    }
+                }
+                () = connection.more.notified() => {}
+                () = self.cx.stopping(), if !drained => {
+                    drained = true;
+                    connection.send(&Frame::new(Topic::Drain));
+                }
+                () = sleep_until(self.pulse.at()) => {
+                    if !self.feel() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.over().await;
+    }
+
+    /// Reads what is there. False if nothing will come any more.
+    fn read(&mut self) -> bool {
+        let mut piece = [0; PIECE];
+        loop {
+            match self.connection.stream.try_read(&mut piece) {
+                Ok(0) => return false,
+                Ok(length) => self.inbox.feed(&piece[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(_) => return false,
+            }
+            loop {
+                match self.inbox.next() {
+                    Ok(Some(frame)) => self.take(frame),
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.connection.end(|| format!("broke the contract: {error}"));
+                        self.watch.kill();
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, frame: Frame) {
+        match frame.topic {
+            Topic::Log => log(self.cx.component(), &frame),
+            Topic::Progress => {
+                if let Ok(far) = frame.read::<Far>() {
+                    self.cx.progress().set(far.done, far.total);
+                }
+            }
+            topic => {
+                self.pulse.asked = None;
+                self.pulse.next = Instant::now() + self.pulse.call_time / 4;
+                if topic != Topic::Pong {
+                    self.connection.answer(frame);
+                }
+            }
+        }
+    }
+
+    /// Asks whether the child is there, if something is asked of it. False if it has not answered for too long.
+    fn feel(&mut self) -> bool {
+        let now = Instant::now();
+        let Some(what) = self.connection.call() else {
+            self.pulse.asked = None;
+            self.pulse.next = now + self.pulse.call_time / 4;
+            return true;
+        };
+        if self.pulse.asked.is_some() {
+            let call_time = self.pulse.call_time;
+            self.connection.end(|| format!("did not return from `{what}` within {call_time:?}"));
+            self.watch.kill();
+            return false;
+        }
+        self.pulse.asked = Some(now);
+        self.connection.send(&Frame::new(Topic::Ping));
+        true
+    }
+
+    /// The socket is closed: the child is dead, or dies now.
+    async fn over(mut self) {
+        let status = match tokio::time::timeout(GRACE, self.watch.ended()).await {
+            Ok(status) => status,
+            Err(_) => {
+                self.watch.kill();
+                self.watch.ended().await
+            }
+        };
+        self.connection.end(|| death(status));
+    }
+}
+
+/// What the child says, as if the plugin had said it here.
+pub(crate) fn log(component: &str, frame: &Frame) {
+    let Ok(Line { level, message }) = frame.read() else { return };
+    match level.as_str() {
+        "ERROR" => tracing::error!(component, "{message}"),
+        "WARN" => tracing::warn!(component, "{message}"),
+        "INFO" => tracing::info!(component, "{message}"),
+        "DEBUG" => tracing::debug!(component, "{message}"),
+        _ => tracing::trace!(component, "{message}"),
+    }
+}

@@ -1,0 +1,364 @@
+//! The bodies of frames: what is not needed for each event, as JSON. Positions are bytes, and travel as base64.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_sdk::{
+    Claim, Class, ConfigError, Delivery, Error, Kind, Lane, Output, Position, Record, Rejection, Replay,
+};
+
+use crate::link::Facts;
+
+/// [`super::frame::Topic::Create`]
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Create {
+    /// `source`, `filter` or `sink`.
+    pub(crate) kind: String,
+    pub(crate) plugin: String,
+    pub(crate) component: String,
+    pub(crate) event_size: usize,
+    pub(crate) options: Value,
+    pub(crate) call_time: Duration,
+    /// The most talkative level that anybody reads: `INFO`.
+    pub(crate) level: String,
+}
+
+impl Create {
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == self.kind)
+    }
+}
+
+/// What an instance says of itself.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Created {
+    replay: u8,
+    commits: bool,
+    settles: bool,
+    waits: bool,
+    parallel: bool,
+    why_not: Option<String>,
+    outputs: Vec<String>,
+    explain: Option<String>,
+}
+
+impl From<Facts> for Created {
+    fn from(facts: Facts) -> Self {
+        Self {
+            replay: match facts.replay {
+                Replay::Never => 0,
+                Replay::Redelivery => 1,
+                Replay::Position => 2,
+            },
+            commits: facts.commits,
+            settles: facts.settles,
+            waits: facts.waits,
+            parallel: facts.parallel,
+            why_not: facts.transactional.err(),
+            outputs: facts.outputs,
+            explain: facts.explain,
+        }
+    }
+}
+
+impl From<Created> for Facts {
+    fn from(created: Created) -> Self {
+        Self {
+            replay: match created.replay {
+                1 => Replay::Redelivery,
+                2 => Replay::Position,
+                _ => Replay::Never,
+            },
+            commits: created.commits,
+            settles: created.settles,
+            waits: created.waits,
+            parallel: created.parallel,
+            transactional: created.why_not.map_or(Ok(()), Err),
+            outputs: created.outputs,
+            explain: created.explain,
+        }
+    }
+}
+
+/// What is wrong with the options.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Misfit {
+    pointer: String,
+    range: Option<(usize, usize)>,
+    message: String,
+    help: Option<String>,
+}
+
+impl From<ConfigError> for Misfit {
+    fn from(error: ConfigError) -> Self {
+        let ConfigError { pointer, range, message, help } = error;
+        Self { pointer, range: range.map(|range| (range.start, range.end)), message, help }
+    }
+}
+
+impl From<Misfit> for ConfigError {
+    fn from(misfit: Misfit) -> Self {
+        let Misfit { pointer, range, message, help } = misfit;
+        Self { pointer, range: range.map(|(start, end)| start..end), message, help }
+    }
+}
+
+const CLASSES: [Class; 7] = [
+    Class::Retry,
+    Class::Busy,
+    Class::Ambiguous,
+    Class::Misconfigured,
+    Class::Reject,
+    Class::Replay,
+    Class::Fatal,
+];
+
+/// Why an operation failed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Failure {
+    class: usize,
+    message: String,
+    after: Option<Duration>,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let class = CLASSES.iter().position(|class| *class == error.class());
+        let class = class.expect("every class is in the list");
+        Self { class, message: error.message().to_owned(), after: error.retry_after() }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let class = CLASSES.get(failure.class).copied().unwrap_or(Class::Fatal);
+        let error = Self::new(class, failure.message);
+        match failure.after {
+            Some(after) => error.after(after),
+            None => error,
+        }
+    }
+}
+
+/// A position, or none.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Place(Option<String>);
+
+impl From<Option<&Position>> for Place {
+    fn from(position: Option<&Position>) -> Self {
+        Self(position.map(|position| STANDARD.encode(position.as_bytes())))
+    }
+}
+
+impl Place {
+    pub(crate) fn position(self) -> Result<Option<Position>, String> {
+        let decode =
+            |text: String| STANDARD.decode(text).map(|bytes| Position::from_bytes(Bytes::from(bytes)));
+        self.0.map(decode).transpose().map_err(|error| format!("a position is not readable: {error}"))
+    }
+}
+
+/// [`super::frame::Topic::Open`]: where to resume.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Resume(Vec<(String, Place)>);
+
+impl Resume {
+    pub(crate) fn of(resume: &BTreeMap<String, Position>) -> Self {
+        Self(resume.iter().map(|(name, place)| (name.clone(), Some(place).into())).collect())
+    }
+
+    pub(crate) fn positions(self) -> Result<BTreeMap<String, Position>, String> {
+        let place = |(name, place): (String, Place)| Ok(place.position()?.map(|place| (name, place)));
+        self.0.into_iter().filter_map(|entry| place(entry).transpose()).collect()
+    }
+}
+
+/// [`super::frame::Topic::CommitPosition`]
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Safe {
+    pub(crate) partition: String,
+    pub(crate) position: Place,
+}
+
+/// What a filter has made, beside the batches.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Made {
+    pub(crate) rejected: Vec<(usize, String)>,
+    pub(crate) left: Option<usize>,
+}
+
+impl Made {
+    pub(crate) fn of(output: &mut Output) -> Self {
+        let rejected = output.rejected().iter().map(|one| (one.event, one.reason.clone()));
+        Self { rejected: rejected.collect(), left: output.take_left() }
+    }
+
+    /// Puts the rejections in, and what is left.
+    pub(crate) fn put(self, output: &mut Output, events: usize) -> Result<(), String> {
+        let mut seen = vec![false; events];
+        for (event, reason) in self.rejected {
+            match seen.get_mut(event) {
+                Some(seen) if !*seen => *seen = true,
+                _ => return Err(format!("event {event} cannot be rejected")),
+            }
+            output.reject(event, reason);
+        }
+        match self.left {
+            Some(left) if !(1..events).contains(&left) || !output.leave_from(left) => {
+                Err(format!("event {left} cannot be the first that is left"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a sink says of its batch. An empty body is a complete delivery.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Delivered {
+    rejected: Vec<(usize, String)>,
+    again: Option<(Vec<usize>, Failure)>,
+}
+
+impl Delivered {
+    /// `None` if all is delivered.
+    pub(crate) fn of(delivery: Delivery) -> Option<Self> {
+        let (rejected, again) = delivery.into_parts();
+        let pair = |Rejection { event, reason }| (event, reason);
+        let again = again.map(|(events, error)| (events, Failure::from(&error)));
+        let told = Self { rejected: rejected.into_iter().map(pair).collect(), again };
+        (!told.rejected.is_empty() || told.again.is_some()).then_some(told)
+    }
+
+    pub(crate) fn delivery(self, events: usize) -> Result<Delivery, String> {
+        let mut delivery = Delivery::complete();
+        for (event, reason) in self.rejected {
+            if event >= events {
+                return Err(format!("there is no event {event} to reject"));
+            }
+            delivery.reject(event, reason);
+        }
+        if let Some((again, failure)) = self.again {
+            let error = Error::from(failure);
+            let ascending = again.is_sorted_by(|one, next| one < next);
+            if !ascending
+                || again.last().is_some_and(|last| *last >= events)
+                || error.class() == Class::Reject
+            {
+                return Err("the events to be tried again are not events of the batch, in order".into());
+            }
+            delivery.again(again, error);
+        }
+        Ok(delivery)
+    }
+}
+
+/// [`super::frame::Topic::Claim`]
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Claiming {
+    pipeline: String,
+    sink: String,
+    afresh: bool,
+}
+
+impl From<&Claim> for Claiming {
+    fn from(claim: &Claim) -> Self {
+        let Claim { pipeline, sink, afresh } = claim;
+        Self { pipeline: pipeline.to_string(), sink: sink.to_string(), afresh: *afresh }
+    }
+}
+
+impl From<Claiming> for Claim {
+    fn from(claiming: Claiming) -> Self {
+        let Claiming { pipeline, sink, afresh } = claiming;
+        Self { pipeline: pipeline.into(), sink: sink.into(), afresh }
+    }
+}
+
+/// One lane and how far it is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Mark {
+    source: String,
+    partition: String,
+    position: Place,
+    base: u64,
+    done: u64,
+}
+
+impl Mark {
+    pub(crate) fn of(lane: &Lane, record: &Record) -> Self {
+        Self {
+            source: lane.source.to_string(),
+            partition: lane.partition.to_string(),
+            position: record.position.as_ref().into(),
+            base: record.base,
+            done: record.done,
+        }
+    }
+
+    pub(crate) fn record(self) -> Result<(Lane, Record), String> {
+        let Self { source, partition, position, base, done } = self;
+        if done < base {
+            return Err(format!("the record of `{source}` is not one: {done} is before {base}"));
+        }
+        let lane = Lane { source: source.into(), partition: partition.into() };
+        Ok((lane, Record { position: position.position()?, base, done }))
+    }
+}
+
+/// A line of the log, from the child.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// `INFO`
+    pub(crate) level: String,
+    pub(crate) message: String,
+}
+
+/// How far a source is, from the child.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Far {
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_survive_whatever_their_bytes_are() {
+        let position = Position::from_bytes(Bytes::from_static(&[0, 255, b'"', 10, 128]));
+        let resume = BTreeMap::from([("a\u{e4}".to_owned(), position)]);
+        let text = serde_json::to_string(&Resume::of(&resume)).unwrap();
+        let back: Resume = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.positions().unwrap(), resume);
+        let none: Place = serde_json::from_str(&serde_json::to_string(&Place::from(None)).unwrap()).unwrap();
+        assert_eq!(none.position().unwrap(), None);
+    }
+
+    #[test]
+    fn what_names_no_event_of_the_batch_is_refused() {
+        let again = |events: &[usize]| Delivered {
+            rejected: vec![],
+            again: Some((events.to_vec(), Failure::from(&Error::busy("later", Duration::from_secs(3))))),
+        };
+        let delivery = again(&[1, 2]).delivery(3).unwrap();
+        let (events, error) = delivery.to_try_again().unwrap();
+        assert_eq!((events, error.class()), (&[1, 2][..], Class::Busy));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+        assert!(again(&[2, 1]).delivery(3).is_err() && again(&[3]).delivery(3).is_err());
+        let made = |rejected: &[usize], left| Made {
+            rejected: rejected.iter().map(|event| (*event, String::new())).collect(),
+            left,
+        };
+        assert!(made(&[0, 2], Some(1)).put(&mut Output::resumable(), 3).is_ok());
+        assert!(made(&[0, 0], None).put(&mut Output::new(), 3).is_err());
+        assert!(made(&[3], None).put(&mut Output::new(), 3).is_err());
+        assert!(made(&[], Some(3)).put(&mut Output::resumable(), 3).is_err());
+        assert!(made(&[], Some(1)).put(&mut Output::new(), 3).is_err());
+    }
+}

@@ -1,0 +1,301 @@
+//! An instance in a process of its own, as the engine calls it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidegate_sdk::erased::Promise;
+use tidegate_sdk::{
+    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Record, SourceBatch, SourceRejection,
+};
+
+use super::connection::Connection;
+use super::frame::{Area, BESIDE, Frame, Topic};
+use super::keeper::Kept;
+use super::lineage::Lineage;
+use super::message::{Claiming, Delivered, Made, Mark, Resume, Safe};
+use super::pack::{Packer, Sets};
+use super::region::{Writer, copy_out};
+use super::stretches::Stretches;
+use super::unpack::{Original, Unpacker};
+use crate::link::{CommitLink, Fault, FilterLink, SinkLink, SourceLink};
+use crate::source::broke_contract;
+
+/// What comes back at once may be so long, in bytes.
+const ANSWER: u64 = 4 << 30;
+/// What a plugin may hold on to reaches no further, in bytes.
+const HELD: u64 = 4 << 30;
+/// In the answer of `next`: there is no batch, and none will come.
+pub(crate) const ENDED: u32 = 1;
+/// In the answer of `next`: the source wants to be told how the batch ended.
+pub(crate) const SETTLES: u32 = 2;
+
+/// What holds a child. Dropping it tells the child to end, and sees to it.
+pub(crate) struct Tether {
+    kept: Kept,
+    socket: UnixStream,
+}
+
+impl Tether {
+    pub(crate) fn new(kept: Kept, socket: UnixStream) -> Self {
+        Self { kept, socket }
+    }
+}
+
+impl Drop for Tether {
+    fn drop(&mut self) {
+        // An error says that nobody is there any more.
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+}
+
+/// The instance.
+pub(crate) struct Remote {
+    tether: Tether,
+    /// Until it is opened.
+    socket: Option<UnixStream>,
+    connection: Option<Arc<Connection>>,
+    /// What the child is given.
+    given: Writer,
+    /// What it has made.
+    made: File,
+    /// What of the given it holds on to.
+    held: Area,
+    scratch: Vec<u8>,
+    call_time: Duration,
+    event_size: usize,
+}
+
+/// A batch that was handed over, and how to understand what is said of it.
+struct Handed {
+    area: Area,
+    stretches: Stretches,
+    sets: Sets,
+}
+
+impl Remote {
+    pub(crate) fn new(
+        tether: Tether,
+        socket: UnixStream,
+        given: Writer,
+        made: File,
+        call_time: Duration,
+        event_size: usize,
+    ) -> Self {
+        Self {
+            tether,
+            socket: Some(socket),
+            connection: None,
+            given,
+            made,
+            held: Area::default(),
+            scratch: Vec::new(),
+            call_time,
+            event_size,
+        }
+    }
+
+    async fn start(&mut self, cx: &Cx, resume: &BTreeMap<String, Position>) -> Result<(), Fault> {
+        if let Some(socket) = self.socket.take() {
+            let watch = self.tether.kept.watch();
+            let connection = Connection::start(socket, watch, self.call_time, cx);
+            self.connection =
+                Some(connection.map_err(|error| Fault::Broken(format!("cannot be reached: {error}")))?);
+        }
+        self.ask(Frame::new(Topic::Open).with(&Resume::of(resume))).await.map(drop)
+    }
+
+    async fn ask(&mut self, frame: Frame) -> Result<Frame, Fault> {
+        let Some(connection) = &self.connection else { return Err(Fault::Broken("was not opened".into())) };
+        let answer = connection.ask(&frame).await?;
+        self.held = answer.held;
+        if self.held.end > HELD {
+            return Err(Fault::Broken("holds on to more than it may".into()));
+        }
+        Ok(answer)
+    }
+
+    /// Puts a batch where the child sees it.
+    fn hand(&mut self, batch: &Batch) -> Result<Handed, Fault> {
+        let mut packer = Packer::new(std::mem::take(&mut self.scratch));
+        let packed = packer.batch(batch).and_then(|(stretches, sets)| {
+            let (area, scratch) = packer.write(&mut self.given, self.held)?;
+            self.scratch = scratch;
+            Ok(Handed { area, stretches, sets })
+        });
+        packed.map_err(|error| Fault::Broken(format!("cannot be given a batch: {error}")))
+    }
+
+    /// A copy of what the child has put where the engine sees it.
+    fn take(&self, area: Area) -> Result<Bytes, Fault> {
+        copy_out(&self.made, area, ANSWER).map_err(broke_contract)
+    }
+
+    async fn delivered(&mut self, mut frame: Frame, batch: &Batch) -> Result<Delivery, Fault> {
+        frame.area = self.hand(batch)?.area;
+        let answer = self.ask(frame).await?;
+        if answer.body.is_empty() {
+            return Ok(Delivery::complete());
+        }
+        let told = answer.read::<Delivered>().and_then(|told| told.delivery(batch.len()));
+        told.map_err(broke_contract)
+    }
+
+    async fn filtered(&mut self, batch: &Batch, resumable: bool) -> Result<Output, Fault> {
+        let Handed { area, stretches, sets } = self.hand(batch)?;
+        let frame = Frame { area, number: resumable.into(), ..Frame::new(Topic::Process) };
+        let answer = self.ask(frame).await?;
+        let mut output = if resumable { Output::resumable() } else { Output::new() };
+        if !answer.area.is_empty() {
+            let original = Original { batch, stretches: &stretches, sets, lineage: Lineage::default() };
+            emitted(&self.take(answer.area)?, original, &mut output).map_err(broke_contract)?;
+        }
+        if !answer.body.is_empty() {
+            let made = answer.read::<Made>().and_then(|made| made.put(&mut output, batch.len()));
+            made.map_err(broke_contract)?;
+        }
+        Ok(output)
+    }
+
+    async fn read(&mut self) -> Result<Option<SourceBatch>, Fault> {
+        let answer = self.ask(Frame::new(Topic::Next)).await?;
+        if answer.number & ENDED != 0 {
+            return Ok(None);
+        }
+        let (batch, number) = read(&self.take(answer.area)?, self.event_size).map_err(broke_contract)?;
+        let Some(connection) = self.connection.clone().filter(|_| answer.number & SETTLES != 0) else {
+            return Ok(Some(batch));
+        };
+        Ok(Some(batch.on_settled(move |outcome| {
+            let (outcome, reason) = match outcome {
+                Outcome::Delivered => (0, String::new()),
+                Outcome::Rejected(reason) => (1, reason),
+                Outcome::Failed => (2, String::new()),
+            };
+            let area = Area { start: number, end: 0 };
+            connection.send(&Frame { number: outcome, area, ..Frame::new(Topic::Settled).saying(&reason) });
+        })))
+    }
+}
+
+/// What a filter has emitted.
+fn emitted(area: &Bytes, mut original: Original<'_>, output: &mut Output) -> Result<(), String> {
+    let mut unpacker = Unpacker::new(area)?;
+    for _ in 0..unpacker.number()? {
+        let port = unpacker.number()?;
+        let port = Port::try_from(port).map_err(|_| format!("there is no output {port}"))?;
+        output.emit_to(port, unpacker.derived(&mut original)?);
+    }
+    Ok(())
+}
+
+/// What a source has read, and its number for it.
+fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
+    let mut unpacker = Unpacker::new(area)?;
+    let number = unpacker.long()?;
+    let mut rejected = Vec::new();
+    for _ in 0..unpacker.number()? {
+        let (payload, length) = (unpacker.piece()?, unpacker.long()?);
+        rejected.push(SourceRejection { payload, length, reason: unpacker.text("a reason")? });
+    }
+    let (batch, _) = unpacker.batch()?;
+    if batch.runs().len() != 1 || batch.spans().iter().any(|span| span.length as usize > event_size) {
+        return Err("a batch is not one of a source, or has an event that is too long".into());
+    }
+    Ok((SourceBatch::from(batch).with_rejected(rejected), number))
+}
+
+impl SourceLink for Remote {
+    fn open<'a>(
+        &'a mut self,
+        cx: &'a Cx,
+        resume: &'a BTreeMap<String, Position>,
+    ) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(self.start(cx, resume))
+    }
+
+    fn next<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Fault>> {
+        Box::pin(self.read())
+    }
+
+    fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move { self.ask(Frame::new(Topic::Close)).await.map(drop) })
+    }
+
+    fn committing(&self) -> Arc<dyn CommitLink> {
+        Arc::new(Committing(self.connection.clone()))
+    }
+}
+
+/// The half of a source that tells its input what is safe. It does not hold the child.
+struct Committing(Option<Arc<Connection>>);
+
+impl CommitLink for Committing {
+    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let Some(connection) = &self.0 else { return Err(Fault::Broken("is gone".into())) };
+            let safe = Safe { partition: partition.to_owned(), position: Some(position).into() };
+            let frame = Frame { slot: BESIDE, ..Frame::new(Topic::CommitPosition).with(&safe) };
+            connection.ask(&frame).await.map(drop)
+        })
+    }
+}
+
+impl FilterLink for Remote {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move { self.start(cx, &BTreeMap::new()).await })
+    }
+
+    fn process<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        resumable: bool,
+        _cx: &'a Cx,
+    ) -> Promise<'a, Result<Output, Fault>> {
+        Box::pin(self.filtered(batch, resumable))
+    }
+
+    fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move { self.ask(Frame::new(Topic::Close)).await.map(drop) })
+    }
+}
+
+impl SinkLink for Remote {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move { self.start(cx, &BTreeMap::new()).await })
+    }
+
+    fn write<'a>(&'a mut self, batch: &'a Batch, _cx: &'a Cx) -> Promise<'a, Result<Delivery, Fault>> {
+        Box::pin(self.delivered(Frame::new(Topic::Write), batch))
+    }
+
+    fn claim<'a>(
+        &'a mut self,
+        claim: &'a Claim,
+        _cx: &'a Cx,
+    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
+        Box::pin(async move {
+            let answer = self.ask(Frame::new(Topic::Claim).with(&Claiming::from(claim))).await?;
+            let marks = answer.read::<Vec<Mark>>().map_err(broke_contract)?;
+            marks.into_iter().map(Mark::record).collect::<Result<_, _>>().map_err(broke_contract)
+        })
+    }
+
+    fn commit<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        lane: &'a Lane,
+        record: &'a Record,
+        _cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>> {
+        Box::pin(self.delivered(Frame::new(Topic::Commit).with(&Mark::of(lane, record)), batch))
+    }
+
+    fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move { self.ask(Frame::new(Topic::Close)).await.map(drop) })
+    }
+}

@@ -1,0 +1,160 @@
+//! Batches through a region and back, and bytes that are none.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate_sdk::{AttributeValue, Attributes, Batch, Position, Span};
+
+use super::frame::Area;
+use super::lineage::Lineage;
+use super::pack::{Given, Packer, Sets};
+use super::region::{self, Writer, copy_out};
+use super::stretches::Stretches;
+use super::unpack::{Original, Unpacker};
+
+/// Two runs, keys, times, attributes of events and of origins, a buffer of which little is used.
+fn batch() -> Batch {
+    let mut builder = Batch::builder();
+    let mut large = vec![b'.'; 1 << 20];
+    large[500_000..500_003].copy_from_slice(b"abc");
+    let buffer = builder.add_buffer(large.into());
+    builder.push_span(Span { buffer, offset: 500_000, length: 3 });
+    builder.key(b"\xff key");
+    builder.timestamp(42);
+    builder.push_copy(b"second");
+    builder.attributes(Arc::new(Attributes::default().with("row", 2).with("name", "zwei")));
+    builder.push_copy(b"");
+    builder.set_partition("left".into());
+    builder.set_position(Position::from_bytes(Bytes::from_static(&[0, 255, 10])));
+    let first = builder.with_attributes(Arc::new(Attributes::default().with("path", "/a"))).finish();
+    let mut builder = Batch::builder();
+    (0..10).for_each(|number: u8| builder.push_copy(&[b'a' + number]));
+    let second = builder.finish().select([1, 4, 4, 9]);
+    Batch::concat(&[first.stamped(&"one".into(), 7), second.stamped(&"two".into(), 8)])
+}
+
+/// A batch as the other side sees it, with what is needed to understand what that says of it.
+fn through(batch: &Batch) -> (Batch, Sets, Stretches, Sets, u64) {
+    let mut packer = Packer::new(Vec::new());
+    let (stretches, ours) = packer.batch(batch).unwrap();
+    let (bytes, size) = written(packer);
+    let (there, theirs) = Unpacker::new(&bytes).unwrap().batch().unwrap();
+    (there, theirs, stretches, ours, size)
+}
+
+fn written(packer: Packer<'_>) -> (Bytes, u64) {
+    let file = region::create("test").unwrap();
+    let (area, _) = packer.write(&mut Writer::new(file.try_clone().unwrap()), Area::default()).unwrap();
+    (copy_out(&file, area, 1 << 30).unwrap(), area.end - area.start)
+}
+
+/// All that can be asked of a batch.
+fn told(batch: &Batch) -> Vec<String> {
+    let event = |event: usize| {
+        let origin = batch.origin(event);
+        format!(
+            "{:?} {:?} {:?} {:?} {} {} {} {} {:?} {:?}",
+            batch.payload(event),
+            batch.key(event),
+            batch.timestamp(event),
+            batch.own_attributes(event),
+            batch.source_index(event),
+            origin.source,
+            origin.sequence,
+            origin.partition,
+            origin.position,
+            origin.attributes
+        )
+    };
+    (0..batch.len()).map(event).collect()
+}
+
+#[test]
+fn a_batch_arrives_as_it_is_and_only_what_it_means_is_copied() {
+    let batch = batch();
+    let (there, _, _, _, size) = through(&batch);
+    assert_eq!(told(&there), told(&batch));
+    assert!(size < 2000, "{size} bytes for a few events of a large buffer");
+    let empty = Batch::builder().finish();
+    assert_eq!(told(&through(&empty).0), told(&empty));
+}
+
+/// What the other side makes of its view of `batch`, as it comes back.
+fn back(batch: &Batch, make: impl Fn(&Batch) -> Batch) -> (Batch, Batch) {
+    let (there, mut theirs, stretches, sets, _) = through(batch);
+    let made = make(&there);
+    let mut packer = Packer::new(Vec::new());
+    packer.derived(&made, &mut Given { batch: &there, sets: &mut theirs }).unwrap();
+    let (bytes, _) = written(packer);
+    let mut original = Original { batch, stretches: &stretches, sets, lineage: Lineage::default() };
+    let here = Unpacker::new(&bytes).unwrap().derived(&mut original).unwrap();
+    (made, here)
+}
+
+#[test]
+fn what_lies_in_the_batch_comes_back_as_a_part_of_the_original() {
+    let batch = batch();
+    let (made, here) = back(&batch, |there| there.select([0, 1, 3, 6]));
+    assert_eq!(told(&here), told(&made));
+    assert_eq!(here.payload(0).as_ptr(), batch.payload(0).as_ptr(), "no copy");
+    assert_eq!(here.payload(3).as_ptr(), batch.payload(6).as_ptr(), "no copy");
+    assert!(Arc::ptr_eq(here.origin(2), batch.origin(3)), "the origin is the same, not a copy");
+    assert!(Arc::ptr_eq(here.own_attributes(1).unwrap(), batch.own_attributes(1).unwrap()));
+    let (_, here) = back(&batch, Batch::clone);
+    assert_eq!(here.spans().as_ptr(), batch.spans().as_ptr(), "nothing was changed, so it is the same batch");
+}
+
+#[test]
+fn what_is_new_comes_back_beside_it() {
+    let (made, here) = back(&batch(), |there| {
+        let mut builder = there.derive();
+        builder.write(6, b"new");
+        builder.key(b"new key");
+        builder.attributes(Arc::new(
+            Attributes::default().with("new", AttributeValue::Boolean(true)).with("pi", "3.1"),
+        ));
+        builder.keep(0);
+        builder.write(1, b"split");
+        builder.write_span(1, there.spans()[1]);
+        builder.finish()
+    });
+    assert_eq!(told(&here), told(&made));
+}
+
+#[test]
+fn whatever_the_bytes_are_nothing_breaks() {
+    let batch = batch();
+    let (there, mut theirs, stretches, _, _) = through(&batch);
+    let made = there.select([0, 1, 3, 6]);
+    let mut packer = Packer::new(Vec::new());
+    packer.derived(&made, &mut Given { batch: &there, sets: &mut theirs }).unwrap();
+    let (derived, _) = written(packer);
+    let mut packer = Packer::new(Vec::new());
+    packer.batch(&batch).unwrap();
+    let (whole, _) = written(packer);
+    let look = |bytes: &Bytes| {
+        let Ok(mut unpacker) = Unpacker::new(bytes) else { return };
+        if let Ok((batch, _)) = unpacker.batch() {
+            told(&batch);
+        }
+        let original = Original {
+            batch: &batch,
+            stretches: &stretches,
+            sets: Sets::default(),
+            lineage: Lineage::default(),
+        };
+        if let Ok(batch) = Unpacker::new(bytes).and_then(|mut unpacker| unpacker.derived(&mut { original })) {
+            told(&batch);
+        }
+    };
+    for bytes in [whole, derived] {
+        for at in 0..bytes.len().min(700) {
+            look(&bytes.slice(..at));
+            for value in [0, 1, 2, 127, 128, 255] {
+                let mut changed = bytes.to_vec();
+                changed[at] = value;
+                look(&changed.into());
+            }
+        }
+    }
+}

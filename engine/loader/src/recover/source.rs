@@ -1,0 +1,128 @@
+//! A source that is made anew when it breaks, and goes on behind what it has handed over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidegate_sdk::erased::Promise;
+use tidegate_sdk::{Commit, Cx, Error, Position, Replay, Source, SourceBatch};
+
+use super::{Breaks, Recipe, closed};
+use crate::link::{CommitLink, Fault, Link, SourceLink};
+
+/// A source.
+pub(crate) struct SafeSource {
+    recipe: Recipe,
+    link: Option<Box<dyn SourceLink>>,
+    /// Where it goes on: behind what it has handed over, whether that is safe yet or not.
+    places: BTreeMap<String, Position>,
+    committing: Arc<Committing>,
+    breaks: Breaks,
+}
+
+/// The newest instance's half for commits.
+#[derive(Default)]
+struct Committing(Mutex<Option<Arc<dyn CommitLink>>>);
+
+impl Committing {
+    fn set(&self, link: Option<Arc<dyn CommitLink>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    fn get(&self) -> Option<Arc<dyn CommitLink>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl SafeSource {
+    pub(crate) fn new(recipe: Recipe) -> Self {
+        let (breaks, committing) = (Breaks::new(&recipe), Arc::default());
+        Self { recipe, link: None, places: BTreeMap::new(), committing, breaks }
+    }
+
+    async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
+        let Link::Source(mut link) = self.recipe.make(cx).await? else {
+            return Err(Error::fatal("the plugin is no source any more"));
+        };
+        let mut resume = cx.resume_all().clone();
+        resume.extend(self.places.iter().map(|(name, place)| (name.clone(), place.clone())));
+        match link.open(cx, &resume).await {
+            Ok(()) => {}
+            Err(Fault::Error(error)) => return Err(error),
+            Err(Fault::Broken(why)) => return Err(Error::retry(format!("the plugin {why} while it opened"))),
+        }
+        self.committing.set(Some(link.committing()));
+        self.link = Some(link);
+        Ok(())
+    }
+}
+
+impl Source for SafeSource {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.start(cx).await
+    }
+
+    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+        if self.link.is_none() {
+            self.start(cx).await?;
+        }
+        let link = self.link.as_mut().expect("it was just started");
+        match link.next(cx).await {
+            Ok(Some(read)) => {
+                for run in read.batch.runs() {
+                    if let Some(position) = &run.origin.position {
+                        self.places.insert(run.origin.partition.to_string(), position.clone());
+                    }
+                }
+                Ok(Some(read))
+            }
+            Ok(None) => Ok(None),
+            Err(Fault::Error(error)) => Err(error),
+            Err(Fault::Broken(why)) => {
+                self.link = None;
+                self.committing.set(None);
+                let pause = self.breaks.another(cx.component(), &why)?;
+                Err(Error::retry(format!("the plugin {why}")).after(pause))
+            }
+        }
+    }
+
+    fn replay(&self) -> Replay {
+        self.recipe.facts.replay
+    }
+
+    fn committer(&mut self) -> Option<Box<dyn Commit>> {
+        self.recipe
+            .facts
+            .commits
+            .then(|| Box::new(Committer(Arc::clone(&self.committing))) as Box<dyn Commit>)
+    }
+
+    async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.committing.set(None);
+        match self.link.take() {
+            Some(mut link) => closed(link.close(cx).await),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Committer(Arc<Committing>);
+
+impl Commit for Committer {
+    fn commit<'a>(
+        &'a mut self,
+        partition: &'a str,
+        position: &'a Position,
+    ) -> Promise<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let Some(link) = self.0.get() else {
+                return Err(Error::retry("the plugin is not there at the moment"));
+            };
+            match link.commit(partition, position).await {
+                Ok(()) => Ok(()),
+                Err(Fault::Error(error)) => Err(error),
+                Err(Fault::Broken(why)) => Err(Error::retry(format!("the plugin {why} at a commit"))),
+            }
+        })
+    }
+}

@@ -1,0 +1,434 @@
+//! Plugins of shared libraries that crash, hang and lie: in a process of their own, and on a thread.
+//!
+//! The libraries are in `tests/evil`, and are built here with the C compiler.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{Ended, Running, Tidegate, root, until};
+
+/// A folder with a library, a pipeline, its input, and what comes out.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    /// With a library that is evil in this way.
+    fn new(evil: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.build(&root().join("tests/evil").join(evil));
+        place
+    }
+
+    fn build(&self, source: &Path) {
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-w", "-o"])
+            .arg(self.path("libevil.so"))
+            .arg("-I")
+            .arg(root().join("engine/abi/include"))
+            .arg(source)
+            .status();
+        assert!(built.unwrap().success(), "{} is built", source.display());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn input(&self, lines: &[String]) {
+        std::fs::write(self.path("in"), lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+            .unwrap();
+    }
+
+    /// The pipeline `p`; `FOLDER` in it is this one.
+    fn pipeline(&self, text: &str) {
+        let head = "[plugins]\nlibraries = [\"./libevil.so\"]\n";
+        let text = format!("{head}{text}").replace("FOLDER", &self.0.path().display().to_string());
+        std::fs::write(self.path("p.toml"), text).unwrap();
+    }
+
+    fn call(&self, arguments: &[&str]) -> Tidegate {
+        Tidegate::new(arguments).arg("--data-dir").arg(self.path("data"))
+    }
+
+    fn run(&self) -> Tidegate {
+        self.call(&["run"]).arg(self.path("p.toml"))
+    }
+
+    fn out(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("out")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn notes(&self) -> String {
+        let notes = std::fs::read(self.path("notes")).unwrap_or_default();
+        String::from_utf8_lossy(&notes).into_owned()
+    }
+
+    /// What is in the dead letters: the reasons.
+    fn reasons(&self) -> Vec<String> {
+        let listed =
+            self.call(&["dead-letters", "list", "--format", "json", "--limit", "1000"]).end().expect(0);
+        let letters = listed.lines().into_iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        letters.map(|letter| letter["reason"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// So many lines; those with these numbers kill.
+fn lines(count: usize, killers: &[usize]) -> Vec<String> {
+    let line = |number| match killers.contains(&number) {
+        true => format!("KILL {number}"),
+        false => format!("line {number}"),
+    };
+    (0..count).map(line).collect()
+}
+
+fn harmless(lines: &[String]) -> Vec<&String> {
+    lines.iter().filter(|line| !line.contains("KILL")).collect()
+}
+
+/// A filter that is evil at some events, before a sink that has each event once.
+const FILTER: &str = r#"
+[pipeline]
+delivery = "effectively_once"
+[source.lines]
+plugin = "file"
+path = "FOLDER/in"
+[filter.bad]
+plugin = "evil"
+isolation = "process"
+call_time = "2s"
+[sink.out]
+plugin = "file"
+path = "FOLDER/out"
+"#;
+
+/// Runs lines with killers through the filter: all but these arrive, in order, once, and each of these is a dead letter.
+#[track_caller]
+fn filtered(place: &Place, pipeline: &str, lines: &[String], death: &[&str]) -> Ended {
+    place.input(lines);
+    place.pipeline(pipeline);
+    let ended = place.run().end().expect(0);
+    let out = place.out();
+    assert_eq!(out.iter().collect::<Vec<_>>(), harmless(lines), "stderr:\n{}", ended.stderr);
+    let reasons = place.reasons();
+    assert_eq!(reasons.len(), lines.len() - out.len(), "{reasons:?}");
+    for reason in reasons {
+        assert!(death.iter().any(|death| reason.contains(death)), "{reason}");
+    }
+    ended
+}
+
+#[test]
+fn a_filter_that_segfaults_costs_only_the_events_that_do_it() {
+    filtered(
+        &Place::new("segfault.c"),
+        FILTER,
+        &lines(1000, &[0, 417, 999]),
+        &["the plugin crashed (SIGSEGV)"],
+    );
+}
+
+#[test]
+fn a_filter_that_aborts_is_survived_and_its_last_words_are_in_the_log() {
+    let place = Place::new("abort.c");
+    let ended = filtered(&place, FILTER, &lines(200, &[77]), &["the plugin crashed (SIGABRT)"]);
+    let said = ended.stderr.lines().find(|line| line.contains("this cannot be, says the library"));
+    assert!(said.unwrap().contains("component=\"bad\""), "{said:?}");
+}
+
+#[test]
+fn a_filter_that_ends_the_process_ends_only_its_own() {
+    filtered(&Place::new("exit.c"), FILTER, &lines(200, &[199]), &["the plugin called exit(3)"]);
+}
+
+#[test]
+fn a_filter_without_a_stack_is_survived() {
+    let deaths = ["crashed (SIGABRT)", "crashed (SIGSEGV)"];
+    filtered(&Place::new("overflow.c"), FILTER, &lines(50, &[7]), &deaths);
+}
+
+#[test]
+fn a_filter_that_never_returns_is_ended() {
+    let why = "the plugin did not return from `process` within 500ms";
+    let pipeline = FILTER.replace("2s", "500ms");
+    filtered(&Place::new("loop.c"), &pipeline, &lines(3, &[1]), &[why]);
+}
+
+#[test]
+fn a_filter_that_blocks_for_ever_is_told_to_stop_and_left() {
+    let why = "the plugin did not return from `process` within 300ms";
+    for isolation in ["process", "thread"] {
+        let pipeline = FILTER.replace("2s", "300ms").replace("\"process\"", &format!("{isolation:?}"));
+        filtered(&Place::new("hang.c"), &pipeline, &lines(1, &[0]), &[why]);
+    }
+}
+
+#[test]
+fn a_filter_that_crashes_by_chance_loses_nothing_and_rejects_nothing() {
+    let place = Place::new("nth.c");
+    let all = lines(60_000, &[]);
+    let ended = filtered(&place, FILTER, &all, &[]);
+    assert!(ended.stderr.contains("crashed (SIGABRT); starting it anew"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_a_filter_holds_on_to_stays_as_it_was() {
+    for isolation in ["process", "inline"] {
+        let pipeline = FILTER.replace("\"process\"", &format!("{isolation:?}"));
+        let ended = filtered(&Place::new("retain.c"), &pipeline, &lines(60_000, &[]), &[]);
+        assert!(!ended.stderr.contains("crashed"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn garbage_is_noticed_whatever_it_is() {
+    let killers: Vec<String> = (0..7).map(|kind| format!("KILL{kind}")).collect();
+    let mixed: Vec<String> = killers.into_iter().flat_map(|killer| [killer, "good".into()]).collect();
+    for isolation in ["process", "inline"] {
+        let pipeline = FILTER.replace("\"process\"", &format!("{isolation:?}"));
+        filtered(&Place::new("garbage.c"), &pipeline, &mixed, &["the plugin broke the contract: "]);
+    }
+}
+
+/// A sink that is evil at some events.
+const SINK: &str = r#"
+[source.lines]
+plugin = "file"
+path = "FOLDER/in"
+[sink.bad]
+plugin = "evil"
+isolation = "process"
+call_time = "500ms"
+path = "FOLDER/out"
+"#;
+
+#[test]
+fn a_sink_that_dies_costs_only_the_events_at_which_it_does() {
+    let ways = [
+        ("segfault.c", 300, "the plugin crashed (SIGSEGV)"),
+        ("exit.c", 300, "the plugin called exit(3)"),
+        ("loop.c", 2, "the plugin did not return from `write` within 500ms"),
+    ];
+    for (evil, count, death) in ways {
+        filtered(&Place::new(evil), SINK, &lines(count, &[1]), &[death]);
+    }
+}
+
+/// A source that is evil in each fourth call.
+const SOURCE: &str = r#"
+[pipeline]
+delivery = "effectively_once"
+[source.bad]
+plugin = "evil"
+isolation = "process"
+call_time = "500ms"
+count = COUNT
+[sink.out]
+plugin = "file"
+path = "FOLDER/out"
+"#;
+
+#[test]
+fn a_source_that_dies_goes_on_where_it_was() {
+    for (evil, count) in [("segfault.c", 1000), ("abort.c", 1000), ("exit.c", 1000), ("loop.c", 500)] {
+        let place = Place::new(evil);
+        place.pipeline(&SOURCE.replace("COUNT", &count.to_string()));
+        place.run().end().expect(0);
+        let all: Vec<String> = (0..count).map(|number| format!("event {number}")).collect();
+        assert_eq!(place.out(), all, "{evil}");
+        assert!(place.reasons().is_empty());
+    }
+}
+
+/// The processes that this one has started for plugins, and that are alive.
+fn children(of: u32) -> BTreeSet<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let id: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        (alive(id)? == of).then_some(id)
+    });
+    processes.collect()
+}
+
+/// The parent of a process, unless it is over.
+fn alive(id: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 2..].split(' ');
+    let state = fields.next()?;
+    (state != "Z" && state != "X").then(|| fields.next()?.parse().ok())?
+}
+
+fn only_child(running: &Running) -> u32 {
+    let mut found = BTreeSet::new();
+    until("one process of a plugin", || {
+        found = children(running.id());
+        found.len() == 1
+    });
+    found.pop_first().unwrap()
+}
+
+fn kill(id: u32) {
+    // It may have ended by itself, which is as good.
+    let _ =
+        Command::new("kill").args(["-KILL", &id.to_string()]).stderr(std::process::Stdio::null()).status();
+}
+
+#[test]
+fn a_process_that_is_killed_under_load_loses_nothing() {
+    const ROUND: usize = 50_000;
+    let place = Place::new("segfault.c");
+    place.input(&[]);
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
+    let mut running = place.run().start();
+    let all = lines(5 * ROUND, &[]);
+    for round in all.chunks(ROUND) {
+        let before = std::fs::metadata(place.path("out")).map_or(0, |out| out.len());
+        let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
+        input.write_all((round.join("\n") + "\n").as_bytes()).unwrap();
+        until("the first of the new lines", || {
+            std::fs::metadata(place.path("out")).is_ok_and(|out| out.len() > before)
+        });
+        kill(only_child(&running));
+    }
+    until("the last line", || place.out().len() >= all.len());
+    running.signal("TERM");
+    let ended = running.end().expect(0);
+    assert!(ended.stderr.contains("crashed (SIGKILL); starting it anew"), "{}", ended.stderr);
+    assert!(place.out() == all, "each line is there once, in order");
+    assert!(place.reasons().is_empty());
+}
+
+/// One that never ends by itself.
+fn endless() -> (Place, Running) {
+    let place = Place::new("segfault.c");
+    place.input(&lines(10, &[]));
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
+    let running = place.run().start();
+    until("what came out", || place.out().len() == 10);
+    (place, running)
+}
+
+#[test]
+fn no_process_is_left_when_the_engine_ends() {
+    let (_place, mut running) = endless();
+    let child = only_child(&running);
+    running.signal("TERM");
+    running.end().expect(0);
+    assert_eq!(alive(child), None, "it is over before the engine is");
+}
+
+#[test]
+fn no_process_is_left_when_the_engine_is_killed() {
+    let (_place, running) = endless();
+    let child = only_child(&running);
+    running.signal("KILL");
+    until("the end of the plugin's process", || alive(child).is_none());
+}
+
+#[test]
+fn a_process_does_not_see_the_signals_and_the_secrets_of_the_engine() {
+    let place = Place::new("segfault.c");
+    place.input(&lines(10, &[]));
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
+    let running = place.run().env("DATABASE_PASSWORD", "hunter2").env("LANG", "C").start();
+    until("what came out", || place.out().len() == 10);
+    let child = only_child(&running);
+    let environment = std::fs::read(format!("/proc/{child}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    assert!(environment.contains("LANG=C") && !environment.contains("hunter2"), "{environment}");
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        assert!(Command::new("kill").args([signal, &child.to_string()]).status().unwrap().success());
+    }
+    let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
+    input.write_all(b"line 10\n").unwrap();
+    until("one more line", || place.out().len() == 11);
+    assert_eq!(only_child(&running), child, "it is the same process");
+}
+
+#[test]
+fn a_death_within_a_transaction_is_neither_lost_nor_twice() {
+    let place = Place::new("torn.c");
+    let all = lines(1000, &[]);
+    place.input(&all);
+    place.pipeline(
+        r#"
+[pipeline]
+delivery = "effectively_once"
+[source.lines]
+plugin = "file"
+path = "FOLDER/in"
+[sink.torn]
+plugin = "torn"
+isolation = "process"
+path = "FOLDER/out"
+batch = { events = 100 }
+"#,
+    );
+    let ended = place.run().end().expect(0);
+    assert!(ended.stderr.contains("starts anew: `torn`: the plugin crashed (SIGABRT)"), "{}", ended.stderr);
+    assert_eq!(place.out(), all);
+}
+
+/// A source that notes what it is told.
+const ACKS: &str = r#"
+[source.acks]
+plugin = "acks"
+isolation = "ISOLATION"
+path = "FOLDER/notes"
+count = COUNT
+[filter.some]
+plugin = "jq"
+query = "."
+[sink.out]
+plugin = "blackhole"
+"#;
+
+#[test]
+fn a_source_is_told_how_each_of_its_batches_ended() {
+    for isolation in ["process", "inline"] {
+        let place = Place::new("acks.c");
+        place.pipeline(&ACKS.replace("COUNT", "3").replace("ISOLATION", isolation));
+        let ended = place.run().end().expect(0);
+        let notes = place.notes();
+        for batch in 0..3 {
+            // What is no JSON, jq rejects.
+            assert!(notes.contains(&format!("settled {batch} 1 malformed JSON")), "{isolation}: {notes}");
+        }
+        assert!(notes.ends_with("close\n"), "{isolation}: {notes}");
+        let said = ended.stderr.lines().find(|line| line.contains("waiting for what is next")).unwrap();
+        assert!(said.contains("WARN") && said.contains("component=\"acks\""), "{said}");
+    }
+}
+
+#[test]
+fn a_source_is_told_what_is_safe_while_it_reads_and_that_it_is_to_drain() {
+    for isolation in ["process", "inline"] {
+        let place = Place::new("acks.c");
+        let endless = ACKS.replace("COUNT", "1000000000").replace("ISOLATION", isolation);
+        place.pipeline(&endless.replace("[filter.some]\nplugin = \"jq\"\nquery = \".\"\n", ""));
+        let mut running = place.run().start();
+        let safe = b"safe \"\xff"; // Not UTF-8, as positions may be.
+        until("what is safe", || {
+            let notes = std::fs::read(place.path("notes")).unwrap_or_default();
+            notes.windows(safe.len()).any(|bytes| bytes == safe)
+        });
+        running.signal("TERM");
+        running.end().expect(0);
+        let notes = place.notes();
+        assert!(notes.contains("\ndrain\n") && notes.contains("\nclose\n"), "{isolation}: {notes}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_options_is_told_as_if_it_were_a_plugin_of_ours() {
+    let place = Place::new("acks.c");
+    let check = |isolation| {
+        place.pipeline(&ACKS.replace("COUNT", "0").replace("ISOLATION", isolation));
+        Tidegate::new(&["check"]).arg(place.path("p.toml")).end().expect(2).stderr
+    };
+    let told = check("process");
+    assert!(told.contains("there is nothing to read") && told.contains("give it at least 1"), "{told}");
+    assert_eq!(told, check("inline"));
+}

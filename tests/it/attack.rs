@@ -54,6 +54,15 @@ fn flooding_client(address: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) {
     }
 }
 
+/// Tells the attackers to stop, also when the test fails.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn an_honest_client_is_served_under_attack() {
     // Two addresses are told on lines that look alike, so one of them is chosen here.
@@ -65,6 +74,8 @@ fn an_honest_client_is_served_under_attack() {
     running.wait_for(&format!("listening on {server}"));
     let (stop, ended, sent) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        // However this ends, so does the attack.
+        let _stops = Stops(&stop);
         for half in HALVES {
             for _ in 0..10 {
                 scope.spawn(|| slow_client(server, half, &stop, &ended));
@@ -89,7 +100,6 @@ fn an_honest_client_is_served_under_attack() {
         });
         let grown = running.resident().saturating_sub(before);
         assert!(grown < 64 << 20, "memory grew by {grown} bytes under attack");
-        stop.store(true, Ordering::SeqCst);
     });
     until("it is served as before", || http(server, "POST /events", "text/plain", b"after").status == 200);
     running.signal("TERM");

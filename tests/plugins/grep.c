@@ -11,10 +11,12 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     if (!options) return tg_fail(error, TG_E_RETRY, "there is no memory left");
     memcpy(options, c->options.p, c->options.n);
     char *text = strstr(options, "\"text\":\"");
-    if (!text || text[8] == '"') {
+    if (!text || text[8] == '"' || strchr(text, '\\')) {
         strcpy(error->path, "/text");
+        tg_status failed = tg_fail(error, TG_E_CONFIG, !text || text[8] == '"' ? "an empty text is in every event"
+                                                       : "this small example knows no quotes and backslashes");
         free(options);
-        return tg_fail(error, TG_E_CONFIG, "an empty text is in every event");
+        return failed;
     }
     memmove(options, text + 8, strlen(text + 8) + 1);
     *strchr(options, '"') = 0;

@@ -31,6 +31,8 @@ pub(crate) struct Lane {
     reading: Mutex<BTreeMap<Arc<str>, Record>>,
     tracker: Mutex<Tracker>,
     safe: Mutex<Safe>,
+    /// Held while what is safe is stored.
+    storing: tokio::sync::Mutex<()>,
     /// What the sinks say, if they keep records of their own.
     claims: Option<Arc<Claims>>,
     changed: Notify,
@@ -58,6 +60,7 @@ impl Lane {
             reading: Mutex::default(),
             tracker: Mutex::default(),
             safe: Mutex::new(Safe { is_stored: true, ..Safe::default() }),
+            storing: tokio::sync::Mutex::default(),
             claims: claims.cloned(),
             changed: Notify::new(),
             failed: failed.clone(),
@@ -180,7 +183,9 @@ impl Lane {
         }
     }
 
-    async fn store(&self, checkpoint: &Arc<Checkpoint>) -> std::io::Result<()> {
+    /// Stores what is safe now, if it is not stored yet, and tells the source's input.
+    pub(crate) async fn store(&self, checkpoint: &Arc<Checkpoint>) -> std::io::Result<()> {
+        let _one_at_a_time = self.storing.lock().await;
         let (places, committer) = {
             let mut safe = lock(&self.safe);
             if safe.is_stored {

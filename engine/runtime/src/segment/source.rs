@@ -45,12 +45,19 @@ impl Reader {
             self.lane.set_committer(self.source.committer());
             self.read(&mut tries).await?;
         }
-        let Self { head, mut source, chain, lane, .. } = self;
+        let Self { head, mut source, chain, lane, checkpoint, .. } = self;
         // Whatever reads from here sees the end when the edges are dropped.
         let (cx, meter) = (head.cx.clone(), Arc::clone(&head.meter));
         drop((head, chain));
         tokio::select! {
             () = lane.settled() => {}
+            () = hard_stop.cancelled() => return Err(Failure::Stopped),
+        }
+        // The source hears what is safe as long as it is there to hear it.
+        tokio::select! {
+            stored = lane.store(&checkpoint) => if let Err(error) = stored {
+                tracing::error!(component = meter.name(), "the position cannot be stored: {error}");
+            },
             () = hard_stop.cancelled() => return Err(Failure::Stopped),
         }
         tokio::select! {

@@ -83,6 +83,11 @@ impl Tidegate {
         self
     }
 
+    pub(crate) fn args<A: AsRef<std::ffi::OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
     /// Runs in this folder in place of the root of the repository.
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);

@@ -22,6 +22,8 @@ mod commands;
 mod crash;
 /// Dead letters: the budget, the store, and the way back into the pipeline.
 mod dead_letters;
+/// What runs out: space on a disk, file descriptors, a reader of standard output, a server that keeps its data.
+mod exhaustion;
 /// A stream that several processes share, into the same Redis, effectively once.
 mod group;
 /// Plugins of shared libraries that crash, hang and lie.

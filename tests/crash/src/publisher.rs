@@ -138,3 +138,6 @@ impl Publisher {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,21 @@ fn what_is_stored_is_loaded() {
     assert_eq!(checkpoint.load().unwrap(), Places::new());
 }
 
+/// A crash in the midst of a store must find the one before it whole, so no byte of that may change.
+#[test]
+fn what_is_stored_is_replaced_and_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(folder.path(), "lines");
+    checkpoint.store(&positions(1)).unwrap();
+    let same_file = folder.path().join("same-file");
+    fs::hard_link(&checkpoint.path, &same_file).unwrap();
+    let before = fs::read(&same_file).unwrap();
+    for offset in 2..4 {
+        checkpoint.store(&positions(offset)).unwrap();
+        assert_eq!(fs::read(&same_file).unwrap(), before, "store {offset}");
+    }
+}
+
 #[test]
 fn every_flipped_bit_and_every_torn_tail_is_noticed() {
     let folder = tempfile::tempdir().unwrap();

@@ -77,6 +77,22 @@ async fn a_server_that_hangs_is_left_after_the_time_limit() {
     sink.deliver_in_the_end(&tidegate_testkit::batch(["c"])).await;
 }
 
+/// Guards that the refusal of a write that was given up is taken for the answer to the next one.
+#[tokio::test]
+async fn an_answer_that_comes_late_is_nobodys() {
+    let server = Server::start(&[]);
+    server.ask::<()>(&["SET", "k:bad", "no list"]);
+    let options = json!({"command": "rpush", "key": "k:{.k}", "time_limit": "200ms"});
+    let mut sink = open(&server, options).await;
+    sink.deliver([r#"{"k":"good"}"#]).await;
+    server.signal("STOP");
+    let (_, class, _) = again(&sink.write([r#"{"k":"bad"}"#]).await);
+    assert_eq!(class, Class::Ambiguous);
+    server.signal("CONT");
+    sink.deliver_in_the_end(&tidegate_testkit::batch([r#"{"k":"good"}"#])).await;
+    assert_eq!(server.ask::<usize>(&["LLEN", "k:good"]), 2);
+}
+
 #[tokio::test]
 async fn connecting_has_a_time_limit() {
     let server = Server::start(&[]);

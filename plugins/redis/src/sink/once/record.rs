@@ -137,7 +137,7 @@ fn gone(committed: u64) -> Error {
     Error::fatal(format!(
         "the record of this sink is gone from Redis, though {committed} events were committed (FLUSHALL, or a \
          server that keeps nothing across a restart?), so nobody can tell what is there; look at the data, \
-         then start over on purpose"
+         then run once with --start-over"
     ))
 }
 

@@ -1,0 +1,201 @@
+//! What runs out: space on a disk, file descriptors, a reader of standard output, a server that keeps its data.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tidegate_testkit::redis::Redis;
+
+use crate::harness::{Ended, Running, Tidegate, until};
+
+const EVENTS: usize = 20_000;
+
+/// A folder with an input, a pipeline `p.toml`, and a folder `small` for what is mounted.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    /// A pipeline that reads the lines `input`; in `rest`, DIR is the folder.
+    fn new(input: &str, rest: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let folder = place.0.path().display().to_string();
+        std::fs::write(place.path("in"), input).unwrap();
+        let source = "[source.lines]\nplugin = \"file\"\npath = \"DIR/in\"\n";
+        let (before, after) = rest.split_once("---\n").unwrap_or(("", rest));
+        std::fs::write(place.path("p.toml"), format!("{before}{source}{after}").replace("DIR", &folder))
+            .unwrap();
+        std::fs::create_dir(place.path("small")).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs the pipeline with a file system of its own on `small`, mounted with these options. When the pipeline
+    /// says `waits`, the file system is mounted again with the options of `mended`. What it holds in the end is
+    /// copied to `kept`. `None` where nobody may mount.
+    fn run_on(&self, options: &str, (waits, mended): (&str, &str), data: &Path) -> Option<Ended> {
+        let mut unshare = Command::new("unshare");
+        let mounts =
+            unshare.args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null()).status();
+        if !mounts.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let go = self.path("go");
+        assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
+        const SCRIPT: &str = r#"
+            cd "$1" && mount -t tmpfs -o "$2" none small || exit 99
+            (read line < go && mount -o "remount,$3" none small) &
+            shift 3
+            "$@"; code=$?
+            cp -r small kept; exit $code
+        "#;
+        let mut running = Tidegate::other("unshare")
+            .args(["-rm", "sh", "-c", SCRIPT, "sh"])
+            .arg(self.0.path())
+            .args([options, mended, env!("CARGO_BIN_EXE_tidegate"), "run", "--data-dir"])
+            .arg(data)
+            .arg(self.path("p.toml"))
+            .start();
+        running.wait_for(waits);
+        std::fs::write(go, "\n").unwrap();
+        Some(running.end())
+    }
+
+    fn numbers(&self, name: &str) -> Vec<usize> {
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+}
+
+fn numbers() -> String {
+    (0..EVENTS).map(|number| format!("{number}\n")).collect()
+}
+
+const TO_SMALL: &str = r#"
+    [sink.out]
+    plugin = "file"
+    path = "DIR/small/out"
+    retry = { base = "20ms", cap = "100ms" }
+"#;
+
+#[test]
+fn a_sink_without_space_waits_for_it_and_each_event_is_there_once() {
+    for before in ["", "[pipeline]\ndelivery = \"effectively_once\"\n---\n"] {
+        let place = Place::new(&numbers(), &format!("{before}{TO_SMALL}"));
+        let full = ("no space left on device", "size=4m");
+        let Some(ended) = place.run_on("size=64k", full, &place.path("data")) else { return };
+        ended.expect(0);
+        assert!(place.numbers("kept/out").into_iter().eq(0..EVENTS));
+    }
+}
+
+#[test]
+fn a_sink_on_a_file_system_that_is_read_only_waits_until_it_is_not() {
+    let place = Place::new(&numbers(), TO_SMALL);
+    let Some(ended) = place.run_on("ro", ("read-only file system", "rw"), &place.path("data")) else {
+        return;
+    };
+    ended.expect(0);
+    assert!(place.numbers("kept/out").into_iter().eq(0..EVENTS));
+}
+
+#[test]
+fn dead_letters_without_space_hold_the_pipeline_up_and_none_is_lost() {
+    let bad = format!("oops {}\n", "x".repeat(600)).repeat(300);
+    let rest = r#"
+        [pipeline]
+        dead_letters = { share = 0, per_minute = 0 }
+        ---
+        [filter.number]
+        plugin = "jq"
+        query = ".n"
+        [sink.out]
+        plugin = "blackhole"
+    "#;
+    let place = Place::new(&bad, &rest.replace("        ", ""));
+    let full = ("the dead-letter store cannot be written, so this waits", "size=4m");
+    let Some(ended) = place.run_on("size=64k", full, &place.path("small")) else { return };
+    let said = ended.expect(0).stderr;
+    assert!(said.contains("300 dead letters"), "{said}");
+    let list = ["dead-letters", "list", "--format", "json", "--limit", "1000", "--data-dir"];
+    let listed = Tidegate::new(&list).arg(place.path("kept")).end().expect(0);
+    assert_eq!(listed.lines().len(), 300);
+}
+
+/// Positions that cannot be stored make a crash repeat more; they stop nothing.
+#[test]
+fn a_data_folder_without_space_is_told_and_the_events_arrive() {
+    let rest = r#"
+        [filter.slow]
+        plugin = "throttle"
+        events = 5000
+        per = "1s"
+        burst = 100
+        [sink.out]
+        plugin = "file"
+        path = "DIR/out"
+    "#;
+    let place = Place::new(&numbers(), rest);
+    let full = ("the position cannot be stored: No space left on device", "size=4m");
+    let Some(ended) = place.run_on("size=4k", full, &place.path("small")) else { return };
+    ended.expect(0);
+    assert!(place.numbers("out").into_iter().eq(0..EVENTS));
+}
+
+/// Run by a shell that sets a limit, or closes something, first.
+fn under(shell: &str, place: &Place) -> Running {
+    Tidegate::other("sh")
+        .args(["-c", &format!("{shell}; exec \"$@\""), "sh"])
+        .args([env!("CARGO_BIN_EXE_tidegate"), "run", "--data-dir"])
+        .arg(place.path("data"))
+        .arg(place.path("p.toml"))
+        .start()
+}
+
+#[test]
+fn without_file_descriptors_it_is_told_and_tried_again() {
+    let place = Place::new(&numbers(), &TO_SMALL.replace("small/out", "out"));
+    let mut running = under("ulimit -n 12", &place);
+    running.wait_for("too many open files");
+    drop(running.end());
+    assert!(place.numbers("out").into_iter().eq(0..EVENTS));
+}
+
+#[test]
+fn a_reader_of_standard_output_that_leaves_ends_it_with_the_reason() {
+    let place = Place::new(&numbers(), "[sink.out]\nplugin = \"stdout\"\n");
+    let mut running = Tidegate::other("sh")
+        .args(["-c", "(\"$@\"; echo \"code $?\" >&2) | head -n 1", "sh"])
+        .args([env!("CARGO_BIN_EXE_tidegate"), "run", "--data-dir"])
+        .arg(place.path("data"))
+        .arg(place.path("p.toml"))
+        .start();
+    running.wait_for("standard output was closed: its reader has ended");
+    running.wait_for("code 1");
+    assert_eq!(running.end().stdout, "0\n");
+}
+
+#[test]
+fn a_server_that_keeps_nothing_stops_the_pipeline_until_it_is_told_to_start_over() {
+    let mut redis = Redis::start();
+    let rest = format!(
+        "[pipeline]\ndelivery = \"effectively_once\"\n---\nfollow = true\n[sink.out]\nplugin = \"redis\"\n\
+         url = \"{}\"\ncommand = \"rpush\"\nkey = \"list\"\nretry = {{ base = \"5ms\", cap = \"50ms\" }}\n",
+        redis.url()
+    );
+    let place = Place::new(&numbers(), &rest);
+    let length = |redis: &Redis| redis.query(["LLEN", "list"]).integer();
+    let run = || Tidegate::new(&["run", "--data-dir"]).arg(place.path("data")).arg(place.path("p.toml"));
+    let mut running = run().start();
+    until("all is there", || length(&redis) == Some(EVENTS as i64));
+    redis.restart();
+    std::fs::write(place.path("in"), numbers() + "more\n").unwrap();
+    let said = running.end().expect(1).stderr;
+    assert!(said.contains("is gone from Redis") && said.contains("--start-over"), "{said}");
+    assert_eq!(redis.query(["DBSIZE"]).integer(), Some(0), "nothing is written behind a loss");
+    assert!(run().end().expect(1).stderr.contains("--start-over"));
+    let mut afresh = run().arg("--start-over").start();
+    until("all is there again", || length(&redis) == Some(EVENTS as i64 + 1));
+    afresh.signal("TERM");
+    afresh.end().expect(0);
+}

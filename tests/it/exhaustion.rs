@@ -199,3 +199,25 @@ fn a_server_that_keeps_nothing_stops_the_pipeline_until_it_is_told_to_start_over
     afresh.signal("TERM");
     afresh.end().expect(0);
 }
+
+/// The pause before the next try is far longer than the drain may take.
+#[test]
+fn a_signal_during_a_long_pause_ends_it_at_the_deadline_and_the_next_run_delivers_all() {
+    let mut redis = Redis::start();
+    redis.stop();
+    let rest = format!(
+        "[pipeline]\ndrain_timeout = \"300ms\"\n---\n[sink.out]\nplugin = \"redis\"\nurl = \"{}\"\n\
+         command = \"rpush\"\nkey = \"list\"\nretry = {{ base = \"30s\", cap = \"60s\" }}\n",
+        redis.url()
+    );
+    let place = Place::new(&numbers(), &rest);
+    let run = || Tidegate::new(&["run", "--data-dir"]).arg(place.path("data")).arg(place.path("p.toml"));
+    let mut running = run().start();
+    running.wait_for("tries again in");
+    running.signal("TERM");
+    let said = running.end().expect(3).stderr;
+    assert!(said.contains("will be read again, 0 lost"), "{said}");
+    redis.restart();
+    run().end().expect(0);
+    assert_eq!(redis.query(["LLEN", "list"]).integer(), Some(EVENTS as i64));
+}

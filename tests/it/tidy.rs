@@ -139,6 +139,27 @@ fn files_are_short_and_well_named() {
     }
 }
 
+/// Guards a table of proofs that names tests which were renamed since.
+#[test]
+fn every_test_that_is_named_in_the_tables_exists() {
+    let mut known = BTreeSet::new();
+    for folder in ["engine", "plugins", "tests"] {
+        for path in files(&root().join(folder), "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names =
+                text.lines().filter_map(|line| line.trim_start().split_once("fn ")?.1.split('(').next());
+            known.extend(names.map(str::to_owned));
+        }
+    }
+    let text = fs::read_to_string(root().join("tests/README.md")).unwrap();
+    let named = text.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split('`'));
+    let named: Vec<&str> = named.filter_map(|word| word.split_once("::")).map(|(_, name)| name).collect();
+    assert!(named.len() > 50, "the tables are found");
+    for name in named {
+        assert!(known.contains(name) || name == "attack", "there is no test `{name}`");
+    }
+}
+
 #[test]
 fn the_top_holds_only_what_it_has_to() {
     for entry in fs::read_dir(root()).unwrap() {

@@ -77,22 +77,6 @@ async fn a_server_that_hangs_is_left_after_the_time_limit() {
     sink.deliver_in_the_end(&tidegate_testkit::batch(["c"])).await;
 }
 
-/// Guards that the refusal of a write that was given up is taken for the answer to the next one.
-#[tokio::test]
-async fn an_answer_that_comes_late_is_nobodys() {
-    let server = Server::start(&[]);
-    server.ask::<()>(&["SET", "k:bad", "no list"]);
-    let options = json!({"command": "rpush", "key": "k:{.k}", "time_limit": "200ms"});
-    let mut sink = open(&server, options).await;
-    sink.deliver([r#"{"k":"good"}"#]).await;
-    server.signal("STOP");
-    let (_, class, _) = again(&sink.write([r#"{"k":"bad"}"#]).await);
-    assert_eq!(class, Class::Ambiguous);
-    server.signal("CONT");
-    sink.deliver_in_the_end(&tidegate_testkit::batch([r#"{"k":"good"}"#])).await;
-    assert_eq!(server.ask::<usize>(&["LLEN", "k:good"]), 2);
-}
-
 #[tokio::test]
 async fn connecting_has_a_time_limit() {
     let server = Server::start(&[]);
@@ -129,14 +113,20 @@ pub(crate) fn fake(request: usize, answer: &[u8]) -> (u16, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let serve = move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let login = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$8\r\ntidegate\r\n*1\r\n$4\r\nPING\r\n".len();
-        read(&mut stream, login);
-        stream.write_all(b"+OK\r\n+PONG\r\n").unwrap();
+        let mut stream = logged_in(&listener);
         read(&mut stream, request);
         stream.write_all(&answer).unwrap();
     };
     (port, std::thread::spawn(serve))
+}
+
+/// The next connection, whose client has logged in.
+fn logged_in(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    let login = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$8\r\ntidegate\r\n*1\r\n$4\r\nPING\r\n".len();
+    read(&mut stream, login);
+    stream.write_all(b"+OK\r\n+PONG\r\n").unwrap();
+    stream
 }
 
 fn read(stream: &mut TcpStream, length: usize) {
@@ -165,6 +155,31 @@ async fn errors_and_silence_of_one_batch_are_told_apart() {
     sink.open().await.unwrap();
     let (events, class, _) = again(&sink.write(["a", "b", "c"]).await);
     assert_eq!((events, class), (vec![0, 2], Class::Ambiguous));
+    server.join().unwrap();
+}
+
+/// Guards that the answer to a write that was given up is taken for that to the next one.
+#[tokio::test]
+async fn an_answer_that_comes_late_is_nobodys() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut first = logged_in(&listener);
+        read(&mut first, SET);
+        // Whoever asks again over this connection gets what is late first.
+        std::thread::spawn(move || {
+            let asked_again = first.read_exact(&mut [0; SET]).is_ok();
+            asked_again.then(|| first.write_all(b"-ERR late\r\n+OK\r\n"))
+        });
+        let mut second = logged_in(&listener);
+        read(&mut second, SET);
+        second.write_all(b"+OK\r\n").unwrap();
+    });
+    let mut sink = Opened::new(&json!({"url": url, "command": "set", "key": "k", "time_limit": "200ms"}));
+    sink.open().await.unwrap();
+    let (_, class, _) = again(&sink.write(["a"]).await);
+    assert_eq!(class, Class::Ambiguous);
+    sink.deliver(["b"]).await;
     server.join().unwrap();
 }
 

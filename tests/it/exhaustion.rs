@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tidegate_testkit::redis::Redis;
 
-use crate::harness::{Ended, Running, Tidegate, until};
+use crate::harness::{Ended, Tidegate, until};
 
 const EVENTS: usize = 20_000;
 
@@ -142,23 +142,32 @@ fn a_data_folder_without_space_is_told_and_the_events_arrive() {
     assert!(place.numbers("out").into_iter().eq(0..EVENTS));
 }
 
-/// Run by a shell that sets a limit, or closes something, first.
-fn under(shell: &str, place: &Place) -> Running {
-    Tidegate::other("sh")
-        .args(["-c", &format!("{shell}; exec \"$@\""), "sh"])
-        .args([env!("CARGO_BIN_EXE_tidegate"), "run", "--data-dir"])
-        .arg(place.path("data"))
-        .arg(place.path("p.toml"))
-        .start()
-}
-
+/// More files than may be open, until the limit is raised.
 #[test]
 fn without_file_descriptors_it_is_told_and_tried_again() {
-    let place = Place::new(&numbers(), &TO_SMALL.replace("small/out", "out"));
-    let mut running = under("ulimit -n 12", &place);
+    let events: String = (0..EVENTS).map(|n| format!("{{\"n\":{n},\"k\":{}}}\n", n % 60)).collect();
+    let place = Place::new(&events, &TO_SMALL.replace("small/out", "small/{.k}"));
+    let mut running = Tidegate::other("sh")
+        .args([
+            "-c",
+            "ulimit -S -n 40; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_tidegate"),
+            "run",
+            "--data-dir",
+        ])
+        .arg(place.path("data"))
+        .arg(place.path("p.toml"))
+        .start();
     running.wait_for("too many open files");
-    drop(running.end());
-    assert!(place.numbers("out").into_iter().eq(0..EVENTS));
+    let limit = ["--nofile=1024:", "--pid", &running.id().to_string()];
+    assert!(Command::new("prlimit").args(limit).status().unwrap().success());
+    running.end().expect(0);
+    let written = |k: usize| std::fs::read_to_string(place.path("small").join(k.to_string())).unwrap();
+    for k in 0..60 {
+        let expected = (k..EVENTS).step_by(60).map(|n| format!("{{\"n\":{n},\"k\":{k}}}\n"));
+        assert_eq!(written(k), expected.collect::<String>());
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! gets there, and which thread writes is up to the engine's pool. So a point may not be met, and which call
 //! of all it is differs from run to run; what was met is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 use std::time::Instant;
@@ -127,14 +127,31 @@ fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether a file that could not be made durable was opened anew, or cut, before anything else was made
-/// durable: the kernel may have dropped its pages, and reports that only once.
+/// Whether each file that could not be made durable was opened anew, or cut, before it was made durable again:
+/// the kernel may have dropped its pages, and reports that only once.
 fn was_reopened(trace: &str) -> bool {
-    let behind = trace.lines().skip_while(|line| !line.contains("(INJECTED)")).skip(1);
-    let behind = behind.collect::<Vec<_>>().join("\n");
-    let next =
-        calls(&behind).map(|(_, call)| call).find(|call| ["openat", "ftruncate", "fdatasync"].contains(call));
-    next != Some("fdatasync")
+    let (mut broken, mut asked) = (BTreeSet::new(), BTreeMap::new());
+    for (thread, rest) in trace.lines().filter_map(|line| line.split_once(char::is_whitespace)) {
+        let rest = rest.trim_start();
+        let first = |call| Some(rest.strip_prefix(call)?.split([',', ')', ' ']).next().unwrap_or_default());
+        if let Some(file) = first("fdatasync(") {
+            if broken.contains(file) {
+                return false;
+            }
+            asked.insert(thread, file);
+        }
+        if let Some(file) = first("ftruncate(") {
+            broken.remove(file);
+        }
+        if let (true, Some((_, file))) = (rest.contains("openat"), rest.rsplit_once(" = ")) {
+            broken.remove(file);
+        }
+        // The second half of a call that another one interrupted names its thread only.
+        if let (true, Some(file)) = (rest.contains("(INJECTED)"), asked.get(thread)) {
+            broken.insert(*file);
+        }
+    }
+    true
 }
 
 /// A world whose input is complete.
@@ -216,5 +233,12 @@ mod tests {
         assert!(!was_reopened(&format!("{failed}1 fdatasync(9) = 0\n")));
         assert!(was_reopened(&format!("{failed}1 openat(AT_FDCWD, \"x\") = 9\n1 fdatasync(9) = 0\n")));
         assert!(was_reopened(failed), "the run that ends there has not");
+        assert!(
+            was_reopened(&format!("{failed}2 fdatasync(8) = 0\n")),
+            "another file is none of its business"
+        );
+        let halves = "1 fdatasync(9 <unfinished ...>\n2 fdatasync(8) = 0\n1 <... fdatasync resumed>) = -1 EIO (INJECTED)\n";
+        assert!(!was_reopened(&format!("{halves}2 fdatasync(9) = 0\n")));
+        assert!(was_reopened(&format!("{halves}2 ftruncate(9, 0) = 0\n2 fdatasync(9) = 0\n")));
     }
 }

@@ -54,6 +54,19 @@ fn flooding_client(address: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) {
     }
 }
 
+/// The status of the answer to one small request, if there is an answer.
+fn honest(server: SocketAddr) -> Option<u16> {
+    let mut stream = TcpStream::connect(server).ok()?;
+    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    let request = b"POST /events HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 6\r\n\r\nhonest";
+    stream.write_all(request).ok()?;
+    let mut answer = Vec::new();
+    // A reset behind the answer does not take it back.
+    let _ = stream.read_to_end(&mut answer);
+    let status = answer.get(9..12)?;
+    std::str::from_utf8(status).ok()?.parse().ok()
+}
+
 /// Tells the attackers to stop, also when the test fails.
 struct Stops<'a>(&'a AtomicBool);
 
@@ -92,16 +105,17 @@ fn an_honest_client_is_served_under_attack() {
         let mut served = 0;
         until("an honest client is served ten times", || {
             assert_eq!(http(admin, "GET /readyz", "", b"").status, 200, "readiness is told under attack");
-            // Turned away with 503, it comes back, as an honest client does.
-            let answer = http(server, "POST /events", "text/plain", b"honest");
-            assert!([200, 503].contains(&answer.status), "{answer:?}");
-            served += usize::from(answer.status == 200);
+            // Turned away with 503, or without a word where very many are turned away at once, it comes back, as an
+            // honest client does.
+            let status = honest(server);
+            assert!(matches!(status, None | Some(200 | 503)), "{status:?}");
+            served += usize::from(status == Some(200));
             served >= 10
         });
         let grown = running.resident().saturating_sub(before);
         assert!(grown < 64 << 20, "memory grew by {grown} bytes under attack");
     });
-    until("it is served as before", || http(server, "POST /events", "text/plain", b"after").status == 200);
+    until("it is served as before", || honest(server) == Some(200));
     running.signal("TERM");
     running.end().expect(0);
 }

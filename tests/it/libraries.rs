@@ -215,6 +215,44 @@ fn a_library_that_crashes_when_it_is_loaded_crashes_elsewhere() {
     assert!(told.contains("calls exit(7) when it is loaded, so it is not"), "{told}");
 }
 
+/// Guards against blaming the events at hand for an instance that breaks before it has seen them: they became dead
+/// letters.
+#[test]
+fn an_instance_that_dies_as_it_opens_costs_no_event() {
+    let world = World::new();
+    let mark =
+        "char mark[512]; snprintf(mark, sizeof mark, \"%s.mark\", a->path); FILE *m = fopen(mark, \"r+\");";
+    let dies_five_times = format!(
+        "{mark} if (m) {{ fseek(m, 0, SEEK_END); if (ftell(m) < 5) {{ fputc('x', m); fclose(m); abort(); }} fclose(m); }}\n    \
+         if (!a->file) a->file = fopen"
+    );
+    let dies_once = format!(
+        "{mark} if (!m) {{ fclose(fopen(mark, \"w\")); abort(); }} fclose(m);\n    for (uint32_t i = 0, len; i < in->n;"
+    );
+    let changes = [
+        ("if (!a->file) a->file = fopen", dies_five_times.as_str()),
+        ("for (uint32_t i = 0, len; i < in->n;", &dies_once),
+    ];
+    world.c("append", "append.so", &changes);
+    let ended = world.run(
+        r#"
+        [plugins]
+        libraries = ["./append.so"]
+        [source.numbers]
+        plugin = "generate"
+        query = "$n"
+        count = 4
+        [sink.file]
+        plugin = "append_c"
+        path = "DIR/out"
+        isolation = "process"
+        "#,
+    );
+    let ended = ended.expect(0);
+    assert_eq!(world.read("out"), "0\n1\n2\n3\n", "{}", ended.stderr);
+    assert!(ended.stderr.contains("the plugin crashed (SIGABRT) while it opened"), "{}", ended.stderr);
+}
+
 #[test]
 fn new_projects_in_c_build_and_their_tests_pass() {
     let world = World::new();

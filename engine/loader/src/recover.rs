@@ -101,10 +101,11 @@ impl Breaks {
     }
 }
 
-fn closed(result: Result<(), Fault>) -> Result<(), Error> {
+/// What a break means while the instance did something that no event is to blame for.
+fn blameless(result: Result<(), Fault>, doing: &str) -> Result<(), Error> {
     result.map_err(|fault| match fault {
         Fault::Error(error) => error,
-        Fault::Broken(why) => Error::retry(format!("the plugin {why} while it closed")),
+        Fault::Broken(why) => Error::retry(format!("the plugin {why} while it {doing}")),
     })
 }
 

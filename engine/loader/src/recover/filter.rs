@@ -2,7 +2,7 @@
 
 use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
 
-use super::{Breaks, Recipe, closed, gave_up, reason};
+use super::{Breaks, Recipe, blameless, gave_up, reason};
 use crate::bisect::{Bisection, Verdict};
 use crate::link::{Fault, FilterLink, Link, PlainLink, Who};
 
@@ -26,11 +26,11 @@ impl SafeFilter {
         Self { breaks: Breaks::new(&recipe), recipe, link: None }
     }
 
-    async fn start(&mut self, cx: &Cx) -> Result<(), Fault> {
+    async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
         let Link::Filter(mut link) = self.recipe.make(cx).await? else {
-            return Err(Error::fatal("the plugin is no filter any more").into());
+            return Err(Error::fatal("the plugin is no filter any more"));
         };
-        link.open(cx).await?;
+        blameless(link.open(cx).await, "opened")?;
         self.link = Some(link);
         Ok(())
     }
@@ -50,7 +50,7 @@ impl SafeFilter {
 
 impl AsyncFilter for SafeFilter {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
-        closed(self.start(cx).await)
+        self.start(cx).await
     }
 
     async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
@@ -94,7 +94,7 @@ impl AsyncFilter for SafeFilter {
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
         match self.link.take() {
-            Some(mut link) => closed(link.close(cx).await),
+            Some(mut link) => blameless(link.close(cx).await, "closed"),
             None => Ok(()),
         }
     }

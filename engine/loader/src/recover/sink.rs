@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{Batch, Claim, Cx, Delivery, Error, Lane, Record, Sink};
 
-use super::{Breaks, Recipe, closed, gave_up, reason};
+use super::{Breaks, Recipe, blameless, gave_up, reason};
 use crate::bisect::{Bisection, Verdict};
 use crate::link::{Fault, Link, SinkLink};
 
@@ -21,11 +21,11 @@ impl SafeSink {
         Self { breaks: Breaks::new(&recipe), recipe, link: None }
     }
 
-    async fn start(&mut self, cx: &Cx) -> Result<(), Fault> {
+    async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
         let Link::Sink(mut link) = self.recipe.make(cx).await? else {
-            return Err(Error::fatal("the plugin is no sink any more").into());
+            return Err(Error::fatal("the plugin is no sink any more"));
         };
-        link.open(cx).await?;
+        blameless(link.open(cx).await, "opened")?;
         self.link = Some(link);
         Ok(())
     }
@@ -60,7 +60,7 @@ impl SafeSink {
 
 impl Sink for SafeSink {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
-        closed(self.start(cx).await)
+        self.start(cx).await
     }
 
     async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
@@ -135,7 +135,7 @@ impl Sink for SafeSink {
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
         match self.link.take() {
-            Some(mut link) => closed(link.close(cx).await),
+            Some(mut link) => blameless(link.close(cx).await, "closed"),
             None => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{Commit, Cx, Error, Position, Replay, Source, SourceBatch};
 
-use super::{Breaks, Recipe, closed};
+use super::{Breaks, Recipe, blameless};
 use crate::link::{CommitLink, Fault, Link, SourceLink};
 
 /// A source.
@@ -45,11 +45,7 @@ impl SafeSource {
         };
         let mut resume = cx.resume_all().clone();
         resume.extend(self.places.iter().map(|(name, place)| (name.clone(), place.clone())));
-        match link.open(cx, &resume).await {
-            Ok(()) => {}
-            Err(Fault::Error(error)) => return Err(error),
-            Err(Fault::Broken(why)) => return Err(Error::retry(format!("the plugin {why} while it opened"))),
-        }
+        blameless(link.open(cx, &resume).await, "opened")?;
         self.committing.set(Some(link.committing()));
         self.link = Some(link);
         Ok(())
@@ -100,7 +96,7 @@ impl Source for SafeSource {
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
         self.committing.set(None);
         match self.link.take() {
-            Some(mut link) => closed(link.close(cx).await),
+            Some(mut link) => blameless(link.close(cx).await, "closed"),
             None => Ok(()),
         }
     }

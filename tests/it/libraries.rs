@@ -179,7 +179,7 @@ fn what_is_not_a_sound_library_is_refused_before_anything_starts() {
     fs::write(world.path("text.so"), "hello").unwrap();
     let cases = [
         ("./text.so", "is not a shared library"),
-        ("./none.so", "cannot be opened: No such file or directory"),
+        ("./none.so", "is not there: build it first, or mend the path"),
         ("none", "has no `/` in it, and TIDEGATE_PLUGIN_PATH names no folder to look in"),
     ];
     for (name, expected) in cases {

@@ -52,6 +52,9 @@ pub(crate) struct Name {
 /// What all components are read with.
 pub(crate) struct Reader<'a> {
     pub(crate) registry: &'a Registry,
+    /// Whether the registry holds all that the file asks for. If a library was refused, a plugin that is not there
+    /// may be in that one, and saying so for each use of it would say nothing new.
+    pub(crate) whole: bool,
     pub(crate) source: &'a str,
     /// The engine's keys, by kind.
     pub(crate) schemas: Vec<(Kind, Value)>,
@@ -62,7 +65,7 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(registry: &'a Registry, source: &'a str, workers: usize) -> Self {
         let schemas = Kind::ALL.into_iter().map(|kind| (kind, keys::component_schema(kind))).collect();
-        Self { registry, source, schemas, workers }
+        Self { registry, whole: true, source, schemas, workers }
     }
 
     fn keys(&self, kind: Kind) -> Schema<'_> {
@@ -181,7 +184,7 @@ impl<'a> Reader<'a> {
         let entry = table.get("plugin")?;
         let Data::Text(prose) = &entry.item.data else { return None };
         let found = self.registry.get(kind, &prose.value);
-        if found.is_none() {
+        if found.is_none() && self.whole {
             diagnostics.push(self.unknown_plugin(kind, &entry.item));
         }
         found

@@ -117,7 +117,8 @@ impl<'a> Load<'a> {
         let registry = self.plugins_table(&mut root);
         self.unknown_tables(&root);
 
-        let reader = Reader::new(&registry, source, keys.workers.unwrap_or(1));
+        let whole = !self.diagnostics.iter().any(|one| one.code == libraries::REFUSED);
+        let reader = Reader { whole, ..Reader::new(&registry, source, keys.workers.unwrap_or(1)) };
         let drafts = self.drafts(&mut root, &reader);
         self.ends(&drafts);
         let wiring = wiring::connect(&drafts, &mut self.diagnostics);

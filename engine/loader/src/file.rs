@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,10 @@ impl Library {
     /// Reads the file, and looks at all that can be seen of it without running it.
     pub(crate) fn open(path: &Path, wanted: Option<&str>) -> Result<Self, Refusal> {
         let refuse = |why: String| Refusal(format!("`{}` {why}", path.display()));
-        let file = File::open(path).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => refuse("is not there: build it first, or mend the path".into()),
+            _ => refuse(format!("cannot be opened: {error}")),
+        })?;
         let metadata = file.metadata().map_err(|error| refuse(format!("cannot be read: {error}")))?;
         if !metadata.is_file() {
             return Err(refuse("is not a file: give the path of a shared library".into()));

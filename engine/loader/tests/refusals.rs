@@ -118,7 +118,7 @@ fn files_that_are_no_library_for_this_machine() {
     assert!(file("object.so", &object).contains("another kind of ELF file"));
     assert_eq!(
         world.refused(&world.path("none.so")),
-        "`PATH` cannot be opened: No such file or directory (os error 2)"
+        "`PATH` is not there: build it first, or mend the path"
     );
     assert_eq!(world.refused(world.0.path()), "`PATH` is not a file: give the path of a shared library");
 }

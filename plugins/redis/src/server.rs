@@ -6,6 +6,7 @@ pub(crate) mod address;
 pub(crate) mod cluster;
 pub(crate) mod commands;
 pub(crate) mod link;
+pub(crate) mod options;
 pub(crate) mod resp;
 pub(crate) mod sentinel;
 pub(crate) mod verdict;

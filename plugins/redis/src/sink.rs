@@ -14,10 +14,10 @@ use tidegate_sdk::{Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, 
 use tracing::warn;
 
 use crate::server::Servers;
-use crate::server::address::{self, Login, Place, Target};
+use crate::server::address::{Login, Target};
 use crate::server::commands::Commands;
 use crate::server::verdict::{Expect, Verdict};
-use crate::server::wire::{Dialer, Tls};
+use crate::server::wire::Dialer;
 
 use depth::Depth;
 use once::Once;
@@ -55,20 +55,7 @@ pub(crate) struct RedisSink {
 impl RedisSink {
     /// A sink with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login) = address::target(&Place {
-            url: options.url.as_deref(),
-            sentinel: options.sentinel.as_ref(),
-            cluster: options.cluster.as_deref(),
-            user: options.user.as_deref(),
-            password: options.password.as_ref(),
-            database: options.database,
-            tls: options.tls.as_ref(),
-        })?;
-        let dialer = Dialer {
-            tls: Tls::new(options.tls.clone().unwrap_or_default()),
-            connect_limit: *options.connect_time_limit,
-            answer_limit: *options.time_limit,
-        };
+        let (target, login, dialer) = options.server.resolve()?;
         let (login, dialer) = (Arc::new(login), Arc::new(dialer));
         let shape = Shape::new(&options)?;
         Ok(Self::of(Arc::new(Setup { options, shape, target, login, dialer })))

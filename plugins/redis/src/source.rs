@@ -18,9 +18,9 @@ use tidegate_sdk::{
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use crate::server::address::{self, Login, Place, Target};
+use crate::server::address::{Login, Target};
 use crate::server::host_name;
-use crate::server::wire::{Dialer, Tls, Wire};
+use crate::server::wire::{Dialer, Wire};
 
 use ledger::Ledger;
 use member::{Member, Trouble};
@@ -61,21 +61,8 @@ pub(crate) struct RedisStream {
 impl RedisStream {
     /// A source with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login) = address::target(&Place {
-            url: options.url.as_deref(),
-            sentinel: options.sentinel.as_ref(),
-            cluster: options.cluster.as_deref(),
-            user: options.user.as_deref(),
-            password: options.password.as_ref(),
-            database: options.database,
-            tls: options.tls.as_ref(),
-        })?;
+        let (target, login, dialer) = options.server.resolve()?;
         check(&options)?;
-        let dialer = Dialer {
-            tls: Tls::new(options.tls.clone().unwrap_or_default()),
-            connect_limit: *options.connect_time_limit,
-            answer_limit: *options.time_limit,
-        };
         Ok(Self {
             target,
             login: Arc::new(login),
@@ -359,15 +346,6 @@ fn check(options: &Options) -> Result<(), ConfigError> {
     }
     if options.max_deliveries == Some(0) {
         return Err(ConfigError::at("/max_deliveries", "every entry is delivered at least once"));
-    }
-    for (pointer, limit) in
-        [("/time_limit", options.time_limit), ("/connect_time_limit", options.connect_time_limit)]
-    {
-        if limit.is_zero() {
-            return Err(
-                ConfigError::at(pointer, "nothing can be done in no time").help("the default suits most")
-            );
-        }
     }
     Ok(())
 }

@@ -6,48 +6,7 @@ use std::path::PathBuf;
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use tidegate_sdk::{ConfigError, Secret};
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-/// A server whose address Redis Sentinel knows. User, password and database of the sink are for the server.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SentinelOptions {
-    /// The addresses of the sentinels, tried in order. With `rediss://` the server is spoken to over TLS too.
-    #[schemars(length(min = 1))]
-    pub(crate) urls: Vec<String>,
-    /// The name that the sentinels know the server by, such as `mymaster`.
-    pub(crate) name: String,
-    /// The ACL user to log in to the sentinels as.
-    pub(crate) user: Option<String>,
-    /// The password to log in to the sentinels with.
-    pub(crate) password: Option<Secret>,
-}
-
-/// How to check the server's certificate, and what to show of our own.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TlsOptions {
-    /// A PEM file with the authorities to trust instead of the public ones.
-    pub(crate) ca_file: Option<String>,
-    /// A PEM file with our certificate, for servers that ask for one. Goes with `client_key`.
-    pub(crate) client_cert: Option<String>,
-    /// A PEM file with the key of our certificate.
-    pub(crate) client_key: Option<String>,
-    /// The name that the server's certificate must be for, if that is not the host of the address.
-    pub(crate) server_name: Option<String>,
-}
-
-/// What the options of a component say of its server.
-pub(crate) struct Place<'o> {
-    pub(crate) url: Option<&'o str>,
-    pub(crate) sentinel: Option<&'o SentinelOptions>,
-    pub(crate) cluster: Option<&'o [String]>,
-    pub(crate) user: Option<&'o str>,
-    pub(crate) password: Option<&'o Secret>,
-    pub(crate) database: Option<u32>,
-    pub(crate) tls: Option<&'o TlsOptions>,
-}
+use super::options::{SentinelOptions, ServerOptions, TlsOptions};
 
 /// The place of one server. Its text form holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,12 +74,12 @@ impl Target {
 }
 
 /// Where the data goes and who logs in there, from the options.
-pub(crate) fn target(place: &Place<'_>) -> Result<(Target, Login), ConfigError> {
-    let (target, mut login) = match (place.url, place.sentinel, place.cluster) {
+pub(super) fn target(options: &ServerOptions) -> Result<(Target, Login), ConfigError> {
+    let (target, mut login) = match (&options.url, &options.sentinel, &options.cluster) {
         (Some(url), None, None) => {
             parse(url, "/url").map(|(address, login)| (Target::One(address), login))?
         }
-        (None, Some(options), None) => (sentinels(options)?, Login::default()),
+        (None, Some(sentinel), None) => (sentinels(sentinel)?, Login::default()),
         (None, None, Some(urls)) => cluster(urls)?,
         _ => {
             let message = "exactly one of `url`, `sentinel` and `cluster` says where the server is";
@@ -128,11 +87,11 @@ pub(crate) fn target(place: &Place<'_>) -> Result<(Target, Login), ConfigError> 
                 .help("write `url = \"redis://127.0.0.1:6379\"` for a server on this machine"));
         }
     };
-    login.user = place.user.map(str::to_owned).or(login.user);
-    login.password = place.password.cloned().or(login.password);
-    login.database = place.database.unwrap_or(login.database);
+    login.user = options.user.clone().or(login.user);
+    login.password = options.password.clone().or(login.password);
+    login.database = options.database.unwrap_or(login.database);
     check_login(&target, &login)?;
-    if let Some(tls) = place.tls {
+    if let Some(tls) = &options.tls {
         check_tls(tls, &target)?;
     }
     Ok((target, login))

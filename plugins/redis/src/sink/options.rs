@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::json::Path;
-use tidegate_sdk::{Duration, Secret, Template};
+use tidegate_sdk::{Duration, Template};
 
-use crate::server::address::{SentinelOptions, TlsOptions};
+use crate::server::options::ServerOptions;
 
 /// Writes each event with one Redis command. Events that may share a command (`rpush`, `lpush`, `sadd`,
 /// `zadd`, `hset` on one key) do, which spares the server most of its work; everything else is pipelined.
@@ -14,24 +14,8 @@ use crate::server::address::{SentinelOptions, TlsOptions};
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Options {
-    /// One server: `redis://host:6379/0`, `rediss://host:6379` for TLS, or `unix:///run/redis.sock`. It may
-    /// hold a user and a password (`redis://user:password@host`), which are never shown.
-    pub(crate) url: Option<String>,
-    /// A server whose address Redis Sentinel knows:
-    /// `sentinel = { urls = ["redis://10.0.0.1:26379"], name = "mymaster" }`.
-    pub(crate) sentinel: Option<SentinelOptions>,
-    /// A Redis Cluster, by the addresses of some of its nodes: `cluster = ["redis://10.0.0.1:6379"]`. The
-    /// others are found from there.
-    pub(crate) cluster: Option<Vec<String>>,
-    /// The ACL user to log in as. Takes the place of a user in the URL.
-    pub(crate) user: Option<String>,
-    /// The password to log in with. Takes the place of a password in the URL.
-    pub(crate) password: Option<Secret>,
-    /// The number of the database. Takes the place of the one in the URL; 0 if neither says.
-    pub(crate) database: Option<u32>,
-    /// How to check the server's certificate, for addresses that begin with `rediss://`. Left out, the
-    /// certificate must be signed by a public authority.
-    pub(crate) tls: Option<TlsOptions>,
+    #[serde(flatten)]
+    pub(crate) server: ServerOptions,
     /// The command that an event is written with.
     pub(crate) command: Command,
     /// The key (for `publish`, the channel). Braces hold a jq path: `user:{.id}`. It must begin with a literal
@@ -63,13 +47,6 @@ pub(crate) struct Options {
     /// `publish`.
     #[schemars(range(min = 1))]
     pub(crate) depth_limit: Option<u64>,
-    /// How long the server may take to answer what was sent to it at a time, at most 1 MiB of commands (or one
-    /// command that is longer). After that the connection is left, and what was not answered is tried again.
-    #[serde(default = "ten_seconds")]
-    pub(crate) time_limit: Duration,
-    /// How long connecting may take, log-in included.
-    #[serde(default = "five_seconds")]
-    pub(crate) connect_time_limit: Duration,
 }
 
 /// The command that an event is written with.
@@ -145,12 +122,4 @@ impl Command {
             Self::Publish | Self::Set => None,
         }
     }
-}
-
-fn ten_seconds() -> Duration {
-    Duration::seconds(10)
-}
-
-fn five_seconds() -> Duration {
-    Duration::seconds(5)
 }

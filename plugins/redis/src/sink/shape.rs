@@ -243,15 +243,6 @@ fn check_limits(options: &Options) -> Result<(), ConfigError> {
             ConfigError::at("/ttl", "Redis cannot count that far").help("leave `ttl` out to keep keys")
         );
     }
-    for (pointer, limit) in
-        [("/time_limit", options.time_limit), ("/connect_time_limit", options.connect_time_limit)]
-    {
-        if limit.is_zero() {
-            return Err(
-                ConfigError::at(pointer, "nothing can be done in no time").help("the default suits most")
-            );
-        }
-    }
     if options.depth_limit.is_none() {
         return Ok(());
     }

@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{Duration, Secret};
+use tidegate_sdk::Duration;
 
-use crate::server::address::{SentinelOptions, TlsOptions};
+use crate::server::options::ServerOptions;
 
 /// Reads a Redis stream as one of a consumer group. As many processes as you like share the stream: each entry
 /// goes to one of them, and the entries of one that died go to the others.
@@ -13,24 +13,8 @@ use crate::server::address::{SentinelOptions, TlsOptions};
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Options {
-    /// One server: `redis://host:6379/0`, `rediss://host:6379` for TLS, or `unix:///run/redis.sock`. It may
-    /// hold a user and a password (`redis://user:password@host`), which are never shown.
-    pub(crate) url: Option<String>,
-    /// A server whose address Redis Sentinel knows:
-    /// `sentinel = { urls = ["redis://10.0.0.1:26379"], name = "mymaster" }`.
-    pub(crate) sentinel: Option<SentinelOptions>,
-    /// A Redis Cluster, by the addresses of some of its nodes: `cluster = ["redis://10.0.0.1:6379"]`. The
-    /// others are found from there.
-    pub(crate) cluster: Option<Vec<String>>,
-    /// The ACL user to log in as. Takes the place of a user in the URL.
-    pub(crate) user: Option<String>,
-    /// The password to log in with. Takes the place of a password in the URL.
-    pub(crate) password: Option<Secret>,
-    /// The number of the database. Takes the place of the one in the URL; 0 if neither says.
-    pub(crate) database: Option<u32>,
-    /// How to check the server's certificate, for addresses that begin with `rediss://`. Left out, the
-    /// certificate must be signed by a public authority.
-    pub(crate) tls: Option<TlsOptions>,
+    #[serde(flatten)]
+    pub(crate) server: ServerOptions,
     /// The key of the stream. It need not exist yet.
     #[schemars(length(min = 1))]
     pub(crate) stream: String,
@@ -70,12 +54,6 @@ pub(crate) struct Options {
     /// under `delivery = "effectively_once"`.
     #[serde(default = "two_seconds")]
     pub(crate) ack_after: Duration,
-    /// How long the server may take to answer. After that the connection is left, and another one is made.
-    #[serde(default = "ten_seconds")]
-    pub(crate) time_limit: Duration,
-    /// How long connecting may take, log-in included.
-    #[serde(default = "five_seconds")]
-    pub(crate) connect_time_limit: Duration,
 }
 
 /// Where a new group begins.
@@ -114,12 +92,4 @@ fn thirty_seconds() -> Duration {
 
 fn two_seconds() -> Duration {
     Duration::seconds(2)
-}
-
-fn ten_seconds() -> Duration {
-    Duration::seconds(10)
-}
-
-fn five_seconds() -> Duration {
-    Duration::seconds(5)
 }

@@ -9,7 +9,8 @@ use tidegate_sdk::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::server::address::{Address, TlsOptions};
+use crate::server::address::Address;
+use crate::server::options::TlsOptions;
 
 /// The TLS side of connections. The files are read for each connection, so a certificate that was renewed
 /// needs no restart.

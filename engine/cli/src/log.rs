@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::LazyLock;
 
 use indicatif::MultiProgress;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -75,8 +78,17 @@ struct Clock(&'static str);
 
 impl FormatTime for Clock {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        write!(writer, "{}", jiff::Zoned::now().strftime(self.0))
+        static HERE: LazyLock<TimeZone> = LazyLock::new(zone);
+        write!(writer, "{}", Timestamp::now().to_zoned(HERE.clone()).strftime(self.0))
     }
+}
+
+/// The time zone of this machine. [`TimeZone::system`] lists every zone there is to find the name of this one, which takes
+/// as long as the rest of a start, and no log line shows it.
+fn zone() -> TimeZone {
+    let chosen = std::env::var_os("TZ").is_some();
+    let here = (!chosen).then(|| std::fs::read("/etc/localtime").ok()).flatten();
+    here.and_then(|bytes| TimeZone::tzif("local", &bytes).ok()).unwrap_or_else(TimeZone::system)
 }
 
 /// Writes each line while the live display steps aside.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
@@ -72,12 +72,18 @@ enum Builder {
 /// `tidegate check` builds every component.
 #[derive(Clone)]
 pub struct Plugin {
+    about: Arc<About>,
+    builder: Builder,
+}
+
+/// What does not change, however often a plugin is handed on.
+struct About {
     kind: Kind,
     name: String,
     summary: String,
     sample: String,
-    schema: Value,
-    builder: Builder,
+    /// Made when it is first asked for: of all the plugins that are known, a pipeline uses a few.
+    schema: LazyLock<Value, Box<dyn FnOnce() -> Value + Send>>,
 }
 
 impl Plugin {
@@ -168,45 +174,47 @@ impl Plugin {
     where
         O: DeserializeOwned + JsonSchema,
     {
-        let settings = SchemaSettings::draft2020_12().with(|settings| settings.meta_schema = None);
-        let schema = settings.into_generator().into_root_schema_for::<O>();
+        let schema = || {
+            let settings = SchemaSettings::draft2020_12().with(|settings| settings.meta_schema = None);
+            settings.into_generator().into_root_schema_for::<O>().to_value()
+        };
         let build = move |options: &Value| match O::deserialize(options) {
             Ok(options) => build(options),
             Err(error) => Err(ConfigError::at("", error.to_string())),
         };
-        Self {
+        let about = About {
             kind,
             name: name.to_owned(),
             summary: summary.to_owned(),
             sample: sample.to_owned(),
-            schema: schema.to_value(),
-            builder: Builder::Own(Arc::new(build)),
-        }
+            schema: LazyLock::new(Box::new(schema)),
+        };
+        Self { about: Arc::new(about), builder: Builder::Own(Arc::new(build)) }
     }
 
     /// What it is.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.about.kind
     }
 
     /// Its name in a pipeline file.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.about.name
     }
 
     /// What it is for, in a sentence without a full stop.
     pub fn summary(&self) -> &str {
-        &self.summary
+        &self.about.summary
     }
 
     /// A piece of a pipeline file that uses it.
     pub fn sample(&self) -> &str {
-        &self.sample
+        &self.about.sample
     }
 
     /// The JSON Schema (2020-12) of its options.
     pub fn schema(&self) -> &Value {
-        &self.schema
+        &self.about.schema
     }
 
     /// Builds a component from options that fit the schema.
@@ -223,7 +231,9 @@ impl Plugin {
     /// A plugin of a shared library, which builds it. For the engine.
     pub fn foreign(manual: Manual, library: Arc<dyn Library>, placement: Placement) -> Self {
         let Manual { kind, name, summary, sample, schema } = manual;
-        Self { kind, name, summary, sample, schema, builder: Builder::Foreign(library, placement) }
+        let schema: LazyLock<_, Box<dyn FnOnce() -> Value + Send>> = LazyLock::new(Box::new(|| schema));
+        let about = About { kind, name, summary, sample, schema };
+        Self { about: Arc::new(about), builder: Builder::Foreign(library, placement) }
     }
 
     /// The shared library that it is from; `None` if it is built in.
@@ -237,8 +247,8 @@ impl Plugin {
     /// Whether the other is the same: of one kind and name, and from the same library in the same place.
     pub fn is_same(&self, other: &Self) -> bool {
         let identity = |one: &Self| one.library().map(|library| library.identity().to_owned());
-        self.kind == other.kind
-            && self.name == other.name
+        self.kind() == other.kind()
+            && self.name() == other.name()
             && identity(self) == identity(other)
             && self.placement() == other.placement()
     }
@@ -263,7 +273,7 @@ impl Plugin {
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Plugin({} {})", self.kind, self.name)
+        write!(formatter, "Plugin({} {})", self.kind(), self.name())
     }
 }
 
@@ -274,7 +284,7 @@ pub struct Registry(BTreeMap<(Kind, String), Plugin>);
 impl Registry {
     /// A registry of these plugins. A later one takes the place of an earlier one of the same kind and name.
     pub fn new(plugins: impl IntoIterator<Item = Plugin>) -> Self {
-        let entry = |plugin: Plugin| ((plugin.kind, plugin.name.clone()), plugin);
+        let entry = |plugin: Plugin| ((plugin.kind(), plugin.name().to_owned()), plugin);
         Self(plugins.into_iter().map(entry).collect())
     }
 

@@ -47,7 +47,11 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// Sends requests on one connection until none is left to be sent. Returns how long each took.
-async fn client(mut stream: TcpStream, request: Arc<[u8]>, left: Arc<AtomicI64>) -> Result<Vec<Duration>, Failure> {
+async fn client(
+    mut stream: TcpStream,
+    request: Arc<[u8]>,
+    left: Arc<AtomicI64>,
+) -> Result<Vec<Duration>, Failure> {
     let mut times = Vec::new();
     let mut answer = Vec::with_capacity(4096);
     while left.fetch_sub(1, Ordering::Relaxed) > 0 {

@@ -22,6 +22,7 @@ pub(crate) fn engine_options(kind: Kind, own: &Table, workers: usize) -> EngineO
         Kind::Filter => {
             if let Some(keys) = parsed::<FilterKeys>(&json) {
                 options.workers = keys.workers.unwrap_or(workers);
+                options.order = keys.order;
                 options.retry = keys.retry;
             }
         }
@@ -78,6 +79,12 @@ pub(crate) fn idle_keys(
         ),
         Component::AsyncFilter(_) if draft.engine.workers > 1 => {
             ("workers", format!("`{name}` waits more than it works, so it works alone"))
+        }
+        Component::Filter(_) if draft.engine.workers == 1 && !draft.engine.order => {
+            ("order", format!("`{name}` has one worker, which keeps it"))
+        }
+        Component::AsyncFilter(_) if !draft.engine.order => {
+            ("order", format!("`{name}` works alone, which keeps it"))
         }
         Component::Sink(sink) if draft.engine.concurrency > 1 && sink.fork().is_none() => {
             ("concurrency", format!("`{name}` can only write one batch at a time"))

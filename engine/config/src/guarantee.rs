@@ -43,16 +43,17 @@ pub struct Guarantee {
 pub fn guarantees(graph: &Graph, delivery: Delivery) -> Vec<Guarantee> {
     let reach = reach(graph);
     let mut all = Vec::new();
-    for (source, paths) in &reach {
-        let sinks = sinks_of(graph, paths);
+    for (source, reached) in &reach {
+        let sinks = sinks_of(graph, reached);
         for (sink, paths) in &sinks {
             let others: Vec<&Node> = reach
                 .iter()
                 .filter(|(other, reached)| *other != *source && reached[*sink] > 0)
                 .map(|(other, _)| &graph.nodes[*other])
                 .collect();
-            let lane =
-                Lane { source: &graph.nodes[*source], sink: &graph.nodes[*sink], paths: *paths, others };
+            let unordered = unordered(graph, reached, *sink);
+            let (from, to) = (&graph.nodes[*source], &graph.nodes[*sink]);
+            let lane = Lane { source: from, sink: to, paths: *paths, unordered, others };
             let (promise, reason) = lane.promise(sinks.len(), delivery);
             let (source, sink) = (lane.source.name.clone(), lane.sink.name.clone());
             all.push(Guarantee { source, sink, promise, reason });
@@ -67,6 +68,8 @@ struct Lane<'g> {
     sink: &'g Node,
     /// On how many ways they do.
     paths: usize,
+    /// A filter on the way that does not keep their order.
+    unordered: Option<&'g Node>,
     /// The other sources whose events reach the sink.
     others: Vec<&'g Node>,
 }
@@ -114,6 +117,12 @@ impl Lane<'_> {
         if paths > 1 {
             return Some(format!(
                 "events reach `{name}` on {paths} ways from the same source, so they have no order there; give each way a sink of its own"
+            ));
+        }
+        if let Some(filter) = self.unordered {
+            return Some(format!(
+                "`{0}` has `order = false`, so events reach `{name}` in no order",
+                filter.name
             ));
         }
         self.passes_by().or_else(|| self.mixed(Replay::Redelivery))
@@ -187,11 +196,24 @@ fn sinks_of(graph: &Graph, paths: &[usize]) -> Vec<(usize, usize)> {
     reached.filter(|(index, _)| graph.nodes[*index].kind() == Kind::Sink).collect()
 }
 
-/// On how many ways the events of a source can reach each component.
-fn paths_from(graph: &Graph, source: usize) -> Vec<usize> {
+/// The first filter on the ways to `sink` whose workers do not keep the order; `reached` tells what the source reaches.
+fn unordered<'g>(graph: &'g Graph, reached: &[usize], sink: usize) -> Option<&'g Node> {
+    let leads_there = |index| reached[index] > 0 && paths_from(graph, index)[sink] > 0;
+    let mut nodes = graph.nodes.iter().enumerate();
+    nodes.find(|(index, node)| mixes(node) && leads_there(*index)).map(|(_, node)| node)
+}
+
+/// Whether events leave a filter in another order.
+fn mixes(node: &Node) -> bool {
+    let asked_to = node.engine.workers > 1 && !node.engine.order;
+    asked_to && matches!(node.build(), Ok(Component::Filter(filter)) if filter.fork().is_some())
+}
+
+/// On how many ways the events of a component can reach each component.
+fn paths_from(graph: &Graph, from: usize) -> Vec<usize> {
     let mut paths = vec![0_usize; graph.nodes.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
-        paths[index] = match index == source {
+        paths[index] = match index == from {
             true => 1,
             false => node.inputs.iter().fold(0, |sum, input| sum.saturating_add(paths[input.node])),
         };

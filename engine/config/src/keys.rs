@@ -60,16 +60,25 @@ pub(crate) enum From {
 }
 
 /// Keys of filters.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct FilterKeys {
-    /// How many instances of the filter work at once; the order of events is kept. By default what
-    /// `[pipeline]` says, or 1.
+    /// How many instances of the filter work at once. By default what `[pipeline]` says, or 1.
     #[schemars(range(min = 1, max = 256))]
     pub(crate) workers: Option<usize>,
+    /// Whether events leave several `workers` in the order in which they came. If not, a batch goes on as soon as it is
+    /// done, so one that takes long holds up no other; each event still comes exactly once. What is effectively once
+    /// by position needs the order.
+    pub(crate) order: bool,
     /// How a filter that asks a server or a command tries again after a failure: the pauses grow from `base` to
     /// `cap` by doubling, each drawn at random up to that.
     pub(crate) retry: RetryOptions,
+}
+
+impl Default for FilterKeys {
+    fn default() -> Self {
+        Self { workers: None, order: true, retry: RetryOptions::default() }
+    }
 }
 
 /// Keys of sinks.

@@ -175,3 +175,17 @@ fn the_pipeline_table_sets_defaults() {
     assert_eq!(nodes[2].engine.batch.bytes.bytes(), 1 << 20);
     assert!(!nodes[2].engine.required);
 }
+
+#[test]
+fn order_is_kept_unless_something_else_is_asked_of_several_workers() {
+    let with = |keys: &str| {
+        format!(
+            "[source.in]\nplugin = 'stdin'\n[filter.f]\nplugin = 'jq'\nquery = '.'\n{keys}\n[sink.out]\nplugin = 'stdout'\n"
+        )
+    };
+    let order = |keys: &str| read(&text(&with(keys)), &[]).pipeline.unwrap().graphs[0].nodes[1].engine.order;
+    assert!(order("workers = 2"));
+    assert!(!order("workers = 2\norder = false"));
+    assert_eq!(told(&with("workers = 2\norder = false")), [""; 0]);
+    assert_eq!(told(&with("order = false")), ["idle-key 6:1"], "one worker keeps it");
+}

@@ -142,8 +142,10 @@ pub enum OutputName {
 pub struct EngineOptions {
     /// What happens to an event that cannot be processed.
     pub on_reject: OnReject,
-    /// How many instances of a filter work at once; order is kept.
+    /// How many instances of a filter work at once.
     pub workers: usize,
+    /// Whether events leave these in the order in which they came.
+    pub order: bool,
     /// How a sink's batches are cut.
     pub batch: BatchOptions,
     /// How a sink or an async filter tries again.
@@ -238,6 +240,7 @@ impl Default for EngineOptions {
         Self {
             on_reject: OnReject::DeadLetter,
             workers: 1,
+            order: true,
             batch: BatchOptions::default(),
             retry: RetryOptions::default(),
             concurrency: 1,

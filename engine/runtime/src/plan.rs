@@ -25,6 +25,8 @@ pub(crate) struct Segment {
     pub(crate) nodes: Vec<usize>,
     /// How many instances work at once.
     pub(crate) workers: usize,
+    /// Whether batches leave them in the order in which they came. One alone always keeps it.
+    pub(crate) order: bool,
 }
 
 /// A graph cut into segments.
@@ -68,11 +70,14 @@ impl Plan {
                 Shape::Filter { forks: true } => node.engine.workers.max(1),
                 _ => 1,
             };
+            let order = workers == 1 || node.engine.order;
             let joined = match (shapes[index], node.inputs.as_slice()) {
                 (Shape::Filter { .. }, [input]) if input.output == OutputName::Port(MAIN) => {
                     let alone = readers[&(input.node, input.output)].len() == 1;
                     let segment = segment_of[input.node];
-                    (alone && plan.segments[segment].workers == workers).then_some(segment)
+                    let before = &plan.segments[segment];
+                    let alike = (before.workers, before.order) == (workers, order);
+                    (alone && alike).then_some(segment)
                 }
                 _ => None,
             };
@@ -84,7 +89,7 @@ impl Plan {
                 }
                 None => {
                     segment_of[index] = plan.segments.len();
-                    plan.segments.push(Segment { nodes: vec![index], workers });
+                    plan.segments.push(Segment { nodes: vec![index], workers, order });
                 }
             }
         }
@@ -116,8 +121,8 @@ mod tests {
         }
     }
 
-    /// The plan of components that are fed by the main outputs of those with these indices.
-    fn plan(nodes: &[(Shape, usize, &[usize])]) -> Plan {
+    /// Components that are fed by the main outputs of those with these indices.
+    fn graph(nodes: &[(Shape, usize, &[usize])]) -> (Graph, Vec<Shape>) {
         let plugin = Plugin::filter("x", "", "", |_: NoOptions| Ok::<_, ConfigError>(Nothing));
         let node = |(index, (_, workers, inputs)): (usize, &(Shape, usize, &[usize]))| Node {
             name: index.to_string(),
@@ -128,7 +133,11 @@ mod tests {
             engine: EngineOptions { workers: *workers, ..EngineOptions::default() },
         };
         let graph = Graph { nodes: nodes.iter().enumerate().map(node).collect() };
-        let shapes: Vec<Shape> = nodes.iter().map(|(shape, _, _)| *shape).collect();
+        (graph, nodes.iter().map(|(shape, _, _)| *shape).collect())
+    }
+
+    fn plan(nodes: &[(Shape, usize, &[usize])]) -> Plan {
+        let (graph, shapes) = graph(nodes);
         Plan::new(&graph, &shapes)
     }
 
@@ -157,6 +166,25 @@ mod tests {
         ];
         let plan = plan(&nodes);
         assert_eq!(segments(&plan), [([0].as_slice(), 1), (&[1, 2], 4), (&[3], 1), (&[4], 1), (&[5], 1)]);
+    }
+
+    #[test]
+    fn workers_that_keep_the_order_are_apart_from_those_that_do_not() {
+        let nodes: [(Shape, usize, &[usize]); 5] = [
+            (Shape::Source, 1, &[]),
+            (FORKS, 2, &[0]),
+            (FORKS, 2, &[1]),
+            (FORKS, 2, &[2]),
+            (Shape::Sink, 1, &[3]),
+        ];
+        let (mut graph, shapes) = graph(&nodes);
+        graph.nodes[2].engine.order = false;
+        graph.nodes[3].engine.order = false;
+        graph.nodes[4].engine.order = false;
+        let plan = Plan::new(&graph, &shapes);
+        assert_eq!(segments(&plan), [([0].as_slice(), 1), (&[1], 2), (&[2, 3], 2), (&[4], 1)]);
+        let order: Vec<bool> = plan.segments.iter().map(|segment| segment.order).collect();
+        assert_eq!(order, [true, true, false, true], "one worker keeps it whatever was asked for");
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl<'a> Wiring<'a> {
         let engine = &self.spec.graph.nodes[first].engine;
         if matches!(self.components[first], Some(Component::Filter(_))) {
             let chain = self.chain(&segment.nodes);
-            self.start_filters(head, chain, segment.workers, input);
+            self.start_filters(head, chain, segment, input);
             return None;
         }
         match self.components[first].take() {
@@ -173,13 +173,13 @@ impl<'a> Wiring<'a> {
         (lane, checkpoint)
     }
 
-    fn start_filters(&self, head: Head, chain: Chain, workers: usize, input: EdgeReceiver) {
-        let forks: Vec<Chain> = (1..workers).map_while(|_| chain.fork()).collect();
+    fn start_filters(&self, head: Head, chain: Chain, segment: &Segment, input: EdgeReceiver) {
+        let forks: Vec<Chain> = (1..segment.workers).map_while(|_| chain.fork()).collect();
         match forks.is_empty() {
             true => self.tasks.spawn(filters::run(head, chain, input)),
             false => {
                 let chains = forks.into_iter().chain([chain]).collect();
-                self.tasks.spawn(filters::run_workers(head, chains, input, self.tasks.clone()));
+                filters::run_workers(&head, chains, input, segment.order, self.tasks);
             }
         }
     }

@@ -1,12 +1,13 @@
 //! Segments that stand between edges: filters that are plain functions, spread over workers if asked for, and
 //! filters that wait.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_config::{OutputName, RetryOptions};
 use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{Class, Output, Rejection};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_stream::StreamExt;
 
 use super::Head;
@@ -19,8 +20,11 @@ use crate::plan::MAIN;
 use crate::status::Health;
 use crate::tries::Tries;
 
-/// Batches that wait in front of one worker, and behind it.
-const WORKER_QUEUE: usize = 2;
+/// How many batches for each worker may be in work, or done before their turn.
+const AHEAD: usize = 2;
+
+/// Where what comes of a batch will be.
+type Turn = oneshot::Receiver<Vec<Leaving>>;
 
 /// Takes the next parcel from an edge, counting how long that took.
 async fn next(head: &Head, input: &mut EdgeReceiver) -> Result<Option<Parcel>, Failure> {
@@ -44,48 +48,71 @@ pub(crate) async fn run(head: Head, mut chain: Chain, mut input: EdgeReceiver) -
     Ok(())
 }
 
-/// The same spread over as many tasks as there are chains. Batches are dealt out in turn and collected in the
-/// same turn, so their order is kept.
-pub(crate) async fn run_workers(
-    head: Head,
+/// The same spread over as many tasks as there are chains: whichever is free takes the next batch.
+pub(crate) fn run_workers(
+    head: &Head,
     chains: Vec<Chain>,
-    mut input: EdgeReceiver,
-    tasks: GraphTasks,
-) -> Result<(), Failure> {
+    input: EdgeReceiver,
+    order: bool,
+    tasks: &GraphTasks,
+) {
     head.meter.set_health(Health::Ready);
-    let (mut deal, mut collect) = (Vec::new(), Vec::new());
-    for mut chain in chains {
-        let (jobs, mut waiting) = mpsc::channel::<Parcel>(WORKER_QUEUE);
-        let (done, results) = mpsc::channel::<Vec<Leaving>>(WORKER_QUEUE);
-        let node = head.node;
-        tasks.spawn(async move {
-            while let Some(parcel) = waiting.recv().await {
-                let leaving = chain.apply(node, parcel)?;
-                if done.send(leaving).await.is_err() {
-                    return Err(Failure::Stopped);
-                }
-            }
-            Ok(())
-        });
-        deal.push(jobs);
-        collect.push(results);
-    }
-    let outlets = head.outlets.clone();
-    tasks.spawn(async move {
-        for turn in (0..collect.len()).cycle() {
-            let Some(leaving) = collect[turn].recv().await else { break };
-            outlets.send(leaving).await?;
+    let input = Arc::new(Mutex::new(input));
+    if !order {
+        for chain in chains {
+            tasks.spawn(work(head.clone(), chain, Arc::clone(&input)));
         }
-        Ok(())
-    });
-    let mut turns = (0..deal.len()).cycle();
-    while let Some(parcel) = next(&head, &mut input).await? {
-        let turn = turns.next().unwrap_or_default();
-        let since = Instant::now();
-        deal[turn].send(parcel).await.map_err(|_| Failure::Stopped)?;
-        head.meter.waited_downstream(since);
+        return;
+    }
+    let (turns, results) = mpsc::channel(AHEAD * chains.len());
+    for chain in chains {
+        tasks.spawn(work_in_turn(head.clone(), chain, Arc::clone(&input), turns.clone()));
+    }
+    tasks.spawn(collect(head.clone(), results));
+}
+
+/// One worker where order is not kept: what is done goes on.
+async fn work(head: Head, mut chain: Chain, input: Arc<Mutex<EdgeReceiver>>) -> Result<(), Failure> {
+    loop {
+        let parcel = next(&head, &mut *input.lock().await).await?;
+        let Some(parcel) = parcel else { break };
+        let leaving = chain.apply(head.node, parcel)?;
+        head.outlets.send(leaving).await?;
     }
     head.meter.set_health(Health::Ended);
+    Ok(())
+}
+
+/// One worker where order is kept: with each batch it takes a turn, and what is done goes on in the order of the turns.
+async fn work_in_turn(
+    head: Head,
+    mut chain: Chain,
+    input: Arc<Mutex<EdgeReceiver>>,
+    turns: mpsc::Sender<Turn>,
+) -> Result<(), Failure> {
+    loop {
+        let (parcel, done) = {
+            let mut input = input.lock().await;
+            let Some(parcel) = next(&head, &mut input).await? else { break };
+            let (done, turn) = oneshot::channel();
+            let since = Instant::now();
+            turns.send(turn).await.map_err(|_| Failure::Stopped)?;
+            head.meter.waited_downstream(since);
+            (parcel, done)
+        };
+        let leaving = chain.apply(head.node, parcel)?;
+        done.send(leaving).map_err(|_| Failure::Stopped)?;
+    }
+    head.meter.set_health(Health::Ended);
+    Ok(())
+}
+
+/// Sends on what the workers have done, in the order of their turns.
+async fn collect(head: Head, mut turns: mpsc::Receiver<Turn>) -> Result<(), Failure> {
+    while let Some(turn) = turns.recv().await {
+        let leaving = turn.await.map_err(|_| Failure::Stopped)?;
+        head.outlets.send(leaving).await?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tidegate_config::{
@@ -62,6 +62,7 @@ pub(super) struct Script {
     pub(super) rejects_13: AtomicBool,
     stall: watch::Sender<bool>,
     has_stalled: watch::Sender<bool>,
+    has_written: watch::Sender<bool>,
 }
 
 impl Script {
@@ -81,6 +82,7 @@ impl Script {
             rejects_13: AtomicBool::new(false),
             stall: watch::Sender::new(false),
             has_stalled: watch::Sender::new(false),
+            has_written: watch::Sender::new(false),
         })
     }
 
@@ -96,6 +98,11 @@ impl Script {
 
     pub(super) fn go_on(&self) {
         self.stall.send_replace(false);
+    }
+
+    /// Resolves when something was written.
+    async fn has_written(&self) {
+        self.has_written.subscribe().wait_for(|written| *written).await.unwrap();
     }
 
     /// Resolves when a write waits.
@@ -162,6 +169,15 @@ impl Fakes {
         self.scripts.push(Script::new());
         let build = move |_: NoOptions| Ok::<_, ConfigError>(Keeping(keep));
         self.add(Plugin::filter("keeping", "", "", build), &[(from, OutputName::Port(0))], &[])
+    }
+
+    /// Keeps everything. Whichever of its workers is given event 0 goes on only when the sink of `late` has written
+    /// something.
+    pub(super) fn waiting_filter(&mut self, from: usize, late: &Arc<OnceLock<Arc<Script>>>) -> usize {
+        self.scripts.push(Script::new());
+        let late = Arc::clone(late);
+        let build = move |_: NoOptions| Ok::<_, ConfigError>(Waiting(Arc::clone(&late)));
+        self.add(Plugin::filter("waiting", "", "", build), &[(from, OutputName::Port(0))], &[])
     }
 
     /// Tens to output 1, 13 rejected, the rest to the main output.
@@ -311,6 +327,23 @@ impl Filter for Keeping {
     }
 }
 
+struct Waiting(Arc<OnceLock<Arc<Script>>>);
+
+impl Filter for Waiting {
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+        if batch.payload(0) == b"0" {
+            let script = self.0.get().unwrap();
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(script.has_written()));
+        }
+        out.emit(batch.clone());
+        Ok(())
+    }
+
+    fn fork(&self) -> Option<Box<dyn Filter>> {
+        Some(Box::new(Self(Arc::clone(&self.0))))
+    }
+}
+
 struct Routing;
 
 impl Filter for Routing {
@@ -436,6 +469,7 @@ impl Sink for Writing {
         }
         let count = written.len();
         drop(written);
+        script.has_written.send_replace(count > 0);
         if count > script.panic_at.load(Ordering::Relaxed) {
             script.panic_at.store(usize::MAX, Ordering::Relaxed);
             panic!("as the test wants");

@@ -8,7 +8,7 @@ use tidegate_sdk::{Component, ConfigError, Kind, Plugin};
 use super::Rules;
 
 /// The keys that belong to the engine on every component.
-const ENGINE_KEYS: [&str; 11] = [
+const ENGINE_KEYS: [&str; 12] = [
     "plugin",
     "from",
     "enabled",
@@ -16,6 +16,7 @@ const ENGINE_KEYS: [&str; 11] = [
     "call_time",
     "on_reject",
     "workers",
+    "order",
     "batch",
     "retry",
     "concurrency",

@@ -165,6 +165,11 @@ impl<'a> Event<'a> {
         if let Expression::IsText(place, text, equal) = condition {
             return Ok(self.is_text(*place, text)? == *equal);
         }
+        self.holds_otherwise(condition)
+    }
+
+    #[inline(never)]
+    fn holds_otherwise(self, condition: &'a Expression) -> Result<bool, Beyond> {
         Ok(self.evaluate(condition)?.is_some_and(|value| self.is_true(&value)))
     }
 
@@ -223,10 +228,15 @@ impl<'a> Event<'a> {
                 let start = found.start();
                 text.is_at(self.text, start, words::at(self.text, start))
             }
-            State::Present => match self.open(Value::Raw(found))? {
-                Value::Text(value) => *value == text.bytes()[1..text.bytes().len() - 1],
-                _ => false,
-            },
+            State::Present => self.is_escaped_text(found, text)?,
+        })
+    }
+
+    #[cold]
+    fn is_escaped_text(self, found: Found, text: &Pattern) -> Result<bool, Beyond> {
+        Ok(match self.open(Value::Raw(found))? {
+            Value::Text(value) => *value == text.bytes()[1..text.bytes().len() - 1],
+            _ => false,
         })
     }
 

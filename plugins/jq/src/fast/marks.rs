@@ -3,7 +3,7 @@
 //! A string is passed over by one look at a number that has a bit for each byte, however long it is: there is no
 //! loop over its bytes whose end the processor would have to guess.
 
-use wide::u8x16;
+use wide::{i8x16, u8x16};
 
 /// Bytes in one block: as many as a `u64` has bits.
 pub(super) const BLOCK: usize = 64;
@@ -23,37 +23,37 @@ impl Marks {
     /// Of no byte at all. Whatever is looked up lies behind it.
     pub(super) const NONE: Self = Self { start: usize::MAX - BLOCK, special: 0, high: 0 };
 
-    /// Of the bytes of `buffer` from `start` on.
-    #[inline]
-    pub(super) fn at(buffer: &[u8], start: usize) -> Self {
-        match buffer.get(start..).and_then(<[u8]>::first_chunk) {
-            Some(block) => Self::of(block, start),
-            None => Self::of_last(buffer, start),
-        }
+    /// Of the bytes of `buffer` from `start` on; `None` if it ends within them.
+    #[inline(always)]
+    pub(super) fn within(buffer: &[u8], start: usize) -> Option<Self> {
+        let block = buffer.get(start..)?.first_chunk()?;
+        Some(Self::of(block, start))
     }
 
-    /// What is behind the end of the buffer counts as control characters.
+    /// The same where the buffer ends. What is behind its end counts as control characters.
     #[cold]
-    fn of_last(buffer: &[u8], start: usize) -> Self {
+    pub(super) fn at_end(buffer: &[u8], start: usize) -> Self {
         let mut block = [0; BLOCK];
         let rest = buffer.get(start..).unwrap_or_default();
         block[..rest.len()].copy_from_slice(rest);
         Self::of(&block, start)
     }
 
-    #[inline]
+    #[inline(always)]
     fn of(block: &[u8; BLOCK], start: usize) -> Self {
         let (quote, backslash) = (u8x16::splat(b'"'), u8x16::splat(b'\\'));
-        let (last_control, delete) = (u8x16::splat(0x1F), u8x16::splat(0x7F));
+        let (one, behind_controls) = (u8x16::splat(1), i8x16::splat(0x21));
         let (mut special, mut high) = (0, 0);
         for (index, part) in block.as_chunks::<16>().0.iter().enumerate() {
             let bytes = u8x16::new(*part);
             let strings = bytes.simd_eq(quote) | bytes.simd_eq(backslash);
-            let controls = bytes.min(last_control).simd_eq(bytes) | bytes.simd_eq(delete);
-            special |= u64::from((strings | controls).to_bitmask()) << (16 * index);
+            // Less than none are the control characters, and DEL, which is less than none once it is counted up. So is
+            // what is not ASCII, which is taken out below.
+            let controls = (bytes + one).cast_signed().saturating_sub(behind_controls);
+            special |= u64::from((strings.cast_signed() | controls).to_bitmask()) << (16 * index);
             high |= u64::from(bytes.to_bitmask()) << (16 * index);
         }
-        Self { start, special, high }
+        Self { start, special: special & !high, high }
     }
 
     /// The first special byte from `at` on, if there is one among these bytes, and `at` is one of them.
@@ -78,7 +78,7 @@ mod tests {
         /// Each bit says of its byte what a look at the byte says.
         #[test]
         fn marks_say_what_the_bytes_are(buffer in prop::collection::vec(any::<u8>(), 0..200), start in 0_usize..200) {
-            let marks = Marks::at(&buffer, start);
+            let marks = Marks::within(&buffer, start).unwrap_or_else(|| Marks::at_end(&buffer, start));
             for offset in 0..BLOCK {
                 let byte = buffer.get(start + offset).copied().unwrap_or(0);
                 let special = byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7F);

@@ -29,8 +29,9 @@ pub(super) const UNUSUAL: u8 = 4;
 /// Names of one object that are compared with each other. An object with more counts as unusual.
 const MOST_NAMES: usize = 64;
 
-/// What is known about a wanted value.
+/// What is known about a wanted value. So aligned, it is cleared and written as one word.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(16))]
 pub(super) struct Found {
     pub(super) state: State,
     pub(super) flags: u8,
@@ -235,16 +236,16 @@ impl<'a> Scanner<'a> {
             self.begin_below(at, place, node);
         }
         let end = self.value(at, Some(node), exact || node.printed)?;
-        self.note(place, at, end);
+        self.note(place, at, end, self.flags);
         self.flags |= outer;
         Ok(end)
     }
 
     #[inline(always)]
-    fn note(&mut self, place: Place, start: usize, end: usize) {
+    fn note(&mut self, place: Place, start: usize, end: usize, flags: u8) {
         // The text is shorter than 4 GiB.
         let (start, end) = (start as u32, end as u32);
-        self.found[place] = Found { state: State::Present, flags: self.flags, start, end };
+        self.found[place] = Found { state: State::Present, flags, start, end };
     }
 
     /// What cannot be found below the value at hand is told in advance.

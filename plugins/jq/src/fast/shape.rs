@@ -73,7 +73,7 @@ impl Expected {
     /// Whether it stands at `at` of `buffer`.
     #[inline(always)]
     fn is_at(&self, buffer: &[u8], at: usize) -> bool {
-        let Some(text) = buffer.get(at..).and_then(<[u8]>::first_chunk::<LONGEST>) else { return false };
+        let Some(text) = buffer.get(at..at + LONGEST) else { return false };
         let ([text, text_rest], []) = text.as_chunks::<16>() else { return false };
         let ([own, own_rest], []) = self.text.as_chunks::<16>() else { return false };
         let equal =

@@ -42,7 +42,7 @@ impl<'a> Scanner<'a> {
         self.flags = 0;
         self.enter()?;
         let end = self.members(at, node)?;
-        self.note(ROOT, at, end);
+        self.note(ROOT, at, end, self.flags);
         Ok(end)
     }
 
@@ -57,15 +57,13 @@ impl<'a> Scanner<'a> {
                     let expected = *expected;
                     self.expected_value(at, &expected, node.printed)?
                 }
+                None if number > 0 && self.byte(at) == b'}' => return Ok(at + 1),
                 None => match self.next_member(at, number, node, remember)? {
                     Next::Value(end) => end,
                     Next::Closed(end) => return Ok(end),
                 },
             };
             number += 1;
-            if self.byte(at) == b'}' {
-                return Ok(at + 1);
-            }
         }
     }
 
@@ -79,13 +77,7 @@ impl<'a> Scanner<'a> {
         }
         match (expected.is_string, expected.place) {
             (true, None) => self.string(at - 1),
-            (true, Some(place)) => {
-                let outer = std::mem::take(&mut self.flags);
-                let end = self.string(at - 1)?;
-                self.note(place, at - 1, end);
-                self.flags |= outer;
-                Ok(end)
-            }
+            (true, Some(place)) => self.wanted_string(at - 1, place),
             (false, place) => {
                 let at = self.space(at);
                 self.member_value(at, place, exact)

@@ -2,18 +2,45 @@
 
 use super::{Beyond, ESCAPED, End, Scanner, UNUSUAL};
 use crate::fast::marks::{BLOCK, Marks};
+use crate::fast::wanted::Place;
 
 impl Scanner<'_> {
     /// The string whose quote is at `at`.
     #[inline(always)]
     pub(super) fn string(&mut self, at: usize) -> End {
-        let end = match self.marks.special_from(at + 1) {
-            Some(end) => end,
-            None => self.special_behind(at + 1),
-        };
-        match self.text.get(end) {
-            Some(b'"') => Ok(end + 1),
+        let end = self.special_from(at + 1);
+        match self.byte(end) {
+            b'"' => Ok(end + 1),
             _ => self.awkward_string(end),
+        }
+    }
+
+    /// The string whose quote is at `at`, and whose place is to be noted.
+    #[inline(always)]
+    pub(super) fn wanted_string(&mut self, at: usize, place: Place) -> End {
+        let end = self.special_from(at + 1);
+        if self.byte(end) != b'"' {
+            return self.awkward_wanted_string(at, end, place);
+        }
+        self.note(place, at, end + 1, 0);
+        Ok(end + 1)
+    }
+
+    #[cold]
+    fn awkward_wanted_string(&mut self, at: usize, special: usize, place: Place) -> End {
+        let outer = std::mem::take(&mut self.flags);
+        let end = self.awkward_string(special)?;
+        self.note(place, at, end, self.flags);
+        self.flags |= outer;
+        Ok(end)
+    }
+
+    /// The first byte that means something in a string, from `at` on. It may be behind the event.
+    #[inline(always)]
+    fn special_from(&mut self, at: usize) -> usize {
+        match self.marks.special_from(at) {
+            Some(special) => special,
+            None => self.special_behind(at),
         }
     }
 
@@ -30,31 +57,42 @@ impl Scanner<'_> {
                 }
                 _ => return Err(Beyond),
             }
-            at = match self.marks.special_from(at) {
-                Some(special) => special,
-                None => self.special_behind(at),
-            };
+            at = self.special_from(at);
         }
     }
 
-    /// The first byte that means something in a string, from `at` on, if the marks do not tell. It may be behind
-    /// the event.
+    /// The same where the marks do not tell.
     #[inline(never)]
-    fn special_behind(&mut self, at: usize) -> usize {
-        let mut next = at;
+    fn special_behind(&mut self, mut at: usize) -> usize {
         loop {
             self.note_high();
-            self.marks = Marks::at(self.buffer, next);
-            match self.marks.special_from(next) {
-                Some(special) => return special,
-                None => next += BLOCK,
+            let Some(marks) = Marks::within(self.buffer, at) else { return self.special_at_end(at) };
+            self.marks = marks;
+            if marks.special != 0 {
+                return at + marks.special.trailing_zeros() as usize;
             }
+            at += BLOCK;
         }
+    }
+
+    /// The same where the buffer ends, and with it everything.
+    #[cold]
+    #[inline(never)]
+    fn special_at_end(&mut self, at: usize) -> usize {
+        self.marks = Marks::at_end(self.buffer, at);
+        at + self.marks.special.trailing_zeros() as usize
     }
 
     /// Takes down which bytes of the event that the marks cover are not ASCII.
     #[inline(always)]
     fn note_high(&mut self) {
+        if self.marks.high != 0 {
+            self.note_high_bytes();
+        }
+    }
+
+    #[inline(never)]
+    fn note_high_bytes(&mut self) {
         let start = self.marks.start;
         let high = match self.text.len().saturating_sub(start) {
             within @ 0..BLOCK => self.marks.high & ((1 << within) - 1),

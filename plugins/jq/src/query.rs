@@ -5,6 +5,7 @@ mod meter;
 mod natives;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use jaq_core::{Ctx, Exn, Vars};
@@ -21,7 +22,9 @@ const LONGEST_REASON: usize = 400;
 /// A compiled query. It does not change; every evaluation begins afresh.
 pub(crate) struct Query {
     text: String,
-    program: Program,
+    /// For jaq. Where there is a fast program, it is made for the first event that needs it: compiling all that jq
+    /// defines takes longer than the rest of a start.
+    program: OnceLock<Program>,
     /// The same, for events that can be answered from their bytes; or what stands in the way.
     fast: Result<fast::Program, String>,
     /// The variables that the query mentions, in the order in which values are handed to it.
@@ -71,6 +74,14 @@ impl Query {
         self.fast.as_ref().map_err(String::as_str)
     }
 
+    fn program(&self) -> Result<&Program, Stop> {
+        if let Some(program) = self.program.get() {
+            return Ok(program);
+        }
+        let program = self.compile_for_jaq()?;
+        Ok(self.program.get_or_init(|| program))
+    }
+
     /// Reads the event `payload` and hands the results for it to `each`, one by one.
     pub(crate) fn evaluate(
         &self,
@@ -90,7 +101,7 @@ impl Query {
         room: Room,
         mut each: impl FnMut(Val) -> Result<Flow, Stop>,
     ) -> Result<(), Stop> {
-        let filter = match &self.program {
+        let filter = match self.program()? {
             Program::Identity => return each(value).map(drop),
             Program::Jaq(filter) => filter,
         };

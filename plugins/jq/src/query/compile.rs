@@ -1,5 +1,7 @@
 //! The text of a query to a query, or to the exact place where it is wrong.
 
+use std::sync::OnceLock;
+
 use jaq_core::load::{self, Arena, File, Loader, lex, parse, span};
 use jaq_core::{Compiler, compile::Undefined};
 use tidegate_sdk::ConfigError;
@@ -46,12 +48,26 @@ impl Query {
         let mentioned = |name: &&'static str| text.contains(*name);
         let variables: Vec<_> = offered.iter().copied().chain(EMPTY_OBJECTS).filter(mentioned).collect();
         let stack = Self::stack(&[text]);
-        let compiled = on_stack(stack, || Ok((program(text, &variables)?, fast::Program::new(text))))
-            .map_err(|error| ConfigError::at(pointer, error.to_string()))?;
+        let compiled = on_stack(stack, || {
+            let fast = fast::Program::new(text);
+            // Whatever the fast subset covers is sound.
+            let program = match fast {
+                Ok(_) => OnceLock::new(),
+                Err(_) => OnceLock::from(program(text, &variables)?),
+            };
+            Ok((program, fast))
+        });
+        let compiled = compiled.map_err(|error| ConfigError::at(pointer, error.to_string()))?;
         match compiled {
             Ok((program, fast)) => Ok(Self { text: text.to_owned(), program, fast, variables }),
             Err(flaw) => Err(config_error(flaw, pointer, offered)),
         }
+    }
+
+    /// The program for jaq of a query that has a fast one.
+    pub(super) fn compile_for_jaq(&self) -> Result<Program, String> {
+        let compiled = on_stack(Self::stack(&[&self.text]), || program(&self.text, &self.variables));
+        compiled.map_err(|error| error.to_string())?.map_err(|flaw| flaw.message)
     }
 }
 

@@ -18,7 +18,7 @@ use super::place::{Checksum, FileId, Place, Recent, Unpacked};
 use crate::failure::{failed, reason};
 
 /// How much one read asks for.
-const READ: usize = 512 << 10;
+const READ: usize = 1 << 20;
 /// How much one read asks for where little is left; it may have grown meanwhile.
 const LEAST: u64 = 4096;
 /// How much of what could not be read is kept for the dead letters.

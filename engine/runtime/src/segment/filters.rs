@@ -76,11 +76,18 @@ async fn work(head: Head, mut chain: Chain, input: Arc<Mutex<EdgeReceiver>>) -> 
     loop {
         let parcel = next(&head, &mut *input.lock().await).await?;
         let Some(parcel) = parcel else { break };
+        let_others_go().await;
         let leaving = chain.apply(head.node, parcel)?;
         head.outlets.send(leaving).await?;
     }
     head.meter.set_health(Health::Ended);
     Ok(())
+}
+
+/// Whoever waits for the input was woken to run next on this thread, where no other thread can take it over: it would
+/// wait until this worker is done with its batch.
+async fn let_others_go() {
+    tokio::task::yield_now().await;
 }
 
 /// One worker where order is kept: with each batch it takes a turn, and what is done goes on in the order of the turns.
@@ -100,6 +107,7 @@ async fn work_in_turn(
             head.meter.waited_downstream(since);
             (parcel, done)
         };
+        let_others_go().await;
         let leaving = chain.apply(head.node, parcel)?;
         done.send(leaving).map_err(|_| Failure::Stopped)?;
     }

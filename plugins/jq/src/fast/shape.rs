@@ -23,6 +23,8 @@ const EVERY: u32 = 64;
 pub(super) struct Shape {
     members: Vec<Expected>,
     events: u32,
+    /// How many names there are before the first that was there before, once somebody has asked.
+    distinct: Option<usize>,
 }
 
 /// What stands in front of a value, from the end of the value before it.
@@ -98,9 +100,27 @@ impl Shape {
         (end - at >= expected.length && expected.is_at(buffer, at)).then_some(expected)
     }
 
+    /// Of the name in front of value number `number`.
+    pub(super) fn fingerprint(&self, number: usize) -> u64 {
+        self.members[number].fingerprint
+    }
+
+    /// Whether no two of the first `count` names are the same.
+    pub(super) fn are_distinct(&mut self, count: usize) -> bool {
+        let distinct = self.distinct.unwrap_or_else(|| {
+            let before = |number: usize| self.members[..number].iter().map(|member| member.fingerprint);
+            let is_repeated =
+                |number: &usize| before(*number).any(|print| print == self.fingerprint(*number));
+            (0..self.members.len()).find(is_repeated).unwrap_or(self.members.len())
+        });
+        self.distinct = Some(distinct);
+        count <= distinct
+    }
+
     /// Expects this in front of value number `number` from now on, or nothing.
     pub(super) fn expect(&mut self, number: usize, expected: Option<Expected>) {
         if number < MOST {
+            self.distinct = None;
             if self.members.len() <= number {
                 self.members.resize(number + 1, Expected::NOTHING);
             }

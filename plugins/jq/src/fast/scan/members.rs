@@ -50,18 +50,34 @@ impl<'a> Scanner<'a> {
     fn members(&mut self, mut at: usize, node: &'a Node) -> End {
         let remember = self.shape.begin();
         let mut number = 0;
+        // Names are compared one by one only from the first that is not as expected.
+        let mut strays = false;
         loop {
             let expected = self.shape.find(number, self.buffer, at, self.text.len());
             at = match expected {
                 Some(expected) => {
                     let expected = *expected;
+                    if strays {
+                        self.note_fingerprint(0, expected.fingerprint);
+                    }
                     self.expected_value(at, &expected, node.printed)?
                 }
-                None if number > 0 && self.byte(at) == b'}' => return Ok(at + 1),
-                None => match self.next_member(at, number, node, remember)? {
-                    Next::Value(end) => end,
-                    Next::Closed(end) => return Ok(end),
-                },
+                None if number > 0 && self.byte(at) == b'}' => {
+                    if node.printed && !strays && !self.shape.are_distinct(number) {
+                        self.flags |= UNUSUAL;
+                    }
+                    return Ok(at + 1);
+                }
+                None => {
+                    if node.printed && !strays {
+                        strays = true;
+                        self.note_expected(number);
+                    }
+                    match self.next_member(at, number, node, remember)? {
+                        Next::Value(end) => end,
+                        Next::Closed(end) => return Ok(end),
+                    }
+                }
             };
             number += 1;
         }
@@ -72,9 +88,6 @@ impl<'a> Scanner<'a> {
     fn expected_value(&mut self, at: usize, expected: &Expected, exact: bool) -> End {
         let at = at + expected.length;
         self.flags |= expected.flags;
-        if exact {
-            self.note_fingerprint(0, expected.fingerprint);
-        }
         match (expected.is_string, expected.place) {
             (true, None) => self.string(at - 1),
             (true, Some(place)) => self.wanted_string(at - 1, place),
@@ -194,6 +207,14 @@ impl<'a> Scanner<'a> {
     /// Notes the name that stands at `name`, of the object whose first noted name is `first`.
     fn note_name(&mut self, first: usize, name: Range<usize>) {
         self.note_fingerprint(first, words::fingerprint(&self.text[name]));
+    }
+
+    /// Notes the first `count` names of the event, which were all as expected.
+    #[inline(never)]
+    fn note_expected(&mut self, count: usize) {
+        for number in 0..count {
+            self.note_fingerprint(0, self.shape.fingerprint(number));
+        }
     }
 
     fn note_fingerprint(&mut self, first: usize, fingerprint: u64) {

@@ -21,8 +21,10 @@ fn program(query: &str) -> Program {
 
 fn run(program: &Program, event: &[u8], answer: &mut Answer) -> Option<Vec<String>> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a result is UTF-8");
-    // What stands around the event must make no difference: neither the end of a string, nor half a character.
-    let buffer = [b"{\"a\":\"\xC3", event, b"\"}]:0e\xA9\\"].concat();
+    // What stands around the event must make no difference: neither the end of a string, nor half a character, nor how
+    // near the buffer ends.
+    let more = &[b'"'; 40][..event.len() % 2 * 40];
+    let buffer = [b"{\"a\":\"\xC3", event, b"\"}]:0e\xA9\\", more].concat();
     let place = 7..7 + event.len();
     Some(match program.run(&buffer, place, usize::MAX, answer)? {
         Results::Part(part) => vec![text(&buffer[part])],
@@ -215,6 +217,23 @@ fn the_last_of_equal_names_counts() {
     }
     assert_eq!(fast(".a.b", br#"{"a":{"b":1},"a":5}"#), None);
     assert_eq!(fast(".a", br#"{"a":{"x":1,"y":2,"x":3}}"#).expect("it is answered"), [r#"{"x":3,"y":2}"#]);
+}
+
+#[test]
+fn names_that_are_expected_twice_are_printed_once() {
+    let program = program("select(.a != 1)");
+    let mut answer = Answer::default();
+    // Nothing is expected so near to the end of the buffer that it might be behind it.
+    let long = "z".repeat(40);
+    for (event, expected) in [
+        (r#"{"a":"x","b":"y","b":"LONG"}"#, r#"{"a":"x","b":"LONG"}"#),
+        (r#"{"a":"v","b":"w","b":"LONG"}"#, r#"{"a":"v","b":"LONG"}"#),
+        (r#"{"a":"v","b":"LONG"}"#, r#"{"a":"v","b":"LONG"}"#),
+        (r#"{"a":"v","b":"w","c":"LONG","a":2}"#, r#"{"a":2,"b":"w","c":"LONG"}"#),
+    ] {
+        let (event, expected) = (event.replace("LONG", &long), expected.replace("LONG", &long));
+        assert_eq!(run(&program, event.as_bytes(), &mut answer), Some(vec![expected]), "{event}");
+    }
 }
 
 #[test]

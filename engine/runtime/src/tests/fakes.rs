@@ -100,9 +100,10 @@ impl Script {
         self.stall.send_replace(false);
     }
 
-    /// Resolves when something was written.
+    /// Resolves when something was written, or when that has no prospect of happening any more.
     async fn has_written(&self) {
-        self.has_written.subscribe().wait_for(|written| *written).await.unwrap();
+        let mut written = self.has_written.subscribe();
+        let _ = tokio::time::timeout(Duration::from_secs(20), written.wait_for(|written| *written)).await;
     }
 
     /// Resolves when a write waits.

@@ -1,4 +1,4 @@
-/* tidegate_plugin.h - how a shared library becomes plugins of Tidegate. ABI major 1, minor 0. C99 and C++11.
+/* tidegate_plugin.h - how a shared library becomes plugins of Tidegate. ABI major 1, minor 1. C99 and C++11.
  *
  * A plugin is a source (where events come from), a filter (what happens to them) or a sink (where they go). A
  * library exports one function, tidegate_plugin_v1, which returns a constant table of its plugins. The engine
@@ -8,6 +8,13 @@
  * Structs grow at their end only, in a new minor, and each says its size. A new minor adds fields, constants and
  * functions that a library may use and need not. What cannot be added so becomes tidegate_plugin_v2; the engine
  * then loads both majors.
+ *
+ * MINORS. What is marked "since 1.1" was not there in 1.0. The engine and the library may be of different minors, so
+ * whoever reads or writes such a field of the other's looks first whether it is there: TG_HAS. What is not there is
+ * taken for zero: no such text was told, no such function can be called. A library that cannot do without says so
+ * (tg_module.min_host_minor).
+ *   1.1  A source and a sink of one server acknowledge and write in one step: tg_facts.domain, tg_open.by_receipt,
+ *        tg_batch.receipts, tg_sink.settle, tg_report.elsewhere.
  *
  * WORDS. An event is bytes (its payload) and a little beside it (key, time, attributes). A batch is a row of
  * events that move together. Payloads lie in shared buffers; a view says which bytes of which buffer. A filter
@@ -53,7 +60,7 @@
 extern "C" {
 #endif
 
-#define TG_ABI_MINOR 0u
+#define TG_ABI_MINOR 1u
 /* Whether the other side knows field f of *p: read this before a field that was added after 1.0. */
 #define TG_HAS(T, p, f) ((p)->struct_size >= offsetof(T, f) + sizeof((p)->f))
 
@@ -172,6 +179,10 @@ typedef struct tg_batch {
     void (TG_CALL *release)(void *owner);
     void *owner;
     void (TG_CALL *retain)(void *owner); /* only in a batch that the plugin is given */
+    /* Since 1.1. From a source that was told by_receipt: what the sink acknowledges this batch's entries with. There is
+     * one for each event, in their order; behind these may stand those of input that never became an event. Read
+     * with the batch, so it may lie where the batch's columns do. Else NULL. */
+    const struct tg_receipts *receipts;
 } tg_batch;
 
 /* Input that a source could not make an event of. It goes to the dead letters. */
@@ -180,6 +191,18 @@ typedef struct tg_refused {
     uint64_t length;             /* its length, which may be more */
     tg_str reason;
 } tg_refused;
+
+/* Since 1.1. What acknowledges entries of a source's input (of a stream that a group shares), written down by the
+ * source for the sink that does it. The engine carries it from one to the other and does not look inside. */
+typedef struct tg_receipts {
+    uint32_t struct_size;
+    uint32_t n_scope;
+    const tg_str *scope;         /* [n_scope] what holds for all, as source and sink have agreed: stream, group */
+    uint32_t first;              /* the index, in the source's batch, of the entry of the first one; from a source: 0 */
+    uint32_t n;                  /* how many there are */
+    const uint8_t *bytes;
+    const uint32_t *end;         /* [n] receipt i is bytes[i ? end[i - 1] : 0 .. end[i]) */
+} tg_receipts;
 
 /* Where a filter puts what it makes of the batch at hand. What is put out counts when the operation ends with TG_OK,
  * and is forgotten when it fails. In a batch that is emitted, the buffers of the batch at hand come first: views
@@ -208,6 +231,9 @@ typedef struct tg_report {
     /* This event was not delivered, and is to be tried again as why->code and why->retry_after_ms say. In ascending
      * order; the first error counts for all. */
     tg_status (TG_CALL *again)(const struct tg_report *report, uint32_t event, const tg_error *why);
+    /* Since 1.1, only for settle. This event was not written, because another process was done with its entry before:
+     * it counts as delivered. In ascending order. */
+    tg_status (TG_CALL *elsewhere)(const struct tg_report *report, uint32_t event);
 } tg_report;
 
 /* How far one lane is: the path of one partition of one source to one sink. A transactional sink stores it together
@@ -245,6 +271,12 @@ typedef struct tg_facts {
     void (TG_CALL *output)(const struct tg_facts *facts, tg_str name);   /* a filter: outputs 1 and up, in order */
     void (TG_CALL *explain)(const struct tg_facts *facts, tg_str text);  /* half a line for `check --explain` */
     void (TG_CALL *why_not)(const struct tg_facts *facts, tg_str text);  /* why the sink is not transactional */
+    /* Since 1.1. Where the acknowledgements of a source are kept that TG_REPLAY_REDELIVERY is true of; or where a sink
+     * writes that can acknowledge there, in one step with that (settle): a name without a secret, such as
+     * "redis 10.0.0.1:6379/0". If both say the same, then under delivery = "effectively_once" the sink does it. */
+    void (TG_CALL *domain)(const struct tg_facts *facts, tg_str text);
+    /* Since 1.1. Why there is no such place: half a line for `check`. */
+    void (TG_CALL *no_domain)(const struct tg_facts *facts, tg_str why);
 } tg_facts;
 
 /* What the engine does for plugins. From any thread; these functions never block and never call back. inst is the
@@ -279,6 +311,10 @@ typedef struct tg_open {
     uint32_t struct_size;
     uint32_t n_resume;           /* a source: where to resume, for each partition that has a position */
     const struct tg_place *resume;
+    /* Since 1.1. A source: 1 if the sink acknowledges for it. Then each batch goes with its receipts, and the source
+     * acknowledges nothing itself, not even what has settled. */
+    uint32_t by_receipt;
+    uint32_t _reserved;
 } tg_open;
 typedef struct tg_place { tg_str partition; tg_buf position; } tg_place;
 
@@ -338,6 +374,16 @@ typedef struct tg_sink {
      * means that nothing was written. Called again with the same record, it writes nothing twice. n may be 0. */
     tg_status (TG_CALL *commit)(void *self, const tg_batch *in, const tg_record *record, const tg_report *report,
                                 tg_error *error);
+    /* [op] Since 1.1, of a sink that has named a domain. Acknowledges the entries that the receipts stand for and
+     * writes what was made of them, both or neither, entry by entry. in is all that became of these entries, in their
+     * order: event i was made from entry in->from[i] (i if from is NULL), whose receipt is number in->from[i] -
+     * receipts->first. Of an entry there may be no event, one or several; n may be 0. Where an entry cannot be
+     * acknowledged any more, because another process has done that, nothing of it is written, and its events are
+     * named by report->elsewhere. A report that rejects an event means that nothing was done for its entry: the same
+     * entries come again without that event. report->again is not for settle, which fails instead. Called again with
+     * the same receipts, by this instance or another, because an answer was lost, it writes nothing twice. */
+    tg_status (TG_CALL *settle)(void *self, const tg_batch *in, const tg_receipts *receipts, const tg_report *report,
+                                tg_error *error);
 } tg_sink;
 
 /* One plugin. */
@@ -382,6 +428,13 @@ static inline const uint8_t *tg_data(const tg_batch *b, uint32_t i, uint32_t *le
     const tg_view *v = &b->data[i];
     *len = v->len;
     return b->buf[v->buf].p + v->off;
+}
+
+/* Receipt number i, counted from the first that is there. */
+static inline const uint8_t *tg_receipt(const tg_receipts *r, uint32_t i, uint32_t *len) {
+    uint32_t start = i ? r->end[i - 1] : 0;
+    *len = r->end[i] - start;
+    return r->bytes + start;
 }
 
 /* Fills in an error and returns its code: return tg_fail(error, TG_E_RETRY, "..."); */

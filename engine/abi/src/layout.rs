@@ -114,6 +114,28 @@ pub struct Batch {
     pub owner: *mut c_void,
     /// In a batch that a plugin is given: keeps the buffers until one more `release`.
     pub retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
+    /// Since 1.1. From a source: what the sink acknowledges its entries with.
+    pub receipts: *const Receipts,
+}
+
+/// What acknowledges entries of a source's input. Since 1.1.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Receipts {
+    /// Size of this struct.
+    pub struct_size: u32,
+    /// Number of texts in the scope.
+    pub n_scope: u32,
+    /// What holds for all of them.
+    pub scope: *const Str,
+    /// Index, in the source's batch, of the entry of the first one.
+    pub first: u32,
+    /// Number of receipts.
+    pub n: u32,
+    /// The receipts, one behind the other.
+    pub bytes: *const u8,
+    /// For each receipt, one past its last byte.
+    pub end: *const u32,
 }
 
 /// Input that a source could not make an event of.

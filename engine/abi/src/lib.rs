@@ -2,7 +2,7 @@
 //!
 //! Holds no behaviour beyond filling in an error and reading a text, so that whatever is built on it can change while it
 //! does not. The header says what everything means; it is the contract, and this only mirrors it. A test compares every
-//! size and offset of the two with a C compiler, and with the layout that was frozen as 1.0.
+//! size and offset of the two with a C compiler, and with the layouts that were frozen, one a minor.
 //!
 //! Read [`Module`] first, what a library is; then [`Batch`], what crosses the border all the time.
 
@@ -17,14 +17,14 @@ mod vtables;
 #[cfg(test)]
 mod tests;
 
-pub use layout::{Attr, AttrValue, Batch, Place, Record, Refused, Run, View};
+pub use layout::{Attr, AttrValue, Batch, Place, Receipts, Record, Refused, Run, View};
 pub use module::{Claim, Component, Create, Entry, Facts, Host, Module, Open};
 pub use status::{Error, Status, cap, flag, kind, level, outcome, replay};
 pub use text::{Buf, Str};
 pub use vtables::{Base, Filter, Out, Records, Report, Sink, Source};
 
 /// The minor version of the ABI that this crate mirrors.
-pub const MINOR: u32 = 0;
+pub const MINOR: u32 = 1;
 
 /// The name of the one symbol that a library exports.
 pub const ENTRY: &str = "tidegate_plugin_v1";
@@ -63,6 +63,22 @@ pub unsafe fn sized<T>() -> T {
     // SAFETY: the first field is a `u32`, and the struct is at least as large.
     unsafe { (&raw mut value).cast::<u32>().write(size_of::<T>() as u32) };
     value
+}
+
+/// A struct of the other side, as far as it goes by its own word for its size: a field that it does not have is zero.
+///
+/// # Safety
+/// `from` points to as many bytes as its first field says. All zero is a value of `T`, which is a struct of this crate
+/// that begins with `struct_size`.
+pub unsafe fn read<T: Copy>(from: *const T) -> T {
+    // SAFETY: as the caller promises: `size` bytes are there, and no more than `T` holds are taken.
+    unsafe {
+        let mut copy = std::mem::zeroed::<T>();
+        let size = from.cast::<u32>().read() as usize;
+        let size = size.min(size_of::<T>());
+        std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut copy).cast::<u8>(), size);
+        copy
+    }
 }
 
 /// Whether `size`, a struct's own word for its size, covers the field of `$type` with this name.

@@ -73,6 +73,8 @@ pub struct Open {
     pub struct_size: u32,
     pub n_resume: u32,
     pub resume: *const Place,
+    pub by_receipt: u32,
+    pub reserved: u32,
 }
 
 /// Who claims lanes.
@@ -103,6 +105,8 @@ pub struct Facts {
     pub output: Option<unsafe extern "C" fn(facts: *const Facts, name: Str)>,
     pub explain: Option<unsafe extern "C" fn(facts: *const Facts, text: Str)>,
     pub why_not: Option<unsafe extern "C" fn(facts: *const Facts, text: Str)>,
+    pub domain: Option<unsafe extern "C" fn(facts: *const Facts, text: Str)>,
+    pub no_domain: Option<unsafe extern "C" fn(facts: *const Facts, why: Str)>,
 }
 
 /// What the engine does for plugins.

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use crate::{Batch, Buf, Claim, Error, Facts, Open, Record, Status, Str};
+use crate::{Batch, Buf, Claim, Error, Facts, Open, Receipts, Record, Status, Str};
 
 /// Where a filter puts what it makes of the batch at hand.
 #[derive(Clone, Copy)]
@@ -27,6 +27,7 @@ pub struct Report {
     pub ctx: *mut c_void,
     pub reject: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
     pub again: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
+    pub elsewhere: Option<unsafe extern "C" fn(report: *const Report, event: u32) -> Status>,
 }
 
 /// Where a sink puts the records that it finds.
@@ -131,6 +132,15 @@ pub struct Sink {
             this: *mut c_void,
             batch: *const Batch,
             record: *const Record,
+            report: *const Report,
+            error: *mut Error,
+        ) -> Status,
+    >,
+    pub settle: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            batch: *const Batch,
+            receipts: *const Receipts,
             report: *const Report,
             error: *mut Error,
         ) -> Status,

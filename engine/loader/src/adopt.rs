@@ -1,5 +1,7 @@
 //! A batch that came from a library: nothing in it is believed before it was looked at.
 
+pub(crate) mod receipts;
+
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -70,13 +72,15 @@ pub(crate) unsafe fn read_by_source(
     let incoming = unsafe { Incoming::read(table)? };
     let mut builder = Batch::builder();
     let incoming = incoming.behind(Vec::new(), &mut builder);
-    let mut rejected = incoming.refused()?;
+    let receipts = unsafe { receipts::handed_over(incoming.table.receipts, incoming.table.n)? };
+    let (mut rejected, mut too_long) = (incoming.refused()?, Vec::new());
     for (event, view) in incoming.data()?.iter().enumerate() {
         let span = incoming.span(*view, || format!("event {event}"))?;
         if span.length as usize > event_size {
             let payload = incoming.bytes(Span { length: HEAD.min(event_size) as u32, ..span });
             let reason = format!("{} bytes are more than `event_size` allows ({event_size})", span.length);
             rejected.push(SourceRejection { payload, length: span.length.into(), reason });
+            too_long.push(event);
             continue;
         }
         builder.push_span(span);
@@ -95,7 +99,12 @@ pub(crate) unsafe fn read_by_source(
     }
     let common = incoming.attributes(incoming.own_end()..incoming.table.n_attr)?;
     let batch = builder.with_attributes(Arc::new(common)).finish();
-    Ok((SourceBatch::from(batch).with_rejected(rejected), incoming.table.seq))
+    let read = SourceBatch::from(batch).with_rejected(rejected);
+    let read = match receipts {
+        Some(receipts) => read.with_receipts(receipts::behind(receipts, &too_long)),
+        None => read,
+    };
+    Ok((read, incoming.table.seq))
 }
 
 /// Calls a library back, once, when nobody needs its buffers any more.

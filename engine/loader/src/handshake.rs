@@ -178,7 +178,8 @@ unsafe fn ops(kind: u32, table: *const c_void) -> Result<(Kind, Ops), String> {
                 Ok((Kind::Filter, Ops::Filter(filter)))
             }
             abi::kind::SINK => {
-                let sink = read(table.cast::<abi::Sink>(), size_of::<abi::Sink>(), "`ops`")?;
+                // As long as it was in 1.0.
+                let sink = read(table.cast::<abi::Sink>(), std::mem::offset_of!(abi::Sink, settle), "`ops`")?;
                 has(sink.write.is_some(), "write")?;
                 Ok((Kind::Sink, Ops::Sink(sink)))
             }

@@ -24,6 +24,12 @@ impl Home for InProcess {
     fn create(&self, options: &Value, who: &Who) -> Result<(Link, Facts), ConfigError> {
         let instance = Instance::create(&self.tables, self.hub, self.manner, options, who)?;
         let facts = instance.facts();
+        if let (Ops::Sink(sink), Ok(_)) = (&self.tables.ops, &facts.domain)
+            && sink.settle.is_none()
+        {
+            let why = "its library breaks the ABI: the sink says where it acknowledges, and `settle` is NULL";
+            return Err(ConfigError::at("", why));
+        }
         let link = match &self.tables.ops {
             Ops::Source(_) => Link::Source(Box::new(Source::new(instance, who.event_size, facts.settles))),
             Ops::Filter(_) => Link::Filter(Box::new(Filter::new(instance, facts.outputs.len(), facts.waits))),

@@ -134,11 +134,13 @@ impl Instance {
         facts.output = Some(add_output);
         facts.explain = Some(set_explain);
         facts.why_not = Some(set_why_not);
+        facts.domain = Some(set_domain);
+        facts.no_domain = Some(set_no_domain);
         if let Some(describe) = self.core.tables.base.describe {
             // SAFETY: the instance is there, nothing else is under way, and the facts are valid for the call.
             unsafe { describe(self.core.this, &raw mut facts) };
         }
-        let Told { outputs, explain, why_not } = told;
+        let Told { outputs, explain, why_not, domain } = told;
         let why_not =
             why_not.unwrap_or_else(|| "it cannot store a position in one transaction with the events".into());
         Facts {
@@ -152,6 +154,7 @@ impl Instance {
             waits: facts.waits != 0,
             parallel: facts.parallel != 0,
             transactional: if facts.transactional != 0 { Ok(()) } else { Err(why_not) },
+            domain: domain.unwrap_or_else(|| Err(self.core.tables.no_domain().into())),
             outputs,
             explain,
         }
@@ -403,6 +406,7 @@ struct Told {
     outputs: Vec<String>,
     explain: Option<String>,
     why_not: Option<String>,
+    domain: Option<Result<String, String>>,
 }
 
 /// No filter has more outputs.
@@ -435,5 +439,19 @@ unsafe extern "C" fn set_why_not(facts: *const abi::Facts, text: Str) {
     // SAFETY: as above.
     if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "why not")) } {
         told.why_not = Some(text);
+    }
+}
+
+unsafe extern "C" fn set_domain(facts: *const abi::Facts, text: Str) {
+    // SAFETY: as above.
+    if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "a domain")) } {
+        told.domain = Some(Ok(text));
+    }
+}
+
+unsafe extern "C" fn set_no_domain(facts: *const abi::Facts, why: Str) {
+    // SAFETY: as above.
+    if let (Some(told), Ok(why)) = unsafe { (told(facts), crate::adopt::text(why, "why not")) } {
+        told.domain = Some(Err(why));
     }
 }

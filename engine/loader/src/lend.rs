@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tidegate_abi::{self as abi, Attr, AttrValue, Buf, Run, Str, View};
-use tidegate_sdk::{AttributeValue, Attributes, Batch, Span};
+use tidegate_sdk::{AttributeValue, Attributes, Batch, Receipts, Span};
 
 /// What a library may hold on to: the bytes that the batch's views mean.
 pub(crate) struct Held {
@@ -19,6 +19,45 @@ pub(crate) struct Lent {
     held: Arc<Held>,
     table: abi::Batch,
     _columns: Columns,
+}
+
+/// Receipts that are lent to a library for one operation: those of the entries at hand, no others.
+pub(crate) struct LentReceipts {
+    table: abi::Receipts,
+    _held: (Receipts, Vec<Str>, Vec<u32>),
+}
+
+// SAFETY: the pointers of the table point into `_held`, which is not changed and moves with it: what it holds lies on the
+// heap.
+unsafe impl Send for LentReceipts {}
+
+impl LentReceipts {
+    /// Lends them.
+    pub(crate) fn new(receipts: &Receipts) -> Self {
+        let (receipts, range) = (receipts.clone(), receipts.range());
+        let scope: Vec<Str> = receipts.scope().iter().map(|text| Str::new(text)).collect();
+        let mut last = 0;
+        let ends = range.clone().map(|index| {
+            last += receipts.get(index).len() as u32;
+            last
+        });
+        let ends: Vec<u32> = ends.collect();
+        let table = abi::Receipts {
+            struct_size: size_of::<abi::Receipts>() as u32,
+            n_scope: scope.len() as u32,
+            scope: scope.as_ptr(),
+            first: range.start as u32,
+            n: ends.len() as u32,
+            bytes: receipts.bytes().as_ptr(),
+            end: ends.as_ptr(),
+        };
+        Self { table, _held: (receipts, scope, ends) }
+    }
+
+    /// The table that is handed over.
+    pub(crate) fn table(&self) -> *const abi::Receipts {
+        &raw const self.table
+    }
 }
 
 /// What the table points to.

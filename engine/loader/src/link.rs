@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
-    Batch, Claim, ConfigError, Cx, Delivery, Error, Lane, Output, Position, Record, Replay, SourceBatch,
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Lane, Output, Position, Receipts, Record, Replay,
+    SourceBatch,
 };
 
 /// Why an operation failed.
@@ -34,6 +35,7 @@ pub(crate) struct Facts {
     pub(crate) waits: bool,
     pub(crate) parallel: bool,
     pub(crate) transactional: Result<(), String>,
+    pub(crate) domain: Result<String, String>,
     pub(crate) outputs: Vec<String>,
     pub(crate) explain: Option<String>,
 }
@@ -70,7 +72,7 @@ pub(crate) enum Link {
 
 /// A source that may break.
 pub(crate) trait SourceLink: Send {
-    /// Opens it where it resumes.
+    /// Opens it where it resumes, and tells it whether the sink acknowledges for it ([`Cx::by_receipt`]).
     fn open<'a>(
         &'a mut self,
         cx: &'a Cx,
@@ -123,6 +125,12 @@ pub(crate) trait SinkLink: Send {
         batch: &'a Batch,
         lane: &'a Lane,
         record: &'a Record,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>>;
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        receipts: &'a Receipts,
         cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Fault>>;
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;

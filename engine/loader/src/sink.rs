@@ -7,12 +7,12 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use tidegate_abi::{self as abi, Buf, Report, Status, Str};
 use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{Batch, Claim, Cx, Delivery, Lane, Position, Record};
+use tidegate_sdk::{Batch, Claim, Cx, Delivery, Lane, Position, Receipts, Record};
 
 use crate::adopt::text;
 use crate::hub::Slot;
 use crate::instance::{Call, Instance, said};
-use crate::lend::Lent;
+use crate::lend::{Lent, LentReceipts};
 use crate::link::{Fault, SinkLink};
 use crate::source::{Close, Open, broke_contract};
 
@@ -89,6 +89,21 @@ impl SinkLink for Sink {
         })
     }
 
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        receipts: &'a Receipts,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>> {
+        Box::pin(async move {
+            let mut reported = Reported::new(batch, self.instance.core().tables.sink());
+            reported.said.settles = true;
+            let call = Settle { reported, receipts: LentReceipts::new(receipts) };
+            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+            call.reported.delivery()
+        })
+    }
+
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
         Box::pin(
             async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
@@ -111,12 +126,22 @@ struct Said {
     events: usize,
     delivery: Delivery,
     last: Option<u32>,
+    last_elsewhere: Option<u32>,
+    /// Whether the operation is `settle`.
+    settles: bool,
     broken: Option<String>,
 }
 
 impl Reported {
     fn new(batch: &Batch, sink: &abi::Sink) -> Self {
-        let said = Said { events: batch.len(), delivery: Delivery::complete(), last: None, broken: None };
+        let said = Said {
+            events: batch.len(),
+            delivery: Delivery::complete(),
+            last: None,
+            last_elsewhere: None,
+            settles: false,
+            broken: None,
+        };
         // SAFETY: `Report` begins with its size.
         let report = unsafe { abi::sized() };
         Self { sink: *sink, lent: Lent::new(batch), said: Box::new(said), report }
@@ -126,6 +151,7 @@ impl Reported {
         self.report.ctx = (&raw mut *self.said).cast();
         self.report.reject = Some(reject);
         self.report.again = Some(again);
+        self.report.elsewhere = Some(elsewhere);
         &raw const self.report
     }
 
@@ -179,6 +205,23 @@ impl Call for Commit {
         let table = self.reported.lent.table();
         // SAFETY: as the caller promises, and what it is given is here until the operation ends.
         unsafe { function(this, table, &raw const self.table, report, error) }
+    }
+}
+
+struct Settle {
+    reported: Reported,
+    receipts: LentReceipts,
+}
+
+impl Call for Settle {
+    const NAME: &'static str = "settle";
+
+    unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
+        let Some(function) = self.reported.sink.settle else { return Status::UNSUPPORTED };
+        let report = self.reported.report();
+        let (batch, receipts) = (self.reported.lent.table(), self.receipts.table());
+        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        unsafe { function(this, batch, receipts, report, error) }
     }
 }
 
@@ -241,10 +284,12 @@ unsafe extern "C" fn reject(report: *const Report, event: u32, why: *const abi::
 unsafe extern "C" fn again(report: *const Report, event: u32, why: *const abi::Error) -> Status {
     // SAFETY: as above.
     let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<Said>().as_mut()) };
-    let (Some(Said { events, delivery, broken, last }), Some(why)) = (noted, unsafe { why.as_ref() }) else {
-        return Status::FATAL;
-    };
+    let (Some(said_before), Some(why)) = (noted, unsafe { why.as_ref() }) else { return Status::FATAL };
+    let Said { events, delivery, broken, last, settles, .. } = said_before;
     note(broken, || {
+        if *settles {
+            return Err(format!("event {event} cannot be tried again alone: `settle` fails as a whole"));
+        }
         if event as usize >= *events || last.is_some_and(|last| last >= event) {
             return Err(format!("event {event} cannot be tried again, or is named out of order"));
         }
@@ -253,6 +298,22 @@ unsafe extern "C" fn again(report: *const Report, event: u32, why: *const abi::E
         }
         *last = Some(event);
         delivery.again([event as usize], said(why));
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn elsewhere(report: *const Report, event: u32) -> Status {
+    // SAFETY: as above.
+    let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<Said>().as_mut()) };
+    let Some(Said { events, delivery, broken, last_elsewhere: last, settles, .. }) = noted else {
+        return Status::FATAL;
+    };
+    note(broken, || {
+        if !*settles || event as usize >= *events || last.is_some_and(|last| last >= event) {
+            return Err(format!("event {event} cannot be done elsewhere, or is named out of order"));
+        }
+        *last = Some(event);
+        delivery.done_elsewhere(event as usize);
         Ok(())
     })
 }

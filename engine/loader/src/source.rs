@@ -38,7 +38,8 @@ impl SourceLink for Source {
     ) -> Promise<'a, Result<(), Fault>> {
         Box::pin(async move {
             self.instance.tell_progress_to(cx);
-            self.instance.perform(Slot::Work, cx, Open::of(&self.instance, resume)).await.map(drop)
+            let open = Open::of(&self.instance, resume).by_receipt(cx.by_receipt());
+            self.instance.perform(Slot::Work, cx, open).await.map(drop)
         })
     }
 
@@ -123,6 +124,12 @@ impl Open {
         // SAFETY: `Open` begins with its size.
         let table = unsafe { abi::sized() };
         Self { function: instance.core().tables.base.open, resume, places: Vec::new(), table }
+    }
+
+    /// The same, for a source whose sink acknowledges for it.
+    fn by_receipt(mut self, is: bool) -> Self {
+        self.table.by_receipt = is.into();
+        self
     }
 }
 

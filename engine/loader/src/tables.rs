@@ -26,6 +26,14 @@ impl Tables {
         self.caps & abi::cap::BLOCKING != 0
     }
 
+    /// Why a source or a sink that says nothing of a domain has none: one that was built against 1.0 cannot say more.
+    pub(crate) fn no_domain(&self) -> &'static str {
+        match self.ops {
+            Ops::Source(_) => "no sink can acknowledge its events together with what it writes",
+            _ => "it cannot acknowledge events in one transaction with what it writes",
+        }
+    }
+
     pub(crate) fn source(&self) -> &abi::Source {
         match &self.ops {
             Ops::Source(table) => table,
@@ -69,14 +77,5 @@ pub(crate) unsafe fn read<T: Copy>(table: *const T, least: usize, what: &str) ->
         return Err(format!("{what} says that it has {size} bytes, and has to have {least}"));
     }
     // SAFETY: as the caller promises.
-    let mut copy: T = unsafe { std::mem::zeroed() };
-    // SAFETY: `size` bytes are there, and no more than `T` holds are taken.
-    unsafe {
-        std::ptr::copy_nonoverlapping(
-            table.cast::<u8>(),
-            (&raw mut copy).cast::<u8>(),
-            size.min(size_of::<T>()),
-        );
-    }
-    Ok(copy)
+    Ok(unsafe { abi::read(table) })
 }

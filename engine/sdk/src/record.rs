@@ -66,8 +66,17 @@ pub struct Receipts {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct List {
+    /// The index of the first receipt that is there.
+    first: usize,
     bytes: Vec<u8>,
     ends: Vec<u32>,
+}
+
+impl List {
+    /// Where a receipt ends among the bytes, counted from the first that is there.
+    fn end(&self, count: usize) -> usize {
+        count.checked_sub(1).map_or(0, |last| self.ends[last] as usize)
+    }
 }
 
 impl Receipts {
@@ -75,6 +84,12 @@ impl Receipts {
     /// sinks of its [domain](crate::Source::domain) have agreed on (of the stream, of the group).
     pub fn new(scope: &Arc<[String]>) -> Self {
         Self { scope: Arc::clone(scope), ..Self::default() }
+    }
+
+    /// Those of a part of a batch, without the first one yet, which is number `first`. For the engine.
+    pub fn of_part(scope: &Arc<[String]>, first: usize) -> Self {
+        let list = List { first, ..List::default() };
+        Self { scope: Arc::clone(scope), list: Arc::new(list), range: first..first }
     }
 
     /// What holds for all of them.
@@ -90,7 +105,7 @@ impl Receipts {
         let list = Arc::make_mut(&mut self.list);
         list.bytes.extend_from_slice(receipt);
         list.ends.push(u32::try_from(list.bytes.len()).expect("receipts are shorter than 4 GiB"));
-        self.range.end = list.ends.len();
+        self.range.end = list.first + list.ends.len();
     }
 
     /// Which of the batch's receipts these are.
@@ -109,9 +124,15 @@ impl Receipts {
     /// # Panics
     /// If there is no such receipt.
     pub fn get(&self, index: usize) -> &[u8] {
-        let List { bytes, ends } = &*self.list;
-        let start = if index == 0 { 0 } else { ends[index - 1] as usize };
-        &bytes[start..ends[index] as usize]
+        let number = index.checked_sub(self.list.first).expect("there is such a receipt");
+        &self.list.bytes[self.list.end(number)..self.list.end(number + 1)]
+    }
+
+    /// All of them, one behind the other. For the engine.
+    pub fn bytes(&self) -> &[u8] {
+        let Range { start, end } = self.range;
+        let List { first, bytes, .. } = &*self.list;
+        &bytes[self.list.end(start - first)..self.list.end(end - first)]
     }
 }
 
@@ -132,5 +153,15 @@ mod tests {
         assert_eq!(receipts.scope(), ["stream", "group"]);
         let last = receipts.part(2..3);
         assert_eq!((last.range(), last.get(2)), (2..3, b"1-12".as_slice()));
+        assert_eq!((receipts.bytes(), last.bytes()), (b"1-01-12".as_slice(), b"1-12".as_slice()));
+    }
+
+    #[test]
+    fn a_part_keeps_its_numbers() {
+        let mut part = Receipts::of_part(&Arc::default(), 7);
+        assert_eq!((part.range(), part.bytes()), (7..7, &b""[..]));
+        ["a", "", "bc"].iter().for_each(|text| part.push(text.as_bytes()));
+        assert_eq!((part.range(), part.get(7), part.get(9)), (7..10, &b"a"[..], &b"bc"[..]));
+        assert_eq!(part.part(8..10).bytes(), b"bc");
     }
 }

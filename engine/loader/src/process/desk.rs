@@ -9,6 +9,7 @@ use tidegate_sdk::{Batch, Claim, Cx, Outcome, SourceBatch};
 use super::frame::{Area, Frame, Topic};
 use super::message::{Claiming, Delivered, Made, Mark, Resume};
 use super::pack::{Given, Packer, Sets};
+use super::receipts;
 use super::region::{Reader, Writer};
 use super::remote::{ENDED, SETTLES};
 use super::serve::answer;
@@ -75,6 +76,7 @@ impl Desk {
         match frame.topic {
             Topic::Open => {
                 let resume = frame.read::<Resume>().and_then(Resume::positions).map_err(Fault::Broken)?;
+                let cx = &if frame.number == 0 { cx.clone() } else { cx.clone().with_receipts() };
                 match &mut self.link {
                     Link::Source(link) => link.open(cx, &resume).await?,
                     Link::Filter(link) => link.open(cx).await?,
@@ -92,7 +94,7 @@ impl Desk {
             }
             Topic::Next => self.next(cx).await,
             Topic::Process => self.process(frame, cx).await,
-            Topic::Write | Topic::Commit => self.write(frame, cx).await,
+            Topic::Write | Topic::Commit | Topic::Settle => self.write(frame, cx).await,
             Topic::Claim => self.claim(frame, cx).await,
             _ => Err(misplaced()),
         }
@@ -103,7 +105,7 @@ impl Desk {
         let Some(read) = link.next(cx).await? else {
             return Ok(Frame { number: ENDED, ..Frame::new(Topic::Done) });
         };
-        let SourceBatch { batch, rejected, settled, receipts: _ } = read;
+        let SourceBatch { batch, rejected, settled, receipts } = read;
         let (settles, number) = match settled {
             Some(settle) => (SETTLES, self.settling.add(settle)),
             None => (0, 0),
@@ -117,12 +119,14 @@ impl Desk {
             packer.bytes(one.reason.as_bytes());
         }
         packer.batch(&batch).map_err(system)?;
+        packer.number(receipts.is_some().into());
+        receipts.iter().for_each(|receipts| receipts::pack(&mut packer, receipts));
         let area = self.put(packer)?;
         Ok(Frame { number: settles, area, ..Frame::new(Topic::Done) })
     }
 
     async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
-        let (batch, mut sets) = self.batch(frame.area)?;
+        let (batch, mut sets, _) = self.batch(frame.area)?;
         let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
         let mut output = match link.plain() {
             Some(link) => link.process(&batch)?,
@@ -148,10 +152,14 @@ impl Desk {
     }
 
     async fn write(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
-        let (batch, _) = self.batch(frame.area)?;
+        let (batch, _, mut rest) = self.batch(frame.area)?;
         let Link::Sink(link) = &mut self.link else { return Err(misplaced()) };
         let delivery = match frame.topic {
             Topic::Write => link.write(&batch, cx).await?,
+            Topic::Settle => {
+                let receipts = receipts::unpack(&mut rest).map_err(Fault::Broken)?;
+                link.settle(&batch, &receipts, cx).await?
+            }
             _ => {
                 let (lane, record) = frame.read::<Mark>().and_then(Mark::record).map_err(Fault::Broken)?;
                 link.commit(&batch, &lane, &record, cx).await?
@@ -172,10 +180,14 @@ impl Desk {
         Ok(Frame::new(Topic::Done).with(&marks))
     }
 
-    /// The batch in an area, where it is.
-    fn batch(&mut self, area: Area) -> Result<(Batch, Sets), Fault> {
+    /// The batch in an area, where it is, and what stands behind it.
+    fn batch(&mut self, area: Area) -> Result<(Batch, Sets, Unpacker), Fault> {
         let bytes = self.given.area(area).map_err(system)?;
-        Unpacker::new(&bytes).and_then(|mut unpacker| unpacker.batch()).map_err(Fault::Broken)
+        let unpacked = Unpacker::new(&bytes).and_then(|mut unpacker| {
+            let (batch, sets) = unpacker.batch()?;
+            Ok((batch, sets, unpacker))
+        });
+        unpacked.map_err(Fault::Broken)
     }
 
     /// Puts what was made where the engine sees it, which has taken what was there before.

@@ -23,6 +23,7 @@ pub(crate) enum Topic {
     Write,
     Claim,
     Commit,
+    Settle,
     Close,
     /// A source's commit, which may go on beside an operation.
     CommitPosition,
@@ -54,13 +55,14 @@ impl Topic {
             Self::Write => "write",
             Self::Claim => "claim",
             Self::Commit | Self::CommitPosition => "commit",
+            Self::Settle => "settle",
             Self::Close => "close",
             _ => "a call",
         }
     }
 }
 
-const TOPICS: [Topic; 18] = [
+const TOPICS: [Topic; 19] = [
     Topic::Create,
     Topic::Open,
     Topic::Next,
@@ -68,6 +70,7 @@ const TOPICS: [Topic; 18] = [
     Topic::Write,
     Topic::Claim,
     Topic::Commit,
+    Topic::Settle,
     Topic::Close,
     Topic::CommitPosition,
     Topic::Settled,
@@ -107,7 +110,7 @@ pub(crate) struct Frame {
     pub(crate) topic: Topic,
     /// [`WORK`] or [`BESIDE`].
     pub(crate) slot: u32,
-    /// A number that goes with the topic: whether events may be left, an outcome.
+    /// A number that goes with the topic: whether events may be left, whether the sink acknowledges, an outcome.
     pub(crate) number: u32,
     /// Where the batch lies in the region of whoever sends this.
     pub(crate) area: Area,

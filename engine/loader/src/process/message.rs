@@ -43,6 +43,7 @@ pub(crate) struct Created {
     waits: bool,
     parallel: bool,
     why_not: Option<String>,
+    domain: Result<String, String>,
     outputs: Vec<String>,
     explain: Option<String>,
 }
@@ -60,6 +61,7 @@ impl From<Facts> for Created {
             waits: facts.waits,
             parallel: facts.parallel,
             why_not: facts.transactional.err(),
+            domain: facts.domain,
             outputs: facts.outputs,
             explain: facts.explain,
         }
@@ -79,6 +81,7 @@ impl From<Created> for Facts {
             waits: created.waits,
             parallel: created.parallel,
             transactional: created.why_not.map_or(Ok(()), Err),
+            domain: created.domain,
             outputs: created.outputs,
             explain: created.explain,
         }
@@ -222,20 +225,33 @@ impl Made {
 pub(crate) struct Delivered {
     rejected: Vec<(usize, String)>,
     again: Option<(Vec<usize>, Failure)>,
+    /// Only of `settle`.
+    elsewhere: Vec<usize>,
 }
 
 impl Delivered {
     /// `None` if all is delivered.
     pub(crate) fn of(delivery: Delivery) -> Option<Self> {
+        let elsewhere = delivery.elsewhere().to_vec();
         let (rejected, again) = delivery.into_parts();
         let pair = |Rejection { event, reason }| (event, reason);
         let again = again.map(|(events, error)| (events, Failure::from(&error)));
-        let told = Self { rejected: rejected.into_iter().map(pair).collect(), again };
-        (!told.rejected.is_empty() || told.again.is_some()).then_some(told)
+        let told = Self { rejected: rejected.into_iter().map(pair).collect(), again, elsewhere };
+        let complete = told.rejected.is_empty() && told.again.is_none() && told.elsewhere.is_empty();
+        (!complete).then_some(told)
     }
 
-    pub(crate) fn delivery(self, events: usize) -> Result<Delivery, String> {
+    /// What it says of a batch of so many events, in an answer of `settle` or of another operation.
+    pub(crate) fn delivery(self, events: usize, settles: bool) -> Result<Delivery, String> {
         let mut delivery = Delivery::complete();
+        let ascending = self.elsewhere.is_sorted_by(|one, next| one < next);
+        let within = self.elsewhere.last().is_none_or(|last| settles && *last < events);
+        if !ascending || !within || (settles && self.again.is_some()) {
+            return Err(
+                "what was done elsewhere is not of the batch, in order, or is no answer to this".into()
+            );
+        }
+        self.elsewhere.into_iter().for_each(|event| delivery.done_elsewhere(event));
         for (event, reason) in self.rejected {
             if event >= events {
                 return Err(format!("there is no event {event} to reject"));
@@ -345,12 +361,19 @@ mod tests {
         let again = |events: &[usize]| Delivered {
             rejected: vec![],
             again: Some((events.to_vec(), Failure::from(&Error::busy("later", Duration::from_secs(3))))),
+            elsewhere: vec![],
         };
-        let delivery = again(&[1, 2]).delivery(3).unwrap();
+        let delivery = again(&[1, 2]).delivery(3, false).unwrap();
         let (events, error) = delivery.to_try_again().unwrap();
         assert_eq!((events, error.class()), (&[1, 2][..], Class::Busy));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
-        assert!(again(&[2, 1]).delivery(3).is_err() && again(&[3]).delivery(3).is_err());
+        assert!(again(&[2, 1]).delivery(3, false).is_err() && again(&[3]).delivery(3, false).is_err());
+        assert!(again(&[1, 2]).delivery(3, true).is_err(), "`settle` fails as a whole");
+        let elsewhere =
+            |events: &[usize]| Delivered { rejected: vec![], again: None, elsewhere: events.to_vec() };
+        assert_eq!(elsewhere(&[0, 2]).delivery(3, true).unwrap().elsewhere(), [0, 2]);
+        assert!(elsewhere(&[0, 2]).delivery(3, false).is_err(), "nothing else is done elsewhere");
+        assert!(elsewhere(&[3]).delivery(3, true).is_err() && elsewhere(&[2, 2]).delivery(3, true).is_err());
         let made = |rejected: &[usize], left| Made {
             rejected: rejected.iter().map(|event| (*event, String::new())).collect(),
             left,

@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
-    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Record, SourceBatch, SourceRejection,
+    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record, SourceBatch,
+    SourceRejection,
 };
 
 use super::connection::Connection;
@@ -19,6 +20,7 @@ use super::keeper::Kept;
 use super::lineage::Lineage;
 use super::message::{Claiming, Delivered, Made, Mark, Resume, Safe};
 use super::pack::{Packer, Sets};
+use super::receipts;
 use super::region::{Writer, copy_out};
 use super::stretches::Stretches;
 use super::unpack::{Original, Unpacker};
@@ -106,7 +108,8 @@ impl Remote {
             self.connection =
                 Some(connection.map_err(|error| Fault::Broken(format!("cannot be reached: {error}")))?);
         }
-        self.ask(Frame::new(Topic::Open).with(&Resume::of(resume))).await.map(drop)
+        let frame = Frame { number: cx.by_receipt().into(), ..Frame::new(Topic::Open) };
+        self.ask(frame.with(&Resume::of(resume))).await.map(drop)
     }
 
     async fn ask(&mut self, frame: Frame) -> Result<Frame, Fault> {
@@ -119,10 +122,11 @@ impl Remote {
         Ok(answer)
     }
 
-    /// Puts a batch where the child sees it.
-    fn hand(&mut self, batch: &Batch) -> Result<Handed, Fault> {
+    /// Puts a batch where the child sees it, and behind it the receipts of the entries that it was made from.
+    fn hand(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<Handed, Fault> {
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
         let packed = packer.batch(batch).and_then(|(stretches, sets)| {
+            receipts.iter().for_each(|receipts| receipts::pack(&mut packer, receipts));
             let (area, scratch) = packer.write(&mut self.given, self.held)?;
             self.scratch = scratch;
             Ok(Handed { area, stretches, sets })
@@ -135,18 +139,23 @@ impl Remote {
         copy_out(&self.made, area, ANSWER).map_err(broke_contract)
     }
 
-    async fn delivered(&mut self, mut frame: Frame, batch: &Batch) -> Result<Delivery, Fault> {
-        frame.area = self.hand(batch)?.area;
+    async fn delivered(
+        &mut self,
+        mut frame: Frame,
+        batch: &Batch,
+        receipts: Option<&Receipts>,
+    ) -> Result<Delivery, Fault> {
+        frame.area = self.hand(batch, receipts)?.area;
         let answer = self.ask(frame).await?;
         if answer.body.is_empty() {
             return Ok(Delivery::complete());
         }
-        let told = answer.read::<Delivered>().and_then(|told| told.delivery(batch.len()));
+        let told = answer.read::<Delivered>().and_then(|told| told.delivery(batch.len(), receipts.is_some()));
         told.map_err(broke_contract)
     }
 
     async fn filtered(&mut self, batch: &Batch, resumable: bool) -> Result<Output, Fault> {
-        let Handed { area, stretches, sets } = self.hand(batch)?;
+        let Handed { area, stretches, sets } = self.hand(batch, None)?;
         let frame = Frame { area, number: resumable.into(), ..Frame::new(Topic::Process) };
         let answer = self.ask(frame).await?;
         let mut output = if resumable { Output::resumable() } else { Output::new() };
@@ -206,7 +215,15 @@ fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
     if batch.runs().len() != 1 || batch.spans().iter().any(|span| span.length as usize > event_size) {
         return Err("a batch is not one of a source, or has an event that is too long".into());
     }
-    Ok((SourceBatch::from(batch).with_rejected(rejected), number))
+    let read = SourceBatch::from(batch).with_rejected(rejected);
+    if unpacker.number()? == 0 {
+        return Ok((read, number));
+    }
+    let receipts = receipts::unpack(&mut unpacker)?;
+    if receipts.range().start != 0 || receipts.range().end < read.batch.len() {
+        return Err("the receipts are not those of the batch".into());
+    }
+    Ok((read.with_receipts(receipts), number))
 }
 
 impl SourceLink for Remote {
@@ -270,7 +287,7 @@ impl SinkLink for Remote {
     }
 
     fn write<'a>(&'a mut self, batch: &'a Batch, _cx: &'a Cx) -> Promise<'a, Result<Delivery, Fault>> {
-        Box::pin(self.delivered(Frame::new(Topic::Write), batch))
+        Box::pin(self.delivered(Frame::new(Topic::Write), batch, None))
     }
 
     fn claim<'a>(
@@ -292,7 +309,16 @@ impl SinkLink for Remote {
         record: &'a Record,
         _cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Fault>> {
-        Box::pin(self.delivered(Frame::new(Topic::Commit).with(&Mark::of(lane, record)), batch))
+        Box::pin(self.delivered(Frame::new(Topic::Commit).with(&Mark::of(lane, record)), batch, None))
+    }
+
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        receipts: &'a Receipts,
+        _cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>> {
+        Box::pin(self.delivered(Frame::new(Topic::Settle), batch, Some(receipts)))
     }
 
     fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {

@@ -10,7 +10,7 @@ use super::pack::{ATTRIBUTES, BOOLEAN, FLOAT, INTEGER, KEYS, LINEAGE, NO_SET, SA
 use super::stretches::Stretches;
 
 /// No batch has more events.
-const EVENTS: usize = 1 << 24;
+pub(crate) const EVENTS: usize = 1 << 24;
 /// No name, partition or reason is longer, in bytes.
 const NAME: usize = 64 << 10;
 
@@ -60,7 +60,8 @@ impl Unpacker {
         String::from_utf8(bytes.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
     }
 
-    fn blob(&mut self, most: usize, what: &str) -> Result<&[u8], String> {
+    /// Bytes of the tables.
+    pub(crate) fn blob(&mut self, most: usize, what: &str) -> Result<&[u8], String> {
         let length = self.number()? as usize;
         if length > most {
             return Err(format!("{what} has {length} bytes, and may have {most}"));
@@ -246,7 +247,8 @@ fn chunks<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u8; N]
 /// Whether the runs cover the events, in order.
 fn covered(parts: &Parts) -> Result<(), String> {
     let ends = parts.runs.iter().map(|run| run.end as usize);
-    match ends.is_sorted() && parts.runs.last().map(|run| run.end as usize) == Some(parts.events.len()) {
+    let last = parts.runs.last().map_or(0, |run| run.end as usize);
+    match ends.is_sorted() && last == parts.events.len() {
         true => Ok(()),
         false => Err("the origins of a batch do not cover its events".into()),
     }

@@ -1,9 +1,10 @@
 //! A sink that is made anew when it breaks, and is given again what it has not answered for.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Claim, Cx, Delivery, Error, Lane, Record, Sink};
+use tidegate_sdk::{Batch, Claim, Cx, Delivery, Error, Lane, Receipts, Record, Sink};
 
 use super::{Breaks, Recipe, blameless, gave_up, reason};
 use crate::bisect::{Bisection, Verdict};
@@ -14,11 +15,14 @@ pub(crate) struct SafeSink {
     recipe: Recipe,
     link: Option<Box<dyn SinkLink>>,
     breaks: Breaks,
+    /// Whether an instance broke in the middle of settling the entries at hand, so that nobody knows which of them
+    /// it was done with.
+    doubtful: bool,
 }
 
 impl SafeSink {
     pub(crate) fn new(recipe: Recipe) -> Self {
-        Self { breaks: Breaks::new(&recipe), recipe, link: None }
+        Self { breaks: Breaks::new(&recipe), recipe, link: None, doubtful: false }
     }
 
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
@@ -36,10 +40,23 @@ impl SafeSink {
         }
         let link = self.link.as_mut().expect("it was just started");
         let written = link.write(batch, cx).await;
-        if matches!(written, Err(Fault::Broken(_))) {
+        self.unless_broken(written)
+    }
+
+    async fn settle_once(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Fault> {
+        if self.link.is_none() {
+            self.start(cx).await?;
+        }
+        let link = self.link.as_mut().expect("it was just started");
+        let settled = link.settle(batch, receipts, cx).await;
+        self.unless_broken(settled)
+    }
+
+    fn unless_broken(&mut self, result: Result<Delivery, Fault>) -> Result<Delivery, Fault> {
+        if matches!(result, Err(Fault::Broken(_))) {
             self.link = None;
         }
-        written
+        result
     }
 
     /// What a break means in the middle of a transaction: the records say what was done, so the graph starts anew
@@ -129,6 +146,58 @@ impl Sink for SafeSink {
         self.in_transaction(committed, cx)
     }
 
+    fn domain(&self) -> Result<String, String> {
+        self.recipe.facts.domain.clone()
+    }
+
+    /// A break in here leaves open which entries are done. It is what a lost answer is, and has the same way out: the
+    /// server knows. What is acknowledged is written too, in one step; so another instance is asked for the same
+    /// entries again, and does those that are left. The one that broke cannot do harm later, whatever it had sent or
+    /// still sends: an entry is acknowledged once. So there is no need for a claim, and none to start the graph anew.
+    ///
+    /// Where a batch breaks the plugin each time, it is halved between entries, because what was made of one stays
+    /// together. The events of an entry that does it alone become dead letters, and the entry comes once more without
+    /// them. (If the plugin breaks only behind the server's answer, they are dead letters and delivered: not lost.)
+    ///
+    /// What was "done elsewhere" after a break may have been done by the instance that broke, and is not counted so.
+    async fn settle(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Error> {
+        let all = receipts.range();
+        let mut bisection = Bisection::of(all.len());
+        let mut delivery = Delivery::complete();
+        while let Some(range) = bisection.next() {
+            let whole = range.len() == all.len();
+            let entries = all.start + range.start..all.start + range.end;
+            let events = events_of(batch, &entries, whole);
+            let part = if whole { batch.clone() } else { batch.select(events.iter().copied()) };
+            match self.settle_once(&part, &receipts.part(entries), cx).await {
+                Ok(settled) => {
+                    let elsewhere = settled.elsewhere().iter().filter(|_| !self.doubtful);
+                    elsewhere.for_each(|event| delivery.done_elsewhere(events[*event]));
+                    let (rejected, _) = settled.into_parts();
+                    rejected.into_iter().for_each(|one| delivery.reject(events[one.event], one.reason));
+                    bisection.survived();
+                }
+                // What is through is through, and will be found so.
+                Err(Fault::Error(error)) => return Err(error),
+                Err(Fault::Broken(why)) => {
+                    self.doubtful = true;
+                    let pause = self.breaks.of(whole, cx.component(), &why)?;
+                    match bisection.broke() {
+                        Verdict::Again => drop(cx.sleep(pause).await),
+                        Verdict::Reject(_) if !events.is_empty() => {
+                            self.breaks.explained();
+                            events.into_iter().for_each(|event| delivery.reject(event, reason(&why)));
+                        }
+                        Verdict::Reject(_) | Verdict::GiveUp => return Err(gave_up(&why)),
+                    }
+                }
+            }
+        }
+        // What was rejected has the rest come again, of which much is done by now.
+        self.doubtful &= !delivery.rejected().is_empty();
+        Ok(delivery)
+    }
+
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         self.recipe.facts.parallel.then(|| Box::new(Self::new(self.recipe.clone())) as Box<dyn ErasedSink>)
     }
@@ -139,4 +208,10 @@ impl Sink for SafeSink {
             None => Ok(()),
         }
     }
+}
+
+/// The events that were made of these entries; `whole` if these are all there are.
+fn events_of(batch: &Batch, entries: &Range<usize>, whole: bool) -> Vec<usize> {
+    let is_of = |event: &usize| whole || entries.contains(&(batch.source_index(*event) as usize));
+    (0..batch.len()).filter(is_of).collect()
 }

@@ -86,6 +86,10 @@ impl Source for SafeSource {
         self.recipe.facts.replay
     }
 
+    fn domain(&self) -> Result<String, String> {
+        self.recipe.facts.domain.clone()
+    }
+
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
         self.recipe
             .facts

@@ -65,6 +65,20 @@ impl Facts {
         }
     }
 
+    /// Where acknowledgements are kept, or what is written: or why that is of no use. An engine of 1.0 does not ask.
+    pub(super) fn domain(&mut self, is: Result<String, String>) {
+        // SAFETY: as `new` was promised.
+        unsafe {
+            if !abi::has!(abi::Facts, (*self.0).struct_size, no_domain) {
+                return;
+            }
+            match is {
+                Ok(domain) => self.say((*self.0).domain, &domain),
+                Err(reason) => self.say((*self.0).no_domain, &reason),
+            }
+        }
+    }
+
     fn say(&self, to: Option<unsafe extern "C" fn(*const abi::Facts, Str)>, text: &str) {
         if let Some(to) = to {
             // SAFETY: the functions belong to the list, and copy the text.

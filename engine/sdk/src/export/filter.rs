@@ -1,6 +1,5 @@
 //! A filter behind the border: a plain function, or one that waits.
 
-use std::collections::BTreeMap;
 use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Status};
@@ -8,12 +7,12 @@ use tidegate_abi::{self as abi, Status};
 use super::call::{self, Answer, Refusal};
 use super::describe::Facts;
 use super::given::{self, Lineage, Names};
-use super::life::Life;
+use super::life::{Life, Opening};
 use super::link::Link;
 use super::spelled::Spelled;
 use super::work::{Work, drive};
 use crate::erased::ErasedAsyncFilter;
-use crate::{Batch, Cx, Error, Filter, Output, Position, Rejection};
+use crate::{Batch, Cx, Error, Filter, Output, Rejection};
 
 type Boxed = Box<dyn ErasedAsyncFilter>;
 type Processed = (Batch, Batch, Output, Result<(), Error>);
@@ -169,7 +168,7 @@ impl Life for State {
         }
     }
 
-    fn open(&mut self, link: &Link, _resume: BTreeMap<String, Position>) -> Answer {
+    fn open(&mut self, link: &Link, _: Opening) -> Answer {
         let Kind::Waiting(Waiting { filter, cx, opening, .. }) = &mut self.kind else {
             return Ok(Status::OK);
         };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tidegate_abi::{self as abi, Attr, Buf, Str, attribute};
 
 use crate::batch::Columns;
-use crate::{AttributeValue, Attributes, Batch, Origin, Position, Run, Span};
+use crate::{AttributeValue, Attributes, Batch, Origin, Position, Receipts, Run, Span};
 
 /// The names that came with the batch before: they are mostly the same again, and then nothing is allocated.
 #[derive(Default)]
@@ -32,8 +32,11 @@ pub(super) enum Lineage {
 /// `given` is a batch as the header describes one that a plugin is given, valid until this returns; its buffers, where
 /// it has no `retain`, too.
 pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage: Lineage) -> Batch {
-    // SAFETY: as the caller promises.
-    let (given, buffers) = unsafe { (&*given, buffers(&*given)) };
+    // SAFETY: as the caller promises. An engine of another minor has a shorter or a longer one.
+    let (given, buffers) = unsafe {
+        let given = abi::read(given);
+        (given, buffers(&given))
+    };
     let count = given.n as usize;
     // SAFETY: a column has one entry an event.
     let (data, keys, times, from) = unsafe {
@@ -54,7 +57,7 @@ pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage:
     // SAFETY: as the caller promises.
     let (attributes, runs) = unsafe {
         let attrs = column(given.attr, given.n_attr as usize).unwrap_or_default();
-        (own(given, attrs, &buffers), runs(given, attrs, &buffers, names))
+        (own(&given, attrs, &buffers), runs(&given, attrs, &buffers, names))
     };
     Batch {
         columns: Arc::new(Columns {
@@ -121,8 +124,7 @@ impl AsRef<[u8]> for Borrowed {
 unsafe fn buffers(given: &abi::Batch) -> Vec<Bytes> {
     // SAFETY: as the caller promises.
     let buffers = unsafe { column(given.buf, given.n_buf as usize).unwrap_or_default() };
-    let retain = abi::has!(abi::Batch, given.struct_size, retain).then_some(given.retain).flatten();
-    let (Some(retain), Some(release)) = (retain, given.release) else {
+    let (Some(retain), Some(release)) = (given.retain, given.release) else {
         // SAFETY: they are valid until the caller returns.
         return buffers.iter().map(|buffer| Bytes::copy_from_slice(unsafe { buffer.bytes() })).collect();
     };
@@ -243,6 +245,30 @@ unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut 
             events: 0,
         }
     }
+}
+
+/// The receipts at `given`.
+///
+/// # Safety
+/// `given` is as the header describes it, and valid for the call.
+pub(super) unsafe fn receipts(given: *const abi::Receipts) -> Receipts {
+    // SAFETY: as the caller promises.
+    let (given, scope, ends) = unsafe {
+        let given = abi::read(given);
+        let scope = column(given.scope, given.n_scope as usize).unwrap_or_default();
+        (given, scope, column(given.end, given.n as usize).unwrap_or_default())
+    };
+    // SAFETY: as the caller promises.
+    let scope: Arc<[String]> = scope.iter().map(|text| unsafe { text.text() }.into_owned()).collect();
+    let all = Buf { p: given.bytes, n: ends.last().copied().unwrap_or_default().into() };
+    // SAFETY: as the caller promises: the last one's end is that of the bytes.
+    let (all, mut start) = (unsafe { all.bytes() }, 0);
+    let mut receipts = Receipts::of_part(&scope, given.first as usize);
+    for end in ends {
+        receipts.push(&all[start..*end as usize]);
+        start = *end as usize;
+    }
+    receipts
 }
 
 /// # Safety

@@ -15,10 +15,19 @@ use crate::Position;
 pub(super) trait Life: 'static {
     /// Tells what it can do.
     fn describe(&mut self, facts: &mut super::describe::Facts);
-    /// Makes connections, opens files. A source resumes at these positions, by partition.
-    fn open(&mut self, link: &Link, resume: BTreeMap<String, Position>) -> Answer;
+    /// Makes connections, opens files.
+    fn open(&mut self, link: &Link, opening: Opening) -> Answer;
     /// Makes durable what is buffered, ends connections.
     fn close(&mut self, link: &Link) -> Answer;
+}
+
+/// What a source is told when it is opened.
+#[derive(Default)]
+pub(super) struct Opening {
+    /// Where it resumes, by partition.
+    pub(super) resume: BTreeMap<String, Position>,
+    /// Whether the sink acknowledges for it.
+    pub(super) by_receipt: bool,
 }
 
 /// The functions of every instance of `K`.
@@ -58,24 +67,26 @@ unsafe extern "C" fn open<K: Life>(
     error: *mut abi::Error,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { call::call::<K>(this, error, |link, state| state.open(link, resume(open))) }
+    unsafe { call::call::<K>(this, error, |link, state| state.open(link, opening(open))) }
 }
 
 /// # Safety
-/// `open` is null, or valid for the call.
-unsafe fn resume(open: *const abi::Open) -> BTreeMap<String, Position> {
-    // SAFETY: as the caller promises.
-    let places = unsafe {
-        match open.as_ref() {
-            Some(open) if !open.resume.is_null() => {
-                std::slice::from_raw_parts(open.resume, open.n_resume as usize)
-            }
-            _ => &[],
-        }
+/// `open` is null, or valid for the call, as far as it says.
+unsafe fn opening(open: *const abi::Open) -> Opening {
+    if open.is_null() {
+        return Opening::default();
+    }
+    // SAFETY: as the caller promises: the first fields are in every version, the last one where the size says so.
+    let (places, by_receipt) = unsafe {
+        let places = match (*open).resume.is_null() {
+            true => &[],
+            false => std::slice::from_raw_parts((*open).resume, (*open).n_resume as usize),
+        };
+        (places, abi::has!(abi::Open, (*open).struct_size, by_receipt) && (*open).by_receipt != 0)
     };
     // SAFETY: as the caller promises.
     let place = |place: &abi::Place| unsafe { Some((text(place.partition), position(place.position)?)) };
-    places.iter().filter_map(place).collect()
+    Opening { resume: places.iter().filter_map(place).collect(), by_receipt }
 }
 
 unsafe extern "C" fn drain<K: Life>(this: *mut c_void) {

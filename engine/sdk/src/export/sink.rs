@@ -8,11 +8,11 @@ use tidegate_abi::{self as abi, Buf, Status, Str};
 use super::call::{self, Answer, error_of};
 use super::describe::Facts;
 use super::given::{self, Lineage, Names, position};
-use super::life::Life;
+use super::life::{Life, Opening};
 use super::link::{Link, text};
 use super::work::{Work, drive};
 use crate::erased::ErasedSink;
-use crate::{Claim, Cx, Delivery, Error, Lane, Position, Record, Rejection};
+use crate::{Claim, Cx, Delivery, Error, Lane, Receipts, Record, Rejection};
 
 type Boxed = Box<dyn ErasedSink>;
 type Lanes = BTreeMap<Lane, Record>;
@@ -26,6 +26,7 @@ pub(super) struct State {
     writing: Option<Work<Boxed, Result<Delivery, Error>>>,
     claiming: Option<Work<Boxed, Result<Lanes, Error>>>,
     committing: Option<Work<Boxed, Result<Delivery, Error>>>,
+    settling: Option<Work<Boxed, Result<Delivery, Error>>>,
     closing: Option<Work<Boxed, Result<(), Error>>>,
 }
 
@@ -39,13 +40,14 @@ impl State {
             writing: None,
             claiming: None,
             committing: None,
+            settling: None,
             closing: None,
         }
     }
 
     /// # Safety
     /// As [`given::batch`], until the operation has ended; `report` is valid for the call.
-    unsafe fn write(&mut self, link: &Link, batch: *const abi::Batch, report: &abi::Report) -> Answer {
+    unsafe fn write(&mut self, link: &Link, batch: *const abi::Batch, report: *const abi::Report) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.writing, |mut sink| {
             // SAFETY: as the caller promises.
@@ -79,7 +81,7 @@ impl State {
         link: &Link,
         batch: *const abi::Batch,
         record: impl FnOnce() -> (Lane, Record),
-        report: &abi::Report,
+        report: *const abi::Report,
     ) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.committing, |mut sink| {
@@ -94,22 +96,64 @@ impl State {
         // SAFETY: as the caller promises.
         unsafe { tell(delivery, report) }
     }
+
+    /// # Safety
+    /// As [`write`](Self::write).
+    unsafe fn settle(
+        &mut self,
+        link: &Link,
+        batch: *const abi::Batch,
+        receipts: impl FnOnce() -> Receipts,
+        report: *const abi::Report,
+    ) -> Answer {
+        let (cx, names) = (&self.cx, &mut self.names);
+        let delivery = drive(link, &mut self.sink, &mut self.settling, |mut sink| {
+            // SAFETY: as the caller promises.
+            let given = unsafe { given::batch(batch, names, Lineage::OfSource) };
+            let (cx, receipts) = (cx.clone(), receipts());
+            Box::pin(async move {
+                let settled = sink.settle(&given, &receipts, &cx).await;
+                (sink, settled)
+            })
+        })??;
+        // SAFETY: as the caller promises.
+        unsafe {
+            tell_elsewhere(&delivery, report)?;
+            tell(delivery, report)
+        }
+    }
 }
 
 /// # Safety
 /// `report` is valid for the call.
-unsafe fn tell(delivery: Delivery, report: &abi::Report) -> Answer {
+unsafe fn tell_elsewhere(delivery: &Delivery, report: *const abi::Report) -> Result<(), Error> {
+    // SAFETY: as the caller promises. Whoever calls `settle` has a report of 1.1.
+    let said_to = unsafe { abi::read(report) };
+    let mut events = delivery.elsewhere().to_vec();
+    events.sort_unstable();
+    for event in events {
+        // SAFETY: it is the report's own function.
+        taken(said_to.elsewhere.map(|elsewhere| unsafe { elsewhere(report, index(event)) }))?;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `report` is valid for the call.
+unsafe fn tell(delivery: Delivery, report: *const abi::Report) -> Answer {
     let (rejected, again) = delivery.into_parts();
+    // SAFETY: as the caller promises. The engine's may be one of another minor.
+    let said_to = unsafe { abi::read(report) };
     for Rejection { event, reason } in rejected {
         let why = abi::Error::new(Status::REJECT, &reason);
         // SAFETY: the error lives until the call returns.
-        taken(report.reject.map(|reject| unsafe { reject(report, index(event), &raw const why) }))?;
+        taken(said_to.reject.map(|reject| unsafe { reject(report, index(event), &raw const why) }))?;
     }
     if let Some((events, error)) = again {
         let why = error_of(&error);
         for event in events {
             // SAFETY: the error lives until the call returns.
-            taken(report.again.map(|again| unsafe { again(report, index(event), &raw const why) }))?;
+            taken(said_to.again.map(|again| unsafe { again(report, index(event), &raw const why) }))?;
         }
     }
     Ok(Status::OK)
@@ -133,10 +177,11 @@ impl Life for State {
         if let Some(sink) = &self.sink {
             facts.transactional(sink.transactional());
             facts.parallel(sink.fork().is_some());
+            facts.domain(sink.domain());
         }
     }
 
-    fn open(&mut self, link: &Link, _resume: BTreeMap<String, Position>) -> Answer {
+    fn open(&mut self, link: &Link, _: Opening) -> Answer {
         let cx = &self.cx;
         drive(link, &mut self.sink, &mut self.opening, |mut sink| {
             let cx = cx.clone();
@@ -169,6 +214,7 @@ pub(super) static OPS: abi::Sink = abi::Sink {
     write: Some(write),
     claim: Some(claim),
     commit: Some(commit),
+    settle: Some(settle),
 };
 
 // SAFETY, of all below: the engine calls them with an instance of a sink, and with what the header says.
@@ -180,7 +226,7 @@ unsafe extern "C" fn write(
     error: *mut abi::Error,
 ) -> Status {
     // SAFETY: as above.
-    unsafe { call::call::<State>(this, error, |link, state| state.write(link, batch, &*report)) }
+    unsafe { call::call::<State>(this, error, |link, state| state.write(link, batch, report)) }
 }
 
 unsafe extern "C" fn claim(
@@ -232,7 +278,22 @@ unsafe extern "C" fn commit(
                 let lane = Lane { source: text(source).into(), partition: text(partition).into() };
                 (lane, Record { position: position(place), base, done })
             };
-            state.commit(link, batch, lane, &*report)
+            state.commit(link, batch, lane, report)
+        })
+    }
+}
+
+unsafe extern "C" fn settle(
+    this: *mut c_void,
+    batch: *const abi::Batch,
+    receipts: *const abi::Receipts,
+    report: *const abi::Report,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe {
+        call::call::<State>(this, error, |link, state| {
+            state.settle(link, batch, || given::receipts(receipts), report)
         })
     }
 }

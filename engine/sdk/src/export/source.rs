@@ -1,6 +1,5 @@
 //! A source behind the border.
 
-use std::collections::BTreeMap;
 use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Buf, Status, Str, outcome};
@@ -8,7 +7,7 @@ use tidegate_abi::{self as abi, Buf, Status, Str, outcome};
 use super::call::{self, Answer};
 use super::describe::Facts;
 use super::given::position;
-use super::life::Life;
+use super::life::{Life, Opening};
 use super::link::{Link, text};
 use super::spelled::Spelled;
 use super::work::{Work, drive};
@@ -98,12 +97,14 @@ impl Life for State {
     fn describe(&mut self, facts: &mut Facts) {
         if let Some(source) = &self.source {
             facts.source(source.replay());
+            facts.domain(source.domain());
         }
     }
 
-    fn open(&mut self, link: &Link, resume: BTreeMap<String, Position>) -> Answer {
+    fn open(&mut self, link: &Link, Opening { resume, by_receipt }: Opening) -> Answer {
         if self.opening.is_none() {
-            self.cx = self.cx.clone().with_resume(resume);
+            let cx = self.cx.clone().with_resume(resume);
+            self.cx = if by_receipt { cx.with_receipts() } else { cx };
         }
         let cx = &self.cx;
         drive(link, &mut self.source, &mut self.opening, |mut source| {
@@ -152,12 +153,26 @@ unsafe extern "C" fn next(
     unsafe {
         call::call::<State>(this, error, |link, state| match state.next(link)? {
             Some(read) => {
-                // The engine's struct may be one of a newer minor, which is longer, and keeps its own size.
-                *batch = abi::Batch { struct_size: (*batch).struct_size, ..read };
+                hand_over(read, batch);
                 Ok(Status::OK)
             }
             None => Ok(Status::END),
         })
+    }
+}
+
+/// Fills in the engine's struct as far as it goes: one of another minor is shorter or longer, and keeps its own word for
+/// its size.
+///
+/// # Safety
+/// `into` points to as many bytes as it says.
+unsafe fn hand_over(read: abi::Batch, into: *mut abi::Batch) {
+    // SAFETY: as the caller promises; no more is copied than either side has.
+    unsafe {
+        let struct_size = (*into).struct_size;
+        let read = abi::Batch { struct_size, ..read };
+        let size = size_of::<abi::Batch>().min(struct_size as usize);
+        std::ptr::copy_nonoverlapping((&raw const read).cast::<u8>(), into.cast::<u8>(), size);
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_abi::{self as abi, Attr, Buf, NO_TIME, Str, View};
 use self::mapping::Mapping;
 use self::texts::Texts;
 use super::call;
-use crate::{Batch, Error, SourceBatch, SourceRejection, Span};
+use crate::{Batch, Error, Receipts, SourceBatch, SourceRejection, Span};
 
 /// What a batch that is handed over points to, beside its bytes. Kept between calls, so that the lists are not
 /// allocated anew, and because the engine reads what `next` hands over after it has returned.
@@ -28,6 +28,13 @@ pub(super) struct Spelled {
     refused: Vec<abi::Refused>,
     /// The batch of a source that was handed over last, without its buffers.
     last: Option<(Batch, Vec<SourceRejection>)>,
+    receipts: Option<Box<SpelledReceipts>>,
+}
+
+/// What the receipts of a source's batch point to.
+struct SpelledReceipts {
+    table: abi::Receipts,
+    _own: (Receipts, Vec<Str>, Vec<u32>),
 }
 
 // SAFETY: what the lists point to is only written down for the engine, never read through them, and lives in values that
@@ -45,7 +52,7 @@ const _: () = assert!(
 impl Spelled {
     /// A source's batch. Everything in it but the buffers is valid until the next call.
     pub(super) fn read(&mut self, read: SourceBatch, seq: u64) -> Result<abi::Batch, Error> {
-        let SourceBatch { mut batch, rejected, .. } = read;
+        let SourceBatch { mut batch, rejected, receipts, .. } = read;
         if batch.runs().len() != 1 {
             return Err(Error::fatal("a batch of a source has one origin: build it with `Batch::builder`"));
         }
@@ -58,6 +65,7 @@ impl Spelled {
         texts.spell(&origin.attributes, &mut self.attrs);
         own.extend(texts.finish()?);
         let columns = &batch.columns;
+        self.receipts = receipts.map(SpelledReceipts::new);
         let mut spelled = abi::Batch {
             data: views(&columns.events),
             key: columns.keys.as_deref().map_or(std::ptr::null(), views),
@@ -68,6 +76,7 @@ impl Spelled {
             refused: self.refused.as_ptr(),
             n_refused: self.refused.len() as u32,
             n_common: (self.attrs.len() - common) as u32,
+            receipts: self.receipts.as_ref().map_or(std::ptr::null(), |receipts| &raw const receipts.table),
             ..nothing()
         };
         spelled.n = batch.len() as u32;
@@ -151,6 +160,27 @@ impl Spelled {
             owner,
             ..spelled
         }
+    }
+}
+
+impl SpelledReceipts {
+    fn new(receipts: Receipts) -> Box<Self> {
+        let scope: Vec<Str> = receipts.scope().iter().map(|text| Str::new(text)).collect();
+        let end = receipts.range().scan(0, |end, index| {
+            *end += receipts.get(index).len() as u32;
+            Some(*end)
+        });
+        let end: Vec<u32> = end.collect();
+        let table = abi::Receipts {
+            struct_size: size_of::<abi::Receipts>() as u32,
+            n_scope: scope.len() as u32,
+            scope: scope.as_ptr(),
+            first: receipts.range().start as u32,
+            n: end.len() as u32,
+            bytes: receipts.bytes().as_ptr(),
+            end: end.as_ptr(),
+        };
+        Box::new(Self { table, _own: (receipts, scope, end) })
     }
 }
 

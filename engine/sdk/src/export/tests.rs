@@ -6,3 +6,4 @@ mod faults;
 mod host;
 mod life;
 mod log;
+mod together;

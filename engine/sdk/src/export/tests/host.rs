@@ -87,7 +87,7 @@ pub(super) struct Instance {
     pub(super) engine: Engine,
     pub(super) inst: u64,
     pub(super) this: *mut c_void,
-    base: &'static Base,
+    pub(super) base: &'static Base,
     ops: *const c_void,
 }
 
@@ -147,6 +147,12 @@ impl Instance {
         }
     }
 
+    /// Opens a source, and says whether the sink acknowledges for it.
+    pub(super) fn open_as(&self, by_receipt: bool) -> Status {
+        let open = Open { by_receipt: by_receipt.into(), ..unsafe { abi::sized() } };
+        self.until_done(|error| unsafe { self.base.open.unwrap()(self.this, &raw const open, error) }).0
+    }
+
     pub(super) fn open_at(&self, position: Option<&str>) -> (Status, abi::Error) {
         let position = position.map(|position| abi::Place {
             partition: Str::new("part"),
@@ -156,6 +162,8 @@ impl Instance {
             struct_size: size_of::<Open>() as u32,
             n_resume: u32::from(position.is_some()),
             resume: position.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
+            by_receipt: 0,
+            reserved: 0,
         };
         self.until_done(|error| unsafe { self.base.open.unwrap()(self.this, &raw const open, error) })
     }
@@ -190,7 +198,7 @@ impl Instance {
         (facts, texts)
     }
 
-    fn source(&self) -> &abi::Source {
+    pub(super) fn source(&self) -> &abi::Source {
         unsafe { &*self.ops.cast() }
     }
 
@@ -439,6 +447,7 @@ impl PutOut {
 pub(super) struct Reported {
     pub(super) rejected: Vec<(u32, String)>,
     pub(super) again: Vec<(u32, abi::Status, u32)>,
+    pub(super) elsewhere: Vec<u32>,
 }
 
 impl Reported {
@@ -451,12 +460,17 @@ impl Reported {
             unsafe { (*(*to).ctx.cast::<Reported>()).again.push((event, (*why).code, (*why).retry_after_ms)) }
             Status::OK
         }
+        unsafe extern "C" fn elsewhere(to: *const abi::Report, event: u32) -> Status {
+            unsafe { (*(*to).ctx.cast::<Reported>()).elsewhere.push(event) }
+            Status::OK
+        }
         abi::Report {
             struct_size: size_of::<abi::Report>() as u32,
             reserved: 0,
             ctx: std::ptr::from_mut(self).cast(),
             reject: Some(reject),
             again: Some(again),
+            elsewhere: Some(elsewhere),
         }
     }
 }

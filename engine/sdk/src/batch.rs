@@ -371,7 +371,7 @@ impl Batch {
         assert!(whole(timestamps.as_ref().map(Vec::len)), "one time an event");
         assert!(whole(attributes.as_ref().map(Vec::len)), "one entry of attributes an event");
         assert!(whole(lineage.as_ref().map(Vec::len)), "one source index an event");
-        assert_eq!(runs.last().map(|run| run.end as usize), Some(count), "the runs cover the events");
+        assert_eq!(runs.last().map_or(0, |run| run.end as usize), count, "the runs cover the events");
         let bytes = events.iter().map(|span| span.length as usize).sum();
         let columns =
             Columns { buffers, events, keys, timestamps, attributes, lineage, sources: None, runs, bytes };

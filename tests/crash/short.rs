@@ -21,7 +21,9 @@ fn survive_in(fault: Fault, times: u64, names: &[&str]) {
     for guarantee in [Guarantee::AtLeastOnce, Guarantee::EffectivelyOnce] {
         for lane in LANES.iter().filter(|lane| names.contains(&lane.name) && lane.can_suffer(fault)) {
             let binary = env!("CARGO_BIN_EXE_tidegate").into();
-            let outcome = campaign(&Trial { binary, lane: *lane, guarantee, fault }, SEED, times).unwrap();
+            let outcome =
+                campaign(&Trial { binary, lane: *lane, guarantee, fault, libraries: None }, SEED, times)
+                    .unwrap();
             let row = format!("{} {guarantee} {fault}", lane.name);
             match &outcome.skipped {
                 Some(reason) => println!("{row}: skipped: {reason}"),

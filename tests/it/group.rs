@@ -1,22 +1,33 @@
-//! A stream that several processes share, into the same Redis, effectively once.
+//! A stream that several processes share, into the same Redis, effectively once: with the built-in plugins, and with the
+//! same plugins from shared libraries.
 
 use tidegate_testkit::redis::Redis;
 
-use crate::harness::{Tidegate, until};
+use crate::harness::{Running, Tidegate, until};
+use crate::isolation::{children, kill};
+use crate::libraries::built_in;
 
 const ENTRIES: usize = 3_000;
 
-/// Of each entry: nothing if it ends in 0, two results if in 1, an error if it is 13, else one.
-fn pipeline(redis: &Redis) -> String {
+/// How often something is killed in one run.
+const KILLS: usize = 9;
+
+const PROMISE: &str = "jobs -> results: effectively once (in no order";
+
+/// Of each entry: nothing if it ends in 0, two results if in 1, an error if it is 13, else one. `placed` is what source
+/// and sink have more.
+fn pipeline(redis: &Redis, placed: &str) -> String {
     format!(
         r#"
         [pipeline]
         delivery = "effectively_once"
         [source.jobs]
         plugin = "redis_stream"
+        {placed}
         url = "{url}"
         stream = "jobs"
         group = "workers"
+        claim_after = "500ms"
         [filter.shape]
         plugin = "jq"
         query = """
@@ -25,45 +36,140 @@ fn pipeline(redis: &Redis) -> String {
         """
         [sink.results]
         plugin = "redis"
+        {placed}
         url = "{url}"
         command = "rpush"
         key = "results"
+        batch = {{ events = 10 }}
         "#,
         url = redis.url(),
     )
+}
+
+fn through_libraries(redis: &Redis, isolation: &str) -> String {
+    let libraries = ["redis", "jq"].map(built_in);
+    let pipeline = pipeline(redis, &format!("isolation = \"{isolation}\""));
+    format!("[plugins]\nlibraries = {libraries:?}\n{pipeline}")
+}
+
+fn add_entries(redis: &Redis) {
+    let add = format!("for n = 1, {ENTRIES} do redis.call('XADD', 'jobs', '*', 'event', n) end");
+    redis.query(["EVAL", &add, "0"]);
+}
+
+fn expected() -> Vec<i64> {
+    let mut expected: Vec<i64> = Vec::new();
+    for number in (1..=ENTRIES as i64).filter(|number| number % 10 != 0 && *number != 13) {
+        expected.push(number);
+        expected.extend((number % 10 == 1).then_some(-number));
+    }
+    expected.sort_unstable();
+    expected
 }
 
 fn pending(redis: &Redis) -> Option<i64> {
     redis.query(["XPENDING", "jobs", "workers"]).list().first()?.integer()
 }
 
+fn written(redis: &Redis) -> usize {
+    redis.query(["LLEN", "results"]).integer().unwrap_or_default() as usize
+}
+
+/// What is there when nothing is left to do.
+fn results(redis: &Redis) -> Vec<i64> {
+    let all = expected().len();
+    until("everything is there", || written(redis) >= all);
+    until("nothing is pending", || pending(redis) == Some(0));
+    let found = redis.query(["LRANGE", "results", "0", "-1"]);
+    let mut found: Vec<i64> = found.texts().into_iter().map(|text| text.parse().unwrap()).collect();
+    found.sort_unstable();
+    found
+}
+
 #[test]
 fn two_processes_share_a_stream_and_each_result_is_there_once() {
     let redis = Redis::start();
-    let add = format!("for n = 1, {ENTRIES} do redis.call('XADD', 'jobs', '*', 'event', n) end");
-    redis.query(["EVAL", &add, "0"]);
-    let mut workers: Vec<_> = (0..2).map(|_| Tidegate::pipeline(&pipeline(&redis)).start()).collect();
+    add_entries(&redis);
+    let mut workers: Vec<_> = (0..2).map(|_| Tidegate::pipeline(&pipeline(&redis, "")).start()).collect();
     for worker in &workers {
-        worker.wait_for("jobs -> results: effectively once (in no order");
+        worker.wait_for(PROMISE);
     }
-    let mut expected: Vec<i64> = Vec::new();
-    for number in (1..=ENTRIES as i64).filter(|number| number % 10 != 0 && *number != 13) {
-        expected.push(number);
-        expected.extend((number % 10 == 1).then_some(-number));
-    }
-    until("everything is there", || {
-        redis.query(["LLEN", "results"]).integer() >= Some(expected.len() as i64)
-    });
-    until("nothing is pending", || pending(&redis) == Some(0));
+    let found = results(&redis);
     for worker in &mut workers {
         worker.signal("TERM");
         worker.end().expect(0);
     }
-    let all = redis.query(["LRANGE", "results", "0", "-1"]);
-    let mut found: Vec<i64> = all.texts().into_iter().map(|text| text.parse().unwrap()).collect();
-    found.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(found, expected);
+    assert_eq!(found, expected());
     let consumers = redis.query(["XINFO", "CONSUMERS", "jobs", "workers"]);
     assert!(consumers.list().is_empty(), "both have left: {consumers:?}");
+}
+
+/// Runs the pipeline, and does `fault` to it when this and that part of the work is done.
+fn survives(isolation: &str, mut fault: impl FnMut(usize, &mut Running, &str)) {
+    let redis = Redis::start();
+    add_entries(&redis);
+    let pipeline = through_libraries(&redis, isolation);
+    let mut running = Tidegate::pipeline(&pipeline).start();
+    running.wait_for(PROMISE);
+    for number in 1..=KILLS {
+        let part = expected().len() * number / (KILLS + 1);
+        until("another part of the work is done", || written(&redis) >= part);
+        fault(number, &mut running, &pipeline);
+    }
+    assert_eq!(results(&redis), expected(), "{isolation}");
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+fn kill_engine(running: &mut Running, pipeline: &str) {
+    running.signal("KILL");
+    running.end();
+    *running = Tidegate::pipeline(pipeline).start();
+    running.wait_for(PROMISE);
+}
+
+#[test]
+fn through_libraries_each_result_is_there_once_whenever_the_engine_is_killed() {
+    for isolation in ["inline", "process"] {
+        survives(isolation, |_, running, pipeline| kill_engine(running, pipeline));
+    }
+}
+
+#[test]
+fn each_result_is_there_once_whichever_process_of_a_plugin_is_killed() {
+    let mut killed = 0;
+    survives("process", |number, running, pipeline| {
+        if number % 4 == 0 {
+            return kill_engine(running, pipeline);
+        }
+        let mut found = Vec::new();
+        until("the processes of the source and of the sink", || {
+            found = children(running.id()).into_iter().collect();
+            found.len() == 2
+        });
+        kill(found[number % 2]);
+        killed += 1;
+    });
+    assert_eq!(killed, 7);
+}
+
+#[test]
+fn the_same_is_promised_through_libraries_and_not_where_a_sink_is_not_of_the_place() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("group.toml");
+    for (isolation, other, code, told) in [
+        ("inline", false, 0, "jobs -> results: effectively once"),
+        ("process", false, 0, "jobs -> results: effectively once"),
+        ("inline", true, 2, "one step needs one place"),
+    ] {
+        let mut pipeline = through_libraries(&redis, isolation);
+        if other {
+            let at = pipeline.rfind("key = \"results\"").unwrap();
+            pipeline.insert_str(at, "database = 3\n        ");
+        }
+        std::fs::write(&path, pipeline).unwrap();
+        let checked = Tidegate::new(&["check"]).arg(&path).end().expect(code);
+        assert!(format!("{}{}", checked.stdout, checked.stderr).contains(told), "{checked:?}");
+    }
 }

@@ -244,7 +244,7 @@ fn a_source_that_dies_goes_on_where_it_was() {
 }
 
 /// The processes that this one has started for plugins, and that are alive.
-fn children(of: u32) -> BTreeSet<u32> {
+pub(crate) fn children(of: u32) -> BTreeSet<u32> {
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let id: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
         (alive(id)? == of).then_some(id)
@@ -269,7 +269,7 @@ fn only_child(running: &Running) -> u32 {
     found.pop_first().unwrap()
 }
 
-fn kill(id: u32) {
+pub(crate) fn kill(id: u32) {
     // It may have ended by itself, which is as good.
     let _ =
         Command::new("kill").args(["-KILL", &id.to_string()]).stderr(std::process::Stdio::null()).status();

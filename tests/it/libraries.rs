@@ -76,7 +76,7 @@ fn cargo() -> Command {
 }
 
 /// A built-in crate, built as a library by the command that its manual names.
-fn built_in(name: &str) -> String {
+pub(crate) fn built_in(name: &str) -> String {
     static ONE_AT_A_TIME: OnceLock<std::sync::Mutex<()>> = OnceLock::new();
     let _building = ONE_AT_A_TIME.get_or_init(Default::default).lock().unwrap();
     let target = root().join("target/as-libraries");

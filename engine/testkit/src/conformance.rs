@@ -9,6 +9,7 @@
 //! Each first looks at the manual ([`plugin`]), then runs the plugin on the given samples and on garbage. The
 //! first rule that is broken panics with its name, as in ``filter `upper` breaks the rule "..."``.
 
+mod domain;
 mod filters;
 mod manual;
 mod sinks;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tidegate_sdk::{Batch, Kind, Plugin};
 
+pub use domain::domain;
 pub use filters::{async_filter, filter};
 pub use manual::{plugin, sample_options};
 pub use sinks::sink;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::chance::Chance;
 use crate::crew::Crew;
 use crate::engine::{Engine, Run};
 use crate::lane::{Fault, Guarantee, Input};
+use crate::libraries;
 use crate::proxy::Trouble;
 use crate::world::World;
 
@@ -39,6 +41,7 @@ pub(crate) struct Struck {
 pub(crate) fn strike(world: &mut World, times: u64) -> Result<Struck> {
     match world.trial.fault {
         Fault::Engine => kill_engine(world, times),
+        Fault::Plugin => kill_plugin(world, times),
         Fault::Freeze if world.trial.lane.input == Input::Group => freeze_workers(world, times),
         Fault::Freeze => freeze(world, times),
         Fault::Network => trouble(world, times),
@@ -89,6 +92,49 @@ fn kill_engine(world: &mut World, times: u64) -> Result<Struck> {
         pace.learn(worked);
     }
     Ok(Struck { crew, working })
+}
+
+fn kill_plugin(world: &mut World, times: u64) -> Result<Struck> {
+    let mut pace = Pace { percent: 100, idle: 0 };
+    let mut working = 0;
+    let mut crew = Crew::start(world)?;
+    world.fresh_event()?;
+    for _ in 0..times {
+        let before = world.destination().length()?;
+        let life = pace.life(&mut world.chance);
+        world.feed_for(life)?;
+        let worker = crew.choose(world);
+        // One that breaks again and again is made anew after growing pauses, until its engine is.
+        match world.chance.one_in(6) {
+            true => crew.kill(world, worker)?,
+            false => kill_process_of(world, crew.run(worker).id())?,
+        }
+        let worked = world.destination().length()? != before;
+        working += u64::from(worked);
+        pace.learn(worked);
+    }
+    Ok(Struck { crew, working })
+}
+
+/// Kills one of the processes in which plugins of this engine run, as soon as there is one.
+fn kill_process_of(world: &mut World, engine: u32) -> Result<()> {
+    let deadline = Instant::now() + FENCED;
+    loop {
+        let processes: Vec<u32> = libraries::processes(engine).into_iter().collect();
+        if !processes.is_empty() {
+            let chosen = world.chance.one_of(&processes);
+            let chosen = Pid::from_raw(chosen.cast_signed()).context("a process has a number")?;
+            // One that has ended by itself is as good.
+            let _ = kill_process(chosen, Signal::KILL);
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "no plugin runs in a process of its own:\n{}",
+            world.engine.log_tail()
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn kill_redis(world: &mut World, times: u64) -> Result<Struck> {

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use crate::destination::Shape;
 use crate::oracle::Tally;
 use crate::publisher::STREAM;
+use crate::world::Trial;
 
 /// One pipeline: a file or a stream that grows, and where its events go.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,8 @@ pub enum Guarantee {
 pub enum Fault {
     /// `kill -9` of the engine.
     Engine,
+    /// `kill -9` of a process in which a plugin runs, and now and then of the engine: with `--isolation process`.
+    Plugin,
     /// `kill -9` of a Redis that writes every command to its disk before it answers.
     RedisAlways,
     /// The same, of one that writes to its disk every second.
@@ -105,14 +108,13 @@ pub(crate) struct Promise {
 
 impl Lane {
     /// The text of the pipeline file: one whose source waits for more, or reads its input once.
-    pub(crate) fn pipeline(
-        &self,
-        (guarantee, fault): (Guarantee, Fault),
-        follow: bool,
-        paths: (&Path, &Path),
-        url: &str,
-    ) -> String {
+    pub(crate) fn pipeline(&self, trial: &Trial, follow: bool, paths: (&Path, &Path), url: &str) -> String {
         let (input, output) = paths;
+        let (guarantee, fault) = (trial.guarantee, trial.fault);
+        let (libraries, placed) = match &trial.libraries {
+            Some(libraries) => (libraries.table(), libraries.option()),
+            None => (String::new(), String::new()),
+        };
         let server = match self.shape.is_in_redis() {
             true => format!("url = \"{url}\"\ntime_limit = \"300ms\"\nconnect_time_limit = \"300ms\"\n"),
             false => String::new(),
@@ -130,7 +132,14 @@ impl Lane {
                 // a server that waits for its disk does not do many.
                 let idle = match (guarantee, fault) {
                     (Guarantee::AtLeastOnce, _) => 1000,
-                    (_, Fault::Engine | Fault::Freeze | Fault::RedisSnapshots | Fault::WrongType) => 100,
+                    (
+                        _,
+                        Fault::Engine
+                        | Fault::Plugin
+                        | Fault::Freeze
+                        | Fault::RedisSnapshots
+                        | Fault::WrongType,
+                    ) => 100,
                     _ => 500,
                 };
                 format!(
@@ -140,9 +149,9 @@ impl Lane {
             }
         };
         format!(
-            "[pipeline]\nid = \"crash\"\ndelivery = \"{guarantee}\"\n\n\
-             [source.numbers]\n{source}\n\
-             [sink.out]\n{}{server}{}batch = {{ events = {batch} }}\n\
+            "{libraries}[pipeline]\nid = \"crash\"\ndelivery = \"{guarantee}\"\n\n\
+             [source.numbers]\n{source}{placed}\n\
+             [sink.out]\n{}{server}{}{placed}batch = {{ events = {batch} }}\n\
              retry = {{ base = \"5ms\", cap = \"50ms\" }}\n",
             self.shape.options(output),
             self.options,
@@ -165,7 +174,7 @@ impl Lane {
     /// Whether this fault can be done to it.
     pub fn can_suffer(&self, fault: Fault) -> bool {
         match fault {
-            Fault::Engine | Fault::Freeze => true,
+            Fault::Engine | Fault::Plugin | Fault::Freeze => true,
             Fault::Calls => self.input == Input::File,
             Fault::WrongType => self.shape.is_in_redis() && self.shape != Shape::Strings,
             _ => self.shape.is_in_redis(),

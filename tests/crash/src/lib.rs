@@ -12,6 +12,7 @@ mod engine;
 mod faults;
 mod feeder;
 mod lane;
+mod libraries;
 mod oracle;
 mod proxy;
 mod publisher;
@@ -19,5 +20,6 @@ mod world;
 
 pub use campaign::{Outcome, campaign};
 pub use lane::{Fault, Guarantee, LANES, Lane};
+pub use libraries::{Isolation, Libraries};
 pub use oracle::Tally;
 pub use world::Trial;

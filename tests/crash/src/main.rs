@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use tidegate_crash::{Fault, Guarantee, LANES, Lane, Outcome, Trial, campaign};
+use tidegate_crash::{Fault, Guarantee, Isolation, LANES, Lane, Libraries, Outcome, Trial, campaign};
 
 /// Kills Tidegate, its server and its connections while events flow, and counts what was lost, duplicated,
 /// put out of order and torn. Ends with 1 if that is not what the lane promises.
@@ -35,6 +35,12 @@ struct Arguments {
     /// The binary. Default: what TIDEGATE_BIN names, or else target/release/tidegate.
     #[arg(long)]
     binary: Option<PathBuf>,
+    /// A shared library whose plugins take the place of the built-in ones; can be given several times.
+    #[arg(long)]
+    library: Vec<PathBuf>,
+    /// Where the plugins of the libraries run.
+    #[arg(long, value_enum, default_value = "inline", requires = "library")]
+    isolation: Isolation,
 }
 
 fn main() -> Result<ExitCode> {
@@ -47,6 +53,7 @@ fn main() -> Result<ExitCode> {
     let seed = arguments
         .seed
         .unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs()));
+    let libraries = libraries(&arguments)?;
     println!("commit {}  redis {}  seed {seed}", commit(), redis_version());
     println!(
         "{:<13} {:<16} {:<15} {:>6} {:>7} {:>9} {:>6} {:>10} {:>7} {:>5} {:>8} {:>7}",
@@ -65,7 +72,7 @@ fn main() -> Result<ExitCode> {
     );
     let mut failed = false;
     for (lane, guarantee, fault) in rows(&arguments)? {
-        let trial = Trial { binary: binary.clone(), lane, guarantee, fault };
+        let trial = Trial { binary: binary.clone(), lane, guarantee, fault, libraries: libraries.clone() };
         let outcome = campaign(&trial, seed, arguments.kills)?;
         print!("{:<13} {guarantee:<16} {fault:<15} ", lane.name);
         println!("{}", line(&outcome));
@@ -76,6 +83,15 @@ fn main() -> Result<ExitCode> {
     }
     println!("{}", if failed { "a promise was broken" } else { "every promise was kept" });
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The libraries that were asked for.
+fn libraries(arguments: &Arguments) -> Result<Option<Libraries>> {
+    let Arguments { library, isolation, .. } = arguments;
+    let file =
+        |file: &PathBuf| file.canonicalize().with_context(|| format!("{} is not there", file.display()));
+    let files = library.iter().map(file).collect::<Result<Vec<_>>>()?;
+    Ok((!files.is_empty()).then_some(Libraries { files, isolation: *isolation }))
 }
 
 /// What was asked for, of what there is.
@@ -91,7 +107,8 @@ fn rows(arguments: &Arguments) -> Result<Vec<(Lane, Guarantee, Fault)>> {
             for fault in faults {
                 let wanted = arguments.guarantee.is_empty() || arguments.guarantee.contains(guarantee);
                 let named = arguments.lane.is_empty() || arguments.lane.iter().any(|name| name == lane.name);
-                if wanted && named && lane.can_suffer(*fault) {
+                let apart = arguments.isolation == Isolation::Process || *fault != Fault::Plugin;
+                if wanted && named && apart && lane.can_suffer(*fault) {
                     rows.push((*lane, *guarantee, *fault));
                 }
             }

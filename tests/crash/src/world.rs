@@ -12,6 +12,7 @@ use crate::destination::Destination;
 use crate::engine::{Engine, Run};
 use crate::feeder::Feeder;
 use crate::lane::{Fault, GROUP, Guarantee, Input, Lane};
+use crate::libraries::{self, Isolation, Libraries};
 use crate::oracle::{Checker, Tally};
 use crate::proxy::Proxy;
 use crate::publisher::{Care, Publisher, STREAM};
@@ -34,6 +35,15 @@ pub struct Trial {
     pub guarantee: Guarantee,
     /// What is done to it.
     pub fault: Fault,
+    /// Where its plugins come from, if they are not the built-in ones.
+    pub libraries: Option<Libraries>,
+}
+
+impl Trial {
+    /// Where its plugins run, if they come from libraries.
+    pub(crate) fn isolation(&self) -> Option<Isolation> {
+        self.libraries.as_ref().map(|libraries| libraries.isolation)
+    }
 }
 
 /// Everything that a round needs, gone with it.
@@ -91,7 +101,7 @@ impl World {
             (None, None) => String::new(),
         };
         let pipeline = folder.path().join("crash.toml");
-        let text = lane.pipeline((trial.guarantee, trial.fault), follow, (feeder.path(), &output), &url);
+        let text = lane.pipeline(trial, follow, (feeder.path(), &output), &url);
         std::fs::write(&pipeline, text)?;
         let engine = Engine {
             binary: trial.binary.clone(),
@@ -238,7 +248,12 @@ impl World {
             let consumers = redis.query(["XINFO", "CONSUMERS", STREAM, GROUP]);
             let names: Vec<&str> =
                 consumers.list().iter().filter_map(|one| one.list().get(1)).map(Reply::text).collect();
-            let is_there = |id: &u32| names.iter().any(|name| name.ends_with(&format!("-{id}-numbers")));
+            let is_named = |id: u32| names.iter().any(|name| name.ends_with(&format!("-{id}-numbers")));
+            // Who reads is the process in which the source runs.
+            let is_there = |id: &u32| match self.trial.isolation() {
+                Some(Isolation::Process) => libraries::processes(*id).into_iter().any(is_named),
+                _ => is_named(*id),
+            };
             if processes.iter().all(is_there) {
                 return Ok(());
             }

@@ -61,6 +61,14 @@ pub(crate) fn serve(library: &Path, pipeline: Option<&Path>) -> Result<Exit, Fai
         )?;
         let sample = conformance::sample_options(plugin);
         look("a thousand instances leave neither memory nor threads behind", || life(plugin, &sample))?;
+        if has_a_domain(plugin, &sample) {
+            look(
+                "it acknowledges and writes in one place, and says which in the same words each time",
+                || {
+                    conformance::domain(plugin, &sample);
+                },
+            )?;
+        }
         let uses = tried.iter().filter(|(kind, name, _)| *kind == plugin.kind() && name == plugin.name());
         let mut options: Vec<Value> = uses.map(|(_, _, options)| options.clone()).collect();
         if options.is_empty() && plugin.kind() == Kind::Filter {
@@ -83,6 +91,15 @@ fn uses(pipeline: &Path, library: &Path) -> Result<Vec<(Kind, String, Value)>, F
     let nodes = files.pipelines().flat_map(|pipeline| &pipeline.graphs).flat_map(|graph| &graph.nodes);
     let used = nodes.map(|node| (node.kind(), node.plugin.name().to_owned(), node.options.clone()));
     Ok(used.collect())
+}
+
+/// Whether it is a source or a sink that acknowledges and writes in one step with others.
+fn has_a_domain(plugin: &Plugin, options: &Value) -> bool {
+    match plugin.build(options) {
+        Ok(Component::Source(source)) => source.domain().is_ok(),
+        Ok(Component::Sink(sink)) => sink.domain().is_ok(),
+        _ => false,
+    }
 }
 
 /// Tries the plugin at its work.

@@ -76,3 +76,6 @@ pub(super) fn behind(receipts: Receipts, refused: &[usize]) -> Receipts {
     kept.chain(refused.iter().copied()).for_each(|index| sorted.push(receipts.get(index)));
     sorted
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidegate_sdk::{AttributeValue, Attributes, Batch, Position, Span};
+use tidegate_sdk::{AttributeValue, Attributes, Batch, Position, Receipts, Span};
 
 use super::frame::Area;
 use super::lineage::Lineage;
 use super::pack::{Given, Packer, Sets};
+use super::receipts;
 use super::region::{self, Writer, copy_out};
 use super::stretches::Stretches;
 use super::unpack::{Original, Unpacker};
@@ -75,8 +76,29 @@ fn a_batch_arrives_as_it_is_and_only_what_it_means_is_copied() {
     let (there, _, _, _, size) = through(&batch);
     assert_eq!(told(&there), told(&batch));
     assert!(size < 2000, "{size} bytes for a few events of a large buffer");
-    let empty = Batch::builder().finish();
-    assert_eq!(told(&through(&empty).0), told(&empty));
+    for empty in [Batch::builder().finish(), Batch::concat(&[])] {
+        assert_eq!(told(&through(&empty).0), told(&empty));
+    }
+}
+
+/// Receipts number 3 to 5 of a batch.
+fn some_receipts() -> Receipts {
+    let mut all = Receipts::new(&["stream".to_owned(), "group".to_owned()].into());
+    (0..6).for_each(|number| all.push(format!("{number}-{}", "x".repeat(number)).as_bytes()));
+    all.part(3..5)
+}
+
+#[test]
+fn receipts_arrive_behind_their_batch_and_keep_their_numbers() {
+    let (batch, receipts) = (batch(), some_receipts());
+    let mut packer = Packer::new(Vec::new());
+    packer.batch(&batch).unwrap();
+    receipts::pack(&mut packer, &receipts);
+    let mut unpacker = Unpacker::new(&written(packer).0).unwrap();
+    unpacker.batch().unwrap();
+    let there = receipts::unpack(&mut unpacker).unwrap();
+    assert_eq!((there.scope(), there.range(), there.bytes()), (receipts.scope(), 3..5, receipts.bytes()));
+    assert_eq!(there.get(4), receipts.get(4));
 }
 
 /// What the other side makes of its view of `batch`, as it comes back.
@@ -132,10 +154,17 @@ fn whatever_the_bytes_are_nothing_breaks() {
     let mut packer = Packer::new(Vec::new());
     packer.batch(&batch).unwrap();
     let (whole, _) = written(packer);
+    let mut packer = Packer::new(Vec::new());
+    receipts::pack(&mut packer, &some_receipts());
+    let (receipts, _) = written(packer);
     let look = |bytes: &Bytes| {
         let Ok(mut unpacker) = Unpacker::new(bytes) else { return };
         if let Ok((batch, _)) = unpacker.batch() {
             told(&batch);
+        }
+        let there = Unpacker::new(bytes).and_then(|mut unpacker| receipts::unpack(&mut unpacker));
+        if let Ok(receipts) = there {
+            receipts.range().for_each(|index| drop(receipts.get(index).to_vec()));
         }
         let original = Original {
             batch: &batch,
@@ -147,7 +176,7 @@ fn whatever_the_bytes_are_nothing_breaks() {
             told(&batch);
         }
     };
-    for bytes in [whole, derived] {
+    for bytes in [whole, derived, receipts] {
         for at in 0..bytes.len().min(700) {
             look(&bytes.slice(..at));
             for value in [0, 1, 2, 127, 128, 255] {

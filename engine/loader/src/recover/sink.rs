@@ -215,3 +215,6 @@ fn events_of(batch: &Batch, entries: &Range<usize>, whole: bool) -> Vec<usize> {
     let is_of = |event: &usize| whole || entries.contains(&(batch.source_index(*event) as usize));
     (0..batch.len()).filter(is_of).collect()
 }
+
+#[cfg(test)]
+mod tests;

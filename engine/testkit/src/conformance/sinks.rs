@@ -6,7 +6,7 @@ use serde_json::Value;
 use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{Batch, Class, Cx, Delivery, Plugin};
 
-use super::{Rules, batches, manual, numbered};
+use super::{Rules, batches, domain, manual, numbered};
 use crate::{build_sink, context};
 
 /// Tests a sink with these options, whose target is there and well, on these payloads, which it can deliver.
@@ -16,6 +16,7 @@ use crate::{build_sink, context};
 pub async fn sink<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P]) {
     let rules = Rules::of(plugin);
     manual::with_options(plugin, options);
+    domain::domain(plugin, options);
     let mut sink = build_sink(plugin, options);
     let (cx, stopping) = context();
     let opened = rules.ends("open", sink.open(&cx)).await;
@@ -29,6 +30,7 @@ pub async fn sink<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P
             }
         }
     }
+    domain::settles_nothing_of_nobody(rules, &mut *sink, &cx).await;
     if let Some(mut fork) = sink.fork() {
         let opened = rules.ends("open of a forked instance", fork.open(&cx)).await;
         rules.keeps("a forked instance opens", opened.is_ok(), format_args!("{opened:?}"));

@@ -7,7 +7,7 @@ use tidegate_sdk::erased::{ErasedSource, Promise};
 use tidegate_sdk::{BATCH_EVENTS, Commit, Cx, Outcome, Plugin, Position, SourceBatch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Rules, manual};
+use super::{Rules, domain, manual};
 use crate::{build_source, context};
 
 /// The longest position that is stored, in bytes.
@@ -27,6 +27,7 @@ const RESUMES: usize = 8;
 pub async fn source(plugin: &Plugin, options: &Value, events: usize) {
     let rules = Rules::of(plugin);
     manual::with_options(plugin, options);
+    domain::domain(plugin, options);
     stops_at_once(rules, &mut *build_source(plugin, options)).await;
 
     let (cx, stopping) = context();

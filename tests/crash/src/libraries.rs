@@ -1,0 +1,71 @@
+//! The plugins of a lane from shared libraries, in place of the built-in ones.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+/// Where a source and a sink run that come from a library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// In the engine.
+    Inline,
+    /// In the engine, on threads of their own.
+    Thread,
+    /// In processes of their own.
+    Process,
+}
+
+/// The libraries of a lane.
+#[derive(Clone, Debug)]
+pub struct Libraries {
+    /// Their files.
+    pub files: Vec<PathBuf>,
+    /// Where the lane's source and sink run.
+    pub isolation: Isolation,
+}
+
+impl Libraries {
+    /// The part of the pipeline file that names them.
+    pub(crate) fn table(&self) -> String {
+        let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
+        format!("[plugins]\nlibraries = {files:?}\n\n")
+    }
+
+    /// The option of a component.
+    pub(crate) fn option(&self) -> String {
+        format!("isolation = \"{}\"\n", self.isolation)
+    }
+}
+
+/// The processes in which plugins of this engine run. One that only describes a library is none of them.
+pub(crate) fn processes(engine: u32) -> BTreeSet<u32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| parent(*id) == Some(engine) && serves(*id)).collect()
+}
+
+/// The parent of a process that lives.
+fn parent(id: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
+    let state = fields.next()?;
+    if state == "Z" || state == "X" { None } else { fields.next()?.parse().ok() }
+}
+
+fn serves(id: u32) -> bool {
+    let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|word| word == b"--serve")
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Inline => "inline",
+            Self::Thread => "thread",
+            Self::Process => "process",
+        })
+    }
+}

@@ -371,6 +371,55 @@ batch = { events = 100 }
     assert_eq!(place.out(), all);
 }
 
+/// A source and a sink of one place. Of each entry: nothing if it ends in 0, two events if in 1.
+const GROUP: &str = r#"
+[pipeline]
+delivery = "effectively_once"
+[source.entries]
+plugin = "entries"
+path = "FOLDER/out"
+count = 150
+[filter.shape]
+plugin = "jq"
+query = 'if .n % 10 == 0 then empty elif .n % 10 == 1 then ., "again" else . end'
+[sink.settling]
+plugin = "entries"
+isolation = "process"
+path = "FOLDER/out"
+batch = { events = 20 }
+"#;
+
+#[test]
+fn a_death_while_it_settles_is_neither_lost_nor_twice() {
+    let place = Place::new("group.c");
+    place.pipeline(GROUP);
+    let ended = place.run().end().expect(0);
+    let told = |text: &str| assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
+    told("entries -> settling: effectively once");
+    told("the plugin crashed (SIGABRT); starting it anew");
+    let line = |number: usize| match number % 10 {
+        0 => format!("{number}"),
+        1 => format!("{number} {{\"n\":{number}}} \"again\""),
+        _ => format!("{number} {{\"n\":{number}}}"),
+    };
+    let mut found = place.out();
+    found.sort_by_key(|line| line.split(' ').next().and_then(|number| number.parse::<usize>().ok()));
+    assert_eq!(found, (0..150).map(line).collect::<Vec<_>>());
+    assert!(place.reasons().is_empty());
+}
+
+#[test]
+fn a_sink_that_promises_to_settle_and_cannot_is_refused() {
+    let place = Place::new("group.c");
+    let text = std::fs::read_to_string(root().join("tests/evil/group.c")).unwrap();
+    let source = place.path("without.c");
+    std::fs::write(&source, text.replace(", .settle = settle", "")).unwrap();
+    place.build(&source);
+    place.pipeline(GROUP);
+    let told = Tidegate::new(&["check"]).arg(place.path("p.toml")).end().expect(2).stderr;
+    assert!(told.contains("says where it acknowledges, and `settle` is NULL"), "{told}");
+}
+
 /// A source that notes what it is told.
 const ACKS: &str = r#"
 [source.acks]

@@ -98,16 +98,19 @@ fn kill_plugin(world: &mut World, times: u64) -> Result<Struck> {
     let mut pace = Pace { percent: 100, idle: 0 };
     let mut working = 0;
     let mut crew = Crew::start(world)?;
-    world.fresh_event()?;
+    // A plugin whose process is killed while the engine looks at the pipeline file is one that does not work.
+    world.all_there(&crew.ids())?;
     for _ in 0..times {
         let before = world.destination().length()?;
         let life = pace.life(&mut world.chance);
         world.feed_for(life)?;
         let worker = crew.choose(world);
         // One that breaks again and again is made anew after growing pauses, until its engine is.
-        match world.chance.one_in(6) {
-            true => crew.kill(world, worker)?,
-            false => kill_process_of(world, crew.run(worker).id())?,
+        if world.chance.one_in(6) {
+            crew.kill(world, worker)?;
+            world.all_there(&crew.ids()[crew.ids().len() - 1..])?;
+        } else {
+            kill_process_of(world, crew.run(worker).id())?;
         }
         let worked = world.destination().length()? != before;
         working += u64::from(worked);

@@ -90,7 +90,7 @@ fn settle(server: &mut Server, batch: &Batch, receipts: &Receipts) -> Result<Del
             false => delivery.done_elsewhere(event),
         }
     }
-    receipts.range().for_each(|entry| drop(server.pending.remove(&entry)));
+    server.pending.retain(|entry| !receipts.range().contains(entry));
     if matches!(next, Break::Behind) { Err(broken()) } else { Ok(delivery) }
 }
 

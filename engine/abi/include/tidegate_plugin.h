@@ -41,7 +41,8 @@
  * delivered. An instance that crashes has answered nothing, so nothing of what it held is lost.
  *
  * LIFE of an instance: create, describe, open [op], its work [op]*, drain, (its work [op])*, close [op], destroy.
- * After an error of open it is called again later. destroy may come at any point, after stop.
+ * After an error of open it is called again later. destroy may come at any point, after stop. A filter may be asked for
+ * what it remembers before close, and be given that of another behind open: see tg_state.
  *
  * The smallest filter, source and sink in C are in the guide that `tidegate new plugin --lang c` writes. */
 #ifndef TIDEGATE_PLUGIN_H
@@ -361,6 +362,32 @@ typedef struct tg_filter {
      * copies or retains. */
     tg_status (TG_CALL *process)(void *self, const tg_batch *in, const tg_out *out, tg_error *error);
 } tg_filter;
+
+/* Where a filter puts what it remembers. */
+typedef struct tg_keep {
+    uint32_t struct_size, _reserved;
+    void *ctx;
+    /* Adds bytes behind those that were put before; they are copied. TG_OK, or TG_E_FATAL: it would be more than 64 MiB,
+     * and nothing is handed over. */
+    tg_status (TG_CALL *put)(const struct tg_keep *keep, tg_buf part);
+} tg_keep;
+
+/* What get_extension(self, TG_STATE) of a filter's instance may answer, since 1.1: how the filter hands over what it
+ * remembers to the one that takes its place when the pipeline is reloaded, which has the same names of component and
+ * plugin, and may be of another version of the library, with other options. Constant, valid for ever. A filter whose
+ * instances share the work (facts.parallel) remembers nothing, and is not always asked. An instance that is made
+ * anew after a crash begins afresh. */
+#define TG_STATE "tidegate.state/1"
+typedef struct tg_state {
+    uint32_t struct_size, _reserved;
+    /* [op] At most once, behind the last batch and before close: puts what is to be handed over, in as many parts as it
+     * likes, within the call that answers TG_OK. Nothing put: nothing is handed over. */
+    tg_status (TG_CALL *save)(void *self, const tg_keep *keep, tg_error *error);
+    /* [op] At most once, behind open and before the first batch: goes on with what was saved. The bytes are valid until
+     * the operation ends. They may be of another version, or no state at all: after an error the instance is as it was
+     * before the call, and begins afresh; the engine logs the message. */
+    tg_status (TG_CALL *restore)(void *self, tg_buf state, tg_error *error);
+} tg_state;
 
 /* What a sink can do. Only write must be there. */
 typedef struct tg_sink {

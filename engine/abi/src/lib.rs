@@ -21,13 +21,16 @@ pub use layout::{Attr, AttrValue, Batch, Place, Receipts, Record, Refused, Run, 
 pub use module::{Claim, Component, Create, Entry, Facts, Host, Module, Open};
 pub use status::{Error, Status, cap, flag, kind, level, outcome, replay};
 pub use text::{Buf, Str};
-pub use vtables::{Base, Filter, Out, Records, Report, Sink, Source};
+pub use vtables::{Base, Filter, Keep, Out, Records, Report, Sink, Source, State};
 
 /// The minor version of the ABI that this crate mirrors.
 pub const MINOR: u32 = 1;
 
 /// The name of the one symbol that a library exports.
 pub const ENTRY: &str = "tidegate_plugin_v1";
+
+/// The extension by which a filter hands over what it remembers: [`State`].
+pub const STATE: &std::ffi::CStr = c"tidegate.state/1";
 
 /// [`View::buf`]: there is none.
 pub const NONE: u32 = u32::MAX;

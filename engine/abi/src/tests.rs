@@ -59,6 +59,8 @@ fn ours() -> Vec<(String, String, usize)> {
         }
         "tg_source" Source { struct_size, reserved = "_reserved", next, commit, settled }
         "tg_filter" Filter { struct_size, reserved = "_reserved", route, process }
+        "tg_keep" Keep { struct_size, reserved = "_reserved", ctx, put }
+        "tg_state" State { struct_size, reserved = "_reserved", save, restore }
         "tg_sink" Sink { struct_size, reserved = "_reserved", write, claim, commit, settle }
         "tg_component" Component {
             struct_size, kind, caps, reserved = "_reserved", name, summary, sample, schema, create, base, ops,

@@ -146,3 +146,25 @@ pub struct Sink {
         ) -> Status,
     >,
 }
+
+/// Where a filter puts what it remembers.
+#[derive(Clone, Copy)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the header tells what each is")]
+pub struct Keep {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub ctx: *mut c_void,
+    pub put: Option<unsafe extern "C" fn(keep: *const Keep, part: Buf) -> Status>,
+}
+
+/// How a filter hands over what it remembers, and takes it over.
+#[derive(Clone, Copy)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the header tells what each is")]
+pub struct State {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub save: Option<unsafe extern "C" fn(this: *mut c_void, keep: *const Keep, error: *mut Error) -> Status>,
+    pub restore: Option<unsafe extern "C" fn(this: *mut c_void, state: Buf, error: *mut Error) -> Status>,
+}

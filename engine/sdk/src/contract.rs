@@ -13,6 +13,9 @@ use crate::{
     Batch, Claim, Cx, Delivery, Error, Lane, Output, Position, Receipts, Record, Replay, SourceBatch,
 };
 
+/// Why a filter that hands nothing over does not take anything over either.
+const NO_STATE: &str = "the plugin takes over no state";
+
 /// Where events come from.
 pub trait Source: Send + 'static {
     /// Makes connections, opens files. Called before the first [`next`](Self::next), and again after a
@@ -92,6 +95,30 @@ pub trait Filter: Any + Send + 'static {
         None
     }
 
+    /// What the filter remembers of the events before, for the filter that takes its place when the pipeline is
+    /// reloaded: one of the same component name and the same plugin name, perhaps of another version or with
+    /// other options. `None` if there is nothing to hand over.
+    ///
+    /// Called at most once, after the last batch, where the batches were processed; not at the end of a run, and
+    /// not where `workers` made several of the filter, because one that can be [forked](Self::fork) remembers
+    /// nothing. What is longer than [`STATE_BYTES`](crate::STATE_BYTES) is not handed over. Begin it with a
+    /// version of your own, so that a later one can tell what it is given. A filter that has a state does not
+    /// [fuse](Self::fuse).
+    fn save(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Goes on with what [`save`](Self::save) returned. Called at most once, before the first batch. The engine calls it only
+    /// if every event that is remembered there has been delivered, so what is dropped as a repeat is not lost.
+    ///
+    /// Nothing is known of the bytes: they may be of another version, of other options, or damaged.
+    ///
+    /// # Errors
+    /// Why they cannot be used. The filter is as it was before the call and begins afresh; the engine logs the reason.
+    fn restore(&mut self, _state: &[u8]) -> Result<(), String> {
+        Err(NO_STATE.into())
+    }
+
     /// Names of the outputs 1 and up.
     fn outputs(&self) -> Vec<String> {
         Vec::new()
@@ -152,6 +179,19 @@ pub trait AsyncFilter: Send + 'static {
     /// As [`Filter::explain`].
     fn explain(&self) -> Option<String> {
         None
+    }
+
+    /// As [`Filter::save`]; called before [`close`](Self::close).
+    fn save(&mut self, _cx: &Cx) -> impl Future<Output = Option<Vec<u8>>> + Send {
+        async { None }
+    }
+
+    /// As [`Filter::restore`]; called after [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As [`Filter::restore`].
+    fn restore(&mut self, _state: &[u8], _cx: &Cx) -> impl Future<Output = Result<(), String>> + Send {
+        async { Err(NO_STATE.into()) }
     }
 
     /// Ends connections. Called once, after the last batch.

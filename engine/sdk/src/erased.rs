@@ -63,6 +63,10 @@ pub trait ErasedAsyncFilter: Send {
     fn outputs(&self) -> Vec<String>;
     /// [`AsyncFilter::explain`]
     fn explain(&self) -> Option<String>;
+    /// [`AsyncFilter::save`]
+    fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Option<Vec<u8>>>;
+    /// [`AsyncFilter::restore`]
+    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), String>>;
     /// [`AsyncFilter::close`]
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
 }
@@ -84,6 +88,12 @@ impl<F: AsyncFilter> ErasedAsyncFilter for F {
     }
     fn explain(&self) -> Option<String> {
         AsyncFilter::explain(self)
+    }
+    fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Option<Vec<u8>>> {
+        Box::pin(AsyncFilter::save(self, cx))
+    }
+    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), String>> {
+        Box::pin(AsyncFilter::restore(self, state, cx))
     }
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
         Box::pin(AsyncFilter::close(self, cx))

@@ -57,3 +57,6 @@ pub const BATCH_EVENTS: usize = 8192;
 
 /// How many payload bytes a batch aims at, at most. One event larger than this travels alone.
 pub const BATCH_BYTES: usize = 1 << 20;
+
+/// How many bytes a filter may hand over to the one that takes its place at a reload, at most.
+pub const STATE_BYTES: usize = 64 << 20;

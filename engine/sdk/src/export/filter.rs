@@ -1,6 +1,8 @@
 //! A filter behind the border: a plain function, or one that waits.
 
-use std::ffi::c_void;
+mod state;
+
+use std::ffi::{CStr, c_void};
 
 use tidegate_abi::{self as abi, Status};
 
@@ -35,6 +37,8 @@ struct Waiting {
     opening: Option<Work<Boxed, Result<(), Error>>>,
     processing: Option<Work<Boxed, Processed>>,
     closing: Option<Work<Boxed, Result<(), Error>>>,
+    saving: Option<Work<Boxed, Option<Vec<u8>>>>,
+    restoring: Option<Work<Boxed, Result<(), String>>>,
     /// The batch at hand and what the filter has left of it, if that is to be dealt with in the same operation.
     rest: Option<(Batch, Batch)>,
 }
@@ -52,6 +56,8 @@ impl State {
             opening: None,
             processing: None,
             closing: None,
+            saving: None,
+            restoring: None,
             rest: None,
         }))
     }
@@ -195,6 +201,13 @@ impl Life for State {
             })
         })??;
         Ok(Status::OK)
+    }
+
+    fn extension(id: &CStr) -> *const c_void {
+        match id == abi::STATE {
+            true => (&raw const state::OPS).cast(),
+            false => std::ptr::null(),
+        }
     }
 }
 

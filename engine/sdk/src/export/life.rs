@@ -1,7 +1,7 @@
 //! The life of an instance: what sources, filters and sinks have in common.
 
 use std::collections::BTreeMap;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 
 use tidegate_abi::{self as abi, Base, Status};
 
@@ -19,6 +19,10 @@ pub(super) trait Life: 'static {
     fn open(&mut self, link: &Link, opening: Opening) -> Answer;
     /// Makes durable what is buffered, ends connections.
     fn close(&mut self, link: &Link) -> Answer;
+    /// The constant table of an optional part, which every instance of the kind has; null if there is no such thing.
+    fn extension(_id: &CStr) -> *const c_void {
+        std::ptr::null()
+    }
 }
 
 /// What a source is told when it is opened.
@@ -43,7 +47,7 @@ impl<K: Life> Table<K> {
         close: Some(close::<K>),
         stop: Some(stop::<K>),
         destroy: Some(destroy::<K>),
-        get_extension: None,
+        get_extension: Some(get_extension::<K>),
     };
 }
 
@@ -107,4 +111,12 @@ unsafe extern "C" fn stop<K: Life>(this: *mut c_void) {
 unsafe extern "C" fn destroy<K: Life>(this: *mut c_void) {
     // SAFETY: as above, and this is the last call.
     unsafe { call::destroy::<K>(this) }
+}
+
+unsafe extern "C" fn get_extension<K: Life>(_this: *mut c_void, id: *const c_char) -> *const c_void {
+    match id.is_null() {
+        true => std::ptr::null(),
+        // SAFETY: as above, which for the id is that it ends with NUL.
+        false => K::extension(unsafe { CStr::from_ptr(id) }),
+    }
 }

@@ -6,4 +6,5 @@ mod faults;
 mod host;
 mod life;
 mod log;
+mod state;
 mod together;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use tidegate_config::OutputName;
 use tidegate_sdk::{Filter, Fused, Output, Passed, Rejection};
+use tokio::task::block_in_place;
 
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::parcel::Parcel;
 use crate::plan::MAIN;
+use crate::state::{States, saved};
 
 /// A batch of this many payload bytes is processed off the async workers: it would hold one up for long.
 const LONG: usize = 32 << 10;
@@ -77,13 +79,33 @@ impl Chain {
         Some(Self::new(self.links.iter().map(link).collect::<Option<_>>()?))
     }
 
+    /// Gives each filter back what one before it remembered, where there is something.
+    pub(crate) async fn restore(&mut self, states: &States) {
+        for link in &mut self.links {
+            if let Some(state) = states.before(link.node).await {
+                let result = block_in_place(|| link.filter.restore(&state));
+                states.restored(link.node, state.len(), result);
+            }
+        }
+    }
+
+    /// Saves what each filter remembers, if another is to take its place.
+    pub(crate) async fn save(&mut self, states: &States) {
+        if states.are_wanted() {
+            for link in &mut self.links {
+                let save = async { block_in_place(|| link.filter.save()) };
+                states.save(link.node, saved(link.meter.name(), save).await);
+            }
+        }
+    }
+
     /// What these filters make of a parcel that left component `from` through its main output.
     pub(crate) fn apply(&mut self, from: usize, parcel: Parcel) -> Result<Vec<Leaving>, Failure> {
         if self.links.is_empty() {
             return Ok(vec![Leaving::Events { node: from, output: OutputName::Port(MAIN), parcel }]);
         }
         match parcel.batch().bytes() >= LONG {
-            true => tokio::task::block_in_place(|| self.run(parcel)),
+            true => block_in_place(|| self.run(parcel)),
             false => self.run(parcel),
         }
     }

@@ -156,6 +156,8 @@ pub(crate) fn plan(
                     None => letterbox,
                 },
                 stopping,
+                before: Mutex::default(),
+                saving: Arc::default(),
             };
             planned.push(Planned { name, spec });
         }

@@ -15,6 +15,7 @@ use crate::dead_letters::Letterbox;
 use crate::failure::Failure;
 use crate::graph_tasks::GraphTasks;
 use crate::meter::Meter;
+use crate::state::{Saved, Saving};
 use crate::status::{End, GraphState, GraphStatus, Health};
 use crate::wiring::{self, Lanes};
 
@@ -49,6 +50,10 @@ pub(crate) struct Spec {
     pub(crate) letterbox: Letterbox,
     /// Cancelled when the graph drains.
     pub(crate) stopping: CancellationToken,
+    /// What the filters of the first run begin with.
+    pub(crate) before: Mutex<Option<Saved>>,
+    /// What they leave.
+    pub(crate) saving: Arc<Saving>,
 }
 
 impl Spec {
@@ -65,7 +70,14 @@ impl Spec {
             budget: self.budget.clone(),
             letterbox: self.letterbox.until(&stopping),
             stopping,
+            before: Mutex::default(),
+            saving: Arc::default(),
         }
+    }
+
+    /// The same after graphs that have left this.
+    pub(crate) fn following(self, state: Saved) -> Self {
+        Self { before: Mutex::new(Some(state)), ..self }
     }
 }
 
@@ -84,11 +96,13 @@ struct Now {
     state: GraphState,
     lanes: Lanes,
     restarts: u64,
+    /// What its filters remember, once it has drained for another to take its place.
+    saved: Option<Saved>,
 }
 
 impl Supervised {
     pub(crate) fn new(name: String, spec: Spec) -> Self {
-        let now = Now { state: GraphState::Running, lanes: Lanes::new(), restarts: 0 };
+        let now = Now { state: GraphState::Running, lanes: Lanes::new(), restarts: 0, saved: None };
         let (deadline, over) = (CancellationToken::new(), CancellationToken::new());
         Self { name, spec, deadline, over, now: Mutex::new(now) }
     }
@@ -122,6 +136,18 @@ impl Supervised {
         }
         drop(now);
         self.spec.stopping.cancel();
+    }
+
+    /// The same for another graph to take its place: its filters save what they remember.
+    pub(crate) fn give_way(&self) {
+        self.spec.saving.want();
+        self.drain();
+    }
+
+    /// What its filters remembered when it [gave way](Self::give_way); `None` if events may have been left that
+    /// they have seen.
+    pub(crate) fn saved(&self) -> Option<Saved> {
+        self.now().saved.clone()
     }
 
     /// Ends the graph at once.
@@ -187,6 +213,7 @@ impl Supervised {
 
     async fn run_once(&self) -> Result<End, Failure> {
         let tasks = GraphTasks::default();
+        drop(self.spec.saving.take());
         let failed = CancellationToken::new();
         let lanes = wiring::start(&self.spec, &tasks, &failed);
         let lanes = match lanes {
@@ -214,10 +241,19 @@ impl Supervised {
             return Err(failure);
         }
         if self.spec.stopping.is_cancelled() {
+            self.save(&lanes);
             return Ok(End::Drained);
         }
         self.forget(&lanes);
         Ok(End::Ended)
+    }
+
+    /// Everything that was read has ended, so what the filters remember goes with where the sources are.
+    fn save(&self, lanes: &Lanes) {
+        if self.spec.saving.is_wanted() {
+            let places = lanes.iter().map(|(lane, _)| lane.places());
+            self.now().saved = Some(Saved::new(self.spec.saving.take(), places));
+        }
     }
 
     fn started(&self, lanes: &Lanes) {

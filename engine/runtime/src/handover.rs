@@ -1,5 +1,6 @@
 //! How one graph gives way to another: its sinks are tried, it comes to its end, its successor opens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_config::Node;
@@ -8,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::graph::Supervised;
+use crate::state::Saved;
 use crate::status::{End, GraphState, Health};
 
 /// How long a replaced graph may take to deliver what it has read, if that can be read again.
@@ -46,7 +48,10 @@ pub(crate) async fn retire(graph: &Supervised, is_replaced: bool) -> u64 {
     if graph.end().is_some() {
         return 0;
     }
-    graph.drain();
+    match is_replaced {
+        true => graph.give_way(),
+        false => graph.drain(),
+    }
     let replays = can_replay(graph);
     if is_replaced && replays && timeout(PATIENCE, graph.over()).await.is_err() {
         graph.abort();
@@ -62,6 +67,26 @@ pub(crate) async fn retire(graph: &Supervised, is_replaced: bool) -> u64 {
         );
     }
     undelivered - again
+}
+
+/// What the filters of graphs that are over remember, for those that take their places.
+pub(crate) fn remembered(graphs: &[Arc<Supervised>]) -> Saved {
+    let mut all = Saved::default();
+    for graph in graphs {
+        let has_filters = graph.spec().graph.nodes.iter().any(|node| node.kind() == Kind::Filter);
+        match graph.saved() {
+            Some(saved) => all.extend(saved),
+            // After the end of an input there is nothing to go on with.
+            None if has_filters && graph.end() != Some(End::Ended) => {
+                tracing::info!(
+                    pipeline = graph.name(),
+                    "the state of its filters is not handed over: it did not drain to the last event"
+                );
+            }
+            None => {}
+        }
+    }
+    all
 }
 
 fn can_replay(graph: &Supervised) -> bool {

@@ -162,6 +162,11 @@ impl Lane {
         (self.events.load(Ordering::Relaxed), self.replayable.load(Ordering::Relaxed))
     }
 
+    /// The name of the source, and the places up to which everything has ended.
+    pub(crate) fn places(&self) -> (String, Places) {
+        (self.source.to_string(), lock(&self.safe).places.clone())
+    }
+
     pub(crate) fn set_committer(&self, committer: Option<Box<dyn Commit>>) {
         lock(&self.safe).committer = committer;
     }

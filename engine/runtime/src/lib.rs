@@ -15,6 +15,7 @@ mod graph;
 mod graph_tasks;
 mod handover;
 mod plan;
+mod state;
 mod wiring;
 
 mod chain;

@@ -12,7 +12,7 @@ use tokio::task::block_in_place;
 use crate::changes::{Changes, Fate, Start};
 use crate::engine::{Engine, StartError, plan};
 use crate::graph::Supervised;
-use crate::handover::{opened, retire, try_sink};
+use crate::handover::{opened, remembered, retire, try_sink};
 use crate::home::{Homes, homes};
 
 /// What a reload did.
@@ -183,8 +183,9 @@ impl Engine {
         for graph in if before.is_empty() { removed } else { &before } {
             graph.over().await;
         }
+        let state = remembered(&before);
         planned.spec.meters.iter().for_each(|meter| meter.anew());
-        let graph = Arc::new(Supervised::new(planned.name, planned.spec));
+        let graph = Arc::new(Supervised::new(planned.name, planned.spec.following(state.clone())));
         if !self.put(&graph, &before) {
             return Turnout { graphs: before, failure: None };
         }
@@ -198,7 +199,7 @@ impl Engine {
         }
         let mut again = Vec::new();
         for old in before {
-            let spec = old.spec().again();
+            let spec = old.spec().again().following(state.clone());
             spec.meters.iter().for_each(|meter| meter.anew());
             let old = Arc::new(Supervised::new(old.name().to_owned(), spec));
             if self.put(&old, std::slice::from_ref(&graph)) {

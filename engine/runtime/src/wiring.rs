@@ -1,8 +1,8 @@
 //! From a plan to tasks: components are built, joined by edges, and started.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use tidegate_config::Delivery;
 use tidegate_sdk::{Claim, Component, Cx, Replay};
@@ -23,6 +23,7 @@ use crate::segment::sink::Writer;
 use crate::segment::source::Reader;
 use crate::segment::{Head, filters, settle, sink};
 use crate::settling::Settling;
+use crate::state::States;
 
 /// The lanes of a run.
 pub(crate) type Lanes = Vec<KeptLane>;
@@ -40,6 +41,7 @@ pub(crate) struct Wiring<'a> {
     idle: CancellationToken,
     sources_left: Arc<AtomicUsize>,
     claims: Option<Arc<Claims>>,
+    states: Arc<States>,
     /// By name of the component: sinks that acknowledge for their sources, and these.
     settling: BTreeMap<String, Arc<Settling>>,
     /// By component; taken when it is started.
@@ -84,6 +86,7 @@ impl<'a> Wiring<'a> {
             Some(claims) => settling(spec, &components, claims)?,
             None => BTreeMap::new(),
         };
+        let before = spec.before.lock().unwrap_or_else(PoisonError::into_inner).take();
         let sources = shapes.iter().filter(|shape| **shape == Shape::Source).count();
         Ok(Self {
             spec,
@@ -92,6 +95,7 @@ impl<'a> Wiring<'a> {
             idle: CancellationToken::new(),
             sources_left: Arc::new(AtomicUsize::new(sources)),
             claims,
+            states: Arc::new(States::new(&spec.graph, &spec.saving, before)),
             settling,
             components: components.into_iter().map(Some).collect(),
             senders,
@@ -197,6 +201,7 @@ impl<'a> Wiring<'a> {
             outlets: self.outlets(segment),
             idle: self.idle.clone(),
             claims: self.claims.clone().filter(|_| !by_receipt),
+            states: Arc::clone(&self.states),
         }
     }
 

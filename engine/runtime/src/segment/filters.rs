@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::graph_tasks::GraphTasks;
 use crate::parcel::Parcel;
 use crate::plan::MAIN;
+use crate::state::saved;
 use crate::status::Health;
 use crate::tries::Tries;
 
@@ -37,13 +38,23 @@ async fn next(head: &Head, input: &mut EdgeReceiver) -> Result<Option<Parcel>, F
     Ok(parcel)
 }
 
+/// Gives filters back what they remember. That may have to wait until the sources know where they read on.
+async fn restore(head: &Head, chain: &mut Chain) -> Result<(), Failure> {
+    tokio::select! {
+        () = chain.restore(&head.states) => Ok(()),
+        () = head.hard_stop().cancelled() => Err(Failure::Stopped),
+    }
+}
+
 /// Filters that are plain functions, in one task.
 pub(crate) async fn run(head: Head, mut chain: Chain, mut input: EdgeReceiver) -> Result<(), Failure> {
+    restore(&head, &mut chain).await?;
     head.meter.set_health(Health::Ready);
     while let Some(parcel) = next(&head, &mut input).await? {
         let leaving = chain.apply(head.node, parcel)?;
         head.outlets.send(leaving).await?;
     }
+    chain.save(&head.states).await;
     head.meter.set_health(Health::Ended);
     Ok(())
 }
@@ -134,8 +145,11 @@ pub(crate) async fn run_async(
 ) -> Result<(), Failure> {
     let mut tries = Tries::new(&retry, &head.meter, &head.cx, head.hard_stop());
     if !tries.open(&mut filter, &head.idle).await? {
+        head.states.pass_on(head.node);
         return Ok(());
     }
+    restore_async(&head, filter.as_mut()).await?;
+    restore(&head, &mut chain).await?;
     while let Some(parcel) = next(&head, &mut input).await? {
         head.meter.took(parcel.batch());
         let mut left = Some(parcel);
@@ -153,11 +167,38 @@ pub(crate) async fn run_async(
             left = dealt.left;
         }
     }
+    chain.save(&head.states).await;
+    save_async(&head, filter.as_mut()).await?;
     if let Err(error) = filter.close(&head.cx).await {
         tracing::warn!(component = head.meter.name(), "closing: {error}");
     }
     head.cx.tasks().joined().await;
     head.meter.set_health(Health::Ended);
+    Ok(())
+}
+
+async fn restore_async(head: &Head, filter: &mut dyn ErasedAsyncFilter) -> Result<(), Failure> {
+    let states = &head.states;
+    let restored = async {
+        if let Some(state) = states.before(head.node).await {
+            states.restored(head.node, state.len(), filter.restore(&state, &head.cx).await);
+        }
+    };
+    tokio::select! {
+        () = restored => Ok(()),
+        () = head.hard_stop().cancelled() => Err(Failure::Stopped),
+    }
+}
+
+async fn save_async(head: &Head, filter: &mut dyn ErasedAsyncFilter) -> Result<(), Failure> {
+    if !head.states.are_wanted() {
+        return Ok(());
+    }
+    let state = tokio::select! {
+        state = saved(head.meter.name(), filter.save(&head.cx)) => state,
+        () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
+    };
+    head.states.save(head.node, state);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::claims::Claims;
 use crate::meter::Meter;
 use crate::outlets::Outlets;
+use crate::state::States;
 
 /// What every segment's first component has.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub(crate) struct Head {
     /// What the sinks of an effectively-once graph say of its lanes; `None` also for components whose entries a
     /// sink acknowledges.
     pub(crate) claims: Option<Arc<Claims>>,
+    /// What filters remember from one graph to the next.
+    pub(crate) states: Arc<States>,
 }
 
 impl Head {

@@ -39,12 +39,16 @@ impl Reader {
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let hard_stop = self.head.hard_stop().clone();
         let resumed = self.resume().await?;
+        if !resumed {
+            self.head.states.resumed(self.head.node, None);
+        }
         let cx = self.head.cx.clone();
         let mut tries = Tries::new(&RetryOptions::default(), &self.head.meter, &cx, &hard_stop);
         if resumed && tries.open(&mut self.source, &self.stopping).await? {
             self.lane.set_committer(self.source.committer());
             self.read(&mut tries).await?;
         }
+        self.chain.save(&self.head.states).await;
         let Self { head, mut source, chain, lane, checkpoint, .. } = self;
         // Whatever reads from here sees the end when the edges are dropped.
         let (cx, meter) = (head.cx.clone(), Arc::clone(&head.meter));
@@ -87,7 +91,9 @@ impl Reader {
             place.record.position.clone().map(|position| (partition.clone(), position))
         };
         self.head.cx = self.head.cx.clone().with_resume(places.iter().filter_map(position).collect());
+        self.head.states.resumed(self.head.node, Some(&places));
         self.lane.resume(places);
+        self.chain.restore(&self.head.states).await;
         Ok(true)
     }
 

@@ -58,6 +58,8 @@ pub(super) struct Script {
     pub(super) ledger: Mutex<Ledger>,
     /// The next commits write and then lose their answers.
     pub(super) lose_answers: AtomicUsize,
+    /// At the next claim, the server has lost half of what it had.
+    pub(super) loses_half: AtomicBool,
     /// Whether commits reject the event `13`.
     pub(super) rejects_13: AtomicBool,
     stall: watch::Sender<bool>,
@@ -79,6 +81,7 @@ impl Script {
             panic_at: AtomicUsize::new(usize::MAX),
             ledger: Mutex::default(),
             lose_answers: AtomicUsize::new(0),
+            loses_half: AtomicBool::new(false),
             rejects_13: AtomicBool::new(false),
             stall: watch::Sender::new(false),
             has_stalled: watch::Sender::new(false),
@@ -179,6 +182,12 @@ impl Fakes {
         let late = Arc::clone(late);
         let build = move |_: NoOptions| Ok::<_, ConfigError>(Waiting(Arc::clone(&late)));
         self.add(Plugin::filter("waiting", "", "", build), &[(from, OutputName::Port(0))], &[])
+    }
+
+    /// A filter of the test's own.
+    pub(super) fn any_filter(&mut self, from: usize, plugin: Plugin) -> usize {
+        self.scripts.push(Script::new());
+        self.add(plugin, &[(from, OutputName::Port(0))], &[])
     }
 
     /// Tens to output 1, 13 rejected, the rest to the main output.
@@ -399,6 +408,14 @@ impl Sink for Writing {
         let mut ledger = self.0.ledger.lock().unwrap();
         if claim.afresh {
             ledger.records.clear();
+        }
+        if self.0.loses_half.swap(false, Ordering::Relaxed) {
+            let Ledger { written, records } = &mut *ledger;
+            for record in records.values_mut() {
+                let half = record.done / 2;
+                *record = Record { position: Some(Position::new(&half)), base: half, done: half };
+                written.truncate(half as usize);
+            }
         }
         Ok(ledger.records.clone())
     }

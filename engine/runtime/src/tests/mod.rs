@@ -5,6 +5,7 @@ mod effectively_once;
 mod fakes;
 mod group;
 mod reload;
+mod state;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;

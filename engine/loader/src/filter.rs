@@ -14,6 +14,7 @@ use crate::instance::{Call, Instance};
 use crate::lend::Lent;
 use crate::link::{Fault, FilterLink, PlainLink};
 use crate::source::{Close, Open, broke_contract};
+use crate::state::{Restore, Save};
 
 /// The filter.
 pub(crate) struct Filter {
@@ -67,6 +68,21 @@ impl FilterLink for Filter {
         })
     }
 
+    fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>> {
+        Box::pin(async move {
+            let (call, _) = self.instance.perform(Slot::Work, cx, Save::of(&self.instance)).await?;
+            call.result()
+        })
+    }
+
+    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let call = Restore::of(&self.instance, state);
+            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+            call.result()
+        })
+    }
+
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
         Box::pin(
             async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
@@ -81,6 +97,14 @@ impl FilterLink for Filter {
 impl PlainLink for Filter {
     fn process(&mut self, batch: &Batch) -> Result<Output, Fault> {
         self.instance.call_plain(self.call(batch, false))?.result()
+    }
+
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        self.instance.call_plain(Save::of(&self.instance))?.result()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Fault> {
+        self.instance.call_plain(Restore::of(&self.instance, state))?.result()
     }
 }
 

@@ -25,6 +25,7 @@ mod process;
 mod recover;
 mod sink;
 mod source;
+mod state;
 mod tables;
 mod thread;
 

@@ -99,6 +99,10 @@ pub(crate) trait FilterLink: Send {
         resumable: bool,
         cx: &'a Cx,
     ) -> Promise<'a, Result<Output, Fault>>;
+    /// What it remembers, if there is anything to hand over.
+    fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>>;
+    /// Goes on with what another one remembered.
+    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
     /// The same as a plain function, if it can be called like one.
     fn plain(&mut self) -> Option<&mut dyn PlainLink> {
@@ -109,6 +113,8 @@ pub(crate) trait FilterLink: Send {
 /// A filter that never waits, called where it is.
 pub(crate) trait PlainLink: Send {
     fn process(&mut self, batch: &Batch) -> Result<Output, Fault>;
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Fault>;
+    fn restore(&mut self, state: &[u8]) -> Result<(), Fault>;
 }
 
 /// A sink that may break.

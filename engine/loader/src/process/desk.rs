@@ -96,6 +96,8 @@ impl Desk {
             Topic::Process => self.process(frame, cx).await,
             Topic::Write | Topic::Commit | Topic::Settle => self.write(frame, cx).await,
             Topic::Claim => self.claim(frame, cx).await,
+            Topic::Save => self.save(cx).await,
+            Topic::Restore => self.restore(frame, cx).await,
             _ => Err(misplaced()),
         }
     }
@@ -178,6 +180,26 @@ impl Desk {
         let records = link.claim(&claim, cx).await?;
         let marks: Vec<Mark> = records.iter().map(|(lane, record)| Mark::of(lane, record)).collect();
         Ok(Frame::new(Topic::Done).with(&marks))
+    }
+
+    /// The area of the answer is empty if there is nothing to hand over.
+    async fn save(&mut self, cx: &Cx) -> Result<Frame, Fault> {
+        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
+        let mut done = Frame::new(Topic::Done);
+        if let Some(state) = link.save(cx).await? {
+            let mut packer = Packer::new(std::mem::take(&mut self.scratch));
+            packer.piece(&state);
+            done.area = self.put(packer)?;
+        }
+        Ok(done)
+    }
+
+    async fn restore(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+        let bytes = self.given.area(frame.area).map_err(system)?;
+        let state = Unpacker::new(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(Fault::Broken)?;
+        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
+        link.restore(&state, cx).await?;
+        Ok(Frame::new(Topic::Done))
     }
 
     /// The batch in an area, where it is, and what stands behind it.

@@ -24,6 +24,8 @@ pub(crate) enum Topic {
     Claim,
     Commit,
     Settle,
+    Save,
+    Restore,
     Close,
     /// A source's commit, which may go on beside an operation.
     CommitPosition,
@@ -56,13 +58,15 @@ impl Topic {
             Self::Claim => "claim",
             Self::Commit | Self::CommitPosition => "commit",
             Self::Settle => "settle",
+            Self::Save => "save",
+            Self::Restore => "restore",
             Self::Close => "close",
             _ => "a call",
         }
     }
 }
 
-const TOPICS: [Topic; 19] = [
+const TOPICS: [Topic; 21] = [
     Topic::Create,
     Topic::Open,
     Topic::Next,
@@ -71,6 +75,8 @@ const TOPICS: [Topic; 19] = [
     Topic::Claim,
     Topic::Commit,
     Topic::Settle,
+    Topic::Save,
+    Topic::Restore,
     Topic::Close,
     Topic::CommitPosition,
     Topic::Settled,

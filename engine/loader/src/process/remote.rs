@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
-    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record, SourceBatch,
+    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record, STATE_BYTES, SourceBatch,
     SourceRejection,
 };
 
@@ -29,6 +29,8 @@ use crate::source::broke_contract;
 
 /// What comes back at once may be so long, in bytes.
 const ANSWER: u64 = 4 << 30;
+/// The area of a state is no longer, in bytes: the state, and the word on where it lies.
+const STATE: u64 = STATE_BYTES as u64 + 4096;
 /// What a plugin may hold on to reaches no further, in bytes.
 const HELD: u64 = 4 << 30;
 /// In the answer of `next`: there is no batch, and none will come.
@@ -170,6 +172,30 @@ impl Remote {
         Ok(output)
     }
 
+    async fn saved(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        let answer = self.ask(Frame::new(Topic::Save)).await?;
+        if answer.area.is_empty() {
+            return Ok(None);
+        }
+        let bytes = copy_out(&self.made, answer.area, STATE).map_err(broke_contract)?;
+        let state =
+            Unpacker::new(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(broke_contract)?;
+        match state.len() > STATE_BYTES {
+            true => Err(broke_contract(format!("its state has more than {STATE_BYTES} bytes"))),
+            false => Ok(Some(state.to_vec())),
+        }
+    }
+
+    async fn restored(&mut self, state: &[u8]) -> Result<(), Fault> {
+        let mut packer = Packer::new(std::mem::take(&mut self.scratch));
+        packer.piece(state);
+        let written = packer.write(&mut self.given, self.held);
+        let (area, scratch) =
+            written.map_err(|error| Fault::Broken(format!("cannot be given its state: {error}")))?;
+        self.scratch = scratch;
+        self.ask(Frame { area, ..Frame::new(Topic::Restore) }).await.map(drop)
+    }
+
     async fn read(&mut self) -> Result<Option<SourceBatch>, Fault> {
         let answer = self.ask(Frame::new(Topic::Next)).await?;
         if answer.number & ENDED != 0 {
@@ -274,6 +300,14 @@ impl FilterLink for Remote {
         _cx: &'a Cx,
     ) -> Promise<'a, Result<Output, Fault>> {
         Box::pin(self.filtered(batch, resumable))
+    }
+
+    fn save<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>> {
+        Box::pin(self.saved())
+    }
+
+    fn restore<'a>(&'a mut self, state: &'a [u8], _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(self.restored(state))
     }
 
     fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {

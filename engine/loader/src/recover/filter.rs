@@ -1,4 +1,7 @@
 //! Filters that are made anew when they break, and are given again what they have not answered for.
+//!
+//! One that is made anew remembers nothing: what the one before it knew is gone with it, and what it was given to begin
+//! with is no help, because it may be what broke it.
 
 use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
 
@@ -92,6 +95,23 @@ impl AsyncFilter for SafeFilter {
         self.recipe.facts.explain.clone()
     }
 
+    async fn save(&mut self, cx: &Cx) -> Option<Vec<u8>> {
+        let saved = self.link.as_mut()?.save(cx).await;
+        if matches!(saved, Err(Fault::Broken(_))) {
+            self.link = None;
+        }
+        kept(saved, cx.component())
+    }
+
+    async fn restore(&mut self, state: &[u8], cx: &Cx) -> Result<(), String> {
+        let Some(link) = &mut self.link else { return Err("the plugin is not open".into()) };
+        let restored = link.restore(state, cx).await;
+        if matches!(restored, Err(Fault::Broken(_))) {
+            self.link = None;
+        }
+        restored.map_err(refused)
+    }
+
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
         match self.link.take() {
             Some(mut link) => blameless(link.close(cx).await, "closed"),
@@ -161,12 +181,41 @@ impl Filter for SafePlain {
         }
     }
 
+    fn save(&mut self) -> Option<Vec<u8>> {
+        let saved = self.plain().save();
+        kept(saved, &self.recipe.plugin)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let restored = self.plain().restore(state);
+        if matches!(restored, Err(Fault::Broken(_))) {
+            self.renew().map_err(|error| error.to_string())?;
+        }
+        restored.map_err(refused)
+    }
+
     fn outputs(&self) -> Vec<String> {
         self.recipe.facts.outputs.clone()
     }
 
     fn explain(&self) -> Option<String> {
         self.recipe.facts.explain.clone()
+    }
+}
+
+/// What there is to hand over; if that failed, nothing, and the log says why.
+fn kept(saved: Result<Option<Vec<u8>>, Fault>, component: &str) -> Option<Vec<u8>> {
+    saved.unwrap_or_else(|fault| {
+        tracing::warn!(component, "hands over no state: {}", refused(fault));
+        None
+    })
+}
+
+/// Why a state was not saved, or not taken over.
+fn refused(fault: Fault) -> String {
+    match fault {
+        Fault::Error(error) => error.message().to_owned(),
+        Fault::Broken(why) => format!("the plugin {why}"),
     }
 }
 

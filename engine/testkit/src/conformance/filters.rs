@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Batch, Class, Cx, Filter, Output, Plugin};
+use tidegate_sdk::{Batch, Class, Cx, Filter, Output, Plugin, STATE_BYTES};
 
 use super::{Rules, batches, manual, numbered};
 use crate::{build_async_filter, build_filter, context};
@@ -29,6 +29,15 @@ pub fn filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P]) {
         let problem = result.err().map(|error| error.to_string()).unwrap_or_default();
         rules.keeps("a bad event is rejected, not the end", problem.is_empty(), problem);
         check(rules, ports, &batch, &out);
+    }
+    let saved = rules.no_panic("save", || filter.save());
+    for (state, is_own) in states(rules, saved) {
+        let mut next = build_filter(plugin, options);
+        let restored = rules.no_panic("restore", || next.restore(&state));
+        rules.keeps(HANDED_OVER, restored.is_ok() || !is_own, format_args!("{restored:?}"));
+        let batch = numbered(samples, 0);
+        let result = rules.no_panic("process", || next.process(&batch, &mut Output::new()));
+        rules.keeps("it works after a reload", result.is_ok(), format_args!("{result:?}"));
     }
     forks_agree(rules, build_filter(plugin, options), samples);
 }
@@ -60,9 +69,31 @@ pub async fn async_filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samp
             rest = rest.select(left..rest.len());
         }
     }
+    let saved = rules.ends("save", filter.save(&cx)).await;
     let closed = rules.ends("close", filter.close(&cx)).await;
     rules.keeps("it closes", closed.is_ok(), format_args!("{closed:?}"));
     rules.ends("its tasks", cx.tasks().joined()).await;
+    for (state, is_own) in states(rules, saved) {
+        let mut next = build_async_filter(plugin, options);
+        let (cx, _stopping) = context();
+        let opened = rules.ends("open", next.open(&cx)).await;
+        rules.keeps("it opens again", opened.is_ok(), format_args!("{opened:?}"));
+        let restored = rules.ends("restore", next.restore(&state, &cx)).await;
+        rules.keeps(HANDED_OVER, restored.is_ok() || !is_own, format_args!("{restored:?}"));
+        let closed = rules.ends("close", next.close(&cx)).await;
+        rules.keeps("it closes after a reload", closed.is_ok(), format_args!("{closed:?}"));
+    }
+}
+
+const HANDED_OVER: &str = "what one instance saves, another of the same options can restore";
+
+/// What a filter may be asked to take over at a reload: what it has saved, and whether it is that; else it may refuse
+/// it and has to go on.
+fn states(rules: Rules<'_>, saved: Option<Vec<u8>>) -> Vec<(Vec<u8>, bool)> {
+    let Some(saved) = saved else { return vec![(b"of another plugin".to_vec(), false)] };
+    rules.keeps("a state has a limit", saved.len() <= STATE_BYTES, saved.len());
+    let cut = saved[..saved.len() / 2].to_vec();
+    vec![(Vec::new(), false), (cut, false), (vec![0xff; 100], false), (saved, true)]
 }
 
 /// Gives a batch to the filter until it goes through, as the engine does.

@@ -49,6 +49,15 @@ impl Filter for Tested {
         Ok(())
     }
 
+    fn save(&mut self) -> Option<Vec<u8>> {
+        matches!(self.0.as_str(), "restore" | "credulous").then(|| b"version 1".to_vec())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        assert!(self.0 != "credulous" || state.len() >= 9, "there is always a version");
+        Err("as if it were another's".into())
+    }
+
     fn fork(&self) -> Option<Box<dyn Filter>> {
         Some(Box::new(Tested(if self.0 == "both" { "port".into() } else { self.0.clone() })))
     }
@@ -91,6 +100,8 @@ fn a_good_filter_passes_and_each_fault_is_caught() {
         ("order", "the order of the events is kept"),
         ("range", "a rejected event is of the batch"),
         ("port", "an output that is used is named"),
+        ("restore", "what one instance saves, another of the same options can restore"),
+        ("credulous", "restore: there is always a version"),
     ] {
         let options = json!({ "fault": fault });
         let found = broken_rule(|| super::filter(&filter(SAMPLE), &options, &["a", "b"]));

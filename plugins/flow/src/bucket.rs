@@ -42,6 +42,26 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// Lets events pass, whether or not the rate allows it: they are counted as far as a bucket goes.
+    pub(crate) fn force(self, full: &mut u64, now: u64, events: u64) {
+        let then = (*full).max(now).saturating_add(self.interval.saturating_mul(events));
+        *full = then.min(now.saturating_add(self.burst));
+    }
+
+    /// Nanoseconds that one event takes.
+    pub(crate) fn interval(self) -> u64 {
+        self.interval
+    }
+
+    /// In how many nanoseconds a bucket is full, if with another rate, whose events took `interval`, it was to be
+    /// in `wait`: what had been used of it stays used. `None` if that is no rate.
+    pub(crate) fn converted(self, wait: u64, interval: u64) -> Option<u64> {
+        let wait = (u128::from(wait) * u128::from(self.interval)).checked_div(interval.into())?;
+        Some(u64::try_from(wait).unwrap_or(u64::MAX).min(self.burst))
+    }
+}
+
 /// A bucket for each key. Holds at least those of the last half of `limit` keys, and never more than `limit`:
 /// keys live in two generations, and when the younger one has grown to half of the limit, the older one goes.
 #[derive(Debug)]
@@ -69,5 +89,26 @@ impl Buckets {
         let admitted = self.rate.admit(&mut full, now).is_ok();
         self.young.insert(key, full);
         admitted
+    }
+
+    /// The rate of each.
+    pub(crate) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// The keys whose buckets are not full at `now`, and in how many nanoseconds they will be. Those that were
+    /// seen lately come first.
+    pub(crate) fn used(&self, now: u64) -> impl Iterator<Item = (u128, u64)> {
+        let waits = move |(key, full): (&u128, &u64)| (*key, full.saturating_sub(now));
+        self.young.iter().chain(&self.old).map(waits).filter(|(_, wait)| *wait > 0)
+    }
+
+    /// Takes over such keys, and forgets all others. What is over the limit is left.
+    pub(crate) fn take_over(&mut self, used: impl IntoIterator<Item = (u128, u64)>, now: u64) {
+        (self.young, self.old) = Default::default();
+        for (key, wait) in used.into_iter().take(2 * self.half) {
+            let generation = if self.young.len() < self.half { &mut self.young } else { &mut self.old };
+            generation.insert(key, now.saturating_add(wait));
+        }
     }
 }

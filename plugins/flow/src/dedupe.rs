@@ -4,7 +4,7 @@
 mod tests;
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::Instant;
+use std::time::{Duration as Time, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,10 +12,13 @@ use tidegate_sdk::{Batch, ConfigError, Duration, Error, Filter, Output, Plugin};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::key::{Key, Missing};
+use crate::state::{Reader, Writer};
 use crate::window::Window;
 
 /// The most keys that can be asked for: about 6 GiB of memory.
 const MOST: usize = 100_000_000;
+
+const NAME: &str = "dedupe";
 
 const SAMPLE: &str = r#"
 # Each order once, as long as its repeats come within ten minutes.
@@ -34,7 +37,8 @@ struct Options {
     /// are the same if their payloads are, byte for byte; they need not be JSON then.
     key: Option<Key>,
     /// How many events are remembered: the last so many that were let through. Each takes about 64 bytes of
-    /// memory, whatever the size of its key. At most 100,000,000.
+    /// memory, whatever the size of its key. At most 100,000,000. A reload keeps them, the newest 2,500,000 at
+    /// least.
     #[schemars(range(min = 1, max = MOST))]
     events: usize,
     /// For how long an event is remembered, such as `"10m"`; a repeat does not prolong it, so of an event
@@ -57,12 +61,14 @@ struct Dedupe {
     missing: Missing,
     window: Window,
     started: Instant,
+    /// The time that had passed before, for the filter whose place this one has taken.
+    before: Time,
     /// Drawn at the start, so that nobody can prepare two keys that look the same here.
     seed: u64,
 }
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::filter("dedupe", "Lets each event through once, by a key or as a whole", SAMPLE, build)
+    Plugin::filter(NAME, "Lets each event through once, by a key or as a whole", SAMPLE, build)
 }
 
 fn build(options: Options) -> Result<Dedupe, ConfigError> {
@@ -78,13 +84,14 @@ fn build(options: Options) -> Result<Dedupe, ConfigError> {
         missing: options.missing,
         window: Window::new(options.events, options.within.map(|within| within.0)),
         started: Instant::now(),
+        before: Time::ZERO,
         seed: RandomState::new().hash_one(0),
     })
 }
 
 impl Filter for Dedupe {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        let now = self.started.elapsed();
+        let now = self.now();
         let mut kept = batch.derive();
         for (event, payload) in batch.payloads().enumerate() {
             let hash = match &self.key {
@@ -104,4 +111,52 @@ impl Filter for Dedupe {
         out.emit(kept.finish());
         Ok(())
     }
+
+    fn save(&mut self) -> Option<Vec<u8>> {
+        let mut state = Writer::new(NAME);
+        let mut later = self.now();
+        state.long(self.seed);
+        state.key(self.key.as_ref());
+        state.long(nanoseconds(later));
+        for (key, seen) in self.window.newest() {
+            if !state.has_room() {
+                break;
+            }
+            state.hash(key);
+            state.small(nanoseconds(later.saturating_sub(seen)));
+            later = seen;
+        }
+        Some(state.finish())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let mut state = Reader::new(NAME, state)?;
+        let seed = state.long()?;
+        state.same_key(self.key.as_ref())?;
+        let before = Time::from_nanos(state.long()?);
+        let (mut newest, mut later) = (Vec::new(), before);
+        while !state.is_empty() {
+            let key = state.hash()?;
+            let earlier = later.checked_sub(Time::from_nanos(state.small()?));
+            later = earlier.ok_or("an event in it was seen before the first one")?;
+            if newest.len() < self.window.events() {
+                newest.push((key, later));
+            }
+        }
+        self.window.know(&newest);
+        (self.seed, self.before, self.started) = (seed, before, Instant::now());
+        Ok(())
+    }
+}
+
+impl Dedupe {
+    /// The time since the first of the filters that have taken one another's place. It stands still between two.
+    fn now(&self) -> Time {
+        self.before.saturating_add(self.started.elapsed())
+    }
+}
+
+/// Enough for 584 years.
+fn nanoseconds(time: Time) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ mod bucket;
 mod dedupe;
 mod key;
 mod sample;
+mod state;
 mod throttle;
 mod window;
 

@@ -8,6 +8,9 @@ use serde::Deserialize;
 use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
 
 use crate::key::{Key, Missing};
+use crate::state::{Reader, Writer};
+
+const NAME: &str = "sample";
 
 const SAMPLE: &str = r#"
 # All events of one user in a hundred.
@@ -22,7 +25,7 @@ key = ".user"
 #[serde(deny_unknown_fields, default)]
 struct Options {
     /// Of how many events one is kept. Without a `key` it is the first of every so many, in the order in
-    /// which they come.
+    /// which they come; a reload goes on counting where it was.
     #[schemars(range(min = 1))]
     one_in: u64,
     /// Where the value is whose events stay together, such as `".user"`, or several places that count
@@ -50,7 +53,7 @@ struct Sample {
 }
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::filter("sample", "Keeps one event in so many, or all events of one key in so many", SAMPLE, build)
+    Plugin::filter(NAME, "Keeps one event in so many, or all events of one key in so many", SAMPLE, build)
 }
 
 fn build(options: Options) -> Result<Sample, ConfigError> {
@@ -85,6 +88,23 @@ impl Filter for Sample {
             }
         }
         out.emit(kept.finish());
+        Ok(())
+    }
+
+    fn save(&mut self) -> Option<Vec<u8>> {
+        let mut state = Writer::new(NAME);
+        state.small(self.since);
+        self.key.is_none().then(|| state.finish())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let mut state = Reader::new(NAME, state)?;
+        let since = state.small()?;
+        if !state.is_empty() {
+            return Err("it is longer than a state".into());
+        }
+        // Where fewer are skipped than before, the next one may be due already.
+        self.since = if since < self.one_in { since } else { 0 };
         Ok(())
     }
 

@@ -12,9 +12,12 @@ use tidegate_sdk::{AsyncFilter, Batch, Component, ConfigError, Cx, Duration, Err
 
 use crate::bucket::{Buckets, Rate};
 use crate::key::{Key, Missing};
+use crate::state::{Reader, Writer};
 
 /// The most keys that can be asked for: about 1 GiB of memory.
 const MOST_KEYS: usize = 10_000_000;
+
+const NAME: &str = "throttle";
 
 const SAMPLE: &str = r#"
 # No more than a hundred events a second reach the API behind it.
@@ -28,7 +31,8 @@ per = "1s"
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    /// How many events pass in each span of `per`.
+    /// How many events pass in each span of `per`. After a reload it goes on where it was: what was used up stays
+    /// used up, also under another rate.
     #[schemars(range(min = 1))]
     events: u64,
     /// The span in which `events` events pass, such as `"1s"` or `"1h"`.
@@ -90,13 +94,14 @@ struct DropExcess {
     buckets: Buckets,
     key: Option<Key>,
     missing: Missing,
+    max_keys: usize,
     started: Instant,
     /// Drawn at the start, so that nobody can prepare keys that share a rate.
     seed: u64,
 }
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::any_filter("throttle", "Lets at most so many events pass in each span of time", SAMPLE, build)
+    Plugin::any_filter(NAME, "Lets at most so many events pass in each span of time", SAMPLE, build)
 }
 
 fn build(options: Options) -> Result<Component, ConfigError> {
@@ -123,6 +128,7 @@ fn build(options: Options) -> Result<Component, ConfigError> {
             buckets: Buckets::new(rate, options.max_keys),
             key,
             missing: options.missing,
+            max_keys: options.max_keys,
             started,
             seed: RandomState::new().hash_one(0),
         }))),
@@ -145,9 +151,64 @@ impl AsyncFilter for Wait {
                 }
             }
         }
+        self.rate.force(&mut self.full, now(self.started), (batch.len() - passed) as u64);
         out.emit(batch.clone());
         Ok(())
     }
+
+    async fn save(&mut self, _: &Cx) -> Option<Vec<u8>> {
+        let wait = self.full.saturating_sub(now(self.started));
+        Some(saved(self.rate, (0, None), [(0, wait)]))
+    }
+
+    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), String> {
+        let Restored { used, .. } = restored(self.rate, None, state, 1)?;
+        let wait = used.first().map_or(0, |(_, wait)| *wait);
+        self.full = now(self.started).saturating_add(wait);
+        Ok(())
+    }
+}
+
+/// The buckets that are not full, for a throttle that takes over: whether its events wait or are dropped does not
+/// matter.
+fn saved(
+    rate: Rate,
+    (seed, key): (u64, Option<&Key>),
+    used: impl IntoIterator<Item = (u128, u64)>,
+) -> Vec<u8> {
+    let mut state = Writer::new(NAME);
+    state.long(rate.interval());
+    state.long(seed);
+    state.key(key);
+    for (key, wait) in used {
+        if !state.has_room() {
+            break;
+        }
+        state.hash(key);
+        state.small(wait);
+    }
+    state.finish()
+}
+
+/// What was saved, as this rate has it.
+struct Restored {
+    seed: u64,
+    used: Vec<(u128, u64)>,
+}
+
+fn restored(rate: Rate, key: Option<&Key>, state: &[u8], most: usize) -> Result<Restored, String> {
+    let mut state = Reader::new(NAME, state)?;
+    let (interval, seed) = (state.long()?, state.long()?);
+    state.same_key(key)?;
+    let mut used = Vec::new();
+    while !state.is_empty() {
+        let (key, wait) = (state.hash()?, state.small()?);
+        let wait = rate.converted(wait, interval).ok_or("its rate is none")?;
+        if used.len() < most {
+            used.push((key, wait));
+        }
+    }
+    Ok(Restored { seed, used })
 }
 
 impl DropExcess {
@@ -175,6 +236,18 @@ impl Filter for DropExcess {
             }
         }
         out.emit(kept.finish());
+        Ok(())
+    }
+
+    fn save(&mut self) -> Option<Vec<u8>> {
+        let used = self.buckets.used(now(self.started));
+        Some(saved(self.buckets.rate(), (self.seed, self.key.as_ref()), used))
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let Restored { seed, used } = restored(self.buckets.rate(), self.key.as_ref(), state, self.max_keys)?;
+        self.buckets.take_over(used, now(self.started));
+        self.seed = seed;
         Ok(())
     }
 }

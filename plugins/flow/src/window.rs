@@ -37,6 +37,26 @@ impl Window {
         true
     }
 
+    /// The keys that are known with their times, the newest first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = (u128, Duration)> {
+        self.order.iter().rev().copied()
+    }
+
+    /// The most keys that are known.
+    pub(crate) fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Knows these keys and no others: the newest first, as [`newest`](Self::newest) tells them.
+    pub(crate) fn know(&mut self, newest: &[(u128, Duration)]) {
+        (self.known, self.order) = (HashSet::default(), VecDeque::new());
+        for (key, seen) in newest.iter().take(self.events).rev() {
+            if self.known.insert(*key) {
+                self.order.push_back((*key, *seen));
+            }
+        }
+    }
+
     fn forget_until(&mut self, now: Duration) {
         let Some(within) = self.within else { return };
         while self.order.front().is_some_and(|(_, seen)| now.saturating_sub(*seen) >= within) {

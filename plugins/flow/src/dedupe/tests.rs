@@ -1,4 +1,5 @@
 use serde_json::json;
+use tidegate_sdk::Filter;
 use tidegate_testkit::{apply, build_filter, conformance};
 
 use super::plugin;
@@ -41,4 +42,49 @@ fn conforms() {
     let samples = [r#"{"id":1}"#, r#"{"id":2}"#];
     conformance::filter(&plugin(), &json!({ "key": ".id", "within": "1h" }), &samples);
     conformance::filter(&plugin(), &json!({}), &samples);
+}
+
+/// A filter that has taken the place of one with `before`, which has seen these.
+fn after(
+    before: &serde_json::Value,
+    seen: &[&str],
+    now: &serde_json::Value,
+) -> Result<Box<dyn Filter>, String> {
+    let mut old = build_filter(&plugin(), before);
+    seen.iter().for_each(|event| drop(apply(&mut *old, [event])));
+    let mut new = build_filter(&plugin(), now);
+    new.restore(&old.save().unwrap())?;
+    Ok(new)
+}
+
+#[test]
+fn a_reload_keeps_what_was_seen() {
+    let options = json!({ "key": ".id", "within": "1h" });
+    let seen = [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#];
+    let mut filter = after(&options, &seen, &options).unwrap();
+    assert_eq!(apply(&mut *filter, [r#"{"id":2}"#, r#"{"id":4}"#, r#"{"id":1}"#]).0, [r#"{"id":4}"#]);
+    // And once more, what was seen before both.
+    let mut third = build_filter(&plugin(), &options);
+    third.restore(&filter.save().unwrap()).unwrap();
+    assert_eq!(apply(&mut *third, [r#"{"id":3}"#, r#"{"id":4}"#, r#"{"id":5}"#]).0, [r#"{"id":5}"#]);
+}
+
+#[test]
+fn a_reload_to_a_smaller_window_keeps_the_newest() {
+    let (before, now) = (json!({}), json!({ "events": 2 }));
+    let mut filter = after(&before, &["a", "b", "c", "d"], &now).unwrap();
+    // The window moves on with each event that is new.
+    assert_eq!(apply(&mut *filter, ["c", "d", "b", "c"]).0, ["b", "c"]);
+    let mut short = after(&json!({ "within": "1h" }), &["a"], &json!({ "within": "1ms" })).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    assert_eq!(apply(&mut *short, ["a"]).0, ["a"], "it is older than the new span");
+}
+
+#[test]
+fn a_reload_with_another_key_begins_afresh() {
+    let refused = after(&json!({ "key": ".id" }), &[r#"{"id":1}"#], &json!({ "key": [".a", ".id"] }));
+    let expected = "its key is the value at `.id`, and now it is the value at `.a`, or at `.id`";
+    assert_eq!(refused.err().unwrap(), expected);
+    let refused = after(&json!({}), &["a"], &json!({ "key": ".id" }));
+    assert_eq!(refused.err().unwrap(), "its key is the whole event, and now it is the value at `.id`");
 }

@@ -30,3 +30,17 @@ fn conforms() {
     let keyed = json!({ "one_in": 2, "key": [".a", ".b"], "missing": "reject" });
     conformance::filter(&plugin(), &keyed, &[r#"{"a":1,"b":2}"#, r#"{"a":1,"b":3}"#]);
 }
+
+#[test]
+fn a_reload_goes_on_counting() {
+    let after = |before: u64, now: u64| {
+        let mut old = build_filter(&plugin(), &json!({ "one_in": before }));
+        apply(&mut *old, ["0", "1", "2", "3"]);
+        let mut new = build_filter(&plugin(), &json!({ "one_in": now }));
+        new.restore(&old.save().unwrap()).unwrap();
+        apply(&mut *new, ["4", "5", "6", "7", "8", "9"]).0
+    };
+    assert_eq!(after(5, 5), ["5"]);
+    assert_eq!(after(5, 8), ["8"]);
+    assert_eq!(after(5, 3), ["4", "7"], "more are skipped already than have to be");
+}

@@ -71,3 +71,49 @@ async fn conforms() {
     conformance::async_filter(&plugin(), &json!({ "events": 100_000 }), &samples).await;
     conformance::async_filter(&plugin(), &json!({ "events": 1000, "burst": 1 }), &samples).await;
 }
+
+#[tokio::test]
+async fn a_reload_keeps_what_was_used_up() {
+    let (cx, stopping) = context();
+    let waiting = json!({ "events": 4, "per": "1h" });
+    let mut filter = build_async_filter(&plugin(), &waiting);
+    filter.process(&batch(["a", "b", "c"]), &mut Output::new(), &cx).await.unwrap();
+    let saved = filter.save(&cx).await.unwrap();
+
+    // One is left of the burst, whether the next ones wait or are dropped.
+    let mut next = build_async_filter(&plugin(), &waiting);
+    next.restore(&saved, &cx).await.unwrap();
+    let mut out = Output::resumable();
+    next.process(&batch(["d", "e"]), &mut out, &cx).await.unwrap();
+    assert_eq!(out.take_left(), Some(1));
+    let mut dropping = build_filter(&plugin(), &json!({ "events": 4, "per": "1h", "excess": "drop" }));
+    dropping.restore(&saved).unwrap();
+    assert_eq!(apply(&mut *dropping, ["d", "e", "f"]).0, ["d"]);
+    // Of another rate, three events are used up as well.
+    let mut wider = build_filter(&plugin(), &json!({ "events": 6, "per": "1m", "excess": "drop" }));
+    wider.restore(&saved).unwrap();
+    assert_eq!(apply(&mut *wider, ["d", "e", "f", "g"]).0, ["d", "e", "f"]);
+
+    // What passes because the pipeline drains is used up too.
+    stopping.cancel();
+    let mut drained = build_async_filter(&plugin(), &waiting);
+    drained.process(&batch(["a", "b", "c", "d", "e", "f"]), &mut Output::new(), &cx).await.unwrap();
+    dropping.restore(&drained.save(&cx).await.unwrap()).unwrap();
+    assert!(apply(&mut *dropping, ["g"]).0.is_empty());
+}
+
+#[test]
+fn a_reload_keeps_the_rate_of_each_key_that_there_is_room_for() {
+    let options = |max_keys: usize| json!({ "events": 1, "per": "1h", "key": ".u", "excess": "drop", "max_keys": max_keys });
+    let event = |user: usize| format!(r#"{{"u":{user}}}"#);
+    let mut filter = build_filter(&plugin(), &options(100));
+    assert_eq!(apply(&mut *filter, (0..40).map(event)).0.len(), 40);
+    let saved = filter.save().unwrap();
+    let passing = |max_keys: usize| {
+        let mut next = build_filter(&plugin(), &options(max_keys));
+        next.restore(&saved).unwrap();
+        apply(&mut *next, (0..40).map(event)).0.len()
+    };
+    assert_eq!((passing(100), passing(80)), (0, 0));
+    assert!(passing(4) >= 36, "only so many are remembered");
+}

@@ -11,23 +11,33 @@ use tidegate_testkit::redis::{Redis, Reply};
 use crate::harness::{Ended, Tidegate, http, root, until};
 
 /// A folder with libraries, pipelines and what they write.
-struct World(TempDir);
+pub(crate) struct World(TempDir);
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Builds one of the examples of `tests/plugins`, with changes to its text.
+    /// Builds one of the examples of `tests/plugins`, with changes to its text. Its header is the one that was frozen
+    /// first: libraries that were built against it work with every later version.
     fn c(&self, example: &str, library: &str, changes: &[(&str, &str)]) {
+        self.build(example, library, changes, "tests/plugins/1.0");
+    }
+
+    /// The same with the header as it is now.
+    pub(crate) fn current(&self, example: &str, library: &str, changes: &[(&str, &str)]) {
+        self.build(example, library, changes, "engine/abi/include");
+    }
+
+    fn build(&self, example: &str, library: &str, changes: &[(&str, &str)], header: &str) {
         let source = root().join("tests/plugins").join(format!("{example}.c"));
         let mut text = fs::read_to_string(source).unwrap();
         for (from, to) in changes {
@@ -38,13 +48,12 @@ impl World {
         fs::write(&source, text).unwrap();
         let mut cc = Command::new("cc");
         cc.args(["-std=c99", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-I"]);
-        // The header as it was frozen: libraries that were built against it work with every later version.
-        cc.arg(root().join("tests/plugins/1.0")).arg("-o").arg(self.path(library)).arg(source);
+        cc.arg(root().join(header)).arg("-o").arg(self.path(library)).arg(source);
         succeed(&mut cc);
     }
 
     /// Writes a pipeline; `DIR` in it is the folder.
-    fn pipeline(&self, text: &str) -> PathBuf {
+    pub(crate) fn pipeline(&self, text: &str) -> PathBuf {
         let path = self.path("test.toml");
         fs::write(&path, text.replace("DIR", &self.0.path().display().to_string())).unwrap();
         path

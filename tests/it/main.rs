@@ -42,3 +42,5 @@ mod redis;
 mod reload;
 /// Signals, exit codes, deadlines.
 mod signals;
+/// What filters remember through reloads, built in and in libraries.
+mod state;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
-    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record, STATE_BYTES, SourceBatch,
-    SourceRejection,
+    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record, STATE_BYTES,
+    SourceBatch, SourceRejection,
 };
 
 use super::connection::Connection;

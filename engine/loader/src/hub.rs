@@ -36,6 +36,7 @@ pub(crate) enum Slot {
 pub(crate) struct Signals {
     component: String,
     slots: [Waiting; 2],
+    /// When the instance wants to be woken by itself: the earliest time of those it has asked for.
     alarm: Mutex<Option<Instant>>,
     progress: Mutex<Option<Arc<Progress>>>,
 }
@@ -116,18 +117,39 @@ impl Signals {
     /// Waits until the instance was woken since the call began, or wants to be by itself.
     pub(crate) async fn woken(&self, slot: Slot) {
         let waiting = &self.slots[slot as usize];
-        let mut alarm: Option<Pin<Box<Sleep>>> = None;
+        let mut sleep: Option<Pin<Box<Sleep>>> = None;
         std::future::poll_fn(|task| {
             waiting.waker.register(task.waker());
             if waiting.woken.swap(false, Ordering::SeqCst) {
                 return Poll::Ready(());
             }
-            if let Some(at) = self.alarm.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                alarm = Some(Box::pin(tokio::time::sleep_until(at)));
+            // It stays set until it is time: another wake may come before, and the other slot may wait for it, too.
+            let Some(at) = *self.alarm() else { return Poll::Pending };
+            if sleep.as_ref().is_none_or(|sleep| sleep.deadline() != at) {
+                sleep = Some(Box::pin(tokio::time::sleep_until(at)));
             }
-            alarm.as_mut().map_or(Poll::Pending, |alarm| alarm.as_mut().poll(task))
+            let Some(sleep) = &mut sleep else { return Poll::Pending };
+            if sleep.as_mut().poll(task).is_pending() {
+                return Poll::Pending;
+            }
+            self.alarm().take_if(|alarm| *alarm <= at);
+            self.wake();
+            waiting.woken.store(false, Ordering::SeqCst);
+            Poll::Ready(())
         })
         .await;
+    }
+
+    fn alarm(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_at(&self, at: Instant) {
+        let mut alarm = self.alarm();
+        *alarm = Some(alarm.map_or(at, |earlier| earlier.min(at)));
+        drop(alarm);
+        // Whoever waits looks at the alarm, and goes on waiting until then.
+        self.slots.iter().for_each(|waiting| waiting.waker.wake());
     }
 
     /// Where a source's progress goes.
@@ -193,10 +215,10 @@ unsafe extern "C" fn wake(host: *const abi::Host, inst: u64) {
 unsafe extern "C" fn wake_after(host: *const abi::Host, inst: u64, nanoseconds: u64) {
     // SAFETY: the caller hands back its table.
     let Some(signals) = unsafe { hub(host) }.and_then(|hub| hub.find(inst)) else { return };
-    let at = Instant::now().checked_add(Duration::from_nanos(nanoseconds));
-    *signals.alarm.lock().unwrap_or_else(PoisonError::into_inner) = at;
-    // Whoever waits looks at the alarm, and goes on waiting until then.
-    signals.slots.iter().for_each(|waiting| waiting.waker.wake());
+    // What is beyond the clock never comes.
+    if let Some(at) = Instant::now().checked_add(Duration::from_nanos(nanoseconds)) {
+        signals.wake_at(at);
+    }
 }
 
 unsafe extern "C" fn progress(host: *const abi::Host, inst: u64, done: u64, total: u64) {
@@ -211,3 +233,6 @@ unsafe extern "C" fn progress(host: *const abi::Host, inst: u64, done: u64, tota
 unsafe extern "C" fn get_extension(_host: *const abi::Host, _id: *const c_char) -> *const c_void {
     std::ptr::null()
 }
+
+#[cfg(test)]
+mod tests;

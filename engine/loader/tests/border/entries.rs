@@ -1,0 +1,245 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
+use tidegate_sdk::{Claim, Component, Cx, Error, Isolation, Lane, Outcome, Output, Position, Record};
+use tidegate_testkit::{batch, context};
+
+use crate::world::{LIMIT, World, built, open, plugin};
+
+const CALL_TIME: Duration = Duration::from_millis(300);
+
+/// Waits until `condition` holds.
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < limit, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// One run of a component that breaks in one place, once.
+struct Run<'a> {
+    library: &'a Path,
+    at: &'a str,
+    way: &'a str,
+    mark: PathBuf,
+    /// What the calls answered that did not succeed: `open: the plugin ...`.
+    told: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &World, library: &'a Path, plugin: &str, at: &'a str, way: &'a str) -> Self {
+        let mark = world.path(&format!("{plugin}-{at}-{way}"));
+        Self { library, at, way, mark, told: Vec::new() }
+    }
+
+    /// The component. If it breaks before it is one, that is told, and it is built again.
+    fn built(&mut self, name: &str) -> Component {
+        let plugin = plugin(self.library, name, Isolation::Process, CALL_TIME);
+        let options = json!({ "at": self.at, "way": self.way, "mark": self.mark });
+        match built(&plugin, &options) {
+            Ok(component) => component,
+            Err(error) => {
+                self.told.push(format!("build: {error}"));
+                built(&plugin, &options).unwrap()
+            }
+        }
+    }
+
+    /// Notes how a call failed.
+    fn note<T>(&mut self, call: &str, result: Result<T, Error>) -> Option<T> {
+        result.map_err(|error| self.told.push(format!("{call}: {}", death(error.message())))).ok()
+    }
+
+    /// What was told, once the process is over in which it broke.
+    fn over(self, component: impl Sized) -> Vec<String> {
+        drop(component);
+        let mut process = String::new();
+        until(&format!("`{}` is called", self.at), || {
+            process = std::fs::read_to_string(&self.mark).unwrap_or_default();
+            !process.is_empty()
+        });
+        let process = format!("/proc/{process}/stat");
+        let alive = || std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z "));
+        until(&format!("the end of the process that broke at `{}`", self.at), || !alive());
+        self.told
+    }
+}
+
+/// What is told, with any hang as the same.
+fn death(told: &str) -> String {
+    let after = |found: usize| found + told[found..].find("300ms").unwrap() + "300ms".len();
+    let hang = told.find("did not return from `").map(|found| (found, after(found)));
+    hang.map_or(told.to_owned(), |(from, to)| format!("{}hung{}", &told[..from], &told[to..]))
+}
+
+async fn source(mut run: Run<'_>) -> Vec<String> {
+    let Component::Source(mut source) = run.built("source") else { panic!("it is a source") };
+    let (cx, stopping) = context();
+    while run.note("open", source.open(&cx).await).is_none() {}
+    let mut committer = source.committer().unwrap();
+    let read = again(&mut run, &mut *source, &cx).await.unwrap();
+    assert_eq!(read.batch.texts(), ["event"], "{} {}", run.at, run.way);
+    read.settled.unwrap()(Outcome::Delivered);
+    let place = Position::new(&1);
+    while run.note("commit", committer.commit("", &place).await).is_none() {
+        // What has broken is noticed by the next read.
+        let noticed = source.next(&cx).await;
+        run.note("next", noticed);
+        while run.note("open", source.open(&cx).await).is_none() {}
+    }
+    stopping.cancel();
+    assert!(again(&mut run, &mut *source, &cx).await.is_none(), "what was read does not come twice");
+    run.note("close", source.close(&cx).await);
+    run.over((source, committer))
+}
+
+/// Reads until there is an answer.
+async fn again(
+    run: &mut Run<'_>,
+    source: &mut dyn ErasedSource,
+    cx: &Cx,
+) -> Option<tidegate_sdk::SourceBatch> {
+    loop {
+        let read = source.next(cx).await;
+        if let Some(read) = run.note("next", read) {
+            return read;
+        }
+    }
+}
+
+async fn filter(mut run: Run<'_>, name: &str) -> Vec<String> {
+    let Component::AsyncFilter(mut filter) = run.built(name) else { panic!("it runs apart, so it waits") };
+    let (cx, stopping) = context();
+    while run.note("open", filter.open(&cx).await).is_none() {}
+    pass(&mut run, &mut *filter, &cx).await;
+    stopping.cancel();
+    pass(&mut run, &mut *filter, &cx).await;
+    run.note("close", filter.close(&cx).await);
+    run.over(filter)
+}
+
+/// Everything passes, once.
+async fn pass(run: &mut Run<'_>, filter: &mut dyn ErasedAsyncFilter, cx: &Cx) {
+    let (given, mut out) = (batch(["one", "two"]), Output::new());
+    let processed = filter.process(&given, &mut out, cx).await;
+    run.note("process", processed);
+    let (emitted, rejected) = out.take();
+    assert_eq!((emitted[0].1.texts(), rejected.len()), (vec!["one".into(), "two".into()], 0));
+}
+
+async fn sink(mut run: Run<'_>) -> Vec<String> {
+    let Component::Sink(mut sink) = run.built("sink") else { panic!("it is a sink") };
+    let (cx, stopping) = context();
+    while run.note("open", sink.open(&cx).await).is_none() {}
+    deliver(&mut run, &mut *sink, &cx).await;
+    let claim = Claim { pipeline: "p".into(), sink: "s".into(), afresh: false };
+    let lane = Lane { source: "s".into(), partition: "".into() };
+    let record = Record { position: None, base: 0, done: 2 };
+    // What breaks within a transaction is opened and claimed anew.
+    while run.note("claim", sink.claim(&claim, &cx).await).is_none() {
+        run.note("open", sink.open(&cx).await);
+    }
+    while run.note("commit", sink.commit(&batch(["one"]), &lane, &record, &cx).await).is_none() {
+        run.note("open", sink.open(&cx).await);
+    }
+    stopping.cancel();
+    deliver(&mut run, &mut *sink, &cx).await;
+    run.note("close", sink.close(&cx).await);
+    run.over(sink)
+}
+
+/// Everything is delivered.
+async fn deliver(run: &mut Run<'_>, sink: &mut dyn ErasedSink, cx: &Cx) {
+    let written = sink.write(&batch(["one", "two"]), cx).await;
+    let (rejected, again) = run.note("write", written).unwrap().into_parts();
+    assert!(rejected.is_empty() && again.is_none(), "{rejected:?} {again:?}");
+}
+
+/// Every entry point of every kind, each with what the engine is told if it breaks there once; `DEATH` is how. Nothing
+/// is told where the loader mends it by itself, or where nobody waits for an answer.
+const ENTRIES: [(&str, &str, &[&str]); 27] = [
+    ("source", "create", &["build: the plugin DEATH before it was ready"]),
+    ("source", "describe", &["build: the plugin DEATH before it was ready"]),
+    ("source", "open", &["open: the plugin DEATH while it opened"]),
+    ("source", "next", &["next: the plugin DEATH"]),
+    ("source", "commit", &["commit: the plugin DEATH at a commit", "next: the plugin DEATH"]),
+    ("source", "settled", &["commit: the plugin DEATH at a commit", "next: the plugin DEATH"]),
+    ("source", "drain", &["next: the plugin DEATH"]),
+    ("source", "close", &["close: the plugin DEATH while it closed"]),
+    ("source", "stop", &[]),
+    ("source", "destroy", &[]),
+    ("filter", "create", &["build: the plugin DEATH before it was ready"]),
+    ("filter", "open", &["open: the plugin DEATH while it opened"]),
+    ("filter", "process", &[]),
+    ("filter", "drain", &[]),
+    ("filter", "close", &["close: the plugin DEATH while it closed"]),
+    ("filter", "stop", &[]),
+    ("filter", "destroy", &[]),
+    ("router", "route", &[]),
+    ("sink", "create", &["build: the plugin DEATH before it was ready"]),
+    ("sink", "open", &["open: the plugin DEATH while it opened"]),
+    ("sink", "write", &[]),
+    ("sink", "claim", &["claim: the plugin DEATH"]),
+    ("sink", "commit", &["commit: the plugin DEATH"]),
+    ("sink", "drain", &[]),
+    ("sink", "close", &["close: the plugin DEATH while it closed"]),
+    ("sink", "stop", &[]),
+    ("sink", "destroy", &[]),
+];
+
+/// Every entry point breaks in this way.
+async fn each(way: &str, death: &str, left_out: &[&str]) {
+    let world = World::new();
+    let library = world.c("evil/entry.c", &[]);
+    for (kind, at, expected) in ENTRIES {
+        if left_out.contains(&at) {
+            continue;
+        }
+        let run = Run::new(&world, &library, kind, at, way);
+        let told = match kind {
+            "source" => source(run).await,
+            "sink" => sink(run).await,
+            filter_or_router => filter(run, filter_or_router).await,
+        };
+        let expected: Vec<String> = expected.iter().map(|line| line.replace("DEATH", death)).collect();
+        assert_eq!(told, expected, "{kind} {at} {way}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_entry_point_may_crash() {
+    each("segfault", "crashed (SIGSEGV)", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_entry_point_may_abort() {
+    each("abort", "crashed (SIGABRT)", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_entry_point_may_end_the_process() {
+    each("exit", "called exit(7)", &[]).await;
+}
+
+/// `create` and `describe` are given twenty seconds, which is too long for a test.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_entry_point_may_hang() {
+    each("hang", "hung", &["create", "describe"]).await;
+}
+
+#[test]
+fn a_library_that_breaks_as_it_is_loaded_is_refused() {
+    let world = World::new();
+    for place in ["LOAD", "INIT"] {
+        for (way, death) in
+            [("SEGFAULT", "crashes (SIGSEGV)"), ("ABORT", "crashes (SIGABRT)"), ("EXIT", "calls exit(7)")]
+        {
+            let refused = open(&world.c("evil/entry.c", &[&format!("-DAT_{place}={way}")])).unwrap_err();
+            let told = refused.to_string();
+            assert!(told.ends_with(&format!("{death} when it is loaded, so it is not")), "{told}");
+        }
+    }
+}

@@ -86,7 +86,7 @@ impl Apart {
             numbers.join(","),
         ];
         let (child, said) = self.nursery.start(&arguments, &inherited)?;
-        let kept = Kept::new(child, said, &who.component)?;
+        let kept = Kept::new(child, said, &who.component, &self.nursery)?;
         drop(theirs);
         let create = Create {
             kind: self.kind.name().to_owned(),

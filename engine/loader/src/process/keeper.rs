@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::sync::watch;
 
+use super::nursery::Nursery;
 use crate::describe::signal_name;
 
 /// How long a child that was let go may take to end by itself.
@@ -33,7 +34,12 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Begins to keep it. `said` takes all that it writes, for the log of `component`.
-    pub(crate) fn new(mut child: Child, said: io::PipeReader, component: &str) -> io::Result<Self> {
+    pub(crate) fn new(
+        mut child: Child,
+        said: io::PipeReader,
+        component: &str,
+        nursery: &Arc<Nursery>,
+    ) -> io::Result<Self> {
         let pid = Pid::from_child(&child);
         let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(process) => Arc::new(process),
@@ -53,6 +59,7 @@ impl Kept {
             released: Some(released),
             lines: Lines { component: component.to_owned(), bytes: Vec::new() },
             kill_at: None,
+            _nursery: Arc::clone(nursery),
         };
         std::thread::Builder::new().name("plugin-keeper".into()).spawn(move || {
             let status = keeper.keep();
@@ -117,6 +124,8 @@ struct Keeper {
     released: Option<io::PipeReader>,
     lines: Lines,
     kill_at: Option<Instant>,
+    /// A child dies with the thread that has started it, so that one stays until the child has ended.
+    _nursery: Arc<Nursery>,
 }
 
 impl Keeper {

@@ -6,7 +6,7 @@ use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
 use tidegate_sdk::{Claim, Component, Cx, Error, Isolation, Lane, Outcome, Output, Position, Record};
 use tidegate_testkit::{batch, context};
 
-use crate::world::{LIMIT, World, built, open, plugin};
+use crate::world::{LIMIT, World, built, open, placed};
 
 const CALL_TIME: Duration = Duration::from_millis(300);
 
@@ -37,7 +37,7 @@ impl<'a> Run<'a> {
 
     /// The component. If it breaks before it is one, that is told, and it is built again.
     fn built(&mut self, name: &str) -> Component {
-        let plugin = plugin(self.library, name, Isolation::Process, CALL_TIME);
+        let plugin = placed(&open(self.library).unwrap(), name, Isolation::Process, CALL_TIME);
         let options = json!({ "at": self.at, "way": self.way, "mark": self.mark });
         match built(&plugin, &options) {
             Ok(component) => component,

@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use serde_json::json;
 use tidegate_sdk::{Batch, Component, Isolation, Output};
 use tidegate_testkit::{batch, context};
 
-use crate::world::{LIMIT, built, plugin, rust};
+use crate::world::{LIMIT, built, open, placed, rust};
 
 const ALL: [Isolation; 3] = [Isolation::Inline, Isolation::Thread, Isolation::Process];
 /// What every panic is told as.
@@ -31,9 +29,10 @@ async fn filtered(component: Component, given: &Batch) -> (Vec<String>, Vec<(usi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_makes_a_filter_panic_is_rejected_and_the_rest_goes_on() {
+    let plugins = open(&rust()).unwrap();
     for isolation in ALL {
         for name in ["rust_filter", "rust_waiting"] {
-            let plugin = plugin(&rust(), name, isolation, LIMIT);
+            let plugin = placed(&plugins, name, isolation, LIMIT);
             let component = built(&plugin, &json!({ "at": "process", "event": "bad" })).unwrap();
             let (through, rejected) =
                 filtered(component, &batch(["one", "bad", "two", "bad", "three"])).await;
@@ -46,8 +45,9 @@ async fn an_event_that_makes_a_filter_panic_is_rejected_and_the_rest_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_makes_a_sink_panic_is_rejected_and_the_rest_goes_on() {
+    let plugins = open(&rust()).unwrap();
     for isolation in ALL {
-        let plugin = plugin(&rust(), "rust_sink", isolation, LIMIT);
+        let plugin = placed(&plugins, "rust_sink", isolation, LIMIT);
         let Ok(Component::Sink(mut sink)) = built(&plugin, &json!({ "at": "write", "event": "bad" })) else {
             panic!("it is a sink")
         };
@@ -64,8 +64,9 @@ async fn an_event_that_makes_a_sink_panic_is_rejected_and_the_rest_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_where_no_event_is_to_blame_is_told() {
+    let plugins = open(&rust()).unwrap();
     for isolation in ALL {
-        let placed = |name: &str| plugin(&rust(), name, isolation, LIMIT);
+        let placed = |name: &str| placed(&plugins, name, isolation, LIMIT);
         let error = built(&placed("rust_source"), &json!({ "at": "create" })).err().unwrap();
         assert!(error.contains(&told("create")), "{isolation:?}: {error}");
         let (cx, stopping) = context();
@@ -93,8 +94,9 @@ async fn a_panic_where_no_event_is_to_blame_is_told() {
 /// A panic in `destroy` has nobody to be told to; the process, and what comes after it, go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_at_the_end_of_an_instance_ends_nothing_else() {
+    let plugins = open(&rust()).unwrap();
     for isolation in ALL {
-        let plugin = plugin(&rust(), "rust_waiting", isolation, Duration::from_secs(5));
+        let plugin = placed(&plugins, "rust_waiting", isolation, LIMIT);
         for _ in 0..3 {
             let component = built(&plugin, &json!({ "at": "drop" })).unwrap();
             assert_eq!(filtered(component, &batch(["one"])).await.0, ["one"], "{isolation:?}");

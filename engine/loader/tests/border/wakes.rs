@@ -5,11 +5,11 @@ use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{Component, Isolation, Output};
 use tidegate_testkit::{batch, context};
 
-use crate::world::{LIMIT, World, built, plugin};
+use crate::world::{LIMIT, World, built, open, placed};
 
 /// A filter that wakes the engine so.
 fn waking(world: &World, isolation: Isolation, wake: &str) -> Box<dyn ErasedAsyncFilter> {
-    let plugin = plugin(&world.c("evil/wakes.c", &[]), "wakes", isolation, LIMIT);
+    let plugin = placed(&open(&world.c("evil/wakes.c", &[])).unwrap(), "wakes", isolation, LIMIT);
     match built(&plugin, &json!({ "wake": wake })) {
         Ok(Component::AsyncFilter(filter)) => filter,
         Ok(_) => panic!("it waits"),

@@ -59,16 +59,15 @@ pub(crate) fn rust() -> PathBuf {
     example("libevil.so")
 }
 
-/// The plugins of a library, and the loader that knows it.
+/// The plugins of a library. The loader that knows it does not outlive this.
 pub(crate) fn open(library: &Path) -> Result<Vec<Plugin>, Refusal> {
     Loader::new(host(), None).open(Wanted { path: library, sha256: None })
 }
 
 /// The plugin of this name, placed so.
-pub(crate) fn plugin(library: &Path, name: &str, isolation: Isolation, call_time: Duration) -> Plugin {
-    let plugins = open(library).unwrap();
-    let found = plugins.into_iter().find(|plugin| plugin.name() == name).unwrap();
-    found.placed(Placement { isolation, call_time: tidegate_sdk::Duration(call_time) })
+pub(crate) fn placed(plugins: &[Plugin], name: &str, isolation: Isolation, call_time: Duration) -> Plugin {
+    let found = plugins.iter().find(|plugin| plugin.name() == name).unwrap();
+    found.clone().placed(Placement { isolation, call_time: tidegate_sdk::Duration(call_time) })
 }
 
 /// A component of it, or why there is none.

@@ -36,6 +36,8 @@ mod libraries;
 mod memory;
 /// Every file under `pipelines/` runs as it is.
 mod pipelines;
+/// `plugins bench`: what calls of a library cost.
+mod plugin_bench;
 /// Redis stopped half-way, dead at the start, slow: everything arrives.
 mod redis;
 /// SIGHUP and `--watch`: what changed is replaced, the rest runs on.

@@ -12,6 +12,7 @@ use tidegate_sdk::Size;
 
 use crate::dead_letters::arguments;
 use crate::exit::{Exit, Failure};
+use crate::plugin_bench::arguments::{AFTER_PLUGINS_BENCH, PluginBench};
 use crate::terminal;
 
 const STYLES: Styles = Styles::styled()
@@ -79,7 +80,9 @@ const AFTER_PLUGINS: &str = "\
 Examples:
   tidegate plugins
   tidegate plugins show http_poll
-  tidegate plugins show file --kind sink";
+  tidegate plugins show file --kind sink
+  tidegate plugins check ./libgeo.so
+  tidegate plugins bench ./libgeo.so";
 
 const AFTER_NEW_PLUGIN: &str = "\
 Examples:
@@ -267,6 +270,9 @@ pub(crate) struct PluginHostArguments {
     /// With these uses of them
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
+    /// Load a library and measure its plugins: the arguments of `plugins bench`
+    #[arg(long, value_name = "JSON")]
+    pub(crate) bench: Option<String>,
     /// Run one component of this library, for the engine that has started this process
     #[arg(long, value_name = "FILE", requires_all = ["sha256", "descriptors"])]
     pub(crate) serve: Option<PathBuf>,
@@ -303,6 +309,9 @@ pub(crate) enum PluginsAction {
     /// Check that a shared library keeps to what every plugin keeps to
     #[command(after_help = AFTER_PLUGINS_CHECK)]
     Check(PluginCheck),
+    /// Measure what calls of a shared library's plugins cost, beside a built-in one that does nothing
+    #[command(after_help = AFTER_PLUGINS_BENCH)]
+    Bench(PluginBench),
 }
 
 /// A library to be checked.

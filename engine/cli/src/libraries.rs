@@ -9,7 +9,7 @@ use tidegate_sdk::{Plugin, Registry};
 use crate::args::{Libraries, PluginHostArguments};
 use crate::builtin;
 use crate::exit::{Exit, Failure};
-use crate::{plugin_check, terminal};
+use crate::{plugin_bench, plugin_check, terminal};
 
 /// The folders in which a library without a path is looked for.
 const SEARCH_PATH: &str = "TIDEGATE_PLUGIN_PATH";
@@ -98,7 +98,11 @@ fn cache() -> Option<PathBuf> {
 
 /// What is done with a library in a process that is there for nothing else.
 pub(crate) fn host(arguments: &PluginHostArguments) -> Result<Exit, Failure> {
-    let PluginHostArguments { describe: described, check, pipeline, serve, sha256, descriptors } = arguments;
+    let PluginHostArguments { describe: described, check, pipeline, bench, serve, sha256, descriptors } =
+        arguments;
+    if let Some(bench) = bench {
+        return plugin_bench::serve(bench);
+    }
     match (described, check, serve, sha256, descriptors) {
         (Some(library), ..) => describe(library, sha256.as_deref()),
         (None, Some(library), ..) => plugin_check::serve(library, pipeline.as_deref()),

@@ -6,11 +6,11 @@ use tidegate_sdk::{Kind, Plugin, Registry};
 use crate::args::{PluginsAction, PluginsArguments};
 use crate::exit::{Exit, Failure};
 use crate::libraries::Plugins;
-use crate::plugin_check;
 use crate::table::Align::Left;
 use crate::table::{Cell, Table, Tone};
 use crate::terminal::{self, Paint};
 use crate::wrap::wrap;
+use crate::{plugin_bench, plugin_check};
 
 /// Lists the plugins, or shows one.
 pub(crate) fn plugins(arguments: &PluginsArguments, plugins: &Plugins) -> Result<Exit, Failure> {
@@ -18,6 +18,7 @@ pub(crate) fn plugins(arguments: &PluginsArguments, plugins: &Plugins) -> Result
     let text = match &arguments.action {
         None => list(&plugins.with(&arguments.libraries)?.registry, paint),
         Some(PluginsAction::Check(arguments)) => return plugin_check::check(arguments, plugins),
+        Some(PluginsAction::Bench(arguments)) => return plugin_bench::bench(arguments, plugins),
         Some(PluginsAction::Show { name, kind, libraries }) => {
             let known = plugins.with(libraries)?;
             let found = find(&known.registry, name, kind.map(Kind::from))?;

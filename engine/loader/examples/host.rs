@@ -83,7 +83,7 @@ fn touched(path: &str, flags: i32) -> Result<String, Box<dyn Error>> {
     let ((used, wait), (end, may_end)) = (sync_channel(1), sync_channel::<()>(1));
     let thread = std::thread::spawn(move || {
         let touched = touch();
-        used.send(touched).and_then(|()| Ok(may_end.recv())).is_ok()
+        used.send(touched).is_ok() && may_end.recv().is_ok()
     });
     let touched = wait.recv()?;
     library.close()?;

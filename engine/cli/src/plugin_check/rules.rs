@@ -17,6 +17,7 @@ use crate::args::{Libraries, Sources};
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
 use crate::libraries::Plugins;
+use crate::plugin_child::tell;
 use crate::run::multi_thread;
 use crate::terminal;
 
@@ -81,7 +82,7 @@ pub(crate) fn serve(library: &Path, pipeline: Option<&Path>) -> Result<Exit, Fai
 }
 
 /// The uses of the library in a pipeline file: kind, plugin, options.
-fn uses(pipeline: &Path, library: &Path) -> Result<Vec<(Kind, String, Value)>, Failure> {
+pub(crate) fn uses(pipeline: &Path, library: &Path) -> Result<Vec<(Kind, String, Value)>, Failure> {
     let libraries = Libraries { plugin: vec![library.to_owned()] };
     let sources = Sources { paths: vec![pipeline.to_owned()], overrides: Vec::new(), libraries };
     let files = Files::load(&sources, &Plugins::built_in());
@@ -163,11 +164,6 @@ fn look(rule: &str, work: impl FnOnce()) -> Result<(), Failure> {
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
-}
-
-fn tell(told: &Told) -> Result<(), Failure> {
-    let line = serde_json::to_string(told).map_err(|error| Failure::failed(error.to_string()))?;
-    terminal::out(&format!("{line}\n"))
 }
 
 /// Makes and destroys instances, and looks at what they leave behind.

@@ -120,7 +120,7 @@ async fn whenever_a_wake_comes_the_call_behind_it_sees_what_it_was_for() {
     const ROUNDS: u64 = 20_000;
     let thread = std::thread::spawn(move || {
         for round in 1..=ROUNDS {
-            while theirs.load(Ordering::SeqCst) % 2 == 0 {
+            while theirs.load(Ordering::SeqCst).is_multiple_of(2) {
                 std::hint::spin_loop();
             }
             // As a library does it: first what there is to go on with, then the wake.

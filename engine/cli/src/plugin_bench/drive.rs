@@ -1,0 +1,127 @@
+//! A component, called as the engine calls it, and how often its calls had to be woken.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use serde_json::Value;
+use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
+use tidegate_sdk::{Batch, Component, Cx, Filter, Kind, Outcome, Output, Plugin};
+
+use super::idle;
+
+/// What one call came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Done {
+    /// Events that went in, or that a source has read.
+    pub(super) events: usize,
+    /// Events that a filter has put out.
+    pub(super) out: usize,
+    /// How often whoever waited was woken.
+    pub(super) wakes: usize,
+}
+
+/// Where components to be measured come from.
+pub(super) enum Maker<'a> {
+    /// The plugin with these options.
+    Plugin(&'a Plugin, &'a Value),
+    /// A built-in one of this kind that does nothing; a source of it reads this batch.
+    Idle(Kind, &'a Batch),
+}
+
+impl Maker<'_> {
+    /// A component that is open.
+    pub(super) async fn open(&self, cx: &Cx) -> Result<Driven, String> {
+        let component = match self {
+            Self::Plugin(plugin, options) => plugin.build(options).map_err(|error| error.to_string())?,
+            Self::Idle(kind, batch) => idle::component(*kind, batch),
+        };
+        let (driven, opened) = match component {
+            Component::Filter(filter) => (Driven::Plain(filter), Ok(())),
+            Component::AsyncFilter(mut filter) => {
+                let opened = filter.open(cx).await;
+                (Driven::Waiting(filter), opened)
+            }
+            Component::Source(mut source) => {
+                let opened = source.open(cx).await;
+                (Driven::Source(source), opened)
+            }
+            Component::Sink(mut sink) => {
+                let opened = sink.open(cx).await;
+                (Driven::Sink(sink), opened)
+            }
+        };
+        opened.map(|()| driven).map_err(|error| error.to_string())
+    }
+}
+
+/// A component that is open.
+pub(super) enum Driven {
+    Source(Box<dyn ErasedSource>),
+    Plain(Box<dyn Filter>),
+    Waiting(Box<dyn ErasedAsyncFilter>),
+    Sink(Box<dyn ErasedSink>),
+}
+
+impl Driven {
+    /// Calls it once; `None` if it is a source that has ended.
+    pub(super) async fn call(&mut self, batch: &Batch, cx: &Cx) -> Result<Option<Done>, String> {
+        let mut wakes = 0;
+        let done = match self {
+            Self::Source(source) => match counted(source.next(cx), &mut wakes).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(read)) => {
+                    if let Some(settled) = read.settled {
+                        settled(Outcome::Delivered);
+                    }
+                    Ok(Done { events: read.batch.len(), ..Done::default() })
+                }
+                Err(error) => Err(error),
+            },
+            Self::Plain(filter) => {
+                let mut out = Output::new();
+                filter.process(batch, &mut out).map(|()| put_out(batch, &mut out))
+            }
+            Self::Waiting(filter) => {
+                let mut out = Output::new();
+                let processed = counted(filter.process(batch, &mut out, cx), &mut wakes).await;
+                processed.map(|()| put_out(batch, &mut out))
+            }
+            Self::Sink(sink) => {
+                let written = counted(sink.write(batch, cx), &mut wakes).await;
+                match written.map(tidegate_sdk::Delivery::into_parts) {
+                    Ok((_, Some((_, error)))) | Err(error) => Err(error),
+                    Ok(_) => Ok(Done { events: batch.len(), ..Done::default() }),
+                }
+            }
+        };
+        done.map(|done| Some(Done { wakes, ..done })).map_err(|error| error.to_string())
+    }
+
+    /// Ends it.
+    pub(super) async fn close(self, cx: &Cx) -> Result<(), String> {
+        let closed = match self {
+            Self::Source(mut source) => source.close(cx).await,
+            Self::Plain(_) => Ok(()),
+            Self::Waiting(mut filter) => filter.close(cx).await,
+            Self::Sink(mut sink) => sink.close(cx).await,
+        };
+        closed.map_err(|error| error.to_string())
+    }
+}
+
+fn put_out(batch: &Batch, out: &mut Output) -> Done {
+    let (emitted, _) = out.take();
+    Done { events: batch.len(), out: emitted.iter().map(|(_, batch)| batch.len()).sum(), wakes: 0 }
+}
+
+/// Waits for `work`, and adds how often that was woken.
+async fn counted<T>(work: impl Future<Output = T>, wakes: &mut usize) -> T {
+    let mut work = pin!(work);
+    std::future::poll_fn(|task| {
+        let polled = work.as_mut().poll(task);
+        *wakes += usize::from(matches!(polled, Poll::Pending));
+        polled
+    })
+    .await
+}

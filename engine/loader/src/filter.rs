@@ -159,6 +159,7 @@ impl Process {
         if let Some(why) = self.collected.broken.take() {
             return Err(broke_contract(why));
         }
+        self.lent.sound().map_err(broke_contract)?;
         if !self.ports.is_empty() {
             self.routed().map_err(broke_contract)?;
         }

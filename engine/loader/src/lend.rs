@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tidegate_abi::{self as abi, Attr, AttrValue, Buf, Run, Str, View};
@@ -12,6 +13,10 @@ pub(crate) struct Held {
     pub(crate) batch: Batch,
     /// Names and texts of attributes, as one more buffer.
     pub(crate) texts: Bytes,
+    /// How many references the library holds.
+    retained: AtomicUsize,
+    /// Whether it has given back one that it did not hold.
+    over_released: AtomicBool,
 }
 
 /// A batch that is lent to a library for one operation.
@@ -97,7 +102,12 @@ impl Lent {
                 position: position.map_or(Buf::NONE, |position| Buf::new(position.as_bytes())),
             });
         }
-        let held = Arc::new(Held { batch: batch.clone(), texts: texts.bytes.freeze() });
+        let held = Arc::new(Held {
+            batch: batch.clone(),
+            texts: texts.bytes.freeze(),
+            retained: AtomicUsize::new(0),
+            over_released: AtomicBool::new(false),
+        });
         let mut buffers: Vec<Buf> = batch.buffers().iter().map(|buffer| Buf::new(buffer)).collect();
         if !held.texts.is_empty() {
             buffers.push(Buf::new(&held.texts));
@@ -109,6 +119,18 @@ impl Lent {
     /// The table that is handed over.
     pub(crate) fn table(&self) -> *const abi::Batch {
         &raw const self.table
+    }
+
+    /// That the library has not given back what it did not hold. Where it does so after the operation, nobody is left
+    /// who could notice.
+    ///
+    /// # Errors
+    /// How it broke the contract.
+    pub(crate) fn sound(&self) -> Result<(), String> {
+        match self.held.over_released.load(Ordering::Relaxed) {
+            true => Err("a batch is released more often than it was retained".into()),
+            false => Ok(()),
+        }
     }
 
     /// The batch, with what else was lent of it.
@@ -146,13 +168,24 @@ fn table(held: &Arc<Held>, columns: &Columns) -> abi::Batch {
 }
 
 unsafe extern "C" fn retain(owner: *mut c_void) {
+    let held = owner.cast_const().cast::<Held>();
     // SAFETY: the owner is that of a batch that is lent at the moment, or that was retained before.
-    unsafe { Arc::increment_strong_count(owner.cast_const().cast::<Held>()) };
+    unsafe {
+        (*held).retained.fetch_add(1, Ordering::Relaxed);
+        Arc::increment_strong_count(held);
+    }
 }
 
 unsafe extern "C" fn release(owner: *mut c_void) {
-    // SAFETY: it was retained before.
-    unsafe { Arc::decrement_strong_count(owner.cast_const().cast::<Held>()) };
+    let held = owner.cast_const().cast::<Held>();
+    // SAFETY: as above. The reference that is given back keeps it until the last line.
+    unsafe {
+        let less = |retained: usize| retained.checked_sub(1);
+        match (*held).retained.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less) {
+            Ok(_) => Arc::decrement_strong_count(held),
+            Err(_) => (*held).over_released.store(true, Ordering::Relaxed),
+        }
+    }
 }
 
 /// The attributes that events have for themselves, and where each event's end. Nothing if no event has any.

@@ -156,6 +156,7 @@ impl Reported {
     }
 
     fn delivery(self) -> Result<Delivery, Fault> {
+        self.lent.sound().map_err(broke_contract)?;
         match self.said.broken {
             Some(why) => Err(broke_contract(why)),
             None => Ok(self.said.delivery),

@@ -13,5 +13,7 @@ mod alone;
 mod entries;
 /// A library in Rust that panics, inline and on a thread.
 mod panics;
+/// References to a batch that are given back too often, and as often as they should.
+mod references;
 /// Wakes at every moment, and a million of them.
 mod wakes;

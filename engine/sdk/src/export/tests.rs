@@ -1,6 +1,7 @@
 //! The table of a library, called as an engine calls it.
 
 mod batches;
+mod bombs;
 mod components;
 mod faults;
 mod host;

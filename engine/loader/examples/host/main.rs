@@ -1,13 +1,16 @@
 //! A program around the loader, for its tests: what has to happen in a process of its own.
 //!
 //! `plugin-host ...` is what the loader asks of the engine's program. `cycles FILE PLUGIN OPTIONS COUNT` makes and ends
-//! instances and prints by how many bytes the process has grown. `keep FILE` uses a library on a thread that outlives its
+//! instances and prints by how many bytes the process has grown. `work FILE PLUGIN OPTIONS ISOLATION COUNT` has some of them
+//! do so many batches each, and prints how many events came out. `keep FILE` uses a library on a thread that outlives its
 //! use; `unload FILE` does the same and takes the library out of the process, which the loader never does.
 
 #![allow(
     unsafe_code,
     reason = "a library is opened past the loader here, to show why the loader does not unload"
 )]
+
+mod work;
 
 use std::error::Error;
 use std::io::Write;
@@ -44,6 +47,10 @@ fn answer(arguments: &[&str]) -> Result<String, Box<dyn Error>> {
         }
         ["cycles", path, plugin, options, count] => {
             Ok(cycles(Path::new(path), plugin, &serde_json::from_str(options)?, count.parse()?)?.to_string())
+        }
+        ["work", path, plugin, options, isolation, count] => {
+            let options = serde_json::from_str(options)?;
+            Ok(work::work(Path::new(path), plugin, &options, isolation, count.parse()?)?.to_string())
         }
         ["keep", path] => touched(path, unix::RTLD_NOW | NODELETE),
         ["unload", path] => touched(path, unix::RTLD_NOW),

@@ -28,7 +28,7 @@ impl World {
 
     /// Builds one of the examples of `tests/plugins`, with changes to its text. Its header is the one that was frozen
     /// first: libraries that were built against it work with every later version.
-    fn c(&self, example: &str, library: &str, changes: &[(&str, &str)]) {
+    pub(crate) fn c(&self, example: &str, library: &str, changes: &[(&str, &str)]) {
         self.build(example, library, changes, "tests/plugins/1.0");
     }
 
@@ -59,7 +59,7 @@ impl World {
         path
     }
 
-    fn run(&self, text: &str) -> Ended {
+    pub(crate) fn run(&self, text: &str) -> Ended {
         Tidegate::run(&[&self.pipeline(text)]).end()
     }
 
@@ -70,14 +70,14 @@ impl World {
     }
 }
 
-fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let told = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{command:?}:\n{told}");
     told
 }
 
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What was downloaded for this repository is all that is needed.
     cargo.args(["--offline"]).env_remove("RUSTFLAGS");

@@ -32,6 +32,8 @@ mod isolation;
 mod jobs;
 /// Plugins from shared libraries, in C and in Rust.
 mod libraries;
+/// Libraries over time: a hundred reloads, and one that ends its process when it panics.
+mod library_life;
 /// Memory stays within its budget under a source that is faster than its sink.
 mod memory;
 /// Every file under `pipelines/` runs as it is.

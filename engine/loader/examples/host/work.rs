@@ -80,14 +80,14 @@ async fn life(component: Component, batches: u64) -> Result<usize, Box<dyn Error
         Component::Sink(mut sink) => {
             sink.open(&cx).await?;
             for number in 0..batches {
-                sink.write(&batch(number), &cx).await?;
-                events += EVENTS;
+                let (rejected, again) = sink.write(&batch(number), &cx).await?.into_parts();
+                events += EVENTS - rejected.len() - again.map_or(0, |(events, _)| events.len());
             }
             if sink.transactional().is_ok() {
                 let claim = Claim { pipeline: "p".into(), sink: "s".into(), afresh: false };
                 sink.claim(&claim, &cx).await?;
                 let lane = Lane { source: "s".into(), partition: "".into() };
-                sink.commit(&batch(0), &lane, &Record::default(), &cx).await?;
+                let _not_of_interest = sink.commit(&batch(0), &lane, &Record::default(), &cx).await?;
             }
             sink.close(&cx).await?;
         }

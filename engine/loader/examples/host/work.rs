@@ -7,14 +7,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use tidegate_loader::{Loader, Wanted};
 use tidegate_sdk::{
-    Attributes, Batch, Claim, Component, Cx, Isolation, Lane, Outcome, Output, Placement, Record,
+    Attributes, Batch, Claim, Component, Cx, Isolation, Lane, Outcome, Output, Placement, Plugin, Record,
 };
 use tokio_util::sync::CancellationToken;
 
 /// Events of a batch.
 const EVENTS: usize = 50;
 
-/// Has one instance after the other do so many batches. Returns how many events came out.
+/// Has one instance after the other do so many batches. `plugin` is its name, or `filter/name`. Returns how many events came out.
 pub(crate) fn work(
     path: &Path,
     plugin: &str,
@@ -25,7 +25,8 @@ pub(crate) fn work(
     let isolation: Isolation = serde_json::from_value(Value::from(isolation))?;
     let loader = Loader::strict(std::env::current_exe()?);
     let plugins = loader.open(Wanted { path, sha256: None })?;
-    let found = plugins.iter().find(|one| one.name() == plugin).ok_or("there is no such plugin")?;
+    let is_it = |one: &&Plugin| one.name() == plugin || format!("{}/{}", one.kind(), one.name()) == plugin;
+    let found = plugins.iter().find(is_it).ok_or("there is no such plugin")?;
     let plugin = found.clone().placed(Placement { isolation, ..Placement::default() });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut out = 0;

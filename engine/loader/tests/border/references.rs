@@ -10,7 +10,7 @@ async fn a_batch_that_is_released_too_often_is_noticed_and_stays() {
     let world = World::new();
     let plugins = open(&world.c("evil/released.c", &[])).unwrap();
     for isolation in [Isolation::Inline, Isolation::Thread, Isolation::Process] {
-        let plugin = placed(&plugins, "evil", isolation, LIMIT);
+        let plugin = placed(&plugins, "filter/evil", isolation, LIMIT);
         let (cx, _stopping) = context();
         let given = batch(["one", "KILL0", "two", "KILL1", "three", "KILL2"]);
         let mut out = Output::new();

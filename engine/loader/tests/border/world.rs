@@ -64,9 +64,11 @@ pub(crate) fn open(library: &Path) -> Result<Vec<Plugin>, Refusal> {
     Loader::new(host(), None).open(Wanted { path: library, sha256: None })
 }
 
-/// The plugin of this name, placed so.
+/// The plugin of this name, or `filter/name`, placed so.
 pub(crate) fn placed(plugins: &[Plugin], name: &str, isolation: Isolation, call_time: Duration) -> Plugin {
-    let found = plugins.iter().find(|plugin| plugin.name() == name).unwrap();
+    let is_it =
+        |plugin: &&Plugin| plugin.name() == name || format!("{}/{}", plugin.kind(), plugin.name()) == name;
+    let found = plugins.iter().find(is_it).unwrap();
     found.clone().placed(Placement { isolation, call_time: tidegate_sdk::Duration(call_time) })
 }
 

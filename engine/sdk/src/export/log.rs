@@ -59,11 +59,13 @@ pub(super) unsafe extern "C" fn init(host: *const abi::Host, _error: *mut abi::E
     let _ = tracing::subscriber::set_global_default(Forward(host));
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| match EXPECTED.get() {
-        true => PANIC.set(Some(described(panic))),
-        false if host.log.is_some() => {
-            say(host, level::ERROR, &format!("a thread panicked: {}", described(panic)));
+        // Where panics abort, nobody comes back to tell it: these are its last words.
+        true if cfg!(panic = "unwind") => PANIC.set(Some(described(panic))),
+        expected if host.log.is_some() => {
+            let who = if expected { "the plugin" } else { "a thread" };
+            say(host, level::ERROR, &format!("{who} panicked: {}", described(panic)));
         }
-        false => before(panic),
+        _ => before(panic),
     }));
     Status::OK
 }

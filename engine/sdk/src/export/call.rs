@@ -148,8 +148,10 @@ pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     // What is left half-done by a panic is not entered again: `Link::broken` sees to it.
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let message = log::last_panic().unwrap_or_else(|| said(&*payload));
-        // The drop of a payload is the plugin's code, and may panic in its turn, which nothing would catch.
-        std::mem::forget(payload);
+        // The drop of any other payload is the plugin's code, and may panic in its turn, which nothing would catch.
+        if !payload.is::<String>() && !payload.is::<&str>() {
+            std::mem::forget(payload);
+        }
         message
     })
 }

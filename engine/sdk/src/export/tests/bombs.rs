@@ -77,9 +77,9 @@ fn drain_and_stop_may_panic() {
         }));
         assert_eq!(source.poll_next().0, Status::PENDING);
         if stop {
-            source.stop()
+            source.stop();
         } else {
-            source.drain()
+            source.drain();
         }
         assert_eq!(trap.0.load(Ordering::SeqCst), 1, "it was woken");
         assert_eq!(source.poll_next().0, Status::PANIC, "and is broken from now on");

@@ -300,6 +300,31 @@ fn a_process_that_is_killed_under_load_loses_nothing() {
     assert!(place.reasons().is_empty());
 }
 
+#[test]
+fn each_worker_of_a_filter_is_a_process_and_together_they_keep_the_order() {
+    const HALF: usize = 100_000;
+    let place = Place(tempfile::tempdir().unwrap());
+    place.build(&root().join("tests/plugins/grep.c"));
+    place.input(&lines(HALF, &[]));
+    let grep = "plugin = \"grep_c\"\ntext = \"e\"\nworkers = 2\n";
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true").replace("plugin = \"evil\"\n", grep));
+    let mut running = place.run().start();
+    let mut workers = BTreeSet::new();
+    until("a process for each worker", || {
+        workers = children(running.id());
+        workers.len() == 2
+    });
+    let all = lines(2 * HALF, &[]);
+    let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
+    input.write_all((all[HALF..].join("\n") + "\n").as_bytes()).unwrap();
+    workers.iter().copied().for_each(kill);
+    until("the last line", || place.out().len() >= all.len());
+    running.signal("TERM");
+    running.end().expect(0);
+    assert!(place.out() == all, "each line is there once, in order");
+    assert!(place.reasons().is_empty());
+}
+
 /// One that never ends by itself.
 fn endless() -> (Place, Running) {
     let place = Place::new("segfault.c");

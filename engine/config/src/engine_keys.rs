@@ -77,14 +77,13 @@ pub(crate) fn idle_keys(
             "workers",
             format!("what `{name}` does to an event depends on those before it, so it works alone"),
         ),
-        Component::AsyncFilter(_) if draft.engine.workers > 1 => {
-            ("workers", format!("`{name}` waits more than it works, so it works alone"))
+        Component::AsyncFilter(filter) if draft.engine.workers > 1 && filter.fork().is_none() => {
+            ("workers", format!("`{name}` works alone"))
         }
-        Component::Filter(_) if draft.engine.workers == 1 && !draft.engine.order => {
+        Component::Filter(_) | Component::AsyncFilter(_)
+            if draft.engine.workers == 1 && !draft.engine.order =>
+        {
             ("order", format!("`{name}` has one worker, which keeps it"))
-        }
-        Component::AsyncFilter(_) if !draft.engine.order => {
-            ("order", format!("`{name}` works alone, which keeps it"))
         }
         Component::Sink(sink) if draft.engine.concurrency > 1 && sink.fork().is_none() => {
             ("concurrency", format!("`{name}` can only write one batch at a time"))

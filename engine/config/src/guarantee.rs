@@ -206,7 +206,12 @@ fn unordered<'g>(graph: &'g Graph, reached: &[usize], sink: usize) -> Option<&'g
 /// Whether events leave a filter in another order.
 fn mixes(node: &Node) -> bool {
     let asked_to = node.engine.workers > 1 && !node.engine.order;
-    asked_to && matches!(node.build(), Ok(Component::Filter(filter)) if filter.fork().is_some())
+    asked_to
+        && match node.build() {
+            Ok(Component::Filter(filter)) => filter.fork().is_some(),
+            Ok(Component::AsyncFilter(filter)) => filter.fork().is_some(),
+            _ => false,
+        }
 }
 
 /// On how many ways the events of a component can reach each component.

@@ -13,7 +13,10 @@ pub(crate) enum Shape {
     Filter {
         forks: bool,
     },
-    AsyncFilter,
+    /// A filter that waits; whether it can be forked.
+    AsyncFilter {
+        forks: bool,
+    },
     Sink,
 }
 
@@ -44,7 +47,7 @@ impl Shape {
         match component {
             Component::Source(_) => Self::Source,
             Component::Filter(filter) => Self::Filter { forks: filter.fork().is_some() },
-            Component::AsyncFilter(_) => Self::AsyncFilter,
+            Component::AsyncFilter(filter) => Self::AsyncFilter { forks: filter.fork().is_some() },
             Component::Sink(_) => Self::Sink,
         }
     }
@@ -67,7 +70,9 @@ impl Plan {
         let mut segment_of = vec![0; graph.nodes.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
             let workers = match shapes[index] {
-                Shape::Filter { forks: true } => node.engine.workers.max(1),
+                Shape::Filter { forks: true } | Shape::AsyncFilter { forks: true } => {
+                    node.engine.workers.max(1)
+                }
                 _ => 1,
             };
             let order = workers == 1 || node.engine.order;
@@ -161,7 +166,7 @@ mod tests {
             (FORKS, 4, &[0]),
             (FORKS, 4, &[1]),
             (ALONE, 4, &[2]),
-            (Shape::AsyncFilter, 1, &[3]),
+            (Shape::AsyncFilter { forks: false }, 4, &[3]),
             (Shape::Sink, 1, &[4]),
         ];
         let plan = plan(&nodes);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use tidegate_config::Delivery;
+use tidegate_config::{Delivery, RetryOptions};
+use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{Claim, Component, Cx, Replay};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +20,10 @@ use crate::lane::Lane;
 use crate::outlets::{Exit, Outlets};
 use crate::plan::{Plan, Segment, Shape};
 use crate::segment::cutter::Cutter;
+use crate::segment::filters::Worker;
 use crate::segment::sink::Writer;
 use crate::segment::source::Reader;
+use crate::segment::waiting::Waiting;
 use crate::segment::{Head, filters, settle, sink};
 use crate::settling::Settling;
 use crate::state::States;
@@ -119,8 +122,9 @@ impl<'a> Wiring<'a> {
         }
         match self.components[first].take() {
             Some(Component::AsyncFilter(filter)) => {
+                let retry = engine.retry;
                 let chain = self.chain(&segment.nodes[1..]);
-                self.tasks.spawn(filters::run_async(head, filter, chain, engine.retry, input));
+                self.start_waiting(head, (filter, chain), &retry, segment, input);
             }
             Some(Component::Sink(sink)) => {
                 // The order of a lane is its record's; who acknowledges entry by entry needs none.
@@ -182,8 +186,29 @@ impl<'a> Wiring<'a> {
         match forks.is_empty() {
             true => self.tasks.spawn(filters::run(head, chain, input)),
             false => {
-                let chains = forks.into_iter().chain([chain]).collect();
-                filters::run_workers(&head, chains, input, segment.order, self.tasks);
+                let workers = forks.into_iter().chain([chain]).map(Worker::Plain).collect();
+                filters::run_workers(&head, workers, input, segment.order, self.tasks);
+            }
+        }
+    }
+
+    fn start_waiting(
+        &self,
+        head: Head,
+        (filter, chain): (Box<dyn ErasedAsyncFilter>, Chain),
+        retry: &RetryOptions,
+        segment: &Segment,
+        input: EdgeReceiver,
+    ) {
+        let fork = |_| Some(Waiting::new(&head, filter.fork()?, chain.fork()?, retry));
+        let forks: Vec<Waiting> = (1..segment.workers).map_while(fork).collect();
+        let first = Waiting::new(&head, filter, chain, retry);
+        match forks.is_empty() {
+            true => self.tasks.spawn(filters::run_waiting(head, first, input)),
+            false => {
+                let all = forks.into_iter().chain([first]);
+                let workers = all.map(|one| Worker::Waiting(Box::new(one))).collect();
+                filters::run_workers(&head, workers, input, segment.order, self.tasks);
             }
         }
     }

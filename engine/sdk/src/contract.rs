@@ -8,7 +8,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use crate::erased::ErasedSink;
+use crate::erased::{ErasedAsyncFilter, ErasedSink};
 use crate::{
     Batch, Claim, Cx, Delivery, Error, Lane, Output, Position, Receipts, Record, Replay, SourceBatch,
 };
@@ -170,6 +170,12 @@ pub trait AsyncFilter: Send + 'static {
         out: &mut Output,
         cx: &Cx,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// As [`Filter::fork`]: another instance, not open yet, for `workers`. Where there are several, no events can be
+    /// left for the next call.
+    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+        None
+    }
 
     /// As [`Filter::outputs`].
     fn outputs(&self) -> Vec<String> {

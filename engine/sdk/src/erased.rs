@@ -59,6 +59,8 @@ pub trait ErasedAsyncFilter: Send {
         out: &'a mut Output,
         cx: &'a Cx,
     ) -> Promise<'a, Result<(), Error>>;
+    /// [`AsyncFilter::fork`]
+    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>>;
     /// [`AsyncFilter::outputs`]
     fn outputs(&self) -> Vec<String>;
     /// [`AsyncFilter::explain`]
@@ -82,6 +84,9 @@ impl<F: AsyncFilter> ErasedAsyncFilter for F {
         cx: &'a Cx,
     ) -> Promise<'a, Result<(), Error>> {
         Box::pin(AsyncFilter::process(self, batch, out, cx))
+    }
+    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+        AsyncFilter::fork(self)
     }
     fn outputs(&self) -> Vec<String> {
         AsyncFilter::outputs(self)

@@ -3,6 +3,7 @@
 //! One that is made anew remembers nothing: what the one before it knew is gone with it, and what it was given to begin
 //! with is no help, because it may be what broke it.
 
+use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
 
 use super::{Breaks, Recipe, blameless, gave_up, reason};
@@ -85,6 +86,13 @@ impl AsyncFilter for SafeFilter {
             }
         }
         Ok(())
+    }
+
+    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+        self.recipe
+            .facts
+            .parallel
+            .then(|| Box::new(Self::new(self.recipe.clone())) as Box<dyn ErasedAsyncFilter>)
     }
 
     fn outputs(&self) -> Vec<String> {

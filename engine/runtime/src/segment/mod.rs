@@ -6,6 +6,7 @@ pub(crate) mod filters;
 pub(crate) mod settle;
 pub(crate) mod sink;
 pub(crate) mod source;
+pub(crate) mod waiting;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_config::{
@@ -104,7 +104,7 @@ impl Script {
     }
 
     /// Resolves when something was written, or when that has no prospect of happening any more.
-    async fn has_written(&self) {
+    pub(super) async fn has_written(&self) {
         let mut written = self.has_written.subscribe();
         let _ = tokio::time::timeout(Duration::from_secs(20), written.wait_for(|written| *written)).await;
     }
@@ -173,15 +173,6 @@ impl Fakes {
         self.scripts.push(Script::new());
         let build = move |_: NoOptions| Ok::<_, ConfigError>(Keeping(keep));
         self.add(Plugin::filter("keeping", "", "", build), &[(from, OutputName::Port(0))], &[])
-    }
-
-    /// Keeps everything. Whichever of its workers is given event 0 goes on only when the sink of `late` has written
-    /// something.
-    pub(super) fn waiting_filter(&mut self, from: usize, late: &Arc<OnceLock<Arc<Script>>>) -> usize {
-        self.scripts.push(Script::new());
-        let late = Arc::clone(late);
-        let build = move |_: NoOptions| Ok::<_, ConfigError>(Waiting(Arc::clone(&late)));
-        self.add(Plugin::filter("waiting", "", "", build), &[(from, OutputName::Port(0))], &[])
     }
 
     /// A filter of the test's own.
@@ -334,23 +325,6 @@ impl Filter for Keeping {
 
     fn fork(&self) -> Option<Box<dyn Filter>> {
         Some(Box::new(Self(self.0)))
-    }
-}
-
-struct Waiting(Arc<OnceLock<Arc<Script>>>);
-
-impl Filter for Waiting {
-    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        if batch.payload(0) == b"0" {
-            let script = self.0.get().unwrap();
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(script.has_written()));
-        }
-        out.emit(batch.clone());
-        Ok(())
-    }
-
-    fn fork(&self) -> Option<Box<dyn Filter>> {
-        Some(Box::new(Self(Arc::clone(&self.0))))
     }
 }
 

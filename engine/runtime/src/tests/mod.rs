@@ -6,10 +6,11 @@ mod fakes;
 mod group;
 mod reload;
 mod state;
+mod workers;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fakes::Fakes;
@@ -94,36 +95,6 @@ async fn on_reject_stop_fails_the_pipeline() {
     fakes.sink(&[(route, MAIN)]);
     let (ends, _) = fakes.run().await;
     assert!(matches!(&ends[0], End::Failed(reason) if reason.contains("unlucky")), "{ends:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn workers_keep_the_order() {
-    let mut fakes = Fakes::new();
-    let source = fakes.source(20_000);
-    let odd = fakes.filter(source, |number| !number.is_multiple_of(2));
-    fakes.engine(odd, EngineOptions { workers: 4, ..EngineOptions::default() });
-    let sink = fakes.sink(&[(odd, MAIN)]);
-    let (ends, _) = fakes.run().await;
-    assert_eq!(ends, [End::Ended]);
-    let expected: Vec<String> = (1..20_000).step_by(2).map(|number| number.to_string()).collect();
-    assert_eq!(fakes.written(sink), expected);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_worker_holds_up_no_other_where_order_is_not_kept() {
-    let mut fakes = Fakes::new();
-    let source = fakes.source(1000);
-    let late = Arc::new(OnceLock::new());
-    let slow = fakes.waiting_filter(source, &late);
-    fakes.engine(slow, EngineOptions { workers: 2, order: false, ..EngineOptions::default() });
-    let sink = fakes.sink(&[(slow, MAIN)]);
-    assert!(late.set(fakes.script(sink)).is_ok());
-    let (ends, _) = fakes.run().await;
-    assert_eq!(ends, [End::Ended]);
-    let mut written: Vec<u64> = fakes.written(sink).iter().map(|number| number.parse().unwrap()).collect();
-    assert_ne!(written[0], 0, "what was read first came later");
-    written.sort_unstable();
-    assert!(written.into_iter().eq(0..1000), "each event came once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

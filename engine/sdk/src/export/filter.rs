@@ -167,6 +167,7 @@ impl Life for State {
             Kind::Waiting(Waiting { filter, .. }) => {
                 facts.waits();
                 if let Some(filter) = filter {
+                    facts.parallel(filter.fork().is_some());
                     filter.outputs().iter().for_each(|name| facts.output(name));
                     filter.explain().iter().for_each(|text| facts.explain(text));
                 }

@@ -1,0 +1,141 @@
+//! A filter that waits: tried until a batch is through, with the plain ones behind it called at once.
+
+use tidegate_config::{OutputName, RetryOptions};
+use tidegate_sdk::erased::ErasedAsyncFilter;
+use tidegate_sdk::{Class, Output, Rejection};
+
+use super::Head;
+use super::filters::restore;
+use crate::chain::{Chain, Leaving, reject, settle};
+use crate::failure::Failure;
+use crate::parcel::Parcel;
+use crate::plan::MAIN;
+use crate::state::saved;
+use crate::status::Health;
+use crate::tries::Tries;
+
+/// A filter that waits, and the plain ones behind it.
+pub(crate) struct Waiting {
+    filter: Box<dyn ErasedAsyncFilter>,
+    behind: Chain,
+    tries: Tries,
+}
+
+/// What became of a parcel in one call.
+pub(super) struct Dealt {
+    pub(super) leaving: Vec<Leaving>,
+    /// The events that the filter has left for the next call.
+    pub(super) left: Option<Parcel>,
+}
+
+impl Waiting {
+    /// One that is not open yet.
+    pub(crate) fn new(
+        head: &Head,
+        filter: Box<dyn ErasedAsyncFilter>,
+        behind: Chain,
+        retry: &RetryOptions,
+    ) -> Self {
+        Self { filter, behind, tries: Tries::new(retry, &head.meter, &head.cx, head.hard_stop()) }
+    }
+
+    pub(super) async fn open(&mut self, head: &Head) -> Result<bool, Failure> {
+        self.tries.open(&mut self.filter, &head.idle).await
+    }
+
+    /// Gives it, and those behind it, back what they remember.
+    pub(super) async fn restore(&mut self, head: &Head) -> Result<(), Failure> {
+        let states = &head.states;
+        let restored = async {
+            if let Some(state) = states.before(head.node).await {
+                states.restored(head.node, state.len(), self.filter.restore(&state, &head.cx).await);
+            }
+        };
+        tokio::select! {
+            () = restored => {}
+            () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
+        }
+        restore(head, &mut self.behind).await
+    }
+
+    /// Saves what they remember, if that is wanted.
+    pub(super) async fn save(&mut self, head: &Head) -> Result<(), Failure> {
+        self.behind.save(&head.states).await;
+        if !head.states.are_wanted() {
+            return Ok(());
+        }
+        let state = tokio::select! {
+            state = saved(head.meter.name(), self.filter.save(&head.cx)) => state,
+            () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
+        };
+        head.states.save(head.node, state);
+        Ok(())
+    }
+
+    /// What becomes of a parcel. The filter puts it out into what `out` makes.
+    pub(super) async fn apply(
+        &mut self,
+        head: &Head,
+        parcel: Parcel,
+        out: fn() -> Output,
+    ) -> Result<Dealt, Failure> {
+        let made = process(head, self.filter.as_mut(), &mut self.tries, parcel, out).await?;
+        let mut leaving = Vec::with_capacity(made.leaving.len());
+        for piece in made.leaving {
+            match piece {
+                Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } => {
+                    leaving.extend(self.behind.apply(head.node, parcel)?);
+                }
+                other => leaving.push(other),
+            }
+        }
+        Ok(Dealt { leaving, left: made.left })
+    }
+
+    pub(super) async fn close(mut self, head: &Head) {
+        if let Err(error) = self.filter.close(&head.cx).await {
+            tracing::warn!(component = head.meter.name(), "closing: {error}");
+        }
+        head.cx.tasks().joined().await;
+        head.meter.set_health(Health::Ended);
+    }
+}
+
+/// What the filter makes of one parcel, tried until it goes through or the tries are used up.
+async fn process(
+    head: &Head,
+    filter: &mut dyn ErasedAsyncFilter,
+    tries: &mut Tries,
+    parcel: Parcel,
+    out: fn() -> Output,
+) -> Result<Dealt, Failure> {
+    let count = parcel.batch().len();
+    loop {
+        let mut out = out();
+        let busy = head.meter.busy();
+        let result = tokio::select! {
+            result = filter.process(parcel.batch(), &mut out, &head.cx) => result,
+            () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
+        };
+        drop(busy);
+        let given_up = match &result {
+            Ok(()) => {
+                tries.went_well();
+                let from = out.take_left().filter(|from| (1..count).contains(from));
+                let left = from.map(|from| parcel.select(from..count));
+                return Ok(Dealt { leaving: settle(head.node, &head.meter, parcel, out), left });
+            }
+            Err(error) if error.class() == Class::Reject => Some(error.to_string()),
+            Err(error) => {
+                let (tried, again) = (tries.failures() + 1, tries.again(error).await?);
+                (!again).then(|| format!("given up after {tried} tries: {error}"))
+            }
+        };
+        if let Some(reason) = given_up {
+            let all = (0..count).map(|event| Rejection { event, reason: reason.clone() });
+            let leaving = reject(head.node, &head.meter, &parcel, all.collect());
+            parcel.done();
+            return Ok(Dealt { leaving: leaving.into_iter().collect(), left: None });
+        }
+    }
+}

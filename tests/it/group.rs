@@ -4,8 +4,8 @@
 use tidegate_testkit::redis::Redis;
 
 use crate::harness::{Running, Tidegate, until};
-use crate::isolation::{children, kill};
 use crate::libraries::built_in;
+use crate::processes::{children, kill};
 
 const ENTRIES: usize = 3_000;
 

@@ -2,23 +2,26 @@
 //!
 //! The libraries are in `tests/evil`, and are built here with the C compiler.
 
-use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Ended, Running, Tidegate, root, until};
+use crate::harness::{Ended, Tidegate, root, until};
 
 /// A folder with a library, a pipeline, its input, and what comes out.
-struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
     /// With a library that is evil in this way.
-    fn new(evil: &str) -> Self {
+    pub(crate) fn new(evil: &str) -> Self {
+        Self::with(&root().join("tests/evil").join(evil))
+    }
+
+    /// With this library.
+    pub(crate) fn with(source: &Path) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        place.build(&root().join("tests/evil").join(evil));
+        place.build(source);
         place
     }
 
@@ -33,17 +36,17 @@ impl Place {
         assert!(built.unwrap().success(), "{} is built", source.display());
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn input(&self, lines: &[String]) {
+    pub(crate) fn input(&self, lines: &[String]) {
         std::fs::write(self.path("in"), lines.iter().map(|line| format!("{line}\n")).collect::<String>())
             .unwrap();
     }
 
     /// The pipeline `p`; `FOLDER` in it is this one.
-    fn pipeline(&self, text: &str) {
+    pub(crate) fn pipeline(&self, text: &str) {
         let head = "[plugins]\nlibraries = [\"./libevil.so\"]\n";
         let text = format!("{head}{text}").replace("FOLDER", &self.0.path().display().to_string());
         std::fs::write(self.path("p.toml"), text).unwrap();
@@ -53,11 +56,11 @@ impl Place {
         Tidegate::new(arguments).arg("--data-dir").arg(self.path("data"))
     }
 
-    fn run(&self) -> Tidegate {
+    pub(crate) fn run(&self) -> Tidegate {
         self.call(&["run"]).arg(self.path("p.toml"))
     }
 
-    fn out(&self) -> Vec<String> {
+    pub(crate) fn out(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("out")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
@@ -68,7 +71,7 @@ impl Place {
     }
 
     /// What is in the dead letters: the reasons.
-    fn reasons(&self) -> Vec<String> {
+    pub(crate) fn reasons(&self) -> Vec<String> {
         let listed =
             self.call(&["dead-letters", "list", "--format", "json", "--limit", "1000"]).end().expect(0);
         let letters = listed.lines().into_iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -77,7 +80,7 @@ impl Place {
 }
 
 /// So many lines; those with these numbers kill.
-fn lines(count: usize, killers: &[usize]) -> Vec<String> {
+pub(crate) fn lines(count: usize, killers: &[usize]) -> Vec<String> {
     let line = |number| match killers.contains(&number) {
         true => format!("KILL {number}"),
         false => format!("line {number}"),
@@ -90,7 +93,7 @@ fn harmless(lines: &[String]) -> Vec<&String> {
 }
 
 /// A filter that is evil at some events, before a sink that has each event once.
-const FILTER: &str = r#"
+pub(crate) const FILTER: &str = r#"
 [pipeline]
 delivery = "effectively_once"
 [source.lines]
@@ -241,135 +244,6 @@ fn a_source_that_dies_goes_on_where_it_was() {
         assert_eq!(place.out(), all, "{evil}");
         assert!(place.reasons().is_empty());
     }
-}
-
-/// The processes that this one has started for plugins, and that are alive.
-pub(crate) fn children(of: u32) -> BTreeSet<u32> {
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let id: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
-        (alive(id)? == of).then_some(id)
-    });
-    processes.collect()
-}
-
-/// The parent of a process, unless it is over.
-fn alive(id: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    let mut fields = stat[stat.rfind(')')? + 2..].split(' ');
-    let state = fields.next()?;
-    (state != "Z" && state != "X").then(|| fields.next()?.parse().ok())?
-}
-
-fn only_child(running: &Running) -> u32 {
-    let mut found = BTreeSet::new();
-    until("one process of a plugin", || {
-        found = children(running.id());
-        found.len() == 1
-    });
-    found.pop_first().unwrap()
-}
-
-pub(crate) fn kill(id: u32) {
-    // It may have ended by itself, which is as good.
-    let _ =
-        Command::new("kill").args(["-KILL", &id.to_string()]).stderr(std::process::Stdio::null()).status();
-}
-
-#[test]
-fn a_process_that_is_killed_under_load_loses_nothing() {
-    const ROUND: usize = 50_000;
-    let place = Place::new("segfault.c");
-    place.input(&[]);
-    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
-    let mut running = place.run().start();
-    let all = lines(5 * ROUND, &[]);
-    for round in all.chunks(ROUND) {
-        let before = std::fs::metadata(place.path("out")).map_or(0, |out| out.len());
-        let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
-        input.write_all((round.join("\n") + "\n").as_bytes()).unwrap();
-        until("the first of the new lines", || {
-            std::fs::metadata(place.path("out")).is_ok_and(|out| out.len() > before)
-        });
-        kill(only_child(&running));
-    }
-    until("the last line", || place.out().len() >= all.len());
-    running.signal("TERM");
-    let ended = running.end().expect(0);
-    assert!(ended.stderr.contains("crashed (SIGKILL); starting it anew"), "{}", ended.stderr);
-    assert!(place.out() == all, "each line is there once, in order");
-    assert!(place.reasons().is_empty());
-}
-
-#[test]
-fn each_worker_of_a_filter_is_a_process_and_together_they_keep_the_order() {
-    const HALF: usize = 100_000;
-    let place = Place(tempfile::tempdir().unwrap());
-    place.build(&root().join("tests/plugins/grep.c"));
-    place.input(&lines(HALF, &[]));
-    let grep = "plugin = \"grep_c\"\ntext = \"e\"\nworkers = 2\n";
-    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true").replace("plugin = \"evil\"\n", grep));
-    let mut running = place.run().start();
-    let mut workers = BTreeSet::new();
-    until("a process for each worker", || {
-        workers = children(running.id());
-        workers.len() == 2
-    });
-    let all = lines(2 * HALF, &[]);
-    let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
-    input.write_all((all[HALF..].join("\n") + "\n").as_bytes()).unwrap();
-    workers.iter().copied().for_each(kill);
-    until("the last line", || place.out().len() >= all.len());
-    running.signal("TERM");
-    running.end().expect(0);
-    assert!(place.out() == all, "each line is there once, in order");
-    assert!(place.reasons().is_empty());
-}
-
-/// One that never ends by itself.
-fn endless() -> (Place, Running) {
-    let place = Place::new("segfault.c");
-    place.input(&lines(10, &[]));
-    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
-    let running = place.run().start();
-    until("what came out", || place.out().len() == 10);
-    (place, running)
-}
-
-#[test]
-fn no_process_is_left_when_the_engine_ends() {
-    let (_place, mut running) = endless();
-    let child = only_child(&running);
-    running.signal("TERM");
-    running.end().expect(0);
-    assert_eq!(alive(child), None, "it is over before the engine is");
-}
-
-#[test]
-fn no_process_is_left_when_the_engine_is_killed() {
-    let (_place, running) = endless();
-    let child = only_child(&running);
-    running.signal("KILL");
-    until("the end of the plugin's process", || alive(child).is_none());
-}
-
-#[test]
-fn a_process_does_not_see_the_signals_and_the_secrets_of_the_engine() {
-    let place = Place::new("segfault.c");
-    place.input(&lines(10, &[]));
-    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
-    let running = place.run().env("DATABASE_PASSWORD", "hunter2").env("LANG", "C").start();
-    until("what came out", || place.out().len() == 10);
-    let child = only_child(&running);
-    let environment = std::fs::read(format!("/proc/{child}/environ")).unwrap();
-    let environment = String::from_utf8_lossy(&environment).into_owned();
-    assert!(environment.contains("LANG=C") && !environment.contains("hunter2"), "{environment}");
-    for signal in ["-TERM", "-INT", "-HUP"] {
-        assert!(Command::new("kill").args([signal, &child.to_string()]).status().unwrap().success());
-    }
-    let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
-    input.write_all(b"line 10\n").unwrap();
-    until("one more line", || place.out().len() == 11);
-    assert_eq!(only_child(&running), child, "it is the same process");
 }
 
 #[test]

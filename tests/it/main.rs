@@ -40,6 +40,8 @@ mod memory;
 mod pipelines;
 /// `plugins bench`: what calls of a library cost.
 mod plugin_bench;
+/// The processes of plugins: killed under load, gone with their engine, and kept from what is not theirs.
+mod processes;
 /// Redis stopped half-way, dead at the start, slow: everything arrives.
 mod redis;
 /// SIGHUP and `--watch`: what changed is replaced, the rest runs on.

@@ -1,0 +1,136 @@
+//! The processes of plugins: killed under load, gone with their engine, and kept from what is not theirs.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::Command;
+
+use crate::harness::{Running, root, until};
+use crate::isolation::{FILTER, Place, lines};
+
+/// The processes that this one has started for plugins, and that are alive.
+pub(crate) fn children(of: u32) -> BTreeSet<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let id: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        (alive(id)? == of).then_some(id)
+    });
+    processes.collect()
+}
+
+/// The parent of a process, unless it is over.
+fn alive(id: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 2..].split(' ');
+    let state = fields.next()?;
+    (state != "Z" && state != "X").then(|| fields.next()?.parse().ok())?
+}
+
+fn only_child(running: &Running) -> u32 {
+    let mut found = BTreeSet::new();
+    until("one process of a plugin", || {
+        found = children(running.id());
+        found.len() == 1
+    });
+    found.pop_first().unwrap()
+}
+
+pub(crate) fn kill(id: u32) {
+    // It may have ended by itself, which is as good.
+    let _ =
+        Command::new("kill").args(["-KILL", &id.to_string()]).stderr(std::process::Stdio::null()).status();
+}
+
+#[test]
+fn a_process_that_is_killed_under_load_loses_nothing() {
+    const ROUND: usize = 50_000;
+    let place = Place::new("segfault.c");
+    place.input(&[]);
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
+    let mut running = place.run().start();
+    let all = lines(5 * ROUND, &[]);
+    for round in all.chunks(ROUND) {
+        let before = std::fs::metadata(place.path("out")).map_or(0, |out| out.len());
+        let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
+        input.write_all((round.join("\n") + "\n").as_bytes()).unwrap();
+        until("the first of the new lines", || {
+            std::fs::metadata(place.path("out")).is_ok_and(|out| out.len() > before)
+        });
+        kill(only_child(&running));
+    }
+    until("the last line", || place.out().len() >= all.len());
+    running.signal("TERM");
+    let ended = running.end().expect(0);
+    assert!(ended.stderr.contains("crashed (SIGKILL); starting it anew"), "{}", ended.stderr);
+    assert!(place.out() == all, "each line is there once, in order");
+    assert!(place.reasons().is_empty());
+}
+
+#[test]
+fn each_worker_of_a_filter_is_a_process_and_together_they_keep_the_order() {
+    const HALF: usize = 100_000;
+    let place = Place::with(&root().join("tests/plugins/grep.c"));
+    place.input(&lines(HALF, &[]));
+    let grep = "plugin = \"grep_c\"\ntext = \"e\"\nworkers = 2\n";
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true").replace("plugin = \"evil\"\n", grep));
+    let mut running = place.run().start();
+    let mut workers = BTreeSet::new();
+    until("a process for each worker", || {
+        workers = children(running.id());
+        workers.len() == 2
+    });
+    let all = lines(2 * HALF, &[]);
+    let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
+    input.write_all((all[HALF..].join("\n") + "\n").as_bytes()).unwrap();
+    workers.iter().copied().for_each(kill);
+    until("the last line", || place.out().len() >= all.len());
+    running.signal("TERM");
+    running.end().expect(0);
+    assert!(place.out() == all, "each line is there once, in order");
+    assert!(place.reasons().is_empty());
+}
+
+/// One that never ends by itself.
+fn endless() -> (Place, Running) {
+    let place = Place::new("segfault.c");
+    place.input(&lines(10, &[]));
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
+    let running = place.run().start();
+    until("what came out", || place.out().len() == 10);
+    (place, running)
+}
+
+#[test]
+fn no_process_is_left_when_the_engine_ends() {
+    let (_place, mut running) = endless();
+    let child = only_child(&running);
+    running.signal("TERM");
+    running.end().expect(0);
+    assert_eq!(alive(child), None, "it is over before the engine is");
+}
+
+#[test]
+fn no_process_is_left_when_the_engine_is_killed() {
+    let (_place, running) = endless();
+    let child = only_child(&running);
+    running.signal("KILL");
+    until("the end of the plugin's process", || alive(child).is_none());
+}
+
+#[test]
+fn a_process_does_not_see_the_signals_and_the_secrets_of_the_engine() {
+    let place = Place::new("segfault.c");
+    place.input(&lines(10, &[]));
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
+    let running = place.run().env("DATABASE_PASSWORD", "hunter2").env("LANG", "C").start();
+    until("what came out", || place.out().len() == 10);
+    let child = only_child(&running);
+    let environment = std::fs::read(format!("/proc/{child}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    assert!(environment.contains("LANG=C") && !environment.contains("hunter2"), "{environment}");
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        assert!(Command::new("kill").args([signal, &child.to_string()]).status().unwrap().success());
+    }
+    let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
+    input.write_all(b"line 10\n").unwrap();
+    until("one more line", || place.out().len() == 11);
+    assert_eq!(only_child(&running), child, "it is the same process");
+}

@@ -14,7 +14,7 @@
  * taken for zero: no such text was told, no such function can be called. A library that cannot do without says so
  * (tg_module.min_host_minor).
  *   1.1  A source and a sink of one server acknowledge and write in one step: tg_facts.domain, tg_open.by_receipt,
- *        tg_batch.receipts, tg_sink.settle, tg_report.elsewhere.
+ *        tg_batch.receipts, tg_sink.settle, tg_report.elsewhere. A filter hands over what it remembers: tg_state.
  *
  * WORDS. An event is bytes (its payload) and a little beside it (key, time, attributes). A batch is a row of
  * events that move together. Payloads lie in shared buffers; a view says which bytes of which buffer. A filter

@@ -44,6 +44,11 @@ enum Name {
 }
 
 impl Shape {
+    /// How many arguments a command has beside its key and its values.
+    pub(crate) fn fixed(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
     /// The form that the options ask for.
     pub(crate) fn new(options: &Options) -> Result<Self, ConfigError> {
         check(options)?;

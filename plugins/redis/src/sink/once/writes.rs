@@ -142,7 +142,7 @@ impl<'a> Writes<'a> {
         request: &mut Vec<u8>,
     ) -> Vec<usize> {
         let (keys, pieces, commands) = self.commands(shape, items);
-        let fixed = shape.head.len() + shape.tail.len();
+        let fixed = shape.fixed();
         let count = 10 + commands.iter().map(|command| 2 + fixed + command.count).sum::<usize>();
         let mut names = vec![state];
         names.extend(keys.iter().map(|key| &*self.keys[*key]));
@@ -163,14 +163,24 @@ impl<'a> Writes<'a> {
         words.iter().for_each(|word| resp::argument(request, word.as_bytes()));
         for command in commands {
             resp::argument(request, command.key.to_string().as_bytes());
-            resp::argument(request, (fixed + command.count).to_string().as_bytes());
-            shape.head.iter().for_each(|word| resp::argument(request, word.as_bytes()));
-            for piece in &pieces[command.pieces] {
-                self.arguments[piece.clone()].iter().for_each(|bytes| resp::argument(request, bytes));
-            }
-            shape.tail.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+            self.encode_command(shape, command.count, &pieces[command.pieces], request);
         }
         keys
+    }
+
+    /// One command within a call, behind its key: how many arguments it has, and these. `count` is that of the pieces.
+    pub(super) fn encode_command(
+        &self,
+        shape: &Shape,
+        count: usize,
+        pieces: &[Range<usize>],
+        request: &mut Vec<u8>,
+    ) {
+        resp::argument(request, (shape.fixed() + count).to_string().as_bytes());
+        shape.head.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+        let values = pieces.iter().flat_map(|piece| &self.arguments[piece.clone()]);
+        values.for_each(|bytes| resp::argument(request, bytes));
+        shape.tail.iter().for_each(|word| resp::argument(request, word.as_bytes()));
     }
 
     /// Encodes the commands that write these items, as they are sent without a function. Trimming and the time

@@ -126,7 +126,7 @@ impl Call {
         request: &mut Vec<u8>,
     ) -> Vec<usize> {
         let (keys, pieces, commands) = self.commands(shape, writes);
-        let fixed = shape.head.len() + shape.tail.len();
+        let fixed = shape.fixed();
         let count =
             9 + self.entries.len() + commands.iter().map(|command| 3 + fixed + command.count).sum::<usize>();
         let [stream, group, consumer] = preface.scope;
@@ -142,12 +142,7 @@ impl Call {
         for command in commands {
             resp::argument(request, command.key.to_string().as_bytes());
             resp::argument(request, command.owners.text().as_bytes());
-            resp::argument(request, (fixed + command.count).to_string().as_bytes());
-            shape.head.iter().for_each(|word| resp::argument(request, word.as_bytes()));
-            for piece in &pieces[command.pieces] {
-                writes.arguments[piece.clone()].iter().for_each(|bytes| resp::argument(request, bytes));
-            }
-            shape.tail.iter().for_each(|word| resp::argument(request, word.as_bytes()));
+            writes.encode_command(shape, command.count, &pieces[command.pieces], request);
         }
         keys
     }
@@ -169,7 +164,7 @@ impl Call {
         if together && keys.len() > 1 {
             sequence.sort_by_key(|(place, _)| *place);
         }
-        let fixed = shape.head.len() + shape.tail.len();
+        let fixed = shape.fixed();
         let most = if together { COMMAND_ARGUMENTS } else { usize::MAX };
         let mut pieces = Vec::with_capacity(sequence.len());
         let mut commands: Vec<Command> = Vec::new();

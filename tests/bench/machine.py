@@ -38,6 +38,19 @@ def dataset():
     return path
 
 
+def repeated(times):
+    """A file with the data so many times."""
+    path = CACHE / f"cities-times-{times}.jsonl"
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        with open(partial, "wb") as out:
+            for _ in range(times):
+                with open(dataset(), "rb") as lines:
+                    shutil.copyfileobj(lines, out)
+        partial.rename(path)
+    return path
+
+
 def first_lines(count):
     """A file with the first lines of the data."""
     path = CACHE / f"cities-{count}.jsonl"

@@ -52,8 +52,8 @@ pub(crate) struct Name {
 /// What all components are read with.
 pub(crate) struct Reader<'a> {
     pub(crate) registry: &'a Registry,
-    /// Whether the registry holds all that the file asks for. If a library was refused, a plugin that is not there
-    /// may be in that one, and saying so for each use of it would say nothing new.
+    /// Whether the registry holds all that the file asks for. If something is wrong with its libraries, a plugin that
+    /// is not there may be in one of those, and saying so for each use of it would say nothing new.
     pub(crate) whole: bool,
     pub(crate) source: &'a str,
     /// The engine's keys, by kind.
@@ -63,9 +63,9 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(registry: &'a Registry, source: &'a str, workers: usize) -> Self {
+    pub(crate) fn new(registry: &'a Registry, whole: bool, source: &'a str, workers: usize) -> Self {
         let schemas = Kind::ALL.into_iter().map(|kind| (kind, keys::component_schema(kind))).collect();
-        Self { registry, whole: true, source, schemas, workers }
+        Self { registry, whole, source, schemas, workers }
     }
 
     fn keys(&self, kind: Kind) -> Schema<'_> {

@@ -73,11 +73,11 @@ pub(crate) fn idle_keys(
 ) {
     let name = &draft.name;
     let (key, reason) = match component {
-        Component::Filter(filter) if draft.engine.workers > 1 && filter.fork().is_none() => (
+        Component::Filter(_) if draft.engine.workers > 1 && !component.forks() => (
             "workers",
             format!("what `{name}` does to an event depends on those before it, so it works alone"),
         ),
-        Component::AsyncFilter(filter) if draft.engine.workers > 1 && filter.fork().is_none() => {
+        Component::AsyncFilter(_) if draft.engine.workers > 1 && !component.forks() => {
             ("workers", format!("`{name}` works alone"))
         }
         Component::Filter(_) | Component::AsyncFilter(_)
@@ -85,7 +85,7 @@ pub(crate) fn idle_keys(
         {
             ("order", format!("`{name}` has one worker, which keeps it"))
         }
-        Component::Sink(sink) if draft.engine.concurrency > 1 && sink.fork().is_none() => {
+        Component::Sink(_) if draft.engine.concurrency > 1 && !component.forks() => {
             ("concurrency", format!("`{name}` can only write one batch at a time"))
         }
         _ => return,

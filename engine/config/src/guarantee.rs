@@ -206,12 +206,7 @@ fn unordered<'g>(graph: &'g Graph, reached: &[usize], sink: usize) -> Option<&'g
 /// Whether events leave a filter in another order.
 fn mixes(node: &Node) -> bool {
     let asked_to = node.engine.workers > 1 && !node.engine.order;
-    asked_to
-        && match node.build() {
-            Ok(Component::Filter(filter)) => filter.fork().is_some(),
-            Ok(Component::AsyncFilter(filter)) => filter.fork().is_some(),
-            _ => false,
-        }
+    asked_to && node.build().is_ok_and(|filter| filter.forks())
 }
 
 /// On how many ways the events of a component can reach each component.

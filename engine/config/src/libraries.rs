@@ -13,9 +13,6 @@ use crate::interpolate::redact;
 use crate::keys;
 use crate::load::Surroundings;
 
-/// The code of a library that is not loaded, or whose plugins are not.
-pub(crate) const REFUSED: &str = "library";
-
 /// The plugins that the file may use: those of its libraries take the place of built-in ones of the same kind and name.
 pub(crate) fn registry<'a>(
     known: &'a Registry,
@@ -35,7 +32,7 @@ pub(crate) fn registry<'a>(
             Ok(plugins) => plugins,
             Err(refusal) => {
                 let message = redact(&refusal, &item.hidden());
-                diagnostics.push(place(Diagnostic::error(REFUSED, message), &item.origin, ""));
+                diagnostics.push(place(Diagnostic::error("library", message), &item.origin, ""));
                 continue;
             }
         };
@@ -48,7 +45,7 @@ pub(crate) fn registry<'a>(
                     title(other),
                     title(&plugin)
                 );
-                let diagnostic = Diagnostic::error(REFUSED, message);
+                let diagnostic = Diagnostic::error("library", message);
                 diagnostics.push(place(diagnostic, &item.origin, "leave one of them out"));
                 continue;
             }

@@ -114,11 +114,12 @@ impl<'a> Load<'a> {
         let mut root = document::table(parsed.get_ref(), source, &mut self.diagnostics);
         overrides::apply(&mut root, overrides, &mut self.diagnostics);
         let keys = self.pipeline_keys(&mut root);
+        let before = self.diagnostics.len();
         let registry = self.plugins_table(&mut root);
+        let whole = !has_errors(&self.diagnostics[before..]);
         self.unknown_tables(&root);
 
-        let whole = !self.diagnostics.iter().any(|one| one.code == libraries::REFUSED);
-        let reader = Reader { whole, ..Reader::new(&registry, source, keys.workers.unwrap_or(1)) };
+        let reader = Reader::new(&registry, whole, source, keys.workers.unwrap_or(1));
         let drafts = self.drafts(&mut root, &reader);
         self.ends(&drafts);
         let wiring = wiring::connect(&drafts, &mut self.diagnostics);

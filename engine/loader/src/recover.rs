@@ -101,6 +101,14 @@ impl Breaks {
     }
 }
 
+/// Lets go of an instance that broke.
+fn unless_broken<L: ?Sized, T>(link: &mut Option<Box<L>>, result: Result<T, Fault>) -> Result<T, Fault> {
+    if matches!(result, Err(Fault::Broken(_))) {
+        *link = None;
+    }
+    result
+}
+
 /// What a break means while the instance did something that no event is to blame for.
 fn blameless(result: Result<(), Fault>, doing: &str) -> Result<(), Error> {
     result.map_err(|fault| match fault {

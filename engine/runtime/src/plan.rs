@@ -46,8 +46,8 @@ impl Shape {
     pub(crate) fn of(component: &Component) -> Self {
         match component {
             Component::Source(_) => Self::Source,
-            Component::Filter(filter) => Self::Filter { forks: filter.fork().is_some() },
-            Component::AsyncFilter(filter) => Self::AsyncFilter { forks: filter.fork().is_some() },
+            Component::Filter(_) => Self::Filter { forks: component.forks() },
+            Component::AsyncFilter(_) => Self::AsyncFilter { forks: component.forks() },
             Component::Sink(_) => Self::Sink,
         }
     }

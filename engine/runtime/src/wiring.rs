@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use tidegate_config::{Delivery, RetryOptions};
-use tidegate_sdk::erased::ErasedAsyncFilter;
+use tidegate_config::Delivery;
 use tidegate_sdk::{Claim, Component, Cx, Replay};
 use tokio_util::sync::CancellationToken;
 
@@ -116,15 +115,15 @@ impl<'a> Wiring<'a> {
         let input = self.receivers.remove(&first)?;
         let engine = &self.spec.graph.nodes[first].engine;
         if matches!(self.components[first], Some(Component::Filter(_))) {
-            let chain = self.chain(&segment.nodes);
-            self.start_filters(head, chain, segment, input);
+            let worker = Worker::Plain(self.chain(&segment.nodes));
+            self.start_filters(head, worker, segment, input);
             return None;
         }
         match self.components[first].take() {
             Some(Component::AsyncFilter(filter)) => {
                 let retry = engine.retry;
-                let chain = self.chain(&segment.nodes[1..]);
-                self.start_waiting(head, (filter, chain), &retry, segment, input);
+                let waiting = Waiting::new(&head, filter, self.chain(&segment.nodes[1..]), retry);
+                self.start_filters(head, Worker::Waiting(Box::new(waiting)), segment, input);
             }
             Some(Component::Sink(sink)) => {
                 // The order of a lane is its record's; who acknowledges entry by entry needs none.
@@ -181,33 +180,12 @@ impl<'a> Wiring<'a> {
         (lane, checkpoint)
     }
 
-    fn start_filters(&self, head: Head, chain: Chain, segment: &Segment, input: EdgeReceiver) {
-        let forks: Vec<Chain> = (1..segment.workers).map_while(|_| chain.fork()).collect();
+    fn start_filters(&self, head: Head, worker: Worker, segment: &Segment, input: EdgeReceiver) {
+        let forks: Vec<Worker> = (1..segment.workers).map_while(|_| worker.fork(&head)).collect();
         match forks.is_empty() {
-            true => self.tasks.spawn(filters::run(head, chain, input)),
+            true => self.tasks.spawn(filters::run(head, worker, input)),
             false => {
-                let workers = forks.into_iter().chain([chain]).map(Worker::Plain).collect();
-                filters::run_workers(&head, workers, input, segment.order, self.tasks);
-            }
-        }
-    }
-
-    fn start_waiting(
-        &self,
-        head: Head,
-        (filter, chain): (Box<dyn ErasedAsyncFilter>, Chain),
-        retry: &RetryOptions,
-        segment: &Segment,
-        input: EdgeReceiver,
-    ) {
-        let fork = |_| Some(Waiting::new(&head, filter.fork()?, chain.fork()?, retry));
-        let forks: Vec<Waiting> = (1..segment.workers).map_while(fork).collect();
-        let first = Waiting::new(&head, filter, chain, retry);
-        match forks.is_empty() {
-            true => self.tasks.spawn(filters::run_waiting(head, first, input)),
-            false => {
-                let all = forks.into_iter().chain([first]);
-                let workers = all.map(|one| Worker::Waiting(Box::new(one))).collect();
+                let workers = forks.into_iter().chain([worker]).collect();
                 filters::run_workers(&head, workers, input, segment.order, self.tasks);
             }
         }

@@ -54,6 +54,18 @@ pub enum Component {
     Sink(Box<dyn ErasedSink>),
 }
 
+impl Component {
+    /// Whether several instances of it may share the work.
+    pub fn forks(&self) -> bool {
+        match self {
+            Self::Source(_) => false,
+            Self::Filter(filter) => filter.fork().is_some(),
+            Self::AsyncFilter(filter) => filter.fork().is_some(),
+            Self::Sink(sink) => sink.fork().is_some(),
+        }
+    }
+}
+
 type Build = dyn Fn(&Value) -> Result<Component, ConfigError> + Send + Sync;
 
 /// Who builds a plugin's components.

@@ -6,7 +6,7 @@
 use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
 
-use super::{Breaks, Recipe, blameless, gave_up, reason};
+use super::{Breaks, Recipe, blameless, gave_up, reason, unless_broken};
 use crate::bisect::{Bisection, Verdict};
 use crate::link::{Fault, FilterLink, Link, PlainLink, Who};
 
@@ -45,10 +45,7 @@ impl SafeFilter {
         }
         let link = self.link.as_mut().expect("it was just started");
         let made = link.process(batch, resumable, cx).await;
-        if matches!(made, Err(Fault::Broken(_))) {
-            self.link = None;
-        }
-        made
+        unless_broken(&mut self.link, made)
     }
 }
 
@@ -105,19 +102,13 @@ impl AsyncFilter for SafeFilter {
 
     async fn save(&mut self, cx: &Cx) -> Option<Vec<u8>> {
         let saved = self.link.as_mut()?.save(cx).await;
-        if matches!(saved, Err(Fault::Broken(_))) {
-            self.link = None;
-        }
-        kept(saved, cx.component())
+        kept(unless_broken(&mut self.link, saved), cx.component())
     }
 
     async fn restore(&mut self, state: &[u8], cx: &Cx) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Err("the plugin is not open".into()) };
         let restored = link.restore(state, cx).await;
-        if matches!(restored, Err(Fault::Broken(_))) {
-            self.link = None;
-        }
-        restored.map_err(refused)
+        unless_broken(&mut self.link, restored).map_err(refused)
     }
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{Batch, Claim, Cx, Delivery, Error, Lane, Receipts, Record, Sink};
 
-use super::{Breaks, Recipe, blameless, gave_up, reason};
+use super::{Breaks, Recipe, blameless, gave_up, reason, unless_broken};
 use crate::bisect::{Bisection, Verdict};
 use crate::link::{Fault, Link, SinkLink};
 
@@ -34,29 +34,22 @@ impl SafeSink {
         Ok(())
     }
 
-    async fn once(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Fault> {
+    /// The instance; another one if the last one broke.
+    async fn started(&mut self, cx: &Cx) -> Result<&mut dyn SinkLink, Error> {
         if self.link.is_none() {
             self.start(cx).await?;
         }
-        let link = self.link.as_mut().expect("it was just started");
-        let written = link.write(batch, cx).await;
-        self.unless_broken(written)
+        Ok(self.link.as_deref_mut().expect("it was just started"))
+    }
+
+    async fn write_once(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Fault> {
+        let written = self.started(cx).await?.write(batch, cx).await;
+        unless_broken(&mut self.link, written)
     }
 
     async fn settle_once(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Fault> {
-        if self.link.is_none() {
-            self.start(cx).await?;
-        }
-        let link = self.link.as_mut().expect("it was just started");
-        let settled = link.settle(batch, receipts, cx).await;
-        self.unless_broken(settled)
-    }
-
-    fn unless_broken(&mut self, result: Result<Delivery, Fault>) -> Result<Delivery, Fault> {
-        if matches!(result, Err(Fault::Broken(_))) {
-            self.link = None;
-        }
-        result
+        let settled = self.started(cx).await?.settle(batch, receipts, cx).await;
+        unless_broken(&mut self.link, settled)
     }
 
     /// What a break means in the middle of a transaction: the records say what was done, so the graph starts anew
@@ -86,7 +79,7 @@ impl Sink for SafeSink {
         while let Some(range) = bisection.next() {
             let whole = range.len() == batch.len();
             let part = if whole { batch.clone() } else { batch.select(range.clone()) };
-            match self.once(&part, cx).await {
+            match self.write_once(&part, cx).await {
                 Ok(part) => {
                     let (rejected, again) = part.into_parts();
                     rejected.into_iter().for_each(|one| delivery.reject(one.event + range.start, one.reason));

@@ -41,8 +41,15 @@ pub(super) async fn restore(head: &Head, chain: &mut Chain) -> Result<(), Failur
     }
 }
 
-/// Filters that are plain functions, alone.
-pub(crate) async fn run(head: Head, mut chain: Chain, mut input: EdgeReceiver) -> Result<(), Failure> {
+/// Runs a worker that is alone.
+pub(crate) async fn run(head: Head, worker: Worker, input: EdgeReceiver) -> Result<(), Failure> {
+    match worker {
+        Worker::Plain(chain) => run_plain(head, chain, input).await,
+        Worker::Waiting(waiting) => run_waiting(head, *waiting, input).await,
+    }
+}
+
+async fn run_plain(head: Head, mut chain: Chain, mut input: EdgeReceiver) -> Result<(), Failure> {
     restore(&head, &mut chain).await?;
     head.meter.set_health(Health::Ready);
     while let Some(parcel) = next(&head, &mut input).await? {
@@ -54,12 +61,7 @@ pub(crate) async fn run(head: Head, mut chain: Chain, mut input: EdgeReceiver) -
     Ok(())
 }
 
-/// A filter that waits, alone, and the plain ones behind it.
-pub(crate) async fn run_waiting(
-    head: Head,
-    mut filter: Waiting,
-    mut input: EdgeReceiver,
-) -> Result<(), Failure> {
+async fn run_waiting(head: Head, mut filter: Waiting, mut input: EdgeReceiver) -> Result<(), Failure> {
     if !filter.open(&head).await? {
         head.states.pass_on(head.node);
         return Ok(());
@@ -79,7 +81,8 @@ pub(crate) async fn run_waiting(
     Ok(())
 }
 
-/// One of several that do the same. Filters that can be several remember nothing, so there is nothing to hand over.
+/// What works on batches: alone, or as one of several that do the same. Filters that can be several remember nothing, so
+/// these have nothing to hand over.
 pub(crate) enum Worker {
     /// Filters that are plain functions.
     Plain(Chain),
@@ -88,6 +91,14 @@ pub(crate) enum Worker {
 }
 
 impl Worker {
+    /// Another that does the same; `None` if there can only be one.
+    pub(crate) fn fork(&self, head: &Head) -> Option<Self> {
+        match self {
+            Self::Plain(chain) => chain.fork().map(Self::Plain),
+            Self::Waiting(waiting) => waiting.fork(head).map(|fork| Self::Waiting(Box::new(fork))),
+        }
+    }
+
     /// False if there was nothing left to be opened for.
     async fn open(&mut self, head: &Head) -> Result<bool, Failure> {
         match self {

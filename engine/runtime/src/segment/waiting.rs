@@ -18,6 +18,7 @@ use crate::tries::Tries;
 pub(crate) struct Waiting {
     filter: Box<dyn ErasedAsyncFilter>,
     behind: Chain,
+    retry: RetryOptions,
     tries: Tries,
 }
 
@@ -34,9 +35,15 @@ impl Waiting {
         head: &Head,
         filter: Box<dyn ErasedAsyncFilter>,
         behind: Chain,
-        retry: &RetryOptions,
+        retry: RetryOptions,
     ) -> Self {
-        Self { filter, behind, tries: Tries::new(retry, &head.meter, &head.cx, head.hard_stop()) }
+        let tries = Tries::new(&retry, &head.meter, &head.cx, head.hard_stop());
+        Self { filter, behind, retry, tries }
+    }
+
+    /// Another that does the same, not open yet; `None` if one of the filters cannot be forked.
+    pub(super) fn fork(&self, head: &Head) -> Option<Self> {
+        Some(Self::new(head, self.filter.fork()?, self.behind.fork()?, self.retry))
     }
 
     pub(super) async fn open(&mut self, head: &Head) -> Result<bool, Failure> {

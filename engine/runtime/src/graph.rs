@@ -322,10 +322,10 @@ impl Supervised {
         }
     }
 
-    /// The input ended and everything is delivered: there is nothing to resume.
+    /// Clears the positions of input that is read to its end: the next run reads it from its start.
     fn forget(&self, lanes: &Lanes) {
         if self.spec.settings.delivery == Delivery::AtLeastOnce {
-            for (_, checkpoint) in lanes {
+            for (_, checkpoint) in lanes.iter().filter(|(lane, _)| !lane.keeps_place) {
                 if let Err(error) = checkpoint.clear() {
                     tracing::warn!(pipeline = self.name, "a checkpoint cannot be removed: {error}");
                 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Batch, Commit, Lane as LaneId, Outcome, Record};
+use tidegate_sdk::{Batch, Commit, Lane as LaneId, Outcome, Record, Replay};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,8 @@ pub(crate) struct Lane {
     /// What the sinks say, if they keep records of their own.
     claims: Option<Arc<Claims>>,
     changed: Notify,
+    /// Whether the place outlives the end of the input.
+    pub(crate) keeps_place: bool,
     /// Told when a batch failed, which only a crash or a hard stop makes happen.
     failed: CancellationToken,
 }
@@ -49,7 +51,12 @@ struct Safe {
 
 impl Lane {
     /// A lane that reads from its start, until [`resume`](Self::resume) says otherwise.
-    pub(crate) fn new(meter: &Arc<Meter>, claims: Option<&Arc<Claims>>, failed: &CancellationToken) -> Self {
+    pub(crate) fn new(
+        meter: &Arc<Meter>,
+        claims: Option<&Arc<Claims>>,
+        replay: Replay,
+        failed: &CancellationToken,
+    ) -> Self {
         Self {
             source: meter.name().into(),
             meter: Arc::clone(meter),
@@ -63,6 +70,9 @@ impl Lane {
             storing: tokio::sync::Mutex::default(),
             claims: claims.cloned(),
             changed: Notify::new(),
+            // Input that is read from a position begins from its start in the next run after one that ended. Other
+            // input only says what is new.
+            keeps_place: replay != Replay::Position,
             failed: failed.clone(),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Batch, Kind, Passed, Progress};
+use tidegate_sdk::{Batch, Complaint, Kind, Passed, Progress};
 
 use crate::edge::Gauge;
 use crate::status::{ComponentStatus, Counts, Health, Latency};
@@ -37,6 +37,7 @@ pub(crate) struct Meter {
     health: Mutex<Health>,
     gauge: Mutex<Option<Gauge>>,
     progress: Mutex<Option<Arc<Progress>>>,
+    complaint: Mutex<Option<Arc<Complaint>>>,
 }
 
 impl Meter {
@@ -63,6 +64,7 @@ impl Meter {
             health: Mutex::new(Health::Starting),
             gauge: Mutex::new(None),
             progress: Mutex::new(None),
+            complaint: Mutex::new(None),
         }
     }
 
@@ -81,6 +83,7 @@ impl Meter {
         self.busy_since.store(0, Ordering::Relaxed);
         *self.gauge.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A batch came in.
@@ -200,6 +203,20 @@ impl Meter {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
     }
 
+    pub(crate) fn set_complaint(&self, complaint: Arc<Complaint>) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(complaint);
+    }
+
+    /// The health that is reported: a component that works and complains is unhealthy.
+    fn health(&self) -> Health {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        match complaint.as_ref().and_then(|complaint| complaint.get()) {
+            Some(reason) if health == Health::Ready => Health::Unhealthy(reason),
+            _ => health,
+        }
+    }
+
     pub(crate) fn status(&self) -> ComponentStatus {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let micros = |counter: &AtomicU64| Duration::from_micros(counter.load(Ordering::Relaxed));
@@ -208,7 +225,7 @@ impl Meter {
             name: self.name.clone(),
             kind: self.kind,
             plugin: self.plugin.clone(),
-            health: self.health.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            health: self.health(),
             counts: Counts {
                 events_in: load(&self.events_in),
                 bytes_in: load(&self.bytes_in),

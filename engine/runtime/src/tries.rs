@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_config::RetryOptions;
 use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource, Promise};
-use tidegate_sdk::{Class, Cx, Error};
+use tidegate_sdk::{Attempt, Class, Cx, Error, Rejection};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -76,10 +76,34 @@ impl Tries {
         self.backoff.failures()
     }
 
-    /// It failed with `error`, which is not about single events: waits until it is time for another try.
-    /// False if the tries are used up. A drain that begins meanwhile ends the pause: one try at once, then the
-    /// pauses go on.
+    /// The try that is about to be made.
+    pub(crate) fn attempt(&self) -> Attempt {
+        let number = self.backoff.failures().saturating_add(1);
+        Attempt { number, last: self.attempts.is_some_and(|attempts| number >= attempts) }
+    }
+
+    /// How many tries an event has, if they have an end.
+    pub(crate) fn attempts(&self) -> Option<u32> {
+        self.attempts
+    }
+
+    /// A part went through: the pauses begin from the shortest one.
+    pub(crate) fn progressed(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// Waits after `error`, which is not about single events, until it is time for another try. False if the tries
+    /// are used up. A drain that begins meanwhile ends the pause: one try at once, then the pauses go on.
     pub(crate) async fn again(&mut self, error: &Error) -> Result<bool, Failure> {
+        self.wait(error, self.attempts).await
+    }
+
+    /// As [`again`](Self::again), where the tries are counted for each event by the caller.
+    pub(crate) async fn pause(&mut self, error: &Error) -> Result<(), Failure> {
+        self.wait(error, None).await.map(drop)
+    }
+
+    async fn wait(&mut self, error: &Error, attempts: Option<u32>) -> Result<bool, Failure> {
         match error.class() {
             Class::Fatal => return Err(Failure::fatal(self.meter.name(), error)),
             Class::Replay => return Err(Failure::Replay(format!("`{}`: {error}", self.meter.name()))),
@@ -89,7 +113,7 @@ impl Tries {
         let failures = self.backoff.failures();
         if error.class() != Class::Busy {
             self.meter.retried();
-            if self.attempts.is_some_and(|attempts| failures >= attempts) {
+            if attempts.is_some_and(|attempts| failures >= attempts) {
                 self.backoff.reset();
                 return Ok(false);
             }
@@ -139,5 +163,37 @@ impl Tries {
                 () = needless.cancelled() => return Ok(false),
             }
         }
+    }
+}
+
+/// How often each event of a parcel has failed alone.
+pub(crate) struct FailureCounts(Vec<u32>);
+
+impl FailureCounts {
+    pub(crate) fn new(events: usize) -> Self {
+        Self(vec![0; events])
+    }
+
+    /// Counts events that failed, and returns those whose attempts are used up.
+    pub(crate) fn count(&mut self, failed: Vec<(usize, String)>, attempts: Option<u32>) -> Vec<Rejection> {
+        let mut given_up = Vec::new();
+        for (event, reason) in failed {
+            let Some(count) = self.0.get_mut(event) else { continue };
+            *count += 1;
+            if attempts.is_some_and(|attempts| *count >= attempts) {
+                given_up.push(Rejection { event, reason: format!("given up after {count} tries: {reason}") });
+            }
+        }
+        given_up
+    }
+
+    /// The count of the event that has failed most often.
+    pub(crate) fn most(&self) -> u32 {
+        self.0.iter().copied().max().unwrap_or_default()
+    }
+
+    /// Keeps the counts of these events, which go on in a parcel of their own.
+    pub(crate) fn select(&mut self, events: &[usize]) {
+        self.0 = events.iter().map(|event| self.0.get(*event).copied().unwrap_or_default()).collect();
     }
 }

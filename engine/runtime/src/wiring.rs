@@ -155,7 +155,11 @@ impl<'a> Wiring<'a> {
         let meter = Arc::clone(&head.meter);
         let checkpoint = Arc::new(Checkpoint::new(&self.spec.folder, meter.name()));
         meter.set_progress(Arc::clone(head.cx.progress()));
-        let lane = Arc::new(Lane::new(&meter, head.claims.as_ref(), self.failed));
+        let replay = match &self.components[segment.nodes[0]] {
+            Some(Component::Source(source)) => source.replay(),
+            _ => Replay::Never,
+        };
+        let lane = Arc::new(Lane::new(&meter, head.claims.as_ref(), replay, self.failed));
         let chain = self.chain(&segment.nodes[1..]);
         if let Some(Component::Source(source)) = self.components[segment.nodes[0]].take() {
             let reader = Reader {
@@ -197,6 +201,7 @@ impl<'a> Wiring<'a> {
         let name = &self.spec.graph.nodes[first].name;
         let by_receipt = self.settling.contains_key(name);
         let cx = Cx::new(name, self.spec.stopping.clone()).with_event_size(settings.event_size);
+        self.spec.meters[first].set_complaint(Arc::clone(cx.complaint()));
         Head {
             node: first,
             cx: if by_receipt { cx.with_receipts() } else { cx },

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,33 @@ pub struct Cx {
     event_size: Size,
     by_receipt: bool,
     progress: Arc<Progress>,
+    complaint: Arc<Complaint>,
+}
+
+/// The reason why a component that works needs somebody's attention. While there is one, the component is reported
+/// unhealthy with it.
+#[derive(Debug, Default)]
+pub struct Complaint(Mutex<Option<String>>);
+
+impl Complaint {
+    /// Sets the reason: a lower-case sentence without a full stop that holds no secret.
+    pub fn set(&self, reason: impl Into<String>) {
+        *self.lock() = Some(reason.into());
+    }
+
+    /// Takes the complaint back.
+    pub fn clear(&self) {
+        *self.lock() = None;
+    }
+
+    /// The reason, if there is one.
+    pub fn get(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How far a source with an end is, in a unit of its own (bytes of the files, events of a count).
@@ -58,6 +85,7 @@ impl Cx {
             event_size: Self::EVENT_SIZE,
             by_receipt: false,
             progress: Arc::default(),
+            complaint: Arc::default(),
         }
     }
 
@@ -132,6 +160,11 @@ impl Cx {
     /// Where a source with an end tells how far it is.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
+    }
+
+    /// Where a component that works says that somebody must look at something.
+    pub fn complaint(&self) -> &Arc<Complaint> {
+        &self.complaint
     }
 
     /// Starts a task of the component. The engine waits for it after `close`; it must end by then.

@@ -103,9 +103,26 @@ impl fmt::Debug for SourceBatch {
 pub struct Output {
     emitted: Vec<(Port, Batch)>,
     rejected: Vec<Rejection>,
-    /// Whether whoever made this output looks at `left`.
+    /// Whether the engine looks at `left`.
     resumable: bool,
     left: Option<usize>,
+    attempt: Attempt,
+}
+
+/// The number of a call of an async filter with the same batch, for filters that judge each event alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counts the calls with this batch, from 1.
+    pub number: u32,
+    /// No further call follows: an error now rejects the whole batch (`retry = { attempts = N }`). A filter that
+    /// can tell which events failed [rejects](Output::reject) these and lets the others go on.
+    pub last: bool,
+}
+
+impl Default for Attempt {
+    fn default() -> Self {
+        Self { number: 1, last: false }
+    }
 }
 
 impl Output {
@@ -117,6 +134,18 @@ impl Output {
     /// An output of an engine that calls again with the events that are [left](Self::leave_from).
     pub fn resumable() -> Self {
         Self { resumable: true, ..Self::default() }
+    }
+
+    /// The same output, for this attempt. For the engine.
+    #[must_use]
+    pub fn in_attempt(mut self, attempt: Attempt) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// The attempt that this call is. Behind the C boundary it is always the first, and never the last.
+    pub fn attempt(&self) -> Attempt {
+        self.attempt
     }
 
     /// For an async filter that holds events up on purpose: what is put out so far goes on now, and the next
@@ -178,6 +207,7 @@ impl Output {
 pub struct Delivery {
     rejected: Vec<Rejection>,
     again: Option<(Vec<usize>, Error)>,
+    failed: Vec<(usize, String)>,
     elsewhere: Vec<usize>,
 }
 
@@ -200,6 +230,28 @@ impl Delivery {
             Some((known, _)) => known.extend(events),
             None => self.again = Some((events.into_iter().collect(), error)),
         }
+    }
+
+    /// Event `event` was tried alone and is not delivered, for a reason of its own. It is tried
+    /// [again](Self::again) like the others named there, but its attempts are counted for it alone: once they are
+    /// used up, it is rejected with this reason, and the others go on. Of several errors the one with the longest
+    /// pause is waited for. To be called in ascending order.
+    pub fn failed(&mut self, event: usize, error: Error) {
+        self.failed.push((event, error.message().to_owned()));
+        match &mut self.again {
+            Some((known, first)) => {
+                known.push(event);
+                if error.retry_after() > first.retry_after() {
+                    *first = error;
+                }
+            }
+            None => self.again = Some((vec![event], error)),
+        }
+    }
+
+    /// Takes the events that [failed](Self::failed) alone, with their reasons. For the engine.
+    pub fn take_failed(&mut self) -> Vec<(usize, String)> {
+        std::mem::take(&mut self.failed)
     }
 
     /// Event `event` was not written, because another process was done with its entry before: it counts as

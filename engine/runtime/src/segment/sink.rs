@@ -1,10 +1,11 @@
 //! A sink behind its edge: batches are cut to its size, written, tried again, and answered for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tidegate_config::RetryOptions;
 use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Claim, Class, Delivery, Rejection};
+use tidegate_sdk::{Claim, Class, Delivery, Error, Rejection};
 use tokio::sync::{Mutex, mpsc};
 
 use super::Head;
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 use crate::graph_tasks::GraphTasks;
 use crate::parcel::Parcel;
 use crate::status::Health;
-use crate::tries::Tries;
+use crate::tries::{FailureCounts, Tries};
 
 /// One instance of a sink.
 pub(crate) struct Writer {
@@ -96,6 +97,7 @@ impl Writer {
             return self.commit(&claims, tries, parcel).await;
         }
         let mut parcel = parcel;
+        let mut counts = FailureCounts::new(parcel.batch().len());
         loop {
             let head = &self.head;
             let busy = head.meter.busy();
@@ -104,19 +106,25 @@ impl Writer {
                 () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
             drop(busy);
-            let (rejected, again) = match written {
-                Ok(delivery) => Delivery::into_parts(delivery),
-                Err(error) if error.class() == Class::Reject => (all(&parcel, &error.to_string()), None),
-                Err(error) => (Vec::new(), Some(((0..parcel.batch().len()).collect(), error))),
-            };
-            let attempts = tries.failures() + 1;
-            let (left, error) = again.map_or((Vec::new(), None), |(events, error)| (events, Some(error)));
+            let Written { rejected, left, error, alone, done } = judge(written, &parcel, &mut counts, tries);
+            let attempts = if alone { counts.most() } else { tries.failures() + 1 };
             let rest = error.map(|error| (parcel.select(left.iter().copied()), error));
             head.answer(parcel, rejected, &left, attempts).await?;
             let Some((rest, error)) = rest else {
                 tries.went_well();
                 return Ok(());
             };
+            counts.select(&left);
+            if done {
+                tries.progressed();
+            }
+            if alone {
+                if counts.most() > 0 {
+                    tries.pause(&error).await?;
+                }
+                parcel = rest;
+                continue;
+            }
             if !tries.again(&error).await? {
                 let reason = format!("given up after {attempts} tries: {error}");
                 let rejected = all(&rest, &reason);
@@ -139,6 +147,49 @@ impl Writer {
         head.meter.set_health(Health::Ended);
         Ok(())
     }
+}
+
+/// The outcome of one write.
+struct Written {
+    rejected: Vec<Rejection>,
+    /// The events that are to be written again, with the reason.
+    left: Vec<usize>,
+    error: Option<Error>,
+    /// Whether the tries are counted for each event, because the sink said which ones failed alone.
+    alone: bool,
+    /// Whether any event needs no further write although others do, and failed alone.
+    done: bool,
+}
+
+/// Sorts the events of `parcel` by what was written of them. Events that failed alone and have used up their
+/// attempts are rejected, each with its own reason.
+fn judge(
+    written: Result<Delivery, Error>,
+    parcel: &Parcel,
+    counts: &mut FailureCounts,
+    tries: &Tries,
+) -> Written {
+    let everything = 0..parcel.batch().len();
+    let (mut rejected, again, failed) = match written {
+        Ok(mut delivery) => {
+            let failed = delivery.take_failed();
+            let (rejected, again) = delivery.into_parts();
+            (rejected, again, failed)
+        }
+        Err(error) if error.class() == Class::Reject => (all(parcel, &error.to_string()), None, Vec::new()),
+        Err(error) => (Vec::new(), Some((everything.clone().collect(), error)), Vec::new()),
+    };
+    let alone = !failed.is_empty();
+    let (mut left, error) = again.map_or((Vec::new(), None), |(events, error)| (events, Some(error)));
+    let given_up = counts.count(failed, tries.attempts());
+    if !given_up.is_empty() {
+        let events: HashSet<usize> = given_up.iter().map(|rejection| rejection.event).collect();
+        left.retain(|event| !events.contains(event));
+        rejected.extend(given_up);
+    }
+    let done = alone && left.len() < everything.len();
+    let error = error.filter(|_| !left.is_empty());
+    Written { rejected, left, error, alone, done }
 }
 
 impl Head {

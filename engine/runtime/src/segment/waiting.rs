@@ -118,7 +118,7 @@ async fn process(
 ) -> Result<Dealt, Failure> {
     let count = parcel.batch().len();
     loop {
-        let mut out = out();
+        let mut out = out().in_attempt(tries.attempt());
         let busy = head.meter.busy();
         let result = tokio::select! {
             result = filter.process(parcel.batch(), &mut out, &head.cx) => result,

@@ -1,6 +1,7 @@
 //! Whole graphs in this process, with components that do as the test says.
 
 mod ack;
+mod alone;
 mod effectively_once;
 mod fakes;
 mod group;

@@ -24,6 +24,8 @@ mod crash;
 mod dead_letters;
 /// What runs out: space on a disk, file descriptors, a reader of standard output, a server that keeps its data.
 mod exhaustion;
+/// Files that are replaced, rotated, and special.
+mod files;
 /// A stream that several processes share, into the same Redis, effectively once.
 mod group;
 /// Plugins of shared libraries that crash, hang and lie.

@@ -85,6 +85,17 @@ impl Lane {
         lock(&self.safe).places = places;
     }
 
+    /// Numbers the next event of a partition from beyond everything that any sink has done: its input was replaced, so
+    /// what comes next is not what the sinks have done under those numbers.
+    pub(crate) fn replaced_input(&self, partition: &Arc<str>) {
+        let Some(claims) = &self.claims else { return };
+        let id = LaneId { source: Arc::clone(&self.source), partition: Arc::clone(partition) };
+        let done = claims.of_lane(&id).into_values().max().unwrap_or(0);
+        let mut reading = lock(&self.reading);
+        let place = reading.entry(Arc::clone(partition)).or_default();
+        place.base = place.base.max(done);
+    }
+
     /// The batch with its place in the source's sequence.
     pub(crate) fn stamp(&self, batch: Batch) -> Batch {
         let (sequence, events) = (self.next_sequence.fetch_add(1, Ordering::Relaxed), batch.len());

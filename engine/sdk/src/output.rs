@@ -1,10 +1,11 @@
 //! What plugins hand back: a source's batch, a filter's output, a sink's delivery.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Attributes, Batch, Class, Error, Receipts};
+use crate::{AttributeValue, Attributes, Batch, Class, Error, Position, Receipts};
 
 /// Which output of a filter: 0 is the main one, 1 and up are its named outputs in the order of
 /// [`crate::Filter::outputs`].
@@ -29,6 +30,10 @@ pub enum Outcome {
     /// At least one is neither: it will be read again, if the source can.
     Failed,
 }
+
+/// The attribute of a batch that says that the input of its partition was replaced. An attribute, because these cross
+/// the border of a library as they are.
+const REPLACED_INPUT: &str = "tidegate.replaced_input";
 
 type Settled = Box<dyn FnOnce(Outcome) + Send>;
 
@@ -69,6 +74,26 @@ impl SourceBatch {
     pub fn with_receipts(mut self, receipts: Receipts) -> Self {
         self.receipts = Some(receipts);
         self
+    }
+
+    /// A batch without events for a partition whose input was replaced: a file that is another one now, or was emptied.
+    ///
+    /// Events of a partition are numbered in the order of reading, and a transactional sink knows by that number what
+    /// it has done. So a source that cannot read the rest of the old input must send this before the first event of the
+    /// new one: the engine then numbers on from beyond everything that any sink has done of the old input, and
+    /// `position`, the start of the new input, is where the partition resumes.
+    pub fn replaced_input(partition: impl Into<Arc<str>>, position: Position) -> Self {
+        let attributes = Attributes::default().with(REPLACED_INPUT, AttributeValue::Boolean(true));
+        let mut builder = Batch::builder().with_attributes(Arc::new(attributes));
+        builder.set_partition(partition.into());
+        builder.set_position(position);
+        builder.finish().into()
+    }
+
+    /// Whether this is a [`replaced_input`](Self::replaced_input).
+    pub fn is_replaced_input(&self) -> bool {
+        let origin = &self.batch.runs()[0].origin;
+        self.batch.is_empty() && origin.attributes.get(REPLACED_INPUT).is_some()
     }
 
     /// The same batch, with input that was refused while reading.

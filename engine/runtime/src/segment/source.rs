@@ -124,7 +124,11 @@ impl Reader {
 
     /// Sends one batch on its way, once the budget allows it.
     async fn pass(&mut self, read: SourceBatch) -> Result<(), Failure> {
+        let replaced = read.is_replaced_input();
         let SourceBatch { batch, rejected, receipts, settled } = read;
+        if replaced {
+            self.lane.replaced_input(&batch.runs()[0].origin.partition);
+        }
         let batch = self.lane.stamp(batch);
         self.head.meter.took(&batch);
         self.head.meter.gave(&batch);

@@ -1,11 +1,12 @@
 //! Graphs with `delivery = "effectively_once"`: what sinks commit survives the graph; nothing comes twice.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_config::Delivery;
-use tidegate_sdk::Error;
+use tidegate_sdk::{Batch, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch};
 
-use super::fakes::Fakes;
+use super::fakes::{Fakes, NoOptions};
 use super::{MAIN, numbers};
 use crate::status::End;
 
@@ -134,4 +135,70 @@ async fn small_batches_of_the_sink_keep_the_place_within_a_source_batch() {
     let (ends, _) = fakes.run().await;
     assert_eq!(ends, [End::Ended]);
     assert_eq!(fakes.ledger(sink).written, expected);
+}
+
+/// Reads `0.0`, `0.1`, ... in batches of 10. Each time that it is opened its input is another one: `1.0`, `1.1`, ...
+struct Replaced {
+    opened: Arc<AtomicU64>,
+    input: u64,
+    next: u64,
+    announced: bool,
+}
+
+impl Source for Replaced {
+    async fn open(&mut self, _: &Cx) -> Result<(), Error> {
+        self.input = self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn replay(&self) -> Replay {
+        Replay::Position
+    }
+
+    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+        let position = |next: u64| Position::new(&(self.input, next));
+        if !std::mem::replace(&mut self.announced, true) {
+            return Ok(Some(SourceBatch::replaced_input("", position(0))));
+        }
+        if self.next >= 100 || cx.is_stopping() {
+            return Ok(None);
+        }
+        let mut builder = Batch::builder();
+        for number in self.next..self.next + 10 {
+            builder.push_copy(format!("{}.{number}", self.input).as_bytes());
+        }
+        self.next += 10;
+        builder.set_position(position(self.next));
+        Ok(Some(builder.finish().into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn input_that_was_replaced_after_a_crash_within_a_batch_is_delivered_whole() {
+    for at in [13, 47, 98] {
+        let mut fakes = Fakes::new();
+        fakes.delivery = Delivery::EffectivelyOnce;
+        let opened = Arc::default();
+        let build = move |_: NoOptions| {
+            let opened = Arc::clone(&opened);
+            Ok::<_, ConfigError>(Replaced { opened, input: 0, next: 0, announced: false })
+        };
+        let source = fakes.any_source(Plugin::source("replaced", "", "", build));
+        let sinks = [fakes.sink(&[(source, MAIN)]), fakes.sink(&[(source, MAIN)])];
+        for sink in sinks {
+            let mut engine = tidegate_config::EngineOptions::default();
+            engine.batch.events = 3;
+            fakes.engine(sink, engine);
+        }
+        // The first sink stops within a batch of the source; the second is then somewhere else.
+        fakes.script(sinks[0]).panic_at.store(at, Ordering::Relaxed);
+        let (ends, status) = fakes.run().await;
+        assert_eq!((ends, status[0].restarts), (vec![End::Ended], 1));
+        for sink in sinks {
+            let written = fakes.ledger(sink).written;
+            let second: Vec<&String> = written.iter().filter(|text| text.starts_with("1.")).collect();
+            let expected: Vec<String> = (0..100).map(|number| format!("1.{number}")).collect();
+            assert_eq!(second, expected.iter().collect::<Vec<_>>(), "panic at {at}");
+        }
+    }
 }

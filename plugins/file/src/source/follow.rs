@@ -36,6 +36,8 @@ pub(crate) struct Follow {
     complained: HashSet<String>,
     /// Lengths of archives that may still be written.
     settling: HashMap<FileId, u64>,
+    /// Names under which something was read in this run: what comes next under them goes on behind that.
+    begun: HashSet<String>,
 }
 
 /// One file that is followed.
@@ -70,6 +72,7 @@ impl Follow {
             started: false,
             complained: HashSet::new(),
             settling: HashMap::new(),
+            begun: HashSet::new(),
         }
     }
 
@@ -157,15 +160,17 @@ impl Follow {
     fn find_rotated(&mut self, found: &[Found]) -> Result<(), Stopped> {
         for (name, position) in self.feed.cx().resume_all().clone() {
             let Ok(place) = position.read::<Place>() else { continue };
-            if found.iter().any(|file| file.id == place.id) {
-                continue;
-            }
-            let Some(path) = beside(Path::new(&name), place.id).filter(|path| place.is_in(path)) else {
-                continue;
+            let elsewhere = found.iter().find(|file| file.id == place.id);
+            let path = match elsewhere {
+                Some(file) if file.name == name => continue,
+                Some(file) => Some(file.path.clone()),
+                None => beside(Path::new(&name), place.id),
             };
+            let Some(path) = path.filter(|path| place.is_in(path)) else { continue };
             let start = Start::At(place);
             if let Ok(Some(stream)) = Stream::open(&self.options, &path, &name, &start, &self.feed) {
                 tracing::info!(file = %name, "{name} was rotated to {}; reading that to its end first", path.display());
+                self.begun.insert(name.clone());
                 self.files.push(Followed::new(name, stream));
                 while self.read_all()? {}
             }
@@ -185,7 +190,7 @@ impl Follow {
             };
             if let Some(other) = other {
                 file.path.clone_from(&other.name);
-                file.stream.rename(&other.name);
+                file.stream.rename(&other.name, self.begun.insert(other.name.clone()));
                 send(&self.feed, file.stream.mark())?;
             }
         }
@@ -229,6 +234,7 @@ impl Follow {
             Ok(Some(stream)) if stream.is_packed() && !self.has_settled(found) => {}
             Ok(Some(mut stream)) => {
                 self.complained.remove(name);
+                self.begun.insert(name.clone());
                 if matches!(start, Start::End) {
                     send(&self.feed, stream.mark())?;
                 }
@@ -255,22 +261,20 @@ impl Follow {
         // Of a file that could not be opened at the start, what was stored holds until it can.
         let at_start =
             !self.started || self.settling.contains_key(&found.id) || self.complained.contains(&found.name);
-        if !at_start {
-            return Ok(Start::Beginning);
-        }
-        if let Some(own) = &own
-            && own.id == found.id
-        {
-            return Ok(Start::At(own.clone()));
-        }
-        // It may have been read under the name that it had before it was renamed.
-        let mut places = stored.values().filter_map(|position| position.read::<Place>().ok());
-        if let Some(place) = places.find(|place| place.id == found.id && place.is_in(&found.path)) {
-            return Ok(Start::At(place));
-        }
         Ok(match own {
-            None if self.options.start_at == StartAt::End => Start::End,
-            _ => Start::Beginning,
+            Some(_) if self.begun.contains(&found.name) => Start::Beginning,
+            Some(own) if at_start && own.id == found.id => Start::At(own),
+            Some(own) => {
+                let (name, offset) = (&found.name, own.offset);
+                tracing::warn!(
+                    file = %name,
+                    "{name} is not the file that was read before: that one was moved away or deleted, and what it \
+                     holds beyond byte {offset} was not read"
+                );
+                Start::Replaced
+            }
+            None if at_start && self.options.start_at == StartAt::End => Start::End,
+            None => Start::Beginning,
         })
     }
 
@@ -355,7 +359,7 @@ impl Followed {
             send(feed, last)?;
         }
         tracing::info!(file = %self.path, "{} was truncated or written anew; reading it from its start", self.path);
-        let opened = Stream::open(options, Path::new(&self.path), &self.path, &Start::Beginning, feed);
+        let opened = Stream::open(options, Path::new(&self.path), &self.path, &Start::Replaced, feed);
         // If the path leads elsewhere by now, the next look finds that.
         if let Ok(Some(stream)) = opened
             && stream.id() == self.stream.id()

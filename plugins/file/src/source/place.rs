@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +28,20 @@ impl FileId {
     }
 }
 
+/// When the file was made, in nanoseconds since 1970, where the file system keeps that: it tells files apart that had
+/// the same inode one after the other.
+pub(crate) fn born(metadata: &Metadata) -> Option<u64> {
+    let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
+}
+
 /// A place in a file, and by what to know the file again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     #[serde(flatten)]
     pub(crate) id: FileId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) born: Option<u64>,
     /// Of the first bytes of the file as it lies on the disk.
     pub(crate) head: Checksum,
     /// Of the bytes before the offset, unpacked.
@@ -172,6 +182,8 @@ impl Place {
         let plain = packing == Packing::Plain;
         Ok(if FileId::of(metadata) != self.id {
             Some("it is another file (its inode differs)")
+        } else if self.born.zip(born(metadata)).is_some_and(|(then, now)| then != now) {
+            Some("it is another file (it was made at another time)")
         } else if plain && metadata.len() < self.offset {
             Some("it is shorter than what was read of it")
         } else if !self.head.holds(file, 0)? {

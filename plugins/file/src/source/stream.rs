@@ -14,7 +14,7 @@ use super::feed::Feed;
 use super::framing::Framing;
 use super::options::SourceOptions;
 use super::packing::Packing;
-use super::place::{Checksum, FileId, Place, Recent, Unpacked};
+use super::place::{Checksum, FileId, Place, Recent, Unpacked, born};
 use crate::failure::{failed, reason};
 
 /// How much one read asks for.
@@ -32,6 +32,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
     Beginning,
+    /// At the beginning, in place of a file that was not read to its end.
+    Replaced,
     End,
     At(Place),
 }
@@ -43,6 +45,7 @@ pub(crate) struct Stream {
     file: Arc<File>,
     packing: Packing,
     id: FileId,
+    born: Option<u64>,
     head: Checksum,
     input: Box<dyn Read + Send>,
     framing: Framing,
@@ -62,6 +65,19 @@ pub(crate) struct Stream {
     begun: bool,
     /// Whether nothing more is to be read.
     closed: bool,
+    /// What is to be sent before the first event.
+    announcement: Announcement,
+}
+
+/// What the engine is told before the first event of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announcement {
+    /// Nothing: reading goes on where it was left.
+    None,
+    /// The identity of the file, so that a record of its first batch belongs to it and not only to its name.
+    Beginning,
+    /// That the file takes the place of another one, whose rest is gone.
+    Replaced,
 }
 
 /// Why no more could be read.
@@ -104,6 +120,7 @@ impl Stream {
             input: packing.open(&file).map_err(unreadable)?,
             framing: Framing::new(options, feed.cx().event_size()),
             id: FileId::of(&metadata),
+            born: born(&metadata),
             name: Arc::clone(&name),
             file,
             packing,
@@ -115,10 +132,12 @@ impl Stream {
             whole: 0,
             begun: false,
             closed: false,
+            announcement: Announcement::Beginning,
         };
         match (start, why) {
-            (_, Some(why)) => stream.warn_of_new_file(why),
+            (_, Some(why)) => stream.replaces_other(why),
             (Start::Beginning, None) => {}
+            (Start::Replaced, None) => stream.announcement = Announcement::Replaced,
             (Start::End, None) => stream.go_to_end(metadata.len(), feed).map_err(unreadable)?,
             (Start::At(place), None) => {
                 let whole = stream.go_to(place, feed).map_err(unreadable)?;
@@ -130,15 +149,17 @@ impl Stream {
                     true => stream.has_changed(place).then_some("what was read last has changed"),
                 };
                 if let Some(why) = why {
-                    stream.warn_of_new_file(why);
-                    return Self::open(options, path, &name, &Start::Beginning, feed);
+                    stream.replaces_other(why);
+                    return Self::open(options, path, &name, &Start::Replaced, feed);
                 }
+                stream.announcement = Announcement::None;
             }
         }
         Ok(Some(stream))
     }
 
-    fn warn_of_new_file(&self, why: &str) {
+    fn replaces_other(&mut self, why: &str) {
+        self.announcement = Announcement::Replaced;
         tracing::warn!(file = %self.name, "{} is not the file that was read before: {why}; reading it from its start", self.name);
     }
 
@@ -282,6 +303,9 @@ impl Stream {
 
     /// The next batch of what was read; `None` if more must be read first.
     pub(crate) fn cut(&mut self) -> Option<SourceBatch> {
+        if self.announcement != Announcement::None && !self.framing.buffer().is_empty() {
+            return Some(self.mark());
+        }
         while !self.closed {
             if !self.begun && !self.strip_byte_order_mark() {
                 return None;
@@ -351,7 +375,12 @@ impl Stream {
 
     /// A batch without events that only says where the source is.
     pub(crate) fn mark(&mut self) -> SourceBatch {
-        self.batch(self.builder(), Vec::new())
+        match std::mem::replace(&mut self.announcement, Announcement::None) {
+            Announcement::Replaced => {
+                SourceBatch::replaced_input(Arc::clone(&self.name), Position::new(&self.place()))
+            }
+            _ => self.batch(self.builder(), Vec::new()),
+        }
     }
 
     fn builder(&self) -> BatchBuilder {
@@ -376,6 +405,7 @@ impl Stream {
         };
         Place {
             id: self.id,
+            born: self.born,
             head: self.head,
             tail,
             offset: self.whole,
@@ -428,8 +458,11 @@ impl Stream {
         self.closed = true;
     }
 
-    /// From now on the file is known by this name.
-    pub(crate) fn rename(&mut self, name: &str) {
+    /// From now on the file is known by this name. What was known by it may have been another file, whose rest is gone.
+    pub(crate) fn rename(&mut self, name: &str, replaces_other: bool) {
+        if replaces_other {
+            self.announcement = Announcement::Replaced;
+        }
         self.name = name.into();
         self.attributes = Arc::new(Attributes::default().with("file", name));
     }

@@ -70,6 +70,16 @@ impl Run {
         Some(next)
     }
 
+    /// The next batch that has events.
+    async fn next_events(&mut self) -> Option<SourceBatch> {
+        loop {
+            let next = self.next().await?;
+            if !next.batch.is_empty() {
+                return Some(next);
+            }
+        }
+    }
+
     /// Reads until there are this many events in all.
     async fn until(&mut self, events: usize) -> &[String] {
         while self.texts.len() < events && self.next().await.is_some() {}

@@ -25,7 +25,7 @@ async fn globs_and_paths_are_read_in_order_each_once() {
     fs::create_dir(path(&folder, "folder.log")).unwrap();
     let options = json!({ "path": [path(&folder, "*.log"), path(&folder, "c.txt"), path(&folder, "a.log")] });
     let mut run = Run::start(&options).await;
-    let first = run.next().await.unwrap();
+    let first = run.next_events().await.unwrap();
     let expected = AttributeValue::Text(path(&folder, "a.log"));
     assert_eq!(first.batch.attribute(1, "file"), Some(&expected));
     assert_eq!(&*first.batch.origin(0).partition, path(&folder, "a.log"));
@@ -215,7 +215,7 @@ async fn bytes_that_are_not_text_pass_as_they_are() {
     let folder = TempDir::new().unwrap();
     fs::write(path(&folder, "input"), b"\xff\xfe\0x\r\n").unwrap();
     let mut run = Run::start(&json!({ "path": path(&folder, "input") })).await;
-    assert_eq!(run.next().await.unwrap().batch.payload(0), b"\xff\xfe\0x");
+    assert_eq!(run.next_events().await.unwrap().batch.payload(0), b"\xff\xfe\0x");
 }
 
 #[tokio::test]

@@ -201,23 +201,22 @@ impl Reader<'_> {
         Ok(character)
     }
 
-    /// `\uXXXX` or a pair of them. Half a pair becomes U+FFFD, as in jq.
+    /// `\uXXXX`, or two of them that are a surrogate pair. Half a pair is no character: it is malformed.
     fn unicode(&mut self) -> Result<char, String> {
+        let start = self.at - 1;
         let unit = self.hex()?;
-        if !(0xD800..0xDC00).contains(&unit) {
-            return Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
-        }
-        if self.text[self.at..].starts_with(b"\\u") {
-            let before = self.at;
-            self.at += 1;
-            let low = self.hex()?;
-            if (0xDC00..0xE000).contains(&low) {
-                let code = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+        let code = match unit {
+            0xD800..0xDC00 if self.text[self.at..].starts_with(b"\\u") => {
+                self.at += 1;
+                match self.hex()? {
+                    low @ 0xDC00..0xE000 => Some(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)),
+                    _ => None,
+                }
             }
-            self.at = before;
-        }
-        Ok(char::REPLACEMENT_CHARACTER)
+            unit => Some(unit),
+        };
+        code.and_then(char::from_u32)
+            .ok_or_else(|| malformed(start, "this escape is half of a surrogate pair, which is no character"))
     }
 
     /// The four digits behind the `u` that the reader is at.

@@ -15,9 +15,12 @@ impl<'a> Event<'a> {
             match piece {
                 Piece::Text(plain) => text.extend_from_slice(plain),
                 Piece::Value(value) => match self.evaluate(value)? {
-                    Some(value) => match self.open(value)? {
-                        Value::Text(value) => text.extend_from_slice(&value),
-                        other => write_plain(&other, &mut text)?,
+                    Some(value) => match (self.digits(&value), value) {
+                        (Some(digits), _) => text.extend_from_slice(digits),
+                        (None, value) => match self.open(value)? {
+                            Value::Text(value) => text.extend_from_slice(&value),
+                            other => write_plain(&other, &mut text)?,
+                        },
                     },
                     None => return Ok(None),
                 },
@@ -42,21 +45,27 @@ impl<'a> Event<'a> {
         Ok(true)
     }
 
+    /// The text of a number that was not computed. It keeps its digits in a text, as it does in a result.
+    fn digits(self, value: &Value<'a>) -> Option<&'a [u8]> {
+        match value {
+            Value::Digits(digits) => Some(digits),
+            Value::Raw(found) => Some(self.raw(*found)).filter(|raw| matches!(raw[0], b'-' | b'0'..=b'9')),
+            _ => None,
+        }
+    }
+
     /// Appends a value as a part of a string.
     fn print_inside(self, value: Value<'a>, out: &mut Vec<u8>) -> Result<(), Beyond> {
+        if let Some(digits) = self.digits(&value) {
+            out.extend_from_slice(digits);
+            return Ok(());
+        }
         if let Value::Raw(found) = value {
             let raw = self.raw(found);
-            match raw[0] {
-                // jq would write the same escapes.
-                b'"' if found.flags & UNUSUAL == 0 => {
-                    out.extend_from_slice(&raw[1..raw.len() - 1]);
-                    return Ok(());
-                }
-                b'"' | b'[' | b'{' => {}
-                _ => {
-                    out.extend_from_slice(raw);
-                    return Ok(());
-                }
+            // jq would write the same escapes.
+            if raw[0] == b'"' && found.flags & UNUSUAL == 0 {
+                out.extend_from_slice(&raw[1..raw.len() - 1]);
+                return Ok(());
             }
         }
         match self.open(value)? {

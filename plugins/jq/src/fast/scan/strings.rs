@@ -128,10 +128,26 @@ impl Scanner<'_> {
             }
             Some(b'u') => {
                 self.flags |= ESCAPED | UNUSUAL;
-                let digits = self.text.get(at + 2..at + 6).ok_or(Beyond)?;
-                if digits.iter().all(u8::is_ascii_hexdigit) { Ok(at + 6) } else { Err(Beyond) }
+                match self.code_unit(at)? {
+                    0xD800..0xDC00 => match self.code_unit(at + 6)? {
+                        0xDC00..0xE000 => Ok(at + 12),
+                        _ => Err(Beyond),
+                    },
+                    0xDC00..0xE000 => Err(Beyond),
+                    _ => Ok(at + 6),
+                }
             }
             _ => Err(Beyond),
         }
+    }
+
+    /// The code unit that the escape `\uXXXX` at `at` stands for. A surrogate without its other half is malformed,
+    /// which is for the reader to report.
+    fn code_unit(&self, at: usize) -> Result<u32, Beyond> {
+        let escape =
+            self.text.get(at..at + 6).and_then(|escape| escape.strip_prefix(b"\\u")).ok_or(Beyond)?;
+        escape.iter().try_fold(0, |unit, byte| {
+            char::from(*byte).to_digit(16).map(|digit| unit * 16 + digit).ok_or(Beyond)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! The filter `exec`: asks a long-running command, line by line.
+//! The filter `exec`: a long-running command that answers each event, line by line.
 
 mod exchange;
 #[cfg(test)]
@@ -13,12 +13,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Duration, Error, Output, Plugin, Secret, Span};
 
-use crate::process::{Command, Process};
+use crate::process::Command;
 use crate::source::kill_after;
-use exchange::Answers;
+use exchange::{Answers, Conversation, Failure};
 
-/// After how many single events that each ended the command, with none answered, it is looked at whether it is
-/// their fault at all.
+/// The number of events in a row that may each end the command, with none answered, before the command itself is
+/// suspected.
 const VICTIMS: usize = 10;
 
 const SAMPLE: &str = r#"
@@ -31,28 +31,29 @@ command = ["python3", "enrich.py"]
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    /// The program and its arguments, such as `["python3", "enrich.py"]`. There is no shell; where one is
-    /// wanted, say so: `["sh", "-c", "..."]`. It is started once, reads one event a line from its standard
-    /// input, and answers each with exactly one line, in order: the new payload, or an empty line to drop the
-    /// event. It must not hold its answers back in a buffer.
+    /// The program and its arguments, such as `["python3", "enrich.py"]`. There is no shell. To use one, name
+    /// it: `["sh", "-c", "..."]`. The command is started once. It reads one event a line from its standard input,
+    /// and answers each with exactly one line, in order: the new payload, or an empty line to drop the event. It
+    /// must flush each answer, and write nothing else to its standard output.
     #[schemars(length(min = 1))]
     command: Vec<String>,
-    /// How long it may take to answer a batch, such as `"30s"`; then it is ended and started again.
+    /// The longest time to answer a batch, such as `"30s"`. After it the command is killed and started again.
     #[serde(default = "time_limit")]
     time_limit: Duration,
-    /// How often the same batch is given to it in all, when it ends or does not answer. Then the batch is
-    /// halved again and again to find the events that are to blame, which are rejected, with the reason.
+    /// The number of times that a batch is given to the command in all, if the command ends, does not answer, or
+    /// breaks the protocol. Then the batch is halved again and again to find the events at fault. These are
+    /// rejected, with the reason.
     #[serde(default = "attempts")]
     #[schemars(range(min = 1))]
     attempts: u32,
-    /// Environment variables of the command, such as `{ TOKEN = "${TOKEN}" }`. Beside these it has only
-    /// `PATH`, `HOME`, `LANG` and `TZ` of Tidegate's own.
+    /// Environment variables of the command, such as `{ TOKEN = "${TOKEN}" }`. Of Tidegate's own variables it
+    /// has only `PATH`, `HOME`, `LANG` and `TZ`.
     #[serde(default)]
     environment: BTreeMap<String, Secret>,
-    /// The folder that it runs in. Left out, it is the one that Tidegate was started in.
+    /// The working folder of the command. Default: the folder that Tidegate was started in.
     folder: Option<PathBuf>,
-    /// How long it may take to end when its standard input is closed, and again after SIGTERM; then it is
-    /// killed, with all that it has started.
+    /// The time that the command has to end when its standard input is closed, and again after SIGTERM. Then its
+    /// whole process group is killed.
     #[serde(default = "kill_after")]
     kill_after: Duration,
 }
@@ -66,7 +67,7 @@ fn attempts() -> u32 {
 }
 
 pub(crate) fn plugin() -> Plugin {
-    let summary = "Gives each event to a long-running command and goes on with its answer";
+    let summary = "Replaces each event by the answer of a long-running command";
     Plugin::async_filter("exec", summary, SAMPLE, build)
 }
 
@@ -82,7 +83,7 @@ fn build(options: Options) -> Result<ExecFilter, ConfigError> {
         command: Command::new(options.command, options.environment, options.folder, kill_after)?,
         time_limit: options.time_limit.0,
         attempts: options.attempts,
-        process: None,
+        conversation: None,
         failures: 0,
         proven: false,
     })
@@ -92,38 +93,57 @@ struct ExecFilter {
     command: Command,
     time_limit: std::time::Duration,
     attempts: u32,
-    process: Option<Process>,
-    /// How often the batch at hand has failed.
+    conversation: Option<Conversation>,
+    /// The failures of the current batch.
     failures: u32,
     /// Whether the command has ever answered an event.
     proven: bool,
 }
 
+/// The reason why the command gave no answers. The command was ended.
+enum Unanswered {
+    /// It wrote a line too many for the batch before.
+    Early,
+    /// Anything else, in words.
+    Failed(String),
+}
+
 impl AsyncFilter for ExecFilter {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
-        self.process = Some(self.command.start(cx)?);
+        self.conversation = Some(Conversation::new(self.command.start(cx)?));
         Ok(())
     }
 
     async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
         let mut sent = Vec::with_capacity(batch.len());
         for (event, payload) in batch.payloads().enumerate() {
-            match payload.contains(&b'\n') {
-                true => out.reject(event, "it holds a line break, which would make two lines of it"),
-                false => sent.push(event),
+            if payload.contains(&b'\n') {
+                out.reject(event, "it holds a line break, which would make two lines of it");
+            } else {
+                sent.push(event);
             }
         }
         if sent.is_empty() {
             return Ok(());
         }
-        let answers = match self.ask(batch, &sent, cx).await? {
+        let mut asked = self.ask(batch, &sent, cx).await?;
+        if let Err(Unanswered::Early) = asked {
+            let program = self.command.program();
+            tracing::error!(
+                component = cx.component(),
+                "`{program}` answered the last event of the batch before with more than one line; the first of \
+                 them was taken, and the command is started again"
+            );
+            asked = self.ask(batch, &sent, cx).await?;
+        }
+        let answers = match asked {
             Ok(answers) => vec![(0..sent.len(), answers)],
-            Err(reason) => {
+            Err(unanswered) => {
                 self.failures += 1;
                 if self.failures < self.attempts {
-                    return Err(Error::retry(reason));
+                    return Err(Error::retry(self.reason(unanswered)));
                 }
-                self.halve(batch, &sent, out, cx).await?
+                self.bisect(batch, &sent, out, cx).await?
             }
         };
         self.failures = 0;
@@ -132,60 +152,86 @@ impl AsyncFilter for ExecFilter {
     }
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
-        if let Some(mut process) = self.process.take() {
-            process.end(self.command.kill_after).await;
+        let Some(mut conversation) = self.conversation.take() else { return Ok(()) };
+        if !conversation.finish(self.command.kill_after).await {
+            return Ok(());
         }
-        Ok(())
+        let program = self.command.program();
+        Err(Error::fatal(format!(
+            "`{program}` wrote more lines than it was given: what it wrote after its answer to the last event is \
+             lost; it must answer each line with exactly one"
+        )))
     }
 }
 
 impl ExecFilter {
-    /// Gives these events to the command, which is started if it does not run. The inner error is why it did
-    /// not answer them; it is ended then.
+    /// Gives these events to the command, which is started if it does not run. The inner error says why there is
+    /// no answer.
     async fn ask(
         &mut self,
         batch: &Batch,
         events: &[usize],
         cx: &Cx,
-    ) -> Result<Result<Answers, String>, Error> {
-        let mut process = match self.process.take() {
-            Some(process) => process,
-            None => self.command.start(cx)?,
+    ) -> Result<Result<Answers, Unanswered>, Error> {
+        let mut conversation = match self.conversation.take() {
+            Some(conversation) => conversation,
+            None => Conversation::new(self.command.start(cx)?),
         };
-        let asked = exchange::ask(&mut process, batch, events, cx.event_size());
+        let is_new = !conversation.was_asked;
+        let asked = conversation.ask(batch, events, cx.event_size());
+        let asked = tokio::time::timeout(self.time_limit, asked).await;
         let program = self.command.program();
-        let reason = match tokio::time::timeout(self.time_limit, asked).await {
+        let process = &mut conversation.process;
+        if let Ok(Err(Failure::Ended)) = asked {
+            // The command closed its output. Wait for its exit status.
+            process.stdin = None;
+            if tokio::time::timeout(self.command.kill_after, process.ended()).await.is_ok() {
+                let reason = format!("`{program}` ended with {}", process.exit_message().await);
+                return Ok(Err(Unanswered::Failed(reason)));
+            }
+        }
+        if !matches!(asked, Ok(Ok(_))) {
+            process.kill();
+            process.ended().await;
+        }
+        let reason = match asked {
             Ok(Ok(answers)) => {
                 self.proven = true;
-                self.process = Some(process);
+                self.conversation = Some(conversation);
                 return Ok(Ok(answers));
             }
-            Ok(Err(exchange::Failure::Ended)) => {
-                // It has closed its output; give it a moment to end by itself, so that its status is told.
-                process.stdin = None;
-                if tokio::time::timeout(self.command.kill_after, process.ended()).await.is_err() {
-                    process.kill();
-                    process.ended().await;
-                }
-                format!("`{program}` ended with {}", process.epitaph().await)
+            Ok(Err(Failure::Early)) if is_new => {
+                // The command does this each time it is started, so no event is at fault.
+                let clause = process.stderr_clause().await;
+                return Err(Error::misconfigured(format!(
+                    "`{program}` wrote to its standard output before it was given a line{clause}; it may only \
+                     write answers there, so send anything else to standard error"
+                )));
             }
-            Ok(Err(exchange::Failure::Protocol(problem))) => {
-                process.kill();
-                process.ended().await;
-                format!("`{program}` {problem}{}", process.last_words().await)
+            Ok(Err(Failure::Early)) => return Ok(Err(Unanswered::Early)),
+            Ok(Err(Failure::Ended)) => format!("`{program}` ended with {}", process.exit_message().await),
+            Ok(Err(Failure::Protocol(problem))) => {
+                format!("`{program}` {problem}{}", process.stderr_clause().await)
             }
             Err(_) => {
-                process.kill();
-                process.ended().await;
                 let limit = Duration(self.time_limit);
-                format!("`{program}` has not answered within {limit}{}", process.last_words().await)
+                format!("`{program}` has not answered within {limit}{}", process.stderr_clause().await)
             }
         };
-        Ok(Err(reason))
+        Ok(Err(Unanswered::Failed(reason)))
     }
 
-    /// Finds the events that the command does not survive, and rejects them. Returns the answers to the rest.
-    async fn halve(
+    fn reason(&self, unanswered: Unanswered) -> String {
+        match unanswered {
+            Unanswered::Early => {
+                format!("`{}` answered with more lines than it was given", self.command.program())
+            }
+            Unanswered::Failed(reason) => reason,
+        }
+    }
+
+    /// Finds the events at fault by halving, and rejects them. Returns the answers to the others.
+    async fn bisect(
         &mut self,
         batch: &Batch,
         sent: &[usize],
@@ -193,22 +239,32 @@ impl ExecFilter {
         cx: &Cx,
     ) -> Result<Vec<(Range<usize>, Answers)>, Error> {
         let (mut answered, mut blamed) = (Vec::new(), Vec::new());
-        // The whole has failed often enough. The left half is on top, so events are asked for in order.
+        // The whole batch has failed often enough. The left half is on top, so events keep their order.
         let mut waiting: Vec<Range<usize>> = Vec::new();
         push_halves(&mut waiting, 0..sent.len());
         while let Some(range) = waiting.pop() {
             match self.ask(batch, &sent[range.clone()], cx).await? {
                 Ok(answers) => answered.push((range, answers)),
-                Err(reason) if range.len() == 1 => {
+                Err(Unanswered::Early) => {
+                    blamed.extend(self.blame_last(sent, &mut answered));
+                    waiting.push(range);
+                }
+                Err(Unanswered::Failed(reason)) if range.len() == 1 => {
                     blamed.push((sent[range.start], reason));
                     let suspicious = answered.is_empty() && blamed.len() == VICTIMS.min(sent.len());
                     if suspicious && !self.answers_another(batch, sent, cx).await? {
-                        // It does this to every event, so no event is to blame.
+                        // The command fails on every event, so no event is at fault.
                         return Err(Error::misconfigured(std::mem::take(&mut blamed[0].1)));
                     }
                 }
-                Err(_) => push_halves(&mut waiting, range),
+                Err(Unanswered::Failed(_)) => push_halves(&mut waiting, range),
             }
+        }
+        // The answer to the last event of all can only be checked at the end of the output.
+        if let Some(mut conversation) = self.conversation.take()
+            && conversation.finish(self.command.kill_after).await
+        {
+            blamed.extend(self.blame_last(sent, &mut answered));
         }
         for (event, reason) in blamed {
             out.reject(event, reason);
@@ -216,9 +272,21 @@ impl ExecFilter {
         Ok(answered)
     }
 
-    /// Whether the command is well, as far as one can tell when the first few events of a batch have each
-    /// ended it: a small batch is believed if the command has ever answered, and of a large one, events from
-    /// all over are tried (and asked for again later).
+    /// Takes back the answer to the event that was asked for last: it has more than one line.
+    fn blame_last(
+        &self,
+        sent: &[usize],
+        answered: &mut [(Range<usize>, Answers)],
+    ) -> Option<(usize, String)> {
+        let (range, answers) = answered.last_mut().filter(|(range, _)| !range.is_empty())?;
+        answers.lines.pop();
+        range.end -= 1;
+        Some((sent[range.end], self.reason(Unanswered::Early)))
+    }
+
+    /// Whether the command works, although the first events of a batch have each ended it. A small batch is at
+    /// fault if the command has ever answered. Of a large batch, events from all over are tried; they are asked
+    /// for again later.
     async fn answers_another(&mut self, batch: &Batch, sent: &[usize], cx: &Cx) -> Result<bool, Error> {
         if sent.len() <= VICTIMS {
             return Ok(self.proven);
@@ -233,13 +301,13 @@ impl ExecFilter {
     }
 }
 
-/// Pushes both halves of a range, the left one last; a range of one as it is.
+/// Pushes both halves of a range, the left one last. A range of one is pushed as it is.
 fn push_halves(waiting: &mut Vec<Range<usize>>, range: Range<usize>) {
     let middle = range.start + range.len() / 2;
     waiting.extend([middle..range.end, range.start..middle].into_iter().filter(|half| !half.is_empty()));
 }
 
-/// The batch with the answers in the place of its events; empty answers drop them.
+/// The batch with each event replaced by its answer. An empty answer drops the event.
 fn replaced(batch: &Batch, sent: &[usize], answers: Vec<(Range<usize>, Answers)>) -> Batch {
     let mut builder = batch.derive();
     for (range, Answers { bytes, lines }) in answers {

@@ -1,11 +1,11 @@
-//! Commands as sources and filters: anything that writes lines, or answers lines with lines.
+//! Commands as sources and filters: programs that write lines, or answer lines with lines.
 //!
-//! Never runs a command through a shell of its own accord, never gives it Tidegate's environment, and never
-//! leaves one behind: each runs in a process group that ends with its component.
+//! A command runs without a shell unless its words name one, sees only a few variables of the engine's
+//! environment, and runs in a process group that is killed with its component.
 //!
-//! Read `process::Process` first: a command while it runs, and how it is ended.
+//! Start reading at `process::Process`, one running command.
 
-mod ending;
+mod exit;
 mod filter;
 mod process;
 mod source;

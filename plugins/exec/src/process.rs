@@ -1,4 +1,4 @@
-//! A command while it runs, in a process group of its own.
+//! One running command, in a process group of its own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,26 +10,27 @@ use tidegate_sdk::{Class, ConfigError, Cx, Error, Secret};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
-use crate::ending;
+use crate::exit;
 use crate::standard_error::{LastLines, log_lines};
 
-/// What a command gets of Tidegate's own environment.
-const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+/// The variables that a command inherits from the engine's environment.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// How long to wait for the last of a standard error whose writers are all gone, and for a killed process.
-const MOMENT: Duration = Duration::from_secs(1);
+/// The time for the last output of a command whose group was killed, and for a killed process to be reaped. A
+/// process that left the group may hold its output open for longer.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
-/// The longest `kill_after`: the engine does not wait for a drain that long.
-const LONGEST_END: Duration = Duration::from_secs(3600);
+/// The longest `kill_after`. The engine does not wait for a drain that long.
+const LONGEST_KILL_AFTER: Duration = Duration::from_secs(3600);
 
-/// What to run, and how to end it.
+/// A command line with its environment, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
     /// The program and its arguments.
     words: Vec<String>,
     environment: BTreeMap<String, Secret>,
     folder: Option<PathBuf>,
-    /// How long it may take to end when it is asked to.
+    /// The time that the command has to end after it was asked to.
     pub(crate) kill_after: Duration,
 }
 
@@ -44,7 +45,7 @@ impl Command {
             return Err(ConfigError::at("/command", "it names no program")
                 .help("write the program and its arguments, such as [\"sh\", \"-c\", \"echo hello\"]"));
         }
-        if kill_after > LONGEST_END {
+        if kill_after > LONGEST_KILL_AFTER {
             return Err(ConfigError::at("/kill_after", "a command may take at most an hour to end"));
         }
         if words.iter().any(|word| word.contains('\0')) {
@@ -56,19 +57,23 @@ impl Command {
                     .help("a name holds no `=`, and neither name nor value hold a NUL character"));
             }
         }
+        if folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
+            return Err(ConfigError::at("/folder", "it names no folder")
+                .help("leave it out for the folder that Tidegate was started in"));
+        }
         Ok(Self { words, environment, folder, kill_after })
     }
 
-    /// The program, for messages: its arguments may hold secrets.
+    /// The program, for messages. Its arguments may hold secrets.
     pub(crate) fn program(&self) -> &str {
         &self.words[0]
     }
 
-    /// Starts it.
+    /// Spawns the command.
     pub(crate) fn start(&self, cx: &Cx) -> Result<Process, Error> {
         let mut command = tokio::process::Command::new(&self.words[0]);
         command.args(&self.words[1..]).env_clear();
-        command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.envs(self.environment.iter().map(|(name, value)| (name, value.expose())));
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
@@ -94,7 +99,7 @@ impl Command {
     }
 }
 
-/// A command that was started. Dropping it ends it, and whatever it has started in its group, at once.
+/// A spawned command. Dropping it kills the command and everything in its process group.
 pub(crate) struct Process {
     child: Child,
     pub(crate) stdin: Option<ChildStdin>,
@@ -106,67 +111,66 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Waits for the command itself to end, then ends what it has left running. May be dropped and called
-    /// again.
+    /// Waits until the command itself has ended, then kills the rest of its group. Cancel safe.
     pub(crate) async fn ended(&mut self) {
         if self.status.is_none() {
-            // An error would mean that someone else has waited for our child; then it is gone as well.
+            // An error means that the child was reaped elsewhere, so it is gone as well.
             self.status = self.child.wait().await.ok();
             self.kill();
         }
     }
 
-    /// Whether [`ended`](Self::ended) has seen it end.
+    /// The exit status, once [`ended`](Self::ended) has returned.
     pub(crate) fn status(&self) -> Option<ExitStatus> {
         self.status
     }
 
-    /// Asks the whole group to end.
+    /// Sends SIGTERM to the group.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Ends the whole group.
+    /// Sends SIGKILL to the group.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
     fn signal(&self, signal: Signal) {
-        // While a member lives, the kernel does not give the group's number to another; when none does,
-        // there is no such group, which is what was wanted.
+        // The kernel does not reuse the number of a group that has a member. An error means that the group has
+        // no member left.
         let _ = self.group.map(|group| kill_process_group(group, signal));
     }
 
-    /// Ends it: closes its standard input, then asks, then forces. Each may take `kill_after`.
+    /// Ends the command: closes its standard input, then sends SIGTERM, then SIGKILL, `kill_after` apart.
     pub(crate) async fn end(&mut self, kill_after: Duration) {
         self.stdin = None;
         if tokio::time::timeout(kill_after, self.ended()).await.is_err() {
             self.terminate();
             if tokio::time::timeout(kill_after, self.ended()).await.is_err() {
                 self.kill();
-                let _ = tokio::time::timeout(MOMENT, self.ended()).await;
+                let _ = tokio::time::timeout(GRACE, self.ended()).await;
             }
         }
         self.finish_logging().await;
     }
 
-    /// How it ended and what it said last, for messages. Call it when it has ended.
-    pub(crate) async fn epitaph(&mut self) -> String {
+    /// The exit status and the last lines of standard error, for messages. Call it after the command has ended.
+    pub(crate) async fn exit_message(&mut self) -> String {
         self.finish_logging().await;
-        let status = self.status.map_or_else(|| "an unknown status".to_owned(), ending::describe);
+        let status = self.status.map_or_else(|| "an unknown status".to_owned(), exit::describe);
         format!("{status}{}", self.last_lines.clause())
     }
 
-    /// What it said last, for messages.
-    pub(crate) async fn last_words(&mut self) -> String {
+    /// The last lines of standard error, as a clause for messages.
+    pub(crate) async fn stderr_clause(&mut self) -> String {
         self.finish_logging().await;
         self.last_lines.clause()
     }
 
-    /// Waits until all of its standard error is read. A process that has left the group may hold it open.
+    /// Waits until all of standard error is read, for at most [`GRACE`].
     async fn finish_logging(&mut self) {
         if let Some(mut logging) = self.logging.take()
-            && tokio::time::timeout(MOMENT, &mut logging).await.is_err()
+            && tokio::time::timeout(GRACE, &mut logging).await.is_err()
         {
             logging.abort();
         }

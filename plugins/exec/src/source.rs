@@ -1,5 +1,6 @@
-//! The source `exec`: what a command writes, line by line.
+//! The source `exec`: the lines that a command writes.
 
+mod restarts;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,10 @@ use tidegate_sdk::{
 use tokio::time::Instant;
 
 use crate::process::Command;
+use restarts::Restarts;
 use run::{Cause, Run, Step};
 
-/// The longest `interval`; over it, it is more likely a slip of the pen.
+/// The longest `interval`. A longer one is more likely a slip.
 const LONGEST_INTERVAL: std::time::Duration = std::time::Duration::from_secs(365 * 86_400);
 
 const SAMPLE: &str = r#"
@@ -36,26 +38,26 @@ interval = "60s"
 #[serde(deny_unknown_fields)]
 struct Options {
     /// The program and its arguments, such as `["journalctl", "-f", "-o", "json"]`. There is no shell, so
-    /// nothing is expanded or split; where one is wanted, say so: `["sh", "-c", "ls *.log | wc -l"]`.
+    /// nothing is expanded or split. To use one, name it: `["sh", "-c", "ls *.log | wc -l"]`.
     #[schemars(length(min = 1))]
     command: Vec<String>,
-    /// When it runs.
+    /// When the command runs.
     #[serde(default)]
     mode: Mode,
-    /// With `mode = "interval"`, the time from one start to the next, such as `"5m"`. A run that takes longer
-    /// is not overlapped: the next one starts when it ends. Left out, it is `"60s"`.
+    /// With `mode = "interval"`, the time from one start to the next, such as `"5m"`. Runs do not overlap: a
+    /// start that is due during a run waits for its end. Default: `"60s"`.
     interval: Option<Duration>,
-    /// How long one run may take, such as `"30s"`; then it is ended, and counts as failed. Left out, there is
-    /// no limit. Not for `mode = "keep_running"`.
+    /// The longest time of one run, such as `"30s"`. A run that takes longer is ended and counts as failed.
+    /// Default: no limit. Not for `mode = "keep_running"`.
     time_limit: Option<Duration>,
-    /// Environment variables of the command, such as `{ TOKEN = "${TOKEN}" }`. Beside these it has only
-    /// `PATH`, `HOME`, `LANG` and `TZ` of Tidegate's own.
+    /// Environment variables of the command, such as `{ TOKEN = "${TOKEN}" }`. Of Tidegate's own variables it
+    /// has only `PATH`, `HOME`, `LANG` and `TZ`.
     #[serde(default)]
     environment: BTreeMap<String, Secret>,
-    /// The folder that it runs in. Left out, it is the one that Tidegate was started in.
+    /// The working folder of the command. Default: the folder that Tidegate was started in.
     folder: Option<PathBuf>,
-    /// How long it may take to end after SIGTERM, when the pipeline stops or its time is over; then it is
-    /// killed, with all that it has started.
+    /// The time that the command has to end after SIGTERM, when the pipeline stops or `time_limit` is over.
+    /// Then its whole process group is killed.
     #[serde(default = "kill_after")]
     kill_after: Duration,
 }
@@ -64,12 +66,12 @@ struct Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Mode {
-    /// Once: when it has ended, so has the source. If it fails, so does the pipeline.
+    /// Once. The source ends with the command. If the command fails, the pipeline fails.
     #[default]
     Once,
-    /// Again and again, at each `interval`. If it fails, it is tried again, with growing pauses.
+    /// At each `interval`. A run that fails is retried, with growing pauses.
     Interval,
-    /// All the time: when it ends, for whatever reason, it is started again, with growing pauses.
+    /// All the time. A command that ends is started again, with growing pauses.
     KeepRunning,
 }
 
@@ -78,7 +80,7 @@ pub(crate) fn kill_after() -> Duration {
 }
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::source("exec", "What a command writes to its standard output, line by line", SAMPLE, build)
+    Plugin::source("exec", "Reads the lines that a command writes to its standard output", SAMPLE, build)
 }
 
 fn build(options: Options) -> Result<ExecSource, ConfigError> {
@@ -103,6 +105,7 @@ fn build(options: Options) -> Result<ExecSource, ConfigError> {
         time_limit: options.time_limit.map(|limit| limit.0),
         lines: Lines::new(Cx::EVENT_SIZE.as_usize()),
         run: None,
+        restarts: Restarts::default(),
         due: None,
         last: None,
         failure: None,
@@ -117,11 +120,12 @@ struct ExecSource {
     time_limit: Option<std::time::Duration>,
     lines: Lines,
     run: Option<Run>,
-    /// When the next run of an interval starts.
+    restarts: Restarts,
+    /// The next start in interval mode.
     due: Option<Instant>,
-    /// What is left when a run has ended: its last line.
+    /// The last line of a run that has ended.
     last: Option<SourceBatch>,
-    /// Told when all that was read before has been handed over.
+    /// The failure of a run, returned after everything that the run wrote.
     failure: Option<Error>,
     ended: bool,
 }
@@ -148,7 +152,7 @@ impl Source for ExecSource {
                 continue;
             };
             if let Step::Ended = run.step(self.lines.buffer(), cx).await {
-                self.settle(cx).await;
+                self.finish_run(cx).await;
             }
         }
     }
@@ -163,7 +167,7 @@ impl Source for ExecSource {
 }
 
 impl ExecSource {
-    /// Waits until a run is due, and starts it.
+    /// Waits until the next run is due, and starts it.
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
         if let Some(due) = self.due {
             cx.sleep(due.saturating_duration_since(Instant::now())).await;
@@ -177,7 +181,7 @@ impl ExecSource {
             _ => error,
         })?;
         let now = Instant::now();
-        // From start to start, without catching up on what was missed.
+        // The interval counts from start to start. Starts that were missed are skipped.
         let next = self.due.map_or(now, |due| due + self.interval);
         self.due = (self.mode == Mode::Interval)
             .then(|| if self.due.is_none() { now + self.interval } else { next.max(now) });
@@ -185,20 +189,20 @@ impl ExecSource {
         Ok(())
     }
 
-    /// The whole lines that were read; `None` if there are none.
+    /// The complete lines that were read, if there are any.
     fn cut(&mut self) -> Option<SourceBatch> {
         let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
         self.lines.cut(&mut builder, &mut rejected);
         batch(builder, rejected)
     }
 
-    /// A run has ended and all that it wrote is read: what about its last line, and what next?
-    async fn settle(&mut self, cx: &Cx) {
+    /// Ends a run whose output is read: cuts its last line, and decides what happens next.
+    async fn finish_run(&mut self, cx: &Cx) {
         let Some(mut run) = self.run.take() else { return };
         let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
         self.lines.finish(&mut builder, &mut rejected);
         if run.cause.is_some() {
-            // It was not given the time to end this line, so nobody knows whether it is whole.
+            // The command was ended in the middle of this line, so the line may be incomplete.
             let torn = std::mem::replace(&mut builder, Batch::builder()).finish();
             rejected.extend((0..torn.len()).map(|event| SourceRejection {
                 payload: torn.shared_payload(event),
@@ -212,28 +216,33 @@ impl ExecSource {
             return;
         }
         let failed = run.cause.is_some() || !run.process.status().is_some_and(|status| status.success());
-        if self.mode == Mode::Once && !failed {
-            self.ended = true;
-        } else if failed || self.mode == Mode::KeepRunning {
-            let message = self.obituary(&mut run).await;
-            self.failure = Some(match self.mode {
-                Mode::Once => Error::fatal(message),
-                Mode::Interval | Mode::KeepRunning => Error::retry(message),
-            });
-            // The engine pauses; then it is started at once.
-            self.due = None;
-            self.ended = self.mode == Mode::Once;
+        match self.mode {
+            Mode::Once => {
+                self.ended = true;
+                if failed {
+                    self.failure = Some(Error::fatal(self.failure_message(&mut run).await));
+                }
+            }
+            Mode::Interval if !failed => self.restarts.succeeded(),
+            Mode::Interval | Mode::KeepRunning => {
+                // A run that reached its time limit was not healthy, however long it took.
+                let ran = if run.cause.is_none() { run.started.elapsed() } else { std::time::Duration::ZERO };
+                let pause = self.restarts.failed(ran);
+                self.failure = Some(Error::retry(self.failure_message(&mut run).await).after(pause));
+                // The engine pauses before it calls again. Then the command starts at once.
+                self.due = None;
+            }
         }
     }
 
-    async fn obituary(&mut self, run: &mut Run) -> String {
+    async fn failure_message(&mut self, run: &mut Run) -> String {
         let program = self.command.program();
         match (run.cause, self.time_limit) {
             (Some(Cause::TimeLimit), Some(limit)) => {
-                let last_words = run.process.last_words().await;
-                format!("`{program}` took longer than its time limit of {}{last_words}", Duration(limit))
+                let clause = run.process.stderr_clause().await;
+                format!("`{program}` took longer than its time limit of {}{clause}", Duration(limit))
             }
-            _ => format!("`{program}` ended with {}", run.process.epitaph().await),
+            _ => format!("`{program}` ended with {}", run.process.exit_message().await),
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What a command writes to its standard error: lines for the log, and the last few for error messages.
+//! Standard error of a command: lines for the log, and the last few of them for error messages.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The longest line that is logged, in bytes; the rest of a longer one is left out.
+/// The longest line that is logged, in bytes. The rest of a longer line is left out.
 const LINE: usize = 2048;
 
-/// How many lines are kept for error messages.
+/// The number of lines that are kept for error messages.
 const LINES: usize = 5;
 
-/// The last lines that a command wrote. Cloning gives another handle to the same.
+/// The last lines that a command wrote. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
@@ -24,20 +24,18 @@ impl LastLines {
         lines.push_back(line);
     }
 
-    /// A clause for an error message; empty if nothing was written.
+    /// A clause for an error message. It is empty if nothing was written.
     pub(crate) fn clause(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match lines.is_empty() {
-            true => String::new(),
-            false => {
-                let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-                format!("; it last wrote to standard error: {}", lines.join(" | "))
-            }
+        if lines.is_empty() {
+            return String::new();
         }
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        format!("; it last wrote to standard error: {}", lines.join(" | "))
     }
 }
 
-/// Reads `from` to its end, logging each line in the name of `component`.
+/// Reads `from` to its end and logs each line under the name of `component`.
 pub(crate) async fn log_lines(mut from: impl AsyncRead + Unpin, component: String, last: LastLines) {
     let (mut piece, mut line) = (vec![0; 4096], Vec::new());
     let log = |line: &mut Vec<u8>| {
@@ -65,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_last_lines_are_kept_and_long_ones_cut() {
+    async fn log_lines_keeps_the_last_lines_and_cuts_long_ones() {
         let last = LastLines::default();
         assert_eq!(last.clause(), "");
         let text = format!("0\n1\n2\n\n3\n4\n{}\nend", "x".repeat(10_000));

@@ -1,66 +1,186 @@
-//! One exchange with a command: so many lines to it, and as many back.
+//! The line protocol with a command: a line for each event, and a line back for each line.
+//!
+//! The protocol has no markers, so a line too many would shift every answer after it by one. Two checks keep the
+//! answers in step. Both rely on one fact: a line that a command ends before the line break of its input arrives is
+//! no answer to that input.
+//!
+//! - The first line of a batch is sent without its line break. Once the command has read that piece, it waits for
+//!   more input, so it has written everything that belongs to the lines before. A line that is there now belongs to
+//!   an earlier batch, or to none.
+//! - The last line of a batch is sent in the same way, once the others are answered. A line that is there now is one
+//!   too many within the batch.
+//!
+//! Only the answer to the last line of a batch can be too long without being noticed at once. The next batch, or the
+//! end of the command's output, shows it, and no other event is affected. A command that reads ahead, or one made of
+//! several processes, may show a line too many later; the check is then as good as the timing.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use tidegate_sdk::{Batch, Size};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
+use tokio::time::Instant;
 
-use crate::process::Process;
+use crate::process::{GRACE, Process};
 
-/// How much is written and read at a time, in bytes.
+/// The size of one write or read, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// The most that all answers to one batch may hold, in bytes, if one event may not hold more.
+/// The pieces that a full pipe holds, generously.
+const PIPE_PIECES: usize = 16;
+
+/// The most bytes of all answers to one batch, if one event may not hold more.
 const ANSWERS: usize = 64 << 20;
 
+/// The longest wait for a command to read a piece of a line. A command that takes longer is not waited for again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The time for which a wait keeps its thread. Most commands read within it, and a timer is not as fine.
+const SPIN: Duration = Duration::from_micros(200);
+
 /// The answers of a command, in order.
+#[derive(Default)]
 pub(super) struct Answers {
     pub(super) bytes: Vec<u8>,
-    /// Where each line lies in them, without its end.
+    /// The position of each line in `bytes`, without its line break.
     pub(super) lines: Vec<Range<usize>>,
 }
 
-/// Why there are no answers.
+/// The reason why there are no answers.
+#[derive(Debug, PartialEq)]
 pub(super) enum Failure {
-    /// The command has closed its output.
+    /// The command closed its output.
     Ended,
-    /// It does not keep to "one line for one line": what it did instead.
+    /// The command wrote something before it was given the first line of this batch.
+    Early,
+    /// The command broke the protocol. The text says how, as the end of a sentence.
     Protocol(String),
 }
 
-/// Writes a line for each of these events, and reads as many. Both at once: a command that answers while it
-/// reads would otherwise wait for us, and we for it.
-pub(super) async fn ask(
-    process: &mut Process,
-    batch: &Batch,
-    events: &[usize],
-    limit: usize,
-) -> Result<Answers, Failure> {
-    let (Some(stdin), Some(stdout)) = (&mut process.stdin, &mut process.stdout) else {
-        return Err(Failure::Ended);
-    };
-    nothing_is_left(stdout).await?;
-    let ((), answers) = tokio::try_join!(write(stdin, batch, events), read(stdout, events.len(), limit))?;
-    Ok(answers)
+/// A running command and the state of the protocol with it.
+pub(super) struct Conversation {
+    pub(super) process: Process,
+    /// Whether the command was ever given a line.
+    pub(super) was_asked: bool,
+    /// Whether the command reads a piece of a line as soon as it waits for input.
+    reads_pieces: bool,
 }
 
-/// An answer to nothing would be taken for the answer to the next event, and all further ones would be off by
-/// one.
-async fn nothing_is_left(stdout: &mut ChildStdout) -> Result<(), Failure> {
-    let mut byte = [0];
-    tokio::select! {
-        biased;
-        read = stdout.read(&mut byte) => match read {
-            Ok(1..) => Err(Failure::Protocol("answered with more lines than it was given".to_owned())),
+impl Conversation {
+    pub(super) fn new(process: Process) -> Self {
+        Self { process, was_asked: false, reads_pieces: true }
+    }
+
+    /// Writes a line for each of these events and reads the answers.
+    pub(super) async fn ask(
+        &mut self,
+        batch: &Batch,
+        events: &[usize],
+        limit: usize,
+    ) -> Result<Answers, Failure> {
+        let mut reader = AnswerReader { answers: Answers::default(), start: 0, scanned: 0, limit };
+        let Some((&last, others)) = events.split_last() else { return Ok(reader.answers) };
+        if let Some((&first, rest)) = others.split_first() {
+            self.begin_line(batch.payload(first), &mut reader).await?;
+            if !reader.answers.lines.is_empty() {
+                return Err(Failure::Early);
+            }
+            self.was_asked = true;
+            let (stdin, stdout) = self.pipes()?;
+            tokio::try_join!(write(stdin, batch, rest), reader.read(stdout, others.len()))?;
+        }
+        self.begin_line(batch.payload(last), &mut reader).await?;
+        if reader.answers.lines.len() > others.len() {
+            return Err(if others.is_empty() { Failure::Early } else { surplus() });
+        }
+        self.was_asked = true;
+        let (stdin, stdout) = self.pipes()?;
+        stdin.write_all(b"\n").await.map_err(|_| Failure::Ended)?;
+        reader.read(stdout, events.len()).await?;
+        reader.read_available(stdout)?;
+        if reader.is_at(events.len()) { Ok(reader.answers) } else { Err(surplus()) }
+    }
+
+    /// Closes the command's input and reads its output to the end. Returns whether there was any.
+    pub(super) async fn finish(&mut self, kill_after: Duration) -> bool {
+        let Some(mut stdout) = self.process.stdout.take() else { return false };
+        let mut is_surplus = false;
+        let mut piece = vec![0; 4096];
+        let read = async {
+            while let Ok(1..) = stdout.read(&mut piece).await {
+                is_surplus = true;
+            }
+        };
+        tokio::pin!(read);
+        let end = self.process.end(kill_after);
+        tokio::pin!(end);
+        let mut has_read = false;
+        loop {
+            tokio::select! {
+                () = &mut read, if !has_read => has_read = true,
+                () = &mut end => break,
+            }
+        }
+        if !has_read {
+            // A process that left the group may hold the output open.
+            let _ = tokio::time::timeout(GRACE, read).await;
+        }
+        is_surplus
+    }
+
+    fn pipes(&mut self) -> Result<(&mut ChildStdin, &mut ChildStdout), Failure> {
+        match (&mut self.process.stdin, &mut self.process.stdout) {
+            (Some(stdin), Some(stdout)) => Ok((stdin, stdout)),
             _ => Err(Failure::Ended),
-        },
-        () = std::future::ready(()) => Ok(()),
+        }
+    }
+
+    /// Writes a line without its line break, waits until the command has read it, and reads what is there.
+    async fn begin_line(&mut self, line: &[u8], reader: &mut AnswerReader) -> Result<(), Failure> {
+        let waits = self.reads_pieces && !line.is_empty();
+        let (stdin, stdout) = self.pipes()?;
+        let piece = async { stdin.write_all(line).await.map_err(|_| Failure::Ended) };
+        // A command that passes pieces on must not be stopped by a full pipe.
+        reader.read_beside(stdout, piece).await?;
+        if waits {
+            self.reads_pieces = wait_until_read(stdin, stdout, reader).await?;
+        } else {
+            reader.read_available(stdout)?;
+        }
+        Ok(())
     }
 }
 
+fn surplus() -> Failure {
+    Failure::Protocol("answered with more lines than it was given".to_owned())
+}
+
+/// Waits until the pipe to the command is empty, and reads what is there. False if the wait took too long.
+async fn wait_until_read(
+    stdin: &ChildStdin,
+    stdout: &ChildStdout,
+    reader: &mut AnswerReader,
+) -> Result<bool, Failure> {
+    let since = Instant::now();
+    loop {
+        // An error means that this system cannot say how much the pipe holds.
+        let is_read = rustix::io::ioctl_fionread(stdin).unwrap_or(0) == 0;
+        // In this order: what the command wrote before it read is in its pipe by now.
+        reader.read_available(stdout)?;
+        match since.elapsed() {
+            _ if is_read => return Ok(true),
+            waited if waited > PATIENCE => return Ok(false),
+            waited if waited > SPIN => tokio::time::sleep(Duration::from_millis(1)).await,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Ends the line that was begun, and writes these.
 async fn write(stdin: &mut ChildStdin, batch: &Batch, events: &[usize]) -> Result<(), Failure> {
     let mut lines = Vec::with_capacity(PIECE);
+    lines.push(b'\n');
     for event in events {
         lines.extend_from_slice(batch.payload(*event));
         lines.push(b'\n');
@@ -73,35 +193,88 @@ async fn write(stdin: &mut ChildStdin, batch: &Batch, events: &[usize]) -> Resul
     stdin.flush().await.map_err(|_| Failure::Ended)
 }
 
-async fn read(stdout: &mut ChildStdout, count: usize, limit: usize) -> Result<Answers, Failure> {
-    let mut bytes = Vec::with_capacity(PIECE);
-    let mut lines: Vec<Range<usize>> = Vec::with_capacity(count);
-    let (mut start, mut scanned) = (0, 0);
-    while lines.len() < count {
-        bytes.reserve(PIECE);
-        match stdout.read_buf(&mut bytes).await {
-            Ok(1..) => {}
-            _ => return Err(Failure::Ended),
+/// Reads answers and cuts them into lines. No byte is looked at twice.
+struct AnswerReader {
+    answers: Answers,
+    /// The start of the line that is not complete yet.
+    start: usize,
+    /// The bytes that were searched for line breaks.
+    scanned: usize,
+    /// The longest line.
+    limit: usize,
+}
+
+impl AnswerReader {
+    /// Reads until there are `count` lines.
+    async fn read(&mut self, stdout: &mut ChildStdout, count: usize) -> Result<(), Failure> {
+        while self.answers.lines.len() < count {
+            self.read_once(stdout).await?;
         }
-        let mut longest = 0;
-        while let Some(end) = memchr::memchr(b'\n', &bytes[scanned..]) {
-            let end = scanned + end;
-            let line = start..end - usize::from(bytes[start..end].ends_with(b"\r"));
-            longest = longest.max(line.len());
-            lines.push(line);
-            (start, scanned) = (end + 1, end + 1);
-        }
-        scanned = bytes.len();
-        if longest.max(scanned - start) > limit {
-            let limit = Size(limit as u64);
-            return Err(Failure::Protocol(format!("answered a line over the limit of {limit}")));
-        }
-        if bytes.len() > ANSWERS.max(limit) {
-            return Err(Failure::Protocol(format!("answered a batch with over {}", Size(ANSWERS as u64))));
+        if self.is_at(count) { Ok(()) } else { Err(surplus()) }
+    }
+
+    /// Reads while `work` lasts.
+    async fn read_beside(
+        &mut self,
+        stdout: &mut ChildStdout,
+        work: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                read = self.read_once(stdout) => read?,
+            }
         }
     }
-    match lines.len() == count && start == bytes.len() {
-        true => Ok(Answers { bytes, lines }),
-        false => Err(Failure::Protocol("answered with more lines than it was given".to_owned())),
+
+    /// Reads once, waiting for output. Cancel safe.
+    async fn read_once(&mut self, stdout: &mut ChildStdout) -> Result<(), Failure> {
+        self.answers.bytes.reserve(PIECE);
+        match stdout.read_buf(&mut self.answers.bytes).await {
+            Ok(1..) => self.cut(),
+            _ => Err(Failure::Ended),
+        }
+    }
+
+    /// Reads what a pipe holds now. Asks the system, because the runtime learns of new output later.
+    fn read_available(&mut self, stdout: &ChildStdout) -> Result<(), Failure> {
+        for _ in 0..PIPE_PIECES {
+            self.answers.bytes.reserve(PIECE);
+            match rustix::io::read(stdout, rustix::buffer::spare_capacity(&mut self.answers.bytes)) {
+                Ok(1..) => self.cut()?,
+                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                _ => return Err(Failure::Ended),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether exactly `count` lines were read, and nothing after them.
+    fn is_at(&self, count: usize) -> bool {
+        self.answers.lines.len() == count && self.start == self.answers.bytes.len()
+    }
+
+    fn cut(&mut self) -> Result<(), Failure> {
+        let Answers { bytes, lines } = &mut self.answers;
+        let mut longest = 0;
+        while let Some(end) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
+            let end = self.scanned + end;
+            let line = self.start..end - usize::from(bytes[self.start..end].ends_with(b"\r"));
+            longest = longest.max(line.len());
+            lines.push(line);
+            (self.start, self.scanned) = (end + 1, end + 1);
+        }
+        self.scanned = bytes.len();
+        if longest.max(self.scanned - self.start) > self.limit {
+            let limit = Size(self.limit as u64);
+            return Err(Failure::Protocol(format!("answered a line over the limit of {limit}")));
+        }
+        if bytes.len() > ANSWERS.max(self.limit) {
+            return Err(Failure::Protocol(format!("answered a batch with over {}", Size(ANSWERS as u64))));
+        }
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ fn script(script: &str, more: &Value) -> Box<dyn ErasedAsyncFilter> {
     build_async_filter(&plugin(), &options)
 }
 
-/// What came out, and what was rejected.
+/// The events that were emitted, and those that were rejected.
 type Outcome = (Vec<String>, Vec<(usize, String)>);
 
 async fn once(filter: &mut dyn ErasedAsyncFilter, cx: &Cx, events: &[&str]) -> Result<Outcome, Error> {
@@ -24,7 +24,7 @@ async fn once(filter: &mut dyn ErasedAsyncFilter, cx: &Cx, events: &[&str]) -> R
     Ok((texts, rejected.into_iter().map(|one| (one.event, one.reason)).collect()))
 }
 
-/// As [`once`], tried again as the engine does. Returns how often it was tried, too.
+/// As [`once`], retried as the engine does. Returns the number of tries as well.
 async fn retried(filter: &mut dyn ErasedAsyncFilter, cx: &Cx, events: &[&str]) -> (usize, Outcome) {
     for tries in 1..20 {
         match once(filter, cx, events).await {
@@ -46,7 +46,7 @@ const ECHO: &str = r#"while IFS= read -r line; do
 done"#;
 
 #[tokio::test]
-async fn each_line_is_answered_by_one_and_empty_ones_drop() {
+async fn each_line_is_replaced_by_its_answer_and_empty_answers_drop() {
     let mut filter = script(ECHO, &json!({}));
     let (cx, _stopping) = context();
     filter.open(&cx).await.unwrap();
@@ -60,7 +60,7 @@ async fn each_line_is_answered_by_one_and_empty_ones_drop() {
 }
 
 #[tokio::test]
-async fn a_big_batch_neither_blocks_nor_mixes_up() {
+async fn large_batch_neither_blocks_nor_mixes_up() {
     let events: Vec<String> = (0..20_000).map(|n| format!("{n} {}", "x".repeat(50))).collect();
     let events: Vec<&str> = events.iter().map(String::as_str).collect();
     let mut filter = script("cat", &json!({}));
@@ -71,7 +71,7 @@ async fn a_big_batch_neither_blocks_nor_mixes_up() {
 }
 
 #[tokio::test]
-async fn only_the_events_that_kill_it_are_rejected_and_why() {
+async fn only_events_that_end_the_command_are_rejected() {
     let mut filter = script(ECHO, &json!({}));
     let (cx, _stopping) = context();
     let (tries, (texts, rejected)) =
@@ -80,24 +80,24 @@ async fn only_the_events_that_kill_it_are_rejected_and_why() {
     assert_eq!(rejected.iter().map(|one| one.0).collect::<Vec<_>>(), [2, 5]);
     assert!(rejected[0].1.contains("exit status 7; it last wrote to standard error: cannot bear it"));
     assert!(rejected[1].1.contains("signal SIGSEGV (11)"), "{rejected:?}");
-    // And it works again, at once.
+    // The command works again at once.
     assert_eq!(retried(&mut *filter, &cx, &["e"]).await, (1, (vec!["[e]".to_owned()], vec![])));
     assert_eq!(retried(&mut *filter, &cx, &["die", "f"]).await.0, 3, "each batch has its own attempts");
 }
 
 #[tokio::test]
-async fn many_bad_events_in_a_row_do_not_hide_the_good_ones_behind_them() {
+async fn many_bad_events_in_a_row_do_not_harm_good_ones() {
     let mut filter = script(ECHO, &json!({ "attempts": 1 }));
     let (cx, _stopping) = context();
     let events = [vec!["die"; 30], vec!["a"; 10]].concat();
     let (texts, rejected) = once(&mut *filter, &cx, &events).await.unwrap();
     assert_eq!((texts.len(), rejected.len()), (10, 30));
-    // And one that is bad by itself is its own fault, as the command is known to work.
+    // A single bad event is at fault, because the command is known to work.
     assert_eq!(once(&mut *filter, &cx, &["die"]).await.unwrap().1.len(), 1);
 }
 
 #[tokio::test]
-async fn a_command_that_answers_nothing_at_all_rejects_no_event() {
+async fn command_that_never_answers_rejects_no_event() {
     let mut filter = script("echo broken >&2; exit 1", &json!({ "attempts": 1 }));
     let (cx, _stopping) = context();
     for events in [vec!["a"], vec!["a"; 3], vec!["a"; 100]] {
@@ -108,7 +108,7 @@ async fn a_command_that_answers_nothing_at_all_rejects_no_event() {
 }
 
 #[tokio::test]
-async fn a_command_that_hangs_is_ended_in_time_with_all_it_started() {
+async fn hanging_command_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let hang = "read line; sleep 3600 & echo $! > child; wait";
     let options = json!({ "time_limit": "300ms", "attempts": 2, "folder": folder.path() });
@@ -120,7 +120,7 @@ async fn a_command_that_hangs_is_ended_in_time_with_all_it_started() {
     assert!(is_gone(child.trim()), "process {child} is left behind");
 }
 
-/// Whether a process has ended: there is none of this number, or only its status waits to be read.
+/// Whether a process has ended: it does not exist, or is a zombie.
 fn is_gone(id: &str) -> bool {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while std::time::Instant::now() < deadline {
@@ -132,16 +132,99 @@ fn is_gone(id: &str) -> bool {
     false
 }
 
+/// Answers each line with itself in brackets, and `double` with one more line.
+const DOUBLE: &str = r#"while IFS= read -r line; do
+    echo "[$line]"
+    case "$line" in double) echo extra ;; esac
+done"#;
+
 #[tokio::test]
-async fn an_answer_too_many_is_noticed() {
-    let mut filter = script("while read -r line; do printf 'one\\ntwo\\n'; done", &json!({ "attempts": 2 }));
-    let (cx, _stopping) = context();
-    let error = once(&mut *filter, &cx, &["a"]).await.unwrap_err();
-    assert_eq!(error.message(), "`sh` answered with more lines than it was given");
+async fn line_too_many_rejects_only_the_event_that_it_answers() {
+    for position in 0..7 {
+        let mut events = vec!["a", "b", "c", "d", "e", "f"];
+        events.insert(position, "double");
+        let mut filter = script(DOUBLE, &json!({ "attempts": 2 }));
+        let (cx, _stopping) = context();
+        let (_, (texts, rejected)) = retried(&mut *filter, &cx, &events).await;
+        // A line too many that comes after the last answer may be seen by the next batch only.
+        let is_late = texts.last().is_some_and(|text| text == "[double]");
+        assert!(!is_late || position == 6);
+        assert_eq!(&texts[..6], ["[a]", "[b]", "[c]", "[d]", "[e]", "[f]"], "`double` at {position}");
+        assert_eq!(rejected.len(), usize::from(!is_late));
+        for (event, reason) in rejected {
+            assert_eq!(
+                (event, reason.as_str()),
+                (position, "`sh` answered with more lines than it was given")
+            );
+        }
+        // The next batch is not shifted.
+        assert_eq!(retried(&mut *filter, &cx, &["g", "h"]).await.1.0, ["[g]", "[h]"]);
+        filter.close(&cx).await.unwrap();
+    }
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_is_told() {
+async fn every_answer_doubled_rejects_no_event_of_another() {
+    let mut filter = script("while read -r line; do printf '1\\n2\\n'; done", &json!({ "attempts": 2 }));
+    let (cx, _stopping) = context();
+    let error = once(&mut *filter, &cx, &["a"]).await.unwrap_err();
+    assert_eq!(error.message(), "`sh` answered with more lines than it was given");
+    assert_eq!(once(&mut *filter, &cx, &["a"]).await.unwrap_err().class(), Class::Misconfigured);
+}
+
+#[tokio::test]
+async fn line_too_many_between_two_batches_shifts_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    // The second line of the answer to `late` comes after the batch is over.
+    let late = r#"while IFS= read -r line; do
+        echo "[$line]"
+        case "$line" in late) until test -e go; do sleep 0.01; done; echo extra ;; esac
+    done"#;
+    let mut filter = script(late, &json!({ "folder": folder.path() }));
+    let (cx, _stopping) = context();
+    assert_eq!(once(&mut *filter, &cx, &["a", "late"]).await.unwrap().0, ["[a]", "[late]"]);
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    assert_eq!(once(&mut *filter, &cx, &["b", "c"]).await.unwrap().0, ["[b]", "[c]"]);
+    assert_eq!(once(&mut *filter, &cx, &["d"]).await.unwrap().0, ["[d]"]);
+    std::fs::remove_file(folder.path().join("go")).unwrap();
+    assert_eq!(once(&mut *filter, &cx, &["late"]).await.unwrap().0, ["[late]"]);
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    let error = filter.close(&cx).await.unwrap_err();
+    assert!(error.message().starts_with("`sh` wrote more lines than it was given"), "{error}");
+}
+
+#[tokio::test]
+async fn output_before_the_first_line_is_misconfigured() {
+    for events in [vec!["a"], vec!["a", "b", "c"]] {
+        let mut filter = script("sleep 0.05; echo ready; exec cat", &json!({}));
+        let (cx, _stopping) = context();
+        let error = once(&mut *filter, &cx, &events).await.unwrap_err();
+        assert_eq!(error.class(), Class::Misconfigured);
+        assert!(error.message().contains("before it was given a line"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn output_after_the_last_answer_fails_the_end() {
+    let mut filter = script("cat; echo total", &json!({}));
+    let (cx, _stopping) = context();
+    assert_eq!(once(&mut *filter, &cx, &["a", "b"]).await.unwrap().0, ["a", "b"]);
+    assert!(filter.close(&cx).await.is_err());
+    let mut filter = script("cat; echo total >&2", &json!({}));
+    assert_eq!(once(&mut *filter, &cx, &["a", "b"]).await.unwrap().0, ["a", "b"]);
+    filter.close(&cx).await.unwrap();
+}
+
+#[tokio::test]
+async fn empty_lines_and_commands_that_read_late_are_answered() {
+    let mut filter = script("sleep 1.2; sed -u 's/^/x/'", &json!({}));
+    let (cx, _stopping) = context();
+    assert_eq!(once(&mut *filter, &cx, &["", "a", ""]).await.unwrap().0, ["x", "xa", "x"]);
+    assert_eq!(once(&mut *filter, &cx, &[""]).await.unwrap().0, ["x"]);
+}
+
+#[tokio::test]
+async fn missing_program_is_misconfigured() {
     let options = json!({ "command": ["/no/such/program"] });
     let mut filter = build_async_filter(&plugin(), &options);
     let error = filter.open(&context().0).await.unwrap_err();
@@ -150,7 +233,7 @@ async fn what_cannot_be_started_is_told() {
 }
 
 #[tokio::test]
-async fn conforms() {
+async fn filter_conforms() {
     let options = json!({ "command": ["cat"] });
     conformance::async_filter(&plugin(), &options, &["a", "b", "c"]).await;
 }

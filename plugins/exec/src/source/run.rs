@@ -1,4 +1,4 @@
-//! One run of a source's command: reading while it lasts, and ending it when it must.
+//! One run of a source's command: reads its output, and ends it on a stop or a time limit.
 
 use std::time::Duration;
 
@@ -7,63 +7,63 @@ use tidegate_sdk::Cx;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
-use crate::process::Process;
+use crate::process::{GRACE, Process};
 
-/// How much is read at a time, in bytes.
-const PIECE: usize = 64 << 10;
+/// The size of one read, in bytes.
+const READ_BYTES: usize = 64 << 10;
 
-/// How long the output of a command that is gone may stay open: a process that has left its group holds it.
-const MOMENT: Duration = Duration::from_secs(1);
-
-/// Why a run was ended from outside.
+/// The reason for ending a run from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Stop,
     TimeLimit,
 }
 
-/// What came of one step.
+/// The result of one step.
 pub(super) enum Step {
     /// Something was read.
     Read,
-    /// The command has ended, and all that it wrote is read.
+    /// The command has ended, and all of its output is read.
     Ended,
 }
 
-/// What happens when the time is over.
+/// The action at a deadline.
 #[derive(Clone, Copy)]
-enum Then {
+enum OnDeadline {
     Terminate,
     Kill,
     GiveUp,
 }
 
+/// A running command of a source.
 pub(super) struct Run {
     pub(super) process: Process,
-    /// Why it was ended; `None` if it ended by itself.
+    /// Why the command was ended from outside. `None` if it ended by itself.
     pub(super) cause: Option<Cause>,
-    deadline: Option<(Instant, Then)>,
+    pub(super) started: Instant,
+    deadline: Option<(Instant, OnDeadline)>,
     kill_after: Duration,
 }
 
 impl Run {
     pub(super) fn new(mut process: Process, limit: Option<Duration>, kill_after: Duration) -> Self {
-        // A source's command has nothing to read.
+        // The command of a source has nothing to read.
         process.stdin = None;
-        let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, Then::Terminate)));
-        Self { process, cause: None, deadline, kill_after }
+        let started = Instant::now();
+        let deadline = limit.and_then(|limit| Some((started.checked_add(limit)?, OnDeadline::Terminate)));
+        Self { process, cause: None, started, deadline, kill_after }
     }
 
-    /// Reads once into `buffer`, or sees the run end.
+    /// Reads once into `buffer`, or returns the end of the run.
     pub(super) async fn step(&mut self, buffer: &mut BytesMut, cx: &Cx) -> Step {
-        buffer.reserve(PIECE);
+        buffer.reserve(READ_BYTES);
         loop {
             let mut stdout = self.process.stdout.take();
             let alive = self.process.status().is_none();
             if stdout.is_none() && !alive {
                 return Step::Ended;
             }
-            let time_is_over = async {
+            let deadline_passed = async {
                 match self.deadline {
                     Some((at, _)) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
@@ -75,16 +75,16 @@ impl Run {
                     None => std::future::pending().await,
                 }
             };
-            // Each of these can be dropped without losing anything, and tried again.
+            // Each branch is cancel safe.
             tokio::select! {
                 biased;
                 () = cx.stopping(), if self.cause.is_none() && alive => {
                     self.process.stdout = stdout;
                     self.terminate(Cause::Stop);
                 }
-                () = time_is_over => {
+                () = deadline_passed => {
                     self.process.stdout = stdout;
-                    self.time_is_over();
+                    self.deadline_passed();
                 }
                 read = read => {
                     if let Ok(1..) = read {
@@ -94,7 +94,7 @@ impl Run {
                 }
                 () = self.process.ended(), if alive => {
                     self.process.stdout = stdout;
-                    self.deadline = Some((Instant::now() + MOMENT, Then::GiveUp));
+                    self.deadline = Some((Instant::now() + GRACE, OnDeadline::GiveUp));
                 }
             }
         }
@@ -103,17 +103,17 @@ impl Run {
     fn terminate(&mut self, cause: Cause) {
         self.cause = Some(cause);
         self.process.terminate();
-        self.deadline = Some((Instant::now() + self.kill_after, Then::Kill));
+        self.deadline = Some((Instant::now() + self.kill_after, OnDeadline::Kill));
     }
 
-    fn time_is_over(&mut self) {
-        match self.deadline.map(|(_, then)| then) {
-            Some(Then::Terminate) => self.terminate(Cause::TimeLimit),
-            Some(Then::Kill) => {
+    fn deadline_passed(&mut self) {
+        match self.deadline.map(|(_, action)| action) {
+            Some(OnDeadline::Terminate) => self.terminate(Cause::TimeLimit),
+            Some(OnDeadline::Kill) => {
                 self.process.kill();
-                self.deadline = Some((Instant::now() + MOMENT, Then::GiveUp));
+                self.deadline = Some((Instant::now() + GRACE, OnDeadline::GiveUp));
             }
-            Some(Then::GiveUp) | None => {
+            Some(OnDeadline::GiveUp) | None => {
                 self.deadline = None;
                 self.process.stdout = None;
             }

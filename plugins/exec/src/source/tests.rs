@@ -13,7 +13,7 @@ fn script(script: &str, more: &Value) -> Box<dyn ErasedSource> {
     build_source(&plugin(), &options)
 }
 
-/// Reads until so many events are there.
+/// Reads until there are this many events.
 async fn read(source: &mut dyn ErasedSource, cx: &Cx, events: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < events {
@@ -23,7 +23,7 @@ async fn read(source: &mut dyn ErasedSource, cx: &Cx, events: usize) -> Vec<Stri
 }
 
 #[tokio::test]
-async fn once_reads_every_line_and_ends() {
+async fn once_mode_reads_every_line_and_ends() {
     let (texts, refused) =
         read_all(&mut *script("printf 'a\\n\\nb\\r\\nc'; echo noise >&2", &json!({}))).await.unwrap();
     assert_eq!(texts, ["a", "b", "c"]);
@@ -31,7 +31,7 @@ async fn once_reads_every_line_and_ends() {
 }
 
 #[tokio::test]
-async fn once_fails_with_the_status_after_what_was_read() {
+async fn once_mode_fails_with_the_exit_status_after_all_lines() {
     let mut source = script("echo a; echo oh >&2; echo no >&2; exit 3", &json!({}));
     let (cx, _stopping) = context();
     source.open(&cx).await.unwrap();
@@ -43,7 +43,7 @@ async fn once_fails_with_the_status_after_what_was_read() {
 }
 
 #[tokio::test]
-async fn the_environment_is_scrubbed() {
+async fn command_sees_only_the_listed_environment() {
     let options = json!({ "environment": { "TOKEN": "t", "LANG": "C" } });
     let (texts, _) = read_all(&mut *script("env | cut -d= -f1", &options)).await.unwrap();
     let known = ["PATH", "HOME", "LANG", "TZ", "TOKEN", "PWD", "SHLVL", "_", "OLDPWD"];
@@ -52,7 +52,7 @@ async fn the_environment_is_scrubbed() {
 }
 
 #[tokio::test]
-async fn an_interval_runs_again_and_a_failure_is_retried_at_once() {
+async fn interval_mode_runs_again_and_retries_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     // The second run fails.
     let count = "echo x >> runs; n=$(wc -l < runs); echo $n; test $n -ne 2";
@@ -70,7 +70,7 @@ async fn an_interval_runs_again_and_a_failure_is_retried_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_kept_running_is_started_again() {
+async fn keep_running_mode_starts_again() {
     let mut source = script("echo a; exit 0", &json!({ "mode": "keep_running" }));
     let (cx, _stopping) = context();
     for _ in 0..2 {
@@ -79,8 +79,46 @@ async fn what_is_kept_running_is_started_again() {
     }
 }
 
+/// The pauses that the source asks for before each of its next starts.
+async fn pauses(source: &mut dyn ErasedSource, cx: &Cx, failures: usize) -> Vec<u128> {
+    let mut pauses = Vec::new();
+    while pauses.len() < failures {
+        if let Err(error) = source.next(cx).await {
+            assert_eq!(error.class(), Class::Retry);
+            pauses.push(error.retry_after().unwrap().as_millis());
+        }
+    }
+    pauses
+}
+
 #[tokio::test]
-async fn a_run_over_its_time_limit_fails_and_its_torn_line_is_refused() {
+async fn pauses_grow_although_each_run_wrote_something() {
+    for options in [
+        json!({ "mode": "keep_running" }),
+        json!({ "mode": "interval", "interval": "1ms" }),
+        json!({ "mode": "interval", "interval": "1ms", "time_limit": "20ms" }),
+    ] {
+        let hangs = options.get("time_limit").is_some();
+        let mut source = script(if hangs { "echo a; exec sleep 3600" } else { "echo a; exit 1" }, &options);
+        let (cx, _stopping) = context();
+        assert_eq!(pauses(&mut *source, &cx, 4).await, [100, 200, 400, 800], "{options}");
+    }
+    let mut source = script("echo a", &json!({ "mode": "keep_running" }));
+    assert_eq!(pauses(&mut *source, &context().0, 2).await, [100, 200], "an end counts, even with status 0");
+}
+
+#[tokio::test]
+async fn pauses_begin_again_after_a_successful_run() {
+    let folder = tempfile::tempdir().unwrap();
+    // The third run succeeds.
+    let script_text = "echo x >> runs; test $(wc -l < runs) -eq 3";
+    let options = json!({ "mode": "interval", "interval": "1ms", "folder": folder.path() });
+    let mut source = script(script_text, &options);
+    assert_eq!(pauses(&mut *source, &context().0, 4).await, [100, 200, 100, 200]);
+}
+
+#[tokio::test]
+async fn run_over_its_time_limit_fails_and_its_torn_line_is_rejected() {
     let mut source = script("echo a; printf half; exec sleep 3600", &json!({ "time_limit": "300ms" }));
     let (cx, _stopping) = context();
     assert_eq!(read(&mut *source, &cx, 1).await, ["a"]);
@@ -92,7 +130,7 @@ async fn a_run_over_its_time_limit_fails_and_its_torn_line_is_refused() {
 }
 
 #[tokio::test]
-async fn stopping_ends_the_whole_group_even_if_it_refuses() {
+async fn stop_kills_the_whole_group_even_if_it_ignores_sigterm() {
     for trap in ["", "trap '' TERM;"] {
         let mut source = script(&format!("{trap} (echo $$; sleep 3600) & wait; sleep 3600"), &json!({}));
         let (cx, stopping) = context();
@@ -105,7 +143,7 @@ async fn stopping_ends_the_whole_group_even_if_it_refuses() {
     }
 }
 
-/// Whether no process of this group runs any more; the end of a killed one may take a moment.
+/// Whether no process of this group runs, waiting for a killed one to end.
 fn group_is_gone(group: &str) -> bool {
     let runs = |stat: &str| {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -123,13 +161,13 @@ fn group_is_gone(group: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_a_command_leaves_running_does_not_hold_up_its_end() {
+async fn background_processes_do_not_delay_the_end() {
     let (texts, _) = read_all(&mut *script("sleep 3600 & echo a", &json!({}))).await.unwrap();
     assert_eq!(texts, ["a"]);
 }
 
 #[test]
-fn options_that_exclude_each_other_are_refused() {
+fn conflicting_options_are_refused() {
     for (options, pointer) in [
         (json!({ "command": [] }), "/command"),
         (json!({ "command": ["a"], "interval": "1s" }), "/interval"),
@@ -138,13 +176,14 @@ fn options_that_exclude_each_other_are_refused() {
         (json!({ "command": ["a"], "mode": "interval", "interval": "9999999999d" }), "/interval"),
         (json!({ "command": ["a"], "kill_after": "9999999999d" }), "/kill_after"),
         (json!({ "command": ["a"], "environment": { "A=B": "1" } }), "/environment"),
+        (json!({ "command": ["a"], "folder": "" }), "/folder"),
     ] {
         assert_eq!(plugin().build(&options).err().unwrap().pointer, pointer, "{options}");
     }
 }
 
 #[tokio::test]
-async fn conforms() {
+async fn source_conforms() {
     conformance::source(&plugin(), &json!({ "command": ["seq", "20000"] }), 20_000).await;
     let endless = json!({ "command": ["sh", "-c", "seq 3; sleep 3600"], "mode": "keep_running" });
     conformance::source(&plugin(), &endless, 3).await;

@@ -1,9 +1,9 @@
-//! How a command ended, in words.
+//! Exit statuses in words.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-/// `exit status 3`, or `signal SIGSEGV (11)`.
+/// Describes an exit status: `exit status 3`, or `signal SIGSEGV (11)`.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -15,7 +15,7 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The name of a signal, where its number is the same on every Unix, or it is a common one of this system.
+/// The name of a signal whose number is the same on every Unix, or which is common on this system.
 fn name(signal: i32) -> Option<&'static str> {
     let names = [
         (1, "SIGHUP"),
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_and_signals_are_named() {
+    fn describe_names_codes_and_signals() {
         assert_eq!(describe(ExitStatus::from_raw(3 << 8)), "exit status 3");
         assert_eq!(describe(ExitStatus::from_raw(11)), "signal SIGSEGV (11)");
         assert_eq!(describe(ExitStatus::from_raw(40)), "signal 40");

@@ -52,3 +52,5 @@ mod reload;
 mod signals;
 /// What filters remember through reloads, built in and in libraries.
 mod state;
+/// Resources that several components of a run claim: refused by `check`, `run` and reload.
+mod taken;

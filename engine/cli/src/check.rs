@@ -16,7 +16,7 @@ use crate::terminal::{self, Paint, harmless};
 
 /// Checks the files, and opens their sources and sinks if that is asked for and there is no error.
 pub(crate) fn check(arguments: &CheckArguments, plugins: &Plugins) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, plugins);
+    let files = Files::load(&arguments.sources, plugins, None);
     let (errors, _) = files.tally();
     let connections = match arguments.connect && errors == 0 {
         true => connect::connect_all(files.pipelines())?,

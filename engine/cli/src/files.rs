@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tidegate_config::{Diagnostic, Override, Pipeline, Severity, Surroundings, Text};
-use tidegate_sdk::Size;
+use tidegate_config::{Claimed, Diagnostic, Override, Pipeline, Severity, Surroundings, Text};
+use tidegate_sdk::{Resource, Size};
 
 use crate::args::Sources;
 use crate::libraries::Plugins;
@@ -36,8 +37,8 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Reads and checks every file.
-    pub(crate) fn load(sources: &Sources, plugins: &Plugins) -> Self {
+    /// Reads and checks every file, and compares them with each other and with the address of the admin server.
+    pub(crate) fn load(sources: &Sources, plugins: &Plugins, admin: Option<SocketAddr>) -> Self {
         let (paths, mut problems) = expand(&sources.paths);
         let known = match plugins.with(&sources.libraries) {
             Ok(known) => known,
@@ -53,15 +54,17 @@ impl Files {
                 Err(problem) => problems.push(problem),
             }
         }
-        let mut checked = Vec::new();
+        let (mut checked, mut claims) = (Vec::new(), Vec::new());
         for (text, overrides) in with_overrides(texts, &sources.overrides) {
             let folder = Path::new(&text.path).parent().unwrap_or(Path::new("")).to_owned();
             let library = |name: &str, sha256: Option<&str>| known.open(&folder, name, sha256);
             let surroundings =
                 Surroundings { variable: &variable, secret_file: &secret_file, library: &library };
             let loaded = tidegate_config::load(&text, &known.registry, &surroundings, &overrides);
+            claims.push(loaded.claims);
             checked.push(CheckedFile { text, diagnostics: loaded.diagnostics, pipeline: loaded.pipeline });
         }
+        refuse_collisions(&mut checked, &claims, admin);
         problems.extend(shared_ids(&checked));
         Self { checked, problems }
     }
@@ -198,6 +201,29 @@ fn mentions(text: &str, component: &str) -> bool {
     let headers = text.lines().filter_map(|line| line.trim_start().strip_prefix('[')?.split(']').next());
     let mut names = headers.filter_map(|header| header.split('.').nth(1));
     component == "pipeline" || names.any(|name| name.trim().trim_matches(['"', '\'']) == component)
+}
+
+/// Adds an error to each file with a component that claims a resource which another component has.
+fn refuse_collisions(files: &mut [CheckedFile], claims: &[Vec<Claimed>], admin: Option<SocketAddr>) {
+    let pairs: Vec<(&Text, &[Claimed])> =
+        files.iter().zip(claims).map(|(file, claims)| (&file.text, claims.as_slice())).collect();
+    let admin = admin.and_then(|address| Resource::listen(&address.to_string()));
+    for (index, diagnostic) in tidegate_config::collisions(&pairs, admin.as_ref(), &without_links) {
+        files[index].diagnostics.push(diagnostic);
+        files[index].pipeline = None;
+    }
+}
+
+/// The resource with the links of its path followed as far as the path exists.
+fn without_links(resource: &Resource) -> Resource {
+    let Resource::File(path) = resource else { return resource.clone() };
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let resolved = whole.ancestors().find_map(|part| {
+        let rest = whole.strip_prefix(part).ok()?;
+        let real = part.canonicalize().ok()?;
+        Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) })
+    });
+    Resource::File(resolved.unwrap_or(whole))
 }
 
 /// Two pipelines of one id would write into each other's state.

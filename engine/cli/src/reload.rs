@@ -1,5 +1,6 @@
 //! What runs and may be replaced: reads the pipeline files again when asked, and remembers what came of it.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -73,6 +74,7 @@ pub(crate) struct Reload {
 pub(crate) struct Reloadable {
     engine: Arc<Engine>,
     sources: Sources,
+    admin: Option<SocketAddr>,
     plugins: Plugins,
     known: Mutex<Known>,
 }
@@ -83,15 +85,16 @@ struct Known {
 }
 
 impl Reloadable {
-    /// An engine that runs these pipelines, which were read from `sources`.
+    /// An engine that runs these pipelines, which were read from `sources`, beside an admin server at `admin`.
     pub(crate) fn new(
         engine: Engine,
         sources: Sources,
+        admin: Option<SocketAddr>,
         plugins: Plugins,
         stores: Vec<DeadLetterStore>,
     ) -> Self {
         let known = Mutex::new(Known { stores, reloads: Reloads::default() });
-        Self { engine: Arc::new(engine), sources, plugins, known }
+        Self { engine: Arc::new(engine), sources, admin, plugins, known }
     }
 
     /// The dead-letter stores of the pipelines that run.
@@ -105,7 +108,7 @@ impl Reloadable {
 
     /// Reads every file. Everything that is wrong with them is logged.
     fn read(&self) -> Result<Vec<Pipeline>, String> {
-        let files = Files::load(&self.sources, &self.plugins);
+        let files = Files::load(&self.sources, &self.plugins, self.admin);
         let rendered = files.render(Paint::PLAIN);
         match files.tally() {
             (0, 0) => {}

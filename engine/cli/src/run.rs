@@ -24,7 +24,7 @@ use crate::{log, report};
 
 /// Runs the pipelines.
 pub(crate) fn run(arguments: &RunArguments, plugins: &Plugins) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, plugins);
+    let files = Files::load(&arguments.sources, plugins, arguments.admin);
     terminal::err(&files.render(Paint::for_stderr()));
     if files.tally().0 > 0 {
         terminal::err(&format!("{}; nothing was started\n", files.verdict()));
@@ -68,7 +68,8 @@ async fn start_and_watch(
     promises::log(pipelines.iter());
     let started = Instant::now();
     let engine = Engine::start(pipelines, &options).map_err(|error| Failure::failed(error.to_string()))?;
-    let running = Reloadable::new(engine, arguments.sources.clone(), plugins.clone(), stores);
+    let running =
+        Reloadable::new(engine, arguments.sources.clone(), arguments.admin, plugins.clone(), stores);
     let running = Arc::new(running);
     let admin = listener.map(|listener| listener.serve(Arc::clone(&running)));
     let mut changes = arguments.watch.then(|| Changes::of(&arguments.sources.paths));

@@ -14,7 +14,7 @@ pub(crate) fn schema(plugins: &Plugins) -> Result<Exit, Failure> {
 
 /// Prints the graph of each pipeline.
 pub(crate) fn graph(arguments: &GraphArguments, plugins: &Plugins) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, plugins);
+    let files = Files::load(&arguments.sources, plugins, None);
     terminal::err(&files.render(Paint::for_stderr()));
     if files.tally().0 > 0 {
         return Ok(Exit::Wrong);

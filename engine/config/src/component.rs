@@ -7,10 +7,11 @@ use crate::check::{Checker, Scope};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Data, Entry, Item, Origin, Table, place};
 use crate::engine_keys::{engine_options, idle_keys, misplaced};
+use crate::exclusive::{Claimed, claims};
 use crate::keys;
 use crate::libraries;
 use crate::names::{self, listed, nearest, with_article};
-use crate::refusal::refusal;
+use crate::refusal::{doubt, refusal};
 use crate::schema::Schema;
 use crate::topology::EngineOptions;
 
@@ -29,6 +30,8 @@ pub(crate) struct Draft {
     pub(crate) from: From,
     /// The named outputs; `None` if they are not known, because the component cannot be built.
     pub(crate) outputs: Option<Vec<String>>,
+    /// Resources that no other component can use.
+    pub(crate) claims: Vec<Claimed>,
 }
 
 /// What `from` says.
@@ -94,6 +97,7 @@ impl<'a> Reader<'a> {
             engine: EngineOptions::default(),
             from: from(table),
             outputs: None,
+            claims: Vec::new(),
         };
         let scope = self.scope(kind, &draft.name, plugin, table);
         let mut checker = Checker::new(&scope);
@@ -119,6 +123,11 @@ impl<'a> Reader<'a> {
             match plugin.build(&draft.options) {
                 Ok(component) => {
                     draft.outputs = Some(outputs(&component));
+                    draft.claims = claims(&draft.name, &component, &rest);
+                    let doubts = component.warnings();
+                    diagnostics.extend(
+                        doubts.iter().map(|one| doubt(one, &draft.name, &plugin, &rest, self.source)),
+                    );
                     idle_keys(&component, &draft, &own, diagnostics);
                 }
                 Err(error) => diagnostics.push(refusal(&error, &draft.name, &plugin, &rest, self.source)),

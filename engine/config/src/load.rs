@@ -11,6 +11,7 @@ use crate::check::{Checker, Scope};
 use crate::component::{Draft, From, Reader, has_errors, name_problem};
 use crate::diagnostic::{BYTE_ORDER_MARK, Diagnostic};
 use crate::document::{self, Data, Entry, Origin, Table, place};
+use crate::exclusive::Claimed;
 use crate::guarantee::{Promise, guarantees};
 use crate::interpolate::interpolate;
 use crate::keys::{self, PipelineKeys};
@@ -51,6 +52,8 @@ pub struct Loaded {
     pub pipeline: Option<Pipeline>,
     /// What is wrong, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
+    /// Resources that no component of another file can use either: see [`crate::collisions`].
+    pub claims: Vec<Claimed>,
 }
 
 /// How many diagnostics are told at once.
@@ -64,7 +67,8 @@ pub fn load(
     surroundings: &Surroundings<'_>,
     overrides: &[Override],
 ) -> Loaded {
-    let mut load = Load { text, registry, surroundings, diagnostics: Vec::new(), hole: Hole::None };
+    let mut load =
+        Load { text, registry, surroundings, diagnostics: Vec::new(), claims: Vec::new(), hole: Hole::None };
     let pipeline = load.run(overrides);
     let mut diagnostics = load.diagnostics;
     syntax::settle(&mut diagnostics, &text.text, load.hole);
@@ -76,7 +80,7 @@ pub fn load(
         diagnostics.truncate(MOST_DIAGNOSTICS);
         diagnostics.push(Diagnostic::error("more", format!("there are {more} more problems")));
     }
-    Loaded { pipeline: pipeline.filter(|_| !failed), diagnostics }
+    Loaded { pipeline: pipeline.filter(|_| !failed), diagnostics, claims: load.claims }
 }
 
 /// What part of the file could not be understood, so that what seems to be missing may be in there.
@@ -94,6 +98,7 @@ struct Load<'a> {
     registry: &'a Registry,
     surroundings: &'a Surroundings<'a>,
     diagnostics: Vec<Diagnostic>,
+    claims: Vec<Claimed>,
     hole: Hole,
 }
 
@@ -121,6 +126,7 @@ impl<'a> Load<'a> {
 
         let reader = Reader::new(&registry, whole, source, keys.workers.unwrap_or(1));
         let drafts = self.drafts(&mut root, &reader);
+        self.claims = drafts.iter().flat_map(|draft| draft.claims.iter().cloned()).collect();
         self.ends(&drafts);
         let wiring = wiring::connect(&drafts, &mut self.diagnostics);
         wiring.unread(&drafts, &mut self.diagnostics);
@@ -373,6 +379,7 @@ fn disabled(kind: Kind, entry: &Entry, table: &Table) -> Draft {
         engine: EngineOptions::default(),
         from: if table.get("from").is_some() { From::Broken } else { From::Above },
         outputs: None,
+        claims: Vec::new(),
     }
 }
 

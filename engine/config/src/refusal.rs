@@ -2,7 +2,7 @@
 
 use tidegate_sdk::{ConfigError, Plugin};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Data, Item, place};
 use crate::interpolate::{redact, within};
 
@@ -34,6 +34,18 @@ pub(crate) fn refusal(
         true => diagnostic,
         false => diagnostic.note(format!("`tidegate plugins show {}` lists its options", plugin.name())),
     }
+}
+
+/// The warning of a plugin about an option that it accepts.
+pub(crate) fn doubt(
+    warning: &ConfigError,
+    name: &str,
+    plugin: &Plugin,
+    options: &Item,
+    source: &str,
+) -> Diagnostic {
+    let diagnostic = refusal(warning, name, plugin, options, source);
+    Diagnostic { severity: Severity::Warning, code: "doubtful-option", ..diagnostic }
 }
 
 /// The one option whose text the message quotes.

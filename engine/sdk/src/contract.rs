@@ -10,7 +10,8 @@ use std::future::Future;
 
 use crate::erased::{ErasedAsyncFilter, ErasedSink};
 use crate::{
-    Batch, Claim, Cx, Delivery, Error, Lane, Output, Position, Receipts, Record, Replay, SourceBatch,
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Output, Position, Receipts, Record,
+    Replay, SourceBatch,
 };
 
 /// Why a filter that hands nothing over does not take anything over either.
@@ -48,6 +49,18 @@ pub trait Source: Send + 'static {
     /// Why no sink can do that.
     fn domain(&self) -> Result<String, String> {
         Err("no sink can acknowledge its events together with what it writes".into())
+    }
+
+    /// Resources that no other component of the process can use at the same time, as the options name them: an
+    /// address to listen on, a file to write. The engine refuses two components that claim one.
+    fn exclusive(&self) -> Vec<Exclusive> {
+        Vec::new()
+    }
+
+    /// Warnings about options that are allowed and probably a mistake, each at its option. `tidegate check` and the start
+    /// show them.
+    fn warnings(&self) -> Vec<ConfigError> {
+        Vec::new()
     }
 
     /// For a source whose input forgets what was delivered (a consumer group's XACK, a delete): the half
@@ -129,6 +142,16 @@ pub trait Filter: Any + Send + 'static {
     fn explain(&self) -> Option<String> {
         None
     }
+
+    /// As [`Source::exclusive`].
+    fn exclusive(&self) -> Vec<Exclusive> {
+        Vec::new()
+    }
+
+    /// As [`Source::warnings`].
+    fn warnings(&self) -> Vec<ConfigError> {
+        Vec::new()
+    }
 }
 
 /// Several filters in a row, done in one go. It is another way to the same results: nobody can tell by what comes
@@ -185,6 +208,16 @@ pub trait AsyncFilter: Send + 'static {
     /// As [`Filter::explain`].
     fn explain(&self) -> Option<String> {
         None
+    }
+
+    /// As [`Source::exclusive`].
+    fn exclusive(&self) -> Vec<Exclusive> {
+        Vec::new()
+    }
+
+    /// As [`Source::warnings`].
+    fn warnings(&self) -> Vec<ConfigError> {
+        Vec::new()
     }
 
     /// As [`Filter::save`]; called before [`close`](Self::close).
@@ -287,6 +320,16 @@ pub trait Sink: Send + 'static {
         _cx: &Cx,
     ) -> impl Future<Output = Result<Delivery, Error>> + Send {
         async { Err(Error::fatal("the sink cannot acknowledge for a source")) }
+    }
+
+    /// As [`Source::exclusive`].
+    fn exclusive(&self) -> Vec<Exclusive> {
+        Vec::new()
+    }
+
+    /// As [`Source::warnings`].
+    fn warnings(&self) -> Vec<ConfigError> {
+        Vec::new()
     }
 
     /// Another instance that may write other batches at the same time, for `concurrency`; `None` if there

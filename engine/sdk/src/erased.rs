@@ -6,7 +6,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::contract::{AsyncFilter, Commit, Sink, Source};
-use crate::{Batch, Claim, Cx, Delivery, Error, Lane, Output, Receipts, Record, Replay, SourceBatch};
+use crate::{
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Output, Receipts, Record, Replay,
+    SourceBatch,
+};
 
 /// A boxed future: one allocation a call, and a call is a batch.
 pub type Promise<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -23,6 +26,10 @@ pub trait ErasedSource: Send {
     fn domain(&self) -> Result<String, String>;
     /// [`Source::committer`]
     fn committer(&mut self) -> Option<Box<dyn Commit>>;
+    /// [`Source::exclusive`]
+    fn exclusive(&self) -> Vec<Exclusive>;
+    /// [`Source::warnings`]
+    fn warnings(&self) -> Vec<ConfigError>;
     /// [`Source::close`]
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
 }
@@ -42,6 +49,12 @@ impl<S: Source> ErasedSource for S {
     }
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
         Source::committer(self)
+    }
+    fn exclusive(&self) -> Vec<Exclusive> {
+        Source::exclusive(self)
+    }
+    fn warnings(&self) -> Vec<ConfigError> {
+        Source::warnings(self)
     }
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
         Box::pin(Source::close(self, cx))
@@ -69,6 +82,10 @@ pub trait ErasedAsyncFilter: Send {
     fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Option<Vec<u8>>>;
     /// [`AsyncFilter::restore`]
     fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), String>>;
+    /// [`AsyncFilter::exclusive`]
+    fn exclusive(&self) -> Vec<Exclusive>;
+    /// [`AsyncFilter::warnings`]
+    fn warnings(&self) -> Vec<ConfigError>;
     /// [`AsyncFilter::close`]
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
 }
@@ -99,6 +116,12 @@ impl<F: AsyncFilter> ErasedAsyncFilter for F {
     }
     fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), String>> {
         Box::pin(AsyncFilter::restore(self, state, cx))
+    }
+    fn exclusive(&self) -> Vec<Exclusive> {
+        AsyncFilter::exclusive(self)
+    }
+    fn warnings(&self) -> Vec<ConfigError> {
+        AsyncFilter::warnings(self)
     }
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
         Box::pin(AsyncFilter::close(self, cx))
@@ -138,6 +161,10 @@ pub trait ErasedSink: Send {
     ) -> Promise<'a, Result<Delivery, Error>>;
     /// [`Sink::fork`]
     fn fork(&self) -> Option<Box<dyn ErasedSink>>;
+    /// [`Sink::exclusive`]
+    fn exclusive(&self) -> Vec<Exclusive>;
+    /// [`Sink::warnings`]
+    fn warnings(&self) -> Vec<ConfigError>;
     /// [`Sink::close`]
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
 }
@@ -181,6 +208,12 @@ impl<S: Sink> ErasedSink for S {
     }
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         Sink::fork(self)
+    }
+    fn exclusive(&self) -> Vec<Exclusive> {
+        Sink::exclusive(self)
+    }
+    fn warnings(&self) -> Vec<ConfigError> {
+        Sink::warnings(self)
     }
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
         Box::pin(Sink::close(self, cx))

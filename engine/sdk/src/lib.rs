@@ -13,6 +13,7 @@ mod contract;
 mod cx;
 pub mod erased;
 mod error;
+mod exclusive;
 #[doc(hidden)]
 pub mod export;
 pub mod framing;
@@ -35,6 +36,7 @@ pub use builder::BatchBuilder;
 pub use contract::{AsyncFilter, Commit, Filter, Fused, Passed, Sink, Source};
 pub use cx::{Complaint, Cx, Progress};
 pub use error::{Class, ConfigError, Error};
+pub use exclusive::{Exclusive, Resource};
 pub use library::{Isolation, Library, Manual, Placement};
 pub use output::{Attempt, Delivery, Outcome, Output, Port, Rejection, SourceBatch, SourceRejection};
 pub use plugin::{Component, Kind, Plugin, Registry};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
-use crate::{AsyncFilter, ConfigError, Filter, Library, Manual, Placement, Sink, Source};
+use crate::{AsyncFilter, ConfigError, Exclusive, Filter, Library, Manual, Placement, Sink, Source};
 
 /// What a plugin can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,26 @@ impl Component {
             Self::Filter(filter) => filter.fork().is_some(),
             Self::AsyncFilter(filter) => filter.fork().is_some(),
             Self::Sink(sink) => sink.fork().is_some(),
+        }
+    }
+
+    /// Resources that no other component can use at the same time: see [`Source::exclusive`].
+    pub fn exclusive(&self) -> Vec<Exclusive> {
+        match self {
+            Self::Source(source) => source.exclusive(),
+            Self::Filter(filter) => filter.exclusive(),
+            Self::AsyncFilter(filter) => filter.exclusive(),
+            Self::Sink(sink) => sink.exclusive(),
+        }
+    }
+
+    /// Warnings about options: see [`Source::warnings`].
+    pub fn warnings(&self) -> Vec<ConfigError> {
+        match self {
+            Self::Source(source) => source.warnings(),
+            Self::Filter(filter) => filter.warnings(),
+            Self::AsyncFilter(filter) => filter.warnings(),
+            Self::Sink(sink) => sink.warnings(),
         }
     }
 }

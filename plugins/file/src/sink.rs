@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use options::{Compression, Mode, RotateOptions, SinkOptions};
-use tidegate_sdk::{Batch, Claim, ConfigError, Cx, Delivery, Error, Lane, Record, Sink};
+use tidegate_sdk::{Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Record, Resource, Sink};
 
 use exact::Exact;
 use targets::Targets;
@@ -93,6 +93,13 @@ impl Sink for FileSink {
             (_, false) => Err("`sync = false` does not wait until the events are on the disk".into()),
             (Mode::Append, true) => Ok(()),
         }
+    }
+
+    /// Two writers would take each other's half-written lines back. Templates are compared by their text.
+    fn exclusive(&self) -> Vec<Exclusive> {
+        let path = self.options.path.as_str();
+        let file = (path != "/dev/null").then(|| Exclusive::new("/path", Resource::file(path)));
+        file.into_iter().collect()
     }
 
     async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {

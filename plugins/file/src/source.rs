@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 pub use options::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
-use tidegate_sdk::{ConfigError, Cx, Error, Replay, Source, SourceBatch};
+use tidegate_sdk::{ConfigError, Cx, Error, Exclusive, Replay, Resource, Source, SourceBatch};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
@@ -94,5 +94,12 @@ impl Source for FileSource {
 
     fn replay(&self) -> Replay {
         Replay::Position
+    }
+
+    /// Files can be read by many. A path that stands for standard input claims it.
+    fn exclusive(&self) -> Vec<Exclusive> {
+        let paths = self.options.path.texts().iter().map(Resource::file);
+        let streams = paths.filter(|one| !matches!(one, Resource::File(_)));
+        streams.map(|stream| Exclusive::new("/path", stream)).collect()
     }
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidegate_sdk::{
-    Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Error, Replay, Source,
-    SourceBatch, SourceRejection, Span,
+    Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Error, Exclusive, Replay,
+    Resource, Source, SourceBatch, SourceRejection, Span,
 };
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -399,6 +399,21 @@ impl Source for RedisStream {
     fn domain(&self) -> Result<String, String> {
         let slot = crate::server::cluster::slot(self.options.stream.as_bytes());
         Ok(self.target.place(self.login.database, slot))
+    }
+
+    /// A consumer's pending entries are read again by its name, so two components of one name would share them.
+    fn exclusive(&self) -> Vec<Exclusive> {
+        let Ok(server) = self.domain() else { return Vec::new() };
+        let Options { stream, group, consumer, .. } = &self.options;
+        let whose = format!("of the group `{group}` of `{stream}` in {server}");
+        let claim = match consumer {
+            Some(name) => {
+                Exclusive::new("/consumer", Resource::Named(format!("the consumer `{name}` {whose}")))
+            }
+            None => Exclusive::new("/group", Resource::Named(format!("the default consumer name {whose}")))
+                .of_same_name("set `consumer`, because its default is made of the component's name"),
+        };
+        vec![claim]
     }
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {

@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::framing::{Elements, Lines};
-use tidegate_sdk::{BATCH_BYTES, Batch, BatchBuilder, Cx, Error, Source, SourceBatch, SourceRejection};
+use tidegate_sdk::{
+    BATCH_BYTES, Batch, BatchBuilder, Cx, Error, Exclusive, Resource, Source, SourceBatch, SourceRejection,
+};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
@@ -109,6 +111,11 @@ impl Source for Stdin {
             None => Ok(()),
         };
         ended.map(|()| None).map_err(|_| Error::fatal("the thread that reads standard input failed"))
+    }
+
+    /// Two readers would tear each other's lines apart.
+    fn exclusive(&self) -> Vec<Exclusive> {
+        vec![Exclusive::new("", Resource::stdin())]
     }
 }
 

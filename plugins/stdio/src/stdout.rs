@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::FileType;
@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{Batch, Cx, Delivery, Error, Sink};
+use tokio::sync::Mutex;
 
 use crate::colour;
 
@@ -20,7 +21,12 @@ mod tests;
 /// without blocking, so the thread can always be told to end.
 const PIECE: usize = 4096;
 
-/// Writes each event as one line to standard output.
+/// State of standard output: whether the text that was written last ends in the middle of a line.
+///
+/// All sinks of the process share it. One writes a whole batch before the next one does, so lines do not mix.
+static TORN: LazyLock<Arc<Mutex<bool>>> = LazyLock::new(Arc::default);
+
+/// Writes each event as one line to standard output. Several of these sinks take turns, batch by batch.
 ///
 /// Standard output is flushed after each batch. If its reader closes it (`| head`), the pipeline fails and
 /// says so. An event that holds line ends of its own is written as it is.
@@ -54,8 +60,8 @@ pub(crate) struct Stdout {
     output: Option<Arc<Output>>,
     /// Dropped with the sink: a write that is held up by its reader ends then.
     running: Option<PipeWriter>,
-    /// Whether what was written last is the beginning of a line.
-    torn: bool,
+    /// Whether the output ends in the middle of a line; locked while a batch is written.
+    torn: Arc<Mutex<bool>>,
     /// Holds the text of one batch; kept so that it is not allocated each time.
     text: Vec<u8>,
 }
@@ -76,12 +82,13 @@ struct Written {
 
 impl Stdout {
     pub(crate) fn new(options: &StdoutOptions) -> Self {
-        Self { color: options.color, given: None, output: None, running: None, torn: false, text: Vec::new() }
+        let torn = Arc::clone(&TORN);
+        Self { color: options.color, given: None, output: None, running: None, torn, text: Vec::new() }
     }
 
     #[cfg(test)]
     fn of(output: OwnedFd, color: Color) -> Self {
-        Self { given: Some(output), ..Self::new(&StdoutOptions { color }) }
+        Self { given: Some(output), torn: Arc::default(), ..Self::new(&StdoutOptions { color }) }
     }
 }
 
@@ -113,25 +120,24 @@ impl Sink for Stdout {
         let Some(output) = self.output.clone() else {
             return Err(Error::fatal("standard output is not open"));
         };
-        let (events, text, torn) = (batch.clone(), std::mem::take(&mut self.text), self.torn);
+        let mut torn = Arc::clone(&self.torn).lock_owned().await;
+        let (events, text) = (batch.clone(), std::mem::take(&mut self.text));
+        // The lock goes with the thread, which may outlive this call.
         let written = cx
-            .spawn_blocking(move || output.write(&events, text, torn))
+            .spawn_blocking(move || output.write(&events, text, &mut torn))
             .await
             .map_err(|_| Error::fatal("the thread that writes standard output failed"))?;
-        let delivery = self.settle(batch, &written);
+        let delivery = Self::settle(batch, &written);
         self.text = written.text;
         delivery
     }
 }
 
 impl Stdout {
-    /// Says which events are out, and remembers whether the last one is only half out.
-    fn settle(&mut self, batch: &Batch, written: &Written) -> Result<Delivery, Error> {
+    /// Names the events that are not written.
+    fn settle(batch: &Batch, written: &Written) -> Result<Delivery, Error> {
         let error = match written.result {
-            Ok(()) => {
-                self.torn = false;
-                return Ok(Delivery::complete());
-            }
+            Ok(()) => return Ok(Delivery::complete()),
             Err(Errno::PIPE) => {
                 return Err(Error::fatal("standard output was closed: its reader has ended"));
             }
@@ -141,10 +147,6 @@ impl Stdout {
                 Error::retry(format!("standard output cannot be written: {error}"))
             }
         };
-        let out = &written.text[..written.bytes];
-        if !out.is_empty() {
-            self.torn = !out.ends_with(b"\n");
-        }
         let first = first_missing(batch, &written.text, written.bytes);
         let mut delivery = Delivery::complete();
         delivery.again(first..batch.len(), error);
@@ -166,9 +168,9 @@ fn first_missing(batch: &Batch, text: &[u8], bytes: usize) -> usize {
 }
 
 impl Output {
-    fn write(&self, batch: &Batch, mut text: Vec<u8>, torn: bool) -> Written {
+    fn write(&self, batch: &Batch, mut text: Vec<u8>, torn: &mut bool) -> Written {
         text.clear();
-        if torn {
+        if *torn {
             text.push(b'\n');
         }
         text.reserve(batch.bytes() + batch.len());
@@ -181,6 +183,9 @@ impl Output {
         }
         let mut bytes = 0;
         let result = self.write_all(&text, &mut bytes);
+        if bytes > 0 {
+            *torn = !text[..bytes].ends_with(b"\n");
+        }
         Written { text, bytes, result }
     }
 

@@ -27,7 +27,7 @@ use crate::{log, report, summary};
 pub(super) fn replay(arguments: &Replay, plugins: &Plugins) -> Result<Exit, Failure> {
     let (ids, path) = arguments.targets()?;
     let sources = Sources { paths: vec![path], libraries: Default::default(), overrides: Vec::new() };
-    let files = Files::load(&sources, plugins);
+    let files = Files::load(&sources, plugins, None);
     terminal::err(&files.render(Paint::for_stderr()));
     if files.tally().0 > 0 {
         terminal::err(&format!("{}; nothing was started\n", files.verdict()));

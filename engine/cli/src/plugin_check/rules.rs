@@ -85,7 +85,7 @@ pub(crate) fn serve(library: &Path, pipeline: Option<&Path>) -> Result<Exit, Fai
 pub(crate) fn uses(pipeline: &Path, library: &Path) -> Result<Vec<(Kind, String, Value)>, Failure> {
     let libraries = Libraries { plugin: vec![library.to_owned()] };
     let sources = Sources { paths: vec![pipeline.to_owned()], overrides: Vec::new(), libraries };
-    let files = Files::load(&sources, &Plugins::built_in());
+    let files = Files::load(&sources, &Plugins::built_in(), None);
     if files.tally().0 > 0 {
         return Err(Failure::wrong(files.render(terminal::Paint::PLAIN)));
     }

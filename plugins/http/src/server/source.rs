@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sdk::{ConfigError, Cx, Error, Plugin, Replay, Source, SourceBatch};
+use tidegate_sdk::{ConfigError, Cx, Error, Exclusive, Plugin, Replay, Resource, Source, SourceBatch};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::DropGuard;
@@ -118,6 +118,11 @@ impl Source for HttpServer {
             Respond::Accepted => Replay::Never,
             Respond::Delivered | Respond::Result => Replay::Redelivery,
         }
+    }
+
+    fn exclusive(&self) -> Vec<Exclusive> {
+        let address = Resource::listen(&self.settings.options.listen);
+        address.map(|address| Exclusive::new("/listen", address)).into_iter().collect()
     }
 
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {

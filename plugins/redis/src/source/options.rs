@@ -29,7 +29,7 @@ pub(crate) struct Options {
     /// The name of this process in its group. No two processes that run at the same time may share one. With
     /// a name that stays the same across restarts (`"worker-1"`), entries that were not acknowledged are read
     /// again at once; otherwise after `claim_after`. Default: the name of the host, the id of the process and
-    /// the name of the component, which differ by themselves.
+    /// the name of the component. Two pipelines of a process that name a component alike set `consumer` in one.
     pub(crate) consumer: Option<String>,
     /// What becomes the payload: `payload`, the value of one field; or `fields`, the whole entry as a JSON
     /// object of texts, in which bytes that are not UTF-8 are replaced.

@@ -10,6 +10,7 @@
 
 mod budget;
 mod client;
+mod coding;
 mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -2,30 +2,32 @@
 
 use std::error::Error as _;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use tidegate_sdk::{Class, Error, Size};
 use tokio::time::Instant;
 
-/// How much of an answer is read, in bytes.
+use super::retry_after;
+use crate::coding::{Decoder, Refused, codings};
+
+/// The limits of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// As they come.
+    /// The bytes that are read, as they come.
     pub(crate) plain: usize,
-    /// After decompression.
+    /// The bytes that are read, after decompression.
     pub(crate) inflated: usize,
+    /// The longest pause that a server may ask for.
+    pub(crate) pause: Duration,
 }
 
 /// How much is read of an answer that is an error: enough for its message.
 const ERROR_SIZE: usize = 4096;
 /// How many characters of an answer a message shows.
 const EXCERPT: usize = 200;
-/// The longest pause that a server may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What a server answered.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub(crate) struct Answer {
     /// Why the body cannot be used: [`Class::Reject`] if it is not usable as it is, [`Class::Retry`] if the
     /// rest of it did not come.
     pub(crate) fault: Option<Error>,
+    /// The pause that the server asks for.
+    pub(crate) pause: Option<Duration>,
 }
 
 impl Answer {
@@ -51,19 +55,24 @@ impl Answer {
     ) -> Self {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        let limits = match status.is_success() {
-            true => limits,
-            false => Limits { plain: ERROR_SIZE, inflated: ERROR_SIZE },
+        let pause = retry_after::pause(&headers, SystemTime::now()).map(|pause| pause.min(limits.pause));
+        let limits = if status.is_success() {
+            limits
+        } else {
+            Limits { plain: ERROR_SIZE, inflated: ERROR_SIZE, ..limits }
         };
-        let mut body = Body::new(&headers, limits);
-        let read = body.read(&mut response);
-        let mut fault = match tokio::time::timeout_at(deadline, read).await {
-            Ok(read) => read.err(),
-            Err(_) => Some(Error::retry("the rest of the answer did not come within the time limit")),
+        let (body, fault) = match Body::new(&headers, limits) {
+            Ok(mut body) => {
+                let mut fault = match tokio::time::timeout_at(deadline, body.read(&mut response)).await {
+                    Ok(read) => read.err(),
+                    Err(_) => Some(Error::retry("the rest of the answer did not come within the time limit")),
+                };
+                (body.finish(&mut fault).into(), fault)
+            }
+            Err(error) => (Bytes::new(), Some(error)),
         };
-        let body = body.finish(&mut fault).into();
         let fault = fault.filter(|_| status.is_success()).map(|fault| fault.context(&question));
-        Self { question, status, headers, body, fault }
+        Self { question, status, headers, body, fault, pause }
     }
 
     /// What went wrong and what to do about it; `None` if the answer is a success.
@@ -87,28 +96,11 @@ impl Answer {
             message.push_str(&excerpt(&self.body));
         }
         let error = Error::new(class, message);
-        Some(match self.retry_after() {
-            Some(pause) if class == Class::Retry => error.after(pause),
-            _ => error,
+        Some(match self.pause {
+            Some(pause) => error.after(pause),
+            None => error,
         })
     }
-
-    fn retry_after(&self) -> Option<Duration> {
-        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        pause_until(text, jiff::Timestamp::now())
-    }
-}
-
-/// The pause that a `Retry-After` asks for (RFC 9110, section 10.2.3): seconds, or a date.
-fn pause_until(text: &str, now: jiff::Timestamp) -> Option<Duration> {
-    let pause = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-            Duration::try_from(date.duration_since(now)).unwrap_or_default()
-        }
-    };
-    Some(pause.min(LONGEST_PAUSE))
 }
 
 /// The start of an answer in one line, for a message.
@@ -151,16 +143,19 @@ fn is_tls(mut source: &(dyn std::error::Error + 'static)) -> bool {
     source.is::<rustls::Error>()
 }
 
-/// A body that is read, and inflated on the way.
+/// A body that is read, and decoded on the way.
 struct Body {
     limits: Limits,
     received: usize,
+    /// The names of its codings, for messages.
+    codings: String,
     sink: BodySink,
 }
 
 enum BodySink {
-    Plain(Capped),
-    Gzip(Box<MultiGzDecoder<Capped>>),
+    Decoded(Decoder<Capped>),
+    /// The body is encoded in a way that is refused.
+    Refused(Refused),
 }
 
 /// Bytes up to a limit.
@@ -173,10 +168,7 @@ impl Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.limit - self.bytes.len();
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        match bytes.len() > room {
-            true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
-            false => Ok(bytes.len()),
-        }
+        if bytes.len() > room { Err(io::Error::from(io::ErrorKind::FileTooLarge)) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -185,16 +177,18 @@ impl Write for Capped {
 }
 
 impl Body {
-    fn new(headers: &HeaderMap, limits: Limits) -> Self {
+    fn new(headers: &HeaderMap, limits: Limits) -> Result<Self, Error> {
         let capped = Capped { bytes: Vec::new(), limit: limits.inflated };
-        let gzip = headers
-            .get(CONTENT_ENCODING)
-            .is_some_and(|coding| matches!(coding.as_bytes(), b"gzip" | b"x-gzip" | b"GZIP"));
-        let sink = match gzip {
-            true => BodySink::Gzip(Box::new(MultiGzDecoder::new(capped))),
-            false => BodySink::Plain(capped),
+        let mut names = String::new();
+        let sink = match codings(headers) {
+            Ok(codings) => {
+                names = codings.iter().map(|coding| coding.name()).collect::<Vec<_>>().join(", ");
+                let decoder = Decoder::new(&codings, capped);
+                BodySink::Decoded(decoder.map_err(|error| Error::retry(format!("no decoder: {error}")))?)
+            }
+            Err(refused) => BodySink::Refused(refused),
         };
-        Self { limits, received: 0, sink }
+        Ok(Self { limits, received: 0, codings: names, sink })
     }
 
     async fn read(&mut self, response: &mut Response) -> Result<(), Error> {
@@ -206,11 +200,12 @@ impl Body {
             let room = self.limits.plain - self.received;
             let fits = &chunk[..chunk.len().min(room)];
             self.received += fits.len();
-            let written = match &mut self.sink {
-                BodySink::Plain(capped) => capped.write_all(fits),
-                BodySink::Gzip(decoder) => decoder.write_all(fits),
+            let decoder = match &mut self.sink {
+                BodySink::Decoded(decoder) => decoder,
+                BodySink::Refused(_) if chunk.is_empty() => continue,
+                BodySink::Refused(refused) => return Err(Error::reject(refused.to_string())),
             };
-            written.map_err(|error| self.unusable(&error))?;
+            decoder.write_all(fits).map_err(|error| self.unusable(&error))?;
             if chunk.len() > room {
                 let limit = Size(self.limits.plain as u64);
                 return Err(Error::reject(format!("the answer is over `body_size` ({limit})")));
@@ -219,41 +214,37 @@ impl Body {
     }
 
     fn unusable(&self, error: &io::Error) -> Error {
-        match error.kind() {
-            io::ErrorKind::FileTooLarge => {
-                let limit = Size(self.limits.inflated as u64);
-                Error::reject(format!("the answer is over `inflated_size` ({limit})"))
-            }
-            _ => Error::reject(format!("the answer is not well-formed gzip: {error}")),
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            let limit = Size(self.limits.inflated as u64);
+            Error::reject(format!("the answer is over `inflated_size` ({limit})"))
+        } else {
+            let codings = &self.codings;
+            Error::reject(format!("the answer is not well-formed {codings}, as its header says: {error}"))
         }
     }
 
-    /// What was read. A gzip stream that breaks off is a fault, if there is no other.
+    /// The bytes that were read. An encoded body that breaks off is a fault, if there is no other.
     fn finish(mut self, fault: &mut Option<Error>) -> Vec<u8> {
-        if let (BodySink::Gzip(decoder), None, true) = (&mut self.sink, &fault, self.received > 0) {
-            let ended = decoder.try_finish();
-            *fault = ended.err().map(|error| self.unusable(&error));
+        let (received, mut ended) = (self.received, Ok(()));
+        let bytes = match &mut self.sink {
+            BodySink::Decoded(decoder) => {
+                if fault.is_none() && received > 0 {
+                    ended = decoder.finish();
+                }
+                std::mem::take(&mut decoder.target().bytes)
+            }
+            BodySink::Refused(_) => Vec::new(),
+        };
+        if let Err(error) = ended {
+            *fault = Some(self.unusable(&error));
         }
-        match &mut self.sink {
-            BodySink::Plain(capped) => std::mem::take(&mut capped.bytes),
-            BodySink::Gzip(decoder) => std::mem::take(&mut decoder.get_mut().bytes),
-        }
+        bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now: jiff::Timestamp = "1994-11-06T08:49:30Z".parse().unwrap();
-        assert_eq!(pause_until("7", now), Some(Duration::from_secs(7)));
-        assert_eq!(pause_until("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(7)));
-        assert_eq!(pause_until("Sun, 06 Nov 1994 08:49:07 GMT", now), Some(Duration::ZERO));
-        assert_eq!(pause_until("99999999", now), Some(LONGEST_PAUSE));
-        assert_eq!(pause_until("soon", now), None);
-    }
 
     #[test]
     fn an_excerpt_is_one_short_line() {

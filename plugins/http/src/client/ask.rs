@@ -3,22 +3,23 @@
 mod cache;
 mod options;
 mod place;
+mod round;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
-use tidegate_sdk::{AsyncFilter, Batch, Class, ConfigError, Cx, Error, Output, Plugin};
+use tidegate_sdk::erased::ErasedAsyncFilter;
+use tidegate_sdk::{AsyncFilter, Attributes, Batch, ConfigError, Cx, Error, Output, Plugin};
 
 use self::cache::{Cache, Kept, Key};
-use self::options::{AskBody, AskOptions, Missing};
+use self::options::{AskBody, AskOptions, Missing, OnError};
 use self::place::Place;
+use self::round::Known;
 use super::Caller;
 use super::address::Address;
 use super::caller::Question;
@@ -32,23 +33,34 @@ into = "user"
 cache = { size = 10000, ttl = "5m" }
 "#;
 
+/// The attribute that tells why an event was not processed, with `on_error = "pass"`.
+const ERROR: &str = "http_error";
+/// The attribute with the status of the answer to such an event, if there was one.
+const STATUS: &str = "http_status";
+
 pub(super) fn plugin() -> Plugin {
     let summary = "asks a server about each event, and puts the answer into it";
     Plugin::async_filter("http", summary, SAMPLE, Ask::new)
 }
 
-/// Asks a server about each event.
+/// Asks a server about each event. Several instances may be at work, each at a batch of its own.
 struct Ask {
+    shared: Arc<Shared>,
+    /// A batch that is to be tried again, with what is known of it.
+    kept: Option<(Batch, Known)>,
+}
+
+/// What all instances of one filter have in common.
+struct Shared {
     caller: Arc<Caller>,
     address: Address,
     method: Method,
     headers: HeaderMap,
     sends_event: bool,
     place: Place,
+    on_error: OnError,
     parallel: usize,
-    cache: Option<Cache>,
-    /// A batch that is to be tried again, with what is known of it already.
-    kept: Option<(Batch, Vec<Option<Found>>)>,
+    cache: Option<Mutex<Cache>>,
 }
 
 /// What is known about one event.
@@ -56,7 +68,17 @@ struct Ask {
 enum Found {
     Answer(Bytes),
     Missing,
-    Rejected(String),
+    /// It cannot be processed: the reason, and the status of the answer if there was one.
+    Rejected {
+        reason: String,
+        status: Option<u16>,
+    },
+}
+
+impl Found {
+    fn rejected(reason: impl Into<String>) -> Self {
+        Self::Rejected { reason: reason.into(), status: None }
+    }
 }
 
 impl From<Kept> for Found {
@@ -82,50 +104,22 @@ impl Ask {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let cache = options.cache.map(|cache| Cache::new(cache.size, cache.bytes.as_usize(), cache.ttl.0));
-        Ok(Self {
+        let shared = Shared {
             caller: Arc::new(Caller::new(&options.exchange, &method)?),
             address: Address::new(options.url, options.exchange.query_pairs())?,
             method,
             headers,
             sends_event,
             place,
+            on_error: options.on_error,
             parallel: options.parallel,
-            cache,
-            kept: None,
-        })
+            cache: cache.map(Mutex::new),
+        };
+        Ok(Self { shared: Arc::new(shared), kept: None })
     }
+}
 
-    /// Finds what is still open in `found`, several at once. What was found stays, also after an error.
-    async fn find(&mut self, batch: &Batch, found: &mut [Option<Found>]) -> Result<(), Error> {
-        let mut open =
-            (0..batch.len()).filter(|event| found[*event].is_none()).collect::<Vec<_>>().into_iter();
-        let mut flying = FuturesUnordered::new();
-        let mut failed = None;
-        loop {
-            while failed.is_none() && flying.len() < self.parallel {
-                let Some(event) = open.next() else { break };
-                match self.question(batch, event) {
-                    Ok((key, question)) => match self.cached(&key) {
-                        Some(kept) => found[event] = Some(kept.into()),
-                        None => flying.push(ask(Arc::clone(&self.caller), event, key, question)),
-                    },
-                    Err(reason) => found[event] = Some(Found::Rejected(reason)),
-                }
-            }
-            // After a failure nothing more is asked, but what is under way is waited for: it need not be
-            // asked again.
-            let Some((event, key, result)) = flying.next().await else { break };
-            match result {
-                Ok(answer) => {
-                    self.keep(key, &answer);
-                    found[event] = Some(answer);
-                }
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
+impl Shared {
     fn question(&self, batch: &Batch, event: usize) -> Result<(Key, Question), String> {
         let url = self.address.render(batch.payload(event))?.into_owned();
         let body = self.sends_event.then(|| batch.shared_payload(event));
@@ -134,59 +128,64 @@ impl Ask {
         Ok((key, question))
     }
 
-    fn cached(&mut self, key: &Key) -> Option<Kept> {
-        self.cache.as_mut()?.get(key, Instant::now())
+    fn cached(&self, key: &Key) -> Option<Kept> {
+        lock(self.cache.as_ref()?).get(key, Instant::now())
     }
 
-    fn keep(&mut self, key: Key, found: &Found) {
-        let Some(cache) = &mut self.cache else { return };
+    fn keep(&self, key: Key, found: &Found) {
+        let Some(cache) = &self.cache else { return };
         let kept = match found {
             Found::Answer(body) => Some(body.clone()),
             Found::Missing => None,
-            Found::Rejected(_) => return,
+            Found::Rejected { .. } => return,
         };
-        cache.insert(key, kept, Instant::now());
+        lock(cache).insert(key, kept, Instant::now());
     }
 
-    fn put_out(&self, batch: &Batch, found: Vec<Option<Found>>, out: &mut Output) {
+    fn put_out(&self, batch: &Batch, known: Known, out: &mut Output) {
         let mut builder = batch.derive();
-        for (event, found) in found.into_iter().enumerate() {
-            match found {
+        for (event, found) in known.found.into_iter().enumerate() {
+            let refused = match found {
                 Some(Found::Answer(answer)) => {
                     let put = self.place.put(&mut builder, event, batch.payload(event), &answer);
-                    if let Err(reason) = put {
-                        out.reject(event, reason);
-                    }
+                    put.err().map(|reason| (reason, None))
                 }
-                Some(Found::Missing) if self.place.missing == Missing::Pass => builder.keep(event),
+                Some(Found::Missing) if self.place.missing == Missing::Pass => {
+                    builder.keep(event);
+                    None
+                }
                 Some(Found::Missing) | None => {
-                    out.reject(event, format!("{} has nothing about this event (404)", self.address.shown()));
+                    let reason = format!("{} has nothing about this event (404)", self.address.shown());
+                    Some((reason, Some(StatusCode::NOT_FOUND.as_u16())))
                 }
-                Some(Found::Rejected(reason)) => out.reject(event, reason),
+                Some(Found::Rejected { reason, status }) => Some((reason, status)),
+            };
+            match refused {
+                Some((reason, _)) if self.on_error == OnError::Reject => out.reject(event, reason),
+                Some((reason, status)) => {
+                    builder.keep(event);
+                    builder.attributes(Arc::new(with_error(batch.own_attributes(event), reason, status)));
+                }
+                None => {}
             }
         }
         out.emit(builder.finish());
     }
 }
 
-/// Asks about one event.
-async fn ask(
-    caller: Arc<Caller>,
-    event: usize,
-    key: Key,
-    question: Question,
-) -> (usize, Key, Result<Found, Error>) {
-    let found = match caller.fetch(&question).await {
-        Ok(answer) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(Found::Missing),
-        Ok(answer) => match (answer.error(), answer.fault) {
-            (Some(error), _) if error.class() == Class::Reject => Ok(Found::Rejected(error.message().into())),
-            (Some(error), _) => Err(error),
-            (None, Some(fault)) => Ok(Found::Rejected(fault.message().into())),
-            (None, None) => Ok(Found::Answer(answer.body)),
-        },
-        Err(error) => Err(error),
-    };
-    (event, key, found)
+/// The attributes of an event that goes on although something was wrong.
+fn with_error(own: Option<&Arc<Attributes>>, reason: String, status: Option<u16>) -> Attributes {
+    let mut attributes = own.map(|own| Attributes::clone(own)).unwrap_or_default();
+    attributes.set(ERROR, reason);
+    if let Some(status) = status {
+        attributes.set(STATUS, i64::from(status));
+    }
+    attributes
+}
+
+/// The data behind a lock that no holder leaves half changed, even by a panic.
+fn lock(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether both are the same batch, not only equal ones.
@@ -196,19 +195,23 @@ fn is_same(left: &Batch, right: &Batch) -> bool {
 
 impl AsyncFilter for Ask {
     async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
-        self.caller.open()
+        self.shared.caller.open()
     }
 
     async fn process(&mut self, batch: &Batch, out: &mut Output, _cx: &Cx) -> Result<(), Error> {
-        let mut found = match self.kept.take() {
-            Some((kept, found)) if is_same(&kept, batch) => found,
-            _ => vec![None; batch.len()],
+        let mut known = match self.kept.take() {
+            Some((kept, known)) if is_same(&kept, batch) => known,
+            _ => Known::new(batch.len()),
         };
-        if let Err(error) = self.find(batch, &mut found).await {
-            self.kept = Some((batch.clone(), found));
+        if let Err(error) = self.shared.find(batch, &mut known, out.attempt()).await {
+            self.kept = Some((batch.clone(), known));
             return Err(error);
         }
-        self.put_out(batch, found, out);
+        self.shared.put_out(batch, known, out);
         Ok(())
+    }
+
+    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+        Some(Box::new(Self { shared: Arc::clone(&self.shared), kept: None }))
     }
 }

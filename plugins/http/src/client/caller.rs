@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Answer, Limits};
 use super::login::Login;
 use super::options::{ExchangeOptions, shown};
+use crate::coding;
 
 /// Calls servers for one component, over connections that are kept. Safe to use from many tasks.
 #[derive(Debug)]
@@ -34,6 +35,9 @@ pub(crate) struct Caller {
 
 /// The longest time limit that makes sense, within what the clock can count.
 const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// The longest pause that makes sense, within what the clock can count.
+const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 86_400);
 
 /// What a server is asked.
 #[derive(Clone, Debug)]
@@ -56,6 +60,7 @@ impl Caller {
             limits: Limits {
                 plain: options.body_size.as_usize(),
                 inflated: options.inflated_size.as_usize(),
+                pause: options.retry_after_limit.0.min(LONGEST_PAUSE),
             },
             time_limit: options.time_limit.0.min(LONGEST),
             connect_time_limit: options.connect_time_limit.0.min(LONGEST),
@@ -85,8 +90,6 @@ impl Caller {
         let (redirects, carries) = (self.redirects, self.carries);
         let client = Client::builder()
             .connect_timeout(self.connect_time_limit)
-            // Answers are inflated where both of their sizes are known.
-            .no_gzip()
             .redirect(Policy::custom(move |attempt| redirect(attempt, redirects, carries)))
             .build()
             .map_err(|error| Error::misconfigured(answer::failure(error).message()))?;
@@ -148,7 +151,7 @@ impl Caller {
     ) -> Result<Answer, Error> {
         let mut headers = question.headers.clone();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
         headers.extend(login.map(|login| (AUTHORIZATION, login.clone())));
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());

@@ -1,16 +1,18 @@
-//! What proves to a server who is asking.
+//! The credentials of a request.
+
+mod token;
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use serde::Deserialize;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use tidegate_sdk::{Class, ConfigError, Error};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use self::token::Granted;
 use super::answer::{self, Answer, Limits};
 use super::options::{AuthOptions, Credentials, OAuth2, checked_url, header_value, shown};
 
@@ -36,13 +38,6 @@ pub(crate) struct TokenLogin {
 struct Token {
     header: HeaderValue,
     expires: Option<Instant>,
-}
-
-/// The answer of a token endpoint (RFC 6749, section 5.1).
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: Option<u64>,
 }
 
 impl Login {
@@ -128,13 +123,23 @@ impl TokenLogin {
             error if error.class() == Class::Ambiguous => Error::retry(error.message()),
             error => error,
         };
-        let response = request.form(&form).send().await.map_err(again)?;
-        let limits = Limits { plain: TOKEN_SIZE, inflated: TOKEN_SIZE };
+        let form = form_body(&self.url, &form);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        let response = request.send().await.map_err(again)?;
+        let limits = Limits { plain: TOKEN_SIZE, inflated: TOKEN_SIZE, pause: LONGEST_PAUSE };
         let answer = Answer::read("POST".into(), response, limits, deadline).await;
-        match answer.error() {
-            Some(error) if error.class() == Class::Reject => Err(Error::misconfigured(error.message())),
-            Some(error) => Err(error),
-            None => token(&answer.body).map_err(Error::misconfigured),
+        match (answer.error(), answer.fault) {
+            (Some(error), _) if error.class() == Class::Reject => {
+                let passes = token::refused(&answer.body).is_some_and(|error| error.class() == Class::Retry);
+                let class = if passes { Class::Retry } else { Class::Misconfigured };
+                Err(Error::new(class, error.message()))
+            }
+            (Some(error), _) => Err(error),
+            (None, Some(fault)) if fault.class() == Class::Reject => {
+                Err(Error::misconfigured(fault.message()))
+            }
+            (None, Some(fault)) => Err(fault),
+            (None, None) => token::granted(&answer.body).map(Token::new),
         }
     }
 }
@@ -142,21 +147,29 @@ impl TokenLogin {
 /// The largest answer of a token endpoint.
 const TOKEN_SIZE: usize = 64 << 10;
 
-fn token(body: &[u8]) -> Result<Token, String> {
-    let answer: TokenAnswer = serde_json::from_slice(body)
-        .map_err(|_| "the answer is not JSON with an `access_token`".to_owned())?;
-    let header = header_value(&format!("Bearer {}", answer.access_token), String::new)
-        .map_err(|_| "the token holds a character that a header cannot carry".to_owned())?;
-    // Fetched anew a little early, so that it does not expire on its way.
-    let expires = answer.expires_in.and_then(|seconds| {
-        let early = (seconds / 10).min(30);
-        Instant::now().checked_add(Duration::from_secs(seconds - early))
-    });
-    Ok(Token { header, expires })
+/// The longest pause that a token endpoint may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+impl Token {
+    fn new(granted: Granted) -> Self {
+        // Replaced a little early, so that it does not expire on its way.
+        let expires = granted.lifetime.and_then(|lifetime| {
+            let early = (lifetime / 10).min(Duration::from_secs(30));
+            Instant::now().checked_add(lifetime - early)
+        });
+        Self { header: granted.header, expires }
+    }
 }
 
 fn basic_header(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// The fields as a form carries them.
+fn form_body(url: &Url, fields: &[(&str, &str)]) -> String {
+    let mut form = url.clone();
+    form.query_pairs_mut().clear().extend_pairs(fields);
+    form.query().unwrap_or_default().to_owned()
 }
 
 /// Text as a form carries it: what RFC 6749, section 2.3.1 asks for before basic authentication.

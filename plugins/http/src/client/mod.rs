@@ -8,9 +8,11 @@ mod answer;
 mod ask;
 mod caller;
 mod json_text;
+mod link;
 mod login;
 mod options;
 mod poll;
+mod retry_after;
 mod send;
 #[cfg(test)]
 mod test_server;

@@ -29,6 +29,8 @@ pub(crate) struct ExchangeOptions {
     pub(crate) body_size: Size,
     /// The largest answer that is read, in bytes after decompression.
     pub(crate) inflated_size: Size,
+    /// The longest pause that a server may ask for with `Retry-After`. A longer one counts as this one.
+    pub(crate) retry_after_limit: Duration,
     /// How many redirects to follow. They are followed on the same host only, so that credentials never
     /// leave it.
     pub(crate) redirects: usize,
@@ -44,6 +46,7 @@ impl Default for ExchangeOptions {
             connect_time_limit: Duration::seconds(10),
             body_size: Size(8 << 20),
             inflated_size: Size(32 << 20),
+            retry_after_limit: Duration::seconds(3600),
             redirects: 0,
         }
     }

@@ -7,6 +7,7 @@ mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -19,6 +20,7 @@ use self::body::{Keys, body, compressed};
 use self::options::{Compress, Format, SendOptions};
 use super::Caller;
 use super::address::Address;
+use super::answer::Answer;
 use super::caller::Question;
 
 const SAMPLE: &str = r#"[sink.events]
@@ -30,6 +32,9 @@ auth = { bearer = "${API_TOKEN}" }
 "#;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The pause after a repeated request was refused with 409, before it is asked once more.
+const CONFLICT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often one write asks again in search of the events that the server refuses. What is not settled by
 /// then is tried again by the engine, with its pauses.
@@ -64,6 +69,8 @@ struct Progress {
     settled: bool,
     open: Vec<usize>,
     error: Option<Error>,
+    /// Events that failed alone.
+    failed: Vec<(usize, Error)>,
 }
 
 impl Progress {
@@ -75,6 +82,19 @@ impl Progress {
     fn fail(&mut self, events: impl IntoIterator<Item = usize>, error: Error) {
         self.open.extend(events);
         self.error.get_or_insert(error);
+    }
+
+    /// The delivery of events that were sent one by one.
+    fn finish_each(mut self) -> Delivery {
+        self.failed.sort_by_key(|(event, _)| *event);
+        let first = self.failed.first().map(|(_, error)| Error::retry(error.message()));
+        for (event, error) in self.failed {
+            self.delivery.failed(event, error);
+        }
+        if let Some(error) = first.filter(|_| !self.open.is_empty()) {
+            self.delivery.again(self.open, error);
+        }
+        self.delivery
     }
 
     fn finish(mut self) -> Result<Delivery, Error> {
@@ -110,8 +130,8 @@ impl HttpSink {
         };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if options.compress == Compress::Gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(coding) = options.compress.coding() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
         let method = options.method.into();
         Ok(Self(Arc::new(Target {
@@ -133,14 +153,47 @@ impl Target {
         let first = events.first().map_or(&b""[..], |event| batch.payload(*event));
         let url = self.address.render(first).map_err(Error::reject)?.into_owned();
         let mut headers = self.headers.clone();
-        if let Some(keys) = &self.keys {
-            let key = keys.key(cx.component(), batch, events);
+        let key = self.keys.as_ref().map(|keys| (keys, keys.key(cx.component(), batch, events)));
+        if let Some((_, key)) = &key {
             let key = HeaderValue::try_from(key).expect("a key is hexadecimal digits");
             headers.insert(IDEMPOTENCY_KEY, key);
         }
         let body = compressed(body(batch, events, self.format), self.compress, cx).await?;
         let question = Question { method: self.method.clone(), url, headers, body: Some(body) };
-        let answer = self.caller.ask(&question).await?;
+        let Some((keys, key)) = key else { return self.judge(&self.caller.ask(&question).await?) };
+        let repeated = keys.is_open(&key);
+        let asked = self.caller.ask(&question).await;
+        let taken = match &asked {
+            Ok(answer) => may_have_been_taken(answer.status),
+            Err(error) => error.class() == Class::Ambiguous,
+        };
+        if taken {
+            keys.open(&key);
+        }
+        let mut answer = asked?;
+        if repeated && answer.status == StatusCode::CONFLICT {
+            if let Some(pause) = answer.pause {
+                let error = Error::retry(format!("{}: the request before is still at work", answer.question));
+                return Err(error.after(pause));
+            }
+            // The server knows the key: it has the events, or the request before is still at work and may yet fail.
+            // One that is still refused a moment later has been done.
+            cx.sleep(CONFLICT_PAUSE).await;
+            answer = self.caller.ask(&question).await?;
+            if answer.status == StatusCode::CONFLICT {
+                tracing::debug!("{} answered 409 to a repeated key: the events are there", answer.question);
+                keys.close(&key);
+                return Ok(());
+            }
+        }
+        if !may_have_been_taken(answer.status) {
+            keys.close(&key);
+        }
+        self.judge(&answer)
+    }
+
+    /// The verdict on an answer.
+    fn judge(&self, answer: &Answer) -> Result<(), Error> {
         // A URL that is made of the event leads to nothing because of the event.
         let missing = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE);
         match answer.error() {
@@ -180,24 +233,43 @@ impl Target {
         }
     }
 
-    /// Sends the events one by one, or several at once. After a failure no more are sent.
+    /// Sends the events one by one, or several at once. A failure is its event's own. One at a time keeps the order:
+    /// those after a failure wait for it. Several at once have none, so the others go on, unless they would fail too.
     async fn send_each(&self, batch: &Batch, events: &[usize], progress: &mut Progress, cx: &Cx) {
         let mut waiting = events.iter().copied();
         let mut flying = FuturesUnordered::new();
+        let (mut stopped, mut silent) = (false, 0);
         loop {
-            while progress.error.is_none() && flying.len() < self.parallel {
+            while !stopped && flying.len() < self.parallel {
                 let Some(event) = waiting.next() else { break };
                 flying.push(async move { (event, self.send(batch, &[event], cx).await) });
             }
             let Some((event, sent)) = flying.next().await else { break };
+            let unanswered = sent.as_ref().is_err_and(|error| error.class() == Class::Ambiguous);
+            silent = if unanswered { silent + 1 } else { 0 };
             match sent {
-                Ok(()) => progress.settled = true,
+                Ok(()) => {}
                 Err(error) if error.class() == Class::Reject => progress.reject(event, error.message()),
-                Err(error) => progress.fail([event], error),
+                Err(error) => {
+                    stopped |= self.parallel == 1 || concerns_all(&error) || silent >= 2 * self.parallel;
+                    progress.failed.push((event, error));
+                }
             }
         }
         progress.open.extend(waiting);
     }
+}
+
+/// Whether a server that answered with this status may have taken the request all the same: a gateway that lost
+/// patience, a failure after the work was done.
+fn may_have_been_taken(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
+}
+
+/// Whether a request failed in a way in which the others would fail too: by its credentials, or because the server
+/// asks for a pause.
+fn concerns_all(error: &Error) -> bool {
+    error.class() == Class::Misconfigured || error.retry_after().is_some()
 }
 
 impl Sink for HttpSink {
@@ -210,7 +282,7 @@ impl Sink for HttpSink {
         if self.0.format == Format::Single {
             let events: Vec<usize> = (0..batch.len()).collect();
             self.0.send_each(batch, &events, &mut progress, cx).await;
-            return progress.finish();
+            return Ok(progress.finish_each());
         }
         let mut events = Vec::with_capacity(batch.len());
         for (event, payload) in batch.payloads().enumerate() {

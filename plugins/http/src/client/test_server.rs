@@ -167,13 +167,6 @@ pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The bytes that `packed` holds in gzip.
-pub(crate) fn gunzip(packed: &[u8]) -> String {
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed), &mut text).unwrap();
-    text
-}
-
 /// The options of a plugin: `options` on top of `defaults`.
 pub(crate) fn with_options(defaults: Value, options: Value) -> Value {
     match (defaults, options) {

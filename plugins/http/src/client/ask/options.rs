@@ -44,6 +44,13 @@ pub(crate) struct AskOptions {
     /// on as it is.
     #[serde(default)]
     pub(super) missing: Missing,
+    /// What to do with an event that cannot be processed (the server refuses it, its answer is of no use, or its
+    /// attempts are used up): `"reject"` it, or `"pass"` it on as it is, with the reason in the attribute
+    /// `http_error` and the status of the answer, if there was one, in `http_status`. How often a request that failed
+    /// is made again says the engine's option `retry`: `retry = { attempts = 3 }`. By default there is no end to it,
+    /// and one event that always fails holds up those after it.
+    #[serde(default)]
+    pub(super) on_error: OnError,
     /// How many questions may be under way at once.
     #[serde(default = "parallel")]
     pub(super) parallel: usize,
@@ -89,6 +96,17 @@ pub(super) enum Missing {
     #[default]
     Reject,
     /// It goes on as it is.
+    Pass,
+}
+
+/// What to do with an event that cannot be processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnError {
+    /// It is rejected.
+    #[default]
+    Reject,
+    /// It goes on as it is, with the reason in an attribute.
     Pass,
 }
 

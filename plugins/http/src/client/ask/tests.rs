@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Batch, Class, Error, Output};
+use tidegate_sdk::{Attempt, AttributeValue, Batch, Class, Error, Output};
 use tidegate_testkit::{batch, build_async_filter, context};
 
 use super::plugin;
@@ -151,10 +151,123 @@ async fn a_retry_asks_only_what_is_not_known_yet() {
     assert_eq!((error.class(), error.retry_after().unwrap().as_secs()), (Class::Retry, 3));
     assert_eq!(process(&mut *asking, &events).await.unwrap_err().class(), Class::Retry);
     assert_eq!(process(&mut *asking, &events).await.unwrap().0, ["1", "2", "3", "4"]);
-    assert_eq!(server.targets(), ["/1", "/2", "/3", "/3", "/3", "/4"]);
+    let targets = ["/1", "/2", "/3", "/4", "/3", "/3"];
+    assert_eq!(
+        server.targets(),
+        targets,
+        "a pause is kept; then the events that were not asked about come first"
+    );
     // What was kept belongs to that batch alone.
     assert_eq!(process(&mut *asking, &batch([r#"{"id":1}"#])).await.unwrap().0, ["1"]);
     assert_eq!(server.targets().len(), 7);
+}
+
+/// Calls the filter with one batch until it goes through, as the engine does for `attempts`.
+async fn attempts(filter: &mut dyn ErasedAsyncFilter, batch: &Batch, attempts: u32) -> (Output, Vec<Error>) {
+    let (cx, _stopping) = context();
+    filter.open(&cx).await.unwrap();
+    let mut errors = Vec::new();
+    for number in 1..=attempts {
+        let mut out = Output::new().in_attempt(Attempt { number, last: number == attempts });
+        match filter.process(batch, &mut out, &cx).await {
+            Ok(()) => return (out, errors),
+            Err(error) => errors.push(error),
+        }
+    }
+    panic!("the last attempt is the last: {errors:?}");
+}
+
+fn ids(range: std::ops::Range<u32>) -> Batch {
+    batch(range.map(|id| format!(r#"{{"id":{id}}}"#)))
+}
+
+#[tokio::test]
+async fn one_event_that_fails_is_rejected_alone_with_its_own_reason() {
+    for (reply, words) in [
+        ((|| status(500, "ill")) as fn() -> Reply, "500"),
+        (|| status(429, "slow down"), "429"),
+        (|| status(503, "").with("retry-after", "0"), "503"),
+        (|| status(401, "who"), "401"),
+        (|| Reply::HangUp, "no answer"),
+        (|| Reply::BreakOff, "broke off"),
+    ] {
+        for parallel in [1, 8] {
+            let server = Server::start(move |asked| match asked.target.as_str() {
+                "/17" | "/500" => reply(),
+                target => ok(target[1..].to_owned()),
+            })
+            .await;
+            let options = json!({ "replace": true, "parallel": parallel });
+            let mut asking = filter(&format!("{}/{{.id}}", server.url), options);
+            let (mut out, errors) = attempts(&mut *asking, &ids(0..1000), 3).await;
+            let (emitted, rejected) = out.take();
+            let texts: Vec<String> = emitted.iter().flat_map(|(_, batch)| batch.texts()).collect();
+            assert_eq!(texts.len(), 998, "{words} {parallel}");
+            assert_eq!((texts[16].as_str(), texts[17].as_str()), ("16", "18"), "the order is kept");
+            assert_eq!(rejected.iter().map(|one| one.event).collect::<Vec<_>>(), [17, 500]);
+            for one in &rejected {
+                assert!(one.reason.starts_with("given up after 3 tries: "), "{}", one.reason);
+                assert!(one.reason.contains(&format!("/{}", one.event)), "its own: {}", one.reason);
+                assert!(one.reason.contains(words), "{}", one.reason);
+            }
+            assert!(errors[1].message().contains("of 1000 events wait"), "{}", errors[1]);
+            let targets = server.targets();
+            assert!(targets.iter().filter(|target| *target == "/17").count() <= 3, "{words}");
+            let others = targets.iter().filter(|target| *target != "/17" && *target != "/500").count();
+            assert_eq!(others, 998, "each is asked about once");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_not_asked_about_every_event() {
+    let mut asking = filter("http://127.0.0.1:1/{.id}", json!({ "replace": true }));
+    let (mut out, errors) = attempts(&mut *asking, &ids(0..20), 2).await;
+    assert!(errors[0].message().contains("20 of 20 events wait: GET"), "{}", errors[0]);
+    let (_, rejected) = out.take();
+    assert!(rejected.iter().all(|one| one.reason.contains("no connection")), "{rejected:?}");
+    assert_eq!(rejected.len(), 20);
+
+    let server = Server::start(|_| Reply::HangUp).await;
+    let mut asking = filter(&format!("{}/{{.id}}", server.url), json!({ "replace": true, "parallel": 2 }));
+    attempts(&mut *asking, &ids(0..100), 1).await;
+    assert!(server.targets().len() < 10, "after a few without an answer it is left alone");
+}
+
+#[tokio::test]
+async fn an_event_that_fails_can_go_on_with_the_reason() {
+    let server = Server::start(|asked| match asked.target.as_str() {
+        "/1" => status(500, "ill"),
+        "/2" => status(422, "bad"),
+        "/3" => ok("<html>"),
+        "/4" => status(404, ""),
+        _ => ok("[]"),
+    })
+    .await;
+    let options = json!({ "into": "r", "on_error": "pass" });
+    let mut asking = filter(&format!("{}/{{.id}}", server.url), options);
+    let events = batch((0..6).map(|id| if id == 5 { "[]".into() } else { format!(r#"{{"id":{id}}}"#) }));
+    let (mut out, _) = attempts(&mut *asking, &events, 2).await;
+    let (emitted, rejected) = out.take();
+    assert!(rejected.is_empty(), "{rejected:?}");
+    let batch = &emitted[0].1;
+    assert_eq!(batch.texts()[..2], [r#"{"id":0,"r":[]}"#, r#"{"id":1}"#]);
+    assert_eq!(batch.len(), 6);
+    let number = |status: i64| Some(AttributeValue::Integer(status));
+    for (event, words, code) in [
+        (1, "given up after 2 tries: GET", number(500)),
+        (2, "422", number(422)),
+        (3, "malformed JSON", None),
+        (4, "404", number(404)),
+        (5, "`.id`", None),
+    ] {
+        let Some(AttributeValue::Text(reason)) = batch.attribute(event, "http_error") else {
+            panic!("event {event} has its reason")
+        };
+        assert!(reason.contains(words), "{event}: {reason}");
+        assert_eq!(batch.attribute(event, "http_status").cloned(), code, "{event}");
+    }
+    assert_eq!(batch.attribute(0, "http_error"), None);
 }
 
 #[tokio::test]

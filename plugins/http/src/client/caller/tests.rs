@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::client::poll;
 use crate::client::test_server::{Reply, Server, ok, status, with_options};
+use crate::coding::Coding;
 
 async fn poll(url: &str, options: Value) -> Result<Vec<String>, tidegate_sdk::Error> {
     let all = with_options(json!({ "url": url, "times": 1, "interval": "1ms" }), options);
@@ -100,6 +101,98 @@ async fn a_refused_login_is_told_without_its_secrets() {
     let options = json!({ "auth": oauth(&silent, "header"), "time_limit": "50ms" });
     let error = poll(&silent.url, options).await.unwrap_err();
     assert_eq!(error.class(), Class::Retry, "nothing was sent yet: {error}");
+}
+
+#[tokio::test]
+async fn a_token_is_used_however_its_answer_is_written() {
+    for (fields, tokens) in [
+        (r#""expires_in":"3599","token_type":"BearerToken""#, 1),
+        (r#""expires_in":3599.5,"token_type":"BEARER""#, 1),
+        (r#""expires_in":-1"#, 1),
+        (r#""expires_in":99999999999999999999999999"#, 1),
+        (r#""expires_in":null,"token_type":null"#, 1),
+        (r#""expires_in":"0""#, 2),
+    ] {
+        let server =
+            Server::start(move |asked| match (asked.target.as_str(), asked.header("authorization")) {
+                ("/token", _) => ok(format!(r#"{{"access_token":"t",{fields}}}"#)),
+                (_, Some("Bearer t")) => ok("[1]"),
+                _ => status(401, "no token"),
+            })
+            .await;
+        let options = json!({ "auth": oauth(&server, "header"), "times": 2 });
+        assert_eq!(poll(&server.url, options).await.unwrap(), ["1", "1"], "{fields}");
+        let fetched = server.targets().iter().filter(|target| *target == "/token").count();
+        assert_eq!(fetched, tokens, "{fields}");
+    }
+    for (reply, class, words) in [
+        (ok(r#"{"error":"invalid_scope","error_description":"no such"}"#), Class::Misconfigured, "no such"),
+        (status(400, r#"{"error":"temporarily_unavailable"}"#), Class::Retry, "temporarily"),
+        (ok("x").with("content-encoding", "compress"), Class::Misconfigured, "`compress` is not supported"),
+        (status(429, "").with("retry-after", "9"), Class::Retry, "429"),
+    ] {
+        let mut reply = Some(reply);
+        let server = Server::start(move |_| reply.take().unwrap_or_else(|| status(500, "once"))).await;
+        let error = poll(&server.url, json!({ "auth": oauth(&server, "body") })).await.unwrap_err();
+        assert_eq!(error.class(), class, "{error}");
+        assert!(error.message().contains(words), "{error}");
+        assert_eq!(error.retry_after().is_some(), words == "429", "{error}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_decoded_by_their_header_and_never_taken_for_what_they_are_not() {
+    let text = br#"[{"a":1}]"#;
+    let (gzip, deflate) = (Coding::Gzip.encode(text).unwrap(), Coding::Deflate.encode(text).unwrap());
+    let both = Coding::Gzip.encode(&deflate).unwrap();
+    for (coding, body) in [
+        ("gzip", gzip.clone()),
+        ("X-GZIP", gzip.clone()),
+        ("identity, gzip", gzip.clone()),
+        ("deflate", deflate),
+        ("zstd", Coding::Zstd.encode(text).unwrap()),
+        ("br", b"\x07\x04\x80[{\"a\":1}]\x03".to_vec()),
+        ("deflate, gzip", both),
+        ("identity", text.to_vec()),
+    ] {
+        let server = Server::start(move |_| ok(body.clone()).with("content-encoding", coding)).await;
+        assert_eq!(poll(&server.url, json!({})).await.unwrap(), [r#"{"a":1}"#], "{coding}");
+    }
+    // Text that would be good JSON is not taken for the data that its header denies.
+    for (coding, words) in [
+        ("compress", "`compress` is not supported"),
+        ("gzip, exi", "`exi` is not supported"),
+        ("gzip", "not well-formed gzip"),
+        ("br", "not well-formed br"),
+        ("zstd", "not well-formed zstd"),
+        ("deflate", "not well-formed deflate"),
+    ] {
+        let server = Server::start(move |_| ok("[1]").with("content-encoding", coding)).await;
+        let all = json!({ "url": server.url, "times": 1 });
+        let (texts, refused) = read_all(&mut *build_source(&poll::plugin(), &all)).await.unwrap();
+        assert!(texts.is_empty() && refused[0].contains(words), "{coding}: {texts:?} {refused:?}");
+    }
+    let server = Server::start(|_| status(204, "").with("content-encoding", "exi")).await;
+    assert!(poll(&server.url, json!({})).await.unwrap().is_empty(), "nothing is encoded in no body");
+}
+
+#[tokio::test]
+async fn a_pause_that_a_server_asks_for_is_kept_in_every_form_and_has_a_limit() {
+    for code in [403, 429, 503] {
+        for (asked, limit, expected) in [
+            ("3600", "1h", 3600),
+            ("7200", "1h", 3600),
+            ("7200", "3h", 7200),
+            ("99999999999999999999999", "1h", 3600),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", "1h", 3600),
+            ("Tuesday, 31-Dec-69 23:59:59 GMT", "1h", 3600),
+            ("Fri Dec 31 23:59:59 9999", "1h", 3600),
+        ] {
+            let server = Server::start(move |_| status(code, "").with("retry-after", asked)).await;
+            let error = poll(&server.url, json!({ "retry_after_limit": limit })).await.unwrap_err();
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(expected)), "{code} {asked} {limit}");
+        }
+    }
 }
 
 #[tokio::test]

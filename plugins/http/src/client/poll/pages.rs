@@ -7,12 +7,13 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use reqwest::Url;
-use reqwest::header::{HeaderMap, LINK};
+use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
 
 use super::options::{PaginationKind, PaginationOptions};
+use crate::client::link;
 
 /// How the next page is found.
 #[derive(Clone, Debug)]
@@ -163,7 +164,7 @@ impl Pages {
         match self {
             Self::One => Ok(None),
             Self::Link { hosts } => {
-                let Some(target) = next_link(page.headers) else { return Ok(None) };
+                let Some(target) = link::next(page.headers, page.url) else { return Ok(None) };
                 let link = page
                     .url
                     .join(&target)
@@ -262,28 +263,6 @@ fn check_host(link: &Url, base: &Url, hosts: &[String]) -> Result<(), String> {
             "the next page is on another host, `{host}`; if that is right, say so: `hosts = [\"{host}\"]`"
         )),
     }
-}
-
-/// The target of the link with `rel="next"` (RFC 8288, section 3).
-fn next_link(headers: &HeaderMap) -> Option<String> {
-    let values = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(links).find_map(|(target, parameters)| {
-        let mut relations = parameters.split(';').filter_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
-        });
-        let next =
-            relations.next()?.split_ascii_whitespace().any(|relation| relation.eq_ignore_ascii_case("next"));
-        next.then(|| target.to_owned())
-    })
-}
-
-/// The links of one header: what stands in `<...>`, and the parameters behind it.
-fn links(value: &str) -> impl Iterator<Item = (&str, &str)> {
-    value.split('<').skip(1).filter_map(|link| {
-        let (target, rest) = link.split_once('>')?;
-        Some((target.trim(), rest.trim().trim_end_matches(',')))
-    })
 }
 
 fn hash(bytes: &[u8]) -> u64 {

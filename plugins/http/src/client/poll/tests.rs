@@ -330,7 +330,7 @@ async fn bodies_have_a_limit_before_and_after_inflation() {
     let packed = gzip(long.as_bytes());
     let (size, full) = (packed.len(), long.clone());
     let server = Server::start(move |asked| {
-        assert_eq!(asked.header("accept-encoding"), Some("gzip"));
+        assert_eq!(asked.header("accept-encoding"), Some(crate::coding::ACCEPTED));
         match asked.target.as_str() {
             "/plain" => ok(full.clone()),
             "/broken" => ok(&packed[..size / 2]).with("content-encoding", "gzip"),

@@ -3,12 +3,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use tidegate_sdk::{Batch, Cx, Error};
 
 use super::options::{Compress, Format};
@@ -41,30 +40,57 @@ pub(super) fn body(batch: &Batch, events: &[usize], format: Format) -> Bytes {
 
 /// The body, compressed if that is asked for: off the async workers, for it takes milliseconds.
 pub(super) async fn compressed(body: Bytes, compress: Compress, cx: &Cx) -> Result<Bytes, Error> {
-    if compress == Compress::None {
-        return Ok(body);
-    }
-    let work = move || {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-        encoder.write_all(&body).and_then(|()| encoder.finish())
-    };
-    match cx.spawn_blocking(work).await {
+    let Some(coding) = compress.coding() else { return Ok(body) };
+    match cx.spawn_blocking(move || coding.encode(&body)).await {
         Ok(Ok(compressed)) => Ok(compressed.into()),
         Ok(Err(error)) => Err(Error::fatal(format!("the body cannot be compressed: {error}"))),
         Err(error) => Err(Error::fatal(format!("the task that compresses the body ended: {error}"))),
     }
 }
 
-/// Tells apart what was sent by different runs of a source that cannot go back: its batches are counted from
-/// zero again each time, and nothing of an earlier run is ever sent again.
-#[derive(Clone, Debug)]
+/// The idempotency keys of one sink.
+#[derive(Debug)]
 pub(super) struct Keys {
+    /// Tells apart what was sent by different runs of a source that cannot go back: its batches are counted from
+    /// zero again each time, and nothing of an earlier run is ever sent again.
     run: u64,
+    /// Keys of requests whose outcome is not known, oldest first.
+    open: Mutex<VecDeque<String>>,
 }
+
+/// The largest number of open keys that are remembered. There are no more than requests under way at once, unless their
+/// batches are cut in another way when they are tried again.
+const OPEN: usize = 4096;
 
 impl Keys {
     pub(super) fn new() -> Self {
-        Self { run: RandomState::new().hash_one(0) }
+        Self { run: RandomState::new().hash_one(0), open: Mutex::default() }
+    }
+
+    /// Whether a request with this key was sent and its outcome is not known.
+    pub(super) fn is_open(&self, key: &str) -> bool {
+        self.lock().iter().any(|open| open == key)
+    }
+
+    /// Remembers that the outcome of a request with this key is not known.
+    pub(super) fn open(&self, key: &str) {
+        let mut open = self.lock();
+        if open.iter().any(|known| known == key) {
+            return;
+        }
+        if open.len() >= OPEN {
+            open.pop_front();
+        }
+        open.push_back(key.to_owned());
+    }
+
+    /// Forgets a key whose outcome is known.
+    pub(super) fn close(&self, key: &str) {
+        self.lock().retain(|open| open != key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A key that is the same exactly if the same events are sent again: made of where they came from and of

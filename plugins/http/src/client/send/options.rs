@@ -5,6 +5,7 @@ use serde::Deserialize;
 use tidegate_sdk::Template;
 
 use crate::client::options::ExchangeOptions;
+use crate::coding::Coding;
 
 /// Sends events to a server.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -24,7 +25,7 @@ pub(crate) struct SendOptions {
     /// is not kept.
     #[serde(default = "one")]
     pub(super) parallel: usize,
-    /// How the body is compressed: `"none"` or `"gzip"`.
+    /// How the body is compressed: `"none"`, `"gzip"`, `"deflate"` or `"zstd"`. The server must understand it.
     #[serde(default)]
     pub(super) compress: Compress,
     /// Whether each request carries an `Idempotency-Key` that is the same when it is sent again, so that a
@@ -88,4 +89,20 @@ pub(super) enum Compress {
     None,
     /// With gzip.
     Gzip,
+    /// With deflate, in the zlib format.
+    Deflate,
+    /// With zstd.
+    Zstd,
+}
+
+impl Compress {
+    /// The coding of the body, if it has one.
+    pub(super) fn coding(self) -> Option<Coding> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some(Coding::Gzip),
+            Self::Deflate => Some(Coding::Deflate),
+            Self::Zstd => Some(Coding::Zstd),
+        }
+    }
 }

@@ -1,12 +1,16 @@
 //! The sink against a real server.
 
+use std::io::Write;
+
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use serde_json::{Value, json};
 use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{Batch, Class, Delivery, Error};
 use tidegate_testkit::{batch, build_sink, context};
 
 use super::plugin;
-use crate::client::test_server::{Asked, Reply, Server, gunzip, ok, status, with_options};
+use crate::client::test_server::{Asked, Reply, Server, ok, status, with_options};
+use crate::coding::{Decoder, codings};
 
 fn sink(url: &str, options: Value) -> Box<dyn ErasedSink> {
     let all = with_options(json!({ "url": url }), options);
@@ -31,19 +35,28 @@ async fn every_format_is_written() {
         ("json_lines", "application/x-ndjson", vec!["{\"a\": 1}\n[2]\n{\"c\":3}\n"]),
         ("single", "application/json", vec!["{\"a\": 1}", "[2]", "{\n\"c\": 3}"]),
     ] {
-        for compress in ["none", "gzip"] {
+        for compress in ["none", "gzip", "deflate", "zstd"] {
             let server = Server::start(|_| status(201, "made")).await;
             let mut sink = sink(&server.url, json!({ "format": format, "compress": compress }));
             let delivery = write(&mut *sink, &events).await.unwrap();
             assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
             let asked = server.asked();
-            let text = |asked: &Asked| if compress == "gzip" { gunzip(&asked.body) } else { asked.text() };
+            let text = |asked: &Asked| decoded(&asked.body, compress);
             assert_eq!(asked.iter().map(text).collect::<Vec<_>>(), bodies);
             assert_eq!(asked[0].header("content-type"), Some(content_type));
-            assert_eq!(asked[0].header("content-encoding"), (compress == "gzip").then_some("gzip"));
+            assert_eq!(asked[0].header("content-encoding"), (compress != "none").then_some(compress));
             assert_eq!(asked[0].method, "POST");
         }
     }
+}
+
+/// The bytes that a body holds in this coding.
+fn decoded(body: &[u8], coding: &str) -> String {
+    let headers = HeaderMap::from_iter([(CONTENT_ENCODING, coding.replace("none", "").parse().unwrap())]);
+    let mut decoder = Decoder::new(&codings(&headers).unwrap(), Vec::new()).unwrap();
+    decoder.write_all(body).unwrap();
+    decoder.finish().unwrap();
+    String::from_utf8(decoder.target().clone()).unwrap()
 }
 
 #[tokio::test]
@@ -137,7 +150,7 @@ async fn errors_are_told_apart() {
         for format in ["json_array", "single"] {
             let server = Server::start(move |_| status(code, "why")).await;
             let mut sink = sink(&server.url, json!({ "format": format }));
-            let error = write(&mut *sink, &batch(["1", "2"])).await.unwrap_err();
+            let error = failure(&mut *sink, &batch(["1", "2"])).await;
             assert_eq!(error.class(), class, "{code}: {error}");
             assert!(error.message().contains(&code.to_string()), "{error}");
             assert_eq!(server.targets().len(), 1, "after a failure no more is sent");
@@ -151,6 +164,99 @@ async fn errors_are_told_apart() {
     }
     let mut nobody = sink("http://127.0.0.1:1/", json!({}));
     assert_eq!(write(&mut *nobody, &batch(["1"])).await.unwrap_err().class(), Class::Retry);
+}
+
+/// The error of a write of which nothing was delivered.
+async fn failure(sink: &mut dyn ErasedSink, batch: &Batch) -> Error {
+    match write(sink, batch).await {
+        Err(error) => error,
+        Ok(delivery) => {
+            assert!(delivery.rejected().is_empty());
+            let (_, again) = delivery.into_parts();
+            let (open, error) = again.expect("something is to be tried again");
+            assert_eq!(open.len(), batch.len());
+            error
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_409_to_a_repeated_key_is_a_delivery_and_one_to_a_new_key_is_not() {
+    // The first request is taken and its answer lost. Afterwards the server refuses the key that it knows.
+    for lost in [|| Reply::HangUp, || status(504, "gateway"), || Reply::BreakOff] {
+        for format in ["json_array", "single"] {
+            let mut known = std::collections::HashSet::new();
+            let server = Server::start(move |asked| {
+                let new = known.insert(asked.header("idempotency-key").unwrap().to_owned());
+                if new { lost() } else { status(409, "known") }
+            })
+            .await;
+            let mut sink = sink(&server.url, json!({ "format": format }));
+            let events = batch(["1"]);
+            let first = write(&mut *sink, &events).await;
+            let delivered = |result: Result<Delivery, Error>| {
+                result.is_ok_and(|done| done.to_try_again().is_none() && done.rejected().is_empty())
+            };
+            // A success counts although its body breaks off.
+            if !delivered(first) {
+                assert!(delivered(write(&mut *sink, &events).await), "{format}");
+                assert_eq!(
+                    server.targets().len(),
+                    3,
+                    "it is asked once more, in case the first is still at work"
+                );
+            }
+        }
+    }
+    let server = Server::start(|_| status(409, "conflict")).await;
+    let mut fresh = sink(&server.url, json!({}));
+    let delivery = write(&mut *fresh, &batch(["1"])).await.unwrap();
+    assert!(delivery.rejected()[0].reason.contains("409"), "a key that was never sent before proves nothing");
+    // One that is refused again and was never taken, and one without a key.
+    let delivery = write(&mut *fresh, &batch(["1"])).await.unwrap();
+    assert_eq!(rejected(&delivery), [0]);
+    let mut replies = vec![status(409, "conflict"), Reply::HangUp];
+    let server = Server::start(move |_| replies.pop().unwrap()).await;
+    let mut keyless = sink(&server.url, json!({ "idempotency_key": false }));
+    write(&mut *keyless, &batch(["1"])).await.unwrap_err();
+    assert_eq!(rejected(&write(&mut *keyless, &batch(["1"])).await.unwrap()), [0]);
+}
+
+#[tokio::test]
+async fn a_409_says_how_long_the_request_before_is_at_work() {
+    let mut replies = vec![ok(""), status(409, "wait").with("retry-after", "5"), Reply::HangUp];
+    let server = Server::start(move |_| replies.pop().unwrap()).await;
+    let mut sink = sink(&server.url, json!({}));
+    let events = batch(["1"]);
+    assert_eq!(write(&mut *sink, &events).await.unwrap_err().class(), Class::Ambiguous);
+    let error = write(&mut *sink, &events).await.unwrap_err();
+    assert_eq!((error.class(), error.retry_after().unwrap().as_secs()), (Class::Retry, 5));
+    assert!(write(&mut *sink, &events).await.unwrap().to_try_again().is_none());
+}
+
+#[tokio::test]
+async fn an_early_413_is_seen_although_the_connection_ends() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let served = tidegate_sdk::Tasks::new().spawn(async move {
+        for _ in 0..20 {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let read = stream.read(&mut [0; 1024]).await.unwrap();
+            assert!(read > 0);
+            let answer = b"HTTP/1.1 413 X\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlong";
+            stream.write_all(answer).await.unwrap();
+            // What the client still sends is not read, so the kernel resets the connection.
+        }
+    });
+    let large = format!("\"{}\"", "x".repeat(4 << 20));
+    for _ in 0..20 {
+        let mut sink = sink(&url, json!({}));
+        let delivery = write(&mut *sink, &batch([large.as_str()])).await.unwrap();
+        let reason = &delivery.rejected()[0].reason;
+        assert!(reason.contains("413"), "{reason}");
+    }
+    served.await.unwrap();
 }
 
 #[tokio::test]
@@ -173,6 +279,28 @@ async fn single_events_that_failed_are_tried_again_alone() {
     assert_eq!(rejected(&delivery), [1]);
     assert_eq!(delivery.to_try_again().unwrap().0, [2, 3]);
     assert_eq!(server.targets().len(), 3, "the order is kept: 3 does not overtake 2");
+    let mut delivery = delivery;
+    let failed = delivery.take_failed();
+    assert_eq!(failed.len(), 1, "3 was not asked about and has used up nothing");
+    assert!(failed[0].0 == 2 && failed[0].1.contains("503"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn where_there_is_no_order_a_failure_holds_up_no_other() {
+    let server = Server::start(|asked| match asked.text().as_str() {
+        "3" => status(500, "three"),
+        "5" => Reply::HangUp,
+        "7" => status(400, "seven"),
+        _ => ok(""),
+    })
+    .await;
+    let mut sink = sink(&server.url, json!({ "format": "single", "parallel": 4 }));
+    let mut delivery = write(&mut *sink, &batch((0..100).map(|number| number.to_string()))).await.unwrap();
+    assert_eq!(rejected(&delivery), [7]);
+    assert_eq!(delivery.to_try_again().unwrap().0, [3, 5]);
+    let failed = delivery.take_failed();
+    assert!(failed[0].1.contains("three") && failed[1].1.contains("no answer"), "{failed:?}");
+    assert_eq!(server.targets().len(), 100, "each is sent once");
 }
 
 #[tokio::test]

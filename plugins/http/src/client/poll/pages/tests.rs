@@ -3,21 +3,6 @@
 use super::*;
 
 #[test]
-fn the_link_of_the_next_page_is_found_among_others() {
-    let next = |value: &str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(LINK, value.parse().unwrap());
-        next_link(&headers)
-    };
-    assert_eq!(
-        next(r#"</a?p=1>; rel="prev", </a?p=3,4>; title="x"; rel="last next""#).as_deref(),
-        Some("/a?p=3,4")
-    );
-    assert_eq!(next("<b>; REL=next").as_deref(), Some("b"));
-    assert_eq!(next(r#"<b>; rel="prev""#), None);
-}
-
-#[test]
 fn a_link_does_not_leave_the_host() {
     let base = Url::parse("https://api.example.com/a").unwrap();
     let check = |link: &str, hosts: &[String]| check_host(&Url::parse(link).unwrap(), &base, hosts).is_ok();

@@ -2,12 +2,12 @@
 //! of its streams (the source `redis_stream`).
 //!
 //! This crate never resends a command that was answered, never guesses what became of one that was not, and
-//! never lets one bad event hold up the others. It speaks the protocol itself (`server::wire`) rather than
+//! never lets one bad event hold up the others. It speaks the protocol itself (`server::connection`) rather than
 //! through a client library, because a client answers a broken pipeline as a whole, and here the fate of each
 //! command in it counts.
 //!
 //! Read `sink::options::Options` first: the manual. Then `server::commands::Commands`, what a batch
-//! becomes, and `server::verdict::Verdict`, what the server's answer to each of them means. `sink::once` is
+//! becomes, and `server::verdict::Verdict`, what the server's answer to each of them means. `sink::transactional` is
 //! where events and their position become one step.
 
 #[doc(hidden)]

@@ -3,14 +3,17 @@
 //! Knows nothing of events and batches but their numbers: commands go in, and what became of each comes out.
 
 pub(crate) mod address;
+pub(crate) mod ask;
 pub(crate) mod cluster;
 pub(crate) mod commands;
+pub(crate) mod connection;
+pub(crate) mod health;
 pub(crate) mod link;
 pub(crate) mod options;
 pub(crate) mod resp;
 pub(crate) mod sentinel;
+pub(crate) mod slot;
 pub(crate) mod verdict;
-pub(crate) mod wire;
 
 use std::sync::Arc;
 
@@ -18,11 +21,11 @@ use tidegate_sdk::Error;
 
 use address::{Address, Login, Target};
 use cluster::Cluster;
-use commands::{Commands, Supply};
+use commands::{CommandSource, Commands};
+use connection::{Connection, Dialer};
 use link::{Link, Route};
 use sentinel::Sentinels;
 use verdict::Verdict;
-use wire::{Dialer, Wire};
 
 /// The server or servers that a component talks to.
 pub(crate) enum Servers {
@@ -70,13 +73,13 @@ impl Servers {
 
     /// Sends every command that `supply` adds to those (none yet) in `commands`, and says what became of each.
     /// A single server is sent the first ones while the others are made.
-    pub(crate) async fn send_supplied(
+    pub(crate) async fn send_from(
         &mut self,
         commands: &mut Commands,
-        supply: &mut impl Supply,
+        supply: &mut impl CommandSource,
     ) -> Vec<Verdict> {
         match self {
-            Self::One(link) => link.send_supplied(commands, supply).await,
+            Self::One(link) => link.send_from(commands, supply).await,
             Self::Many(cluster) => {
                 while supply.supply(commands) {}
                 cluster.send(commands).await
@@ -85,7 +88,7 @@ impl Servers {
     }
 
     /// A connection of its own to the server that has `key`, for an exchange whose every step counts.
-    pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Wire, Error> {
+    pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Connection, Error> {
         match self {
             Self::One(link) => link.dial().await,
             Self::Many(cluster) => cluster.dial(key).await,

@@ -1,10 +1,11 @@
 //! The sink: a batch in, commands out, and what became of each event.
 
 pub(crate) mod depth;
-pub(crate) mod once;
 pub(crate) mod options;
 pub(crate) mod plan;
+pub(crate) mod setup;
 pub(crate) mod shape;
+pub(crate) mod transactional;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,30 +15,20 @@ use tidegate_sdk::{Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, 
 use tracing::warn;
 
 use crate::server::Servers;
-use crate::server::address::{Login, Target};
 use crate::server::commands::Commands;
-use crate::server::verdict::{Expect, Verdict};
-use crate::server::wire::Dialer;
+use crate::server::verdict::Verdict;
 
 use depth::Depth;
-use once::Once;
-use once::settle::Settler;
-use options::{Command, Options};
+use options::Options;
 use plan::Plan;
+use setup::Setup;
 use shape::Shape;
+use transactional::Transactional;
+use transactional::settle::Settler;
 
 /// What a redirection means where nothing follows it.
 const WRONG_NODE: &str =
     "the server is a node of a cluster, and another node has the key: use `cluster` in place of `url`";
-
-/// What all instances of a component share.
-pub(crate) struct Setup {
-    options: Options,
-    shape: Shape,
-    target: Target,
-    login: Arc<Login>,
-    dialer: Arc<Dialer>,
-}
 
 /// The sink `redis`.
 pub(crate) struct RedisSink {
@@ -47,8 +38,8 @@ pub(crate) struct RedisSink {
     commands: Commands,
     /// Keys that were written to, and not trimmed or given their time to live since. Never more than one batch
     /// has: the next one waits until these are done.
-    owed: Vec<Vec<u8>>,
-    once: Once,
+    pending_trims: Vec<Vec<u8>>,
+    transactional: Transactional,
     settler: Settler,
 }
 
@@ -69,8 +60,8 @@ impl RedisSink {
             servers,
             depth,
             commands: Commands::default(),
-            owed: Vec::new(),
-            once: Once::default(),
+            pending_trims: Vec::new(),
+            transactional: Transactional::default(),
             settler: Settler::default(),
         }
     }
@@ -79,12 +70,12 @@ impl RedisSink {
     ///
     /// This follows the writes rather than going with them: behind a write that was refused because the key
     /// is somebody else's, it would let somebody else's key expire.
-    async fn settle_owed(&mut self) -> Result<(), Error> {
-        if self.owed.is_empty() {
+    async fn send_pending_trims(&mut self) -> Result<(), Error> {
+        if self.pending_trims.is_empty() {
             return Ok(());
         }
         let mut commands = Commands::default();
-        for key in &self.owed {
+        for key in &self.pending_trims {
             self.setup.after_write(key, &mut commands);
         }
         for verdict in self.servers.send(&commands).await {
@@ -105,7 +96,7 @@ impl RedisSink {
                 }
             }
         }
-        self.owed.clear();
+        self.pending_trims.clear();
         Ok(())
     }
 
@@ -119,7 +110,7 @@ impl RedisSink {
             let (class, message) = match verdict {
                 Verdict::Done(_) => {
                     if self.setup.owes() {
-                        self.owed.push(self.commands.key(index).to_vec());
+                        self.pending_trims.push(self.commands.key(index).to_vec());
                     }
                     continue;
                 }
@@ -133,12 +124,12 @@ impl RedisSink {
                 Verdict::Moved { .. } | Verdict::Ask { .. } => (Class::Misconfigured, WRONG_NODE.into()),
             };
             events.extend_from_slice(carried);
-            if again.as_ref().is_none_or(|(known, _)| gravity(class) > gravity(*known)) {
+            if again.as_ref().is_none_or(|(known, _)| severity(class) > severity(*known)) {
                 again = Some((class, message));
             }
         }
-        self.owed.sort_unstable();
-        self.owed.dedup();
+        self.pending_trims.sort_unstable();
+        self.pending_trims.dedup();
         if let Some((class, message)) = again {
             events.sort_unstable();
             delivery.again(events, Error::new(class, &*message));
@@ -146,73 +137,8 @@ impl RedisSink {
     }
 }
 
-impl Setup {
-    /// Whether a key needs something done after it was written to.
-    fn owes(&self) -> bool {
-        self.expires() || self.trims()
-    }
-
-    fn expires(&self) -> bool {
-        self.options.ttl.is_some() && self.shape.command != Command::Set
-    }
-
-    fn trims(&self) -> bool {
-        self.options.maxlen.is_some() && self.shape.command.is_list()
-    }
-
-    /// The first and last index of what a list keeps; empty if it keeps all.
-    fn trim(&self) -> (String, String) {
-        match (self.trims(), self.options.maxlen, self.shape.command) {
-            (true, Some(maxlen), Command::Lpush) => ("0".to_owned(), (maxlen - 1).to_string()),
-            (true, Some(maxlen), _) => (format!("-{maxlen}"), "-1".to_owned()),
-            _ => (String::new(), String::new()),
-        }
-    }
-
-    /// How a transaction trims the key behind its writes: as [`trim`](Self::trim), or for a stream how exactly
-    /// and to how many entries.
-    fn trim_after(&self) -> (String, String) {
-        match (self.shape.command, self.options.maxlen) {
-            (Command::Xadd, Some(maxlen)) => {
-                let how = if self.options.maxlen_exact { "=" } else { "~" };
-                (how.to_owned(), maxlen.to_string())
-            }
-            _ => self.trim(),
-        }
-    }
-
-    /// How long a key lives after it was written to, in milliseconds; empty if the command itself says it, or
-    /// nothing does.
-    fn ttl(&self) -> String {
-        let ttl = self.options.ttl.filter(|_| self.expires());
-        ttl.map(|ttl| ttl.as_millis().to_string()).unwrap_or_default()
-    }
-
-    /// The type that a key must have; empty if what it was does not matter.
-    fn kind(&self) -> &'static str {
-        match self.shape.command {
-            Command::Xadd => "stream",
-            Command::Rpush | Command::Lpush => "list",
-            Command::Sadd => "set",
-            Command::Zadd => "zset",
-            Command::Hset => "hash",
-            Command::Set | Command::Publish => "",
-        }
-    }
-
-    fn after_write(&self, key: &[u8], commands: &mut Commands) {
-        if self.trims() {
-            let (first, last) = self.trim();
-            commands.push_bare("LTRIM", key, &[&first, &last], Expect::Ok);
-        }
-        if self.expires() {
-            commands.push_bare("PEXPIRE", key, &[&self.ttl()], Expect::Number);
-        }
-    }
-}
-
 /// Which of several reasons to try again is told: the one that matters most to whoever reads it.
-fn gravity(class: Class) -> u8 {
+fn severity(class: Class) -> u8 {
     match class {
         Class::Misconfigured => 1,
         Class::Ambiguous => 2,
@@ -226,27 +152,27 @@ impl Sink for RedisSink {
     }
 
     async fn write(&mut self, batch: &Batch, _cx: &Cx) -> Result<Delivery, Error> {
-        self.settle_owed().await?;
+        self.send_pending_trims().await?;
         if let Some(depth) = &mut self.depth {
             depth.check(&mut self.servers, batch.len()).await?;
         }
         self.commands.clear();
         let mut plan = Plan::new(&self.setup.shape, batch);
-        let verdicts = self.servers.send_supplied(&mut self.commands, &mut plan).await;
+        let verdicts = self.servers.send_from(&mut self.commands, &mut plan).await;
         let mut delivery = plan.delivery;
         self.account(verdicts, &mut delivery);
-        if let Err(error) = self.settle_owed().await {
+        if let Err(error) = self.send_pending_trims().await {
             warn!(%error, "what was written is not trimmed yet, or has no time to live yet");
         }
         Ok(delivery)
     }
 
     fn transactional(&self) -> Result<(), String> {
-        once::state_key(&self.setup, "", "").map(drop)
+        transactional::state_key(&self.setup, "", "").map(drop)
     }
 
     async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
-        self.once.claim((&self.setup, &mut self.servers), claim, cx).await
+        self.transactional.claim((&self.setup, &mut self.servers), claim, cx).await
     }
 
     async fn commit(
@@ -259,11 +185,11 @@ impl Sink for RedisSink {
         if let Some(depth) = &mut self.depth {
             depth.check(&mut self.servers, batch.len()).await?;
         }
-        self.once.commit((&self.setup, &mut self.servers), batch, (lane, record), cx).await
+        self.transactional.commit((&self.setup, &mut self.servers), batch, (lane, record), cx).await
     }
 
     fn domain(&self) -> Result<String, String> {
-        once::settle::domain(&self.setup)
+        transactional::settle::domain(&self.setup)
     }
 
     async fn settle(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Error> {
@@ -278,8 +204,8 @@ impl Sink for RedisSink {
     }
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
-        let settled = self.settle_owed().await;
-        self.once.close().await;
+        let settled = self.send_pending_trims().await;
+        self.transactional.close().await;
         self.settler.close().await;
         self.servers.close().await;
         settled

@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::server::address::{Login, Target};
+use crate::server::connection::{Connection, Dialer};
 use crate::server::host_name;
-use crate::server::wire::{Dialer, Wire};
 
 use ledger::Ledger;
 use member::{Member, Trouble};
@@ -47,7 +47,7 @@ pub(crate) struct RedisStream {
     ledger: Arc<Ledger>,
     member: Option<Arc<Member>>,
     releasing: Option<JoinHandle<()>>,
-    wire: Option<Wire>,
+    connection: Option<Connection>,
     /// Behind which of this consumer's pending entries to go on; `None` once they have all been read.
     pending: Option<Id>,
     /// Where to go on taking over, and when the last round of that ended.
@@ -70,7 +70,7 @@ impl RedisStream {
             ledger: Arc::default(),
             member: None,
             releasing: None,
-            wire: None,
+            connection: None,
             pending: Some(Id::default()),
             take_over: (Id::default(), None),
             count: FIRST_COUNT,
@@ -95,13 +95,13 @@ impl RedisStream {
     }
 
     /// Creates the group if it is not there. `again` if it was there before.
-    async fn create(&self, wire: &mut Wire, member: &Member, again: bool) -> Result<(), Error> {
+    async fn create(&self, connection: &mut Connection, member: &Member, again: bool) -> Result<(), Error> {
         let start = match (self.options.start, self.newest) {
             (Start::First, _) => "0".to_owned(),
             (Start::Next, Some(newest)) => newest.to_string(),
             (Start::Next, None) => "$".to_owned(),
         };
-        if member.create(wire, &start).await? && again {
+        if member.create(connection, &start).await? && again {
             let (group, stream) = (&member.group, &member.stream);
             warn!(group, stream, start, "the consumer group was gone, and is created again");
         }
@@ -110,37 +110,37 @@ impl RedisStream {
 
     /// One reading, which may find nothing.
     async fn read(&mut self, member: &Member) -> Result<Page, Trouble> {
-        let mut wire = match self.wire.take() {
-            Some(wire) => wire,
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
             None => {
                 // What an answer that was lost had brought is pending by now.
                 self.pending = Some(Id::default());
                 member.dial().await?
             }
         };
-        let page = self.read_from(&mut wire, member).await?;
+        let page = self.read_from(&mut connection, member).await?;
         // Only now: if this is dropped half-way, the connection goes with it.
-        self.wire = Some(wire);
+        self.connection = Some(connection);
         Ok(page)
     }
 
-    async fn read_from(&mut self, wire: &mut Wire, member: &Member) -> Result<Page, Trouble> {
+    async fn read_from(&mut self, connection: &mut Connection, member: &Member) -> Result<Page, Trouble> {
         if let Some(after) = self.pending {
-            let mut page = member.read(wire, Some(after), self.count, WAIT).await?;
-            member.count(wire, &mut page, 0).await?;
+            let mut page = member.read(connection, Some(after), self.count, WAIT).await?;
+            member.count(connection, &mut page, 0).await?;
             self.pending = page.last;
             return Ok(page);
         }
         let (from, since) = self.take_over;
         let idle = *self.options.claim_after;
         if since.is_none_or(|since| since.elapsed() >= idle / 2) {
-            let mut page = member.take_over(wire, idle, from, self.count).await?;
-            member.count(wire, &mut page, self.ledger.len()).await?;
+            let mut page = member.take_over(connection, idle, from, self.count).await?;
+            member.count(connection, &mut page, self.ledger.len()).await?;
             let over = page.next == Id::default();
             self.take_over = (page.next, if over { Some(Instant::now()) } else { None });
             return Ok(page);
         }
-        let page = member.read(wire, None, self.count, WAIT).await?;
+        let page = member.read(connection, None, self.count, WAIT).await?;
         self.newest = self.newest.max(page.last);
         Ok(page)
     }
@@ -149,12 +149,12 @@ impl RedisStream {
     async fn overcome(&mut self, trouble: Trouble, member: &Member) -> Result<(), Error> {
         match trouble {
             Trouble::NoGroup => {
-                let mut wire = member.dial().await?;
-                if member.by_receipt.is_some() && !member.has_group(&mut wire).await? {
+                let mut connection = member.dial().await?;
+                if member.by_receipt.is_some() && !member.has_group(&mut connection).await? {
                     return Err(self.group_is_gone());
                 }
-                self.create(&mut wire, member, true).await?;
-                self.wire = None;
+                self.create(&mut connection, member, true).await?;
+                self.connection = None;
                 Ok(())
             }
             Trouble::TooLong if self.count > 1 => {
@@ -353,9 +353,9 @@ fn check(options: &Options) -> Result<(), ConfigError> {
 impl Source for RedisStream {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         let member = Arc::new(self.member(cx));
-        let mut wire = member.dial().await?;
-        self.create(&mut wire, &member, false).await?;
-        self.wire = Some(wire);
+        let mut connection = member.dial().await?;
+        self.create(&mut connection, &member, false).await?;
+        self.connection = Some(connection);
         self.pending = Some(Id::default());
         if self.releasing.is_none() {
             let release = Release {
@@ -397,8 +397,8 @@ impl Source for RedisStream {
     }
 
     fn domain(&self) -> Result<String, String> {
-        let slot = crate::server::cluster::slot(self.options.stream.as_bytes());
-        Ok(self.target.place(self.login.database, slot))
+        let slot = crate::server::slot::slot(self.options.stream.as_bytes());
+        Ok(self.target.domain(self.login.database, slot))
     }
 
     /// A consumer's pending entries are read again by its name, so two components of one name would share them.
@@ -421,12 +421,14 @@ impl Source for RedisStream {
         if let Some(releasing) = self.releasing.take() {
             releasing.await.map_err(|_| Error::fatal("the task that acknowledges entries ended early"))?;
         }
-        let (Some(member), Some(mut wire)) = (self.member.take(), self.wire.take()) else { return Ok(()) };
+        let (Some(member), Some(mut connection)) = (self.member.take(), self.connection.take()) else {
+            return Ok(());
+        };
         // What is left is for the next process of this name, or for whoever takes it over.
-        if let Ok(false) = member.has_pending(&mut wire).await {
-            member.leave(&mut wire).await?;
+        if let Ok(false) = member.has_pending(&mut connection).await {
+            member.leave(&mut connection).await?;
         }
-        wire.close().await;
+        connection.close().await;
         Ok(())
     }
 }

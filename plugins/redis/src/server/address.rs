@@ -1,14 +1,17 @@
-//! Where servers are and how to log in: what the options say, checked before anything is connected to.
+//! Addresses of servers and logins, checked before anything is connected to.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use redis::{ConnectionAddr, IntoConnectionInfo};
 use tidegate_sdk::{ConfigError, Secret};
+use url::Url;
 
 use super::options::{SentinelOptions, ServerOptions, TlsOptions};
 
-/// The place of one server. Its text form holds no secret.
+/// The port of a server whose address names none.
+const PORT: u16 = 6379;
+
+/// The address of one server. Its text form holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A host and a port.
@@ -18,7 +21,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// Whether it is spoken to over TLS.
+    /// Whether connections to it use TLS.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tcp { tls: true, .. })
     }
@@ -34,29 +37,29 @@ impl fmt::Display for Address {
     }
 }
 
-/// Who logs in, and to which database.
-#[derive(Clone, Default)]
+/// A user, a password and a database.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Login {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
     pub(crate) database: u32,
 }
 
-/// Where the data goes.
+/// The server or servers of a component.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// To one server.
+    /// One server.
     One(Address),
-    /// To the server that the sentinels name.
+    /// The server that the sentinels name.
     Sentinel { sentinels: Vec<(Address, Login)>, name: String, tls: bool },
-    /// To the nodes of a cluster, of which these are some.
+    /// A cluster, by the addresses of some of its nodes.
     Cluster(Vec<Address>),
 }
 
 impl Target {
-    /// The place in words that hold no secret. Two components that say the same can do something there in one
-    /// step; in a cluster that takes keys of one slot.
-    pub(crate) fn place(&self, database: u32, slot: u16) -> String {
+    /// The name of the transaction domain, without secrets. Two components with the same name can change data in one
+    /// step. In a cluster that takes keys of one slot.
+    pub(crate) fn domain(&self, database: u32, slot: u16) -> String {
         let list = |addresses: &mut dyn Iterator<Item = &Address>| {
             let mut names: Vec<String> = addresses.map(Address::to_string).collect();
             names.sort_unstable();
@@ -73,7 +76,7 @@ impl Target {
     }
 }
 
-/// Where the data goes and who logs in there, from the options.
+/// The servers and the login that the options name.
 pub(super) fn target(options: &ServerOptions) -> Result<(Target, Login), ConfigError> {
     let (target, mut login) = match (&options.url, &options.sentinel, &options.cluster) {
         (Some(url), None, None) => {
@@ -98,39 +101,64 @@ pub(super) fn target(options: &ServerOptions) -> Result<(Target, Login), ConfigE
 }
 
 fn sentinels(options: &SentinelOptions) -> Result<Target, ConfigError> {
-    let mut sentinels = Vec::new();
+    let pointer = |index: usize| format!("/sentinel/urls/{index}");
+    let mut sentinels: Vec<(Address, Login)> = Vec::new();
     for (index, url) in options.urls.iter().enumerate() {
-        let (address, mut login) = parse(url, &format!("/sentinel/urls/{index}"))?;
+        let (address, mut login) = parse(url, &pointer(index))?;
         login.user = options.user.clone().or(login.user);
         login.password = options.password.clone().or(login.password);
-        login.database = 0;
+        if login.database != 0 {
+            return Err(ConfigError::at(pointer(index), "a sentinel has no databases")
+                .help("write the number of the server's database as `database`"));
+        }
         sentinels.push((address, login));
     }
     let Some((first, _)) = sentinels.first() else {
         return Err(ConfigError::at("/sentinel/urls", "at least one sentinel is needed"));
     };
     let tls = first.is_tls();
+    if let Some(index) = sentinels.iter().position(|(address, _)| address.is_tls() != tls) {
+        return Err(mixed(&pointer(index)));
+    }
+    if options.name.is_empty() {
+        return Err(ConfigError::at("/sentinel/name", "this needs the name that the sentinels know"));
+    }
     Ok(Target::Sentinel { sentinels, name: options.name.clone(), tls })
 }
 
 fn cluster(urls: &[String]) -> Result<(Target, Login), ConfigError> {
-    let mut addresses = Vec::new();
+    let mut addresses: Vec<Address> = Vec::new();
     let mut login = Login::default();
     for (index, url) in urls.iter().enumerate() {
-        let (address, in_url) = parse(url, &format!("/cluster/{index}"))?;
+        let pointer = format!("/cluster/{index}");
+        let (address, in_url) = parse(url, &pointer)?;
         if matches!(address, Address::Unix(_)) {
             let message = "a cluster is reached by host and port, not by a socket file";
-            return Err(ConfigError::at(format!("/cluster/{index}"), message));
+            return Err(ConfigError::at(pointer, message));
         }
-        if in_url.password.is_some() {
+        if addresses.first().is_some_and(|first| first.is_tls() != address.is_tls()) {
+            return Err(mixed(&pointer));
+        }
+        if in_url != Login::default() {
+            if login != Login::default() && login != in_url {
+                return Err(ConfigError::at(pointer, "the addresses of one cluster have different logins")
+                    .help(
+                        "all nodes have the same users; write `user` and `password` once, beside `cluster`",
+                    ));
+            }
             login = in_url;
         }
         addresses.push(address);
     }
-    match addresses.is_empty() {
-        true => Err(ConfigError::at("/cluster", "at least one node is needed")),
-        false => Ok((Target::Cluster(addresses), login)),
+    if addresses.is_empty() {
+        return Err(ConfigError::at("/cluster", "at least one node is needed"));
     }
+    Ok((Target::Cluster(addresses), login))
+}
+
+fn mixed(pointer: &str) -> ConfigError {
+    ConfigError::at(pointer, "some of the addresses are for TLS and some are not")
+        .help("begin all of them with `rediss://`, or all with `redis://`")
 }
 
 fn check_login(target: &Target, login: &Login) -> Result<(), ConfigError> {
@@ -166,33 +194,112 @@ fn check_tls(options: &TlsOptions, target: &Target) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The address in `url`, and the login that it may hold. The message of an error shows neither.
-fn parse(url: &str, pointer: &str) -> Result<(Address, Login), ConfigError> {
+/// The address in `url`, and the login that it may hold. A part that has no meaning here is an error. The message of
+/// an error shows no secret.
+fn parse(text: &str, pointer: &str) -> Result<(Address, Login), ConfigError> {
     let problem = |message: &str| {
         ConfigError::at(pointer, message)
             .help("write it like `redis://host:6379/0`, `rediss://host:6379` or `unix:///run/redis.sock`")
     };
-    let info =
-        url.into_connection_info().map_err(|_| problem("this is not the address of a Redis server"))?;
-    let address = match info.addr() {
-        ConnectionAddr::Tcp(host, port) => Address::Tcp { host: host.clone(), port: *port, tls: false },
-        ConnectionAddr::TcpTls { insecure: true, .. } => {
+    // The parser would drop these without a word.
+    if text.contains(|character: char| character.is_ascii_whitespace() || character.is_control()) {
+        return Err(problem("an address holds no spaces and no control characters")
+            .help("in a user or a password, write a space as `%20`"));
+    }
+    let url = Url::parse(text).map_err(|_| problem("this is not the address of a Redis server"))?;
+    match (url.scheme(), url.fragment()) {
+        ("rediss" | "valkeys", Some("insecure")) => {
             return Err(ConfigError::at(pointer, "`#insecure` would let anybody pose as the server")
                 .help("trust the server's own authority with `tls = { ca_file = \"ca.pem\" }`"));
         }
-        ConnectionAddr::TcpTls { host, port, .. } => {
-            Address::Tcp { host: host.clone(), port: *port, tls: true }
+        (_, Some(_)) => {
+            return Err(problem("what follows the `#` has no meaning in an address")
+                .help("in a user or a password, write `#` as `%23`"));
         }
-        ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
-        _ => return Err(problem("this kind of address is not supported")),
-    };
-    let settings = info.redis_settings();
-    let database =
-        u32::try_from(settings.db()).map_err(|_| problem("the number of the database is not one"))?;
+        _ => {}
+    }
+    match url.scheme() {
+        "redis" | "valkey" => tcp(&url, false).map_err(problem),
+        "rediss" | "valkeys" => tcp(&url, true).map_err(problem),
+        "unix" | "redis+unix" | "valkey+unix" => unix(&url).map_err(problem),
+        _ => Err(problem("this is not the address of a Redis server")),
+    }
+}
+
+fn tcp(url: &Url, tls: bool) -> Result<(Address, Login), &'static str> {
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("the address names no host")?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if host.contains('%') {
+        return Err("the host of the address holds a `%`");
+    }
+    if url.query().is_some() {
+        return Err("what follows the `?` has no meaning in this address");
+    }
+    let path = url.path().strip_prefix('/').unwrap_or_default();
+    let database = if path.is_empty() { 0 } else { number(path)? };
+    let port = url.port().unwrap_or(PORT);
+    if port == 0 {
+        return Err("0 is not the port of a server");
+    }
+    let user = decoded(url.username())?;
+    let password = url.password().map(decoded).transpose()?;
     let login = Login {
-        user: settings.username().map(str::to_owned),
-        password: settings.password().map(Secret::new),
+        user: Some(user).filter(|user| !user.is_empty()),
+        password: password.filter(|password| !password.is_empty()).map(Secret::new),
         database,
     };
-    Ok((address, login))
+    Ok((Address::Tcp { host: host.to_owned(), port, tls }, login))
 }
+
+/// A socket file. It has no place for a user in front of its path, so the query has them.
+fn unix(url: &Url) -> Result<(Address, Login), &'static str> {
+    if url.host_str().is_some_and(|host| !host.is_empty()) || !url.username().is_empty() {
+        return Err("the path of a socket file begins behind `unix://` with a `/`");
+    }
+    let path = decoded(url.path())?;
+    if !path.starts_with('/') || path == "/" || path.contains('\0') {
+        return Err("the address names no socket file");
+    }
+    let (mut user, mut password, mut database) = (None, None, None);
+    for (name, value) in url.query_pairs() {
+        let is_first = match &*name {
+            "db" => database.replace(number(&value)?).is_none(),
+            "user" => user.replace(value.into_owned()).is_none(),
+            "pass" => password.replace(Secret::new(value.into_owned())).is_none(),
+            _ => return Err("behind the `?` of a socket file there may be `db`, `user` and `pass` only"),
+        };
+        if !is_first {
+            return Err("a name stands twice behind the `?` of the address");
+        }
+    }
+    let login = Login { user, password, database: database.unwrap_or(0) };
+    Ok((Address::Unix(PathBuf::from(path)), login))
+}
+
+/// The number of a database: digits and nothing else.
+fn number(text: &str) -> Result<u32, &'static str> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or("the number of the database is not one")
+}
+
+/// Undoes percent-encoding.
+fn decoded(text: &str) -> Result<String, &'static str> {
+    let malformed = "a `%` in the address is not followed by two hexadecimal digits, or they are not UTF-8";
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = rest.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok()).ok_or(malformed)?;
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| malformed)?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| malformed)
+}
+
+#[cfg(test)]
+mod tests;

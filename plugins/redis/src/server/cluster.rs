@@ -8,14 +8,13 @@ use futures_util::future::join_all;
 use tidegate_sdk::{Class, Error};
 
 use crate::server::address::{Address, Login};
+use crate::server::ask::ask_with;
 use crate::server::commands::Commands;
+use crate::server::connection::{Connection, Dialer};
 use crate::server::link::{Link, Route};
 use crate::server::resp::Reply;
-use crate::server::sentinel::ask;
+use crate::server::slot::{SLOTS, slot};
 use crate::server::verdict::Verdict;
-use crate::server::wire::{Dialer, Wire};
-
-const SLOTS: usize = 16_384;
 
 /// "No node has it."
 const NOBODY: u16 = u16::MAX;
@@ -49,23 +48,6 @@ struct Pending {
     ask: Option<Address>,
 }
 
-/// The slot of a key: its CRC-16 (XMODEM), or that of the first part in braces that is not empty.
-pub(crate) fn slot(key: &[u8]) -> u16 {
-    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
-        let inner = &key[open + 1..];
-        let close = inner.iter().position(|byte| *byte == b'}')?;
-        (close > 0).then(|| &inner[..close])
-    });
-    let mut crc = 0_u16;
-    for byte in tag.unwrap_or(key) {
-        crc ^= u16::from(*byte) << 8;
-        for _ in 0..8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
-        }
-    }
-    crc % SLOTS as u16
-}
-
 impl Cluster {
     /// A cluster that is found from these nodes.
     pub(crate) fn new(seeds: Vec<Address>, login: Arc<Login>, dialer: Arc<Dialer>) -> Self {
@@ -93,9 +75,9 @@ impl Cluster {
     }
 
     async fn learn_from(&mut self, address: &Address) -> Result<(), Error> {
-        let mut wire = self.dialer.dial(address, &self.login).await?;
-        let ranges = read_slots(&mut wire, address).await?;
-        wire.close().await;
+        let mut connection = self.dialer.dial(address, &self.login).await?;
+        let ranges = read_slots(&mut connection, address).await?;
+        connection.close().await;
         // Nodes that stay keep their connections; those that left the cluster are dropped with theirs.
         let mut before = std::mem::take(&mut self.nodes);
         self.slots.fill(NOBODY);
@@ -133,7 +115,7 @@ impl Cluster {
     }
 
     /// A connection of its own to the node that has the slot of `key`.
-    pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Wire, Error> {
+    pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Connection, Error> {
         self.connect().await?;
         let owner = self.slots[usize::from(slot(key))];
         match self.nodes.get(usize::from(owner)) {
@@ -237,8 +219,11 @@ fn again(message: &str) -> Verdict {
 }
 
 /// First and last slot of each range, and the node that has it.
-async fn read_slots(wire: &mut Wire, asked: &Address) -> Result<Vec<(usize, usize, Address)>, Error> {
-    let ranges = ask(wire, &[b"CLUSTER", b"SLOTS"], |reply| match reply {
+async fn read_slots(
+    connection: &mut Connection,
+    asked: &Address,
+) -> Result<Vec<(usize, usize, Address)>, Error> {
+    let ranges = ask_with(connection, &[b"CLUSTER", b"SLOTS"], |reply| match reply {
         Reply::Array(ranges) => Some(ranges.iter().filter_map(|range| slot_range(range, asked)).collect()),
         _ => None,
     });
@@ -267,19 +252,4 @@ fn slot_range(range: &Reply<'_>, asked: &Address) -> Option<(usize, usize, Addre
     let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
     let port = u16::try_from(*port).ok()?;
     (first <= last && last < SLOTS).then_some((first, last, Address::Tcp { host, port, tls: *tls }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_are_those_of_the_specification() {
-        assert_eq!(slot(b"123456789"), 0x31C3 % SLOTS as u16);
-        assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
-        assert_eq!(slot(b"foo{}{bar}"), slot(b"foo{}{bar}"));
-        assert_ne!(slot(b"foo{}{bar}"), slot(b"bar"));
-        assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
-        assert_eq!(slot(b"foo"), 12182);
-    }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::server::cluster::slot;
 use crate::server::resp;
+use crate::server::slot::slot;
 use crate::server::verdict::Expect;
 
 /// How much buffer is kept from one batch to the next.
@@ -19,7 +19,7 @@ pub(crate) struct Commands {
 }
 
 /// Makes commands, some at a time.
-pub(crate) trait Supply: Send {
+pub(crate) trait CommandSource: Send {
     /// Adds some commands. False if there were none left; then it is not asked again.
     fn supply(&mut self, commands: &mut Commands) -> bool;
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tidegate_sdk::{Class, Error};
 
 use crate::server::address::{Address, Login};
-use crate::server::commands::{Commands, Supply};
+use crate::server::commands::{CommandSource, Commands};
+use crate::server::connection::{Broken, Connection, Dialer, Exchange};
 use crate::server::resp::{self, Reply};
 use crate::server::sentinel::Sentinels;
-use crate::server::verdict::{Verdict, judge};
-use crate::server::wire::{Broken, Dialer, Talk, Wire};
+use crate::server::verdict::{Verdict, classify};
 
 /// How many bytes of commands are sent before their answers are waited for.
 const EXCHANGE_BYTES: usize = 1 << 20;
@@ -29,35 +29,35 @@ pub(crate) struct Link {
     route: Route,
     login: Arc<Login>,
     dialer: Arc<Dialer>,
-    wire: Option<Wire>,
+    connection: Option<Connection>,
 }
 
 impl Link {
     /// A link that is not connected yet.
     pub(crate) fn new(route: Route, login: Arc<Login>, dialer: Arc<Dialer>) -> Self {
-        Self { route, login, dialer, wire: None }
+        Self { route, login, dialer, connection: None }
     }
 
     /// Connects, if there is no connection.
     pub(crate) async fn open(&mut self) -> Result<(), Error> {
-        let wire = self.take().await?;
-        self.wire = Some(wire);
+        let connection = self.take().await?;
+        self.connection = Some(connection);
         Ok(())
     }
 
     /// The connection, to be given back when everything that was sent is answered: if the future that uses it
     /// is dropped half-way, the connection goes with it, and nobody takes late answers for their own.
-    async fn take(&mut self) -> Result<Wire, Error> {
-        if let Some(mut wire) = self.wire.take()
-            && !wire.is_closed()
+    async fn take(&mut self) -> Result<Connection, Error> {
+        if let Some(mut connection) = self.connection.take()
+            && !connection.is_closed()
         {
-            return Ok(wire);
+            return Ok(connection);
         }
         self.dial().await
     }
 
     /// A connection of its own.
-    pub(crate) async fn dial(&self) -> Result<Wire, Error> {
+    pub(crate) async fn dial(&self) -> Result<Connection, Error> {
         match &self.route {
             Route::Fixed(address) => self.dialer.dial(address, &self.login).await,
             Route::Sentinel(sentinels) => sentinels.dial(&self.dialer, &self.login).await,
@@ -66,8 +66,8 @@ impl Link {
 
     /// Ends the connection.
     pub(crate) async fn close(&mut self) {
-        if let Some(wire) = self.wire.take() {
-            wire.close().await;
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
         }
     }
 
@@ -85,7 +85,7 @@ impl Link {
             self.exchange(all, now, asking, &mut verdicts).await;
             if let Some(halt) = halt(&verdicts[verdicts.len() - now.len()..]) {
                 // A server that was demoted, or restarts, is left: the next attempt looks for it afresh.
-                self.wire = None;
+                self.connection = None;
                 verdicts.resize(commands.len(), halt);
                 break;
             }
@@ -94,10 +94,10 @@ impl Link {
     }
 
     /// As [`send`](Self::send), of all commands that `supply` adds, which are sent while it adds more.
-    pub(crate) async fn send_supplied(
+    pub(crate) async fn send_from(
         &mut self,
         commands: &mut Commands,
-        supply: &mut impl Supply,
+        supply: &mut impl CommandSource,
     ) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         let (mut is_over, mut start) = (false, 0);
@@ -105,16 +105,16 @@ impl Link {
             let first = verdicts.len();
             let (end, count) = (commands.buffer.len(), commands.list.len());
             let mut exchange =
-                Exchange { commands, supply, first, start, end, count, verdicts: &mut verdicts, is_over };
+                Batched { commands, supply, first, start, end, count, verdicts: &mut verdicts, is_over };
             let broken = match self.take().await {
-                Ok(mut wire) => match wire.talk(&mut exchange).await {
+                Ok(mut connection) => match connection.run(&mut exchange).await {
                     Ok(()) => {
-                        self.wire = Some(wire);
+                        self.connection = Some(connection);
                         None
                     }
                     Err(broken) => Some(broken),
                 },
-                Err(error) => Some(Broken { written: 0, error }),
+                Err(error) => Some(Broken { written: 0, is_too_long: false, error }),
             };
             (is_over, start) = (exchange.is_over, exchange.end);
             let failed = broken.map(|broken| {
@@ -122,7 +122,7 @@ impl Link {
                 Verdict::Again(broken.error.class(), broken.error.message().into())
             });
             if let Some(halt) = halt(&verdicts[first..]).or(failed) {
-                self.wire = None;
+                self.connection = None;
                 while !is_over {
                     is_over = !supply.supply(commands);
                 }
@@ -141,8 +141,8 @@ impl Link {
         verdicts: &mut Vec<Verdict>,
     ) {
         let wanted = verdicts.len() + commands.len();
-        let mut wire = match self.take().await {
-            Ok(wire) => wire,
+        let mut connection = match self.take().await {
+            Ok(connection) => connection,
             Err(error) => {
                 return verdicts.resize(wanted, Verdict::Again(error.class(), error.message().into()));
             }
@@ -150,18 +150,18 @@ impl Link {
         let (request, ends) = request(all, commands, asking);
         let replies = commands.len() * if asking { 2 } else { 1 };
         let mut answered = 0;
-        let result = wire
+        let result = connection
             .exchange(&request, replies, |reply| {
                 let is_asking = asking && answered % 2 == 0;
                 let command = commands[if asking { answered / 2 } else { answered }];
                 answered += 1;
                 if !is_asking {
-                    verdicts.push(judge(all.list[command].expect, &reply));
+                    verdicts.push(classify(all.list[command].expect, &reply));
                 }
             })
             .await;
         let Err(broken) = result else {
-            self.wire = Some(wire);
+            self.connection = Some(connection);
             return;
         };
         let message: Arc<str> = broken.error.message().into();
@@ -173,7 +173,7 @@ impl Link {
 }
 
 /// Commands that go out together, while more of them are made.
-struct Exchange<'x, S> {
+struct Batched<'x, S> {
     commands: &'x mut Commands,
     supply: &'x mut S,
     /// The first of the commands, and where in the buffer it begins.
@@ -187,7 +187,7 @@ struct Exchange<'x, S> {
     is_over: bool,
 }
 
-impl<S: Supply> Talk for Exchange<'_, S> {
+impl<S: CommandSource> Exchange for Batched<'_, S> {
     fn more(&mut self) -> bool {
         if self.is_over || self.request().len() >= EXCHANGE_BYTES {
             return false;
@@ -210,14 +210,14 @@ impl<S: Supply> Talk for Exchange<'_, S> {
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
-        self.verdicts.push(judge(self.commands.list[self.verdicts.len()].expect, &reply));
+        self.verdicts.push(classify(self.commands.list[self.verdicts.len()].expect, &reply));
     }
 }
 
-impl<S> Exchange<'_, S> {
+impl<S> Batched<'_, S> {
     /// What is to be thought of the commands that were not answered.
     fn give_up(&mut self, broken: &Broken) {
-        let Broken { written, error } = broken;
+        let Broken { written, error, .. } = broken;
         let message: Arc<str> = error.message().into();
         let ends: Vec<_> = self.commands.list[self.first..self.count]
             .iter()

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tidegate_sdk::{ConfigError, Duration, Secret};
 
 use super::address::{self, Login, Target};
-use super::wire::{Dialer, Tls};
+use super::connection::{Dialer, Tls};
 
 /// Where the server is, who logs in there, and how long it may take.
 #[derive(Clone, Deserialize, JsonSchema)]

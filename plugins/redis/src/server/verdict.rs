@@ -35,9 +35,9 @@ pub(crate) enum Verdict {
 }
 
 /// What `reply` means for a command of which `expect` is the good answer.
-pub(crate) fn judge(expect: Expect, reply: &Reply<'_>) -> Verdict {
+pub(crate) fn classify(expect: Expect, reply: &Reply<'_>) -> Verdict {
     match (expect, reply) {
-        (_, Reply::Error(text)) => judge_error(&String::from_utf8_lossy(text)),
+        (_, Reply::Error(text)) => classify_error(&String::from_utf8_lossy(text)),
         (Expect::Number, Reply::Integer(number)) => Verdict::Done(*number),
         (Expect::Id, Reply::Bulk(_)) | (Expect::Ok, Reply::Status(_)) => Verdict::Done(0),
         _ => Verdict::Again(
@@ -48,7 +48,7 @@ pub(crate) fn judge(expect: Expect, reply: &Reply<'_>) -> Verdict {
 }
 
 /// What an error means for the command that it answers.
-pub(crate) fn judge_error(text: &str) -> Verdict {
+pub(crate) fn classify_error(text: &str) -> Verdict {
     let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
     let message = || format!("the server answered: {text}");
     let again = |class| Verdict::Again(class, message().into());
@@ -86,7 +86,7 @@ pub(crate) fn at_login(text: &[u8]) -> Option<Error> {
     if text.starts_with("NOPERM") || text.contains("CLIENT") {
         return None;
     }
-    Some(match judge_error(&text) {
+    Some(match classify_error(&text) {
         Verdict::Again(class, message) => Error::new(class, &*message),
         _ => Error::misconfigured(format!("the server answered: {text}")),
     })

@@ -82,7 +82,7 @@ pub(crate) enum Form {
 }
 
 impl Command {
-    /// The command's name on the wire.
+    /// The command's name on the connection.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Xadd => "XADD",

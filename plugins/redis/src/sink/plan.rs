@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 
 use tidegate_sdk::{Batch, Delivery};
 
-use crate::server::commands::{Commands, Supply};
+use crate::server::commands::{CommandSource, Commands};
 use crate::server::verdict::Expect;
 use crate::sink::options::Command;
 use crate::sink::shape::{Argument, Shape};
@@ -103,7 +103,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Supply for Plan<'_> {
+impl CommandSource for Plan<'_> {
     fn supply(&mut self, commands: &mut Commands) -> bool {
         if self.shape.command.is_variadic() {
             if self.group == self.groups.len() {

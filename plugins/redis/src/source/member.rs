@@ -7,11 +7,10 @@ use bytes::Bytes;
 use tidegate_sdk::{Cx, Error, Receipts};
 
 use crate::server::address::{Login, Target};
+use crate::server::ask::{ask, error};
+use crate::server::connection::{Connection, Dialer};
 use crate::server::resp;
-use crate::server::wire::{Dialer, Unread, Wire};
-use crate::server::{Servers, verdict};
-use crate::sink::once::health;
-use crate::sink::once::procedure::{ask, error};
+use crate::server::{Servers, health, verdict};
 use crate::source::page::{Id, Page, Refusal, deliveries};
 
 /// How many ids one command names, at most.
@@ -53,19 +52,19 @@ impl Member {
     ///
     /// Reading changes a group, so what holds for the sink's writes holds for it: if the sink acknowledges, no
     /// command is given before the append-only file is one that commands can be added to.
-    pub(crate) async fn dial(&self) -> Result<Wire, Error> {
+    pub(crate) async fn dial(&self) -> Result<Connection, Error> {
         let servers = &mut Servers::new(&self.target, &self.login, &self.dialer);
-        let mut wire = servers.dial(self.stream.as_bytes()).await?;
+        let mut connection = servers.dial(self.stream.as_bytes()).await?;
         if let Some(cx) = &self.by_receipt {
-            health::prepare(&mut wire, cx).await?;
+            health::prepare(&mut connection, cx).await?;
         }
-        Ok(wire)
+        Ok(connection)
     }
 
     /// Whether the group is there.
-    pub(crate) async fn has_group(&self, wire: &mut Wire) -> Result<bool, Error> {
+    pub(crate) async fn has_group(&self, connection: &mut Connection) -> Result<bool, Error> {
         let words = ["XPENDING", &self.stream, &self.group];
-        match ask(wire, &words.map(str::as_bytes)).await? {
+        match ask(connection, &words.map(str::as_bytes)).await? {
             Ok(_) => Ok(true),
             Err(text) if text.starts_with("NOGROUP") => Ok(false),
             Err(text) => Err(self.refused(&text)),
@@ -73,9 +72,9 @@ impl Member {
     }
 
     /// Creates the group, and the stream, unless they are there. True if the group was created.
-    pub(crate) async fn create(&self, wire: &mut Wire, start: &str) -> Result<bool, Error> {
+    pub(crate) async fn create(&self, connection: &mut Connection, start: &str) -> Result<bool, Error> {
         let words = ["XGROUP", "CREATE", &self.stream, &self.group, start, "MKSTREAM"];
-        match ask(wire, &words.map(str::as_bytes)).await? {
+        match ask(connection, &words.map(str::as_bytes)).await? {
             Ok(_) => Ok(true),
             Err(text) if text.starts_with("BUSYGROUP") => Ok(false),
             Err(text) => Err(self.refused(&text)),
@@ -85,7 +84,7 @@ impl Member {
     /// Reads entries: those pending with this consumer behind `after`, or else new ones, which are waited for.
     pub(crate) async fn read(
         &self,
-        wire: &mut Wire,
+        connection: &mut Connection,
         after: Option<Id>,
         count: usize,
         wait: Duration,
@@ -97,31 +96,36 @@ impl Member {
             words.extend(["BLOCK", &wait_text]);
         }
         words.extend(["STREAMS", &self.stream, &from]);
-        let answer = self.ask(wire, &words, wait).await?;
+        let answer = self.ask(connection, &words, wait).await?;
         Page::read(&answer).map_err(|refusal| self.trouble(refusal))
     }
 
     /// Takes over entries that no consumer gave a sign of life for since `idle`, from `from` on.
     pub(crate) async fn take_over(
         &self,
-        wire: &mut Wire,
+        connection: &mut Connection,
         idle: Duration,
         from: Id,
         count: usize,
     ) -> Result<Page, Trouble> {
         let (idle, from, count) = (idle.as_millis().to_string(), from.to_string(), count.to_string());
         let words = ["XAUTOCLAIM", &self.stream, &self.group, &self.consumer, &idle, &from, "COUNT", &count];
-        let answer = self.ask(wire, &words, Duration::ZERO).await?;
+        let answer = self.ask(connection, &words, Duration::ZERO).await?;
         Page::claimed(&answer).map_err(|refusal| self.trouble(refusal))
     }
 
     /// Notes how often each entry of the page was delivered. `more` others of this consumer may lie between.
-    pub(crate) async fn count(&self, wire: &mut Wire, page: &mut Page, more: usize) -> Result<(), Trouble> {
+    pub(crate) async fn count(
+        &self,
+        connection: &mut Connection,
+        page: &mut Page,
+        more: usize,
+    ) -> Result<(), Trouble> {
         let (Some(first), Some(last)) = (page.entries.first(), page.entries.last()) else { return Ok(()) };
         let (first, last) = (first.id.to_string(), last.id.to_string());
         let count = (page.entries.len() + page.trimmed.len() + more).to_string();
         let words = ["XPENDING", &self.stream, &self.group, &first, &last, &count, &self.consumer];
-        let answer = self.ask(wire, &words, Duration::ZERO).await?;
+        let answer = self.ask(connection, &words, Duration::ZERO).await?;
         let counts = deliveries(&answer).map_err(|refusal| self.trouble(refusal))?;
         for entry in &mut page.entries {
             if let Ok(found) = counts.binary_search_by_key(&entry.id, |(id, _)| *id) {
@@ -132,16 +136,16 @@ impl Member {
     }
 
     /// Whether anything is pending with this consumer.
-    pub(crate) async fn has_pending(&self, wire: &mut Wire) -> Result<bool, Trouble> {
+    pub(crate) async fn has_pending(&self, connection: &mut Connection) -> Result<bool, Trouble> {
         let words = ["XPENDING", &self.stream, &self.group, "-", "+", "1", &self.consumer];
-        let answer = self.ask(wire, &words, Duration::ZERO).await?;
+        let answer = self.ask(connection, &words, Duration::ZERO).await?;
         Ok(!deliveries(&answer).map_err(|refusal| self.trouble(refusal))?.is_empty())
     }
 
     /// Takes this consumer out of the group.
-    pub(crate) async fn leave(&self, wire: &mut Wire) -> Result<(), Error> {
+    pub(crate) async fn leave(&self, connection: &mut Connection) -> Result<(), Error> {
         let words = ["XGROUP", "DELCONSUMER", &self.stream, &self.group, &self.consumer];
-        ask(wire, &words.map(str::as_bytes)).await?.map(drop).map_err(|text| self.refused(&text))
+        ask(connection, &words.map(str::as_bytes)).await?.map(drop).map_err(|text| self.refused(&text))
     }
 
     /// What the sink acknowledges these entries with.
@@ -153,19 +157,30 @@ impl Member {
     }
 
     /// Acknowledges entries.
-    pub(crate) async fn acknowledge(&self, wire: &mut Wire, ids: &[Id]) -> Result<(), Error> {
-        self.about(wire, ids, &["XACK", &self.stream, &self.group], &[]).await
+    pub(crate) async fn acknowledge(&self, connection: &mut Connection, ids: &[Id]) -> Result<(), Error> {
+        self.about(connection, ids, &["XACK", &self.stream, &self.group], &[]).await
     }
 
     /// Gives a sign of life for entries that nobody else has taken over since `idle`.
-    pub(crate) async fn touch(&self, wire: &mut Wire, ids: &[Id], idle: Duration) -> Result<(), Error> {
+    pub(crate) async fn touch(
+        &self,
+        connection: &mut Connection,
+        ids: &[Id],
+        idle: Duration,
+    ) -> Result<(), Error> {
         let idle = idle.as_millis().to_string();
         let words = ["XCLAIM", &self.stream, &self.group, &self.consumer, &idle];
-        self.about(wire, ids, &words, &["JUSTID"]).await
+        self.about(connection, ids, &words, &["JUSTID"]).await
     }
 
     /// Gives one command about many entries, some at a time.
-    async fn about(&self, wire: &mut Wire, ids: &[Id], head: &[&str], tail: &[&str]) -> Result<(), Error> {
+    async fn about(
+        &self,
+        connection: &mut Connection,
+        ids: &[Id],
+        head: &[&str],
+        tail: &[&str],
+    ) -> Result<(), Error> {
         let mut request = Vec::new();
         for ids in ids.chunks(COMMAND_IDS) {
             resp::begin(&mut request, head.len() + ids.len() + tail.len());
@@ -179,7 +194,8 @@ impl Member {
                 refused = Some(String::from_utf8_lossy(text).into_owned());
             }
         };
-        wire.exchange(&request, ids.chunks(COMMAND_IDS).count(), each)
+        connection
+            .exchange(&request, ids.chunks(COMMAND_IDS).count(), each)
             .await
             .map_err(|broken| broken.error)?;
         match refused {
@@ -190,14 +206,19 @@ impl Member {
         }
     }
 
-    async fn ask(&self, wire: &mut Wire, words: &[&str], wait: Duration) -> Result<Bytes, Trouble> {
+    async fn ask(
+        &self,
+        connection: &mut Connection,
+        words: &[&str],
+        wait: Duration,
+    ) -> Result<Bytes, Trouble> {
         let mut request = Vec::new();
         let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
         resp::command(&mut request, &words);
-        wire.ask_raw(&request, wait, self.longest).await.map_err(|unread| match unread {
-            Unread::TooLong => Trouble::TooLong,
-            Unread::Broken(error) => Trouble::Error(error),
-        })
+        let asked = connection.ask_raw(&request, wait, self.longest).await;
+        asked.map_err(
+            |broken| if broken.is_too_long { Trouble::TooLong } else { Trouble::Error(broken.error) },
+        )
     }
 
     fn trouble(&self, refusal: Refusal) -> Trouble {
@@ -213,7 +234,7 @@ impl Member {
     }
 
     fn refused(&self, text: &str) -> Error {
-        match verdict::judge_error(text) {
+        match verdict::classify_error(text) {
             verdict::Verdict::Key(_) => Error::misconfigured(format!(
                 "the stream `{}` cannot be read; the server answered: {text}",
                 self.stream

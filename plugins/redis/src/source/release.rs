@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tidegate_sdk::Error;
 use tracing::warn;
 
-use crate::server::wire::Wire;
+use crate::server::connection::Connection;
 use crate::source::ledger::Ledger;
 use crate::source::member::Member;
 
@@ -29,20 +29,20 @@ pub(crate) struct Release {
 impl Release {
     /// Works until the source is closed and all that was delivered is acknowledged.
     pub(crate) async fn run(self) {
-        let mut wire = None;
+        let mut connection = None;
         let mut touched = Instant::now();
         let mut failing: Option<Instant> = None;
         loop {
             let changed = self.ledger.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let next = match self.step(&mut wire, &mut touched).await {
+            let next = match self.step(&mut connection, &mut touched).await {
                 Ok(next) => {
                     failing = None;
                     next
                 }
                 Err(error) => {
-                    wire = None;
+                    connection = None;
                     let since = *failing.get_or_insert_with(|| {
                         warn!(%error, "entries cannot be acknowledged, it is tried again");
                         Instant::now()
@@ -64,19 +64,23 @@ impl Release {
                 None => tokio::select! { () = changed => {}, () = pause => {} },
             }
         }
-        if let Some(wire) = wire {
-            wire.close().await;
+        if let Some(connection) = connection {
+            connection.close().await;
         }
     }
 
     /// Does what is due, and says when there is more.
-    async fn step(&self, wire: &mut Option<Wire>, touched: &mut Instant) -> Result<Instant, Error> {
+    async fn step(
+        &self,
+        connection: &mut Option<Connection>,
+        touched: &mut Instant,
+    ) -> Result<Instant, Error> {
         let (due, next) = self.ledger.take_due(self.lag);
         if !due.is_empty() {
             let since = Instant::now().checked_sub(self.lag).unwrap_or_else(Instant::now);
-            let connected = self.connected(wire).await;
+            let connected = self.connected(connection).await;
             let acknowledged = match connected {
-                Ok(wire) => self.member.acknowledge(wire, &due).await,
+                Ok(connection) => self.member.acknowledge(connection, &due).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = acknowledged {
@@ -88,7 +92,7 @@ impl Release {
         if touched.elapsed() >= self.claim_after / 3 {
             let busy = self.ledger.in_flight();
             if !busy.is_empty() {
-                self.member.touch(self.connected(wire).await?, &busy, self.claim_after / 4).await?;
+                self.member.touch(self.connected(connection).await?, &busy, self.claim_after / 4).await?;
             }
             *touched = Instant::now();
         }
@@ -96,13 +100,16 @@ impl Release {
         Ok(next.map_or(touch, |next| next.min(touch)))
     }
 
-    async fn connected<'w>(&self, wire: &'w mut Option<Wire>) -> Result<&'w mut Wire, Error> {
-        if wire.as_mut().is_some_and(Wire::is_closed) {
-            *wire = None;
+    async fn connected<'w>(
+        &self,
+        connection: &'w mut Option<Connection>,
+    ) -> Result<&'w mut Connection, Error> {
+        if connection.as_mut().is_some_and(Connection::is_closed) {
+            *connection = None;
         }
-        match wire {
+        match connection {
             Some(known) => Ok(known),
-            None => Ok(wire.insert(self.member.dial().await?)),
+            None => Ok(connection.insert(self.member.dial().await?)),
         }
     }
 }

@@ -147,6 +147,25 @@ async fn only_what_was_not_answered_is_ambiguous() {
     server.join().unwrap();
 }
 
+/// A reply too many would be taken for that of the next command, and each one after it for that of the one behind.
+#[tokio::test]
+async fn answer_that_was_not_asked_for_breaks_the_connection() {
+    let request = b"*3\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n$1\r\na\r\n".len();
+    let (port, server) = fake(request, b":1\r\n:2\r\n");
+    let options = json!({
+        "url": format!("redis://127.0.0.1:{port}"), "command": "rpush", "key": "l", "time_limit": "5s",
+    });
+    let mut sink = Opened::new(&options);
+    sink.open().await.unwrap();
+    let first = sink.write(["a"]).await;
+    server.join().unwrap();
+    if first.to_try_again().is_none() {
+        // The second reply came after the first was read. It is not the answer to this write.
+        let (events, _, message) = again(&sink.write(["b"]).await);
+        assert_eq!(events, [0], "{message}");
+    }
+}
+
 #[tokio::test]
 async fn errors_and_silence_of_one_batch_are_told_apart() {
     let (port, server) = fake(3 * SET, b"-OOM no memory\r\n+OK\r\n");

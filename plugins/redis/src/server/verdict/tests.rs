@@ -1,7 +1,7 @@
 use super::*;
 
 fn class(text: &str) -> Option<Class> {
-    match judge(Expect::Number, &Reply::Error(text.as_bytes())) {
+    match classify(Expect::Number, &Reply::Error(text.as_bytes())) {
         Verdict::Again(class, _) => Some(class),
         _ => None,
     }
@@ -10,10 +10,10 @@ fn class(text: &str) -> Option<Class> {
 #[test]
 fn a_number_is_success_whatever_it_is() {
     for number in [0, 1, -1] {
-        assert_eq!(judge(Expect::Number, &Reply::Integer(number)), Verdict::Done(number));
+        assert_eq!(classify(Expect::Number, &Reply::Integer(number)), Verdict::Done(number));
     }
-    assert_eq!(judge(Expect::Id, &Reply::Bulk(b"1-1")), Verdict::Done(0));
-    assert!(matches!(judge(Expect::Id, &Reply::Null), Verdict::Again(Class::Misconfigured, _)));
+    assert_eq!(classify(Expect::Id, &Reply::Bulk(b"1-1")), Verdict::Done(0));
+    assert!(matches!(classify(Expect::Id, &Reply::Null), Verdict::Again(Class::Misconfigured, _)));
 }
 
 #[test]
@@ -35,10 +35,10 @@ fn errors_say_what_happens_next() {
 
 #[test]
 fn a_key_is_refused_apart_from_its_values() {
-    let judge = |text: &str| judge(Expect::Ok, &Reply::Error(text.as_bytes()));
-    assert!(matches!(judge("WRONGTYPE Operation"), Verdict::Key(_)));
-    assert!(matches!(judge("NOPERM No permissions to access a key"), Verdict::Key(_)));
-    assert!(matches!(judge("ERR string exceeds maximum allowed size"), Verdict::Event(_)));
+    let classify = |text: &str| classify(Expect::Ok, &Reply::Error(text.as_bytes()));
+    assert!(matches!(classify("WRONGTYPE Operation"), Verdict::Key(_)));
+    assert!(matches!(classify("NOPERM No permissions to access a key"), Verdict::Key(_)));
+    assert!(matches!(classify("ERR string exceeds maximum allowed size"), Verdict::Event(_)));
 }
 
 #[test]
@@ -57,8 +57,11 @@ fn at_login_only_what_matters_is_an_error() {
 
 #[test]
 fn redirects_name_their_node() {
-    let judge = |text: &str| judge(Expect::Ok, &Reply::Error(text.as_bytes()));
+    let classify = |text: &str| classify(Expect::Ok, &Reply::Error(text.as_bytes()));
     let address = "127.0.0.1:6381".to_owned();
-    assert_eq!(judge("MOVED 3999 127.0.0.1:6381"), Verdict::Moved { slot: 3999, address: address.clone() });
-    assert_eq!(judge("ASK 3999 127.0.0.1:6381"), Verdict::Ask { address });
+    assert_eq!(
+        classify("MOVED 3999 127.0.0.1:6381"),
+        Verdict::Moved { slot: 3999, address: address.clone() }
+    );
+    assert_eq!(classify("ASK 3999 127.0.0.1:6381"), Verdict::Ask { address });
 }

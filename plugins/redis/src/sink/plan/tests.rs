@@ -20,10 +20,10 @@ fn planned(options: Value, payloads: &[&str]) -> (Commands, Vec<(usize, String)>
 
 /// Each command as words.
 fn words(commands: &Commands) -> Vec<String> {
-    let command = |command: &crate::server::commands::Command| match resp::parse(
+    let command = |command: &crate::server::commands::Command| match resp::tree(
         &commands.buffer[command.bytes.clone()],
     ) {
-        Ok(Some((resp::Reply::Array(parts), _))) => {
+        Ok(resp::Reply::Array(parts)) => {
             parts.iter().map(|part| part.text().unwrap()).collect::<Vec<_>>().join(" ")
         }
         other => panic!("{other:?}"),

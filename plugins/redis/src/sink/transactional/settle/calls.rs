@@ -7,9 +7,9 @@ use std::ops::Range;
 use tidegate_sdk::Receipts;
 
 use crate::server::resp;
-use crate::sink::once::procedure::Procedure;
-use crate::sink::once::writes::{CALL_BYTES, CALL_EVENTS, COMMAND_ARGUMENTS, Item, Writes, split};
 use crate::sink::shape::Shape;
+use crate::sink::transactional::procedure::Procedure;
+use crate::sink::transactional::writes::{CALL_BYTES, CALL_EVENTS, COMMAND_ARGUMENTS, Item, Writes, split};
 
 /// One call: some entries, and all that was made of each.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,9 +7,9 @@ use std::ops::Range;
 use tidegate_sdk::{Batch, Delivery};
 
 use crate::server::resp;
-use crate::sink::once::procedure::Procedure;
 use crate::sink::options;
 use crate::sink::shape::{Argument, Shape};
+use crate::sink::transactional::procedure::Procedure;
 
 /// How many events one call carries, at most.
 pub(crate) const CALL_EVENTS: usize = 5_000;

@@ -6,7 +6,6 @@
 //! newest data is noticed because the record is not what it was, and another process that took the sink over
 //! has left its name.
 
-pub(crate) mod health;
 pub(crate) mod procedure;
 pub(crate) mod record;
 pub(crate) mod settle;
@@ -19,11 +18,11 @@ use std::ops::Range;
 
 use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Record};
 
-use crate::server::cluster::slot;
-use crate::server::wire::Wire;
-use crate::server::{Servers, host_name};
-use crate::sink::Setup;
+use crate::server::connection::Connection;
+use crate::server::slot::slot;
+use crate::server::{Servers, health, host_name};
 use crate::sink::options::Command;
+use crate::sink::setup::Setup;
 
 use procedure::{Answer, Procedure, call};
 use record::{Held, State, Stored};
@@ -35,7 +34,7 @@ const KEPT_BYTES: usize = 4 << 20;
 
 /// What a sink holds of its lanes. There is one for each lane, as there is in the server.
 #[derive(Default)]
-pub(crate) struct Once {
+pub(crate) struct Transactional {
     claimed: Option<Claimed>,
     session: Option<Session>,
     request: Vec<u8>,
@@ -52,7 +51,7 @@ struct Claimed {
 
 /// A connection to a server that was looked at.
 struct Session {
-    wire: Wire,
+    connection: Connection,
     /// The major version of the server.
     version: u64,
     procedure: Procedure,
@@ -102,7 +101,7 @@ fn tag(key: &str) -> Option<&str> {
     (!tag.is_empty()).then_some(tag)
 }
 
-impl Once {
+impl Transactional {
     /// Takes the sink over.
     pub(crate) async fn claim(
         &mut self,
@@ -124,7 +123,7 @@ impl Once {
             for word in ["claim", &owner, if claim.afresh { "1" } else { "0" }] {
                 crate::server::resp::argument(&mut request, word.as_bytes());
             }
-            match call(&mut session.wire, &request).await {
+            match call(&mut session.connection, &request).await {
                 Ok(Answer::List(list)) => {
                     found = Some(State::new(list));
                     break;
@@ -187,7 +186,7 @@ impl Once {
         };
         if session.seal.is_none() {
             let may = transaction::can_be_taken_back(setup.options.command)
-                && transaction::is_allowed(&mut session.wire, session.version, &claimed.state).await?;
+                && transaction::is_allowed(&mut session.connection, session.version, &claimed.state).await?;
             session.seal = Some(if may { transaction::script() } else { String::new() });
         }
         Ok(session.seal.as_ref().is_some_and(|seal| !seal.is_empty()))
@@ -213,8 +212,9 @@ impl Once {
         let held = claimed.lanes.entry(lane.clone()).or_default();
         let names = (claimed.state.as_str(), session.seal.as_deref().unwrap_or_default());
         let what = (&setup.shape, writes, record);
-        let (ended, result) =
-            Transactions::new(what, held, names, preface, &mut self.request).send(&mut session.wire).await;
+        let (ended, result) = Transactions::new(what, held, names, preface, &mut self.request)
+            .send(&mut session.connection)
+            .await;
         for (sent, ended) in ended {
             let (words, failed) = match ended {
                 Ended::Sealed(words, failed) => (words, failed),
@@ -223,7 +223,7 @@ impl Once {
                     return Err(error);
                 }
             };
-            match (claimed.judge(lane, sent.next, &sent.keys, &words)?, failed) {
+            match (claimed.classify(lane, sent.next, &sent.keys, &words)?, failed) {
                 (Called::Done, None) => {}
                 (Called::Done, Some(problem)) => return Err(broken(&problem)),
                 (Called::Refused(keys), _) => {
@@ -271,10 +271,10 @@ impl Once {
                 writes.encode(&setup.shape, items.clone(), (&preface, records), target, &mut self.request);
             // From here on it may be in the server, until an answer says more.
             held.sent.push(next.clone());
-            match call(&mut session.wire, &self.request).await {
+            match call(&mut session.connection, &self.request).await {
                 Ok(Answer::List(list)) => {
                     held.sent.clear();
-                    return claimed.judge(lane, next, &keys, &list);
+                    return claimed.classify(lane, next, &keys, &list);
                 }
                 other => self.give_up(other, servers)?,
             }
@@ -297,7 +297,7 @@ impl Once {
 
     /// Sees that there is a connection, and on a new one that the records are where they were left.
     async fn verify(&mut self, servers: &mut Servers, cx: &Cx) -> Result<(), Error> {
-        if self.session.as_mut().is_some_and(|session| !session.wire.is_closed()) {
+        if self.session.as_mut().is_some_and(|session| !session.connection.is_closed()) {
             return Ok(());
         }
         self.session = None;
@@ -305,7 +305,7 @@ impl Once {
         let session = self.connect(servers, &state, cx).await?;
         let mut request = Vec::new();
         crate::server::resp::command(&mut request, &[b"HGETALL", state.as_bytes()]);
-        match call(&mut session.wire, &request).await {
+        match call(&mut session.connection, &request).await {
             Ok(Answer::List(list)) => {
                 let claimed = self.claimed.as_mut().ok_or_else(unclaimed)?;
                 let compared = claimed.compare(State::new(list));
@@ -333,7 +333,7 @@ impl Once {
     /// Ends the connection.
     pub(crate) async fn close(&mut self) {
         if let Some(session) = self.session.take() {
-            session.wire.close().await;
+            session.connection.close().await;
         }
     }
 }
@@ -341,13 +341,13 @@ impl Once {
 impl Session {
     /// Connects to the server that has `key`, looks at it, and brings it the function.
     async fn open(servers: &mut Servers, key: &str, cx: &Cx) -> Result<Self, Error> {
-        let mut wire = servers.dial(key.as_bytes()).await?;
+        let mut connection = servers.dial(key.as_bytes()).await?;
         let prepared = async {
-            let version = health::prepare(&mut wire, cx).await?;
-            Ok::<_, Error>((version, Procedure::load(&mut wire, version).await?))
+            let version = health::prepare(&mut connection, cx).await?;
+            Ok::<_, Error>((version, Procedure::load(&mut connection, version).await?))
         };
         let (version, procedure) = prepared.await.inspect_err(|_| servers.forget())?;
-        Ok(Self { wire, version, procedure, seal: None })
+        Ok(Self { connection, version, procedure, seal: None })
     }
 }
 
@@ -358,7 +358,13 @@ impl Claimed {
     }
 
     /// What the function's answer means.
-    fn judge(&mut self, lane: &Lane, next: Stored, keys: &[usize], list: &[String]) -> Result<Called, Error> {
+    fn classify(
+        &mut self,
+        lane: &Lane,
+        next: Stored,
+        keys: &[usize],
+        list: &[String],
+    ) -> Result<Called, Error> {
         let held = self.lanes.entry(lane.clone()).or_default();
         match (list.first().map(String::as_str), list.get(1)) {
             (Some("DONE"), _) => {

@@ -1,10 +1,11 @@
 //! The function that runs inside of Redis: how it gets there, and how it is called.
 
-use tidegate_sdk::{Class, Error};
+use tidegate_sdk::Error;
 
+use crate::server::ask::{ask, error};
+use crate::server::connection::Connection;
 use crate::server::resp::{self, Reply};
-use crate::server::verdict::{Verdict, judge_error};
-use crate::server::wire::Wire;
+use crate::server::verdict::{Verdict, classify_error};
 
 const SOURCE: &str = concat!(include_str!("tidegate.lua"), include_str!("settle.lua"));
 
@@ -35,14 +36,14 @@ pub(crate) enum Answer {
 
 impl Procedure {
     /// Brings the function to a server of that major version. That it is there already is fine.
-    pub(crate) async fn load(wire: &mut Wire, version: u64) -> Result<Self, Error> {
+    pub(crate) async fn load(connection: &mut Connection, version: u64) -> Result<Self, Error> {
         if version >= FUNCTIONS {
             let name = name();
             let code = format!(
                 "#!lua name={name}\n{SOURCE}\nredis.register_function{{function_name='{name}', \
                  callback=tidegate, description='Stores events and the record of their lane in one step.'}}\n"
             );
-            match ask(wire, &[b"FUNCTION", b"LOAD", code.as_bytes()]).await? {
+            match ask(connection, &[b"FUNCTION", b"LOAD", code.as_bytes()]).await? {
                 Ok(_) => return Ok(Self::Function(name)),
                 Err(text) if text.contains("already exists") => return Ok(Self::Function(name)),
                 // Without the right to keep a function there, its text can still be run.
@@ -51,7 +52,7 @@ impl Procedure {
             }
         }
         let code = format!("{SOURCE}\nreturn tidegate(KEYS, ARGV)\n");
-        match ask(wire, &[b"SCRIPT", b"LOAD", code.as_bytes()]).await? {
+        match ask(connection, &[b"SCRIPT", b"LOAD", code.as_bytes()]).await? {
             Ok(checksum) => Ok(Self::Script(checksum)),
             Err(text) => Err(error(&text)),
         }
@@ -72,9 +73,9 @@ impl Procedure {
 }
 
 /// Sends a call and reads what came of it. An error means that nobody knows whether it was done.
-pub(crate) async fn call(wire: &mut Wire, request: &[u8]) -> Result<Answer, Error> {
+pub(crate) async fn call(connection: &mut Connection, request: &[u8]) -> Result<Answer, Error> {
     let mut answer = Answer::Unknown;
-    wire.exchange(request, 1, |reply| answer = read(&reply)).await.map_err(|broken| broken.error)?;
+    connection.exchange(request, 1, |reply| answer = read(&reply)).await.map_err(|broken| broken.error)?;
     Ok(answer)
 }
 
@@ -88,39 +89,13 @@ fn read(reply: &Reply<'_>) -> Answer {
             if text.starts_with("NOSCRIPT") || text.contains("Function not found") {
                 return Answer::Unknown;
             }
-            match judge_error(&text) {
+            match classify_error(&text) {
                 Verdict::Moved { .. } | Verdict::Ask { .. } => Answer::Elsewhere,
                 _ => Answer::Refused(error(&text)),
             }
         }
         _ => Answer::Refused(Error::misconfigured("the server's answer does not fit; is it really Redis?")),
     }
-}
-
-/// The error that a server's refusal of a call stands for. A call is about many events, so none is blamed.
-pub(crate) fn error(text: &str) -> Error {
-    match judge_error(text) {
-        Verdict::Again(class, message) if class != Class::Ambiguous => Error::new(class, &*message),
-        Verdict::Moved { .. } | Verdict::Ask { .. } => {
-            Error::retry("the key is at another node of the cluster")
-        }
-        _ => Error::misconfigured(format!("the server answered: {text}")),
-    }
-}
-
-/// Asks one question: the text of the answer, or that of a refusal.
-pub(crate) async fn ask(wire: &mut Wire, question: &[&[u8]]) -> Result<Result<String, String>, Error> {
-    let mut request = Vec::new();
-    resp::command(&mut request, question);
-    let mut answer = Ok(String::new());
-    let read = |reply: Reply<'_>| {
-        answer = match &reply {
-            Reply::Error(text) => Err(String::from_utf8_lossy(text).into_owned()),
-            reply => Ok(reply.text().unwrap_or_default()),
-        };
-    };
-    wire.exchange(&request, 1, read).await.map_err(|broken| broken.error)?;
-    Ok(answer)
 }
 
 /// The name of the function. It holds a checksum (FNV-1a) of the text, so that two releases with different

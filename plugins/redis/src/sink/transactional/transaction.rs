@@ -10,11 +10,11 @@ use std::ops::Range;
 
 use tidegate_sdk::{Error, Record};
 
-use super::procedure;
 use super::record::{Held, Stored};
 use super::writes::{Preface, Writes};
+use crate::server::ask;
+use crate::server::connection::{Connection, Exchange};
 use crate::server::resp::{self, Reply};
-use crate::server::wire::{Talk, Wire};
 use crate::sink::options::Command;
 use crate::sink::shape::Shape;
 
@@ -47,7 +47,11 @@ pub(crate) fn script() -> String {
 }
 
 /// Whether this server lets this user do transactions with all that is in them.
-pub(crate) async fn is_allowed(wire: &mut Wire, version: u64, state: &str) -> Result<bool, Error> {
+pub(crate) async fn is_allowed(
+    connection: &mut Connection,
+    version: u64,
+    state: &str,
+) -> Result<bool, Error> {
     if version < OLDEST {
         return Ok(false);
     }
@@ -65,7 +69,7 @@ pub(crate) async fn is_allowed(wire: &mut Wire, version: u64, state: &str) -> Re
         Reply::Array(list) => is_allowed = list.first() == Some(&Reply::Bulk(b"ALLOWED")),
         _ => {}
     };
-    wire.exchange(&request, 3, read).await.map_err(|broken| broken.error)?;
+    connection.exchange(&request, 3, read).await.map_err(|broken| broken.error)?;
     Ok(is_allowed && !refused)
 }
 
@@ -143,12 +147,15 @@ impl<'x> Transactions<'x> {
 
     /// Sends all of them, as many at a time as may be on their way together. Returns those that were sent with
     /// what came of them, and what happened to the connection if not all were answered.
-    pub(crate) async fn send(mut self, wire: &mut Wire) -> (Vec<(Sent, Ended)>, Result<(), Error>) {
+    pub(crate) async fn send(
+        mut self,
+        connection: &mut Connection,
+    ) -> (Vec<(Sent, Ended)>, Result<(), Error>) {
         let mut result = Ok(());
         while result.is_ok() && self.calls.len() > 0 && self.ended.iter().all(Ended::is_done) {
             self.request.clear();
             (self.read, self.replies) = (0, 0);
-            result = wire.talk(&mut self).await.map_err(|broken| broken.error);
+            result = connection.run(&mut self).await.map_err(|broken| broken.error);
         }
         (self.sent.into_iter().zip(self.ended).collect(), result)
     }
@@ -187,7 +194,7 @@ impl<'x> Transactions<'x> {
     }
 }
 
-impl Talk for Transactions<'_> {
+impl Exchange for Transactions<'_> {
     fn more(&mut self) -> bool {
         if self.request.len() >= EXCHANGE_BYTES {
             return false;
@@ -244,13 +251,13 @@ impl Ended {
             // The server takes nothing of a transaction of which it refused a command; unless that command was
             // MULTI itself, and then EXEC is an error of another kind.
             (Reply::Error(text), Some(refused)) if text.starts_with(b"EXECABORT") => {
-                Self::Refused(procedure::error(&refused))
+                Self::Refused(ask::error(&refused))
             }
             // It ran out of memory between the commands and EXEC, say.
             (Reply::Error(text), None) => {
                 let text = String::from_utf8_lossy(text);
                 let reason = text.split_once("because of: ").map_or(&*text, |(_, reason)| reason);
-                Self::Refused(procedure::error(reason))
+                Self::Refused(ask::error(reason))
             }
             (_, Some(refused)) => Self::Sealed(vec!["BROKEN".to_owned(), refused], None),
             _ => Self::unfit(),

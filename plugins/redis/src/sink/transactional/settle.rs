@@ -15,9 +15,9 @@ use super::writes::{Item, Writes};
 use super::{KEPT_BYTES, Session, forgetful, refuse, tag};
 use crate::server::Servers;
 use crate::server::address::Target;
-use crate::server::cluster::slot;
-use crate::sink::Setup;
+use crate::server::slot::slot;
 use crate::sink::options::Command;
+use crate::sink::setup::Setup;
 
 use calls::{Call, Preface, calls};
 
@@ -49,7 +49,7 @@ struct Scope<'r> {
     consumer: &'r str,
 }
 
-/// Where the sink writes, in the words of [`Target::place`].
+/// Where the sink writes, in the words of [`Target::domain`].
 ///
 /// # Errors
 /// Why it cannot acknowledge there.
@@ -77,7 +77,7 @@ pub(crate) fn domain(setup: &Setup) -> Result<String, String> {
         }
         _ => 0,
     };
-    Ok(setup.target.place(setup.login.database, slot))
+    Ok(setup.target.domain(setup.login.database, slot))
 }
 
 impl Settler {
@@ -138,13 +138,13 @@ impl Settler {
             let keys =
                 one.encode((&setup.shape, writes), receipts, preface, &session.procedure, &mut self.request);
             let sent = std::mem::replace(&mut self.progress.sent, true);
-            let answer = call(&mut session.wire, &self.request).await;
+            let answer = call(&mut session.connection, &self.request).await;
             if answer.is_ok() {
                 self.progress.sent = false;
             }
             match answer {
                 Ok(Answer::List(list)) => {
-                    return match judge(&keys, &list)? {
+                    return match classify(&keys, &list)? {
                         Judged::Refused(keys) => Ok(Some(keys)),
                         Judged::Done(others) => {
                             self.progress.did(one.entries.clone(), others, sent);
@@ -178,7 +178,7 @@ impl Settler {
     /// Ends the connection.
     pub(crate) async fn close(&mut self) {
         if let Some(session) = self.session.take() {
-            session.wire.close().await;
+            session.connection.close().await;
         }
     }
 }
@@ -221,7 +221,7 @@ enum Judged {
 }
 
 /// What the function's answer means.
-fn judge(keys: &[usize], list: &[String]) -> Result<Judged, Error> {
+fn classify(keys: &[usize], list: &[String]) -> Result<Judged, Error> {
     match (list.first().map(String::as_str), list.get(1)) {
         (Some("DONE"), _) => {
             Ok(Judged::Done(list[1..].iter().filter_map(|text| text.parse().ok()).collect()))
@@ -259,7 +259,7 @@ async fn connected<'s>(
     stream: &str,
     cx: &Cx,
 ) -> Result<&'s mut Session, Error> {
-    if session.as_mut().is_some_and(|session| session.wire.is_closed()) {
+    if session.as_mut().is_some_and(|session| session.connection.is_closed()) {
         *session = None;
     }
     match session {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tidegate_sdk::{Cx, Error};
 use tracing::{info, warn};
 
-use crate::server::wire::Wire;
-use crate::sink::once::procedure::{ask, error};
+use crate::server::ask::{ask, error};
+use crate::server::connection::Connection;
 
 /// The first version whose scripts may write after something that depends on the moment.
 const OLDEST: u64 = 5;
@@ -19,22 +19,22 @@ const LOOKS: usize = 100;
 ///
 /// # Errors
 /// If it evicts keys or is too old, and while its append-only file is being rewritten.
-pub(crate) async fn prepare(wire: &mut Wire, cx: &Cx) -> Result<u64, Error> {
-    let version = match section(wire, "server").await? {
+pub(crate) async fn prepare(connection: &mut Connection, cx: &Cx) -> Result<u64, Error> {
+    let version = match section(connection, "server").await? {
         Some(text) => version(&text)?,
         None => OLDEST,
     };
-    match section(wire, "memory").await? {
+    match section(connection, "memory").await? {
         Some(text) => check_policy(&text)?,
         None => warn!("the user may not ask the server for its eviction policy; see that it is `noeviction`"),
     }
-    rewrite(wire, cx).await?;
+    rewrite(connection, cx).await?;
     Ok(version)
 }
 
 /// One section of INFO; `None` if the user has no right to it.
-async fn section(wire: &mut Wire, name: &str) -> Result<Option<String>, Error> {
-    match ask(wire, &[b"INFO", name.as_bytes()]).await? {
+async fn section(connection: &mut Connection, name: &str) -> Result<Option<String>, Error> {
+    match ask(connection, &[b"INFO", name.as_bytes()]).await? {
         Ok(text) => Ok(Some(text)),
         Err(text) if text.starts_with("NOPERM") => Ok(None),
         Err(text) => Err(error(&text)),
@@ -72,10 +72,10 @@ fn check_policy(text: &str) -> Result<(), Error> {
 ///
 /// A file whose tail was torn off within a transaction leaves that transaction open: the server reads what is
 /// appended behind it as part of it, and drops all of that at its next start. A rewritten file has no tail.
-async fn rewrite(wire: &mut Wire, cx: &Cx) -> Result<(), Error> {
+async fn rewrite(connection: &mut Connection, cx: &Cx) -> Result<(), Error> {
     let mut asked = false;
     for _ in 0..LOOKS {
-        let Some(text) = section(wire, "persistence").await? else { return Ok(()) };
+        let Some(text) = section(connection, "persistence").await? else { return Ok(()) };
         let is = |name, value| line(&text, name) == Some(value);
         let busy = is("aof_rewrite_in_progress", "1") || is("aof_rewrite_scheduled", "1");
         let rewritten = !busy && line(&text, "aof_last_rewrite_time_sec").is_some_and(|time| time != "-1");
@@ -92,7 +92,7 @@ async fn rewrite(wire: &mut Wire, cx: &Cx) -> Result<(), Error> {
             info!(
                 "the server has started since: its append-only file is rewritten before anything is written"
             );
-            match ask(wire, &[b"BGREWRITEAOF"]).await? {
+            match ask(connection, &[b"BGREWRITEAOF"]).await? {
                 Err(text) if text.starts_with("NOPERM") => {
                     warn!(
                         "the user may not rewrite the append-only file; one that was torn may lose commits"

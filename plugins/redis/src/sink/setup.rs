@@ -1,0 +1,84 @@
+//! The checked options of a sink, and the parts of its commands that do not depend on events.
+
+use std::sync::Arc;
+
+use crate::server::address::{Login, Target};
+use crate::server::commands::Commands;
+use crate::server::connection::Dialer;
+use crate::server::verdict::Expect;
+use crate::sink::options::{Command, Options};
+use crate::sink::shape::Shape;
+
+/// The checked options of a component, shared by its instances.
+pub(crate) struct Setup {
+    pub(crate) options: Options,
+    pub(crate) shape: Shape,
+    pub(crate) target: Target,
+    pub(crate) login: Arc<Login>,
+    pub(crate) dialer: Arc<Dialer>,
+}
+
+impl Setup {
+    /// Whether a key needs something done after it was written to.
+    pub(crate) fn owes(&self) -> bool {
+        self.expires() || self.trims()
+    }
+
+    fn expires(&self) -> bool {
+        self.options.ttl.is_some() && self.shape.command != Command::Set
+    }
+
+    fn trims(&self) -> bool {
+        self.options.maxlen.is_some() && self.shape.command.is_list()
+    }
+
+    /// The first and last index of what a list keeps; empty if it keeps all.
+    pub(crate) fn trim(&self) -> (String, String) {
+        match (self.trims(), self.options.maxlen, self.shape.command) {
+            (true, Some(maxlen), Command::Lpush) => ("0".to_owned(), (maxlen - 1).to_string()),
+            (true, Some(maxlen), _) => (format!("-{maxlen}"), "-1".to_owned()),
+            _ => (String::new(), String::new()),
+        }
+    }
+
+    /// How a transaction trims the key behind its writes: as [`trim`](Self::trim), or for a stream how exactly
+    /// and to how many entries.
+    pub(crate) fn trim_after(&self) -> (String, String) {
+        match (self.shape.command, self.options.maxlen) {
+            (Command::Xadd, Some(maxlen)) => {
+                let how = if self.options.maxlen_exact { "=" } else { "~" };
+                (how.to_owned(), maxlen.to_string())
+            }
+            _ => self.trim(),
+        }
+    }
+
+    /// How long a key lives after it was written to, in milliseconds; empty if the command itself says it, or
+    /// nothing does.
+    pub(crate) fn ttl(&self) -> String {
+        let ttl = self.options.ttl.filter(|_| self.expires());
+        ttl.map(|ttl| ttl.as_millis().to_string()).unwrap_or_default()
+    }
+
+    /// The type that a key must have; empty if what it was does not matter.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.shape.command {
+            Command::Xadd => "stream",
+            Command::Rpush | Command::Lpush => "list",
+            Command::Sadd => "set",
+            Command::Zadd => "zset",
+            Command::Hset => "hash",
+            Command::Set | Command::Publish => "",
+        }
+    }
+
+    pub(crate) fn after_write(&self, key: &[u8], commands: &mut Commands) {
+        if self.trims() {
+            let (first, last) = self.trim();
+            commands.push_bare("LTRIM", key, &[&first, &last], Expect::Ok);
+        }
+        if self.expires() {
+            commands.push_bare("PEXPIRE", key, &[&self.ttl()], Expect::Number);
+        }
+    }
+}

@@ -1,5 +1,5 @@
-/* A source that notes what it is told: how each of its batches ended, what is safe, that it is to drain. It waits for a
- * wake before each batch, and says so in the log once. Ends by itself, or when it drains. */
+/* A source that writes each call to a file of notes: the outcome of each batch, commits, drain, close. It waits for a wake
+ * before each batch, and logs the first wait. It ends after `count` batches, or when it drains. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     (void)component;
     state *s = calloc(1, sizeof *s);
     char *options = calloc(1, c->options.n + 1), path[512] = "";
-    if (!s || !options) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!s || !options) return tg_fail(error, TG_E_RETRY, "out of memory");
     memcpy(options, c->options.p, c->options.n);
     char *found = strstr(options, "\"path\":\""), *count = strstr(options, "\"count\":");
     if (found) sscanf(found + 8, "%511[^\"]", path);
@@ -34,7 +34,7 @@ static tg_status next(void *self, uint64_t wait, tg_batch *batch, tg_error *erro
     if (s->draining || s->batches == s->end) return TG_END;
     if (!s->woken) {
         s->woken = 1;
-        tg_str line = TG_STR("waiting for what is next");
+        tg_str line = TG_STR("waiting for the next batch");
         if (!s->batches) s->host->log(s->host, s->inst, TG_WARN, line);
         s->host->wake_after(s->host, s->inst, 1000);
         return TG_PENDING;
@@ -54,13 +54,13 @@ static tg_status next(void *self, uint64_t wait, tg_batch *batch, tg_error *erro
 static tg_status commit(void *self, tg_str partition, tg_buf position, tg_error *error) {
     (void)partition, (void)error;
     state *s = self;
-    fprintf(s->notes, "safe %.*s\n", (int)position.n, (const char *)position.p);
+    fprintf(s->notes, "commit %.*s\n", (int)position.n, (const char *)position.p);
     fflush(s->notes);
     return TG_OK;
 }
 
-static void settled(void *self, uint64_t seq, uint32_t outcome, tg_str reason) {
-    fprintf(((state *)self)->notes, "settled %d %d %.*s\n", (int)seq, (int)outcome, (int)reason.n, reason.p);
+static void batch_done(void *self, uint64_t seq, uint32_t outcome, tg_str reason) {
+    fprintf(((state *)self)->notes, "done %d %d %.*s\n", (int)seq, (int)outcome, (int)reason.n, reason.p);
 }
 
 static void drain(void *self) { ((state *)self)->draining = 1, fputs("drain\n", ((state *)self)->notes); }
@@ -70,12 +70,12 @@ static tg_status close_all(void *self, tg_error *error) {
     return TG_OK;
 }
 static void destroy(void *self) { fclose(((state *)self)->notes), free(self); }
-static void describe(void *self, tg_facts *facts) { (void)self, facts->replay = TG_REPLAY_REDELIVERY, facts->commits = facts->settles = 1; }
+static void describe(void *self, tg_capabilities *to) { (void)self, to->replay = TG_REPLAY_REDELIVERY, to->wants_commit = to->wants_batch_done = 1; }
 
 static const tg_base base = { .struct_size = sizeof base, .describe = describe, .drain = drain, .close = close_all, .destroy = destroy };
-static const tg_source source_ops = { .struct_size = sizeof source_ops, .next = next, .commit = commit, .settled = settled };
+static const tg_source source_ops = { .struct_size = sizeof source_ops, .next = next, .commit = commit, .batch_done = batch_done };
 static const tg_component source = {
-    .struct_size = sizeof source, .kind = TG_SOURCE, .name = TG_STR("acks"), .summary = TG_STR("notes what it is told"),
+    .struct_size = sizeof source, .kind = TG_SOURCE, .name = TG_STR("acks"), .summary = TG_STR("writes each call to a file"),
     .sample = TG_STR("[source.acks]\nplugin = \"acks\"\npath = \"notes\"\ncount = 3\n"),
     .schema = TG_STR("{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\",\"description\":\"The notes.\"},"
                      "\"count\":{\"type\":\"integer\",\"description\":\"How many.\"}}}"),

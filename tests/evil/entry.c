@@ -1,7 +1,7 @@
-/* A library with a source, a filter, a filter that routes and a sink, each of which breaks in the entry point that its
- * option `at` names, in the way that `way` says. With a `mark`, a path, it does so once: the file is made then, with the
- * number of the process in it, and later processes do what they should. The way "keep" only never frees the instance. -DAT_LOAD=WAY breaks in the library's own
- * entry, and -DAT_INIT=WAY in `init`. */
+/* A library with a source, a filter, a routing filter and a sink, each of which fails in the function that its option `at`
+ * names, in the way that `way` names. With `mark`, the path of a file, it fails once: it creates the file, with its
+ * process id, and does not fail while the file exists. `way = "keep"` only leaks the instance. -DAT_LOAD=WAY fails in the
+ * entry point of the library, and -DAT_INIT=WAY in `init`. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     (void)component;
     state *s = calloc(1, sizeof *s);
     char *options = calloc(1, c->options.n + 1);
-    if (!s || !options) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!s || !options) return tg_fail(error, TG_E_RETRY, "out of memory");
     memcpy(options, c->options.p, c->options.n);
     text(options, "at", s->at, sizeof s->at);
     text(options, "way", s->way, sizeof s->way);
@@ -58,9 +58,9 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     return TG_OK;
 }
 
-static void describe(void *self, tg_facts *facts) {
+static void describe(void *self, tg_capabilities *to) {
     evil(self, "describe");
-    facts->replay = TG_REPLAY_POSITION, facts->commits = facts->settles = facts->transactional = facts->waits = 1;
+    to->replay = TG_REPLAY_POSITION, to->wants_commit = to->wants_batch_done = to->transactional = to->waits = 1;
 }
 static tg_status open_it(void *self, const tg_open *o, tg_error *error) {
     (void)error;
@@ -69,7 +69,7 @@ static tg_status open_it(void *self, const tg_open *o, tg_error *error) {
     return TG_OK;
 }
 static void drain(void *self) { evil(self, "drain"), ((state *)self)->drained = 1; }
-/* Whether the second call of a filter or sink waits for the drain: only then it is sure to be told of it. */
+/* Delays the first call of a filter or sink until the drain, so that the drain is certain to be called. */
 static int waits(state *s) { return !strcmp(s->at, "drain") && !s->drained && s->calls++; }
 static tg_status close_it(void *self, tg_error *error) { (void)error; return evil(self, "close"), TG_OK; }
 static void stop(void *self) { evil(self, "stop"); }
@@ -78,7 +78,7 @@ static void destroy(void *self) {
     if (strcmp(((state *)self)->way, "keep")) free(self);
 }
 
-/* One event, and after it nothing until the pipeline drains. */
+/* One event, and no more until the pipeline drains. */
 static tg_status next(void *self, uint64_t wait, tg_batch *batch, tg_error *error) {
     (void)wait, (void)error;
     state *s = self;
@@ -93,9 +93,9 @@ static tg_status commit_to(void *self, tg_str partition, tg_buf position, tg_err
     (void)partition, (void)position, (void)error;
     return evil(self, "commit"), TG_OK;
 }
-static void settled(void *self, uint64_t seq, uint32_t outcome, tg_str reason) {
+static void batch_done(void *self, uint64_t seq, uint32_t outcome, tg_str reason) {
     (void)seq, (void)outcome, (void)reason;
-    evil(self, "settled");
+    evil(self, "batch_done");
 }
 
 static tg_status process(void *self, const tg_batch *in, const tg_out *out, tg_error *error) {
@@ -127,13 +127,13 @@ static tg_status commit(void *self, const tg_batch *in, const tg_record *record,
 
 static const tg_base base = { .struct_size = sizeof base, .describe = describe, .open = open_it, .drain = drain,
                               .close = close_it, .stop = stop, .destroy = destroy };
-static const tg_source source_ops = { .struct_size = sizeof source_ops, .next = next, .commit = commit_to, .settled = settled };
+static const tg_source source_ops = { .struct_size = sizeof source_ops, .next = next, .commit = commit_to, .batch_done = batch_done };
 static const tg_filter filter_ops = { .struct_size = sizeof filter_ops, .process = process };
 static const tg_filter router_ops = { .struct_size = sizeof router_ops, .route = route };
 static const tg_sink sink_ops = { .struct_size = sizeof sink_ops, .write = write_it, .claim = claim, .commit = commit };
 #define TEXT(name) "\"" name "\":{\"type\":\"string\",\"description\":\"See above.\"}"
 #define PLUGIN(number, what) { .struct_size = sizeof(tg_component), .kind = number, .name = TG_STR(#what), \
-    .summary = TG_STR("breaks on purpose"), .schema = TG_STR("{\"type\":\"object\",\"properties\":{" TEXT("at") "," TEXT("way") "," TEXT("mark") "}}"), \
+    .summary = TG_STR("fails on purpose"), .schema = TG_STR("{\"type\":\"object\",\"properties\":{" TEXT("at") "," TEXT("way") "," TEXT("mark") "}}"), \
     .create = create, .base = &base, .ops = &what##_ops }
 static const tg_component source = PLUGIN(TG_SOURCE, source), filter = PLUGIN(TG_FILTER, filter),
                           router = PLUGIN(TG_FILTER, router), sink = PLUGIN(TG_SINK, sink);

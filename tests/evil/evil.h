@@ -1,8 +1,8 @@
-/* A library with a source, a filter and a sink that do what they should until they do what `evil` does. Each file beside
- * this one says what that is, in a function `evil`, and includes this.
+/* A library with a source, a filter and a sink that work until they call `evil`. The files beside this header define
+ * `evil` and include this header.
  *
- * The filter and the sink are evil at an event that holds KILL, before anything of its batch is done. The source is evil
- * in each fourth call of `next` in one process. */
+ * The filter and the sink call it for an event that contains KILL, before they process its batch. The source calls it in
+ * every fourth call of `next` in one process. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     (void)component;
     state *s = calloc(1, sizeof *s);
     char *options = calloc(1, c->options.n + 1);
-    if (!s || !options) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!s || !options) return tg_fail(error, TG_E_RETRY, "out of memory");
     memcpy(options, c->options.p, c->options.n);
     char *path = strstr(options, "\"path\":\""), *count = strstr(options, "\"count\":");
     if (path) sscanf(path + 8, "%511[^\"]", s->path);
@@ -87,7 +87,7 @@ static tg_status next(void *self, uint64_t wait, tg_batch *batch, tg_error *erro
     return TG_OK;
 }
 
-static void describe(void *self, tg_facts *facts) { (void)self, facts->replay = TG_REPLAY_POSITION; }
+static void describe(void *self, tg_capabilities *to) { (void)self, to->replay = TG_REPLAY_POSITION; }
 
 static const tg_base base = { .struct_size = sizeof base, .describe = describe, .open = open_source, .destroy = free };
 static const tg_source source_ops = { .struct_size = sizeof source_ops, .next = next };

@@ -1,3 +1,3 @@
-/* A library that believes that the program is its own. */
+/* Ends the process, as if it owned it. */
 #include "evil.h"
 static void evil(void) { _exit(3); }

@@ -1,7 +1,7 @@
-/* A source and a sink of one "server", which is a file: a line of it says that an entry is done, and what was made of it.
- * The source hands over the entries that are not done, with their numbers as receipts. The sink settles: it adds the lines
- * of all entries that are not done yet, in one write. It dies in each third call of one process, before that write if
- * these are the last entries of a batch, else behind it. */
+/* An acknowledging source and sink of one "server", which is a file: each line is an acknowledged entry, with the events
+ * made from it. The source reads the entries without a line; their numbers are the handles. The sink acknowledges: it
+ * appends the lines of all entries that have none, in one write. Every third call in one process crashes: before that
+ * write if the entries are the last of a batch, otherwise after it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,19 +11,19 @@
 
 enum { MOST = 10000, ROWS = 50 };
 typedef struct {
-    char path[512], domain[600], done[MOST], text[ROWS * 24], receipt[ROWS * 12];
+    char path[512], domain[600], done[MOST], text[ROWS * 24], handle[ROWS * 12];
     uint32_t count, next, end[ROWS];
     tg_view view[ROWS];
     tg_buf buf;
     tg_str scope[1];
-    tg_receipts receipts;
+    tg_ack_handles handles;
 } state;
 
 static tg_status create(const tg_component *component, const tg_create *c, void **self, tg_error *error) {
     (void)component;
     state *s = calloc(1, sizeof *s);
     char *options = calloc(1, c->options.n + 1);
-    if (!s || !options) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!s || !options) return tg_fail(error, TG_E_RETRY, "out of memory");
     memcpy(options, c->options.p, c->options.n);
     char *path = strstr(options, "\"path\":\""), *count = strstr(options, "\"count\":");
     if (path) sscanf(path + 8, "%511[^\"]", s->path);
@@ -34,13 +34,13 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     return TG_OK;
 }
 
-static void describe(void *self, tg_facts *facts) {
+static void describe(void *self, tg_capabilities *to) {
     state *s = self;
-    facts->replay = TG_REPLAY_REDELIVERY;
-    if (TG_HAS(tg_facts, facts, domain)) facts->domain(facts, (tg_str){ s->domain, strlen(s->domain) });
+    to->replay = TG_REPLAY_REDELIVERY;
+    to->transaction_domain(to, (tg_str){ s->domain, strlen(s->domain) });
 }
 
-/* Looks up what is done. */
+/* Reads which entries are acknowledged. */
 static void look(state *s) {
     FILE *file = fopen(s->path, "r");
     char line[256];
@@ -49,7 +49,7 @@ static void look(state *s) {
 }
 
 static tg_status open_source(void *self, const tg_open *o, tg_error *error) {
-    if (!TG_HAS(tg_open, o, by_receipt) || !o->by_receipt) return tg_fail(error, TG_E_FATAL, "nobody acknowledges");
+    if (!o->sink_acknowledges) return tg_fail(error, TG_E_FATAL, "the sink does not acknowledge");
     look(self);
     return TG_OK;
 }
@@ -57,14 +57,14 @@ static tg_status open_source(void *self, const tg_open *o, tg_error *error) {
 static tg_status next(void *self, uint64_t wait, tg_batch *batch, tg_error *error) {
     (void)wait, (void)error;
     state *s = self;
-    char *at = s->text, *receipt = s->receipt;
+    char *at = s->text, *handle = s->handle;
     for (; batch->n < ROWS && s->next < s->count; s->next++) {
         if (s->done[s->next]) continue;
         int len = sprintf(at, "{\"n\":%u}", s->next);
         s->view[batch->n] = (tg_view){ 0, (uint32_t)(at - s->text), (uint32_t)len };
         at += len;
-        receipt += sprintf(receipt, "%u", s->next);
-        s->end[batch->n++] = (uint32_t)(receipt - s->receipt);
+        handle += sprintf(handle, "%u", s->next);
+        s->end[batch->n++] = (uint32_t)(handle - s->handle);
     }
     if (!batch->n) return TG_END;
     s->buf.n = (uint64_t)(at - s->text);
@@ -73,35 +73,35 @@ static tg_status next(void *self, uint64_t wait, tg_batch *batch, tg_error *erro
     s->buf.p = copy;
     batch->buf = &s->buf, batch->n_buf = 1, batch->data = s->view, batch->release = free, batch->owner = copy;
     s->scope[0] = (tg_str){ s->path, strlen(s->path) };
-    s->receipts = (tg_receipts){ .struct_size = sizeof s->receipts, .n_scope = 1, .scope = s->scope, .n = batch->n,
-                                 .bytes = (const uint8_t *)s->receipt, .end = s->end };
-    batch->receipts = &s->receipts;
+    s->handles = (tg_ack_handles){ .struct_size = sizeof s->handles, .n_scope = 1, .scope = s->scope, .n = batch->n,
+                                 .bytes = (const uint8_t *)s->handle, .end = s->end };
+    batch->ack_handles = &s->handles;
     return TG_OK;
 }
 
 static tg_status write_all(void *self, const tg_batch *in, const tg_report *report, tg_error *error) {
     (void)self, (void)in, (void)report;
-    return tg_fail(error, TG_E_FATAL, "this sink settles");
+    return tg_fail(error, TG_E_FATAL, "this sink acknowledges");
 }
 
-static tg_status settle(void *self, const tg_batch *in, const tg_receipts *receipts, const tg_report *report, tg_error *error) {
+static tg_status ack_and_write(void *self, const tg_batch *in, const tg_ack_handles *handles, const tg_report *report, tg_error *error) {
     static int calls;
     state *s = self;
     static char lines[MOST * 32];
     char *at = lines;
     int dies = ++calls % 3 == 0;
-    if (dies && receipts->first == 40) abort();
+    if (dies && handles->first == 40) abort();
     memset(s->done, 0, sizeof s->done);
     look(s);
-    for (uint32_t entry = 0, event = 0; entry < receipts->n; entry++) {
+    for (uint32_t entry = 0, event = 0; entry < handles->n; entry++) {
         uint32_t len;
-        const uint8_t *receipt = tg_receipt(receipts, entry, &len);
+        const uint8_t *handle = tg_ack_handle(handles, entry, &len);
         uint32_t number = 0;
-        for (uint32_t i = 0; i < len; i++) number = number * 10 + (receipt[i] - '0');
+        for (uint32_t i = 0; i < len; i++) number = number * 10 + (handle[i] - '0');
         if (!s->done[number]) at += sprintf(at, "%u", number);
-        for (; event < in->n && (in->from ? in->from[event] : event) == receipts->first + entry; event++) {
+        for (; event < in->n && (in->from ? in->from[event] : event) == handles->first + entry; event++) {
             const uint8_t *data = tg_data(in, event, &len);
-            if (s->done[number]) report->elsewhere(report, event);
+            if (s->done[number]) report->already_done(report, event);
             else at += sprintf(at, " %.*s", (int)len, (const char *)data);
         }
         if (!s->done[number]) *at++ = '\n';
@@ -116,9 +116,9 @@ static tg_status settle(void *self, const tg_batch *in, const tg_receipts *recei
 static const tg_base source_base = { .struct_size = sizeof source_base, .describe = describe, .open = open_source, .destroy = free };
 static const tg_base sink_base = { .struct_size = sizeof sink_base, .describe = describe, .destroy = free };
 static const tg_source source_ops = { .struct_size = sizeof source_ops, .next = next };
-static const tg_sink sink_ops = { .struct_size = sizeof sink_ops, .write = write_all, .settle = settle };
+static const tg_sink sink_ops = { .struct_size = sizeof sink_ops, .write = write_all, .ack_and_write = ack_and_write };
 #define PLUGIN(what, number) { .struct_size = sizeof(tg_component), .kind = number, .name = TG_STR("entries"), \
-    .summary = TG_STR("works in a file"), .sample = TG_STR("[" #what ".one]\nplugin = \"entries\"\npath = \"/tmp/entries\"\n"), \
+    .summary = TG_STR("reads and acknowledges entries of a file"), .sample = TG_STR("[" #what ".one]\nplugin = \"entries\"\npath = \"/tmp/entries\"\n"), \
     .schema = TG_STR("{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\",\"description\":\"The file.\"}," \
                      "\"count\":{\"type\":\"integer\",\"description\":\"How many.\"}},\"additionalProperties\":false}"), \
     .create = create, .base = &what##_base, .ops = &what##_ops }

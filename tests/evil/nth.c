@@ -1,4 +1,4 @@
-/* A filter that crashes in each fifth call in one process, whatever the events are. */
+/* A filter that crashes in every fifth call in one process, whatever the events are. */
 #define OWN_PROCESS
 #include "tidegate_plugin.h"
 static tg_status process(void *self, const tg_batch *in, const tg_out *out, tg_error *error);

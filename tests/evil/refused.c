@@ -1,4 +1,4 @@
-/* A library that is refused, for the reason that -DFAULT=... names. */
+/* A library that the loader refuses, for the reason that -DFAULT=... selects. */
 #include <stdlib.h>
 #include "tidegate_plugin.h"
 

@@ -1,6 +1,6 @@
-/* What a filter does with the references to a batch, as the event asks for that it is given: KILL0 gives back what it
- * does not hold, KILL1 gives back twice what it holds once. KILL2 hands over a batch that is not its own to free, which
- * the header allows. At any other event it does what is right: it holds two references, which another thread gives back. */
+/* A filter that counts references to its batch wrongly, as the event selects: KILL0 releases without a retain, KILL1
+ * releases twice after one retain. KILL2 emits a batch of constant buffers without `release`, which is allowed. At any
+ * other event it is correct: it retains twice, and another thread releases twice. */
 #include <pthread.h>
 #define OWN_PROCESS
 #include "tidegate_plugin.h"

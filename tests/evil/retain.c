@@ -1,4 +1,4 @@
-/* A filter that holds on to each batch for two more calls, and dies if a byte of it has changed by then. */
+/* A filter that retains each batch for two more calls, and crashes if a byte of it has changed by then. */
 #define OWN_PROCESS
 #include "tidegate_plugin.h"
 static tg_status process(void *self, const tg_batch *in, const tg_out *out, tg_error *error);

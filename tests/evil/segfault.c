@@ -1,3 +1,3 @@
-/* Reads where there is nothing. */
+/* Writes to an invalid address. */
 #include "evil.h"
 static void evil(void) { *(volatile int *)8 = 1; }

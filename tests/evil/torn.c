@@ -1,6 +1,6 @@
-/* A sink that stores its events and the record of their lane in one step, and dies in between: in each third commit of one
- * process the events are written and the record is not. The record is replaced by a rename; it says how long the file of
- * events was, and what is beyond is cut off. One lane. */
+/* A transactional sink that crashes within a transaction: every third commit in one process writes the events and not the
+ * record of the lane. A rename replaces the record, which holds the length of the file of events; a claim truncates the
+ * file to that length. One lane. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     (void)component;
     state *s = calloc(1, sizeof *s);
     char *options = calloc(1, c->options.n + 1);
-    if (!s || !options) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!s || !options) return tg_fail(error, TG_E_RETRY, "out of memory");
     memcpy(options, c->options.p, c->options.n);
     char *path = strstr(options, "\"path\":\"");
     if (path) sscanf(path + 8, "%500[^\"]", s->out);
@@ -27,14 +27,14 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
 
 static tg_status write_all(void *self, const tg_batch *in, const tg_report *report, tg_error *error) {
     (void)self, (void)in, (void)report;
-    return tg_fail(error, TG_E_FATAL, "this sink only commits");
+    return tg_fail(error, TG_E_FATAL, "this sink is transactional");
 }
 
-/* length base done | source | partition | position, each text with its length in front */
+/* The record: lengths, base, done, then source, partition and position. */
 static tg_status claim(void *self, const tg_claim *claim, const tg_records *records, tg_error *error) {
     (void)error;
     state *s = self;
-    if (claim->afresh) unlink(s->record);
+    if (claim->reset) unlink(s->record);
     FILE *file = fopen(s->record, "rb");
     tg_record record = { .struct_size = sizeof record };
     char text[3][4096];
@@ -79,12 +79,12 @@ static tg_status commit(void *self, const tg_batch *in, const tg_record *record,
     return TG_OK;
 }
 
-static void describe(void *self, tg_facts *facts) { (void)self, facts->transactional = 1; }
+static void describe(void *self, tg_capabilities *to) { (void)self, to->transactional = 1; }
 
 static const tg_base base = { .struct_size = sizeof base, .describe = describe, .destroy = free };
 static const tg_sink sink_ops = { .struct_size = sizeof sink_ops, .write = write_all, .claim = claim, .commit = commit };
 static const tg_component sink = {
-    .struct_size = sizeof sink, .kind = TG_SINK, .name = TG_STR("torn"), .summary = TG_STR("dies within a transaction"),
+    .struct_size = sizeof sink, .kind = TG_SINK, .name = TG_STR("torn"), .summary = TG_STR("crashes within a transaction"),
     .sample = TG_STR("[sink.torn]\nplugin = \"torn\"\npath = \"out\"\n"),
     .schema = TG_STR("{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\",\"description\":\"The file.\"}}}"),
     .create = create, .base = &base, .ops = &sink_ops

@@ -1,12 +1,12 @@
-/* A filter whose calls wait, and which wakes the engine in the way that its option `wake` names. Each batch is passed on
- * when its operation was asked for the last time. The threads are the library's own; `stop` and `destroy` end them.
+/* A filter whose operations wait, and which wakes the engine as its option `wake` selects. It emits the batch in the last
+ * call of the operation. The threads belong to the library; `destroy` joins them.
  *
- *   "before"   within the call, before it answers TG_PENDING, and never again
+ *   "before"   within the call, before it returns TG_PENDING, and never again
  *   "during"   from a thread, while the call runs
- *   "after"    from a thread, well after it has answered
- *   "storm"    a million times, from two threads, and the last time after the last of these
- *   "alarm"    by wake_after, and a thread wakes it for nothing before it is time
- *   "gone"     as "during"; and destroy goes on to wake the number that is gone, and numbers that never were */
+ *   "after"    from a thread, well after the call has returned
+ *   "storm"    a million times, from two threads, and once more after that
+ *   "alarm"    with wake_after, and with an early wake from a thread
+ *   "gone"     as "during"; and destroy wakes the number of the destroyed instance and numbers that never existed */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,7 +31,7 @@ static void wake(state *s) { s->host->wake(s->host, s->inst); }
 static tg_status create(const tg_component *component, const tg_create *c, void **self, tg_error *error) {
     (void)component;
     state *s = calloc(1, sizeof *s);
-    if (!s) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!s) return tg_fail(error, TG_E_RETRY, "out of memory");
     char *at = memmem(c->options.p, c->options.n, "\"wake\":\"", 8);
     for (int i = 0; at && i < 15 && at[8 + i] != '"'; i++) s->wake[i] = at[8 + i];
     s->host = c->host, s->inst = c->inst;
@@ -39,7 +39,7 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     return TG_OK;
 }
 
-static void describe(void *self, tg_facts *facts) { (void)self, facts->waits = 1; }
+static void describe(void *self, tg_capabilities *to) { (void)self, to->waits = 1; }
 
 static void *during(void *self) {
     state *s = self;
@@ -74,7 +74,7 @@ static void start(state *s, void *(*run)(void *)) {
     if (!pthread_create(&s->thread[s->threads], NULL, run, s)) s->threads++;
 }
 
-/* What the first call of an operation does; the later ones only look. */
+/* The first call of an operation. */
 static void begin(state *s) {
     atomic_store(&s->ready, 0), atomic_store(&s->asked, 0);
     switch (*s->wake) {
@@ -98,7 +98,7 @@ static tg_status process(void *self, const tg_batch *in, const tg_out *out, tg_e
         return TG_PENDING;
     }
     if (!strcmp(s->wake, "alarm")) {
-        /* The first time it is for nothing; the second comes by the clock, which is not set anew. */
+        /* The first wake is the early one. The second comes from the alarm, which is not set again. */
         if (atomic_fetch_add(&s->ready, 1) == 0) return TG_PENDING;
     } else if (atomic_load(&s->ready) < (*s->wake == 's' ? 2 : 1)) return TG_PENDING;
     join(s);

@@ -319,7 +319,7 @@ fn a_sink_that_promises_to_settle_and_cannot_is_refused() {
     assert!(told.contains("says where it acknowledges, and `settle` is NULL"), "{told}");
 }
 
-/// A source that notes what it is told.
+/// A source that writes each call to a file.
 const ACKS: &str = r#"
 [source.acks]
 plugin = "acks"
@@ -342,10 +342,10 @@ fn a_source_is_told_how_each_of_its_batches_ended() {
         let notes = place.notes();
         for batch in 0..3 {
             // What is no JSON, jq rejects.
-            assert!(notes.contains(&format!("settled {batch} 1 malformed JSON")), "{isolation}: {notes}");
+            assert!(notes.contains(&format!("done {batch} 1 malformed JSON")), "{isolation}: {notes}");
         }
         assert!(notes.ends_with("close\n"), "{isolation}: {notes}");
-        let said = ended.stderr.lines().find(|line| line.contains("waiting for what is next")).unwrap();
+        let said = ended.stderr.lines().find(|line| line.contains("waiting for the next batch")).unwrap();
         assert!(said.contains("WARN") && said.contains("component=\"acks\""), "{said}");
     }
 }
@@ -357,7 +357,7 @@ fn a_source_is_told_what_is_safe_while_it_reads_and_that_it_is_to_drain() {
         let endless = ACKS.replace("COUNT", "1000000000").replace("ISOLATION", isolation);
         place.pipeline(&endless.replace("[filter.some]\nplugin = \"jq\"\nquery = \".\"\n", ""));
         let mut running = place.run().start();
-        let safe = b"safe \"\xff"; // Not UTF-8, as positions may be.
+        let safe = b"commit \"\xff"; // Not UTF-8, as positions may be.
         until("what is safe", || {
             let notes = std::fs::read(place.path("notes")).unwrap_or_default();
             notes.windows(safe.len()).any(|bytes| bytes == safe)

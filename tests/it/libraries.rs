@@ -26,18 +26,8 @@ impl World {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Builds one of the examples of `tests/plugins`, with changes to its text. Its header is the one that was frozen
-    /// first: libraries that were built against it work with every later version.
+    /// Builds one of the examples of `tests/plugins`, with changes to its text.
     pub(crate) fn c(&self, example: &str, library: &str, changes: &[(&str, &str)]) {
-        self.build(example, library, changes, "tests/plugins/1.0");
-    }
-
-    /// The same with the header as it is now.
-    pub(crate) fn current(&self, example: &str, library: &str, changes: &[(&str, &str)]) {
-        self.build(example, library, changes, "engine/abi/include");
-    }
-
-    fn build(&self, example: &str, library: &str, changes: &[(&str, &str)], header: &str) {
         let source = root().join("tests/plugins").join(format!("{example}.c"));
         let mut text = fs::read_to_string(source).unwrap();
         for (from, to) in changes {
@@ -48,7 +38,7 @@ impl World {
         fs::write(&source, text).unwrap();
         let mut cc = Command::new("cc");
         cc.args(["-std=c99", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-I"]);
-        cc.arg(root().join(header)).arg("-o").arg(self.path(library)).arg(source);
+        cc.arg(root().join("engine/abi/include")).arg("-o").arg(self.path(library)).arg(source);
         succeed(&mut cc);
     }
 

@@ -80,7 +80,7 @@ fn what_dedupe_has_seen_goes_with_it_from_library_to_library() {
 /// numbered once, in order.
 fn replaced_under_load(reloads: usize, isolation: &str) {
     let world = World::new();
-    world.current("number", "number.so", &[]);
+    world.c("number", "number.so", &[]);
     let built = fs::read(world.path("number.so")).unwrap();
     let filter = format!("plugin = \"number_c\"\nisolation = \"{isolation}\"");
     let text = pipeline("[plugins]\nlibraries = [\"./number.so\"]", &filter);
@@ -147,24 +147,20 @@ fn reloads_of_a_library_in_a_process_of_its_own_do_the_same() {
 #[test]
 fn another_version_of_a_library_goes_on_or_says_why_not() {
     let world = World::new();
-    world.current("number", "number.so", &[]);
+    world.c("number", "number.so", &[]);
     let text = pipeline("[plugins]\nlibraries = [\"./number.so\"]", "plugin = \"number_c\"");
     append(&world, "a\n");
     let mut running = Tidegate::run(&[&world.pipeline(&text)]).start();
     until("the first event", || world.read("out") == "0 a\n");
-    world.current(
-        "number",
-        "number.so",
-        &[("1.0.0", "1.1.0"), ("\"%\" PRIu64 \" \"", "\"#%\" PRIu64 \" \"")],
-    );
+    world.c("number", "number.so", &[("1.0.0", "1.1.0"), ("\"%\" PRIu64 \" \"", "\"#%\" PRIu64 \" \"")]);
     reload(&running, 1);
     append(&world, "b\n");
     until("the second event", || world.read("out") == "0 a\n#1 b\n");
     // This one has another form of its own, and takes over nothing.
-    world.current("number", "number.so", &[("\"1 %\" PRIu64", "\"2 %\" PRIu64"), ("\"1 \", 2", "\"2 \", 2")]);
+    world.c("number", "number.so", &[("\"1 %\" PRIu64", "\"2 %\" PRIu64"), ("\"1 \", 2", "\"2 \", 2")]);
     reload(&running, 2);
     let told = running.wait_for("does not take over the state from before the reload");
-    assert!(told.contains("it is no count of version 1; it begins afresh"), "{told}");
+    assert!(told.contains("it is not a count of version 1; it begins afresh"), "{told}");
     append(&world, "c\n");
     until("the third event", || world.read("out") == "0 a\n#1 b\n0 c\n");
     running.signal("TERM");
@@ -228,7 +224,7 @@ fn what_is_handed_over_may_be_long() {
 /// The filter that numbers, with these changes, for an event before a reload and one behind it.
 fn numbered_twice(changes: &[(&str, &str)], isolation: &str) -> (World, Running) {
     let world = World::new();
-    world.current("number", "number.so", changes);
+    world.c("number", "number.so", changes);
     let text = |batch: usize| {
         let head = format!("[plugins]\nlibraries = [\"./number.so\"]\n[pipeline]\nmemory = \"{batch}MiB\"");
         pipeline(&head, &format!("plugin = \"number_c\"\nisolation = \"{isolation}\""))

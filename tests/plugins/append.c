@@ -1,4 +1,4 @@
-/* sink append_c: appends each event to a file, as a line, and synchronises it. The whole of a sink in C. */
+/* sink append_c: appends each event to a file, as a line, and syncs the file. A complete sink in C. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdio.h>
@@ -12,11 +12,11 @@ typedef struct append {
     char path[];
 } append;
 
-/* The one option, cut out of the JSON that the engine has checked against the schema already. */
+/* The only option, cut out of the JSON, which the engine has checked against the schema. */
 static tg_status create(const tg_component *component, const tg_create *c, void **self, tg_error *error) {
     (void)component;
     append *made = calloc(1, sizeof *made + c->options.n + 1);
-    if (!made) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!made) return tg_fail(error, TG_E_RETRY, "out of memory");
     memcpy(made->path, c->options.p, c->options.n);
     char *path = strstr(made->path, "\"path\":\""), *end = path ? strchr(path + 8, '"') : NULL;
     if (!end || strchr(path, '\\')) {
@@ -37,7 +37,7 @@ static tg_status open(void *self, const tg_open *open, tg_error *error) {
     return a->file ? TG_OK : tg_fail(error, TG_E_RETRY, strerror(errno));
 }
 
-/* TG_OK is a promise: what was written survives a crash from now on. */
+/* After TG_OK, the events survive a crash. */
 static tg_status write_batch(void *self, const tg_batch *in, const tg_report *report, tg_error *error) {
     (void)report;
     append *a = self;
@@ -71,7 +71,7 @@ static const tg_component component = {
     .summary = TG_STR("appends each event to a file, as a line"),
     .sample = TG_STR("[sink.file]\nplugin = \"append_c\"\npath = \"out.txt\"\n"),
     .schema = TG_STR("{\"type\":\"object\",\"required\":[\"path\"],\"additionalProperties\":false,\"properties\":{"
-                     "\"path\":{\"type\":\"string\",\"description\":\"The file, which is made if there is none.\"}}}"),
+                     "\"path\":{\"type\":\"string\",\"description\":\"The file, which is created if it does not exist.\"}}}"),
     .create = create, .base = &base, .ops = &sink
 };
 static const tg_component *const components[] = { &component };

@@ -1,4 +1,4 @@
-/* source count_c: makes {"n":0}, {"n":1}, ... and resumes where it was. The whole of a source in C. */
+/* source count_c: generates {"n":0}, {"n":1}, ... and resumes at a position. A complete source in C. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ typedef struct count {
     char position[EVENT];
 } count;
 
-/* The one option, cut out of the JSON that the engine has checked against the schema already. */
+/* The only option, cut out of the JSON, which the engine has checked against the schema. */
 static tg_status create(const tg_component *component, const tg_create *c, void **self, tg_error *error) {
     (void)component;
     char options[256] = "";
@@ -27,9 +27,9 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     return TG_OK;
 }
 
-static void describe(void *self, tg_facts *facts) { (void)self, facts->replay = TG_REPLAY_POSITION; }
+static void describe(void *self, tg_capabilities *to) { (void)self, to->replay = TG_REPLAY_POSITION; }
 
-/* Goes on at the position that was stored last. */
+/* Resumes at the stored position. */
 static tg_status open(void *self, const tg_open *open, tg_error *error) {
     char digits[EVENT] = "";
     if (open->n_resume == 0) return TG_OK;
@@ -45,7 +45,7 @@ static tg_status next(void *self, uint64_t max_wait_ns, tg_batch *batch, tg_erro
     (void)max_wait_ns;
     if (c->next >= c->count) return TG_END;
     char *bytes = malloc(BATCH * EVENT), *end = bytes;
-    if (!bytes) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!bytes) return tg_fail(error, TG_E_RETRY, "out of memory");
     for (batch->n = 0; batch->n < BATCH && c->next < c->count; batch->n++) {
         int len = sprintf(end, "{\"n\":%llu}", c->next++);
         c->view[batch->n] = (tg_view){ 0, (uint32_t)(end - bytes), (uint32_t)len };
@@ -63,10 +63,10 @@ static const tg_base base = { .struct_size = sizeof base, .describe = describe, 
 static const tg_source source = { .struct_size = sizeof source, .next = next };
 static const tg_component component = {
     .struct_size = sizeof component, .kind = TG_SOURCE, .name = TG_STR("count_c"),
-    .summary = TG_STR("makes numbered events"),
+    .summary = TG_STR("generates numbered events"),
     .sample = TG_STR("[source.numbers]\nplugin = \"count_c\"\ncount = 10\n"),
     .schema = TG_STR("{\"type\":\"object\",\"required\":[\"count\"],\"additionalProperties\":false,\"properties\":{"
-                     "\"count\":{\"type\":\"integer\",\"minimum\":0,\"description\":\"How many events to make.\"}}}"),
+                     "\"count\":{\"type\":\"integer\",\"minimum\":0,\"description\":\"How many events to generate.\"}}}"),
     .create = create, .base = &base, .ops = &source
 };
 static const tg_component *const components[] = { &component };

@@ -1,20 +1,20 @@
-/* filter grep_c: keeps the events that hold a text. The whole of a filter in C. */
+/* filter grep_c: keeps the events that contain a text. A complete filter in C. */
 #define _GNU_SOURCE /* memmem */
 #include <stdlib.h>
 #include <string.h>
 #include "tidegate_plugin.h"
 
-/* The one option, cut out of the JSON that the engine has checked against the schema already. */
+/* The only option, cut out of the JSON, which the engine has checked against the schema. */
 static tg_status create(const tg_component *component, const tg_create *c, void **self, tg_error *error) {
     (void)component;
     char *options = calloc(1, c->options.n + 1);
-    if (!options) return tg_fail(error, TG_E_RETRY, "there is no memory left");
+    if (!options) return tg_fail(error, TG_E_RETRY, "out of memory");
     memcpy(options, c->options.p, c->options.n);
     char *text = strstr(options, "\"text\":\"");
     if (!text || text[8] == '"' || strchr(text, '\\')) {
         strcpy(error->path, "/text");
         tg_status failed = tg_fail(error, TG_E_CONFIG, !text || text[8] == '"' ? "an empty text is in every event"
-                                                       : "this small example knows no quotes and backslashes");
+                                                       : "this example does not support quotes and backslashes");
         free(options);
         return failed;
     }
@@ -33,16 +33,16 @@ static tg_status route(void *self, const tg_batch *in, uint16_t *port, const tg_
     return TG_OK;
 }
 
-static void describe(void *self, tg_facts *facts) { (void)self, facts->parallel = 1; }
+static void describe(void *self, tg_capabilities *to) { (void)self, to->parallel = 1; }
 
 static const tg_base base = { .struct_size = sizeof base, .describe = describe, .destroy = free };
 static const tg_filter filter = { .struct_size = sizeof filter, .route = route };
 static const tg_component grep = {
     .struct_size = sizeof grep, .kind = TG_FILTER, .name = TG_STR("grep_c"),
-    .summary = TG_STR("keeps the events that hold a text"),
+    .summary = TG_STR("keeps the events that contain a text"),
     .sample = TG_STR("[filter.errors]\nplugin = \"grep_c\"\ntext = \"ERROR\"\n"),
     .schema = TG_STR("{\"type\":\"object\",\"required\":[\"text\"],\"additionalProperties\":false,\"properties\":{"
-                     "\"text\":{\"type\":\"string\",\"description\":\"What an event has to hold.\"}}}"),
+                     "\"text\":{\"type\":\"string\",\"description\":\"The text that an event has to contain.\"}}}"),
     .create = create, .base = &base, .ops = &filter
 };
 static const tg_component *const components[] = { &grep };

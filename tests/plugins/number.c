@@ -1,4 +1,4 @@
-/* filter number_c: numbers the events, and goes on counting when another version of it is loaded. */
+/* filter number_c: numbers the events, and keeps counting when another version of the library is loaded. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,17 +10,17 @@ typedef struct { uint64_t count; } state;
 static tg_status create(const tg_component *component, const tg_create *c, void **self, tg_error *error) {
     (void)component, (void)c;
     *self = calloc(1, sizeof(state));
-    return *self ? TG_OK : tg_fail(error, TG_E_RETRY, "there is no memory left");
+    return *self ? TG_OK : tg_fail(error, TG_E_RETRY, "out of memory");
 }
 
-/* Each event becomes its number, a blank, and what it was: in a buffer of the library's own, that the engine frees. */
+/* Prefixes each event with its number and a space, in a buffer of the library's own, which the engine releases. */
 static tg_status process(void *self, const tg_batch *in, const tg_out *out, tg_error *error) {
     state *s = self;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < in->n; i++) bytes += 21 + in->data[i].len;
     char *text = malloc(bytes + 1), *at = text;
     tg_view *views = calloc(in->n + 1, sizeof *views);
-    if (!text || !views) return free(text), free(views), tg_fail(error, TG_E_FATAL, "there is no memory left");
+    if (!text || !views) return free(text), free(views), tg_fail(error, TG_E_FATAL, "out of memory");
     uint64_t count = s->count;
     for (uint32_t i = 0, len; i < in->n; i++) {
         const uint8_t *data = tg_data(in, i, &len);
@@ -39,20 +39,20 @@ static tg_status process(void *self, const tg_batch *in, const tg_out *out, tg_e
     return taken;
 }
 
-static tg_status save(void *self, const tg_keep *keep, tg_error *error) {
+static tg_status save(void *self, const tg_state_writer *to, tg_error *error) {
     char text[32];
     int len = snprintf(text, sizeof text, "1 %" PRIu64, ((state *)self)->count);
-    if (keep->put(keep, (tg_buf){ (const uint8_t *)text, (uint64_t)len }) == TG_OK) return TG_OK;
+    if (to->put(to, (tg_buf){ (const uint8_t *)text, (uint64_t)len }) == TG_OK) return TG_OK;
     return tg_fail(error, TG_E_FATAL, "the count cannot be handed over");
 }
 
 static tg_status restore(void *self, tg_buf saved, tg_error *error) {
     char text[32] = "", *end;
     if (saved.n < 3 || saved.n >= sizeof text || memcmp(saved.p, "1 ", 2))
-        return tg_fail(error, TG_E_FATAL, "it is no count of version 1");
+        return tg_fail(error, TG_E_FATAL, "it is not a count of version 1");
     memcpy(text, saved.p, saved.n);
     uint64_t count = strtoull(text + 2, &end, 10);
-    if (*end) return tg_fail(error, TG_E_FATAL, "it is no count of version 1");
+    if (*end) return tg_fail(error, TG_E_FATAL, "it is not a count of version 1");
     ((state *)self)->count = count;
     return TG_OK;
 }

@@ -1,22 +1,22 @@
-//! The data that crosses the border.
+//! The data of calls: batches, records, acknowledgement handles.
 
 use std::ffi::c_void;
 
 use crate::{Buf, Str};
 
-/// Bytes of one buffer of a batch.
+/// A range of bytes in one buffer of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct View {
     /// Index of the buffer, or [`NONE`](crate::NONE).
     pub buf: u32,
-    /// First byte.
+    /// Offset of its first byte.
     pub off: u32,
     /// Number of bytes.
     pub len: u32,
 }
 
-/// A named value beside a payload.
+/// A named value of an event.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Attr {
@@ -28,7 +28,7 @@ pub struct Attr {
     pub value: AttrValue,
 }
 
-/// The value of an attribute; its type says which it is.
+/// The value of an attribute, as [`Attr::kind`] says.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub union AttrValue {
@@ -40,11 +40,11 @@ pub union AttrValue {
     pub f: f64,
 }
 
-/// A stretch of events that came from one place.
+/// A run of consecutive events with the same origin.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Run {
-    /// One past the index of its last event.
+    /// Index after its last event.
     pub end: u32,
     /// Index of its first attribute.
     pub attr: u32,
@@ -60,7 +60,7 @@ pub struct Run {
     pub source: Str,
     /// The partition.
     pub partition: Str,
-    /// Where the source resumes after that batch.
+    /// Position at which the source resumes after that batch.
     pub position: Buf,
 }
 
@@ -88,69 +88,69 @@ pub struct Batch {
     pub key: *const View,
     /// Times, in nanoseconds since 1970.
     pub time: *const i64,
-    /// For each event, one past its last own attribute.
+    /// For each event, the index after its last own attribute.
     pub attr_end: *const u32,
     /// Attributes.
     pub attr: *const Attr,
     /// Runs.
     pub run: *const Run,
-    /// For each event, the index it was made from.
+    /// For each event, the index of the event it was made from.
     pub from: *const u32,
-    /// From a source: its own number for the batch.
+    /// From a source: the source's number for the batch.
     pub seq: u64,
     /// From a source: the partition.
     pub partition: Str,
-    /// From a source: where it resumes after this batch.
+    /// From a source: the position after this batch.
     pub position: Buf,
-    /// From a source: input that never became an event.
+    /// From a source: input that could not become an event.
     pub refused: *const Refused,
-    /// Number of these.
+    /// Number of `refused`.
     pub n_refused: u32,
-    /// Number of attributes, at the end of `attr`, that hold for every event.
+    /// Number of attributes, at the end of `attr`, that apply to every event.
     pub n_common: u32,
-    /// Gives the buffers back.
+    /// Releases the buffers.
     pub release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
-    /// What it is called with.
+    /// The argument of `release` and `retain`.
     pub owner: *mut c_void,
-    /// In a batch that a plugin is given: keeps the buffers until one more `release`.
+    /// In a batch that a plugin receives: keeps the buffers until one more `release`.
     pub retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
-    /// Since 1.1. From a source: what the sink acknowledges its entries with.
-    pub receipts: *const Receipts,
+    /// From a source: the handles with which the sink acknowledges its entries.
+    pub ack_handles: *const AckHandles,
 }
 
-/// What acknowledges entries of a source's input. Since 1.1.
+/// Handles with which a sink acknowledges entries of a source's input.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Receipts {
+pub struct AckHandles {
     /// Size of this struct.
     pub struct_size: u32,
     /// Number of texts in the scope.
     pub n_scope: u32,
-    /// What holds for all of them.
+    /// Values that apply to all handles.
     pub scope: *const Str,
-    /// Index, in the source's batch, of the entry of the first one.
+    /// Index, in the source's batch, of the entry of the first handle.
     pub first: u32,
-    /// Number of receipts.
+    /// Number of handles.
     pub n: u32,
-    /// The receipts, one behind the other.
+    /// The handles, concatenated.
     pub bytes: *const u8,
-    /// For each receipt, one past its last byte.
+    /// For each handle, the offset after its last byte.
     pub end: *const u32,
 }
 
-/// Input that a source could not make an event of.
+/// Input that a source could not turn into an event.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Refused {
-    /// What is kept of it.
+    /// The part that is kept.
     pub data: View,
-    /// Its length.
+    /// The full length.
     pub length: u64,
-    /// Why.
+    /// The reason.
     pub reason: Str,
 }
 
-/// How far one lane is.
+/// The progress of one lane.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Record {
@@ -162,18 +162,18 @@ pub struct Record {
     pub source: Str,
     /// The partition.
     pub partition: Str,
-    /// Where the source resumes; null at its start.
+    /// Position at which the source resumes; null at its start.
     pub position: Buf,
-    /// Number of the first event behind the position.
+    /// Number of the first event after the position.
     pub base: u64,
-    /// Number of the first event that is not done.
+    /// Number of the first event that is not written.
     pub done: u64,
 }
 
-/// Where to resume in one partition.
+/// The position at which one partition resumes.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Place {
+pub struct Resume {
     /// The partition.
     pub partition: Str,
     /// The position.

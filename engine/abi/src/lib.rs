@@ -1,12 +1,12 @@
-//! The border between Tidegate and its plugins: the layout of `include/tidegate_plugin.h`, in Rust.
+//! The C ABI between Tidegate and its plugins: the layout of `include/tidegate_plugin.h` in Rust.
 //!
-//! Holds no behaviour beyond filling in an error and reading a text, so that whatever is built on it can change while it
-//! does not. The header says what everything means; it is the contract, and this only mirrors it. A test compares every
-//! size and offset of the two with a C compiler, and with the layouts that were frozen, one a minor.
+//! The header is the contract and documents the meaning of every field; this crate mirrors its layout and adds no
+//! behaviour beyond reading and writing structs, texts and errors. A test compares every size and offset of the two with
+//! a C compiler, and with the layout of each released minor version.
 //!
-//! Read [`Module`] first, what a library is; then [`Batch`], what crosses the border all the time.
+//! Start with [`Module`], the table of a library, then [`Batch`], the data of most calls.
 
-#![allow(unsafe_code, reason = "pointers that came across the border are read here")]
+#![allow(unsafe_code, reason = "reads pointers that came from the other side")]
 
 mod layout;
 mod module;
@@ -17,31 +17,31 @@ mod vtables;
 #[cfg(test)]
 mod tests;
 
-pub use layout::{Attr, AttrValue, Batch, Place, Receipts, Record, Refused, Run, View};
-pub use module::{Claim, Component, Create, Entry, Facts, Host, Module, Open};
+pub use layout::{AckHandles, Attr, AttrValue, Batch, Record, Refused, Resume, Run, View};
+pub use module::{Capabilities, Claim, Component, Create, Entry, Host, Module, Open};
 pub use status::{Error, Status, cap, flag, kind, level, outcome, replay};
 pub use text::{Buf, Str};
-pub use vtables::{Base, Filter, Keep, Out, Records, Report, Sink, Source, State};
+pub use vtables::{Base, Filter, Out, Records, Report, Sink, Source, State, StateWriter};
 
 /// The minor version of the ABI that this crate mirrors.
-pub const MINOR: u32 = 1;
+pub const MINOR: u32 = 0;
 
-/// The name of the one symbol that a library exports.
+/// The name of the only symbol that a library exports.
 pub const ENTRY: &str = "tidegate_plugin_v1";
 
-/// The extension by which a filter hands over what it remembers: [`State`].
+/// The name of the extension with which a filter hands over its state: [`State`].
 pub const STATE: &std::ffi::CStr = c"tidegate.state/1";
 
-/// [`View::buf`]: there is none.
+/// [`View::buf`] of an absent view.
 pub const NONE: u32 = u32::MAX;
 
-/// [`Batch::time`]: there is none.
+/// [`Batch::time`] of an event without a time.
 pub const NO_TIME: i64 = i64::MIN;
 
-/// The answer of `route` for an event that is dropped on purpose.
+/// The result of `route` for an event that is dropped on purpose.
 pub const PORT_DROP: u16 = 0xFFFF;
 
-/// The answer of `route` for an event that was rejected.
+/// The result of `route` for a rejected event.
 pub const PORT_REJECTED: u16 = 0xFFFE;
 
 /// The types of an attribute.
@@ -56,25 +56,25 @@ pub mod attribute {
     pub const BOOLEAN: u32 = 4;
 }
 
-/// A value of `T` that is all zero, and says its size in its first field.
+/// Returns a `T` that is all zero except for its size in the first field.
 ///
 /// # Safety
-/// `T` is a struct of this crate that begins with `struct_size`: each of them may be all zero.
+/// `T` is a struct of this crate whose first field is `struct_size`: each of them may be all zero.
 pub unsafe fn sized<T>() -> T {
-    // SAFETY: all zero is a value of each of these structs: integers, null pointers and `None` functions.
+    // SAFETY: all zero is a valid value of these structs: integers, null pointers and `None` functions.
     let mut value = unsafe { std::mem::zeroed::<T>() };
     // SAFETY: the first field is a `u32`, and the struct is at least as large.
     unsafe { (&raw mut value).cast::<u32>().write(size_of::<T>() as u32) };
     value
 }
 
-/// A struct of the other side, as far as it goes by its own word for its size: a field that it does not have is zero.
+/// Copies a struct of the other side as far as its `struct_size` reaches. A field beyond that is zero.
 ///
 /// # Safety
-/// `from` points to as many bytes as its first field says. All zero is a value of `T`, which is a struct of this crate
-/// that begins with `struct_size`.
+/// `from` points to as many bytes as its first field says. All zero is a valid `T`, and `T` is a struct of this crate
+/// whose first field is `struct_size`.
 pub unsafe fn read<T: Copy>(from: *const T) -> T {
-    // SAFETY: as the caller promises: `size` bytes are there, and no more than `T` holds are taken.
+    // SAFETY: the caller guarantees `size` bytes, and no more than `T` holds are copied.
     unsafe {
         let mut copy = std::mem::zeroed::<T>();
         let size = from.cast::<u32>().read() as usize;
@@ -84,10 +84,33 @@ pub unsafe fn read<T: Copy>(from: *const T) -> T {
     }
 }
 
-/// Whether `size`, a struct's own word for its size, covers the field of `$type` with this name.
+/// Copies `value` into a struct of the other side as far as that one's `struct_size` reaches, which stays as it is.
+///
+/// # Safety
+/// `to` points to as many bytes as its first field says, and nobody else accesses them. `T` is a struct of this crate
+/// whose first field is `struct_size`.
+pub unsafe fn write<T: Copy>(to: *mut T, value: &T) {
+    const HEAD: usize = size_of::<u32>();
+    // SAFETY: the caller guarantees `size` bytes, and no more than `T` holds are copied.
+    unsafe {
+        let size = to.cast::<u32>().read() as usize;
+        let rest = size.min(size_of::<T>()).saturating_sub(HEAD);
+        let from = std::ptr::from_ref(value).cast::<u8>().add(HEAD);
+        std::ptr::copy_nonoverlapping(from, to.cast::<u8>().add(HEAD), rest);
+    }
+}
+
+/// The number of bytes from the start of `$type` to the end of its field `$field`: the `struct_size` that a struct needs
+/// for this field to be present.
 #[macro_export]
-macro_rules! has {
-    ($type:ty, $size:expr, $field:ident) => {
-        $size as usize > core::mem::offset_of!($type, $field)
+macro_rules! size_through {
+    ($type:ty, $field:ident) => {
+        core::mem::offset_of!($type, $field) + $crate::field_size(|of: &$type| &of.$field)
     };
+}
+
+/// The size of the field that `_field` returns.
+#[doc(hidden)]
+pub const fn field_size<T, F>(_field: fn(&T) -> &F) -> usize {
+    size_of::<F>()
 }

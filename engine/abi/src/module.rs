@@ -1,16 +1,16 @@
-//! A library, its plugins, and what an instance is told.
+//! A library, its plugins, and the arguments of an instance.
 
 use std::ffi::{c_char, c_void};
 
-use crate::{Base, Error, Place, Status, Str};
+use crate::{Base, Error, Resume, Status, Str};
 
-/// The one exported function.
+/// The exported function.
 pub type Entry = unsafe extern "C" fn(host_minor: u32, host_features: u64) -> *const Module;
 
 /// A library.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Module {
     pub struct_size: u32,
     pub abi_minor: u32,
@@ -29,7 +29,7 @@ pub struct Module {
 /// One plugin.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Component {
     pub struct_size: u32,
     pub kind: u32,
@@ -51,10 +51,10 @@ pub struct Component {
     pub ops: *const c_void,
 }
 
-/// What an instance is made of.
+/// The arguments of `create`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Create {
     pub struct_size: u32,
     pub reserved: u32,
@@ -65,54 +65,54 @@ pub struct Create {
     pub options: Str,
 }
 
-/// What an instance is told when it is opened.
+/// The arguments of `open`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Open {
     pub struct_size: u32,
     pub n_resume: u32,
-    pub resume: *const Place,
-    pub by_receipt: u32,
+    pub resume: *const Resume,
+    pub sink_acknowledges: u32,
     pub reserved: u32,
 }
 
-/// Who claims lanes.
+/// The arguments of `claim`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Claim {
     pub struct_size: u32,
-    pub afresh: u32,
+    pub reset: u32,
     pub pipeline: Str,
     pub sink: Str,
 }
 
-/// What an instance says of itself.
+/// What an instance can do.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
-pub struct Facts {
+#[allow(missing_docs, reason = "documented in the header")]
+pub struct Capabilities {
     pub struct_size: u32,
     pub replay: u32,
-    pub commits: u32,
-    pub settles: u32,
+    pub wants_commit: u32,
+    pub wants_batch_done: u32,
     pub waits: u32,
     pub parallel: u32,
     pub transactional: u32,
     pub reserved: u32,
     pub ctx: *mut c_void,
-    pub output: Option<unsafe extern "C" fn(facts: *const Facts, name: Str)>,
-    pub explain: Option<unsafe extern "C" fn(facts: *const Facts, text: Str)>,
-    pub why_not: Option<unsafe extern "C" fn(facts: *const Facts, text: Str)>,
-    pub domain: Option<unsafe extern "C" fn(facts: *const Facts, text: Str)>,
-    pub no_domain: Option<unsafe extern "C" fn(facts: *const Facts, why: Str)>,
+    pub output: Option<unsafe extern "C" fn(to: *const Capabilities, name: Str)>,
+    pub explain: Option<unsafe extern "C" fn(to: *const Capabilities, text: Str)>,
+    pub not_transactional: Option<unsafe extern "C" fn(to: *const Capabilities, why: Str)>,
+    pub transaction_domain: Option<unsafe extern "C" fn(to: *const Capabilities, name: Str)>,
+    pub no_transaction_domain: Option<unsafe extern "C" fn(to: *const Capabilities, why: Str)>,
 }
 
-/// What the engine does for plugins.
+/// The functions of the engine.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Host {
     pub struct_size: u32,
     pub abi_minor: u32,
@@ -126,8 +126,8 @@ pub struct Host {
     pub get_extension: Option<unsafe extern "C" fn(host: *const Host, id: *const c_char) -> *const c_void>,
 }
 
-// SAFETY: the tables are constant, and their pointers point to what is constant; what the functions may be called
-// from is part of the contract.
+// SAFETY: the tables and all that they point to are constant, and the contract says from which threads the functions may
+// be called.
 unsafe impl Sync for Module {}
 // SAFETY: as above.
 unsafe impl Send for Module {}
@@ -135,7 +135,7 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Component {}
 // SAFETY: as above.
 unsafe impl Send for Component {}
-// SAFETY: its functions may be called from any thread.
+// SAFETY: the functions may be called from any thread.
 unsafe impl Sync for Host {}
 // SAFETY: as above.
 unsafe impl Send for Host {}

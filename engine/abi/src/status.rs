@@ -1,65 +1,65 @@
-//! What became of a call, and the numbers that go with it.
+//! The result of a call, and the constants of the header.
 
-/// What became of a call: one of the constants, or something unknown, which means [`Status::FATAL`] if negative.
+/// The result of a call: one of the constants. An unknown negative value means [`Status::FATAL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Status(pub i32);
 
 impl Status {
-    /// It is done.
+    /// Success.
     pub const OK: Self = Self(0);
-    /// Not yet: the same call comes again.
+    /// Not finished: the engine repeats the call.
     pub const PENDING: Self = Self(1);
     /// The input has ended.
     pub const END: Self = Self(2);
-    /// The options are wrong.
+    /// An option is wrong.
     pub const CONFIG: Self = Self(-1);
-    /// It may go through later.
+    /// May succeed later.
     pub const RETRY: Self = Self(-2);
-    /// Not now.
+    /// Cannot be done now.
     pub const BUSY: Self = Self(-3);
-    /// Nobody knows whether it was done.
+    /// It is unknown whether it was done.
     pub const AMBIGUOUS: Self = Self(-4);
-    /// Somebody must change something outside.
+    /// The operator has to change something outside.
     pub const MISCONFIGURED: Self = Self(-5);
-    /// These events will never go through.
+    /// The events can never be written.
     pub const REJECT: Self = Self(-6);
-    /// The record is not where it was left.
+    /// The stored record changed.
     pub const REPLAY: Self = Self(-7);
-    /// The component cannot go on.
+    /// The component cannot continue.
     pub const FATAL: Self = Self(-8);
     /// The instance is broken.
     pub const PANIC: Self = Self(-9);
-    /// It was stopped.
+    /// Interrupted by `stop`.
     pub const CANCELLED: Self = Self(-10);
-    /// There is no such thing.
+    /// Not supported.
     pub const UNSUPPORTED: Self = Self(-11);
 }
 
-/// Why something failed. Belongs to the caller of a function. Texts end with NUL.
+/// The reason of a failure. Belongs to the caller of a function. Texts end with NUL.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Error {
     /// Size of this struct.
     pub struct_size: u32,
-    /// As returned.
+    /// The same as the returned status.
     pub code: Status,
-    /// Not to be tried again before.
+    /// Milliseconds until the earliest retry.
     pub retry_after_ms: u32,
-    /// First byte of the option's text to underline.
+    /// Offset of the first byte of the option's text to underline.
     pub range_from: u32,
-    /// One past the last.
+    /// Offset after the last byte.
     pub range_to: u32,
     /// JSON pointer to the option.
     pub path: [u8; 124],
     /// What went wrong.
     pub message: [u8; 624],
-    /// What to do about it.
+    /// What the operator can do.
     pub help: [u8; 256],
 }
 
 impl Error {
-    /// One that nobody has filled in.
+    /// An error that is not filled in.
     pub fn empty() -> Self {
         Self {
             struct_size: size_of::<Self>() as u32,
@@ -73,7 +73,7 @@ impl Error {
         }
     }
 
-    /// One that says this. What is too long is cut at a character.
+    /// An error with a message, which is cut between characters if it is too long.
     pub fn new(code: Status, message: &str) -> Self {
         let mut error = Self::empty();
         error.code = code;
@@ -81,7 +81,7 @@ impl Error {
         error
     }
 
-    /// The same, at the option `path`, underlining these bytes of its text, with what to do about it.
+    /// Adds the option `path`, the bytes of its text to underline, and what the operator can do.
     #[must_use]
     pub fn at(mut self, path: &str, range: Option<std::ops::Range<usize>>, help: &str) -> Self {
         write(&mut self.path, path);
@@ -102,7 +102,7 @@ impl Error {
         read(&self.path)
     }
 
-    /// What to do about it.
+    /// What the operator can do.
     pub fn help(&self) -> String {
         read(&self.help)
     }
@@ -122,35 +122,35 @@ fn read(field: &[u8]) -> String {
     String::from_utf8_lossy(&field[..end]).into_owned()
 }
 
-/// What a component is.
+/// Kinds of components.
 pub mod kind {
-    /// Where events come from.
+    /// Reads events.
     pub const SOURCE: u32 = 1;
-    /// What happens to them.
+    /// Changes events.
     pub const FILTER: u32 = 2;
-    /// Where they go.
+    /// Writes events.
     pub const SINK: u32 = 3;
 }
 
-/// What a component can do or asks for, as bits.
+/// Bits of `Component::caps`.
 pub mod cap {
     /// Calls may block.
     pub const BLOCKING: u32 = 1;
-    /// Runs in a process of its own unless the pipeline file says otherwise.
+    /// Runs in a child process unless the pipeline file says otherwise.
     pub const PROCESS: u32 = 2;
 }
 
-/// What a library is, as bits.
+/// Bits of `Module::flags`.
 pub mod flag {
-    /// A panic in it ends the process.
+    /// A panic ends the process.
     pub const PANIC_ABORT: u32 = 1;
-    /// It brings a runtime that wants signals and threads of its own.
+    /// Contains a runtime that installs signal handlers or starts threads.
     pub const FOREIGN_RUNTIME: u32 = 2;
 }
 
-/// What a source can do after a crash.
+/// What a source can read again after a crash.
 pub mod replay {
-    /// What was read is gone.
+    /// Nothing.
     pub const NEVER: u32 = 0;
     /// Its input delivers again what was not committed.
     pub const REDELIVERY: u32 = 1;
@@ -158,25 +158,25 @@ pub mod replay {
     pub const POSITION: u32 = 2;
 }
 
-/// How all events of a source's batch ended.
+/// The worst fate of the events of a source's batch.
 pub mod outcome {
-    /// Each was delivered, or dropped on purpose.
+    /// All were delivered, or dropped on purpose.
     pub const DELIVERED: u32 = 0;
-    /// None is lost, but at least one is a dead letter.
+    /// At least one is a dead letter, and none is lost.
     pub const REJECTED: u32 = 1;
-    /// At least one is neither.
+    /// At least one is neither delivered nor a dead letter.
     pub const FAILED: u32 = 2;
 }
 
-/// How much a line of the log matters.
+/// Levels of log lines.
 pub mod level {
-    /// Something is broken.
+    /// Errors.
     pub const ERROR: u32 = 1;
-    /// Something is not as it should be.
+    /// Warnings.
     pub const WARN: u32 = 2;
-    /// Something worth knowing happened.
+    /// Notable events.
     pub const INFO: u32 = 3;
-    /// For whoever looks for a mistake.
+    /// For debugging.
     pub const DEBUG: u32 = 4;
     /// Everything.
     pub const TRACE: u32 = 5;

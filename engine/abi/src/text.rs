@@ -1,4 +1,4 @@
-//! Text and bytes that belong to the other side.
+//! Text and bytes that the other side owns.
 
 /// Text in UTF-8, not ended by NUL.
 #[derive(Clone, Copy, Debug)]
@@ -21,20 +21,20 @@ pub struct Buf {
 }
 
 impl Str {
-    /// No text.
+    /// The empty text.
     pub const EMPTY: Self = Self { p: std::ptr::null(), n: 0 };
 
-    /// This text, for as long as it lives.
+    /// Points to this text. The caller keeps it alive.
     pub const fn new(text: &str) -> Self {
         Self { p: text.as_ptr(), n: text.len() as u64 }
     }
 
-    /// The bytes, which need not be UTF-8 before somebody has looked.
+    /// The bytes, which are not checked to be UTF-8.
     ///
     /// # Safety
-    /// `p` points to `n` bytes that stay as they are for `'a`, or `n` is 0.
+    /// `p` points to `n` bytes that do not change for `'a`, or `n` is 0.
     pub unsafe fn bytes<'a>(self) -> &'a [u8] {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         unsafe { Buf { p: self.p, n: self.n }.bytes() }
     }
 
@@ -43,16 +43,16 @@ impl Str {
     /// # Safety
     /// As [`bytes`](Self::bytes).
     pub unsafe fn text<'a>(self) -> std::borrow::Cow<'a, str> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         String::from_utf8_lossy(unsafe { self.bytes() })
     }
 }
 
 impl Buf {
-    /// There is none.
+    /// The null buffer: no value.
     pub const NONE: Self = Self { p: std::ptr::null(), n: 0 };
 
-    /// These bytes, for as long as they live.
+    /// Points to these bytes. The caller keeps them alive.
     pub const fn new(bytes: &[u8]) -> Self {
         Self { p: bytes.as_ptr(), n: bytes.len() as u64 }
     }
@@ -60,11 +60,11 @@ impl Buf {
     /// The bytes.
     ///
     /// # Safety
-    /// `p` points to `n` bytes that stay as they are for `'a`, or `n` is 0.
+    /// `p` points to `n` bytes that do not change for `'a`, or `n` is 0.
     pub unsafe fn bytes<'a>(self) -> &'a [u8] {
         match self.n {
             0 => &[],
-            // SAFETY: as the caller promises; `n` bytes that exist fit the address space.
+            // SAFETY: the caller guarantees it; `n` existing bytes fit the address space.
             n => unsafe { std::slice::from_raw_parts(self.p, n as usize) },
         }
     }

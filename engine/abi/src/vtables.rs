@@ -1,39 +1,39 @@
-//! The functions of the two sides.
+//! Tables of functions.
 
 use std::ffi::{c_char, c_void};
 
-use crate::{Batch, Buf, Claim, Error, Facts, Open, Receipts, Record, Status, Str};
+use crate::{AckHandles, Batch, Buf, Capabilities, Claim, Error, Open, Record, Status, Str};
 
-/// Where a filter puts what it makes of the batch at hand.
+/// The output of a filter.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Out {
     pub struct_size: u32,
     pub reserved: u32,
     pub ctx: *mut c_void,
     pub emit: Option<unsafe extern "C" fn(out: *const Out, port: u32, batch: *const Batch) -> Status>,
     pub reject: Option<unsafe extern "C" fn(out: *const Out, event: u32, why: *const Error) -> Status>,
-    pub leave_from: Option<unsafe extern "C" fn(out: *const Out, event: u32) -> Status>,
+    pub defer_from: Option<unsafe extern "C" fn(out: *const Out, event: u32) -> Status>,
 }
 
-/// What became of the events that a sink was given.
+/// The report of a sink on its batch.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Report {
     pub struct_size: u32,
     pub reserved: u32,
     pub ctx: *mut c_void,
     pub reject: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
-    pub again: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
-    pub elsewhere: Option<unsafe extern "C" fn(report: *const Report, event: u32) -> Status>,
+    pub retry: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
+    pub already_done: Option<unsafe extern "C" fn(report: *const Report, event: u32) -> Status>,
 }
 
-/// Where a sink puts the records that it finds.
+/// Receives the records of a sink.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Records {
     pub struct_size: u32,
     pub reserved: u32,
@@ -41,14 +41,14 @@ pub struct Records {
     pub found: Option<unsafe extern "C" fn(records: *const Records, record: *const Record) -> Status>,
 }
 
-/// What all instances can do.
+/// The functions of every kind of plugin.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Base {
     pub struct_size: u32,
     pub reserved: u32,
-    pub describe: Option<unsafe extern "C" fn(this: *mut c_void, facts: *mut Facts)>,
+    pub describe: Option<unsafe extern "C" fn(this: *mut c_void, to: *mut Capabilities)>,
     pub open: Option<unsafe extern "C" fn(this: *mut c_void, open: *const Open, error: *mut Error) -> Status>,
     pub drain: Option<unsafe extern "C" fn(this: *mut c_void)>,
     pub close: Option<unsafe extern "C" fn(this: *mut c_void, error: *mut Error) -> Status>,
@@ -57,10 +57,10 @@ pub struct Base {
     pub get_extension: Option<unsafe extern "C" fn(this: *mut c_void, id: *const c_char) -> *const c_void>,
 }
 
-/// What a source can do.
+/// The functions of a source.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Source {
     pub struct_size: u32,
     pub reserved: u32,
@@ -75,13 +75,13 @@ pub struct Source {
     pub commit: Option<
         unsafe extern "C" fn(this: *mut c_void, partition: Str, position: Buf, error: *mut Error) -> Status,
     >,
-    pub settled: Option<unsafe extern "C" fn(this: *mut c_void, seq: u64, outcome: u32, reason: Str)>,
+    pub batch_done: Option<unsafe extern "C" fn(this: *mut c_void, seq: u64, outcome: u32, reason: Str)>,
 }
 
-/// What a filter can do.
+/// The functions of a filter.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Filter {
     pub struct_size: u32,
     pub reserved: u32,
@@ -104,10 +104,10 @@ pub struct Filter {
     >,
 }
 
-/// What a sink can do.
+/// The functions of a sink.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct Sink {
     pub struct_size: u32,
     pub reserved: u32,
@@ -136,35 +136,36 @@ pub struct Sink {
             error: *mut Error,
         ) -> Status,
     >,
-    pub settle: Option<
+    pub ack_and_write: Option<
         unsafe extern "C" fn(
             this: *mut c_void,
             batch: *const Batch,
-            receipts: *const Receipts,
+            handles: *const AckHandles,
             report: *const Report,
             error: *mut Error,
         ) -> Status,
     >,
 }
 
-/// Where a filter puts what it remembers.
+/// Receives the state of a filter.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
-pub struct Keep {
+#[allow(missing_docs, reason = "documented in the header")]
+pub struct StateWriter {
     pub struct_size: u32,
     pub reserved: u32,
     pub ctx: *mut c_void,
-    pub put: Option<unsafe extern "C" fn(keep: *const Keep, part: Buf) -> Status>,
+    pub put: Option<unsafe extern "C" fn(to: *const StateWriter, part: Buf) -> Status>,
 }
 
-/// How a filter hands over what it remembers, and takes it over.
+/// Saves and restores the state of a filter.
 #[derive(Clone, Copy)]
 #[repr(C)]
-#[allow(missing_docs, reason = "the header tells what each is")]
+#[allow(missing_docs, reason = "documented in the header")]
 pub struct State {
     pub struct_size: u32,
     pub reserved: u32,
-    pub save: Option<unsafe extern "C" fn(this: *mut c_void, keep: *const Keep, error: *mut Error) -> Status>,
+    pub save:
+        Option<unsafe extern "C" fn(this: *mut c_void, to: *const StateWriter, error: *mut Error) -> Status>,
     pub restore: Option<unsafe extern "C" fn(this: *mut c_void, state: Buf, error: *mut Error) -> Status>,
 }

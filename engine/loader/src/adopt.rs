@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidegate_abi::{self as abi, Attr, Buf, Str, View};
+use tidegate_abi::{self as abi, Attr, Buf, Str, View, size_through};
 use tidegate_sdk::{
     AttributeValue, Attributes, Batch, BatchBuilder, Position, SourceBatch, SourceRejection, Span,
 };
@@ -72,7 +72,7 @@ pub(crate) unsafe fn read_by_source(
     let incoming = unsafe { Incoming::read(table)? };
     let mut builder = Batch::builder();
     let incoming = incoming.behind(Vec::new(), &mut builder);
-    let receipts = unsafe { receipts::handed_over(incoming.table.receipts, incoming.table.n)? };
+    let receipts = unsafe { receipts::handed_over(incoming.table.ack_handles, incoming.table.n)? };
     let (mut rejected, mut too_long) = (incoming.refused()?, Vec::new());
     for (event, view) in incoming.data()?.iter().enumerate() {
         let span = incoming.span(*view, || format!("event {event}"))?;
@@ -159,7 +159,7 @@ impl Incoming {
     /// Takes the batch over: whatever is found in it, it is given back once.
     unsafe fn read(table: *const abi::Batch) -> Result<Self, String> {
         // SAFETY: as the caller promises, here and below.
-        let table = unsafe { read(table, std::mem::offset_of!(abi::Batch, retain), "a batch")? };
+        let table = unsafe { read(table, size_through!(abi::Batch, owner), "a batch")? };
         let release = Arc::new(Release { release: table.release, owner: table.owner });
         if table.n > EVENTS || table.n_buf > BUFFERS || table.n_attr > ATTRIBUTES || table.n_refused > EVENTS
         {

@@ -138,7 +138,7 @@ impl Call for Box<Process> {
         self.out.ctx = (&raw mut **self).cast();
         self.out.emit = Some(emit);
         self.out.reject = Some(reject);
-        self.out.leave_from = Some(leave_from);
+        self.out.defer_from = Some(leave_from);
         let (table, out) = (self.lent.table(), &raw const self.out);
         match (self.filter.route, self.filter.process) {
             (Some(route), _) => {

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::path::Path;
 
 use serde_json::Value;
-use tidegate_abi as abi;
+use tidegate_abi::{self as abi, size_through};
 use tidegate_sdk::{Kind, Manual};
 
 use crate::file::{Library, Refusal};
@@ -73,7 +73,7 @@ impl Module {
             return Err(plain("says that it cannot work with this version of Tidegate".into()));
         }
         // SAFETY: as the caller promises.
-        let module = unsafe { read(table, size_of::<abi::Module>(), "its table") }
+        let module = unsafe { read(table, size_through!(abi::Module, components), "its table") }
             .map_err(|why| plain(format!("breaks the ABI: {why}")))?;
         // SAFETY: the texts of the table are constant.
         let (id, version) = unsafe { (text(module.id, "its id"), text(module.version, "its version")) };
@@ -123,7 +123,7 @@ impl Module {
 /// As [`Module::check`].
 unsafe fn plugin(component: *const abi::Component) -> Result<(Manual, Tables), String> {
     // SAFETY: as the caller promises.
-    let table = unsafe { read(component, size_of::<abi::Component>(), "the table of a plugin")? };
+    let table = unsafe { read(component, size_through!(abi::Component, ops), "the table of a plugin")? };
     // SAFETY: its texts are constant.
     let name = unsafe { text(table.name, "the name of a plugin")? };
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
@@ -145,7 +145,7 @@ unsafe fn plugin(component: *const abi::Component) -> Result<(Manual, Tables), S
         return Err(within("`create` is NULL".into()));
     }
     // SAFETY: its tables are constant.
-    let base = unsafe { read(table.base, size_of::<abi::Base>(), "`base`").map_err(within)? };
+    let base = unsafe { read(table.base, size_through!(abi::Base, destroy), "`base`").map_err(within)? };
     if base.destroy.is_none() {
         return Err(within("`destroy` is NULL".into()));
     }
@@ -168,18 +168,17 @@ unsafe fn ops(kind: u32, table: *const c_void) -> Result<(Kind, Ops), String> {
     unsafe {
         match kind {
             abi::kind::SOURCE => {
-                let source = read(table.cast::<abi::Source>(), size_of::<abi::Source>(), "`ops`")?;
+                let source = read(table.cast::<abi::Source>(), size_through!(abi::Source, next), "`ops`")?;
                 has(source.next.is_some(), "next")?;
                 Ok((Kind::Source, Ops::Source(source)))
             }
             abi::kind::FILTER => {
-                let filter = read(table.cast::<abi::Filter>(), size_of::<abi::Filter>(), "`ops`")?;
+                let filter = read(table.cast::<abi::Filter>(), size_through!(abi::Filter, route), "`ops`")?;
                 has(filter.route.is_some() || filter.process.is_some(), "process")?;
                 Ok((Kind::Filter, Ops::Filter(filter)))
             }
             abi::kind::SINK => {
-                // As long as it was in 1.0.
-                let sink = read(table.cast::<abi::Sink>(), std::mem::offset_of!(abi::Sink, settle), "`ops`")?;
+                let sink = read(table.cast::<abi::Sink>(), size_through!(abi::Sink, write), "`ops`")?;
                 has(sink.write.is_some(), "write")?;
                 Ok((Kind::Sink, Ops::Sink(sink)))
             }

@@ -25,7 +25,7 @@ impl Home for InProcess {
         let instance = Instance::create(&self.tables, self.hub, self.manner, options, who)?;
         let facts = instance.facts();
         if let (Ops::Sink(sink), Ok(_)) = (&self.tables.ops, &facts.domain)
-            && sink.settle.is_none()
+            && sink.ack_and_write.is_none()
         {
             let why = "its library breaks the ABI: the sink says where it acknowledges, and `settle` is NULL";
             return Err(ConfigError::at("", why));

@@ -129,13 +129,13 @@ impl Instance {
     pub(crate) fn facts(&self) -> Facts {
         let mut told = Told::default();
         // SAFETY: `Facts` begins with its size.
-        let mut facts: abi::Facts = unsafe { abi::sized() };
+        let mut facts: abi::Capabilities = unsafe { abi::sized() };
         facts.ctx = (&raw mut told).cast();
         facts.output = Some(add_output);
         facts.explain = Some(set_explain);
-        facts.why_not = Some(set_why_not);
-        facts.domain = Some(set_domain);
-        facts.no_domain = Some(set_no_domain);
+        facts.not_transactional = Some(set_why_not);
+        facts.transaction_domain = Some(set_domain);
+        facts.no_transaction_domain = Some(set_no_domain);
         if let Some(describe) = self.core.tables.base.describe {
             // SAFETY: the instance is there, nothing else is under way, and the facts are valid for the call.
             unsafe { describe(self.core.this, &raw mut facts) };
@@ -149,8 +149,8 @@ impl Instance {
                 abi::replay::REDELIVERY => Replay::Redelivery,
                 _ => Replay::Never,
             },
-            commits: facts.commits != 0,
-            settles: facts.settles != 0,
+            commits: facts.wants_commit != 0,
+            settles: facts.wants_batch_done != 0,
             waits: facts.waits != 0,
             parallel: facts.parallel != 0,
             transactional: if facts.transactional != 0 { Ok(()) } else { Err(why_not) },
@@ -310,9 +310,9 @@ impl Core {
     /// Tells a source how all events of one of its batches ended, unless it is gone.
     pub(crate) fn settled(&self, sequence: u64, outcome: u32, reason: &str) {
         let alive = self.alive.read().unwrap_or_else(PoisonError::into_inner);
-        if let (true, Some(settled)) = (*alive, self.tables.source().settled) {
+        if let (true, Some(batch_done)) = (*alive, self.tables.source().batch_done) {
             // SAFETY: the instance is there as long as `alive` is held, and this call may come beside others.
-            unsafe { settled(self.this, sequence, outcome, Str::new(reason)) };
+            unsafe { batch_done(self.this, sequence, outcome, Str::new(reason)) };
         }
     }
 
@@ -414,12 +414,12 @@ const OUTPUTS: usize = 1024;
 
 /// # Safety
 /// `facts` are those that `describe` was given.
-unsafe fn told<'a>(facts: *const abi::Facts) -> Option<&'a mut Told> {
+unsafe fn told<'a>(facts: *const abi::Capabilities) -> Option<&'a mut Told> {
     // SAFETY: their context is the place that was made for it, and nobody else looks at it during the call.
     unsafe { facts.as_ref().and_then(|facts| facts.ctx.cast::<Told>().as_mut()) }
 }
 
-unsafe extern "C" fn add_output(facts: *const abi::Facts, name: Str) {
+unsafe extern "C" fn add_output(facts: *const abi::Capabilities, name: Str) {
     // SAFETY: the caller hands back the facts, and a text that is valid for the call.
     if let (Some(told), Ok(name)) = unsafe { (told(facts), crate::adopt::text(name, "an output")) }
         && told.outputs.len() < OUTPUTS
@@ -428,28 +428,28 @@ unsafe extern "C" fn add_output(facts: *const abi::Facts, name: Str) {
     }
 }
 
-unsafe extern "C" fn set_explain(facts: *const abi::Facts, text: Str) {
+unsafe extern "C" fn set_explain(facts: *const abi::Capabilities, text: Str) {
     // SAFETY: as above.
     if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "what it explains")) } {
         told.explain = Some(text);
     }
 }
 
-unsafe extern "C" fn set_why_not(facts: *const abi::Facts, text: Str) {
+unsafe extern "C" fn set_why_not(facts: *const abi::Capabilities, text: Str) {
     // SAFETY: as above.
     if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "why not")) } {
         told.why_not = Some(text);
     }
 }
 
-unsafe extern "C" fn set_domain(facts: *const abi::Facts, text: Str) {
+unsafe extern "C" fn set_domain(facts: *const abi::Capabilities, text: Str) {
     // SAFETY: as above.
     if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "a domain")) } {
         told.domain = Some(Ok(text));
     }
 }
 
-unsafe extern "C" fn set_no_domain(facts: *const abi::Facts, why: Str) {
+unsafe extern "C" fn set_no_domain(facts: *const abi::Capabilities, why: Str) {
     // SAFETY: as above.
     if let (Some(told), Ok(why)) = unsafe { (told(facts), crate::adopt::text(why, "why not")) } {
         told.domain = Some(Err(why));

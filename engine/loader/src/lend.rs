@@ -28,7 +28,7 @@ pub(crate) struct Lent {
 
 /// Receipts that are lent to a library for one operation: those of the entries at hand, no others.
 pub(crate) struct LentReceipts {
-    table: abi::Receipts,
+    table: abi::AckHandles,
     _held: (Receipts, Vec<Str>, Vec<u32>),
 }
 
@@ -47,8 +47,8 @@ impl LentReceipts {
             last
         });
         let ends: Vec<u32> = ends.collect();
-        let table = abi::Receipts {
-            struct_size: size_of::<abi::Receipts>() as u32,
+        let table = abi::AckHandles {
+            struct_size: size_of::<abi::AckHandles>() as u32,
             n_scope: scope.len() as u32,
             scope: scope.as_ptr(),
             first: range.start as u32,
@@ -60,7 +60,7 @@ impl LentReceipts {
     }
 
     /// The table that is handed over.
-    pub(crate) fn table(&self) -> *const abi::Receipts {
+    pub(crate) fn table(&self) -> *const abi::AckHandles {
         &raw const self.table
     }
 }

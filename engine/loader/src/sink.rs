@@ -150,8 +150,8 @@ impl Reported {
     fn report(&mut self) -> *const Report {
         self.report.ctx = (&raw mut *self.said).cast();
         self.report.reject = Some(reject);
-        self.report.again = Some(again);
-        self.report.elsewhere = Some(elsewhere);
+        self.report.retry = Some(again);
+        self.report.already_done = Some(elsewhere);
         &raw const self.report
     }
 
@@ -218,7 +218,7 @@ impl Call for Settle {
     const NAME: &'static str = "settle";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
-        let Some(function) = self.reported.sink.settle else { return Status::UNSUPPORTED };
+        let Some(function) = self.reported.sink.ack_and_write else { return Status::UNSUPPORTED };
         let report = self.reported.report();
         let (batch, receipts) = (self.reported.lent.table(), self.receipts.table());
         // SAFETY: as the caller promises, and what it is given is here until the operation ends.
@@ -247,7 +247,7 @@ impl Call for Box<Claiming> {
         let Some(function) = self.function else { return Status::UNSUPPORTED };
         self.records.ctx = (&raw mut **self).cast();
         self.records.found = Some(found);
-        self.claim_table.afresh = self.claim.afresh.into();
+        self.claim_table.reset = self.claim.afresh.into();
         self.claim_table.pipeline = Str::new(&self.claim.pipeline);
         self.claim_table.sink = Str::new(&self.claim.sink);
         // SAFETY: as the caller promises, and what it is given is here until the operation ends.

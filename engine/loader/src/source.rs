@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tidegate_abi::{self as abi, Buf, Place, Status, Str};
+use tidegate_abi::{self as abi, Buf, Resume, Status, Str};
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{Cx, Outcome, Position, SourceBatch};
 
@@ -111,7 +111,7 @@ impl CommitLink for Committing {
 pub(crate) struct Open {
     function: Option<unsafe extern "C" fn(*mut c_void, *const abi::Open, *mut abi::Error) -> Status>,
     resume: Vec<(String, Position)>,
-    places: Vec<Place>,
+    places: Vec<Resume>,
     table: abi::Open,
 }
 
@@ -128,7 +128,7 @@ impl Open {
 
     /// The same, for a source whose sink acknowledges for it.
     fn by_receipt(mut self, is: bool) -> Self {
-        self.table.by_receipt = is.into();
+        self.table.sink_acknowledges = is.into();
         self
     }
 }
@@ -141,7 +141,7 @@ impl Call for Open {
         self.places = self
             .resume
             .iter()
-            .map(|(name, place)| Place { partition: Str::new(name), position: Buf::new(place.as_bytes()) })
+            .map(|(name, place)| Resume { partition: Str::new(name), position: Buf::new(place.as_bytes()) })
             .collect();
         self.table.n_resume = self.places.len() as u32;
         self.table.resume = self.places.as_ptr();

@@ -5,7 +5,7 @@
 use std::ffi::c_void;
 use std::panic::AssertUnwindSafe;
 
-use tidegate_abi::{self as abi, Buf, Keep, Status};
+use tidegate_abi::{self as abi, Buf, StateWriter, Status};
 use tidegate_sdk::STATE_BYTES;
 
 use crate::instance::{Call, Instance};
@@ -34,7 +34,7 @@ unsafe fn table(base: &abi::Base, this: *mut c_void) -> Result<Option<abi::State
 /// `save`.
 pub(crate) struct Save {
     base: abi::Base,
-    keep: Keep,
+    keep: StateWriter,
     saved: Option<Vec<u8>>,
     broken: Option<String>,
 }
@@ -45,7 +45,7 @@ unsafe impl Send for Save {}
 impl Save {
     pub(crate) fn of(instance: &Instance) -> Box<Self> {
         let base = instance.core().tables.base;
-        // SAFETY: `Keep` begins with its size.
+        // SAFETY: `StateWriter` begins with its size.
         let keep = unsafe { abi::sized() };
         Box::new(Self { base, keep, saved: None, broken: None })
     }
@@ -92,7 +92,7 @@ impl Call for Box<Save> {
     }
 }
 
-unsafe extern "C" fn put(keep: *const Keep, part: Buf) -> Status {
+unsafe extern "C" fn put(keep: *const StateWriter, part: Buf) -> Status {
     // SAFETY: the plugin calls back with what it was given, whose context is the call, which nobody else looks at
     // meanwhile.
     let Some(save) = (unsafe { keep.as_ref().and_then(|keep| keep.ctx.cast::<Save>().as_mut()) }) else {

@@ -23,15 +23,15 @@ const BYTES: u32 = 256 << 20;
 /// # Safety
 /// `table` is NULL, or points to receipts as the header describes them.
 pub(super) unsafe fn handed_over(
-    table: *const abi::Receipts,
+    table: *const abi::AckHandles,
     events: u32,
 ) -> Result<Option<Receipts>, String> {
     if table.is_null() {
         return Ok(None);
     }
     // SAFETY: as the caller promises, here and below.
-    let table = unsafe { read(table, size_of::<abi::Receipts>(), "`receipts`")? };
-    let abi::Receipts { n, n_scope, first, .. } = table;
+    let table = unsafe { read(table, size_of::<abi::AckHandles>(), "`receipts`")? };
+    let abi::AckHandles { n, n_scope, first, .. } = table;
     if n > EVENTS || n_scope > SCOPE || first != 0 {
         return Err(format!(
             "{n} receipts from number {first} on, with {n_scope} texts, are not what a source hands over ({EVENTS}, 0, {SCOPE})"

@@ -166,7 +166,7 @@ const ENTRIES: [(&str, &str, &[&str]); 27] = [
     ("source", "open", &["open: the plugin DEATH while it opened"]),
     ("source", "next", &["next: the plugin DEATH"]),
     ("source", "commit", &["commit: the plugin DEATH at a commit", "next: the plugin DEATH"]),
-    ("source", "settled", &["commit: the plugin DEATH at a commit", "next: the plugin DEATH"]),
+    ("source", "batch_done", &["commit: the plugin DEATH at a commit", "next: the plugin DEATH"]),
     ("source", "drain", &["next: the plugin DEATH"]),
     ("source", "close", &["close: the plugin DEATH while it closed"]),
     ("source", "stop", &[]),

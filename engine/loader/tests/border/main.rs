@@ -11,6 +11,8 @@ mod world;
 mod alone;
 /// Each entry point breaks, in each way, in a process of its own.
 mod entries;
+/// A library that was built against an older ABI.
+mod older;
 /// A library in Rust that panics, inline and on a thread.
 mod panics;
 /// References to a batch that are given back too often, and as often as they should.

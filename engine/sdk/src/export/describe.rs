@@ -1,88 +1,82 @@
-//! What an instance says of itself, written for the engine.
+//! The capabilities of an instance, written into the struct of the engine.
 
 use tidegate_abi::{self as abi, Str, replay};
 
 use crate::Replay;
 
-/// The engine's list of facts.
-pub(super) struct Facts(*mut abi::Facts);
+/// The capabilities of one instance.
+pub(super) struct Capabilities {
+    to: *mut abi::Capabilities,
+    /// The same struct as far as the engine has it: a function that an older engine does not have is absent.
+    table: abi::Capabilities,
+}
 
-impl Facts {
+impl Capabilities {
     /// # Safety
-    /// `facts` is valid as long as this is, and nobody else writes to it.
-    pub(super) unsafe fn new(facts: *mut abi::Facts) -> Self {
-        Self(facts)
+    /// `to` points to the struct of the engine until [`finish`](Self::finish), and nobody else writes to it.
+    pub(super) unsafe fn new(to: *mut abi::Capabilities) -> Self {
+        // SAFETY: the caller guarantees it.
+        Self { to, table: unsafe { abi::read(to) } }
     }
 
-    /// A source.
+    /// Writes the numbers into the struct of the engine.
+    pub(super) fn finish(self) {
+        // SAFETY: the caller of `new` guarantees it.
+        unsafe { abi::write(self.to, &self.table) }
+    }
+
+    /// Sets what a source can replay.
     pub(super) fn source(&mut self, replay: Replay) {
-        let replay = match replay {
+        self.table.replay = match replay {
             Replay::Never => replay::NEVER,
             Replay::Redelivery => replay::REDELIVERY,
             Replay::Position => replay::POSITION,
         };
-        // SAFETY: as `new` was promised.
-        unsafe {
-            (*self.0).replay = replay;
-            // Whether there is a committer, and whether batches carry a function to call, shows only later.
-            (*self.0).commits = u32::from(replay != replay::NEVER);
-            (*self.0).settles = 1;
-        }
+        // Whether the source has a committer, and whether its batches have callbacks, is known only later.
+        self.table.wants_commit = u32::from(replay != Replay::Never);
+        self.table.wants_batch_done = 1;
     }
 
-    /// A filter that waits.
+    /// Marks a filter as one that waits.
     pub(super) fn waits(&mut self) {
-        // SAFETY: as `new` was promised.
-        unsafe { (*self.0).waits = 1 }
+        self.table.waits = 1;
     }
 
-    /// Whether several instances of the same options may share the work.
+    /// Sets whether several instances with the same options may share the work.
     pub(super) fn parallel(&mut self, is: bool) {
-        // SAFETY: as `new` was promised.
-        unsafe { (*self.0).parallel = is.into() }
+        self.table.parallel = is.into();
     }
 
-    /// The next output of a filter.
-    pub(super) fn output(&mut self, name: &str) {
-        // SAFETY: as `new` was promised.
-        unsafe { self.say((*self.0).output, name) }
+    /// Adds the next output of a filter.
+    pub(super) fn output(&self, name: &str) {
+        self.pass(self.table.output, name);
     }
 
-    /// How it will do what it is asked for.
-    pub(super) fn explain(&mut self, text: &str) {
-        // SAFETY: as `new` was promised.
-        unsafe { self.say((*self.0).explain, text) }
+    /// Sets the explanation for `check --explain`.
+    pub(super) fn explain(&self, text: &str) {
+        self.pass(self.table.explain, text);
     }
 
-    /// Whether a sink is transactional, or why not.
+    /// Sets whether a sink is transactional, or why not.
     pub(super) fn transactional(&mut self, is: Result<(), String>) {
-        // SAFETY: as `new` was promised.
-        unsafe {
-            match is {
-                Ok(()) => (*self.0).transactional = 1,
-                Err(reason) => self.say((*self.0).why_not, &reason),
-            }
+        match is {
+            Ok(()) => self.table.transactional = 1,
+            Err(why) => self.pass(self.table.not_transactional, &why),
         }
     }
 
-    /// Where acknowledgements are kept, or what is written: or why that is of no use. An engine of 1.0 does not ask.
-    pub(super) fn domain(&mut self, is: Result<String, String>) {
-        // SAFETY: as `new` was promised.
-        unsafe {
-            if !abi::has!(abi::Facts, (*self.0).struct_size, no_domain) {
-                return;
-            }
-            match is {
-                Ok(domain) => self.say((*self.0).domain, &domain),
-                Err(reason) => self.say((*self.0).no_domain, &reason),
-            }
+    /// Sets the transaction domain, or why there is none.
+    pub(super) fn transaction_domain(&self, domain: Result<String, String>) {
+        match domain {
+            Ok(domain) => self.pass(self.table.transaction_domain, &domain),
+            Err(why) => self.pass(self.table.no_transaction_domain, &why),
         }
     }
 
-    fn say(&self, to: Option<unsafe extern "C" fn(*const abi::Facts, Str)>, text: &str) {
+    fn pass(&self, to: Option<unsafe extern "C" fn(*const abi::Capabilities, Str)>, text: &str) {
         if let Some(to) = to {
-            // SAFETY: the functions belong to the list, and copy the text.
-            unsafe { to(self.0, Str::new(text)) }
+            // SAFETY: the functions belong to the struct, and copy the text.
+            unsafe { to(self.to, Str::new(text)) }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_void};
 use tidegate_abi::{self as abi, Status};
 
 use super::call::{self, Answer, Refusal};
-use super::describe::Facts;
+use super::describe::Capabilities;
 use super::given::{self, Lineage, Names};
 use super::life::{Life, Opening};
 use super::link::Link;
@@ -79,7 +79,7 @@ impl State {
                 put_out(&given, &given, output, spelled, out)?;
             }
             Kind::Waiting(waiting) => loop {
-                let (given, part, output) = waiting.process(link, &mut given, out.leave_from.is_some())?;
+                let (given, part, output) = waiting.process(link, &mut given, out.defer_from.is_some())?;
                 let Some(left) = put_out(&given, &part, output, spelled, out)? else { break };
                 let rest = part.select(left..part.len());
                 waiting.rest = Some((given, rest));
@@ -113,7 +113,7 @@ fn put_out(
     }
     let Some(event) = left else { return Ok(None) };
     // SAFETY: `out` is valid for the call, as all of the functions of the border are promised.
-    match out.leave_from.map(|leave_from| unsafe { leave_from(out, index(event)) }) {
+    match out.defer_from.map(|leave_from| unsafe { leave_from(out, index(event)) }) {
         Some(Status::UNSUPPORTED) => Ok(Some(event)),
         status => taken(status).map(|()| None),
     }
@@ -157,19 +157,19 @@ impl Waiting {
 }
 
 impl Life for State {
-    fn describe(&mut self, facts: &mut Facts) {
+    fn describe(&mut self, capabilities: &mut Capabilities) {
         match &self.kind {
             Kind::Plain(filter) => {
-                filter.outputs().iter().for_each(|name| facts.output(name));
-                filter.explain().iter().for_each(|text| facts.explain(text));
-                facts.parallel(filter.fork().is_some());
+                filter.outputs().iter().for_each(|name| capabilities.output(name));
+                filter.explain().iter().for_each(|text| capabilities.explain(text));
+                capabilities.parallel(filter.fork().is_some());
             }
             Kind::Waiting(Waiting { filter, .. }) => {
-                facts.waits();
+                capabilities.waits();
                 if let Some(filter) = filter {
-                    facts.parallel(filter.fork().is_some());
-                    filter.outputs().iter().for_each(|name| facts.output(name));
-                    filter.explain().iter().for_each(|text| facts.explain(text));
+                    capabilities.parallel(filter.fork().is_some());
+                    filter.outputs().iter().for_each(|name| capabilities.output(name));
+                    filter.explain().iter().for_each(|text| capabilities.explain(text));
                 }
             }
         }

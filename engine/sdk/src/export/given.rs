@@ -251,7 +251,7 @@ unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut 
 ///
 /// # Safety
 /// `given` is as the header describes it, and valid for the call.
-pub(super) unsafe fn receipts(given: *const abi::Receipts) -> Receipts {
+pub(super) unsafe fn receipts(given: *const abi::AckHandles) -> Receipts {
     // SAFETY: as the caller promises.
     let (given, scope, ends) = unsafe {
         let given = abi::read(given);

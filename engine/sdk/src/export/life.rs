@@ -6,6 +6,7 @@ use std::ffi::{CStr, c_char, c_void};
 use tidegate_abi::{self as abi, Base, Status};
 
 use super::call::{self, Answer};
+use super::describe::Capabilities;
 use super::given::position;
 use super::link::{Link, text};
 
@@ -14,7 +15,7 @@ use crate::Position;
 /// What one kind of component does in its life.
 pub(super) trait Life: 'static {
     /// Tells what it can do.
-    fn describe(&mut self, facts: &mut super::describe::Facts);
+    fn describe(&mut self, capabilities: &mut Capabilities);
     /// Makes connections, opens files.
     fn open(&mut self, link: &Link, opening: Opening) -> Answer;
     /// Makes durable what is buffered, ends connections.
@@ -31,7 +32,7 @@ pub(super) struct Opening {
     /// Where it resumes, by partition.
     pub(super) resume: BTreeMap<String, Position>,
     /// Whether the sink acknowledges for it.
-    pub(super) by_receipt: bool,
+    pub(super) sink_acknowledges: bool,
 }
 
 /// The functions of every instance of `K`.
@@ -54,12 +55,13 @@ impl<K: Life> Table<K> {
 // SAFETY, of all below: the engine calls them with an instance of the kind whose table they are in, and with what the
 // header says.
 
-unsafe extern "C" fn describe<K: Life>(this: *mut c_void, facts: *mut abi::Facts) {
+unsafe extern "C" fn describe<K: Life>(this: *mut c_void, to: *mut abi::Capabilities) {
     // SAFETY: as above.
     unsafe {
         call::call::<K>(this, std::ptr::null_mut(), |_, state| {
-            let mut said = super::describe::Facts::new(facts);
-            state.describe(&mut said);
+            let mut capabilities = Capabilities::new(to);
+            state.describe(&mut capabilities);
+            capabilities.finish();
             Ok(Status::OK)
         });
     }
@@ -80,17 +82,22 @@ unsafe fn opening(open: *const abi::Open) -> Opening {
     if open.is_null() {
         return Opening::default();
     }
-    // SAFETY: as the caller promises: the first fields are in every version, the last one where the size says so.
-    let (places, by_receipt) = unsafe {
-        let places = match (*open).resume.is_null() {
-            true => &[],
-            false => std::slice::from_raw_parts((*open).resume, (*open).n_resume as usize),
+    // SAFETY: the caller guarantees it; a field that an older engine does not have is zero.
+    let (open, positions) = unsafe {
+        let open = abi::read(open);
+        let positions: &[abi::Resume] = if open.resume.is_null() {
+            &[]
+        } else {
+            std::slice::from_raw_parts(open.resume, open.n_resume as usize)
         };
-        (places, abi::has!(abi::Open, (*open).struct_size, by_receipt) && (*open).by_receipt != 0)
+        (open, positions)
     };
     // SAFETY: as the caller promises.
-    let place = |place: &abi::Place| unsafe { Some((text(place.partition), position(place.position)?)) };
-    Opening { resume: places.iter().filter_map(place).collect(), by_receipt }
+    let resume = |one: &abi::Resume| unsafe { Some((text(one.partition), position(one.position)?)) };
+    Opening {
+        resume: positions.iter().filter_map(resume).collect(),
+        sink_acknowledges: open.sink_acknowledges != 0,
+    }
 }
 
 unsafe extern "C" fn drain<K: Life>(this: *mut c_void) {

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use tidegate_abi::{self as abi, Buf, Status, Str};
 
 use super::call::{self, Answer, error_of};
-use super::describe::Facts;
+use super::describe::Capabilities;
 use super::given::{self, Lineage, Names, position};
 use super::life::{Life, Opening};
 use super::link::{Link, text};
@@ -127,13 +127,13 @@ impl State {
 /// # Safety
 /// `report` is valid for the call.
 unsafe fn tell_elsewhere(delivery: &Delivery, report: *const abi::Report) -> Result<(), Error> {
-    // SAFETY: as the caller promises. Whoever calls `settle` has a report of 1.1.
+    // SAFETY: as the caller promises.
     let said_to = unsafe { abi::read(report) };
     let mut events = delivery.elsewhere().to_vec();
     events.sort_unstable();
     for event in events {
         // SAFETY: it is the report's own function.
-        taken(said_to.elsewhere.map(|elsewhere| unsafe { elsewhere(report, index(event)) }))?;
+        taken(said_to.already_done.map(|already_done| unsafe { already_done(report, index(event)) }))?;
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ unsafe fn tell(delivery: Delivery, report: *const abi::Report) -> Answer {
         let why = error_of(&error);
         for event in events {
             // SAFETY: the error lives until the call returns.
-            taken(said_to.again.map(|again| unsafe { again(report, index(event), &raw const why) }))?;
+            taken(said_to.retry.map(|retry| unsafe { retry(report, index(event), &raw const why) }))?;
         }
     }
     Ok(Status::OK)
@@ -173,11 +173,11 @@ fn taken(status: Option<Status>) -> Result<(), Error> {
 }
 
 impl Life for State {
-    fn describe(&mut self, facts: &mut Facts) {
+    fn describe(&mut self, capabilities: &mut Capabilities) {
         if let Some(sink) = &self.sink {
-            facts.transactional(sink.transactional());
-            facts.parallel(sink.fork().is_some());
-            facts.domain(sink.domain());
+            capabilities.transactional(sink.transactional());
+            capabilities.parallel(sink.fork().is_some());
+            capabilities.transaction_domain(sink.domain());
         }
     }
 
@@ -214,7 +214,7 @@ pub(super) static OPS: abi::Sink = abi::Sink {
     write: Some(write),
     claim: Some(claim),
     commit: Some(commit),
-    settle: Some(settle),
+    ack_and_write: Some(ack_and_write),
 };
 
 // SAFETY, of all below: the engine calls them with an instance of a sink, and with what the header says.
@@ -239,8 +239,8 @@ unsafe extern "C" fn claim(
     unsafe {
         call::call::<State>(this, error, |link, state| {
             let claimed = || {
-                let abi::Claim { afresh, pipeline, sink, .. } = *claim;
-                Claim { pipeline: text(pipeline).into(), sink: text(sink).into(), afresh: afresh != 0 }
+                let abi::Claim { reset, pipeline, sink, .. } = *claim;
+                Claim { pipeline: text(pipeline).into(), sink: text(sink).into(), afresh: reset != 0 }
             };
             for (lane, record) in state.claim(link, claimed)? {
                 let record = spelled(&lane, &record);
@@ -283,10 +283,10 @@ unsafe extern "C" fn commit(
     }
 }
 
-unsafe extern "C" fn settle(
+unsafe extern "C" fn ack_and_write(
     this: *mut c_void,
     batch: *const abi::Batch,
-    receipts: *const abi::Receipts,
+    receipts: *const abi::AckHandles,
     report: *const abi::Report,
     error: *mut abi::Error,
 ) -> Status {

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use tidegate_abi::{self as abi, Buf, Status, Str, outcome};
 
 use super::call::{self, Answer};
-use super::describe::Facts;
+use super::describe::Capabilities;
 use super::given::position;
 use super::life::{Life, Opening};
 use super::link::{Link, text};
@@ -94,17 +94,17 @@ impl State {
 }
 
 impl Life for State {
-    fn describe(&mut self, facts: &mut Facts) {
+    fn describe(&mut self, capabilities: &mut Capabilities) {
         if let Some(source) = &self.source {
-            facts.source(source.replay());
-            facts.domain(source.domain());
+            capabilities.source(source.replay());
+            capabilities.transaction_domain(source.domain());
         }
     }
 
-    fn open(&mut self, link: &Link, Opening { resume, by_receipt }: Opening) -> Answer {
+    fn open(&mut self, link: &Link, Opening { resume, sink_acknowledges }: Opening) -> Answer {
         if self.opening.is_none() {
             let cx = self.cx.clone().with_resume(resume);
-            self.cx = if by_receipt { cx.with_receipts() } else { cx };
+            self.cx = if sink_acknowledges { cx.with_receipts() } else { cx };
         }
         let cx = &self.cx;
         drive(link, &mut self.source, &mut self.opening, |mut source| {
@@ -138,7 +138,7 @@ pub(super) static OPS: abi::Source = abi::Source {
     reserved: 0,
     next: Some(next),
     commit: Some(commit),
-    settled: Some(settled),
+    batch_done: Some(batch_done),
 };
 
 // SAFETY, of all below: the engine calls them with an instance of a source, and with what the header says.
@@ -153,26 +153,11 @@ unsafe extern "C" fn next(
     unsafe {
         call::call::<State>(this, error, |link, state| match state.next(link)? {
             Some(read) => {
-                hand_over(read, batch);
+                abi::write(batch, &read);
                 Ok(Status::OK)
             }
             None => Ok(Status::END),
         })
-    }
-}
-
-/// Fills in the engine's struct as far as it goes: one of another minor is shorter or longer, and keeps its own word for
-/// its size.
-///
-/// # Safety
-/// `into` points to as many bytes as it says.
-unsafe fn hand_over(read: abi::Batch, into: *mut abi::Batch) {
-    // SAFETY: as the caller promises; no more is copied than either side has.
-    unsafe {
-        let struct_size = (*into).struct_size;
-        let read = abi::Batch { struct_size, ..read };
-        let size = size_of::<abi::Batch>().min(struct_size as usize);
-        std::ptr::copy_nonoverlapping((&raw const read).cast::<u8>(), into.cast::<u8>(), size);
     }
 }
 
@@ -186,7 +171,7 @@ unsafe extern "C" fn commit(this: *mut c_void, partition: Str, place: Buf, error
     }
 }
 
-unsafe extern "C" fn settled(this: *mut c_void, seq: u64, outcome: u32, reason: Str) {
+unsafe extern "C" fn batch_done(this: *mut c_void, seq: u64, outcome: u32, reason: Str) {
     // SAFETY: as above.
     unsafe {
         call::signal::<State>(this, |link| {

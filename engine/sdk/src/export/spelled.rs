@@ -33,7 +33,7 @@ pub(super) struct Spelled {
 
 /// What the receipts of a source's batch point to.
 struct SpelledReceipts {
-    table: abi::Receipts,
+    table: abi::AckHandles,
     _own: (Receipts, Vec<Str>, Vec<u32>),
 }
 
@@ -76,7 +76,10 @@ impl Spelled {
             refused: self.refused.as_ptr(),
             n_refused: self.refused.len() as u32,
             n_common: (self.attrs.len() - common) as u32,
-            receipts: self.receipts.as_ref().map_or(std::ptr::null(), |receipts| &raw const receipts.table),
+            ack_handles: self
+                .receipts
+                .as_ref()
+                .map_or(std::ptr::null(), |receipts| &raw const receipts.table),
             ..nothing()
         };
         spelled.n = batch.len() as u32;
@@ -171,8 +174,8 @@ impl SpelledReceipts {
             Some(*end)
         });
         let end: Vec<u32> = end.collect();
-        let table = abi::Receipts {
-            struct_size: size_of::<abi::Receipts>() as u32,
+        let table = abi::AckHandles {
+            struct_size: size_of::<abi::AckHandles>() as u32,
             n_scope: scope.len() as u32,
             scope: scope.as_ptr(),
             first: receipts.range().start as u32,

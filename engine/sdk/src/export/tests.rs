@@ -1,5 +1,6 @@
 //! The table of a library, called as an engine calls it.
 
+mod acknowledging;
 mod batches;
 mod bombs;
 mod components;
@@ -8,4 +9,3 @@ mod host;
 mod life;
 mod log;
 mod state;
-mod together;

@@ -7,9 +7,9 @@ use crate::adopt::read_by_source;
 const BYTES_THERE: &[u8] = b"1-02-03-04-0 and more";
 
 /// Receipts that end at these bytes, as a library would hold them.
-fn table(scope: &[Str], ends: &[u32]) -> abi::Receipts {
-    abi::Receipts {
-        struct_size: size_of::<abi::Receipts>() as u32,
+fn table(scope: &[Str], ends: &[u32]) -> abi::AckHandles {
+    abi::AckHandles {
+        struct_size: size_of::<abi::AckHandles>() as u32,
         n_scope: scope.len() as u32,
         scope: scope.as_ptr(),
         first: 0,
@@ -19,7 +19,7 @@ fn table(scope: &[Str], ends: &[u32]) -> abi::Receipts {
     }
 }
 
-fn adopted(table: &abi::Receipts, events: u32) -> Result<Option<Receipts>, String> {
+fn adopted(table: &abi::AckHandles, events: u32) -> Result<Option<Receipts>, String> {
     // SAFETY: the table is sound as far as pointers go.
     unsafe { handed_over(table, events) }
 }
@@ -44,16 +44,16 @@ fn receipts_are_copied_as_they_are() {
 #[test]
 fn each_breach_is_named() {
     let (scope, good) = ([Str::new("stream")], table(&[], &[3, 6]));
-    let long = abi::Receipts { n_scope: SCOPE + 1, ..good };
-    let cases: [(abi::Receipts, u32, &str); 9] = [
+    let long = abi::AckHandles { n_scope: SCOPE + 1, ..good };
+    let cases: [(abi::AckHandles, u32, &str); 9] = [
         (good, 3, "3 events have 2 receipts, and each is to have one"),
-        (abi::Receipts { struct_size: 12, ..good }, 2, "`receipts` says that it has 12 bytes"),
-        (abi::Receipts { first: 1, ..good }, 2, "2 receipts from number 1 on"),
-        (abi::Receipts { n: EVENTS + 1, ..good }, 2, "16777217 receipts from number 0 on"),
+        (abi::AckHandles { struct_size: 12, ..good }, 2, "`receipts` says that it has 12 bytes"),
+        (abi::AckHandles { first: 1, ..good }, 2, "2 receipts from number 1 on"),
+        (abi::AckHandles { n: EVENTS + 1, ..good }, 2, "16777217 receipts from number 0 on"),
         (long, 2, "2 receipts from number 0 on, with 17 texts"),
-        (abi::Receipts { end: std::ptr::null(), ..good }, 2, "`scope` or `end` of the receipts is NULL"),
-        (abi::Receipts { n_scope: 1, scope: std::ptr::null(), ..good }, 2, "`scope` or `end`"),
-        (abi::Receipts { bytes: std::ptr::null(), ..good }, 2, "the receipts are not in order, or 6 bytes"),
+        (abi::AckHandles { end: std::ptr::null(), ..good }, 2, "`scope` or `end` of the receipts is NULL"),
+        (abi::AckHandles { n_scope: 1, scope: std::ptr::null(), ..good }, 2, "`scope` or `end`"),
+        (abi::AckHandles { bytes: std::ptr::null(), ..good }, 2, "the receipts are not in order, or 6 bytes"),
         (table(&[Str { p: std::ptr::null(), n: 5 }], &[3, 6]), 2, "what holds for the receipts has 5 bytes"),
     ];
     for (table, events, expected) in cases {
@@ -65,7 +65,7 @@ fn each_breach_is_named() {
         assert!(told.starts_with("the receipts are not in order"), "{told}");
     }
     let large = vec![b'x'; RECEIPT + 1];
-    let table = abi::Receipts { bytes: large.as_ptr(), n: 1, ..table(&[], &[large.len() as u32]) };
+    let table = abi::AckHandles { bytes: large.as_ptr(), n: 1, ..table(&[], &[large.len() as u32]) };
     assert!(adopted(&table, 1).unwrap_err().starts_with("a receipt has 4097 bytes"));
 }
 
@@ -78,7 +78,7 @@ fn the_receipt_of_an_event_that_is_too_long_stands_behind_the_others() {
     // SAFETY: `Batch` begins with its size.
     let mut batch: abi::Batch = unsafe { abi::sized() };
     (batch.n, batch.data, batch.n_buf, batch.buf) = (3, data.as_ptr(), 1, buffers.as_ptr());
-    batch.receipts = &raw const receipts;
+    batch.ack_handles = &raw const receipts;
     // SAFETY: the table is sound, and its bytes are there until the end of this function.
     let (read, _) = unsafe { read_by_source(&raw const batch, 5) }.unwrap();
     assert_eq!((read.batch.texts(), read.rejected.len()), (vec!["one".into(), "three".into()], 1));

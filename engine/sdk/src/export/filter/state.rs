@@ -13,7 +13,7 @@ use crate::{Error, STATE_BYTES};
 impl State {
     /// # Safety
     /// `keep` is valid for the call.
-    unsafe fn save(&mut self, link: &Link, keep: *const abi::Keep) -> Answer {
+    unsafe fn save(&mut self, link: &Link, keep: *const abi::StateWriter) -> Answer {
         let saved = match &mut self.kind {
             Kind::Plain(filter) => filter.save(),
             Kind::Waiting(waiting) => {
@@ -72,7 +72,11 @@ pub(super) static OPS: abi::State = abi::State {
 
 // SAFETY, of both below: the engine calls them with an instance of a filter, and with what the header says.
 
-unsafe extern "C" fn save(this: *mut c_void, keep: *const abi::Keep, error: *mut abi::Error) -> Status {
+unsafe extern "C" fn save(
+    this: *mut c_void,
+    keep: *const abi::StateWriter,
+    error: *mut abi::Error,
+) -> Status {
     // SAFETY: as above.
     unsafe { call::call::<State>(this, error, |link, state| state.save(link, keep)) }
 }

@@ -149,12 +149,12 @@ impl Instance {
 
     /// Opens a source, and says whether the sink acknowledges for it.
     pub(super) fn open_as(&self, by_receipt: bool) -> Status {
-        let open = Open { by_receipt: by_receipt.into(), ..unsafe { abi::sized() } };
+        let open = Open { sink_acknowledges: by_receipt.into(), ..unsafe { abi::sized() } };
         self.until_done(|error| unsafe { self.base.open.unwrap()(self.this, &raw const open, error) }).0
     }
 
     pub(super) fn open_at(&self, position: Option<&str>) -> (Status, abi::Error) {
-        let position = position.map(|position| abi::Place {
+        let position = position.map(|position| abi::Resume {
             partition: Str::new("part"),
             position: Buf::new(position.as_bytes()),
         });
@@ -162,7 +162,7 @@ impl Instance {
             struct_size: size_of::<Open>() as u32,
             n_resume: u32::from(position.is_some()),
             resume: position.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
-            by_receipt: 0,
+            sink_acknowledges: 0,
             reserved: 0,
         };
         self.until_done(|error| unsafe { self.base.open.unwrap()(self.this, &raw const open, error) })
@@ -184,16 +184,16 @@ impl Instance {
         unsafe { self.base.stop.unwrap()(self.this) }
     }
 
-    pub(super) fn describe(&self) -> (abi::Facts, Vec<String>) {
-        unsafe extern "C" fn note(facts: *const abi::Facts, text: Str) {
+    pub(super) fn describe(&self) -> (abi::Capabilities, Vec<String>) {
+        unsafe extern "C" fn note(facts: *const abi::Capabilities, text: Str) {
             unsafe { (*(*facts).ctx.cast::<Vec<String>>()).push(text.text().into_owned()) }
         }
         let mut texts: Vec<String> = Vec::new();
-        let mut facts: abi::Facts = unsafe { abi::sized() };
+        let mut facts: abi::Capabilities = unsafe { abi::sized() };
         facts.ctx = (&raw mut texts).cast();
         facts.output = Some(note);
         facts.explain = Some(note);
-        facts.why_not = Some(note);
+        facts.not_transactional = Some(note);
         unsafe { self.base.describe.unwrap()(self.this, &raw mut facts) }
         (facts, texts)
     }
@@ -223,7 +223,7 @@ impl Instance {
     }
 
     pub(super) fn settled(&self, seq: u64, outcome: u32, reason: &str) {
-        unsafe { self.source().settled.unwrap()(self.this, seq, outcome, Str::new(reason)) }
+        unsafe { self.source().batch_done.unwrap()(self.this, seq, outcome, Str::new(reason)) }
     }
 
     fn filter(&self) -> &abi::Filter {
@@ -426,7 +426,7 @@ impl PutOut {
             unsafe { (*(*out).ctx.cast::<PutOut>()).rejected.push((event, (*why).message())) }
             Status::OK
         }
-        unsafe extern "C" fn leave_from(out: *const abi::Out, event: u32) -> Status {
+        unsafe extern "C" fn defer_from(out: *const abi::Out, event: u32) -> Status {
             let put = unsafe { &mut *(*out).ctx.cast::<PutOut>() };
             put.left = Some(event);
             if put.comes_back { Status::OK } else { Status::UNSUPPORTED }
@@ -437,7 +437,7 @@ impl PutOut {
             ctx: std::ptr::from_mut(self).cast(),
             emit: Some(emit),
             reject: Some(reject),
-            leave_from: Some(leave_from),
+            defer_from: Some(defer_from),
         }
     }
 }
@@ -456,11 +456,11 @@ impl Reported {
             unsafe { (*(*to).ctx.cast::<Reported>()).rejected.push((event, (*why).message())) }
             Status::OK
         }
-        unsafe extern "C" fn again(to: *const abi::Report, event: u32, why: *const abi::Error) -> Status {
+        unsafe extern "C" fn retry(to: *const abi::Report, event: u32, why: *const abi::Error) -> Status {
             unsafe { (*(*to).ctx.cast::<Reported>()).again.push((event, (*why).code, (*why).retry_after_ms)) }
             Status::OK
         }
-        unsafe extern "C" fn elsewhere(to: *const abi::Report, event: u32) -> Status {
+        unsafe extern "C" fn already_done(to: *const abi::Report, event: u32) -> Status {
             unsafe { (*(*to).ctx.cast::<Reported>()).elsewhere.push(event) }
             Status::OK
         }
@@ -469,8 +469,8 @@ impl Reported {
             reserved: 0,
             ctx: std::ptr::from_mut(self).cast(),
             reject: Some(reject),
-            again: Some(again),
-            elsewhere: Some(elsewhere),
+            retry: Some(retry),
+            already_done: Some(already_done),
         }
     }
 }

@@ -293,7 +293,7 @@ fn a_source_resumes_commits_and_is_opened_again() {
     assert_eq!((error.range_from, error.range_to, error.message().as_str()), (1, 2, "is not even"));
     let source = engine.create_of(table, 1, &json!({})).ok().unwrap();
     let (facts, _) = source.describe();
-    assert_eq!((facts.replay, facts.commits, facts.settles), (replay::REDELIVERY, 1, 1));
+    assert_eq!((facts.replay, facts.wants_commit, facts.wants_batch_done), (replay::REDELIVERY, 1, 1));
     let (status, error) = source.open_at(Some("4"));
     assert_eq!((status, error.retry_after_ms, error.message().as_str()), (Status::RETRY, 3000, "not yet"));
     assert_eq!(source.open_at(Some("4")).0, Status::OK);

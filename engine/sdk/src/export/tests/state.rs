@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use tidegate_abi::{self as abi, Buf, Keep, Status};
+use tidegate_abi::{self as abi, Buf, StateWriter, Status};
 
 use super::components::sink;
 use super::host::{Engine, Instance, library};
@@ -80,14 +80,15 @@ fn extension(instance: &Instance, id: &CStr) -> Option<&'static abi::State> {
 
 /// What an instance puts; the engine takes no more than `most` bytes.
 fn save(instance: &Instance, most: usize) -> (Status, String, Option<Vec<u8>>) {
-    unsafe extern "C" fn put(keep: *const Keep, part: Buf) -> Status {
+    unsafe extern "C" fn put(keep: *const StateWriter, part: Buf) -> Status {
         let (most, kept) = unsafe { &mut *(*keep).ctx.cast::<(usize, Option<Vec<u8>>)>() };
         let kept = kept.get_or_insert_default();
         kept.extend_from_slice(unsafe { part.bytes() });
         if kept.len() > *most { Status::FATAL } else { Status::OK }
     }
     let mut kept = (most, None);
-    let keep = Keep { ctx: (&raw mut kept).cast(), put: Some(put), ..unsafe { abi::sized::<Keep>() } };
+    let keep =
+        StateWriter { ctx: (&raw mut kept).cast(), put: Some(put), ..unsafe { abi::sized::<StateWriter>() } };
     let save = extension(instance, abi::STATE).unwrap().save.unwrap();
     let (status, error) = instance.until_done(|error| unsafe { save(instance.this, &raw const keep, error) });
     (status, error.message(), kept.1)

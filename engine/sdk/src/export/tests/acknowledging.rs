@@ -1,4 +1,6 @@
-//! What a source and a sink of one server do together: since 1.1, and not with an engine of 1.0.
+//! Acknowledging sources and sinks, and a synthetic older engine, whose structs are shorter than those of the SDK.
+
+use std::mem::offset_of;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -65,8 +67,8 @@ fn sink() -> Instance {
     Engine::new().create(Plugin::sink("settling", "settles", "", |_: Nothing| Ok(Settling)))
 }
 
-/// A struct as an engine of 1.0 has it: as long as it was then, and behind it memory of somebody else's, whose every
-/// byte is `STRANGE`.
+/// A struct as an older engine has it: it ends before a field that the engine does not know, and all bytes after that
+/// are foreign memory.
 struct Old<T> {
     table: T,
     size: usize,
@@ -92,34 +94,34 @@ impl<T> Old<T> {
 
 /// What an instance says of where it keeps things, or why not.
 fn domain(instance: &Instance) -> Vec<String> {
-    unsafe extern "C" fn there(facts: *const abi::Facts, text: Str) {
+    unsafe extern "C" fn there(facts: *const abi::Capabilities, text: Str) {
         unsafe { (*(*facts).ctx.cast::<Vec<String>>()).push(format!("in {}", text.text())) }
     }
-    unsafe extern "C" fn not(facts: *const abi::Facts, why: Str) {
+    unsafe extern "C" fn not(facts: *const abi::Capabilities, why: Str) {
         unsafe { (*(*facts).ctx.cast::<Vec<String>>()).push(format!("not: {}", why.text())) }
     }
     let mut told: Vec<String> = Vec::new();
-    let mut facts: abi::Facts = unsafe { abi::sized() };
+    let mut facts: abi::Capabilities = unsafe { abi::sized() };
     facts.ctx = (&raw mut told).cast();
-    facts.domain = Some(there);
-    facts.no_domain = Some(not);
+    facts.transaction_domain = Some(there);
+    facts.no_transaction_domain = Some(not);
     unsafe { instance.base.describe.unwrap()(instance.this, &raw mut facts) }
     told
 }
 
 #[test]
-fn a_source_and_a_sink_say_where_or_why_not() {
+fn source_and_sink_name_their_transaction_domain_or_why_there_is_none() {
     assert_eq!(domain(&source()), ["in server 7"]);
     assert_eq!(domain(&sink()), ["not: it is elsewhere"]);
 }
 
 #[test]
-fn a_source_that_is_told_so_hands_over_its_receipts() {
+fn source_hands_over_its_handles_if_the_sink_acknowledges() {
     let source = source();
     assert_eq!(source.open_as(true), Status::OK);
     let (status, _, batch) = source.next();
     assert_eq!(status, Status::OK);
-    let receipts = unsafe { &*batch.receipts };
+    let receipts = unsafe { &*batch.ack_handles };
     let scope = unsafe { std::slice::from_raw_parts(receipts.scope, receipts.n_scope as usize) };
     let scope: Vec<_> = scope.iter().map(|text| unsafe { text.text() }).collect();
     let ends = unsafe { std::slice::from_raw_parts(receipts.end, receipts.n as usize) };
@@ -134,12 +136,12 @@ fn a_source_that_is_told_so_hands_over_its_receipts() {
 }
 
 #[test]
-fn a_sink_settles_the_entries_of_its_receipts() {
+fn sink_acknowledges_the_entries_of_its_handles() {
     let sink = sink();
     let given = Given::of(&["a"]);
     let scope = [Str::new("stream")];
-    let receipts = abi::Receipts {
-        struct_size: size_of::<abi::Receipts>() as u32,
+    let receipts = abi::AckHandles {
+        struct_size: size_of::<abi::AckHandles>() as u32,
         n_scope: 1,
         scope: scope.as_ptr(),
         first: 99,
@@ -149,7 +151,7 @@ fn a_sink_settles_the_entries_of_its_receipts() {
     };
     let mut reported = Box::<Reported>::default();
     let report = reported.table();
-    let settle = sink.sink().settle.unwrap();
+    let settle = sink.sink().ack_and_write.unwrap();
     let (status, error) = sink.until_done(|error| unsafe {
         settle(sink.this, &raw const given.table, &raw const receipts, &raw const report, error)
     });
@@ -161,36 +163,42 @@ fn a_sink_settles_the_entries_of_its_receipts() {
 }
 
 #[test]
-fn a_source_that_is_opened_by_an_engine_of_1_0_acknowledges_itself() {
+fn source_acknowledges_itself_if_an_older_engine_opens_it() {
     let source = source();
-    let mut facts = Old::of(unsafe { abi::sized::<abi::Facts>() }, 64);
+    let mut facts = Old::of(
+        unsafe { abi::sized::<abi::Capabilities>() },
+        offset_of!(abi::Capabilities, transaction_domain),
+    );
     unsafe { source.base.describe.unwrap()(source.this, &raw mut facts.table) }
     assert!(facts.is_untouched_behind());
-    assert_eq!(facts.table.replay, abi::replay::REDELIVERY, "what 1.0 has is told");
-    // What is behind it would mean that the sink acknowledges.
-    let open = Old::of(unsafe { abi::sized::<abi::Open>() }, 16);
+    assert_eq!(facts.table.replay, abi::replay::REDELIVERY, "a field that the engine knows is set");
+    // The foreign memory after the struct would mean that the sink acknowledges.
+    let open = Old::of(unsafe { abi::sized::<abi::Open>() }, offset_of!(abi::Open, sink_acknowledges));
     let opened = source
         .until_done(|error| unsafe { source.base.open.unwrap()(source.this, &raw const open.table, error) });
     assert_eq!(opened.0, Status::OK);
-    let mut batch = Old::of(unsafe { abi::sized::<abi::Batch>() }, 168);
+    let mut batch = Old::of(unsafe { abi::sized::<abi::Batch>() }, offset_of!(abi::Batch, ack_handles));
     let next = source.source().next.unwrap();
     let read = source.until_done(|error| unsafe { next(source.this, 0, &raw mut batch.table, error) });
-    assert_eq!((read.0, batch.table.struct_size), (Status::OK, 168));
-    assert!(batch.is_untouched_behind(), "no receipts are written behind its end");
+    assert_eq!((read.0, batch.table.struct_size), (Status::OK, offset_of!(abi::Batch, ack_handles) as u32));
+    assert!(batch.is_untouched_behind(), "nothing is written after the end of the struct");
     assert_eq!(super::host::events(&batch.table, None)[0].data, "by receipt: false");
     give_back(&batch.table);
 }
 
 #[test]
-fn a_sink_writes_for_an_engine_of_1_0() {
+fn sink_writes_for_an_older_engine() {
     let sink = sink();
-    let mut facts = Old::of(unsafe { abi::sized::<abi::Facts>() }, 64);
+    let mut facts = Old::of(
+        unsafe { abi::sized::<abi::Capabilities>() },
+        offset_of!(abi::Capabilities, transaction_domain),
+    );
     unsafe { sink.base.describe.unwrap()(sink.this, &raw mut facts.table) }
     assert!(facts.is_untouched_behind());
     let mut given = Given::of(&["a"]);
-    given.table = Old::of(given.table, 168).table;
+    given.table = Old::of(given.table, offset_of!(abi::Batch, ack_handles)).table;
     let mut reported = Box::<Reported>::default();
-    let report = Old::of(reported.table(), 32);
+    let report = Old::of(reported.table(), offset_of!(abi::Report, already_done));
     let write = sink.sink().write.unwrap();
     let (status, _) = sink.until_done(|error| unsafe {
         write(sink.this, &raw const given.table, &raw const report.table, error)

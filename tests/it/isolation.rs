@@ -312,11 +312,11 @@ fn a_sink_that_promises_to_settle_and_cannot_is_refused() {
     let place = Place::new("group.c");
     let text = std::fs::read_to_string(root().join("tests/evil/group.c")).unwrap();
     let source = place.path("without.c");
-    std::fs::write(&source, text.replace(", .settle = settle", "")).unwrap();
+    std::fs::write(&source, text.replace(", .ack_and_write = ack_and_write", "")).unwrap();
     place.build(&source);
     place.pipeline(GROUP);
     let told = Tidegate::new(&["check"]).arg(place.path("p.toml")).end().expect(2).stderr;
-    assert!(told.contains("says where it acknowledges, and `settle` is NULL"), "{told}");
+    assert!(told.contains("names a transaction domain, and `ack_and_write` is NULL"), "{told}");
 }
 
 /// A source that writes each call to a file.

@@ -153,7 +153,7 @@ fn a_library_is_found_by_its_name_and_by_the_command_line() {
     let given = Tidegate::run(&[&without]).arg("--plugin").arg(world.path("libgrep.so")).end().expect(0);
     assert_eq!(given.lines(), lines);
     let manual = Tidegate::new(&["plugins", "show", "grep_c", "--plugin"]).arg(world.path("libgrep.so"));
-    assert!(manual.end().expect(0).stdout.contains("What an event has to hold."));
+    assert!(manual.end().expect(0).stdout.contains("The text that an event has to contain."));
 }
 
 #[test]
@@ -305,8 +305,10 @@ fn the_verdict_names_the_rule_that_is_broken() {
         world.c("grep", "grep.so", changes);
         Tidegate::new(&["plugins", "check", "./grep.so"]).within(world.0.path()).end().expect(1).stdout
     };
-    let undescribed =
-        verdict(&[("\"description\\\":\\\"What an event has to hold.\\\"", "\"title\\\":\\\"x\\\"")]);
+    let undescribed = verdict(&[(
+        "\"description\\\":\\\"The text that an event has to contain.\\\"",
+        "\"title\\\":\\\"x\\\"",
+    )]);
     assert!(undescribed.contains("breaks the rule \"every option is described\": text"), "{undescribed}");
     let crashing = verdict(&[("port[i] = memmem", "if (len == 0) abort(); port[i] = memmem")]);
     assert!(crashing.contains("the library crashes (SIGABRT)"), "{crashing}");

@@ -173,7 +173,7 @@ fn a_library_that_breaks_as_it_hands_over_costs_no_event() {
     let (save, restore) = ("    int len = snprintf(", "    memcpy(text, saved.p, saved.n);");
     let dies = |place: &str| (place.to_owned(), format!("    abort();\n{place}"));
     let puts = |what: &str| (save.to_owned(), format!("    {what}\n{save}"));
-    let too_much = "static const uint8_t part[1 << 20]; for (int i = 0; i < 65; i++) keep->put(keep, (tg_buf){ part, sizeof part });";
+    let too_much = "static const uint8_t part[1 << 20]; for (int i = 0; i < 65; i++) to->put(to, (tg_buf){ part, sizeof part });";
     let ways = [
         (dies(save), "process", "hands over no state: the plugin crashed (SIGABRT)"),
         (
@@ -184,7 +184,7 @@ fn a_library_that_breaks_as_it_hands_over_costs_no_event() {
         (puts(too_much), "inline", "hands over no state: the count cannot be handed over"),
         (puts(too_much), "process", "hands over no state: the count cannot be handed over"),
         (
-            puts("keep->put(keep, (tg_buf){ NULL, 5 });"),
+            puts("to->put(to, (tg_buf){ NULL, 5 });"),
             "inline",
             "hands over no state: the plugin broke the contract: 5 bytes at once are no part of a state",
         ),
@@ -205,10 +205,10 @@ fn what_is_handed_over_may_be_long() {
             "    int len = snprintf(text, sizeof text, \"1 %",
             "    int len = snprintf(text, sizeof text, \"1 %029",
         ),
-        ("    if (keep->put(", "    static const uint8_t part[1 << 20];\n    if (keep->put("),
+        ("    if (to->put(", "    static const uint8_t part[1 << 20];\n    if (to->put("),
         (
             "(uint64_t)len }) == TG_OK) return TG_OK;",
-            "31 }) == TG_OK) { for (int i = 0; i < 63; i++) keep->put(keep, (tg_buf){ part, sizeof part }); return len < 0; }",
+            "31 }) == TG_OK) { for (int i = 0; i < 63; i++) to->put(to, (tg_buf){ part, sizeof part }); return len < 0; }",
         ),
         ("saved.n < 3 || saved.n >= sizeof text", "saved.n != (63u << 20) + 31"),
         ("memcpy(text, saved.p, saved.n)", "memcpy(text, saved.p, 31)"),

@@ -27,7 +27,7 @@ impl Home for InProcess {
         if let (Ops::Sink(sink), Ok(_)) = (&self.tables.ops, &facts.domain)
             && sink.ack_and_write.is_none()
         {
-            let why = "its library breaks the ABI: the sink says where it acknowledges, and `settle` is NULL";
+            let why = "its library breaks the ABI: the sink names a transaction domain, and `ack_and_write` is NULL";
             return Err(ConfigError::at("", why));
         }
         let link = match &self.tables.ops {

@@ -215,7 +215,7 @@ struct Settle {
 }
 
 impl Call for Settle {
-    const NAME: &'static str = "settle";
+    const NAME: &'static str = "ack_and_write";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
         let Some(function) = self.reported.sink.ack_and_write else { return Status::UNSUPPORTED };
@@ -289,7 +289,9 @@ unsafe extern "C" fn again(report: *const Report, event: u32, why: *const abi::E
     let Said { events, delivery, broken, last, settles, .. } = said_before;
     note(broken, || {
         if *settles {
-            return Err(format!("event {event} cannot be tried again alone: `settle` fails as a whole"));
+            return Err(format!(
+                "event {event} cannot be tried again alone: `ack_and_write` fails as a whole"
+            ));
         }
         if event as usize >= *events || last.is_some_and(|last| last >= event) {
             return Err(format!("event {event} cannot be tried again, or is named out of order"));

@@ -57,7 +57,7 @@ impl Topic {
             Self::Write => "write",
             Self::Claim => "claim",
             Self::Commit | Self::CommitPosition => "commit",
-            Self::Settle => "settle",
+            Self::Settle => "ack_and_write",
             Self::Save => "save",
             Self::Restore => "restore",
             Self::Close => "close",

@@ -44,6 +44,15 @@ impl Path {
         Ok(self.find(json)?.filter(|raw| *raw != b"null").map(text))
     }
 
+    /// The path as a JSON pointer (RFC 6901).
+    pub fn pointer(&self) -> String {
+        let token = |step: &Step| match step {
+            Step::Key(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => format!("/{index}"),
+        };
+        self.steps.iter().map(token).collect()
+    }
+
     /// The path as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -109,3 +109,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_path_is_a_pointer_too() {
+    for (path, pointer) in [(".", ""), (".a.b", "/a/b"), (".a[3]", "/a/3"), (r#"."x/y~z""#, "/x~1y~0z")] {
+        assert_eq!(path.parse::<Path>().unwrap().pointer(), pointer);
+    }
+}

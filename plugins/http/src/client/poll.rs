@@ -1,14 +1,19 @@
 //! The source `http_poll`: asks a URL again and again.
+//!
+//! `walk` is one poll over its pages, `pages` the addresses of pages, `decode` the events of an answer.
 
+mod body;
 mod cursor;
 mod decode;
 pub(crate) mod fuzzing;
 mod options;
 mod pages;
+mod report;
 mod schedule;
 #[cfg(test)]
 mod tests;
 mod unique;
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,11 +28,15 @@ use tidegate_sdk::{
     SourceRejection,
 };
 
+use self::body::Body;
+use self::cursor::{Order, Seen};
 use self::decode::{Decoded, Decoder, rejection};
-use self::options::{Decode, PollOptions};
-use self::pages::{Next, Page, Pages, Walk};
+use self::options::PollOptions;
+use self::pages::{Next, Page, Pages};
+use self::report::Report;
 use self::schedule::Schedule;
 use self::unique::Unique;
+use self::walk::{Cut, Step, Walk, Way};
 use super::Caller;
 use super::answer::Answer;
 use super::caller::Question;
@@ -55,6 +64,9 @@ pub(super) fn plugin() -> Plugin {
 struct HttpPoll {
     caller: Caller,
     question: Question,
+    /// The body, if values are put into it.
+    body: Option<Body>,
+    warnings: Vec<ConfigError>,
     schedule: Schedule,
     decoder: Arc<Decoder>,
     pages: Pages,
@@ -70,32 +82,41 @@ struct HttpPoll {
     validators: Option<(Url, HeaderMap)>,
     /// The poll under way.
     walk: Option<Walk>,
-    /// What was read and not handed over yet: at most one page.
+    /// A poll that was cut, with which the next one goes on.
+    suspended: Option<Walk>,
+    /// The batches of one page that are not handed over yet.
     ready: VecDeque<SourceBatch>,
-    /// What is to be told once that is handed over.
-    complaint: Option<Error>,
+    /// The place after what was handed over last.
+    kept: Place,
+    report: Report,
 }
 
 /// The stored position: where to go on after a batch.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Place {
-    /// What the last complete poll has seen of the cursor.
+    /// The cursor's value of the last complete poll.
     since: Option<String>,
-    /// What the poll under way has seen of it.
+    /// The cursor's value in the poll under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<String>,
+    /// The order of the cursor's values in the poll under way.
+    #[serde(default, skip_serializing_if = "Order::is_mixed")]
+    order: Order,
     /// The page at which the poll under way goes on; none if it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next: Option<Next>,
-    /// How many pages it has taken.
+    /// The number of pages that it has taken.
     #[serde(default)]
     taken: u64,
+    /// The number of polls that were cut at this page.
+    #[serde(default)]
+    stuck: u32,
 }
 
 impl HttpPoll {
     fn new(options: PollOptions) -> Result<Self, ConfigError> {
         let schedule = Schedule::new(&options)?;
-        check(&options)?;
+        options.check()?;
         let mut url = checked_url(&options.url, "/url")?;
         let query = options.exchange.query_pairs();
         if !query.is_empty() {
@@ -104,18 +125,34 @@ impl HttpPoll {
         let method = Method::from(options.method);
         let caller = Caller::new(&options.exchange, &method)?;
         let mut headers = HeaderMap::new();
+        let warnings = options.warnings();
+        let in_body = [
+            (
+                "/pagination/body_path",
+                options.pagination.as_ref().is_some_and(|page| page.body_path.is_some()),
+            ),
+            ("/cursor/body_path", options.cursor.as_ref().is_some_and(|cursor| cursor.body_path.is_some())),
+        ];
+        let put_into = in_body.iter().find(|(_, given)| *given);
+        let template =
+            put_into.map(|(pointer, _)| Body::new(options.body.as_deref(), pointer)).transpose()?;
+        if template.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         let body = options.body.map(bytes::Bytes::from);
         if body.as_ref().is_some_and(|body| tidegate_sdk::json::check(body).is_ok()) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let pages = Pages::new(options.pagination)?;
-        let cursor = options.cursor.map(cursor::Cursor::new);
+        let cursor = options.cursor.map(cursor::Cursor::new).transpose()?;
         let unique = options.unique.as_ref().map(|_| Unique::new(options.unique_events));
         let decoder =
             Decoder { decode: options.decode, items: options.items, unique: options.unique, cursor };
         Ok(Self {
             caller,
             question: Question { method, url, headers, body },
+            body: template,
+            warnings,
             schedule,
             conditional: options.conditional && matches!(pages, Pages::One),
             max_pages: options.max_pages,
@@ -127,8 +164,10 @@ impl HttpPoll {
             pages,
             validators: None,
             walk: None,
+            suspended: None,
             ready: VecDeque::new(),
-            complaint: None,
+            kept: Place::default(),
+            report: Report::default(),
         })
     }
 
@@ -143,16 +182,22 @@ impl HttpPoll {
         if !self.schedule.wait(cx).await? {
             return Ok(false);
         }
-        self.walk = Some(Walk::at(None, 0, self.since.clone()));
+        let anew = || Walk::at(None, 0, Seen::from(self.since.clone()), 0);
+        self.walk = Some(self.suspended.take().unwrap_or_else(anew));
         Ok(true)
     }
 
-    /// The question for the page at hand.
+    /// The question for the current page.
     fn question(&self, walk: &Walk) -> Question {
         let since = self.decoder.cursor.as_ref().zip(self.since.as_deref());
-        let parameters = since.map(|(cursor, since)| (cursor.parameter.as_str(), since));
+        let in_query = since.filter(|(cursor, _)| cursor.pointer.is_none());
+        let parameters = in_query.map(|(cursor, since)| (cursor.parameter.as_str(), since));
         let url = self.pages.url(&self.question.url, parameters.as_slice(), walk.next.as_ref());
         let mut question = Question { url, ..self.question.clone() };
+        if let Some(body) = &self.body {
+            let since = since.and_then(|(cursor, since)| Some((cursor.pointer.as_deref()?, since)));
+            question.body = Some(body.with(since, self.pages.in_body(walk.next.as_ref())));
+        }
         if let Some((known, headers)) = &self.validators
             && *known == question.url
         {
@@ -161,126 +206,243 @@ impl HttpPoll {
         question
     }
 
+    fn way(&self) -> Way<'_> {
+        Way { pages: &self.pages, base: &self.question.url, max_pages: self.max_pages }
+    }
+
     /// Makes batches of an answer, and goes on to the next page.
     async fn take(&mut self, url: &Url, answer: &Answer, cx: &Cx) -> Result<(), Error> {
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
-        let past_the_end = answer.status == StatusCode::NOT_FOUND && self.pages.are_numbered();
-        if answer.status == StatusCode::NOT_MODIFIED || (past_the_end && walk.is_later()) {
-            self.end(walk.seen);
+        if self.is_end(&walk, answer) {
+            walk.useful = true;
+            let place = self.end(walk, cx);
+            self.keep(place);
             return Ok(());
         }
         if let Some(error) = answer.error() {
-            return Err(self.refused(walk, answer, error));
+            return self.refused(walk, answer, error, cx);
         }
         let before = self.place(&walk);
-        let number = walk.taken as i64 + 1;
-        match self.decode(answer, &mut walk.seen, cx).await? {
-            Ok(decoded) => {
-                let after = self.go_on(walk, url, answer, decoded.count);
-                let attributes = Attributes::default()
-                    .with("url", shown(url))
-                    .with("status", i64::from(answer.status.as_u16()))
-                    .with("page", number);
-                self.hand_over(decoded, &Arc::new(attributes), &before, &after);
+        let attributes = Attributes::default()
+            .with("url", shown(url))
+            .with("status", i64::from(answer.status.as_u16()))
+            .with("page", walk.taken as i64 + 1);
+        let mut page = Page { url, headers: &answer.headers, body: &answer.body, count: 0 };
+        let repeat = walk.is_repeat(&self.way(), &page);
+        let mut seen = walk.seen.clone();
+        match self.decode(answer, &mut seen, cx).await? {
+            Ok(mut decoded) => {
+                page.count = decoded.count;
+                let step = walk.go_on(&self.way(), &page);
+                self.look(&walk, &page, &step, &decoded, cx);
+                walk.useful |= decoded.is_useful();
+                if repeat {
+                    tracing::warn!(
+                        component = cx.component(),
+                        page = walk.taken,
+                        "a page is the one before once more"
+                    );
+                    decoded = Decoded::default();
+                } else {
+                    walk.seen = seen;
+                }
+                let after = self.step(walk, step, cx);
+                self.validators = self.validators_of(url, &answer.headers, &after);
+                self.hand_over(decoded, &Arc::new(attributes), &before, after);
             }
-            // Nobody knows what comes behind it, so the poll ends, and its cursor with it.
-            Err(reason) => {
-                self.made += 1;
-                self.ready.push_back(rejected_only(vec![rejection(&answer.body, reason)]));
-            }
+            Err(reason) => self.pass_over(walk, answer, page, &reason, cx),
         }
         Ok(())
+    }
+
+    /// Whether there is nothing in this answer: nothing has changed, or the page lies behind the last one.
+    fn is_end(&self, walk: &Walk, answer: &Answer) -> bool {
+        let refused = || answer.error().is_some_and(|error| error.class() == Class::Reject);
+        match answer.status {
+            StatusCode::NOT_MODIFIED => true,
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
+                walk.is_later() && self.pages.are_numbered()
+            }
+            _ => walk.is_past_the_end(&self.pages) && refused(),
+        }
+    }
+
+    /// Takes note of what a page says about the settings.
+    fn look(&mut self, walk: &Walk, page: &Page<'_>, step: &Step, decoded: &Decoded, cx: &Cx) {
+        match decoded.rejected.first() {
+            Some(rejection) if !decoded.is_useful() => self.report.unusable(cx, &rejection.reason),
+            _ => self.report.usable(),
+        }
+        if *step == Step::More {
+            self.report.led();
+        } else if walk.taken == 1 && page.count > 0 {
+            let lead = self.pages.missing_lead(page);
+            lead.into_iter().for_each(|lead| self.report.leads_nowhere(cx, &lead));
+        }
+    }
+
+    /// Goes on after an answer that is of no use. Where nobody knows what comes behind it, the poll ends.
+    fn pass_over(&mut self, mut walk: Walk, answer: &Answer, page: Page<'_>, reason: &str, cx: &Cx) {
+        let has_pages = !matches!(self.pages, Pages::One);
+        if has_pages && self.decoder.cursor.is_some() && !walk.again {
+            // The cursor will move past this page: it may have been cut off on its way.
+            walk.again = true;
+            self.walk = Some(walk);
+            return;
+        }
+        self.report.unusable(cx, reason);
+        let (first, number) = (walk.stuck == 0, walk.taken + 1);
+        let step = walk.pass_over(&self.way(), &page, reason);
+        let after = self.step(walk, step, cx);
+        if first {
+            let reason = if has_pages { format!("page {number}: {reason}") } else { reason.to_owned() };
+            let rejected = vec![rejection(&answer.body, reason)];
+            self.push_empty(rejected, after);
+        } else {
+            self.keep(after);
+        }
     }
 
     /// The events of an answer, or why it is of no use. Large ones are read off the async workers.
     async fn decode(
         &mut self,
         answer: &Answer,
-        seen: &mut Option<String>,
+        seen: &mut Seen,
         cx: &Cx,
     ) -> Result<Result<Decoded, String>, Error> {
         if let Some(fault) = &answer.fault {
             return Ok(Err(fault.message().to_owned()));
         }
         let (decoder, body, limit) = (Arc::clone(&self.decoder), answer.body.clone(), cx.event_size());
-        let (mut unique, mut noted) = (self.unique.take(), seen.take());
+        let (mut unique, mut noted) = (self.unique.take(), std::mem::take(seen));
         let work = move || {
             let decoded = decoder.decode(&body, limit, unique.as_mut(), &mut noted);
             (decoded, unique, noted)
         };
-        let done = match answer.body.len() > LARGE {
-            true => cx.spawn_blocking(work).await,
-            false => Ok(work()),
-        };
+        let large = answer.body.len() > LARGE;
+        let done = if large { cx.spawn_blocking(work).await } else { Ok(work()) };
         let (decoded, unique, noted) =
             done.map_err(|error| Error::fatal(format!("the task that reads the answer ended: {error}")))?;
         (self.unique, *seen) = (unique, noted);
         Ok(decoded.map_err(|reason| format!("{}: {reason}", answer.question)))
     }
 
-    /// Goes on behind the page that `answer` is. Returns the place that it ends at.
-    fn go_on(&mut self, mut walk: Walk, url: &Url, answer: &Answer, count: u64) -> Place {
-        let page = Page { url, headers: &answer.headers, body: &answer.body, count };
-        match walk.go_on(&self.pages, &self.question.url, &page, self.max_pages) {
-            Ok(true) => {
+    /// Does what follows a page. Returns the place that it ends at.
+    fn step(&mut self, walk: Walk, step: Step, cx: &Cx) -> Place {
+        match step {
+            Step::More => {
                 let place = self.place(&walk);
                 self.walk = Some(walk);
-                return place;
+                place
             }
-            Ok(false) => {
-                self.end(walk.seen);
-                self.validators = self.conditional.then(|| (url.clone(), validators(&answer.headers)));
-            }
-            Err(reason) => {
-                self.made += 1;
-                self.complaint = Some(Error::misconfigured(format!("{}: {reason}", answer.question)));
-            }
+            Step::End => self.end(walk, cx),
+            Step::Cut(cut) => self.cut(walk, &cut, cx),
         }
+    }
+
+    /// The poll is over and was read to its end: the cursor moves.
+    fn end(&mut self, walk: Walk, cx: &Cx) -> Place {
+        self.made += 1;
+        self.report.complete(cx, walk.useful);
+        self.since = walk.seen.value;
         self.place(&Walk::default())
     }
 
-    /// The poll is over and was complete.
-    fn end(&mut self, seen: Option<String>) {
+    /// The poll is over and was not read to its end: the cursor stays, unless what was not read cannot lie before it.
+    fn cut(&mut self, walk: Walk, cut: &Cut, cx: &Cx) -> Place {
         self.made += 1;
-        self.since = seen;
+        let cursor = self.decoder.cursor.as_ref();
+        let resumes = cut.resumes && cursor.is_some();
+        let safe =
+            cursor.filter(|_| !resumes).and_then(|cursor| cursor.safe(&walk.seen, self.since.as_deref()));
+        let next = match (cursor, resumes, &safe) {
+            (None, ..) => "the next poll begins at the first page",
+            (_, true, _) => "the cursor stays, and the next poll goes on there",
+            (_, _, Some(_)) => "the values only rose, so the cursor moves as far as they were read",
+            _ => "the cursor stays, and the next poll begins at the first page",
+        };
+        self.report.cut(cx, cut, walk.taken, walk.useful, next);
+        if resumes {
+            let walk = walk.resumed();
+            let place = self.place(&walk);
+            self.suspended = Some(walk);
+            return place;
+        }
+        self.since = safe.or(self.since.take());
+        self.place(&Walk::default())
     }
 
-    /// An answer that is an error. The page is asked for again; but one that the server will never give
-    /// (its cursor may have expired) ends the poll, so that the next one begins anew.
-    fn refused(&mut self, walk: Walk, answer: &Answer, error: Error) -> Error {
+    /// An answer that is an error. The page is asked for again; but a later one that the server will never give (its
+    /// limit is reached, its cursor has expired) cuts the poll.
+    fn refused(&mut self, walk: Walk, answer: &Answer, error: Error, cx: &Cx) -> Result<(), Error> {
         let gone = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        let hopeless = walk.is_later() && (gone || error.class() == Class::Reject);
-        if hopeless {
-            self.made += 1;
-        } else {
-            self.walk = Some(walk);
+        if walk.is_later() && (gone || error.class() == Class::Reject) {
+            let place = self.cut(walk, &Cut::needing_help(error.message()), cx);
+            self.keep(place);
+            return Ok(());
         }
-        match error.class() {
-            Class::Reject => Error::misconfigured(error.message()),
-            _ => error,
+        self.walk = Some(walk);
+        if error.class() != Class::Reject {
+            return Err(error);
         }
+        let misconfigured = Error::misconfigured(error.message());
+        Err(match error.retry_after() {
+            Some(pause) => misconfigured.after(pause),
+            None => misconfigured,
+        })
     }
 
     fn place(&self, walk: &Walk) -> Place {
-        let (seen, next) = (walk.seen.clone(), walk.next.clone());
-        Place { since: self.since.clone(), seen, next, taken: walk.taken }
+        Place {
+            since: self.since.clone(),
+            seen: walk.seen.value.clone(),
+            order: walk.seen.order.clone(),
+            next: walk.next.clone(),
+            taken: walk.taken,
+            stuck: walk.stuck,
+        }
+    }
+
+    /// The headers that ask only for what has changed since a complete poll.
+    fn validators_of(&self, url: &Url, headers: &HeaderMap, after: &Place) -> Option<(Url, HeaderMap)> {
+        (self.conditional && after.next.is_none()).then(|| (url.clone(), validators(headers)))
     }
 
     /// Queues the batches of one page. Until the last of them is safe, the page is read again after a crash.
-    fn hand_over(&mut self, decoded: Decoded, attributes: &Arc<Attributes>, before: &Place, after: &Place) {
-        let mut rejected = Some(decoded.rejected).filter(|rejected| !rejected.is_empty());
+    fn hand_over(&mut self, decoded: Decoded, attributes: &Arc<Attributes>, before: &Place, after: Place) {
+        let mut rejected = decoded.rejected;
         let count = decoded.batches.len();
         for (index, builder) in decoded.batches.into_iter().enumerate() {
             let mut builder = builder.with_attributes(Arc::clone(attributes));
             if self.decoder.cursor.is_some() {
-                builder.set_position(Position::new(if index + 1 == count { after } else { before }));
+                builder.set_position(Position::new(if index + 1 == count { &after } else { before }));
             }
-            let rejected = rejected.take().unwrap_or_default();
-            self.ready.push_back(SourceBatch::from(builder.finish()).with_rejected(rejected));
+            let batch = SourceBatch::from(builder.finish());
+            self.ready.push_back(batch.with_rejected(std::mem::take(&mut rejected)));
         }
-        if let Some(rejected) = rejected {
-            self.ready.push_back(rejected_only(rejected));
+        if count > 0 {
+            self.kept = after;
+        } else if rejected.is_empty() {
+            self.keep(after);
+        } else {
+            self.push_empty(rejected, after);
         }
+    }
+
+    /// Queues a place that no event carries, if it is another than the one before.
+    fn keep(&mut self, place: Place) {
+        if self.decoder.cursor.is_some() && place != self.kept {
+            self.push_empty(Vec::new(), place);
+        }
+    }
+
+    fn push_empty(&mut self, rejected: Vec<SourceRejection>, place: Place) {
+        let mut builder = Batch::builder();
+        if self.decoder.cursor.is_some() {
+            builder.set_position(Position::new(&place));
+        }
+        self.kept = place;
+        self.ready.push_back(SourceBatch::from(builder.finish()).with_rejected(rejected));
     }
 }
 
@@ -292,13 +454,19 @@ impl Source for HttpPoll {
         }
     }
 
+    fn warnings(&self) -> Vec<ConfigError> {
+        self.warnings.clone()
+    }
+
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.caller.open()?;
         let Some(position) = cx.resume("").filter(|_| self.decoder.cursor.is_some()) else { return Ok(()) };
         let place: Place = position.read()?;
+        self.kept.clone_from(&place);
         self.since = place.since;
         let next = place.next.filter(|next| self.pages.lead_to(next, &self.question.url));
-        self.walk = next.map(|next| Walk::at(Some(next), place.taken, place.seen));
+        let seen = Seen { value: place.seen, order: place.order };
+        self.walk = next.map(|next| Walk::at(Some(next), place.taken, seen, place.stuck));
         Ok(())
     }
 
@@ -306,9 +474,6 @@ impl Source for HttpPoll {
         loop {
             if let Some(batch) = self.ready.pop_front() {
                 return Ok(Some(batch));
-            }
-            if let Some(complaint) = self.complaint.take() {
-                return Err(complaint);
             }
             if self.walk.is_none() && !self.begin(cx).await? {
                 return Ok(None);
@@ -323,38 +488,6 @@ impl Source for HttpPoll {
             self.take(&question.url, &answer, cx).await?;
         }
     }
-}
-
-/// What was refused where no event came with it.
-fn rejected_only(rejected: Vec<SourceRejection>) -> SourceBatch {
-    SourceBatch::from(Batch::builder().finish()).with_rejected(rejected)
-}
-
-/// What makes no sense together.
-fn check(options: &PollOptions) -> Result<(), ConfigError> {
-    let json = matches!(options.decode, Decode::Json | Decode::JsonLines);
-    for (name, given, sensible) in [
-        ("items", options.items.is_some(), options.decode == Decode::Json),
-        ("unique", options.unique.is_some(), json),
-        ("cursor", options.cursor.is_some(), json),
-    ] {
-        if given && !sensible {
-            return Err(ConfigError::at(
-                format!("/{name}"),
-                format!("`{name}` is found in JSON, which this answer is not"),
-            )
-            .help("leave it out, or set `decode = \"json\"`"));
-        }
-    }
-    for (name, number) in [("max_pages", options.max_pages), ("unique_events", options.unique_events as u64)]
-    {
-        if number == 0 {
-            return Err(
-                ConfigError::at(format!("/{name}"), "at least 1").help("leave it out for the default")
-            );
-        }
-    }
-    Ok(())
 }
 
 /// The headers that ask for an answer only if it is another than this one (RFC 9110, section 13).

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use serde::{Deserialize, Serialize};
+use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
 
 use super::options::{CursorOptions, Keep};
@@ -10,27 +12,98 @@ use super::options::{CursorOptions, Keep};
 #[derive(Clone, Debug)]
 pub(super) struct Cursor {
     pub(super) parameter: String,
+    /// The place of the value in the body, as a JSON pointer. Then the query does not carry it.
+    pub(super) pointer: Option<String>,
     pub(super) initial: Option<String>,
     from: Path,
     keep: Keep,
 }
 
 impl Cursor {
-    pub(super) fn new(options: CursorOptions) -> Self {
-        let CursorOptions { from, parameter, initial, keep } = options;
-        Self { parameter, initial: initial.map(|value| value.0), from, keep }
+    /// # Errors
+    /// If it is not said how a request carries the value.
+    pub(super) fn new(options: CursorOptions) -> Result<Self, ConfigError> {
+        let CursorOptions { from, parameter, body_path, initial, keep } = options;
+        if parameter.is_some() == body_path.is_some() {
+            let message = "say exactly one of `parameter` and `body_path`: how a request carries the value";
+            return Err(ConfigError::at("/cursor", message).help("for example `parameter = \"since\"`"));
+        }
+        Ok(Self {
+            parameter: parameter.unwrap_or_default(),
+            pointer: body_path.map(|path| path.pointer()),
+            initial: initial.map(|value| value.0),
+            from,
+            keep,
+        })
     }
 
     /// Takes note of an event. One without the value changes nothing.
-    pub(super) fn see(&self, seen: &mut Option<String>, event: &[u8]) {
+    pub(super) fn see(&self, seen: &mut Seen, event: &[u8]) {
         let Ok(Some(value)) = self.from.find_text(event) else { return };
-        let newer = match (self.keep, &*seen) {
+        let newer = match (self.keep, &seen.value) {
             (Keep::Greatest, Some(known)) => compare(&value, known) == Ordering::Greater,
             _ => true,
         };
+        seen.order.see(&value);
         if newer {
-            *seen = Some(value.into_owned());
+            seen.value = Some(value.into_owned());
         }
+    }
+
+    /// The value to which the cursor may move after a poll that was not read to its end: where the values only ever
+    /// grew, what was not read is not less than the last of them. The last itself may occur again, so it is the one
+    /// before. It never moves back from `since`.
+    pub(super) fn safe(&self, seen: &Seen, since: Option<&str>) -> Option<String> {
+        let Order::Rising { before: Some(before), .. } = &seen.order else { return None };
+        let on = since.is_none_or(|since| compare(before, since) == Ordering::Greater);
+        (on && self.keep == Keep::Greatest).then(|| before.clone())
+    }
+}
+
+/// What the events of a poll say of the cursor so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The value that the next poll sends once this one is complete.
+    pub(super) value: Option<String>,
+    pub(super) order: Order,
+}
+
+/// The order in which the values of a poll came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// They have gone down, or nobody knows.
+    #[default]
+    Mixed,
+    /// None came yet.
+    Unknown,
+    /// None was less than the one before it: the last one, and the greatest that is less.
+    Rising { last: String, before: Option<String> },
+}
+
+impl Order {
+    fn see(&mut self, value: &str) {
+        *self = match std::mem::take(self) {
+            Self::Mixed => Self::Mixed,
+            Self::Unknown => Self::Rising { last: value.to_owned(), before: None },
+            Self::Rising { last, before } => match compare(value, &last) {
+                Ordering::Less => Self::Mixed,
+                Ordering::Equal => Self::Rising { last, before },
+                Ordering::Greater => Self::Rising { last: value.to_owned(), before: Some(last) },
+            },
+        };
+    }
+
+    /// Whether there is nothing to keep of it.
+    pub(super) fn is_mixed(&self) -> bool {
+        *self == Self::Mixed
+    }
+}
+
+impl Seen {
+    /// At the start of a poll that sends `value`.
+    pub(super) fn from(value: Option<String>) -> Self {
+        Self { value, order: Order::Unknown }
     }
 }
 
@@ -49,6 +122,38 @@ fn compare(left: &str, right: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn seen(values: &[u32], keep: Keep) -> (Cursor, Seen) {
+        let options = CursorOptions {
+            from: ".at".parse().unwrap(),
+            parameter: Some("since".into()),
+            body_path: None,
+            initial: None,
+            keep,
+        };
+        let cursor = Cursor::new(options).unwrap();
+        let mut seen = Seen::from(Some("5".into()));
+        for value in values {
+            cursor.see(&mut seen, format!(r#"{{"at":{value}}}"#).as_bytes());
+        }
+        (cursor, seen)
+    }
+
+    #[test]
+    fn a_cursor_may_move_early_only_where_the_values_rise() {
+        let safe = |values: &[u32]| {
+            let (cursor, seen) = seen(values, Keep::Greatest);
+            cursor.safe(&seen, Some("5"))
+        };
+        assert_eq!(safe(&[7, 8, 8, 10]).as_deref(), Some("8"), "10 may come again on the next page");
+        assert_eq!(safe(&[7, 8, 10, 10]).as_deref(), Some("8"));
+        for values in [&[][..], &[7], &[7, 7], &[10, 9], &[7, 8, 6, 9], &[3, 4, 5]] {
+            assert_eq!(safe(values), None, "{values:?}");
+        }
+        let (cursor, seen) = seen(&[7, 8], Keep::Last);
+        assert_eq!(cursor.safe(&seen, None), None);
+        assert_eq!(seen.value.as_deref(), Some("8"));
+    }
 
     #[test]
     fn numbers_are_compared_by_size_and_text_by_characters() {

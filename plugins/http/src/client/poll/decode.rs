@@ -7,7 +7,7 @@ use tidegate_sdk::framing::elements_of;
 use tidegate_sdk::json::{self, Path};
 use tidegate_sdk::{Batch, BatchBuilder, Size, SourceRejection, Span};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Seen};
 use super::options::Decode;
 use super::unique::Unique;
 use crate::client::json_text::one_line;
@@ -35,13 +35,20 @@ pub(super) struct Decoded {
     pub(super) count: u64,
 }
 
+impl Decoded {
+    /// Whether anything of the body was of use: it was empty, or not all of it is rejected.
+    pub(super) fn is_useful(&self) -> bool {
+        self.count == 0 || (self.rejected.len() as u64) < self.count
+    }
+}
+
 /// The body at hand, and what is made of it.
 struct Cutter<'a> {
     body: &'a Bytes,
     limit: usize,
     decoder: &'a Decoder,
     unique: Option<&'a mut Unique>,
-    seen: &'a mut Option<String>,
+    seen: &'a mut Seen,
     decoded: Decoded,
     open: Option<(BatchBuilder, u32)>,
 }
@@ -56,7 +63,7 @@ impl Decoder {
         body: &Bytes,
         limit: usize,
         unique: Option<&mut Unique>,
-        seen: &mut Option<String>,
+        seen: &mut Seen,
     ) -> Result<Decoded, String> {
         let decoded = Decoded::default();
         let mut cutter = Cutter { body, limit, decoder: self, unique, seen, decoded, open: None };

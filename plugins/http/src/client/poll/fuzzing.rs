@@ -5,10 +5,12 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, LINK};
 use tidegate_sdk::json::{self, Path};
 
+use super::cursor::Seen;
 use super::decode::Decoder;
 use super::options::Decode;
-use super::pages::{Page, Pages, Walk};
+use super::pages::{Page, Pages, Parameter};
 use super::unique::Unique;
+use super::walk::{Step, Walk, Way};
 
 /// The largest event here, in bytes.
 const LIMIT: usize = 1000;
@@ -31,7 +33,7 @@ pub fn answer(body: &[u8]) {
         (Decode::Text, None),
     ] {
         let decoder = Decoder { decode, items, unique: None, cursor: None };
-        let Ok(decoded) = decoder.decode(&body, LIMIT, None, &mut None) else { continue };
+        let Ok(decoded) = decoder.decode(&body, LIMIT, None, &mut Seen::default()) else { continue };
         let rejected = decoded.rejected.len() as u64;
         let mut events = 0;
         for batch in decoded.batches {
@@ -45,10 +47,11 @@ pub fn answer(body: &[u8]) {
         }
         assert_eq!(events + rejected, decoded.count, "{decode:?} counts every event");
         let unique = Decoder { unique: Some(path(".id")), ..decoder };
-        let again = unique.decode(&body, LIMIT, Some(&mut Unique::new(4)), &mut None);
+        let again = unique.decode(&body, LIMIT, Some(&mut Unique::new(4)), &mut Seen::default());
         assert_eq!(again.map(|again| again.count), Ok(decoded.count));
     }
-    let cursor = Pages::Cursor { from: path(".next"), parameter: "cursor".into() };
+    let parameter = Parameter { name: "cursor".into(), pointer: None };
+    let cursor = Pages::Cursor { from: path(".next"), parameter };
     follow(&cursor, &HeaderMap::new(), &body);
 }
 
@@ -71,6 +74,6 @@ fn base() -> Url {
 fn follow(pages: &Pages, headers: &HeaderMap, body: &[u8]) -> Option<Url> {
     let (base, mut walk) = (base(), Walk::default());
     let page = Page { url: &base, headers, body, count: 1 };
-    let more = walk.go_on(pages, &base, &page, 3).ok()?;
+    let more = walk.go_on(&Way { pages, base: &base, max_pages: 3 }, &page) == Step::More;
     more.then(|| pages.url(&base, &[("since", "1")], walk.next.as_ref()))
 }

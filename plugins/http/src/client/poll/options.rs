@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::Duration;
 use tidegate_sdk::json::Path;
+use tidegate_sdk::{ConfigError, Duration};
 
 use crate::client::options::{AskMethod, ExchangeOptions, QueryValue};
 
@@ -30,7 +30,8 @@ pub(crate) struct PollOptions {
     /// The time zone of `schedule`: `"Europe/Berlin"`.
     #[serde(default = "utc")]
     pub(super) time_zone: String,
-    /// How many polls to make before the source ends. For ever by default.
+    /// How many polls to make before the source ends. For ever by default. With a `cursor`, the next run goes on where
+    /// this one ended; without one, it begins from the start.
     #[serde(default)]
     pub(super) times: Option<u64>,
     /// What the answer is: `"json"` (each element of an array is an event, anything else is one event),
@@ -45,7 +46,8 @@ pub(crate) struct PollOptions {
     /// `{ kind = "offset", size = 100 }`. Each page is handed on before the next is fetched.
     #[serde(default)]
     pub(super) pagination: Option<PaginationOptions>,
-    /// The largest number of pages of one poll: a guard against an answer without end.
+    /// The largest number of pages of one poll: a guard against an answer without end. With a `cursor`, the next poll
+    /// goes on at the page where this one was cut; without one, it begins at the first page.
     #[serde(default = "max_pages")]
     pub(super) max_pages: u64,
     /// Whether to send back the `ETag` and `Last-Modified` of the last answer, so that a server can say that
@@ -61,7 +63,7 @@ pub(crate) struct PollOptions {
     pub(super) unique_events: usize,
     /// How to ask for what is new only: `{ from = ".updated_at", parameter = "since" }` sends the greatest
     /// `.updated_at` that was seen as the parameter `since` of the next poll. It is kept across restarts,
-    /// once the sinks have the events.
+    /// once the sinks have the events. It moves only after a poll that was read to its end.
     #[serde(default)]
     pub(super) cursor: Option<CursorOptions>,
     #[serde(flatten)]
@@ -113,6 +115,10 @@ pub(crate) struct PaginationOptions {
     /// default.
     #[serde(default)]
     pub(super) parameter: Option<String>,
+    /// For `cursor`, `page` and `offset`: where in the JSON `body` the value is put, instead of the query:
+    /// `".variables.after"` for GraphQL.
+    #[serde(default)]
+    pub(super) body_path: Option<Path>,
     /// For `page` and `offset`: the number of the first page, or the first offset. By default 1 and 0.
     #[serde(default)]
     pub(super) start: Option<u64>,
@@ -153,7 +159,11 @@ pub(crate) struct CursorOptions {
     /// Where in an event the value is: `".updated_at"`.
     pub(super) from: Path,
     /// The query parameter of the next poll that carries it: `"since"`.
-    pub(super) parameter: String,
+    #[serde(default)]
+    pub(super) parameter: Option<String>,
+    /// Where in the JSON `body` of the next poll it is put, instead of the query: `".variables.since"`.
+    #[serde(default)]
+    pub(super) body_path: Option<Path>,
     /// What the very first poll sends. By default it is sent without the parameter.
     #[serde(default)]
     pub(super) initial: Option<QueryValue>,
@@ -171,4 +181,88 @@ pub(crate) enum Keep {
     Greatest,
     /// The last.
     Last,
+}
+
+impl PollOptions {
+    /// Checks what makes no sense together.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let json = matches!(self.decode, Decode::Json | Decode::JsonLines);
+        for (name, given, sensible) in [
+            ("items", self.items.is_some(), self.decode == Decode::Json),
+            ("unique", self.unique.is_some(), json),
+            ("cursor", self.cursor.is_some(), json),
+        ] {
+            if given && !sensible {
+                return Err(ConfigError::at(
+                    format!("/{name}"),
+                    format!("`{name}` is found in JSON, which this answer is not"),
+                )
+                .help("leave it out, or set `decode = \"json\"`"));
+            }
+        }
+        for (name, number) in [("max_pages", self.max_pages), ("unique_events", self.unique_events as u64)] {
+            if number == 0 {
+                return Err(
+                    ConfigError::at(format!("/{name}"), "at least 1").help("leave it out for the default")
+                );
+            }
+        }
+        let (page, cursor) = (self.pagination.as_ref(), self.cursor.as_ref());
+        if let (Some(page), Some(cursor)) = (page, cursor)
+            && page.kind != PaginationKind::Link
+            && cursor.parameter.as_deref() == Some(page.parameter_name())
+        {
+            let message = "the cursor and the page are asked for with the same query parameter";
+            return Err(
+                ConfigError::at("/cursor/parameter", message).help("name the one that the server expects")
+            );
+        }
+        let in_body = [
+            ("/pagination/body_path", page.is_some_and(|page| page.body_path.is_some())),
+            ("/cursor/body_path", cursor.is_some_and(|cursor| cursor.body_path.is_some())),
+        ];
+        for (pointer, given) in in_body {
+            if given && self.method != AskMethod::Post {
+                return Err(
+                    ConfigError::at(pointer, "only a POST has a body").help("set `method = \"POST\"`")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Warns of what is probably a mistake.
+    pub(super) fn warnings(&self) -> Vec<ConfigError> {
+        let mut all = Vec::new();
+        if self.body.is_none() {
+            return all;
+        }
+        let mut warn = |pointer: &str, what: &str| {
+            let message = format!("the {what} is in the query, and this request has a body");
+            all.push(ConfigError::at(pointer, message).help(
+                "a server that looks at the body only sends the same answer again: say with `body_path` where the \
+                 value belongs in the body",
+            ));
+        };
+        let page = self.pagination.as_ref();
+        if page.is_some_and(|page| page.kind != PaginationKind::Link && page.body_path.is_none()) {
+            warn("/pagination", "parameter that asks for a page");
+        }
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.body_path.is_none()) {
+            warn("/cursor", "cursor");
+        }
+        all
+    }
+}
+
+impl PaginationOptions {
+    fn parameter_name(&self) -> &str {
+        let default = match self.kind {
+            PaginationKind::Link => "",
+            PaginationKind::Cursor => "cursor",
+            PaginationKind::Page => "page",
+            PaginationKind::Offset => "offset",
+        };
+        self.parameter.as_deref().unwrap_or(default)
+    }
 }

@@ -1,14 +1,12 @@
-//! How one poll goes on over pages. Pure: it looks at answers and says what to ask next.
+//! The addresses of pages, and how an answer leads to the next one. Pure.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use reqwest::Url;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, LINK};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
 
@@ -23,11 +21,20 @@ pub(super) enum Pages {
     /// By the `Link` header; to these hosts beside the one that was asked.
     Link { hosts: Vec<String> },
     /// By a value in the answer.
-    Cursor { from: Path, parameter: String },
+    Cursor { from: Path, parameter: Parameter },
     /// By a number that grows by one.
-    Number { parameter: String, start: u64, size: Option<(String, u64)> },
+    Number { parameter: Parameter, start: u64, size: Option<(String, u64)> },
     /// By the number of events so far.
-    Offset { parameter: String, start: u64, size: Option<(String, u64)> },
+    Offset { parameter: Parameter, start: u64, size: Option<(String, u64)> },
+}
+
+/// Where a request says which page it asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Parameter {
+    /// The query parameter.
+    pub(super) name: String,
+    /// The place in the body, as a JSON pointer. Then the query says nothing.
+    pub(super) pointer: Option<String>,
 }
 
 /// Which page to ask for, if not the first. A part of the stored position.
@@ -44,23 +51,8 @@ pub(super) enum Next {
     Offset(u64),
 }
 
-/// The longest link or cursor that is followed, in bytes: it becomes a part of the position.
-const LONGEST: usize = 16 << 10;
-
-/// A poll under way: which page is to be asked for.
-#[derive(Debug, Default)]
-pub(super) struct Walk {
-    /// How many pages were taken.
-    pub(super) taken: u64,
-    /// The page to ask for; `None` is the first.
-    pub(super) next: Option<Next>,
-    /// The cursor's greatest value in the pages so far.
-    pub(super) seen: Option<String>,
-    /// Hashes of what was asked for, or of what came: a poll that meets one again goes in circles.
-    met: HashSet<u64>,
-}
-
 /// What the walk looks at in an answer.
+#[derive(Clone, Copy)]
 pub(super) struct Page<'a> {
     pub(super) url: &'a Url,
     pub(super) headers: &'a HeaderMap,
@@ -71,7 +63,8 @@ pub(super) struct Page<'a> {
 impl Pages {
     pub(super) fn new(options: Option<PaginationOptions>) -> Result<Self, ConfigError> {
         let Some(options) = options else { return Ok(Self::One) };
-        let PaginationOptions { kind, from, parameter, start, size, size_parameter, hosts } = options;
+        let PaginationOptions { kind, from, parameter, body_path, start, size, size_parameter, hosts } =
+            options;
         let superfluous = |name: &str| {
             ConfigError::at(
                 format!("/pagination/{name}"),
@@ -83,6 +76,7 @@ impl Pages {
         for (name, given, belongs) in [
             ("from", from.is_some(), kind == PaginationKind::Cursor),
             ("parameter", parameter.is_some(), kind != PaginationKind::Link),
+            ("body_path", body_path.is_some(), kind != PaginationKind::Link),
             ("start", start.is_some(), numbered),
             ("size", size.is_some(), numbered),
             ("hosts", !hosts.is_empty(), kind == PaginationKind::Link),
@@ -91,7 +85,9 @@ impl Pages {
                 return Err(superfluous(name));
             }
         }
-        let named = |default: &str| parameter.unwrap_or_else(|| default.to_owned());
+        let pointer = body_path.map(|path| path.pointer());
+        let named =
+            |default: &str| Parameter { name: parameter.unwrap_or_else(|| default.to_owned()), pointer };
         let size = size.map(|size| (size_parameter, size));
         Ok(match kind {
             PaginationKind::Link => Self::Link { hosts },
@@ -112,6 +108,74 @@ impl Pages {
                 Self::Offset { parameter: named("offset"), start: start.unwrap_or(0), size }
             }
         })
+    }
+
+    /// The number of events to a page that is asked for.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Number { size, .. } | Self::Offset { size, .. } => size.as_ref().map(|(_, size)| *size),
+            Self::One | Self::Link { .. } | Self::Cursor { .. } => None,
+        }
+    }
+
+    /// Where a request says which page it asks for, if it does.
+    pub(super) fn parameter(&self) -> Option<&Parameter> {
+        match self {
+            Self::One | Self::Link { .. } => None,
+            Self::Cursor { parameter, .. }
+            | Self::Number { parameter, .. }
+            | Self::Offset { parameter, .. } => Some(parameter),
+        }
+    }
+
+    /// The value that asks for a page, and its place in the body.
+    pub(super) fn in_body(&self, next: Option<&Next>) -> Option<(&str, Value)> {
+        let pointer = self.parameter()?.pointer.as_deref()?;
+        let value = match (self, next) {
+            (_, Some(Next::Cursor(value))) => Value::String(value.clone()),
+            (_, Some(Next::Number(number) | Next::Offset(number))) => (*number).into(),
+            (Self::Number { start, .. } | Self::Offset { start, .. }, None) => (*start).into(),
+            _ => return None,
+        };
+        Some((pointer, value))
+    }
+
+    /// Where the server should say where the next page is, if there is no sign of it on `page`.
+    pub(super) fn missing_lead(&self, page: &Page<'_>) -> Option<String> {
+        match self {
+            Self::Link { .. } if !page.headers.contains_key(LINK) => Some("`Link` header".into()),
+            Self::Cursor { from, .. } if matches!(from.find(page.body), Ok(None)) => {
+                Some(format!("`{from}`"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a page that leads nowhere says by other headers that there is more.
+    pub(super) fn say_more(&self, page: &Page<'_>) -> bool {
+        let number = |name: &str| page.headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+        let more = number("x-next-page").is_some()
+            || number("x-total-pages").is_some_and(|pages| pages > 1)
+            || number("x-total-count").or_else(|| number("x-total")).is_some_and(|total| total > page.count);
+        matches!(self, Self::Link { .. }) && page.count > 0 && more && !page.headers.contains_key(LINK)
+    }
+
+    /// The page after one that cannot be read, if that can be known. `largest` is the most events of a page so far.
+    pub(super) fn beyond(
+        &self,
+        now: Option<&Next>,
+        base: &Url,
+        page: &Page<'_>,
+        largest: u64,
+    ) -> Option<Next> {
+        let count = match self {
+            Self::One | Self::Cursor { .. } => return None,
+            Self::Link { .. } | Self::Number { .. } => 1,
+            // What servers give counts, not what was asked for: they may give less.
+            Self::Offset { size, .. } if largest == 0 => size.as_ref().map(|(_, size)| *size)?,
+            Self::Offset { .. } => largest,
+        };
+        self.after(now, base, &Page { count, ..*page }).ok().flatten()
     }
 
     /// Whether a page is known by its number, so that one behind the last may not exist.
@@ -141,18 +205,20 @@ impl Pages {
         }
         let mut all: Vec<(&str, String)> =
             parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let named = self.parameter().filter(|parameter| parameter.pointer.is_none());
+        let name = named.map(|parameter| parameter.name.as_str());
         match (self, next) {
-            (Self::Cursor { parameter, .. }, Some(Next::Cursor(value))) => {
-                all.push((parameter, value.clone()));
+            (Self::Cursor { .. }, Some(Next::Cursor(value))) => {
+                all.extend(name.map(|name| (name, value.clone())));
             }
-            (Self::Number { parameter, start, size }, next) => {
+            (Self::Number { start, size, .. }, next) => {
                 let number = if let Some(Next::Number(number)) = next { *number } else { *start };
-                all.push((parameter, number.to_string()));
+                all.extend(name.map(|name| (name, number.to_string())));
                 all.extend(size.as_ref().map(|(name, size)| (name.as_str(), size.to_string())));
             }
-            (Self::Offset { parameter, start, size }, next) => {
+            (Self::Offset { start, size, .. }, next) => {
                 let offset = if let Some(Next::Offset(offset)) = next { *offset } else { *start };
-                all.push((parameter, offset.to_string()));
+                all.extend(name.map(|name| (name, offset.to_string())));
                 all.extend(size.as_ref().map(|(name, size)| (name.as_str(), size.to_string())));
             }
             _ => {}
@@ -160,7 +226,16 @@ impl Pages {
         with_parameters(base, &all)
     }
 
-    fn after(&self, now: Option<&Next>, base: &Url, page: &Page<'_>) -> Result<Option<Next>, String> {
+    /// The page after `page`; `None` if that is the last.
+    ///
+    /// # Errors
+    /// Why the next page cannot be asked for.
+    pub(super) fn after(
+        &self,
+        now: Option<&Next>,
+        base: &Url,
+        page: &Page<'_>,
+    ) -> Result<Option<Next>, String> {
         match self {
             Self::One => Ok(None),
             Self::Link { hosts } => {
@@ -192,55 +267,6 @@ impl Pages {
     }
 }
 
-impl Walk {
-    /// A walk that begins, or goes on, at `next`.
-    pub(super) fn at(next: Option<Next>, taken: u64, seen: Option<String>) -> Self {
-        Self { taken, next, seen, met: HashSet::new() }
-    }
-
-    /// Whether the first page was taken.
-    pub(super) fn is_later(&self) -> bool {
-        self.next.is_some()
-    }
-
-    /// Goes on behind `page`. False if it was the last.
-    ///
-    /// # Errors
-    /// Why the next page cannot be asked for.
-    pub(super) fn go_on(
-        &mut self,
-        pages: &Pages,
-        base: &Url,
-        page: &Page<'_>,
-        max_pages: u64,
-    ) -> Result<bool, String> {
-        let next = pages.after(self.next.as_ref(), base, page)?;
-        self.taken += 1;
-        let Some(next) = next else { return Ok(false) };
-        if let Next::Link(text) | Next::Cursor(text) = &next
-            && text.len() > LONGEST
-        {
-            let length = text.len();
-            return Err(format!("the link or cursor of the next page has {length} bytes, over {LONGEST}"));
-        }
-        let token = match &next {
-            Next::Link(text) | Next::Cursor(text) => hash(text.as_bytes()),
-            // A server that does not know the parameter sends the same page for every number.
-            Next::Number(_) | Next::Offset(_) => hash(page.body),
-        };
-        if !self.met.insert(token) {
-            tracing::warn!(page = self.taken, "the pages repeat themselves, so the poll ends here");
-            return Ok(false);
-        }
-        if self.taken >= max_pages {
-            tracing::warn!(max_pages, "the poll ends at `max_pages`, although there is more");
-            return Ok(false);
-        }
-        self.next = Some(next);
-        Ok(true)
-    }
-}
-
 /// `base` with these parameters, in place of any of the same names.
 fn with_parameters(base: &Url, parameters: &[(&str, String)]) -> Url {
     let mut url = base.clone();
@@ -257,16 +283,10 @@ fn check_host(link: &Url, base: &Url, hosts: &[String]) -> Result<(), String> {
     let host = link.host_str().unwrap_or_default();
     let secure = link.scheme() == base.scheme() || link.scheme() == "https";
     let listed = matches!(link.scheme(), "http" | "https") && hosts.iter().any(|known| known == host);
-    match link.origin() == base.origin() || (secure && listed) {
-        true => Ok(()),
-        false => Err(format!(
-            "the next page is on another host, `{host}`; if that is right, say so: `hosts = [\"{host}\"]`"
-        )),
+    if link.origin() == base.origin() || (secure && listed) {
+        return Ok(());
     }
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
+    Err(format!(
+        "the next page is on another host, `{host}`; if that is right, say so: `hosts = [\"{host}\"]`"
+    ))
 }

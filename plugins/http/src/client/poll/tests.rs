@@ -1,5 +1,10 @@
 //! The source against a real server.
 
+mod cursor;
+mod cuts;
+mod pages;
+mod settings;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -102,141 +107,6 @@ async fn the_connection_is_kept_over_polls() {
     let server = Server::start(|_| ok("[1]")).await;
     assert_eq!(read(&server, "/", json!({ "times": 3 })).await.0, ["1", "1", "1"]);
     assert!(server.asked().iter().all(|asked| asked.connection == 0));
-}
-
-#[tokio::test]
-async fn pages_are_handed_over_one_before_the_next_is_fetched() {
-    let server = Server::start(|asked| match parameter(asked, "page").as_deref() {
-        Some("1") => ok("[1,2]"),
-        Some("2") => ok("[3]"),
-        _ => ok("[]"),
-    })
-    .await;
-    let mut source = source(&server.url, json!({ "pagination": { "kind": "page", "size": 2 } }));
-    let (cx, _stopping) = context();
-    source.open(&cx).await.unwrap();
-    assert_eq!(source.next(&cx).await.unwrap().unwrap().batch.texts(), ["1", "2"]);
-    assert_eq!(server.targets(), ["/?page=1&limit=2"], "nobody has asked for more yet");
-    let second = source.next(&cx).await.unwrap().unwrap().batch;
-    assert_eq!(second.texts(), ["3"]);
-    assert_eq!(second.attribute(0, "page"), Some(&AttributeValue::Integer(2)));
-    assert!(source.next(&cx).await.unwrap().is_none());
-    assert_eq!(server.targets().len(), 3);
-}
-
-#[tokio::test]
-async fn every_kind_of_pagination_comes_to_its_end() {
-    let link = Server::start(|asked| match asked.target.as_str() {
-        "/a?key=1" => ok("[1]").with("link", r#"</b?p=2>; rel="next", </z>; rel="last""#),
-        _ => ok("[2]"),
-    })
-    .await;
-    assert_eq!(read(&link, "/a?key=1", json!({ "pagination": { "kind": "link" } })).await.0, ["1", "2"]);
-    assert_eq!(link.targets(), ["/a?key=1", "/b?p=2"]);
-
-    let cursor = Server::start(|asked| match parameter(asked, "after").as_deref() {
-        None => ok(r#"{"items":[1],"next":"n 2"}"#),
-        Some("n 2") => ok(r#"{"items":[],"next":3}"#),
-        _ => ok(r#"{"items":[3],"next":null}"#),
-    })
-    .await;
-    let pagination = json!({ "kind": "cursor", "from": ".next", "parameter": "after" });
-    assert_eq!(
-        read(&cursor, "/", json!({ "items": ".items", "pagination": pagination })).await.0,
-        ["1", "3"]
-    );
-    assert_eq!(cursor.targets(), ["/", "/?after=n+2", "/?after=3"]);
-
-    // A server that gives fewer events than were asked for loses none: what came is what counts.
-    let offset = Server::start(|asked| match parameter(asked, "offset").as_deref() {
-        Some("0") => ok("[0,1,2]"),
-        Some("3") => ok("[3,4]"),
-        _ => ok("[]"),
-    })
-    .await;
-    let pagination = json!({ "kind": "offset", "size": 100 });
-    assert_eq!(read(&offset, "/", json!({ "pagination": pagination })).await.0, ["0", "1", "2", "3", "4"]);
-    assert_eq!(offset.targets().last().unwrap(), "/?offset=5&limit=100");
-
-    let missing = Server::start(|asked| match parameter(asked, "page").as_deref() {
-        Some("1") => ok("[1]"),
-        _ => status(404, "no such page"),
-    })
-    .await;
-    assert_eq!(read(&missing, "/", json!({ "pagination": { "kind": "page" } })).await.0, ["1"]);
-}
-
-#[tokio::test]
-async fn pages_that_go_in_circles_end() {
-    let same = Server::start(|_| ok("[1]")).await;
-    let (texts, _) = read(&same, "/", json!({ "pagination": { "kind": "page" } })).await;
-    assert_eq!(texts.len(), 2, "the server does not know the parameter");
-    let cursor = Server::start(|_| ok(r#"{"next":"x"}"#)).await;
-    let (texts, _) = read(&cursor, "/", json!({ "pagination": { "kind": "cursor", "from": ".next" } })).await;
-    assert_eq!(texts.len(), 2, "the cursor repeats itself");
-    let mut number = 0;
-    let endless = Server::start(move |_| {
-        number += 1;
-        ok(format!("[{number}]"))
-    })
-    .await;
-    let options = json!({ "pagination": { "kind": "page" }, "max_pages": 5 });
-    assert_eq!(read(&endless, "/", options).await.0, ["1", "2", "3", "4", "5"]);
-}
-
-#[tokio::test]
-async fn a_link_to_another_host_is_not_followed() {
-    let server = Server::start(|_| ok("[1]").with("link", "<http://other.invalid/>; rel=next")).await;
-    let mut source = source(&server.url, json!({ "pagination": { "kind": "link" } }));
-    let (cx, _stopping) = context();
-    source.open(&cx).await.unwrap();
-    assert_eq!(source.next(&cx).await.unwrap().unwrap().batch.texts(), ["1"], "the page itself is good");
-    let error = source.next(&cx).await.unwrap_err();
-    assert_eq!(error.class(), Class::Misconfigured);
-    assert!(error.message().contains("hosts = [\"other.invalid\"]"), "{error}");
-    assert!(source.next(&cx).await.unwrap().is_none(), "it is told once");
-}
-
-#[tokio::test]
-async fn after_an_error_the_same_page_is_asked_for_again() {
-    let mut failures = vec![status(503, "later").with("retry-after", "7"), Reply::HangUp, Reply::BreakOff];
-    let server = Server::start(move |asked| match parameter(asked, "page").as_deref() {
-        Some("1") => ok("[1]"),
-        Some("2") => failures.pop().unwrap_or_else(|| ok("[2]")),
-        _ => ok("[]"),
-    })
-    .await;
-    let mut source = source(&server.url, json!({ "pagination": { "kind": "page" } }));
-    let (cx, _stopping) = context();
-    source.open(&cx).await.unwrap();
-    assert_eq!(source.next(&cx).await.unwrap().unwrap().batch.texts(), ["1"]);
-    for words in ["broke off", "no answer", "503"] {
-        let error = source.next(&cx).await.unwrap_err();
-        assert_eq!(error.class(), Class::Retry, "{error}");
-        assert!(error.message().contains(words), "{error}");
-        if words == "503" {
-            assert_eq!(error.retry_after().unwrap().as_secs(), 7);
-        }
-    }
-    assert_eq!(source.next(&cx).await.unwrap().unwrap().batch.texts(), ["2"]);
-}
-
-#[tokio::test]
-async fn a_page_that_is_gone_for_good_does_not_hold_up_the_next_poll() {
-    let server = Server::start(|asked| match parameter(asked, "cursor") {
-        None => ok(r#"{"next":"expired"}"#),
-        Some(_) => status(400, "cursor expired"),
-    })
-    .await;
-    let options = json!({ "pagination": { "kind": "cursor", "from": ".next" }, "times": 2 });
-    let mut source = source(&server.url, options);
-    let (cx, _stopping) = context();
-    source.open(&cx).await.unwrap();
-    for _poll in 0..2 {
-        assert_eq!(source.next(&cx).await.unwrap().unwrap().batch.len(), 1);
-        assert!(source.next(&cx).await.unwrap_err().message().contains("cursor expired"));
-    }
-    assert!(source.next(&cx).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -405,70 +275,6 @@ async fn repeated_events_are_dropped() {
     let server = Server::start(move |_| ok(answers.pop().unwrap())).await;
     let (texts, _) = read(&server, "/", json!({ "times": 2, "unique": ".id" })).await;
     assert_eq!(texts, [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"no":1}"#, r#"{"id":3}"#, r#"{"no":1}"#]);
-}
-
-fn position(batch: &Batch) -> Position {
-    batch.runs()[0].origin.position.clone().expect("a batch with a cursor has a position")
-}
-
-#[tokio::test]
-async fn the_cursor_of_a_poll_is_sent_with_the_next_and_kept_across_restarts() {
-    let mut answers = vec!["[]", r#"[{"at":10},{"at":9}]"#, r#"[{"at":7},{"at":8},{"no":1}]"#];
-    let server = Server::start(move |_| ok(answers.pop().unwrap_or("[]"))).await;
-    let cursor = json!({ "cursor": { "from": ".at", "parameter": "since", "initial": 5 }, "times": 3 });
-    let mut first = source(&server.url, cursor.clone());
-    let (cx, _stopping) = context();
-    first.open(&cx).await.unwrap();
-    assert_eq!(first.next(&cx).await.unwrap().unwrap().batch.len(), 3);
-    let stored = position(&first.next(&cx).await.unwrap().unwrap().batch);
-    assert!(first.next(&cx).await.unwrap().is_none());
-    assert_eq!(server.targets(), ["/?since=5", "/?since=8", "/?since=10"]);
-
-    let mut second = source(&server.url, cursor);
-    let cx = cx.with_resume(BTreeMap::from([(String::new(), stored)]));
-    second.open(&cx).await.unwrap();
-    assert!(second.next(&cx).await.unwrap().is_none());
-    assert_eq!(server.targets()[3], "/?since=10");
-}
-
-#[tokio::test]
-async fn a_restart_within_a_poll_goes_on_at_its_page() {
-    let pages = |asked: &Asked| match parameter(asked, "page").as_deref() {
-        Some("1") => ok(r#"[{"at":30}]"#),
-        Some("2") => ok(r#"[{"at":20}]"#),
-        _ => ok("[]"),
-    };
-    let server = Server::start(pages).await;
-    let options = json!({ "cursor": { "from": ".at", "parameter": "since" }, "pagination": { "kind": "page" }, "times": 2 });
-    let mut first = source(&server.url, options.clone());
-    let (cx, _stopping) = context();
-    first.open(&cx).await.unwrap();
-    let stored = position(&first.next(&cx).await.unwrap().unwrap().batch);
-
-    // The newest came first, so their cursor may only be used once the older ones have come too.
-    let mut second = source(&server.url, options);
-    let cx = cx.with_resume(BTreeMap::from([(String::new(), stored)]));
-    second.open(&cx).await.unwrap();
-    assert_eq!(second.next(&cx).await.unwrap().unwrap().batch.texts(), [r#"{"at":20}"#]);
-    assert_eq!(server.targets(), ["/?page=1", "/?page=2"]);
-    second.next(&cx).await.unwrap();
-    assert_eq!(server.targets()[2..4], ["/?page=3", "/?since=30&page=1"]);
-}
-
-#[tokio::test]
-async fn a_large_page_is_cut_into_batches_and_only_the_last_goes_on() {
-    let body = format!("[{}0]", "1,".repeat(9000));
-    let server = Server::start(move |_| ok(body.clone())).await;
-    let cursor = json!({ "cursor": { "from": ".", "parameter": "since", "initial": 0 } });
-    let mut source = source(&server.url, cursor);
-    let (cx, _stopping) = context();
-    source.open(&cx).await.unwrap();
-    let first = source.next(&cx).await.unwrap().unwrap().batch;
-    let second = source.next(&cx).await.unwrap().unwrap().batch;
-    assert_eq!((first.len(), first.len() + second.len()), (tidegate_sdk::BATCH_EVENTS, 9001));
-    let since = |batch: &Batch| position(batch).read::<Value>().unwrap()["since"].clone();
-    assert_eq!(since(&first), json!("0"), "after a crash here the page is read again");
-    assert_eq!(since(&second), json!("1"));
 }
 
 #[tokio::test]

@@ -1,0 +1,69 @@
+//! One poll over its pages, without a server.
+
+use reqwest::header::HeaderMap;
+
+use super::*;
+use crate::client::poll::pages::Parameter;
+
+fn base() -> Url {
+    Url::parse("http://h/").unwrap()
+}
+
+/// What follows each of these bodies, with their number of events.
+fn steps(pages: &Pages, max_pages: u64, bodies: &[(&str, u64)]) -> Vec<Step> {
+    let (base, headers, mut walk) = (base(), HeaderMap::new(), Walk::default());
+    let way = Way { pages, base: &base, max_pages };
+    let page = |body: &'static str, count: u64| (body.as_bytes(), count);
+    let mut steps = Vec::new();
+    for (body, count) in bodies {
+        let (body, count) = page(Box::leak(body.to_string().into_boxed_str()), *count);
+        steps.push(walk.go_on(&way, &Page { url: &base, headers: &headers, body, count }));
+    }
+    steps
+}
+
+fn numbered(size: Option<u64>) -> Pages {
+    let parameter = Parameter { name: "page".into(), pointer: None };
+    Pages::Number { parameter, start: 1, size: size.map(|size| ("limit".into(), size)) }
+}
+
+#[test]
+fn only_an_empty_page_is_the_end_of_numbered_ones() {
+    for size in [None, Some(2)] {
+        let all = steps(&numbered(size), 100, &[("[1,2]", 2), ("[3]", 1), ("[4]", 1), ("[]", 0)]);
+        assert_eq!(
+            all,
+            [Step::More, Step::More, Step::More, Step::End],
+            "a server may give less than was asked for"
+        );
+    }
+}
+
+#[test]
+fn a_page_over_the_limit_cuts_the_poll_only_if_there_is_more() {
+    let pages = numbered(None);
+    let all = steps(&pages, 2, &[("[1]", 1), ("[2]", 1)]);
+    assert!(matches!(&all[1], Step::Cut(cut) if cut.resumes && !cut.needs_help), "{all:?}");
+    assert_eq!(steps(&pages, 2, &[("[1]", 1), ("[]", 0)])[1], Step::End);
+}
+
+#[test]
+fn the_same_page_for_ever_is_a_cut() {
+    let bodies = [("[1]", 1); 12];
+    let all = steps(&numbered(None), 100, &bodies);
+    assert!(all[..10].iter().all(|step| *step == Step::More));
+    assert!(
+        matches!(&all[10], Step::Cut(cut) if cut.needs_help && cut.reason.contains("`page`")),
+        "{:?}",
+        all[10]
+    );
+}
+
+#[test]
+fn a_cursor_that_is_too_long_is_not_followed() {
+    let parameter = Parameter { name: "cursor".into(), pointer: None };
+    let pages = Pages::Cursor { from: ".next".parse().unwrap(), parameter };
+    let body = format!(r#"{{"next":"{}"}}"#, "x".repeat(LONGEST + 1));
+    let all = steps(&pages, 100, &[(&body, 1)]);
+    assert!(matches!(&all[0], Step::Cut(cut) if cut.needs_help), "{all:?}");
+}

@@ -54,3 +54,5 @@ mod signals;
 mod state;
 /// Resources that several components of a run claim: refused by `check`, `run` and reload.
 mod taken;
+/// Servers that the pipeline calls: bad answers, pages, cursors.
+mod upstream;

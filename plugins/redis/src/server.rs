@@ -95,6 +95,14 @@ impl Servers {
         }
     }
 
+    /// Confirms what was written over a connection of [`dial`](Self::dial): its server is still the master.
+    pub(crate) async fn confirm(&mut self, connection: &mut Connection) -> Result<(), Error> {
+        match self {
+            Self::One(link) => link.confirm(connection).await,
+            Self::Many(_) => Ok(()),
+        }
+    }
+
     /// After a connection of [`dial`](Self::dial) broke or was sent elsewhere: looks for the server afresh.
     pub(crate) fn forget(&mut self) {
         if let Self::Many(cluster) = self {

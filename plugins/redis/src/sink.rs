@@ -46,7 +46,12 @@ pub(crate) struct RedisSink {
 impl RedisSink {
     /// A sink with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login, dialer) = options.server.resolve()?;
+        let (target, login, mut dialer) = options.server.resolve()?;
+        if options.wait_for_replicas.is_some_and(|count| !(1..=1000).contains(&count)) {
+            return Err(ConfigError::at("/wait_for_replicas", "a server has between 1 and 1000 replicas")
+                .help("leave it out to wait for none"));
+        }
+        dialer.replicas = options.wait_for_replicas.unwrap_or(0);
         let (login, dialer) = (Arc::new(login), Arc::new(dialer));
         let shape = Shape::new(&options)?;
         Ok(Self::of(Arc::new(Setup { options, shape, target, login, dialer })))
@@ -168,6 +173,7 @@ impl Sink for RedisSink {
     }
 
     fn transactional(&self) -> Result<(), String> {
+        self.setup.check_effectively_once()?;
         transactional::state_key(&self.setup, "", "").map(drop)
     }
 
@@ -189,6 +195,7 @@ impl Sink for RedisSink {
     }
 
     fn domain(&self) -> Result<String, String> {
+        self.setup.check_effectively_once()?;
         transactional::settle::domain(&self.setup)
     }
 

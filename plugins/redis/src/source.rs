@@ -8,12 +8,12 @@ pub(crate) mod release;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration as Time, Instant};
 
 use bytes::Bytes;
 use tidegate_sdk::{
-    Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Error, Exclusive, Replay,
-    Resource, Source, SourceBatch, SourceRejection, Span,
+    Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Exclusive,
+    Replay, Resource, Source, SourceBatch, SourceRejection, Span,
 };
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -29,7 +29,7 @@ use page::{Entry, Id, Page};
 use release::Release;
 
 /// How long new entries are waited for at a time: a pipeline that drains waits no longer.
-const WAIT: Duration = Duration::from_millis(500);
+const WAIT: Time = Time::from_millis(500);
 
 /// How many entries are read at first, and how much faster than before at most.
 const FIRST_COUNT: usize = 64;
@@ -80,6 +80,7 @@ impl RedisStream {
     }
 
     fn member(&self, cx: &Cx) -> Member {
+        let own = format!("{}-{}-{}", host_name(), std::process::id(), cx.component());
         let consumer = self.options.consumer.clone();
         Member {
             target: self.target.clone(),
@@ -87,8 +88,9 @@ impl RedisStream {
             dialer: Arc::clone(&self.dialer),
             stream: self.options.stream.clone(),
             group: self.options.group.clone(),
-            consumer: consumer
-                .unwrap_or_else(|| format!("{}-{}-{}", host_name(), std::process::id(), cx.component())),
+            // Only names that are made here are removed, so only their component is told.
+            component: consumer.is_none().then(|| cx.component().to_owned()),
+            consumer: consumer.unwrap_or(own),
             longest: ANSWER_BYTES.max(cx.event_size().saturating_mul(4)),
             by_receipt: cx.by_receipt().then(|| cx.clone()),
         }
@@ -331,6 +333,26 @@ fn object(page: &Page, entry: &Entry) -> Vec<u8> {
     json
 }
 
+/// The warning that entries may be taken over while they are still being worked on.
+///
+/// A sign of life that gets no answer is given again after `time_limit`, over a new connection, which may take
+/// `connect_time_limit`. Until then the entries look abandoned.
+fn claim_after_warning(options: &Options) -> Option<ConfigError> {
+    let (claim_after, server) = (options.claim_after, &options.server);
+    let silence = server.time_limit.saturating_add(*server.connect_time_limit);
+    if *claim_after >= silence {
+        return None;
+    }
+    let message = format!(
+        "`claim_after` is {claim_after}, and one lost answer keeps this process silent for up to {} \
+         (`time_limit` and `connect_time_limit`): others take over entries that it is still working on, which are \
+         then delivered twice",
+        Duration(silence)
+    );
+    let help = "raise `claim_after` above their sum, or lower `time_limit` and `connect_time_limit`";
+    Some(ConfigError::at("/claim_after", message).help(help))
+}
+
 fn check(options: &Options) -> Result<(), ConfigError> {
     for (pointer, name) in [("/stream", &options.stream), ("/group", &options.group)] {
         if name.is_empty() {
@@ -402,6 +424,10 @@ impl Source for RedisStream {
     }
 
     /// A consumer's pending entries are read again by its name, so two components of one name would share them.
+    fn warnings(&self) -> Vec<ConfigError> {
+        claim_after_warning(&self.options).into_iter().collect()
+    }
+
     fn exclusive(&self) -> Vec<Exclusive> {
         let Ok(server) = self.domain() else { return Vec::new() };
         let Options { stream, group, consumer, .. } = &self.options;

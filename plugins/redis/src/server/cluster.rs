@@ -118,7 +118,7 @@ impl Cluster {
     pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Connection, Error> {
         self.connect().await?;
         let owner = self.slots[usize::from(slot(key))];
-        match self.nodes.get(usize::from(owner)) {
+        match self.nodes.get_mut(usize::from(owner)) {
             Some(node) => node.link.dial().await.inspect_err(|_| self.stale = true),
             None => {
                 self.stale = true;

@@ -32,6 +32,8 @@ pub(crate) struct Dialer {
     pub(crate) connect_limit: Duration,
     /// The time limit of the answers to what was sent at a time.
     pub(crate) answer_limit: Duration,
+    /// The number of replicas that must have a write of a sink before it counts.
+    pub(crate) replicas: u32,
 }
 
 /// An exchange that was not completed. The connection cannot be used any more.
@@ -118,6 +120,11 @@ impl Connection {
     /// Whether the server has closed the connection, or has sent something unasked, as far as is known here.
     pub(crate) fn is_closed(&mut self) -> bool {
         !self.inbox.is_empty() || self.stream.read_buf(&mut self.inbox).now_or_never().is_some()
+    }
+
+    /// The address of the server.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Sends `request`, which holds commands with `count` replies, and hands each reply to `each`.

@@ -2,40 +2,49 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_sdk::{Class, Error};
 
 use crate::server::address::{Address, Login};
+use crate::server::ask::ask_with;
 use crate::server::commands::{CommandSource, Commands};
 use crate::server::connection::{Broken, Connection, Dialer, Exchange};
 use crate::server::resp::{self, Reply};
-use crate::server::sentinel::Sentinels;
+use crate::server::sentinel::{Sentinels, Watch};
 use crate::server::verdict::{Verdict, classify};
 
 /// How many bytes of commands are sent before their answers are waited for.
 const EXCHANGE_BYTES: usize = 1 << 20;
 
-/// Where a link leads.
+/// The time that replicas have to confirm what was written before, ahead of the next write.
+const MISSING_REPLICAS: Duration = Duration::from_millis(100);
+
+/// The server of a link.
 #[derive(Clone)]
 pub(crate) enum Route {
-    /// Always to this server.
+    /// The server at this address.
     Fixed(Address),
-    /// To the server that the sentinels name at the time.
+    /// The current master of the sentinels.
     Sentinel(Arc<Sentinels>),
 }
 
-/// A connection to a server, or the will to make one.
+/// A lazily opened connection.
 pub(crate) struct Link {
     route: Route,
     login: Arc<Login>,
     dialer: Arc<Dialer>,
     connection: Option<Connection>,
+    watch: Watch,
+    /// The number of replicas that must have a write before it counts.
+    replicas: u32,
 }
 
 impl Link {
     /// A link that is not connected yet.
     pub(crate) fn new(route: Route, login: Arc<Login>, dialer: Arc<Dialer>) -> Self {
-        Self { route, login, dialer, connection: None }
+        let replicas = dialer.replicas;
+        Self { route, login, dialer, connection: None, watch: Watch::default(), replicas }
     }
 
     /// Connects, if there is no connection.
@@ -45,23 +54,63 @@ impl Link {
         Ok(())
     }
 
-    /// The connection, to be given back when everything that was sent is answered: if the future that uses it
-    /// is dropped half-way, the connection goes with it, and nobody takes late answers for their own.
+    /// The connection. It is given back when everything that was sent is answered: if the future that uses it is
+    /// dropped before, the connection is dropped with it, so no late answer is taken for that of another command.
     async fn take(&mut self) -> Result<Connection, Error> {
+        let mut connection = self.current().await?;
+        if self.replicas > 0 {
+            // With too few replicas nothing is written, because it would have to be written again and again.
+            let waited = wait_for_replicas(&mut connection, self.replicas, MISSING_REPLICAS).await;
+            waited.map_err(|error| match error.class() {
+                Class::Ambiguous => Error::retry(error.message()),
+                _ => error,
+            })?;
+        }
+        Ok(connection)
+    }
+
+    async fn current(&mut self) -> Result<Connection, Error> {
         if let Some(mut connection) = self.connection.take()
             && !connection.is_closed()
         {
-            return Ok(connection);
+            let Route::Sentinel(sentinels) = &self.route else { return Ok(connection) };
+            if sentinels.is_master(&mut self.watch, &self.dialer, &connection).await? {
+                return Ok(connection);
+            }
         }
         self.dial().await
     }
 
-    /// A connection of its own.
-    pub(crate) async fn dial(&self) -> Result<Connection, Error> {
+    /// Opens another connection to the server.
+    pub(crate) async fn dial(&mut self) -> Result<Connection, Error> {
         match &self.route {
             Route::Fixed(address) => self.dialer.dial(address, &self.login).await,
-            Route::Sentinel(sentinels) => sentinels.dial(&self.dialer, &self.login).await,
+            Route::Sentinel(sentinels) => sentinels.dial(&mut self.watch, &self.dialer, &self.login).await,
         }
+    }
+
+    /// Confirms that what was written over `connection` counts: its server is still the master, and enough replicas
+    /// have it.
+    pub(crate) async fn confirm(&mut self, connection: &mut Connection) -> Result<(), Error> {
+        if self.replicas > 0 {
+            wait_for_replicas(connection, self.replicas, self.dialer.answer_limit / 2).await?;
+        }
+        match &self.route {
+            Route::Fixed(_) => Ok(()),
+            Route::Sentinel(sentinels) => sentinels.confirm(&mut self.watch, &self.dialer, connection).await,
+        }
+    }
+
+    /// Gives the connection back after an exchange. If its writes are not confirmed, they are ambiguous.
+    async fn give_back(&mut self, mut connection: Connection, verdicts: &mut [Verdict]) {
+        let has_written = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Done(_)));
+        if has_written && let Err(error) = self.confirm(&mut connection).await {
+            let message: Arc<str> = error.message().into();
+            let done = verdicts.iter_mut().filter(|verdict| matches!(verdict, Verdict::Done(_)));
+            done.for_each(|verdict| *verdict = Verdict::Again(Class::Ambiguous, Arc::clone(&message)));
+            return;
+        }
+        self.connection = Some(connection);
     }
 
     /// Ends the connection.
@@ -106,10 +155,11 @@ impl Link {
             let (end, count) = (commands.buffer.len(), commands.list.len());
             let mut exchange =
                 Batched { commands, supply, first, start, end, count, verdicts: &mut verdicts, is_over };
+            let mut confirm = None;
             let broken = match self.take().await {
                 Ok(mut connection) => match connection.run(&mut exchange).await {
                     Ok(()) => {
-                        self.connection = Some(connection);
+                        confirm = Some(connection);
                         None
                     }
                     Err(broken) => Some(broken),
@@ -121,6 +171,9 @@ impl Link {
                 exchange.give_up(&broken);
                 Verdict::Again(broken.error.class(), broken.error.message().into())
             });
+            if let Some(connection) = confirm {
+                self.give_back(connection, &mut verdicts[first..]).await;
+            }
             if let Some(halt) = halt(&verdicts[first..]).or(failed) {
                 self.connection = None;
                 while !is_over {
@@ -161,7 +214,8 @@ impl Link {
             })
             .await;
         let Err(broken) = result else {
-            self.connection = Some(connection);
+            let first = wanted - commands.len();
+            self.give_back(connection, &mut verdicts[first..]).await;
             return;
         };
         let message: Arc<str> = broken.error.message().into();
@@ -169,6 +223,25 @@ impl Link {
         for class in unanswered(&ends, answered, broken.written) {
             verdicts.push(Verdict::Again(class, Arc::clone(&message)));
         }
+    }
+}
+
+/// Waits until this many replicas have what was written over the connection.
+async fn wait_for_replicas(connection: &mut Connection, count: u32, limit: Duration) -> Result<(), Error> {
+    let (wanted, limit) = (count.to_string(), limit.as_millis().max(1).to_string());
+    let question: [&[u8]; 3] = [b"WAIT", wanted.as_bytes(), limit.as_bytes()];
+    let answer = ask_with(connection, &question, |reply| match reply {
+        Reply::Integer(number) => Ok(*number),
+        Reply::Error(text) => Err(String::from_utf8_lossy(text).into_owned()),
+        _ => Ok(0),
+    });
+    match answer.await? {
+        Ok(number) if number >= i64::from(count) => Ok(()),
+        Ok(number) => Err(Error::ambiguous(format!(
+            "{number} replicas of {} have what was written, and `wait_for_replicas` is {count}",
+            connection.address()
+        ))),
+        Err(text) => Err(Error::misconfigured(format!("the server answered: {text}"))),
     }
 }
 

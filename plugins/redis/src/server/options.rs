@@ -43,7 +43,7 @@ pub(crate) struct ServerOptions {
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SentinelOptions {
-    /// The addresses of the sentinels, tried in order. With `rediss://` the server is spoken to over TLS too.
+    /// The addresses of all sentinels. With `rediss://` the server is reached over TLS too.
     #[schemars(length(min = 1))]
     pub(crate) urls: Vec<String>,
     /// The name that the sentinels know the server by, such as `mymaster`.
@@ -84,6 +84,7 @@ impl ServerOptions {
             tls: Tls::new(self.tls.clone().unwrap_or_default()),
             connect_limit: *self.connect_time_limit,
             answer_limit: *self.time_limit,
+            replicas: 0,
         };
         Ok((target, login, dialer))
     }

@@ -47,6 +47,11 @@ pub(crate) struct Options {
     /// `publish`.
     #[schemars(range(min = 1))]
     pub(crate) depth_limit: Option<u64>,
+    /// The number of replicas that must have a batch before it counts as delivered (`WAIT`), such as `1`. If fewer
+    /// confirm it within half of `time_limit`, it is written again, so it may be there twice. Not with
+    /// `delivery = "effectively_once"`, where what a failover loses is delivered again. Default: none.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(crate) wait_for_replicas: Option<u32>,
 }
 
 /// The command that an event is written with.

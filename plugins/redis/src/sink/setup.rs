@@ -19,6 +19,16 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// Refuses options that mean nothing for effectively-once delivery.
+    pub(crate) fn check_effectively_once(&self) -> Result<(), String> {
+        if self.options.wait_for_replicas.is_none() {
+            return Ok(());
+        }
+        Err("`wait_for_replicas` is for delivery at least once: what a failover loses is noticed by the record \
+             and delivered again; leave it out"
+            .to_owned())
+    }
+
     /// Whether a key needs something done after it was written to.
     pub(crate) fn owes(&self) -> bool {
         self.expires() || self.trims()

@@ -176,6 +176,10 @@ impl Transactional {
             refuse(setup, &writes, writes.items[items].iter(), &keys, &mut delivery)?;
             return Ok(delivery);
         }
+        if let Some(mut session) = self.session.take() {
+            confirm(servers, &mut session).await?;
+            self.session = Some(session);
+        }
         Ok(delivery)
     }
 
@@ -234,6 +238,8 @@ impl Transactional {
         }
         result.inspect_err(|_| servers.forget())?;
         claimed.lanes.entry(lane.clone()).or_default().sent.clear();
+        // A master that was replaced takes the record with it: the next one tells how far it is.
+        confirm(servers, &mut session).await?;
         self.session = Some(session);
         Ok(delivery)
     }
@@ -425,6 +431,15 @@ fn refuse<'w>(
         }
     }
     Ok(())
+}
+
+/// Confirms a commit. If that fails, the record is read back before anything is sent again.
+async fn confirm(servers: &mut Servers, session: &mut Session) -> Result<(), Error> {
+    let confirmed = servers.confirm(&mut session.connection).await;
+    confirmed.map_err(|error| {
+        servers.forget();
+        Error::retry(error.message())
+    })
 }
 
 fn broken(problem: &str) -> Error {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tidegate_sdk::{Cx, Error, Receipts};
 
 use crate::server::address::{Login, Target};
-use crate::server::ask::{ask, error};
+use crate::server::ask::{ask, ask_with, error};
 use crate::server::connection::{Connection, Dialer};
 use crate::server::resp;
 use crate::server::{Servers, health, verdict};
@@ -15,6 +15,9 @@ use crate::source::page::{Id, Page, Refusal, deliveries};
 
 /// How many ids one command names, at most.
 const COMMAND_IDS: usize = 1_000;
+
+/// Removes dead consumers: see [`Member::remove_dead`].
+const REMOVE_DEAD: &str = include_str!("remove_dead.lua");
 
 /// Who reads what, and from where.
 pub(crate) struct Member {
@@ -24,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) stream: String,
     pub(crate) group: String,
     pub(crate) consumer: String,
+    /// The component, if the consumer has the name that is made from it.
+    pub(crate) component: Option<String>,
     /// The longest answer that is read, in bytes.
     pub(crate) longest: usize,
     /// With which a server is looked at before anything is asked of it, if the sink acknowledges.
@@ -148,6 +153,27 @@ impl Member {
         ask(connection, &words.map(str::as_bytes)).await?.map(drop).map_err(|text| self.refused(&text))
     }
 
+    /// Removes consumers that have been idle for `idle` and have nothing pending, and whose names were made like that of
+    /// this consumer: `HOST-PID-COMPONENT`. Returns their names.
+    ///
+    /// A script looks and removes in one step. Between two commands a consumer could read entries, which would be
+    /// removed with it. A consumer that lives after all is created again by its next read.
+    pub(crate) async fn remove_dead(
+        &self,
+        connection: &mut Connection,
+        idle: Duration,
+    ) -> Result<Vec<String>, Error> {
+        let Some(component) = &self.component else { return Ok(Vec::new()) };
+        let idle = idle.as_millis().to_string();
+        let words = ["EVAL", REMOVE_DEAD, "1", &self.stream, &self.group, &self.consumer, component, &idle];
+        let names = |reply: &resp::Reply<'_>| match reply {
+            resp::Reply::Array(names) => names.iter().filter_map(resp::Reply::text).collect(),
+            // Without the right to scripts, or without the group, nothing is removed.
+            _ => Vec::new(),
+        };
+        ask_with(connection, &words.map(str::as_bytes), names).await
+    }
+
     /// What the sink acknowledges these entries with.
     pub(crate) fn receipts(&self, ids: &[Id]) -> Receipts {
         let scope = [&self.stream, &self.group, &self.consumer].map(String::clone);
@@ -243,3 +269,6 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,8 +40,8 @@ pub(crate) struct Options {
     #[serde(default = "event")]
     pub(crate) field: String,
     /// After how long without a sign of life a consumer is taken for dead, and its entries are taken over, such
-    /// as `"1m"`. A consumer that is busy gives a sign of life three times as often. It should be longer than
-    /// `time_limit`: who waits for an answer gives none.
+    /// as `"1m"`. A consumer that is busy gives a sign of life three times as often. Shorter than `time_limit` and
+    /// `connect_time_limit` together, it is a warning: one lost answer then lets others take over live entries.
     #[serde(default = "thirty_seconds")]
     pub(crate) claim_after: Duration,
     /// How often an entry may be delivered before it is rejected, as one that brings every process down. Left

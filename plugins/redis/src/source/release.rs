@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_sdk::Error;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::server::connection::Connection;
 use crate::source::ledger::Ledger;
@@ -15,6 +15,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the end may take once a server does not answer.
 const LAST_TRIES: Duration = Duration::from_secs(10);
+
+/// How often dead consumers are looked for.
+const LOOK_FOR_DEAD: Duration = Duration::from_secs(3600);
+
+/// A consumer with nothing pending is dead after this time without a sign of life, or after ten times `claim_after`
+/// if that is longer. A consumer that waits for entries gives one twice a second.
+const DEAD_AFTER: Duration = Duration::from_secs(3600);
 
 /// What the task needs.
 pub(crate) struct Release {
@@ -31,12 +38,13 @@ impl Release {
     pub(crate) async fn run(self) {
         let mut connection = None;
         let mut touched = Instant::now();
+        let mut looked = None;
         let mut failing: Option<Instant> = None;
         loop {
             let changed = self.ledger.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let next = match self.step(&mut connection, &mut touched).await {
+            let next = match self.work(&mut connection, &mut touched, &mut looked).await {
                 Ok(next) => {
                     failing = None;
                     next
@@ -67,6 +75,25 @@ impl Release {
         if let Some(connection) = connection {
             connection.close().await;
         }
+    }
+
+    async fn work(
+        &self,
+        connection: &mut Option<Connection>,
+        touched: &mut Instant,
+        looked: &mut Option<Instant>,
+    ) -> Result<Instant, Error> {
+        let next = self.step(connection, touched).await?;
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK_FOR_DEAD) && !self.ledger.is_closing() {
+            *looked = Some(Instant::now());
+            let idle = DEAD_AFTER.max(self.claim_after.saturating_mul(10));
+            let removed = self.member.remove_dead(self.connected(connection).await?, idle).await?;
+            if !removed.is_empty() {
+                let (group, count) = (&self.member.group, removed.len());
+                info!(group, count, "removed consumers that are dead and have nothing pending");
+            }
+        }
+        Ok(next)
     }
 
     /// Does what is due, and says when there is more.

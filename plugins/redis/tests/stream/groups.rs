@@ -101,3 +101,30 @@ fn options_that_cannot_be() {
     }
     assert!(plugin.build(&base).is_ok());
 }
+
+/// The warnings about a source with these options.
+fn warnings(extra: &serde_json::Value) -> Vec<String> {
+    let mut options = json!({"url": "redis://localhost", "stream": "s", "group": "g"});
+    options.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis_stream");
+    let warnings = plugin.build(&options).unwrap().warnings();
+    warnings.iter().map(|warning| format!("{}: {}", warning.pointer, warning.message)).collect()
+}
+
+#[test]
+fn claim_after_below_the_time_limits_is_a_warning() {
+    assert!(warnings(&json!({})).is_empty());
+    assert!(
+        warnings(&json!({"claim_after": "3s", "time_limit": "1s", "connect_time_limit": "2s"})).is_empty()
+    );
+    for options in [
+        json!({"claim_after": "1s"}),
+        json!({"claim_after": "14s"}),
+        json!({"time_limit": "1m"}),
+        json!({"connect_time_limit": "30s"}),
+    ] {
+        let warnings = warnings(&options);
+        assert!(warnings.len() == 1 && warnings[0].starts_with("/claim_after: "), "{options}: {warnings:?}");
+        assert!(warnings[0].contains("delivered twice"), "{warnings:?}");
+    }
+}

@@ -139,7 +139,10 @@ fn answer(method: &Method, path: &str, pipelines: &impl Pipelines) -> Response<F
     }
     match path {
         "/" => page(StatusCode::OK, "text/html; charset=utf-8", DASHBOARD.into()),
-        "/healthz" => page(StatusCode::OK, "text/plain", "ok\n".into()),
+        "/healthz" => match health::blocked(&pipelines.status()) {
+            alive if alive.is_empty() => page(StatusCode::OK, "text/plain", "ok\n".into()),
+            blocked => page(StatusCode::SERVICE_UNAVAILABLE, "text/plain", blocked),
+        },
         "/metrics" => page(
             StatusCode::OK,
             metrics::MEDIA_TYPE,

@@ -88,6 +88,7 @@ mod tests {
             in_flight_bytes: 0,
             in_flight_events: 0,
             restarts: 0,
+            ran: std::time::Duration::ZERO,
         }
     }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
 
 use crate::reload::{Outcome, Reloads};
+use crate::terminal::harmless;
 
 /// Whether the graph has not failed and each of its components is ready or has ended.
 pub(crate) fn is_ready(graph: &GraphStatus) -> bool {
@@ -13,6 +14,20 @@ pub(crate) fn is_ready(graph: &GraphStatus) -> bool {
     );
     let works = |component: &ComponentStatus| matches!(component.health, Health::Ready | Health::Ended);
     !failed && graph.components.iter().all(works)
+}
+
+/// What does nothing more until the process is restarted, a line each; empty if there is no such component.
+pub(crate) fn blocked(graphs: &[GraphStatus]) -> String {
+    let mut lines = String::new();
+    for graph in graphs {
+        for component in &graph.components {
+            if let Health::Blocked(reason) = &component.health {
+                let (name, reason) = (&component.name, harmless(reason));
+                lines += &format!("{}: `{name}` is blocked: {reason}\n", graph.name);
+            }
+        }
+    }
+    lines
 }
 
 /// Whether everything is ready, and for each component what holds it up.
@@ -89,6 +104,7 @@ fn component_status(component: &ComponentStatus) -> Value {
         "retried": counts.retried,
         "skipped": counts.skipped,
         "done_elsewhere": counts.elsewhere,
+        "cancelled": counts.cancelled,
         "queue": component.queue.map(|queue| json!({ "bytes": queue.bytes, "capacity": queue.capacity })),
         "progress": component.progress.map(|(done, total)| json!({ "done": done, "total": total })),
     })
@@ -101,6 +117,7 @@ pub(crate) fn health(health: &Health) -> (&'static str, Option<&str>) {
         Health::Ready => ("ready", None),
         Health::Waiting(reason) => ("waiting", Some(reason)),
         Health::Unhealthy(reason) => ("unhealthy", Some(reason)),
+        Health::Blocked(reason) => ("blocked", Some(reason)),
         Health::Ended => ("ended", None),
     }
 }
@@ -140,6 +157,16 @@ mod tests {
         assert_eq!(body["ready"], false);
         let told = &body["graphs"][0]["components"][1];
         assert_eq!(*told, json!({"component": "stream", "health": "waiting", "reason": "no answer"}));
+    }
+
+    #[test]
+    fn only_what_needs_a_restart_is_not_alive() {
+        for health in [Health::Starting, Health::Waiting("x".into()), Health::Unhealthy("x".into())] {
+            assert_eq!(blocked(&[with_health(health)]), "");
+        }
+        let graph = with_health(Health::Blocked("too many dead letters".into()));
+        assert!(!is_ready(&graph));
+        assert_eq!(blocked(&[graph]), "p: `stream` is blocked: too many dead letters\n");
     }
 
     #[test]

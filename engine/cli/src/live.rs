@@ -120,7 +120,7 @@ fn row(component: &ComponentStatus, now: crate::rates::Rate) -> Vec<Cell> {
         Health::Starting | Health::Ended => Tone::Quiet,
         Health::Ready => Tone::Good,
         Health::Waiting(_) => Tone::Warning,
-        Health::Unhealthy(_) => Tone::Bad,
+        Health::Unhealthy(_) | Health::Blocked(_) => Tone::Bad,
     };
     let told = reason.map_or_else(|| word.to_owned(), |reason| format!("{word}: {}", harmless(reason)));
     let rejected = component.counts.rejected;

@@ -36,7 +36,7 @@ const fn gauge(
     PerComponent { name, kind: "gauge", help, value }
 }
 
-const PER_COMPONENT: [PerComponent; 15] = [
+const PER_COMPONENT: [PerComponent; 16] = [
     counter("tidegate_events_in_total", "Events that came in.", |one| Some(one.counts.events_in as f64)),
     counter("tidegate_bytes_in_total", "Payload bytes that came in.", |one| Some(one.counts.bytes_in as f64)),
     counter("tidegate_events_out_total", "Events that went out; of a sink, that were delivered.", |one| {
@@ -55,6 +55,11 @@ const PER_COMPONENT: [PerComponent; 15] = [
         "tidegate_events_done_elsewhere_total",
         "Events that had been done by another process of the group before.",
         |one| Some(one.counts.elsewhere as f64),
+    ),
+    counter(
+        "tidegate_events_cancelled_total",
+        "Events that were dropped because their client is gone.",
+        |one| Some(one.counts.cancelled as f64),
     ),
     counter("tidegate_events_skipped_total", "Events that passed by a sink that is not required.", |one| {
         Some(one.counts.skipped as f64)
@@ -108,7 +113,7 @@ const PER_GRAPH: [PerGraph; 4] = [
     PerGraph {
         name: "tidegate_restarts_total",
         kind: "counter",
-        help: "How many times the graph was started anew after a failure.",
+        help: "How many times the graph was restarted after a failure.",
         value: |graph| graph.restarts as f64,
     },
     PerGraph {

@@ -1,13 +1,11 @@
 //! How a run ended, as log lines: for programs that read the log, and for runs that are to be quiet.
 
-use std::time::Duration;
-
 use tidegate_runtime::status::{End, GraphState, GraphStatus};
 
 use crate::heartbeat::Totals;
 
 /// Logs how each graph ended: an error if something was not delivered.
-pub(crate) fn log(graphs: &[GraphStatus], elapsed: Duration) {
+pub(crate) fn log(graphs: &[GraphStatus]) {
     for graph in graphs {
         let (name, totals) = (&graph.name, Totals::of(graph));
         match &graph.state {
@@ -26,7 +24,7 @@ pub(crate) fn log(graphs: &[GraphStatus], elapsed: Duration) {
             events_out = totals.events_out,
             rejected = totals.rejected,
             restarts = graph.restarts,
-            elapsed_seconds = elapsed.as_secs_f64(),
+            elapsed_seconds = graph.ran.as_secs_f64(),
             "{state}"
         );
         for component in &graph.components {
@@ -44,6 +42,7 @@ pub(crate) fn log(graphs: &[GraphStatus], elapsed: Duration) {
                 retried = counts.retried,
                 skipped = counts.skipped,
                 done_elsewhere = counts.elsewhere,
+                cancelled = counts.cancelled,
                 "component summary"
             );
         }

@@ -1,7 +1,6 @@
 //! `tidegate run`: starts pipelines, shows how they do, stops them when asked, and tells how they ended.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tidegate_config::Pipeline;
 use tidegate_runtime::{Engine, Options};
@@ -66,7 +65,6 @@ async fn start_and_watch(
         None => None,
     };
     promises::log(pipelines.iter());
-    let started = Instant::now();
     let engine = Engine::start(pipelines, &options).map_err(|error| Failure::failed(error.to_string()))?;
     let running =
         Reloadable::new(engine, arguments.sources.clone(), arguments.admin, plugins.clone(), stores);
@@ -79,18 +77,11 @@ async fn start_and_watch(
     let exit = watch(running.as_ref(), request, until, period, |graphs| display.show(graphs)).await;
     let graphs = running.status();
     display.clear();
-    let elapsed = started.elapsed();
     match (arguments.verbosity.quiet, arguments.log_format) {
-        (true, _) | (_, LogFormat::Json) => report::log(&graphs, elapsed),
+        (true, _) | (_, LogFormat::Json) => report::log(&graphs),
         (false, LogFormat::Text) => {
             let option = arguments.data_dir.as_option();
-            terminal::err(&summary::summary(
-                &graphs,
-                &running.stores(),
-                elapsed,
-                &option,
-                terminal::stderr_limit(),
-            ));
+            terminal::err(&summary::summary(&graphs, &running.stores(), &option, terminal::stderr_limit()));
         }
     }
     if let Some(admin) = admin {

@@ -44,17 +44,18 @@ impl DeadLetterStore {
 pub(crate) fn summary(
     graphs: &[GraphStatus],
     stores: &[DeadLetterStore],
-    elapsed: Duration,
     data_dir_option: &str,
     (columns, paint): (usize, Paint),
 ) -> String {
     let mut text = String::new();
     for graph in graphs {
         text.push('\n');
-        text.push_str(&headline(graph, elapsed, paint));
-        text.push_str(&components(graph, elapsed, columns, paint));
+        text.push_str(&headline(graph, paint));
+        text.push_str(&components(graph, columns, paint));
         for component in &graph.components {
-            if let Health::Waiting(reason) | Health::Unhealthy(reason) = &component.health {
+            if let Health::Waiting(reason) | Health::Unhealthy(reason) | Health::Blocked(reason) =
+                &component.health
+            {
                 let name = paint.yellow(&component.name);
                 text.push_str(&format!("  {name} was not ready: {}\n", harmless(reason)));
             }
@@ -73,13 +74,13 @@ pub(crate) fn summary(
     text
 }
 
-fn headline(graph: &GraphStatus, elapsed: Duration, paint: Paint) -> String {
+fn headline(graph: &GraphStatus, paint: Paint) -> String {
     let name = paint.bold(&graph.name);
     let restarts = match graph.restarts {
         0 => String::new(),
         restarts => format!(", {}", plural(restarts, "restart")),
     };
-    let time = paint.dim(&format!("{}{restarts}", span(elapsed)));
+    let time = paint.dim(&format!("{}{restarts}", span(graph.ran)));
     format!("{name}  {}  {time}\n", end(&graph.state, graph.in_flight_events, paint))
 }
 
@@ -108,13 +109,13 @@ fn end(state: &GraphState, in_flight: u64, paint: Paint) -> String {
 }
 
 /// The table of a graph's components. Where it would be too wide, the columns that say least go first.
-fn components(graph: &GraphStatus, elapsed: Duration, columns: usize, paint: Paint) -> String {
+fn components(graph: &GraphStatus, columns: usize, paint: Paint) -> String {
     const DISPENSABLE: [&str; 6] = ["kind", "retried", "rejected", "plugin", "bytes in", "rate"];
     let mut left_out = vec!["skipped"];
     let mut dispensable = DISPENSABLE.iter();
     loop {
         // A count that is not zero is told however narrow the terminal is.
-        let all = table(graph, elapsed, &|column| !left_out.contains(&column) || any(graph, column));
+        let all = table(graph, &|column| !left_out.contains(&column) || any(graph, column));
         match dispensable.next() {
             Some(next) if all.width() + INDENT.len() > columns => left_out.push(next),
             _ => return all.render(INDENT, paint),
@@ -133,7 +134,7 @@ fn any(graph: &GraphStatus, column: &str) -> bool {
 }
 
 /// The columns that are `wanted`.
-fn table(graph: &GraphStatus, elapsed: Duration, wanted: &dyn Fn(&str) -> bool) -> Table {
+fn table(graph: &GraphStatus, wanted: &dyn Fn(&str) -> bool) -> Table {
     let mut columns = vec![
         ("component", Left),
         ("kind", Left),
@@ -152,16 +153,16 @@ fn table(graph: &GraphStatus, elapsed: Duration, wanted: &dyn Fn(&str) -> bool) 
     columns.retain(|_| keep.next() == Some(&true));
     let mut table = Table::new(&columns);
     for component in &graph.components {
-        let cells = row(component, elapsed).into_iter().zip(&kept);
+        let cells = row(component, graph.ran).into_iter().zip(&kept);
         table.row(cells.filter(|(_, kept)| **kept).map(|(cell, _)| cell).collect());
     }
     table
 }
 
-fn row(component: &ComponentStatus, elapsed: Duration) -> [Cell; 11] {
+fn row(component: &ComponentStatus, ran: Duration) -> [Cell; 11] {
     let counts = component.counts;
     let number = |number: u64, tone| Cell::new(count(number), if number == 0 { Tone::Quiet } else { tone });
-    let seconds = elapsed.as_secs_f64().max(0.001);
+    let seconds = ran.as_secs_f64().max(0.001);
     [
         Cell::new(&component.name, Tone::Strong),
         component.kind.name().into(),

@@ -77,11 +77,14 @@ pub(crate) fn idle_keys(
             "workers",
             format!("what `{name}` does to an event depends on those before it, so it works alone"),
         ),
+        Component::AsyncFilter(_) if draft.engine.workers > 1 && component.at_once() > 1 => {
+            ("workers", format!("`{name}` works on several batches at once without it"))
+        }
         Component::AsyncFilter(_) if draft.engine.workers > 1 && !component.forks() => {
             ("workers", format!("`{name}` works alone"))
         }
         Component::Filter(_) | Component::AsyncFilter(_)
-            if draft.engine.workers == 1 && !draft.engine.order =>
+            if draft.engine.workers == 1 && component.at_once() == 1 && !draft.engine.order =>
         {
             ("order", format!("`{name}` has one worker, which keeps it"))
         }

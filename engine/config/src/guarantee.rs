@@ -205,8 +205,8 @@ fn unordered<'g>(graph: &'g Graph, reached: &[usize], sink: usize) -> Option<&'g
 
 /// Whether events leave a filter in another order.
 fn mixes(node: &Node) -> bool {
-    let asked_to = node.engine.workers > 1 && !node.engine.order;
-    asked_to && node.build().is_ok_and(|filter| filter.forks())
+    let several = |filter: Component| filter.at_once() > 1 || (node.engine.workers > 1 && filter.forks());
+    !node.engine.order && node.build().is_ok_and(several)
 }
 
 /// On how many ways the events of a component can reach each component.

@@ -34,9 +34,12 @@ pub(crate) struct EveryKeys {
     #[schemars(extend("examples" = ["5s"], "x-at-least" = "1ms", "x-at-most" = "1h"))]
     pub(crate) call_time: Option<Duration>,
     /// What happens to an event that cannot be processed: it is kept in the dead-letter store with the reason
-    /// (`dead_letter`), counted and forgotten (`drop`), or the pipeline fails (`stop`).
+    /// (`dead_letter`), counted and dropped (`drop`), or the pipeline fails (`stop`). A client that waits for the
+    /// answer to its request gets its event back with the reason, so that is kept only if `dead_letter` is written
+    /// here; and no event of a client makes the pipeline fail.
     #[serde(default)]
-    pub(crate) on_reject: OnReject,
+    #[schemars(extend("default" = "dead_letter"))]
+    pub(crate) on_reject: Option<OnReject>,
 }
 
 /// What feeds a filter or sink.
@@ -66,12 +69,13 @@ pub(crate) struct FilterKeys {
     /// How many instances of the filter work at once. By default what `[pipeline]` says, or 1.
     #[schemars(range(min = 1, max = 256))]
     pub(crate) workers: Option<usize>,
-    /// Whether events leave several `workers` in the order in which they came. If not, a batch goes on as soon as it is
-    /// done, so one that takes long holds up no other; each event still comes exactly once. What is effectively once
-    /// by position needs the order.
+    /// Whether events leave a filter that works on several batches at once (because of `workers`, or by itself) in the
+    /// order in which they came. If not, a batch goes on as soon as it is done, so one that takes long holds up no
+    /// other; each event still comes exactly once. What is effectively once by position needs the order. Requests
+    /// that wait for an answer of their own go on as soon as they are done in any case.
     pub(crate) order: bool,
-    /// How a filter that asks a server or a command tries again after a failure: the pauses grow from `base` to
-    /// `cap` by doubling, each drawn at random up to that.
+    /// How a filter tries a batch again after a failure, such as that of a server that it asks: the pauses grow from
+    /// `base` to `cap` by doubling, each drawn at random up to that.
     pub(crate) retry: RetryOptions,
 }
 

@@ -169,7 +169,7 @@ fn the_pipeline_table_sets_defaults() {
     assert_eq!((&*pipeline.name, &*pipeline.id), ("a.b", "c"));
     assert_eq!(pipeline.settings.event_size.bytes(), 1 << 20);
     assert_eq!(pipeline.settings.drain_timeout.as_secs(), 5);
-    assert_eq!(nodes[0].engine.on_reject, crate::OnReject::Stop);
+    assert_eq!(nodes[0].engine.on_reject, Some(crate::OnReject::Stop));
     assert_eq!(nodes[1].engine.workers, 3);
     assert_eq!(nodes[2].engine.batch.events, 1);
     assert_eq!(nodes[2].engine.batch.bytes.bytes(), 1 << 20);

@@ -140,8 +140,8 @@ pub enum OutputName {
 /// The keys that belong to the engine on every component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
-    /// What happens to an event that cannot be processed.
-    pub on_reject: OnReject,
+    /// What happens to an event that cannot be processed; `None` if the pipeline file does not say.
+    pub on_reject: Option<OnReject>,
     /// How many instances of a filter work at once.
     pub workers: usize,
     /// Whether events leave these in the order in which they came.
@@ -165,7 +165,7 @@ pub enum OnReject {
     DeadLetter,
     /// It is counted and forgotten.
     Drop,
-    /// The pipeline fails.
+    /// The pipeline fails; but not for an event that a client has sent to a source that serves requests.
     Stop,
 }
 
@@ -238,7 +238,7 @@ impl Default for DeadLetterOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
-            on_reject: OnReject::DeadLetter,
+            on_reject: None,
             workers: 1,
             order: true,
             batch: BatchOptions::default(),

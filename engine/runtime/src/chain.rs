@@ -1,17 +1,19 @@
-//! Filters that are plain functions, one behind the other: a batch goes through them as calls, while its
-//! bytes are in the cache.
+//! Plain filters in a row: a batch passes them as function calls, while its bytes are in the cache.
 
 use std::sync::Arc;
 
-use tidegate_config::OutputName;
-use tidegate_sdk::{Filter, Fused, Output, Passed, Rejection};
+use tidegate_config::{OutputName, RetryOptions};
+use tidegate_sdk::{Class, Error, Filter, Fused, Output, Passed, Rejection};
 use tokio::task::block_in_place;
 
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::parcel::Parcel;
 use crate::plan::MAIN;
+use crate::segment::Head;
 use crate::state::{States, saved};
+use crate::status::Health;
+use crate::tries::Tries;
 
 /// A batch of this many payload bytes is processed off the async workers: it would hold one up for long.
 const LONG: usize = 32 << 10;
@@ -32,6 +34,24 @@ pub(crate) struct Link {
     pub(crate) meter: Arc<Meter>,
     /// This link and some behind it, as one.
     fusion: Option<Fusion>,
+    retry: RetryOptions,
+    /// Made at the first error that is retried.
+    tries: Option<Tries>,
+}
+
+/// One parcel on its way through a chain.
+struct Passage {
+    /// The parcels that are still to be processed, each with the index of its link; the last one is next.
+    work: Vec<(usize, Parcel)>,
+    /// Whether the next one is processed again, so that it was counted before.
+    again: bool,
+    leaving: Vec<Leaving>,
+}
+
+/// A filter that could not process the next parcel of a [`Passage`].
+struct Stalled {
+    index: usize,
+    error: Error,
 }
 
 struct Fusion {
@@ -43,8 +63,8 @@ struct Fusion {
 }
 
 impl Link {
-    pub(crate) fn new(node: usize, filter: Box<dyn Filter>, meter: Arc<Meter>) -> Self {
-        Self { node, filter, meter, fusion: None }
+    pub(crate) fn new(node: usize, filter: Box<dyn Filter>, meter: Arc<Meter>, retry: RetryOptions) -> Self {
+        Self { node, filter, meter, fusion: None, retry, tries: None }
     }
 }
 
@@ -74,7 +94,7 @@ impl Chain {
     pub(crate) fn fork(&self) -> Option<Self> {
         let link = |link: &Link| {
             let filter = link.filter.fork()?;
-            Some(Link::new(link.node, filter, Arc::clone(&link.meter)))
+            Some(Link::new(link.node, filter, Arc::clone(&link.meter), link.retry))
         };
         Some(Self::new(self.links.iter().map(link).collect::<Option<_>>()?))
     }
@@ -99,43 +119,79 @@ impl Chain {
         }
     }
 
-    /// What these filters make of a parcel that left component `from` through its main output.
-    pub(crate) fn apply(&mut self, from: usize, parcel: Parcel) -> Result<Vec<Leaving>, Failure> {
-        if self.links.is_empty() {
-            return Ok(vec![Leaving::Events { node: from, output: OutputName::Port(MAIN), parcel }]);
-        }
-        match parcel.batch().bytes() >= LONG {
-            true => block_in_place(|| self.run(parcel)),
-            false => self.run(parcel),
+    /// Sets the health of each filter: they have nothing to open, so they are ready when their segment is.
+    pub(crate) fn set_health(&self, health: &Health) {
+        for link in &self.links {
+            link.meter.set_health(health.clone());
         }
     }
 
-    fn run(&mut self, parcel: Parcel) -> Result<Vec<Leaving>, Failure> {
-        let mut leaving = Vec::new();
-        // Depth first, so that a batch is through before the next one begins; the last one pushed comes first.
-        let mut work = vec![(0, parcel)];
+    /// What these filters make of a parcel that left component `from` through its
+    /// main output. A filter that cannot process it now is tried again.
+    pub(crate) async fn apply(
+        &mut self,
+        head: &Head,
+        from: usize,
+        parcel: Parcel,
+    ) -> Result<Vec<Leaving>, Failure> {
+        if self.links.is_empty() {
+            return Ok(vec![Leaving::Events { node: from, output: OutputName::Port(MAIN), parcel }]);
+        }
+        let is_long = parcel.batch().bytes() >= LONG;
+        let mut passage = Passage::of(parcel);
+        loop {
+            let advanced = if is_long {
+                block_in_place(|| self.advance(&mut passage))
+            } else {
+                self.advance(&mut passage)
+            };
+            match advanced {
+                Ok(()) => return Ok(passage.leaving),
+                Err(stalled) => self.links[stalled.index].retry(head, &mut passage, &stalled.error).await?,
+            }
+        }
+    }
+
+    /// Processes what is to be processed, until a filter fails.
+    fn advance(&mut self, passage: &mut Passage) -> Result<(), Stalled> {
         let last = self.links.len() - 1;
-        while let Some((index, parcel)) = work.pop() {
-            let (done, pieces) = self.step(index, parcel)?;
+        // Depth first, so that a batch is through before the next one begins; the last one pushed comes first.
+        while let Some((index, parcel)) = passage.work.pop() {
+            let again = std::mem::take(&mut passage.again);
+            let (done, pieces) = match self.step(index, parcel, again) {
+                Ok(made) => made,
+                Err((parcel, error)) => {
+                    passage.work.push((index, parcel));
+                    passage.again = true;
+                    return Err(Stalled { index, error });
+                }
+            };
             let mut onwards = Vec::new();
             for piece in pieces {
                 match piece {
                     Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } if done < last => {
                         onwards.push((done + 1, parcel));
                     }
-                    other => leaving.push(other),
+                    other => passage.leaving.push(other),
                 }
             }
-            work.extend(onwards.into_iter().rev());
+            passage.work.extend(onwards.into_iter().rev());
         }
-        Ok(leaving)
+        Ok(())
     }
 
     /// What link number `index`, and those that are fused to it, make of a parcel; and the last of them.
-    fn step(&mut self, index: usize, parcel: Parcel) -> Result<(usize, Vec<Leaving>), Failure> {
+    fn step(
+        &mut self,
+        index: usize,
+        parcel: Parcel,
+        again: bool,
+    ) -> Result<(usize, Vec<Leaving>), (Parcel, Error)> {
         let link = &mut self.links[index];
         let mut out = Output::new();
-        link.meter.took(parcel.batch());
+        if !again {
+            link.meter.took(parcel.batch());
+        }
         let busy = link.meter.busy();
         if let Some(fusion) = &mut link.fusion
             && fusion.process(&parcel, &mut out)
@@ -145,7 +201,12 @@ impl Chain {
         }
         let result = link.filter.process(parcel.batch(), &mut out);
         drop(busy);
-        result.map_err(|error| Failure::fatal(link.meter.name(), error))?;
+        if let Err(error) = result {
+            return Err((parcel, error));
+        }
+        if let Some(tries) = &mut link.tries {
+            tries.went_well();
+        }
         Ok((index, settle(link.node, &link.meter, parcel, out)))
     }
 
@@ -159,6 +220,42 @@ impl Chain {
         }
         let link = &self.links[last];
         (last, settle(link.node, &link.meter, parcel, out))
+    }
+}
+
+impl Passage {
+    fn of(parcel: Parcel) -> Self {
+        Self { work: vec![(0, parcel)], again: false, leaving: Vec::new() }
+    }
+}
+
+impl Link {
+    /// Waits until it is time for another try at the next parcel, or takes the parcel out if there is none.
+    async fn retry(&mut self, head: &Head, passage: &mut Passage, error: &Error) -> Result<(), Failure> {
+        let Some((_, parcel)) = passage.work.last() else { return Ok(()) };
+        let tries = self
+            .tries
+            .get_or_insert_with(|| Tries::new(&self.retry, &self.meter, &head.cx, head.hard_stop()));
+        let reason = if error.class() == Class::Reject {
+            Some(error.to_string())
+        } else {
+            let tried = tries.failures() + 1;
+            let again = tries.again_for(error, parcel.batch()).await?;
+            (!again).then(|| format!("given up after {tried} tries: {error}"))
+        };
+        let is_cancelled = parcel.batch().is_cancelled();
+        if !is_cancelled && reason.is_none() {
+            return Ok(());
+        }
+        passage.again = false;
+        let Some((_, parcel)) = passage.work.pop() else { return Ok(()) };
+        if is_cancelled {
+            tries.cancelled();
+            parcel.cancel(&self.meter);
+        } else if let Some(reason) = reason {
+            passage.leaving.extend(reject_all(self.node, &self.meter, parcel, &reason));
+        }
+        Ok(())
     }
 }
 
@@ -196,6 +293,14 @@ pub(crate) fn settle(node: usize, meter: &Meter, parcel: Parcel, mut out: Output
         leaving.push(Leaving::Events { node, output, parcel: parcel.derive(batch) });
     }
     leaving.extend(reject(node, meter, &parcel, rejected));
+    parcel.done();
+    leaving
+}
+
+/// What leaves a component that rejects every event of `parcel`.
+pub(crate) fn reject_all(node: usize, meter: &Meter, parcel: Parcel, reason: &str) -> Option<Leaving> {
+    let all = (0..parcel.batch().len()).map(|event| Rejection { event, reason: reason.to_owned() });
+    let leaving = reject(node, meter, &parcel, all.collect());
     parcel.done();
     leaving
 }

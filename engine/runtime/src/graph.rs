@@ -89,6 +89,8 @@ pub(crate) struct Supervised {
     deadline: CancellationToken,
     /// Cancelled when the last run has ended.
     over: CancellationToken,
+    /// Since when its counts count.
+    started: Instant,
     now: Mutex<Now>,
 }
 
@@ -96,15 +98,20 @@ struct Now {
     state: GraphState,
     lanes: Lanes,
     restarts: u64,
+    /// How long it ran, once it is over.
+    ran: Option<Duration>,
     /// What its filters remember, once it has drained for another to take its place.
     saved: Option<Saved>,
 }
 
 impl Supervised {
     pub(crate) fn new(name: String, spec: Spec) -> Self {
-        let now = Now { state: GraphState::Running, lanes: Lanes::new(), restarts: 0, saved: None };
+        let now =
+            Now { state: GraphState::Running, lanes: Lanes::new(), restarts: 0, ran: None, saved: None };
         let (deadline, over) = (CancellationToken::new(), CancellationToken::new());
-        Self { name, spec, deadline, over, now: Mutex::new(now) }
+        // The counts may go on from a graph whose place this one takes.
+        let started = spec.meters.iter().map(|meter| meter.started()).min().unwrap_or_else(Instant::now);
+        Self { name, spec, deadline, over, started, now: Mutex::new(now) }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -166,6 +173,7 @@ impl Supervised {
             in_flight_bytes: self.spec.budget.used(),
             in_flight_events,
             restarts: now.restarts,
+            ran: now.ran.unwrap_or_else(|| self.started.elapsed()),
         }
     }
 
@@ -208,11 +216,13 @@ impl Supervised {
             End::Failed(reason) => tracing::error!(pipeline = self.name, "failed: {reason}"),
             other => tracing::debug!(pipeline = self.name, "over: {other:?}"),
         }
-        self.now().state = GraphState::Over(end);
+        let mut now = self.now();
+        now.state = GraphState::Over(end);
+        now.ran = Some(self.started.elapsed());
     }
 
     async fn run_once(&self) -> Result<End, Failure> {
-        let tasks = GraphTasks::default();
+        let tasks = GraphTasks::new(&self.spec.stopping);
         drop(self.spec.saving.take());
         let failed = CancellationToken::new();
         let lanes = wiring::start(&self.spec, &tasks, &failed);
@@ -274,16 +284,17 @@ impl Supervised {
     /// Waits until every task has ended, by itself or because it has to.
     async fn watch(&self, tasks: &GraphTasks, failed: &CancellationToken) {
         let mut look = tokio::time::interval(LOOK);
-        let deadline = self.drain_deadline();
+        let deadline = self.drain_deadline(tasks);
         tokio::pin!(deadline);
         loop {
             tokio::select! {
                 () = tasks.joined() => return,
                 () = tasks.hard_stop().cancelled() => return self.join(tasks).await,
-                () = failed.cancelled() => {
+                () = failed.cancelled(), if !tasks.winding_down().is_cancelled() => {
                     // A task that crashed drops its batches first and tells why right after.
                     tokio::select! {
                         () = tasks.hard_stop().cancelled() => {}
+                        () = tasks.winding_down().cancelled() => continue,
                         () = tokio::time::sleep(Duration::from_millis(200)) => {}
                     }
                     tasks.fail(Failure::Crashed("a batch was dropped without an answer".into()));
@@ -298,8 +309,11 @@ impl Supervised {
     }
 
     /// Resolves when a drain has taken too long.
-    async fn drain_deadline(&self) {
-        self.spec.stopping.cancelled().await;
+    async fn drain_deadline(&self, tasks: &GraphTasks) {
+        tokio::select! {
+            () = self.spec.stopping.cancelled() => {}
+            () = tasks.in_time().cancelled() => {}
+        }
         tokio::select! {
             () = tokio::time::sleep(*self.spec.settings.drain_timeout) => {}
             () = self.deadline.cancelled() => {}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Batch, Commit, Lane as LaneId, Outcome, Record, Replay};
+use tidegate_sdk::{Batch, Client, Commit, Lane as LaneId, Outcome, Record, Replay};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -96,14 +96,15 @@ impl Lane {
         place.base = place.base.max(done);
     }
 
-    /// The batch with its place in the source's sequence.
-    pub(crate) fn stamp(&self, batch: Batch) -> Batch {
+    /// The batch with its place in the source's sequence and the client that sent it.
+    pub(crate) fn stamp(&self, batch: Batch, client: Option<Client>) -> Batch {
         let (sequence, events) = (self.next_sequence.fetch_add(1, Ordering::Relaxed), batch.len());
         batch.with_origin(|origin| {
             let mut reading = lock(&self.reading);
             let place = reading.entry(Arc::clone(&origin.partition)).or_default();
             origin.source = Arc::clone(&self.source);
             origin.sequence = sequence;
+            origin.client.clone_from(&client);
             origin.before.clone_from(&place.position);
             origin.first = place.base;
             origin.events = events as u32;

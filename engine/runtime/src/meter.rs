@@ -12,6 +12,9 @@ use crate::status::{ComponentStatus, Counts, Health, Latency};
 /// Upper bounds of the latency buckets, in seconds.
 const BOUNDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
+/// The shortest time between two lines of the log about the same kind of events of one component.
+const LINES_EVERY: Duration = Duration::from_secs(10);
+
 /// Counts for one component. Lives as long as its graph, across restarts.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -28,6 +31,7 @@ pub(crate) struct Meter {
     retried: AtomicU64,
     skipped: AtomicU64,
     elsewhere: AtomicU64,
+    cancelled: AtomicU64,
     upstream_micros: AtomicU64,
     downstream_micros: AtomicU64,
     buckets: [AtomicU64; BOUNDS.len() + 1],
@@ -38,6 +42,8 @@ pub(crate) struct Meter {
     gauge: Mutex<Option<Gauge>>,
     progress: Mutex<Option<Arc<Progress>>>,
     complaint: Mutex<Option<Arc<Complaint>>>,
+    told_rejected: Told,
+    told_not_kept: Told,
 }
 
 impl Meter {
@@ -56,6 +62,7 @@ impl Meter {
             retried: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             elsewhere: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
             upstream_micros: AtomicU64::new(0),
             downstream_micros: AtomicU64::new(0),
             buckets: Default::default(),
@@ -65,11 +72,18 @@ impl Meter {
             gauge: Mutex::new(None),
             progress: Mutex::new(None),
             complaint: Mutex::new(None),
+            told_rejected: Told::default(),
+            told_not_kept: Told::default(),
         }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Since when it counts.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
     }
 
     /// Whether it counts for a component of this name, kind and plugin.
@@ -125,6 +139,25 @@ impl Meter {
         add(&self.rejected, events as u64);
     }
 
+    /// Writes a line about rejected events to the log, if it is time for one.
+    pub(crate) fn tell_rejected(&self, events: usize, reason: &str) {
+        if let Some(count) = self.told_rejected.count(events) {
+            let (name, events) = (self.name(), plural(count));
+            tracing::warn!(component = name, "rejected {count} {events}; the latest reason: {reason}");
+        }
+    }
+
+    /// Writes a line about rejected events that are not kept as dead letters to the log, if it is time for one.
+    pub(crate) fn tell_not_kept(&self, events: usize, reason: &str) {
+        if let Some(count) = self.told_not_kept.count(events) {
+            let (name, events) = (self.name(), plural(count));
+            tracing::warn!(
+                component = name,
+                "did not keep {count} rejected {events} as dead letters: {reason}"
+            );
+        }
+    }
+
     /// Rejected events are kept.
     pub(crate) fn kept(&self, letters: usize) {
         add(&self.dead_letters, letters as u64);
@@ -141,6 +174,11 @@ impl Meter {
     /// Events turned out to be done by another process.
     pub(crate) fn done_elsewhere(&self, events: usize) {
         add(&self.elsewhere, events as u64);
+    }
+
+    /// Events were dropped because their client is gone.
+    pub(crate) fn cancelled(&self, events: usize) {
+        add(&self.cancelled, events as u64);
     }
 
     pub(crate) fn waited_upstream(&self, since: Instant) {
@@ -236,6 +274,7 @@ impl Meter {
                 retried: load(&self.retried),
                 skipped: load(&self.skipped),
                 elsewhere: load(&self.elsewhere),
+                cancelled: load(&self.cancelled),
                 waited_upstream: micros(&self.upstream_micros),
                 waited_downstream: micros(&self.downstream_micros),
             },
@@ -250,6 +289,24 @@ impl Meter {
     }
 }
 
+/// Lines of the log about one kind of events: at most one in [`LINES_EVERY`], with the number of events since the last.
+#[derive(Debug, Default)]
+struct Told(Mutex<(Option<Instant>, u64)>);
+
+impl Told {
+    /// Counts events; their number since the last line if it is time for another.
+    fn count(&self, events: usize) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.1 += events as u64;
+        let now = Instant::now();
+        if told.0.is_some_and(|last| now.duration_since(last) < LINES_EVERY) {
+            return None;
+        }
+        told.0 = Some(now);
+        Some(std::mem::take(&mut told.1))
+    }
+}
+
 /// A call into a component that is under way.
 pub(crate) struct Busy<'a> {
     meter: &'a Meter,
@@ -261,6 +318,10 @@ impl Drop for Busy<'_> {
         self.meter.busy_since.store(0, Ordering::Relaxed);
         self.meter.latency(self.since.elapsed());
     }
+}
+
+fn plural(events: u64) -> &'static str {
+    if events == 1 { "event" } else { "events" }
 }
 
 fn add(counter: &AtomicU64, amount: u64) {

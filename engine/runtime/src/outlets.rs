@@ -19,7 +19,8 @@ use crate::parcel::Parcel;
 #[derive(Clone)]
 pub(crate) struct Exit {
     pub(crate) meter: Arc<Meter>,
-    pub(crate) on_reject: OnReject,
+    /// `None` if the pipeline file does not say.
+    pub(crate) on_reject: Option<OnReject>,
 }
 
 /// The ways out of the components of one segment.
@@ -71,8 +72,8 @@ impl Outlets {
         Ok(())
     }
 
-    /// Does with rejected events what the component's `on_reject` says, or hands them to whatever reads
-    /// `NAME.rejected`.
+    /// Does with rejected events what the component's `on_reject` says, or hands them to the reader of
+    /// `NAME.rejected`. An event of a client never stops the graph: there is always another client.
     pub(crate) async fn rejected(
         &self,
         node: usize,
@@ -94,22 +95,29 @@ impl Outlets {
             return self.events(node, OutputName::Rejected, onwards).await;
         }
         let first = reasons.first().cloned().unwrap_or_default();
-        tracing::debug!(component = name, events = reasons.len(), "rejected: {first}");
-        match exit.on_reject {
-            OnReject::Drop => {}
-            OnReject::Stop => {
-                return Err(Failure::fatal(
-                    name,
-                    format!("rejected an event, and on_reject is \"stop\": {first}"),
-                ));
+        exit.meter.tell_rejected(reasons.len(), &first);
+        let on_reject = exit.on_reject.unwrap_or_default();
+        if on_reject != OnReject::Drop {
+            let batch = parcel.batch();
+            let (mut kept, mut offered) = (Vec::new(), Vec::new());
+            for (event, reason) in reasons.into_iter().enumerate() {
+                let letter = |reason| DeadLetter::of_event(batch, event, name, reason, attempts);
+                match batch.client(event) {
+                    None if on_reject == OnReject::Stop => {
+                        let why = format!("rejected an event, and on_reject is \"stop\": {reason}");
+                        return Err(Failure::fatal(name, why));
+                    }
+                    None => kept.push(letter(reason)),
+                    // The client gets its event back, with the reason, so nothing is lost.
+                    Some(client) if client.waits() && exit.on_reject != Some(OnReject::DeadLetter) => {}
+                    Some(_) => offered.push(letter(reason)),
+                }
             }
-            OnReject::DeadLetter => {
-                let batch = parcel.batch();
-                let letter = |(event, reason): (usize, String)| {
-                    DeadLetter::of_event(batch, event, name, reason, attempts)
-                };
-                let letters = reasons.into_iter().enumerate().map(letter).collect();
-                self.letterbox.keep(&exit.meter, letters, &self.hard_stop).await?;
+            if !kept.is_empty() {
+                self.letterbox.keep(&exit.meter, kept, &self.hard_stop).await?;
+            }
+            if !offered.is_empty() {
+                self.letterbox.offer(&exit.meter, offered).await?;
             }
         }
         parcel.rejected(&first);
@@ -127,7 +135,8 @@ impl Outlets {
         let name = exit.meter.name();
         let first = refused.first().map(|one| one.reason.clone()).unwrap_or_default();
         exit.meter.rejected(refused.len());
-        match exit.on_reject {
+        exit.meter.tell_rejected(refused.len(), &first);
+        match exit.on_reject.unwrap_or_default() {
             OnReject::Drop => {}
             OnReject::Stop => {
                 return Err(Failure::fatal(

@@ -3,6 +3,7 @@
 use tidegate_sdk::{Batch, Outcome};
 
 use crate::ack::AckToken;
+use crate::meter::Meter;
 
 /// A batch and the tokens that answer for its events: one for each of its runs.
 pub(crate) struct Parcel {
@@ -34,9 +35,14 @@ impl Parcel {
 
     /// Events that were made from this parcel's events. The root waits for both.
     pub(crate) fn derive(&self, batch: Batch) -> Self {
+        // The runs mostly stand in the order of those that they were made of, so the search goes on where the one
+        // before it ended.
+        let (known, mut from) = (self.batch.runs(), 0);
         let acks = batch.runs().iter().map(|run| {
             let same = |known: &tidegate_sdk::Run| std::sync::Arc::ptr_eq(&known.origin, &run.origin);
-            let index = self.batch.runs().iter().position(same);
+            let ahead = known[from..].iter().position(same).map(|at| from + at);
+            let index = ahead.or_else(|| known[..from].iter().position(same));
+            from = index.unwrap_or(from);
             // A filter can only derive batches from what it was given, so there always is one; were it not
             // so, the first token makes the events' fate that of the whole batch.
             self.acks[index.unwrap_or(0)].split()
@@ -63,6 +69,21 @@ impl Parcel {
     /// The events are safe at a sink, went on in parcels of their own, or were dropped on purpose.
     pub(crate) fn done(self) {
         self.acks.into_iter().for_each(AckToken::done);
+    }
+
+    /// The events are dropped, because nobody waits for their outcome any more.
+    pub(crate) fn cancel(self, meter: &Meter) {
+        meter.cancelled(self.batch.len());
+        tracing::debug!(component = meter.name(), events = self.batch.len(), "dropped: the client is gone");
+        self.done();
+    }
+
+    /// These events alone. The others are dropped, because nobody waits for their outcome any more.
+    pub(crate) fn only(self, live: &[usize], meter: &Meter) -> Self {
+        meter.cancelled(self.batch.len() - live.len());
+        let live = self.select(live.iter().copied());
+        self.done();
+        live
     }
 
     /// The events could not be processed, and are kept elsewhere or given up on purpose.

@@ -13,9 +13,10 @@ pub(crate) enum Shape {
     Filter {
         forks: bool,
     },
-    /// A filter that waits; whether it can be forked.
+    /// A filter that waits; whether it can be forked, and how many events it works on at once, in several batches.
     AsyncFilter {
         forks: bool,
+        at_once: usize,
     },
     Sink,
 }
@@ -28,6 +29,8 @@ pub(crate) struct Segment {
     pub(crate) nodes: Vec<usize>,
     /// How many instances work at once.
     pub(crate) workers: usize,
+    /// How many events a filter that waits works on at once, in several batches.
+    pub(crate) at_once: usize,
     /// Whether batches leave them in the order in which they came. One alone always keeps it.
     pub(crate) order: bool,
 }
@@ -43,11 +46,17 @@ pub(crate) struct Plan {
 }
 
 impl Shape {
+    fn at_once(self) -> usize {
+        if let Self::AsyncFilter { at_once, .. } = self { at_once } else { 1 }
+    }
+
     pub(crate) fn of(component: &Component) -> Self {
         match component {
             Component::Source(_) => Self::Source,
             Component::Filter(_) => Self::Filter { forks: component.forks() },
-            Component::AsyncFilter(_) => Self::AsyncFilter { forks: component.forks() },
+            Component::AsyncFilter(_) => {
+                Self::AsyncFilter { forks: component.forks(), at_once: component.at_once() }
+            }
             Component::Sink(_) => Self::Sink,
         }
     }
@@ -69,19 +78,21 @@ impl Plan {
         }
         let mut segment_of = vec![0; graph.nodes.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
-            let workers = match shapes[index] {
-                Shape::Filter { forks: true } | Shape::AsyncFilter { forks: true } => {
-                    node.engine.workers.max(1)
+            let (workers, at_once) = match shapes[index] {
+                // It makes its own instances, as many as there are batches.
+                Shape::AsyncFilter { forks: true, at_once: 2.. } => (1, shapes[index].at_once()),
+                Shape::Filter { forks: true } | Shape::AsyncFilter { forks: true, .. } => {
+                    (node.engine.workers.max(1), 1)
                 }
-                _ => 1,
+                _ => (1, 1),
             };
-            let order = workers == 1 || node.engine.order;
+            let order = (workers == 1 && at_once == 1) || node.engine.order;
             let joined = match (shapes[index], node.inputs.as_slice()) {
                 (Shape::Filter { .. }, [input]) if input.output == OutputName::Port(MAIN) => {
                     let alone = readers[&(input.node, input.output)].len() == 1;
                     let segment = segment_of[input.node];
                     let before = &plan.segments[segment];
-                    let alike = (before.workers, before.order) == (workers, order);
+                    let alike = (before.workers, before.order, before.at_once) == (workers, order, at_once);
                     (alone && alike).then_some(segment)
                 }
                 _ => None,
@@ -94,7 +105,7 @@ impl Plan {
                 }
                 None => {
                     segment_of[index] = plan.segments.len();
-                    plan.segments.push(Segment { nodes: vec![index], workers, order });
+                    plan.segments.push(Segment { nodes: vec![index], workers, at_once, order });
                 }
             }
         }
@@ -166,7 +177,7 @@ mod tests {
             (FORKS, 4, &[0]),
             (FORKS, 4, &[1]),
             (ALONE, 4, &[2]),
-            (Shape::AsyncFilter { forks: false }, 4, &[3]),
+            (Shape::AsyncFilter { forks: false, at_once: 1 }, 4, &[3]),
             (Shape::Sink, 1, &[4]),
         ];
         let plan = plan(&nodes);

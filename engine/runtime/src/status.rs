@@ -18,8 +18,10 @@ pub struct GraphStatus {
     pub in_flight_bytes: u64,
     /// Events read and not yet settled.
     pub in_flight_events: u64,
-    /// How many times it was started anew after a failure.
+    /// How many times it was restarted after a failure.
     pub restarts: u64,
+    /// How long it has run: until it was over, or until now.
+    pub ran: Duration,
 }
 
 /// What a graph is doing.
@@ -85,6 +87,8 @@ pub enum Health {
     Waiting(String),
     /// Somebody must change something outside: this.
     Unhealthy(String),
+    /// It does nothing more until the process is restarted, for this reason.
+    Blocked(String),
     /// Its work is over.
     Ended,
 }
@@ -110,6 +114,8 @@ pub struct Counts {
     pub skipped: u64,
     /// Events that came to a sink and had been done by another process of the source's group before.
     pub elsewhere: u64,
+    /// Events that were dropped because their client is gone.
+    pub cancelled: u64,
     /// Time spent waiting for something to come.
     pub waited_upstream: Duration,
     /// Time spent waiting for what comes next to take something.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_config::RetryOptions;
 use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource, Promise};
-use tidegate_sdk::{Attempt, Class, Cx, Error, Rejection};
+use tidegate_sdk::{Attempt, Batch, Class, Cx, Error, Rejection};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -71,6 +71,14 @@ impl Tries {
         self.backoff.reset();
     }
 
+    /// Nobody waits any more for what was being tried.
+    pub(crate) fn cancelled(&mut self) {
+        if self.backoff.failures() > 0 || !self.meter.is_ready() {
+            self.meter.set_health(Health::Ready);
+        }
+        self.backoff.reset();
+    }
+
     /// How many tries failed in a row.
     pub(crate) fn failures(&self) -> u32 {
         self.backoff.failures()
@@ -95,15 +103,25 @@ impl Tries {
     /// Waits after `error`, which is not about single events, until it is time for another try. False if the tries
     /// are used up. A drain that begins meanwhile ends the pause: one try at once, then the pauses go on.
     pub(crate) async fn again(&mut self, error: &Error) -> Result<bool, Failure> {
-        self.wait(error, self.attempts).await
+        self.wait(error, self.attempts, std::future::pending()).await
     }
 
-    /// As [`again`](Self::again), where the tries are counted for each event by the caller.
-    pub(crate) async fn pause(&mut self, error: &Error) -> Result<(), Failure> {
-        self.wait(error, None).await.map(drop)
+    /// As [`again`](Self::again), for a try at `batch`: the pause ends early when the work on it is cancelled.
+    pub(crate) async fn again_for(&mut self, error: &Error, batch: &Batch) -> Result<bool, Failure> {
+        self.wait(error, self.attempts, batch.cancelled()).await
     }
 
-    async fn wait(&mut self, error: &Error, attempts: Option<u32>) -> Result<bool, Failure> {
+    /// As [`again_for`](Self::again_for), where the tries are counted for each event by the caller.
+    pub(crate) async fn pause_for(&mut self, error: &Error, batch: &Batch) -> Result<(), Failure> {
+        self.wait(error, None, batch.cancelled()).await.map(drop)
+    }
+
+    async fn wait(
+        &mut self,
+        error: &Error,
+        attempts: Option<u32>,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<bool, Failure> {
         match error.class() {
             Class::Fatal => return Err(Failure::fatal(self.meter.name(), error)),
             Class::Replay => return Err(Failure::Replay(format!("`{}`: {error}", self.meter.name()))),
@@ -136,9 +154,16 @@ impl Tries {
         tokio::select! {
             () = self.hard_stop.cancelled() => return Err(Failure::Stopped),
             () = self.cx.stopping(), if !draining => {}
+            () = cancelled => {}
             () = tokio::time::sleep(pause) => {}
         }
         Ok(true)
+    }
+
+    /// The input ended before the component was open.
+    fn needless(&self) -> bool {
+        self.meter.set_health(Health::Ended);
+        false
     }
 
     /// Opens a component, again until it succeeds. False if `needless` resolves first: nothing is left to be opened for.
@@ -152,7 +177,7 @@ impl Tries {
             let opened = tokio::select! {
                 opened = component.open(&cx) => opened,
                 () = self.hard_stop.cancelled() => return Err(Failure::Stopped),
-                () = needless.cancelled() => return Ok(false),
+                () = needless.cancelled() => return Ok(self.needless()),
             };
             let Err(error) = opened else {
                 self.went_well();
@@ -160,7 +185,7 @@ impl Tries {
             };
             tokio::select! {
                 again = self.again(&error) => { again?; }
-                () = needless.cancelled() => return Ok(false),
+                () = needless.cancelled() => return Ok(self.needless()),
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::segment::filters::Worker;
 use crate::segment::sink::Writer;
 use crate::segment::source::Reader;
 use crate::segment::waiting::Waiting;
-use crate::segment::{Head, filters, settle, sink};
+use crate::segment::{Head, crowd, filters, settle, sink};
 use crate::settling::Settling;
 use crate::state::States;
 
@@ -123,6 +123,11 @@ impl<'a> Wiring<'a> {
             Some(Component::AsyncFilter(filter)) => {
                 let retry = engine.retry;
                 let waiting = Waiting::new(&head, filter, self.chain(&segment.nodes[1..]), retry);
+                if segment.at_once > 1 {
+                    let how = (segment.at_once, segment.order);
+                    self.tasks.spawn(crowd::run(head, waiting, how, input, self.tasks.clone()));
+                    return None;
+                }
                 self.start_filters(head, Worker::Waiting(Box::new(waiting)), segment, input);
             }
             Some(Component::Sink(sink)) => {
@@ -170,7 +175,7 @@ impl<'a> Wiring<'a> {
                 checkpoint: Arc::clone(&checkpoint),
                 budget: self.spec.budget.clone(),
                 settling: self.settling.get(meter.name()).cloned(),
-                stopping: self.spec.stopping.clone(),
+                stopping: self.tasks.stopping().clone(),
             };
             let (left, idle) = (Arc::clone(&self.sources_left), self.idle.clone());
             self.tasks.spawn(async move {
@@ -200,7 +205,7 @@ impl<'a> Wiring<'a> {
         let settings = &self.spec.settings;
         let name = &self.spec.graph.nodes[first].name;
         let by_receipt = self.settling.contains_key(name);
-        let cx = Cx::new(name, self.spec.stopping.clone()).with_event_size(settings.event_size);
+        let cx = Cx::new(name, self.tasks.stopping().clone()).with_event_size(settings.event_size);
         self.spec.meters[first].set_complaint(Arc::clone(cx.complaint()));
         Head {
             node: first,
@@ -210,6 +215,7 @@ impl<'a> Wiring<'a> {
             idle: self.idle.clone(),
             claims: self.claims.clone().filter(|_| !by_receipt),
             states: Arc::clone(&self.states),
+            tasks: self.tasks.clone(),
         }
     }
 
@@ -238,7 +244,8 @@ impl<'a> Wiring<'a> {
         let mut links = Vec::new();
         for node in nodes {
             if let Some(Component::Filter(filter)) = self.components[*node].take() {
-                links.push(Link::new(*node, filter, Arc::clone(&self.spec.meters[*node])));
+                let retry = self.spec.graph.nodes[*node].engine.retry;
+                links.push(Link::new(*node, filter, Arc::clone(&self.spec.meters[*node]), retry));
             }
         }
         Chain::new(links)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{BatchBuilder, Position};
+use crate::{BatchBuilder, Client, Position};
 
 /// Where the payload of one event lies: `length` bytes at `offset` of the batch's buffer number `buffer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,8 @@ pub struct Origin {
     pub first: u64,
     /// How many events the batch had when it was read. Set by the engine.
     pub events: u32,
+    /// The client that sent the events, if the source serves requests. Set by the engine.
+    pub client: Option<Client>,
     /// Attributes that hold for every event of the batch.
     pub attributes: Arc<Attributes>,
 }

@@ -92,7 +92,9 @@ pub trait Filter: Any + Send + 'static {
     /// process, one by one, with the reason.
     ///
     /// # Errors
-    /// Only if the filter as a whole cannot go on: the pipeline fails.
+    /// If the filter cannot process the batch now: after an error other than fatal the engine discards what was put
+    /// out, pauses as the component's `retry` says, and calls again with the same batch. [`crate::Class::Reject`]
+    /// rejects every event of the batch.
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error>;
 
     /// Another instance that may process other batches at the same time; `None` if what the filter does to
@@ -184,9 +186,11 @@ pub trait AsyncFilter: Send + 'static {
 
     /// As [`Filter::process`]; the order of the events is kept.
     ///
+    /// The engine never drops this future except on a hard stop. A filter that may wait for long should return early
+    /// when [`Batch::cancelled`] resolves: nobody waits for the result any more.
+    ///
     /// # Errors
-    /// After an error other than fatal the engine forgets what was put out, waits and calls again with the
-    /// same batch.
+    /// As [`Filter::process`].
     fn process(
         &mut self,
         batch: &Batch,
@@ -198,6 +202,14 @@ pub trait AsyncFilter: Send + 'static {
     /// left for the next call.
     fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
         None
+    }
+
+    /// The number of events that the filter works on at once, in several batches if each has fewer: over 1, the
+    /// engine [forks](Self::fork) as many instances as there are such batches, and restores the order of what leaves
+    /// them, except for requests that wait for an answer of their own. The forks of one filter share what limits
+    /// its requests.
+    fn at_once(&self) -> usize {
+        1
     }
 
     /// As [`Filter::outputs`].

@@ -74,6 +74,8 @@ pub trait ErasedAsyncFilter: Send {
     ) -> Promise<'a, Result<(), Error>>;
     /// [`AsyncFilter::fork`]
     fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>>;
+    /// [`AsyncFilter::at_once`]
+    fn at_once(&self) -> usize;
     /// [`AsyncFilter::outputs`]
     fn outputs(&self) -> Vec<String>;
     /// [`AsyncFilter::explain`]
@@ -104,6 +106,9 @@ impl<F: AsyncFilter> ErasedAsyncFilter for F {
     }
     fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
         AsyncFilter::fork(self)
+    }
+    fn at_once(&self) -> usize {
+        AsyncFilter::at_once(self)
     }
     fn outputs(&self) -> Vec<String> {
         AsyncFilter::outputs(self)

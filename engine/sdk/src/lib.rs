@@ -9,6 +9,7 @@
 
 mod batch;
 mod builder;
+mod client;
 mod contract;
 mod cx;
 pub mod erased;
@@ -33,6 +34,7 @@ mod units;
 pub use batch::Parts;
 pub use batch::{AttributeValue, Attributes, Batch, Origin, Run, Span};
 pub use builder::BatchBuilder;
+pub use client::Client;
 pub use contract::{AsyncFilter, Commit, Filter, Fused, Passed, Sink, Source};
 pub use cx::{Complaint, Cx, Progress};
 pub use error::{Class, ConfigError, Error};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{AttributeValue, Attributes, Batch, Class, Error, Position, Receipts};
+use crate::{AttributeValue, Attributes, Batch, Class, Client, Error, Position, Receipts};
 
 /// Which output of a filter: 0 is the main one, 1 and up are its named outputs in the order of
 /// [`crate::Filter::outputs`].
@@ -45,6 +45,8 @@ pub struct SourceBatch {
     pub rejected: Vec<SourceRejection>,
     /// What the sink acknowledges the batch's entries with, if it does that: see [`crate::Cx::by_receipt`].
     pub receipts: Option<Receipts>,
+    /// The client that sent the events, for a source that serves requests.
+    pub client: Option<Client>,
     /// To be called once, when every event of the batch has ended.
     pub settled: Option<Settled>,
 }
@@ -66,6 +68,13 @@ impl SourceBatch {
     #[must_use]
     pub fn on_settled(mut self, settled: impl FnOnce(Outcome) + Send + 'static) -> Self {
         self.settled = Some(Box::new(settled));
+        self
+    }
+
+    /// The same batch, sent by this client.
+    #[must_use]
+    pub fn sent_by(mut self, client: Client) -> Self {
+        self.client = Some(client);
         self
     }
 
@@ -106,7 +115,7 @@ impl SourceBatch {
 
 impl From<Batch> for SourceBatch {
     fn from(batch: Batch) -> Self {
-        Self { batch, rejected: Vec::new(), receipts: None, settled: None }
+        Self { batch, rejected: Vec::new(), receipts: None, client: None, settled: None }
     }
 }
 

@@ -84,6 +84,14 @@ impl Component {
             Self::Sink(sink) => sink.warnings(),
         }
     }
+
+    /// The number of events that it works on at once, over several batches.
+    pub fn at_once(&self) -> usize {
+        match self {
+            Self::AsyncFilter(filter) if self.forks() => filter.at_once(),
+            _ => 1,
+        }
+    }
 }
 
 type Build = dyn Fn(&Value) -> Result<Component, ConfigError> + Send + Sync;

@@ -1,7 +1,6 @@
 //! `tidegate dead-letters replay`: a run of the part of a pipeline that stands behind where letters were refused.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use tidegate_config::Pipeline;
 use tidegate_runtime::dead_letters::{self as store, DeadLetter, Tally};
@@ -104,7 +103,6 @@ async fn start_and_watch(
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     let name = prepared.pipeline().name.clone();
-    let started = Instant::now();
     let (engine, replayed) = prepared.start(options);
     let (request, period) = (async || signals.next().await, display.period());
     let exit = watch(&engine, request, Until::Over, period, |graphs| display.show(graphs)).await;
@@ -112,11 +110,10 @@ async fn start_and_watch(
     display.clear();
     let finish = tokio::task::spawn_blocking(move || replayed.finish()).await;
     let finished = finish.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let elapsed = started.elapsed();
     if arguments.log_format == LogFormat::Json || arguments.verbosity.quiet {
-        report::log(&graphs, elapsed);
+        report::log(&graphs);
     } else {
-        terminal::err(&summary::summary(&graphs, &[], elapsed, "", terminal::stderr_limit()));
+        terminal::err(&summary::summary(&graphs, &[], "", terminal::stderr_limit()));
     }
     match finished {
         Ok(tally) if !arguments.verbosity.quiet => terminal::err(&told(&name, tally)),

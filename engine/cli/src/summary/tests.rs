@@ -21,7 +21,8 @@ pub(crate) fn component(name: &str, kind: Kind) -> ComponentStatus {
 /// A graph of these components.
 pub(crate) fn graph(name: &str, state: GraphState, components: Vec<ComponentStatus>) -> GraphStatus {
     let name = name.to_owned();
-    GraphStatus { name, state, components, in_flight_bytes: 0, in_flight_events: 0, restarts: 0 }
+    let ran = Duration::from_secs(10);
+    GraphStatus { name, state, components, in_flight_bytes: 0, in_flight_events: 0, restarts: 0, ran }
 }
 
 /// A pipeline called `p`.
@@ -69,7 +70,7 @@ fn the_summary_is_a_table_and_says_where_the_dead_letters_are() {
     stream.health = Health::Waiting("no\nanswer".into());
     let graphs = [graph("p", GraphState::Over(End::Ended), vec![users, stream])];
     let store = DeadLetterStore::of(&pipeline());
-    let text = summary(&graphs, &[store], Duration::from_secs(10), " --data-dir state", (120, Paint::PLAIN));
+    let text = summary(&graphs, &[store], " --data-dir state", (120, Paint::PLAIN));
     let expected = "
 p  ended  10.0s
   component  kind    plugin     events in  bytes in  events out  bytes out  rejected  retried      rate
@@ -95,12 +96,29 @@ fn every_end_says_what_became_of_the_events() {
     assert_eq!(told(GraphState::Draining), "stopped at once: 7 events not delivered");
 }
 
+/// The rate of a graph that ended early was that of the whole process.
+#[test]
+fn each_graph_has_its_own_duration_and_rate() {
+    let graphs = ["short", "long"].map(|name| {
+        let mut one = component("users", Kind::Source);
+        one.counts.events_in = 1000;
+        graph(name, GraphState::Over(End::Ended), vec![one])
+    });
+    let [mut short, long] = graphs;
+    short.ran = Duration::from_secs(1);
+    let text = summary(&[short, long], &[], "", (120, Paint::PLAIN));
+    let lines: Vec<&str> =
+        text.lines().filter(|line| line.contains("ended") || line.contains("/s")).collect();
+    assert!(lines[0].contains("1.0s") && lines[1].ends_with("1.0k/s"), "{text}");
+    assert!(lines[2].contains("10.0s") && lines[3].ends_with("100/s"), "{text}");
+}
+
 #[test]
 fn a_narrow_terminal_gets_fewer_columns() {
     let mut stream = keeping("stream", 3);
     let headings = |component: &ComponentStatus, columns| {
         let status = graph("p", GraphState::Running, vec![component.clone()]);
-        let text = components(&status, Duration::from_secs(1), columns, Paint::PLAIN);
+        let text = components(&status, columns, Paint::PLAIN);
         text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let narrow = "component plugin events in bytes in events out bytes out rejected rate";

@@ -107,7 +107,7 @@ impl Desk {
         let Some(read) = link.next(cx).await? else {
             return Ok(Frame { number: ENDED, ..Frame::new(Topic::Done) });
         };
-        let SourceBatch { batch, rejected, settled, receipts } = read;
+        let SourceBatch { batch, rejected, settled, receipts, .. } = read;
         let (settles, number) = match settled {
             Some(settle) => (SETTLES, self.settling.add(settle)),
             None => (0, 0),

@@ -67,14 +67,17 @@ impl Filter for Other {
 /// What leaves the chain for batches of these numbers, and the events in and out of each component.
 fn run(filters: Vec<Box<dyn Filter>>, batches: &[&[u8]]) -> (Vec<String>, Vec<(u64, u64)>) {
     let link = |(node, filter): (usize, Box<dyn Filter>)| {
-        Link::new(node, filter, Arc::new(Meter::new(&node.to_string(), Kind::Filter, "")))
+        let meter = Arc::new(Meter::new(&node.to_string(), Kind::Filter, ""));
+        Link::new(node, filter, meter, RetryOptions::default())
     };
     let mut chain = Chain::new(filters.into_iter().enumerate().map(link).collect());
     let mut left = Vec::new();
     for numbers in batches {
         let batch = tidegate_testkit::batch(numbers.iter().map(|number| [*number]));
         let parcel = Parcel::root(batch, |outcome| assert_eq!(outcome, Outcome::Delivered));
-        for piece in chain.run(parcel).expect("no filter fails") {
+        let mut passage = Passage::of(parcel);
+        assert!(chain.advance(&mut passage).is_ok(), "no filter fails");
+        for piece in passage.leaving {
             let (kind, node, parcel) = match piece {
                 Leaving::Events { node, parcel, .. } => ("events", node, parcel),
                 Leaving::Rejected { node, parcel, .. } => ("rejected", node, parcel),

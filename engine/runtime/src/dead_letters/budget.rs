@@ -77,6 +77,39 @@ impl Budget {
     }
 }
 
+impl Budget {
+    /// As [`count`](Self::count), for letters that are dropped where there are too many: those count for nothing, and
+    /// there is room again as time and events pass.
+    pub(crate) fn offer(
+        &mut self,
+        time: Duration,
+        component: &str,
+        reached: u64,
+        letters: u64,
+    ) -> Result<(), Exceeded> {
+        let DeadLetterOptions { share, per_minute, .. } = self.options;
+        if share > 0.0 {
+            let window = self.shares.entry(component.to_owned());
+            let window = window.or_insert_with(|| Window::new(EVENTS / EVENTS_STEP, EVENTS_STEP));
+            let letters = window.add(reached, 0) + letters;
+            if letters as f64 > share * EVENTS as f64 {
+                return Err(Exceeded::Share { letters, share });
+            }
+        }
+        if per_minute > 0 {
+            let letters = self.minute.add(time.as_secs(), 0) + letters;
+            if letters > per_minute {
+                return Err(Exceeded::PerMinute { letters, limit: per_minute });
+            }
+        }
+        self.minute.add(time.as_secs(), letters);
+        if let Some(window) = self.shares.get_mut(component) {
+            window.add(reached, letters);
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Exceeded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -173,6 +206,16 @@ mod tests {
         assert_eq!(budget.count(Duration::ZERO, "a", 500, 80), Ok(()));
         assert_eq!(budget.count(Duration::ZERO, "b", 500, 70), Ok(()));
         assert!(matches!(budget.count(Duration::ZERO, "c", 500, 1), Err(Exceeded::PerMinute { .. })));
+    }
+
+    #[test]
+    fn offered_letters_find_room_again_when_the_window_has_moved_on() {
+        let mut budget = budget(0.01, 100);
+        let at = |second| Duration::from_secs(second);
+        assert_eq!(budget.offer(at(0), "a", 100, 100), Ok(()));
+        assert!(budget.offer(at(0), "a", 101, 1).is_err());
+        assert!(budget.offer(at(59), "a", 20_000, 1).is_err(), "the minute is not over");
+        assert_eq!(budget.offer(at(61), "a", 20_000, 100), Ok(()));
     }
 
     proptest! {

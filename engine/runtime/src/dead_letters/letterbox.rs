@@ -21,6 +21,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Letterbox {
     store: SharedStore,
     budget: Arc<Mutex<Budget>>,
+    /// For letters that are kept only while there is room.
+    spare: Arc<Mutex<Budget>>,
     started: Instant,
     /// Of the graph's sources.
     sources: Arc<[Arc<Meter>]>,
@@ -45,6 +47,7 @@ impl Letterbox {
         Self {
             store: Arc::clone(store),
             budget: Arc::new(Mutex::new(Budget::new(options))),
+            spare: Arc::new(Mutex::new(Budget::new(options))),
             started: Instant::now(),
             sources: sources.into(),
             stopping: stopping.clone(),
@@ -101,6 +104,38 @@ impl Letterbox {
         }
     }
 
+    /// Keeps letters of events that clients have sent, if there is room. If there is none, or the store fails, they
+    /// are counted and dropped: what clients send must not stop a graph.
+    pub(crate) async fn offer(&self, meter: &Meter, mut letters: Vec<DeadLetter>) -> Result<(), Failure> {
+        let count = letters.len();
+        let has_room = {
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            spare.offer(self.started.elapsed(), meter.name(), meter.reached(), count as u64)
+        };
+        if let Err(exceeded) = has_room {
+            meter.tell_not_kept(count, &format!("too many dead letters: {exceeded}"));
+            return Ok(());
+        }
+        if let Some(ledger) = &self.ledger {
+            ledger.recognise(&mut letters);
+        }
+        let store = Arc::clone(&self.store);
+        let write = move || {
+            let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+            store.append(&mut letters)
+        };
+        let written = tokio::task::spawn_blocking(write)
+            .await
+            .map_err(|error| Failure::Crashed(format!("the dead-letter store: {error}")))?;
+        match written {
+            Ok(()) => meter.kept(count),
+            Err(error) => {
+                meter.tell_not_kept(count, &format!("the dead-letter store cannot be written: {error}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns if the budget has room for these letters; else only when the graph is stopped.
     async fn count(
         &self,
@@ -121,12 +156,12 @@ impl Letterbox {
         if self.has_end() || self.stopping.is_cancelled() {
             return Err(failure);
         }
-        if meter.set_health(Health::Unhealthy(reason.clone())) {
+        if meter.set_health(Health::Blocked(reason.clone())) {
             tracing::error!(component = meter.name(), "waits: {reason}");
         }
         loop {
             // Said again now and then, because another instance of the component may say that it is well.
-            meter.set_health(Health::Unhealthy(reason.clone()));
+            meter.set_health(Health::Blocked(reason.clone()));
             tokio::select! {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
                 () = hard_stop.cancelled() => return Err(Failure::Stopped),

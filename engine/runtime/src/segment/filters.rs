@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_stream::StreamExt;
 
 use super::Head;
+use super::share::Share;
 use super::waiting::Waiting;
 use crate::chain::{Chain, Leaving};
 use crate::edge::EdgeReceiver;
@@ -17,13 +18,13 @@ use crate::parcel::Parcel;
 use crate::status::Health;
 
 /// How many batches for each worker may be in work, or done before their turn.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 
 /// Where what comes of a batch will be.
-type Turn = oneshot::Receiver<Vec<Leaving>>;
+pub(super) type Turn = oneshot::Receiver<Vec<Leaving>>;
 
 /// Takes the next parcel from an edge, counting how long that took.
-async fn next(head: &Head, input: &mut EdgeReceiver) -> Result<Option<Parcel>, Failure> {
+pub(super) async fn next(head: &Head, input: &mut EdgeReceiver) -> Result<Option<Parcel>, Failure> {
     let since = Instant::now();
     let parcel = tokio::select! {
         parcel = input.next() => parcel,
@@ -51,13 +52,13 @@ pub(crate) async fn run(head: Head, worker: Worker, input: EdgeReceiver) -> Resu
 
 async fn run_plain(head: Head, mut chain: Chain, mut input: EdgeReceiver) -> Result<(), Failure> {
     restore(&head, &mut chain).await?;
-    head.meter.set_health(Health::Ready);
+    chain.set_health(&Health::Ready);
     while let Some(parcel) = next(&head, &mut input).await? {
-        let leaving = chain.apply(head.node, parcel)?;
-        head.outlets.send(leaving).await?;
+        let leaving = chain.apply(&head, head.node, parcel).await.map_err(|failure| head.fail(failure))?;
+        head.send(leaving).await?;
     }
     chain.save(&head.states).await;
-    head.meter.set_health(Health::Ended);
+    chain.set_health(&Health::Ended);
     Ok(())
 }
 
@@ -71,8 +72,9 @@ async fn run_waiting(head: Head, mut filter: Waiting, mut input: EdgeReceiver) -
         head.meter.took(parcel.batch());
         let mut left = Some(parcel);
         while let Some(parcel) = left {
-            let dealt = filter.apply(&head, parcel, Output::resumable).await?;
-            head.outlets.send(dealt.leaving).await?;
+            let dealt = filter.apply(&head, parcel, Output::resumable, &mut Share::default()).await;
+            let dealt = dealt.map_err(|failure| head.fail(failure))?;
+            head.send(dealt.leaving).await?;
             left = dealt.left;
         }
     }
@@ -102,8 +104,8 @@ impl Worker {
     /// False if there was nothing left to be opened for.
     async fn open(&mut self, head: &Head) -> Result<bool, Failure> {
         match self {
-            Self::Plain(_) => {
-                head.meter.set_health(Health::Ready);
+            Self::Plain(chain) => {
+                chain.set_health(&Health::Ready);
                 Ok(true)
             }
             Self::Waiting(waiting) => waiting.open(head).await,
@@ -111,20 +113,20 @@ impl Worker {
     }
 
     async fn apply(&mut self, head: &Head, parcel: Parcel) -> Result<Vec<Leaving>, Failure> {
-        match self {
-            Self::Plain(chain) => chain.apply(head.node, parcel),
+        let made = match self {
+            Self::Plain(chain) => chain.apply(head, head.node, parcel).await,
             Self::Waiting(waiting) => {
                 head.meter.took(parcel.batch());
-                Ok(waiting.apply(head, parcel, Output::new).await?.leaving)
+                let mut alone = Share::default();
+                waiting.apply(head, parcel, Output::new, &mut alone).await.map(|dealt| dealt.leaving)
             }
-        }
+        };
+        made.map_err(|failure| head.fail(failure))
     }
 
     async fn close(self, head: &Head) {
         match self {
-            Self::Plain(_) => {
-                head.meter.set_health(Health::Ended);
-            }
+            Self::Plain(chain) => chain.set_health(&Health::Ended),
             Self::Waiting(waiting) => waiting.close(head).await,
         }
     }
@@ -162,7 +164,7 @@ async fn work(head: Head, mut worker: Worker, input: Arc<Mutex<EdgeReceiver>>) -
         let Some(parcel) = parcel else { break };
         let_others_go().await;
         let leaving = worker.apply(&head, parcel).await?;
-        head.outlets.send(leaving).await?;
+        head.send(leaving).await?;
     }
     worker.close(&head).await;
     Ok(())
@@ -175,6 +177,7 @@ async fn let_others_go() {
 }
 
 /// One worker where order is kept: with each batch it takes a turn, and what is done goes on in the order of the turns.
+/// Requests that wait for an answer of their own take none: their answers leave as they are ready.
 async fn work_in_turn(
     head: Head,
     mut worker: Worker,
@@ -188,15 +191,22 @@ async fn work_in_turn(
         let (parcel, done) = {
             let mut input = input.lock().await;
             let Some(parcel) = next(&head, &mut input).await? else { break };
-            let (done, turn) = oneshot::channel();
-            let since = Instant::now();
-            turns.send(turn).await.map_err(|_| Failure::Stopped)?;
-            head.meter.waited_downstream(since);
-            (parcel, done)
+            if parcel.batch().is_awaited() {
+                (parcel, None)
+            } else {
+                let (done, turn) = oneshot::channel();
+                let since = Instant::now();
+                turns.send(turn).await.map_err(|_| Failure::Stopped)?;
+                head.meter.waited_downstream(since);
+                (parcel, Some(done))
+            }
         };
         let_others_go().await;
         let leaving = worker.apply(&head, parcel).await?;
-        done.send(leaving).map_err(|_| Failure::Stopped)?;
+        match done {
+            Some(done) => done.send(leaving).map_err(|_| Failure::Stopped)?,
+            None => head.send(leaving).await?,
+        }
     }
     // Others may be at the last batches still, but nothing comes that this one could do.
     drop(turns);
@@ -205,10 +215,10 @@ async fn work_in_turn(
 }
 
 /// Sends on what the workers have done, in the order of their turns.
-async fn collect(head: Head, mut turns: mpsc::Receiver<Turn>) -> Result<(), Failure> {
+pub(super) async fn collect(head: Head, mut turns: mpsc::Receiver<Turn>) -> Result<(), Failure> {
     while let Some(turn) = turns.recv().await {
         let leaving = turn.await.map_err(|_| Failure::Stopped)?;
-        head.outlets.send(leaving).await?;
+        head.send(leaving).await?;
     }
     Ok(())
 }

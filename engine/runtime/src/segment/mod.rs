@@ -1,9 +1,11 @@
 //! What runs in one task: a source with the filters behind it, filters between edges, or a sink.
 
 mod commit;
+pub(crate) mod crowd;
 pub(crate) mod cutter;
 pub(crate) mod filters;
 pub(crate) mod settle;
+mod share;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod waiting;
@@ -13,7 +15,10 @@ use std::sync::Arc;
 use tidegate_sdk::Cx;
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::Leaving;
 use crate::claims::Claims;
+use crate::failure::Failure;
+use crate::graph_tasks::GraphTasks;
 use crate::meter::Meter;
 use crate::outlets::Outlets;
 use crate::state::States;
@@ -33,10 +38,27 @@ pub(crate) struct Head {
     pub(crate) claims: Option<Arc<Claims>>,
     /// What filters remember from one graph to the next.
     pub(crate) states: Arc<States>,
+    /// The tasks of the run.
+    pub(crate) tasks: GraphTasks,
 }
 
 impl Head {
-    fn hard_stop(&self) -> &CancellationToken {
+    pub(crate) fn hard_stop(&self) -> &CancellationToken {
         &self.outlets.hard_stop
+    }
+
+    /// Sends on what leaves the segment.
+    async fn send(&self, leaving: Vec<Leaving>) -> Result<(), Failure> {
+        self.outlets.send(leaving).await.map_err(|failure| self.fail(failure))
+    }
+
+    /// Records why this segment cannot go on, if the run is not to be restarted for it. What has left the segment is
+    /// delivered before the run ends. Returns the failure of this task.
+    fn fail(&self, failure: Failure) -> Failure {
+        if matches!(failure, Failure::Fatal(_)) {
+            self.tasks.wind_down_in_time(failure);
+            return Failure::Stopped;
+        }
+        failure
     }
 }

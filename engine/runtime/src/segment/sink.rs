@@ -100,6 +100,15 @@ impl Writer {
         let mut counts = FailureCounts::new(parcel.batch().len());
         loop {
             let head = &self.head;
+            if let Some(live) = parcel.batch().without_cancelled() {
+                counts.select(&live);
+                parcel = parcel.only(&live, &head.meter);
+                if live.is_empty() {
+                    tries.cancelled();
+                    parcel.done();
+                    return Ok(());
+                }
+            }
             let busy = head.meter.busy();
             let written = tokio::select! {
                 written = self.sink.write(parcel.batch(), &head.cx) => written,
@@ -120,12 +129,12 @@ impl Writer {
             }
             if alone {
                 if counts.most() > 0 {
-                    tries.pause(&error).await?;
+                    tries.pause_for(&error, rest.batch()).await?;
                 }
                 parcel = rest;
                 continue;
             }
-            if !tries.again(&error).await? {
+            if !tries.again_for(&error, rest.batch()).await? {
                 let reason = format!("given up after {attempts} tries: {error}");
                 let rejected = all(&rest, &reason);
                 return head.answer(rest, rejected, &[], attempts).await;

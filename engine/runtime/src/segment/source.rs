@@ -1,8 +1,10 @@
-//! A source and the filters fused to it.
+//! A source and the plain filters downstream of it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use tidegate_config::RetryOptions;
 use tidegate_sdk::erased::ErasedSource;
 use tidegate_sdk::{Class, SourceBatch};
@@ -13,11 +15,19 @@ use crate::budget::Budget;
 use crate::chain::Chain;
 use crate::checkpoint::{Checkpoint, Place};
 use crate::failure::Failure;
+use crate::graph_tasks::panicked;
 use crate::lane::Lane;
 use crate::parcel::Parcel;
 use crate::settling::Settling;
 use crate::status::Health;
 use crate::tries::Tries;
+
+/// Whether the graph is restarted after a failure of its source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Restart {
+    Yes,
+    No,
+}
 
 /// A source with what it needs to run.
 pub(crate) struct Reader {
@@ -44,14 +54,25 @@ impl Reader {
         }
         let cx = self.head.cx.clone();
         let mut tries = Tries::new(&RetryOptions::default(), &self.head.meter, &cx, &hard_stop);
-        if resumed && tries.open(&mut self.source, &self.stopping).await? {
-            self.lane.set_committer(self.source.committer());
-            self.read(&mut tries).await?;
+        self.chain.set_health(&Health::Ready);
+        let mut failure = None;
+        if resumed {
+            match tries.open(&mut self.source, &self.stopping).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.lane.set_committer(self.source.committer());
+                    failure = self.read(&mut tries).await?;
+                }
+                Err(Failure::Stopped) => return Err(Failure::Stopped),
+                Err(fatal) => failure = Some(fatal),
+            }
         }
+        let failed = failure.map(|failure| self.failed(failure));
         self.chain.save(&self.head.states).await;
         let Self { head, mut source, chain, lane, checkpoint, .. } = self;
         // Whatever reads from here sees the end when the edges are dropped.
         let (cx, meter) = (head.cx.clone(), Arc::clone(&head.meter));
+        chain.set_health(&Health::Ended);
         drop((head, chain));
         tokio::select! {
             () = lane.settled() => {}
@@ -64,6 +85,10 @@ impl Reader {
             },
             () = hard_stop.cancelled() => return Err(Failure::Stopped),
         }
+        if failed == Some(Restart::Yes) {
+            // It panicked, so nothing more can be asked of it.
+            return Ok(());
+        }
         tokio::select! {
             closed = source.close(&cx) => if let Err(error) = closed {
                 tracing::warn!(component = meter.name(), "closing: {error}");
@@ -71,8 +96,31 @@ impl Reader {
             () = hard_stop.cancelled() => return Err(Failure::Stopped),
         }
         cx.tasks().joined().await;
-        meter.set_health(Health::Ended);
+        if failed.is_none() {
+            meter.set_health(Health::Ended);
+        }
         Ok(())
+    }
+
+    /// Ends the run with this failure of the source, as soon as everything that was read is delivered.
+    fn failed(&self, failure: Failure) -> Restart {
+        let meter = &self.head.meter;
+        let (restart, reason) = match &failure {
+            Failure::Crashed(reason) | Failure::Replay(reason) => (Restart::Yes, reason),
+            Failure::Fatal(reason) => (Restart::No, reason),
+            Failure::Stopped => return Restart::No,
+        };
+        if self.lane.in_flight().0 > 0 {
+            let events = self.lane.in_flight().0;
+            tracing::warn!(
+                component = meter.name(),
+                events,
+                "stops reading, and delivers what was read: {reason}"
+            );
+        }
+        meter.set_health(Health::Unhealthy(reason.clone()));
+        self.head.tasks.wind_down(failure);
+        restart
     }
 
     /// Finds out where to go on. False if the pipeline drains before that is known.
@@ -97,27 +145,35 @@ impl Reader {
         Ok(true)
     }
 
-    async fn read(&mut self, tries: &mut Tries) -> Result<(), Failure> {
+    /// Reads to the end. A failure of the source itself is returned beside, because what was read is delivered first.
+    async fn read(&mut self, tries: &mut Tries) -> Result<Option<Failure>, Failure> {
         loop {
             let since = Instant::now();
+            let next = AssertUnwindSafe(self.source.next(&self.head.cx)).catch_unwind();
             let next = tokio::select! {
-                next = self.source.next(&self.head.cx) => next,
+                next = next => next,
                 () = self.head.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
             self.head.meter.waited_upstream(since);
+            let next = match next {
+                Ok(next) => next,
+                Err(panic) => return Ok(Some(panicked(&*panic))),
+            };
             match next {
                 Ok(Some(read)) => {
                     tries.went_well();
                     self.pass(read).await?;
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(None),
                 Err(error) if error.class() != Class::Fatal && self.head.cx.is_stopping() => {
                     tracing::warn!(component = self.head.meter.name(), "stops reading: {error}");
-                    return Ok(());
+                    return Ok(None);
                 }
-                Err(error) => {
-                    tries.again(&error).await?;
-                }
+                Err(error) => match tries.again(&error).await {
+                    Ok(_) => {}
+                    Err(Failure::Stopped) => return Err(Failure::Stopped),
+                    Err(failure) => return Ok(Some(failure)),
+                },
             }
         }
     }
@@ -125,11 +181,11 @@ impl Reader {
     /// Sends one batch on its way, once the budget allows it.
     async fn pass(&mut self, read: SourceBatch) -> Result<(), Failure> {
         let replaced = read.is_replaced_input();
-        let SourceBatch { batch, rejected, receipts, settled } = read;
+        let SourceBatch { batch, rejected, receipts, client, settled } = read;
         if replaced {
             self.lane.replaced_input(&batch.runs()[0].origin.partition);
         }
-        let batch = self.lane.stamp(batch);
+        let batch = self.lane.stamp(batch, client);
         self.head.meter.took(&batch);
         self.head.meter.gave(&batch);
         let since = Instant::now();
@@ -155,13 +211,15 @@ impl Reader {
             }
         };
         if !rejected.is_empty() {
-            self.head.outlets.refused(self.head.node, parcel.share(), rejected).await?;
+            let refused = self.head.outlets.refused(self.head.node, parcel.share(), rejected).await;
+            refused.map_err(|failure| self.head.fail(failure))?;
         }
         if parcel.batch().is_empty() {
             parcel.done();
             return Ok(());
         }
-        let leaving = self.chain.apply(self.head.node, parcel)?;
-        self.head.outlets.send(leaving).await
+        let leaving = self.chain.apply(&self.head, self.head.node, parcel).await;
+        let leaving = leaving.map_err(|failure| self.head.fail(failure))?;
+        self.head.send(leaving).await
     }
 }

@@ -1,12 +1,13 @@
-//! A filter that waits: tried until a batch is through, with the plain ones behind it called at once.
+//! A filter that waits: tried until a batch is through; then the plain filters downstream are called.
 
 use tidegate_config::{OutputName, RetryOptions};
 use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Class, Output, Rejection};
+use tidegate_sdk::{Class, Output};
 
 use super::Head;
 use super::filters::restore;
-use crate::chain::{Chain, Leaving, reject, settle};
+use super::share::Share;
+use crate::chain::{Chain, Leaving, reject_all, settle};
 use crate::failure::Failure;
 use crate::parcel::Parcel;
 use crate::plan::MAIN;
@@ -47,7 +48,9 @@ impl Waiting {
     }
 
     pub(super) async fn open(&mut self, head: &Head) -> Result<bool, Failure> {
-        self.tries.open(&mut self.filter, &head.idle).await
+        let is_open = self.tries.open(&mut self.filter, &head.idle).await?;
+        self.behind.set_health(if is_open { &Health::Ready } else { &Health::Ended });
+        Ok(is_open)
     }
 
     /// Gives it, and those behind it, back what they remember.
@@ -85,13 +88,14 @@ impl Waiting {
         head: &Head,
         parcel: Parcel,
         out: fn() -> Output,
+        share: &mut Share,
     ) -> Result<Dealt, Failure> {
-        let made = process(head, self.filter.as_mut(), &mut self.tries, parcel, out).await?;
+        let made = self.process(head, parcel, out, share).await?;
         let mut leaving = Vec::with_capacity(made.leaving.len());
         for piece in made.leaving {
             match piece {
                 Leaving::Events { output: OutputName::Port(MAIN), parcel, .. } => {
-                    leaving.extend(self.behind.apply(head.node, parcel)?);
+                    leaving.extend(self.behind.apply(head, head.node, parcel).await?);
                 }
                 other => leaving.push(other),
             }
@@ -105,44 +109,54 @@ impl Waiting {
         }
         head.cx.tasks().joined().await;
         head.meter.set_health(Health::Ended);
+        self.behind.set_health(&Health::Ended);
     }
-}
 
-/// What the filter makes of one parcel, tried until it goes through or the tries are used up.
-async fn process(
-    head: &Head,
-    filter: &mut dyn ErasedAsyncFilter,
-    tries: &mut Tries,
-    parcel: Parcel,
-    out: fn() -> Output,
-) -> Result<Dealt, Failure> {
-    let count = parcel.batch().len();
-    loop {
-        let mut out = out().in_attempt(tries.attempt());
-        let busy = head.meter.busy();
-        let result = tokio::select! {
-            result = filter.process(parcel.batch(), &mut out, &head.cx) => result,
-            () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
-        };
-        drop(busy);
-        let given_up = match &result {
-            Ok(()) => {
-                tries.went_well();
-                let from = out.take_left().filter(|from| (1..count).contains(from));
-                let left = from.map(|from| parcel.select(from..count));
-                return Ok(Dealt { leaving: settle(head.node, &head.meter, parcel, out), left });
+    /// What the filter makes of one parcel, tried until it goes through, the tries are used up, or nobody waits for
+    /// it any more.
+    async fn process(
+        &mut self,
+        head: &Head,
+        parcel: Parcel,
+        out: fn() -> Output,
+        share: &mut Share,
+    ) -> Result<Dealt, Failure> {
+        let (filter, tries) = (self.filter.as_mut(), &mut self.tries);
+        let count = parcel.batch().len();
+        loop {
+            if parcel.batch().is_cancelled() {
+                tries.cancelled();
+                parcel.cancel(&head.meter);
+                return Ok(Dealt { leaving: Vec::new(), left: None });
             }
-            Err(error) if error.class() == Class::Reject => Some(error.to_string()),
-            Err(error) => {
-                let (tried, again) = (tries.failures() + 1, tries.again(error).await?);
-                (!again).then(|| format!("given up after {tried} tries: {error}"))
+            let mut out = out().in_attempt(tries.attempt());
+            let busy = head.meter.busy();
+            let result = tokio::select! {
+                result = filter.process(parcel.batch(), &mut out, &head.cx) => result,
+                () = head.hard_stop().cancelled() => return Err(Failure::Stopped),
+            };
+            drop(busy);
+            let given_up = match &result {
+                Ok(()) => {
+                    tries.went_well();
+                    let from = out.take_left().filter(|from| (1..count).contains(from));
+                    let left = from.map(|from| parcel.select(from..count));
+                    return Ok(Dealt { leaving: settle(head.node, &head.meter, parcel, out), left });
+                }
+                Err(_) if parcel.batch().is_cancelled() => None,
+                Err(error) if error.class() == Class::Reject => Some(error.to_string()),
+                Err(error) => {
+                    let tried = tries.failures() + 1;
+                    share.pause(parcel.batch());
+                    let again = tries.again_for(error, parcel.batch()).await?;
+                    share.resume(head).await?;
+                    (!again).then(|| format!("given up after {tried} tries: {error}"))
+                }
+            };
+            if let Some(reason) = given_up {
+                let leaving = reject_all(head.node, &head.meter, parcel, &reason);
+                return Ok(Dealt { leaving: leaving.into_iter().collect(), left: None });
             }
-        };
-        if let Some(reason) = given_up {
-            let all = (0..count).map(|event| Rejection { event, reason: reason.clone() });
-            let leaving = reject(head.node, &head.meter, &parcel, all.collect());
-            parcel.done();
-            return Ok(Dealt { leaving: leaving.into_iter().collect(), left: None });
         }
     }
 }

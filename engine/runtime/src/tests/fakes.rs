@@ -155,12 +155,6 @@ impl Fakes {
         self.add(Plugin::source("counting", "", "", build), &[], &[])
     }
 
-    /// A source of the test's own.
-    pub(super) fn any_source(&mut self, plugin: Plugin) -> usize {
-        self.scripts.push(Script::new());
-        self.add(plugin, &[], &[])
-    }
-
     /// Counts from 0, in batches of 10, and can resume.
     pub(super) fn source(&mut self, count: u64) -> usize {
         self.counting(count, false)

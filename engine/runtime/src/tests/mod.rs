@@ -2,7 +2,9 @@
 
 mod ack;
 mod alone;
+mod clients;
 mod effectively_once;
+mod failing;
 mod fakes;
 mod group;
 mod reload;
@@ -92,7 +94,7 @@ async fn on_reject_stop_fails_the_pipeline() {
     let mut fakes = Fakes::new();
     let source = fakes.source(100);
     let route = fakes.route(source);
-    fakes.engine(route, EngineOptions { on_reject: OnReject::Stop, ..EngineOptions::default() });
+    fakes.engine(route, EngineOptions { on_reject: Some(OnReject::Stop), ..EngineOptions::default() });
     fakes.sink(&[(route, MAIN)]);
     let (ends, _) = fakes.run().await;
     assert!(matches!(&ends[0], End::Failed(reason) if reason.contains("unlucky")), "{ends:?}");

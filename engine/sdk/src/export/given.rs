@@ -243,6 +243,7 @@ unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut 
             // The engine keeps these for itself.
             before: None,
             events: 0,
+            client: None,
         }
     }
 }

@@ -203,7 +203,12 @@ impl AsyncFilter for Ask {
             Some((kept, known)) if is_same(&kept, batch) => known,
             _ => Known::new(batch.len()),
         };
-        if let Err(error) = self.shared.find(batch, &mut known, out.attempt()).await {
+        let asked = tokio::select! {
+            asked = self.shared.find(batch, &mut known, out.attempt()) => asked,
+            // The requests under way are dropped, and with each of them its connection.
+            () = batch.cancelled() => return Err(Error::retry("nobody waits for the answer any more")),
+        };
+        if let Err(error) = asked {
             self.kept = Some((batch.clone(), known));
             return Err(error);
         }
@@ -213,5 +218,10 @@ impl AsyncFilter for Ask {
 
     fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
         Some(Box::new(Self { shared: Arc::clone(&self.shared), kept: None }))
+    }
+
+    /// Questions under way at once, whether they are about events of one batch or of several.
+    fn at_once(&self) -> usize {
+        self.shared.parallel
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidegate_sdk::{Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, Outcome, SourceBatch, Span};
+use tidegate_sdk::{Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, Client, Outcome, SourceBatch, Span};
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::Refusal;
@@ -16,6 +16,8 @@ pub(super) struct Waiting {
     pub(super) attributes: Arc<Attributes>,
     /// Where its outcome is told; `None` if nobody waits for it.
     pub(super) share: Option<Share>,
+    /// The client, as the engine knows it.
+    pub(super) client: Client,
     /// Its part of the budget, given back when the pipeline has taken it.
     pub(super) _reserved: Reserved,
 }
@@ -73,10 +75,10 @@ fn full() -> Refusal {
 }
 
 impl Handover {
-    /// The next batch of a request that was handed over in part.
+    /// The next batch of a request that was handed over in part. The rest of one whose client is gone is dropped.
     pub(super) fn rest(&mut self) -> Option<SourceBatch> {
         let (waiting, from) = self.rest.take()?;
-        Some(self.one(waiting, from))
+        (!waiting.client.is_gone()).then(|| self.one(waiting, from))
     }
 
     /// The batch that begins with `first`. Requests whose outcome nobody waits for share a batch with those
@@ -104,7 +106,7 @@ impl Handover {
         }
         let taken = from + builder.len();
         let is_last = taken == spans.len();
-        let batch = SourceBatch::from(builder.finish());
+        let batch = SourceBatch::from(builder.finish()).sent_by(waiting.client.clone());
         let share = waiting.share.as_ref().map(Share::another);
         if !is_last {
             self.rest = Some((waiting, taken));
@@ -137,7 +139,7 @@ impl Handover {
                 false => second.take().or_else(|| self.queue.try_recv().ok()),
             };
         }
-        builder.finish().into()
+        SourceBatch::from(builder.finish()).sent_by(Client::answered())
     }
 }
 

@@ -44,8 +44,12 @@ pub(crate) struct Options {
     #[schemars(example = ["x-request-id"])]
     pub(crate) headers: Vec<String>,
     /// How long a client waits for its answer with `respond` = `"delivered"` or `"result"`, before it gets
-    /// 504. Its events run on.
+    /// 504.
     pub(crate) time_limit: Duration,
+    /// With `respond` = `"delivered"` or `"result"`: whether the events of a request that is over (its `time_limit` has
+    /// passed, or its client has left) still go through the pipeline. By default what is not delivered by then is
+    /// cancelled, so that retries for a client that is gone hold up nobody.
+    pub(crate) run_on: bool,
     /// Requests served a second, on average over the last second, before 429. No limit by default.
     #[schemars(range(min = 1))]
     pub(crate) rate: Option<u32>,
@@ -172,6 +176,7 @@ impl Default for Options {
             token: None,
             headers: Vec::new(),
             time_limit: Duration::seconds(30),
+            run_on: false,
             rate: None,
             waiting: 1024,
             waiting_size: Size(64 << 20),

@@ -6,7 +6,8 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tidegate_sdk::{Attributes, Cx, Outcome, Size};
+use tidegate_sdk::{Attributes, Client, Cx, Outcome, Size};
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, Content};
@@ -14,7 +15,7 @@ use super::decode::{Decoded, Problem, decode};
 use super::gate::{self, Passage, Rate};
 use super::guard::Phase;
 use super::intake::{Intake, Share, Waiting};
-use super::options::{Respond, Settings};
+use super::options::{Options, Respond, Settings};
 use super::query;
 use crate::budget::Budget;
 use crate::exchange::{Exchange, REQUEST, Ticket, TooLarge};
@@ -54,8 +55,8 @@ impl Peer {
 }
 
 impl Server {
-    /// Serves a request. Dropping the future (the client left) gives up its place in the exchange; what was
-    /// queued runs on.
+    /// Serves a request. Dropping the future (the client left) gives up its place in the exchange, and cancels what is
+    /// left to do for it.
     pub(super) async fn serve(&self, request: Request<Incoming>, peer: &Peer) -> Answer {
         peer.phase.serving();
         let (head, mut body) = request.into_parts();
@@ -85,17 +86,20 @@ impl Server {
             };
         }
         let attributes = self.attributes(head, peer, ticket.as_ref());
-        let (share, outcome) = match options.respond {
-            Respond::Accepted => (None, None),
+        let gone = CancellationToken::new();
+        let (share, outcome, client) = match options.respond {
+            Respond::Accepted => (None, None, Client::answered()),
             Respond::Delivered | Respond::Result => {
                 let (share, outcome) = Share::new();
-                (Some(share), Some(outcome))
+                (Some(share), Some(outcome), Client::waiting(gone.clone()))
             }
         };
-        entry.queue(Waiting { decoded, attributes, share, _reserved: content.reserved })?;
+        entry.queue(Waiting { decoded, attributes, share, client, _reserved: content.reserved })?;
+        // Whether it is answered, late, or dropped with this future because its client left.
+        let _over = (!options.run_on).then(|| gone.drop_guard());
         let Some(outcome) = outcome else { return Ok(answer::taken(StatusCode::ACCEPTED, events)) };
         match tokio::time::timeout(*options.time_limit, outcome).await {
-            Err(_) => Err(late(options.time_limit)),
+            Err(_) => Err(late(options)),
             Ok(Ok(Outcome::Delivered)) => match ticket {
                 Some(ticket) => Ok(answer::result(ticket.render(shape).map_err(|TooLarge| too_large())?)),
                 None => Ok(answer::taken(StatusCode::OK, events)),
@@ -185,8 +189,10 @@ fn problem(problem: Problem) -> Refusal {
     }
 }
 
-fn late(limit: tidegate_sdk::Duration) -> Refusal {
-    let message = format!("the pipeline was not done within {limit}; the events run on");
+fn late(options: &Options) -> Refusal {
+    let rest = if options.run_on { "its events run on" } else { "what was left to do is cancelled" };
+    let message =
+        format!("the pipeline was not done with this request within {}; {rest}", options.time_limit);
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
 }
 

@@ -160,7 +160,11 @@ impl Source for HttpServer {
                     }
                 },
             };
-            return Ok(waiting.map(|waiting| running.handover.batch(waiting)));
+            match waiting {
+                // Nothing is begun for a client that has left while its request was in the queue.
+                Some(waiting) if waiting.client.is_gone() => {}
+                waiting => return Ok(waiting.map(|waiting| running.handover.batch(waiting))),
+            }
         }
     }
 

@@ -51,7 +51,8 @@ pub(crate) struct AskOptions {
     /// and one event that always fails holds up those after it.
     #[serde(default)]
     pub(super) on_error: OnError,
-    /// How many questions may be under way at once.
+    /// How many questions may be under way at once: about events of one batch, or of several batches of fewer events,
+    /// such as the requests of an endpoint.
     #[serde(default = "parallel")]
     pub(super) parallel: usize,
     /// Keeps answers, so that the same question is not asked again for a while:

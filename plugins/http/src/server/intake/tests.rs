@@ -11,7 +11,8 @@ fn waiting(text: &str, count: usize, share: Option<Share>) -> Waiting {
     let decoded =
         Decoded { events: Events::Many(spans), ..Decoded::whole(Bytes::copy_from_slice(text.as_bytes())) };
     let attributes = Arc::new(Attributes::default().with("path", format!("/{text}")));
-    Waiting { decoded, attributes, share, _reserved: Budget::new(1000).reserve() }
+    let client = Client::answered();
+    Waiting { decoded, attributes, share, client, _reserved: Budget::new(1000).reserve() }
 }
 
 fn next(handover: &mut Handover) -> SourceBatch {

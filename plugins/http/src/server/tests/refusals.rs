@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidegate_sdk::Outcome;
 
-use super::client::{Client, once, post, request};
+use super::client::{Client, once, post, request, until};
 use super::driver::{Driven, Fate, Opened};
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -35,14 +35,32 @@ async fn a_pipeline_that_fails_or_rejects_is_told() {
 }
 
 #[tokio::test]
-async fn past_the_time_limit_the_events_run_on() {
-    let mut server = Opened::new(json!({ "time_limit": "20ms" })).await;
-    let reply = post(server.address, JSON, "1").await;
-    assert_eq!(reply.status, 504);
-    assert!(reply.error().contains("20ms"));
-    let next = server.next().await.unwrap();
-    assert_eq!(next.batch.texts(), ["1"]);
-    next.settled.unwrap()(Outcome::Delivered);
+async fn past_the_time_limit_the_events_run_on_only_if_they_are_to() {
+    for run_on in [false, true] {
+        let mut server = Opened::new(json!({ "time_limit": "20ms", "run_on": run_on })).await;
+        let reply = post(server.address, JSON, "1").await;
+        assert_eq!(reply.status, 504);
+        let rest = if run_on { "run on" } else { "cancelled" };
+        assert!(reply.error().contains("20ms") && reply.error().contains(rest), "{reply:?}");
+        server.stopping.cancel();
+        let next = server.next().await;
+        assert_eq!(next.map(|next| next.batch.texts()), run_on.then(|| vec!["1".to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_its_work() {
+    for respond in ["delivered", "result"] {
+        let mut server = Opened::new(json!({ "respond": respond })).await;
+        let mut client = Client::connect(server.address).await;
+        client.send(&request("POST", "/events", JSON, b"1")).await;
+        let next = server.next().await.unwrap();
+        let sent_by = next.client.clone().unwrap();
+        assert!(sent_by.waits() && !sent_by.is_gone());
+        drop(client);
+        until("the client is missed", || sent_by.is_gone()).await;
+        next.settled.unwrap()(Outcome::Delivered);
+    }
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ pub fn plugins() -> Vec<Plugin> {
     ]
 }
 
-tidegate_sdk::export_plugin!(plugins);
+tidegate_export::export_plugin!(plugins);
 
 /// Has something to be dropped when the thread ends.
 struct Left(Vec<u8>);

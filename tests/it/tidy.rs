@@ -9,7 +9,8 @@ use crate::harness::root;
 /// Which of our crates each may depend on. What stands for `plugins/*` is in [`PLUGIN`].
 const EDGES: &[(&str, &[&str])] = &[
     ("tidegate-abi", &[]),
-    ("tidegate-sdk", &["tidegate-abi"]),
+    ("tidegate-sdk", &[]),
+    ("tidegate-export", &["tidegate-abi", "tidegate-sdk"]),
     ("tidegate-loader", &["tidegate-abi", "tidegate-sdk"]),
     ("tidegate-config", &["tidegate-sdk"]),
     ("tidegate-runtime", &["tidegate-sdk", "tidegate-config"]),
@@ -17,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What a plugin may depend on.
-const PLUGIN: &[&str] = &["tidegate-sdk"];
+const PLUGIN: &[&str] = &["tidegate-export", "tidegate-sdk"];
 
 /// A source file may have this many lines.
 const LINES: usize = 500;

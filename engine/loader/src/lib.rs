@@ -5,7 +5,7 @@
 //! costs its component a new start and nobody an event. It knows nothing of pipelines.
 //!
 //! Read [`Loader`] first, the front door; then `instance`, how a call is made; then `recover`, what happens when it goes
-//! wrong; then `process`, an instance in a process of its own. The other side of the border is `tidegate_sdk::export`, and the border itself `tidegate_abi`.
+//! wrong; then `process`, an instance in a process of its own. The other side of the border is `tidegate_export`, and the ABI itself `tidegate_abi`.
 
 #![allow(unsafe_code, reason = "calling a library is what this crate is for")]
 

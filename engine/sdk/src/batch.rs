@@ -154,7 +154,10 @@ pub struct Parts {
     pub attributes: Option<Vec<Option<Arc<Attributes>>>>,
     /// The index that each event had in its source's batch.
     pub lineage: Option<Vec<u32>>,
-    /// Where the events came from.
+    /// In a shared library: the source index of each event of the batch that the engine passed in. `lineage` then holds
+    /// indices into that batch.
+    pub sources: Option<Arc<[u32]>>,
+    /// The origins of the events.
     pub runs: Vec<Run>,
 }
 
@@ -166,8 +169,7 @@ pub(crate) struct Columns {
     pub(crate) timestamps: Option<Vec<i64>>,
     pub(crate) attributes: Option<Vec<Option<Arc<Attributes>>>>,
     pub(crate) lineage: Option<Vec<u32>>,
-    /// In a shared library: the source index of each event of the batch that the engine gave. `lineage` then holds
-    /// indices into that batch, which is what a filter's output is told by.
+    /// As [`Parts::sources`].
     pub(crate) sources: Option<Arc<[u32]>>,
     pub(crate) runs: Vec<Run>,
     pub(crate) bytes: usize,
@@ -298,16 +300,17 @@ impl Batch {
 
     /// The index that event `event` (or the event it was made from) had in its source's batch.
     pub fn source_index(&self, event: usize) -> u32 {
-        let index = self.index_at_hand(event);
+        let index = self.input_index(event);
         match &self.columns.sources {
             Some(sources) => sources[index as usize],
             None => index,
         }
     }
 
-    /// The index that event `event` (or the event it was made from) had in the batch that this one's line of
-    /// descent begins with: the one the engine gave in a shared library, else the source's.
-    pub(crate) fn index_at_hand(&self, event: usize) -> u32 {
+    /// The index that event `event` (or the event it was made from) has in the batch that the engine passed in, in a
+    /// shared library; elsewhere the same as [`source_index`](Self::source_index).
+    #[doc(hidden)]
+    pub fn input_index(&self, event: usize) -> u32 {
         match &self.columns.lineage {
             Some(lineage) => lineage[event],
             None => event as u32,
@@ -326,6 +329,12 @@ impl Batch {
 
     /// [`source_index`](Self::source_index) of each event; `None` if that is the event's own index.
     pub fn source_indices(&self) -> Option<&[u32]> {
+        self.columns.lineage.as_deref()
+    }
+
+    /// [`input_index`](Self::input_index) of each event; `None` if that is the event's own index.
+    #[doc(hidden)]
+    pub fn input_indices(&self) -> Option<&[u32]> {
         self.columns.lineage.as_deref()
     }
 
@@ -366,7 +375,7 @@ impl Batch {
     #[doc(hidden)]
     #[must_use]
     pub fn from_parts(parts: Parts) -> Batch {
-        let Parts { buffers, events, keys, timestamps, attributes, lineage, runs } = parts;
+        let Parts { buffers, events, keys, timestamps, attributes, lineage, sources, runs } = parts;
         let count = events.len();
         let whole = |length: Option<usize>| length.is_none_or(|length| length == count);
         assert!(whole(keys.as_ref().map(Vec::len)), "one key an event");
@@ -376,7 +385,7 @@ impl Batch {
         assert_eq!(runs.last().map_or(0, |run| run.end as usize), count, "the runs cover the events");
         let bytes = events.iter().map(|span| span.length as usize).sum();
         let columns =
-            Columns { buffers, events, keys, timestamps, attributes, lineage, sources: None, runs, bytes };
+            Columns { buffers, events, keys, timestamps, attributes, lineage, sources, runs, bytes };
         Batch { columns: Arc::new(columns) }
     }
 
@@ -390,8 +399,9 @@ impl Batch {
         })
     }
 
-    /// The buffers, for whoever is done with the payloads: left out of the batch if nobody else has it.
-    pub(crate) fn take_buffers(&mut self) -> Vec<Bytes> {
+    /// Takes the buffers out of the batch. If the batch is shared, it keeps its buffers and returns references to them.
+    #[doc(hidden)]
+    pub fn take_buffers(&mut self) -> Vec<Bytes> {
         match Arc::get_mut(&mut self.columns) {
             Some(columns) => std::mem::take(&mut columns.buffers),
             None => self.columns.buffers.clone(),

@@ -268,7 +268,7 @@ impl BatchBuilder {
         }
         let shared = sources.as_ref().map(Arc::as_ptr) == batch.columns.sources.as_ref().map(Arc::as_ptr);
         if shared {
-            lineage.extend((0..batch.len()).map(|event| batch.index_at_hand(event)));
+            lineage.extend((0..batch.len()).map(|event| batch.input_index(event)));
             return;
         }
         // Events of two batches that were given: all that they have in common is where their sources had them.
@@ -307,7 +307,7 @@ impl BatchBuilder {
             column.resize(count, None);
             column[count - 1].clone_from(&attributes[event]);
         }
-        let index = parent.index_at_hand(event);
+        let index = parent.input_index(event);
         self.columns.lineage.get_or_insert_with(Vec::new).push(index);
         let run = if source.runs.len() == 1 { 0 } else { parent.run_of(event) };
         if run == self.last_run {

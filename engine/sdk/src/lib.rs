@@ -4,8 +4,10 @@
 //! a plugin author imports, and what every plugin would otherwise write again (units, templates, framing).
 //!
 //! Read [`Batch`] first: the bytes and spans that flow. Then [`Source`], [`Filter`] and [`Sink`]: what a
-//! plugin promises. [`Plugin`] tells the engine of it, and [`export_plugin!`] makes a shared library of a crate of
-//! plugins. The [`guide`] goes from nothing to a library that runs.
+//! plugin promises. [`Plugin`] describes it to the engine; the crate `tidegate-export` makes a shared library of a crate
+//! of plugins. The [`guide`] goes from an empty folder to a library that runs.
+
+#![forbid(unsafe_code)]
 
 mod batch;
 mod builder;
@@ -15,8 +17,6 @@ mod cx;
 pub mod erased;
 mod error;
 mod exclusive;
-#[doc(hidden)]
-pub mod export;
 pub mod framing;
 pub mod guide;
 pub mod json;
@@ -51,10 +51,6 @@ pub use units::{Duration, Size};
 
 /// The crates whose types appear in this crate's contracts, so that a plugin uses the same versions.
 pub use {bytes, schemars, serde, serde_json};
-
-/// The border to the engine, as `export_plugin!` needs it.
-#[doc(hidden)]
-pub use tidegate_abi as abi;
 
 /// How many events a batch aims at, at most. A batch may hold fewer; only a split may make it hold more.
 pub const BATCH_EVENTS: usize = 8192;

@@ -22,4 +22,4 @@ pub fn plugins() -> Vec<Plugin> {
 }
 
 #[cfg(feature = "library")]
-tidegate_sdk::export_plugin!(plugins);
+tidegate_export::export_plugin!(plugins);

@@ -25,7 +25,7 @@ pub fn plugins() -> Vec<Plugin> {
 }
 
 #[cfg(feature = "library")]
-tidegate_sdk::export_plugin!(plugins);
+tidegate_export::export_plugin!(plugins);
 
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,9 @@ fn files(new: &NewPlugin) -> Result<Vec<(PathBuf, String)>, Failure> {
                 Kind::Filter => include_str!("rust/filter.rs"),
                 Kind::Sink => include_str!("rust/sink.rs"),
             };
-            let manifest = include_str!("rust/Cargo.toml.txt").replace("SDK", &sdk(new.sdk.as_deref())?);
+            let manifest = include_str!("rust/Cargo.toml.txt");
+            let sdk = |name| dependency(new.sdk.as_deref(), name);
+            let manifest = manifest.replace("EXPORT", &sdk("export")?).replace("SDK", &sdk("sdk")?);
             vec![
                 ("Cargo.toml".into(), filled(&manifest)),
                 ("src/lib.rs".into(), filled(code)),
@@ -108,19 +110,26 @@ fn pipeline(lang: Language, kind: Kind, library: &str) -> String {
     format!("# tidegate run try.toml\n\n[plugins]\nlibraries = [\"{path}\"]\n\n{components}")
 }
 
-/// Where the SDK comes from, as a value in `Cargo.toml`: the folder that was named, or else the folder that this program
-/// was built in if it is still there, or else the published version.
-fn sdk(named: Option<&Path>) -> Result<String, Failure> {
+/// The source of the crate `sdk`, or of `export` beside it, as a value in `Cargo.toml`: the folder of the SDK that the
+/// user has named, or the folder that this program was built from if it exists, or the published version.
+fn dependency(sdk: Option<&Path>, name: &str) -> Result<String, Failure> {
     let version = env!("CARGO_PKG_VERSION");
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk");
-    let folder = match named {
-        Some(folder) if !folder.join("Cargo.toml").is_file() => {
-            let message =
-                format!("`{}` is not the folder of the SDK: there is no Cargo.toml in it", folder.display());
-            return Err(Failure::wrong(message));
+    let folder = match sdk {
+        Some(folder) => {
+            let folder = if name == "sdk" { folder.to_owned() } else { folder.join("..").join(name) };
+            if !folder.join("Cargo.toml").is_file() {
+                return Err(Failure::wrong(format!(
+                    "`{}` is not the folder of the crate tidegate-{name}: it has no Cargo.toml; give the folder \
+                     `engine/sdk` of a checkout",
+                    folder.display()
+                )));
+            }
+            Some(folder)
         }
-        Some(folder) => Some(folder.to_owned()),
-        None => built.join("Cargo.toml").is_file().then_some(built),
+        None => {
+            let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+            built.join("Cargo.toml").is_file().then_some(built)
+        }
     };
     Ok(match folder.and_then(|folder| folder.canonicalize().ok()) {
         Some(folder) => {

@@ -32,7 +32,7 @@ pub fn plugins() -> Vec<Plugin> {
     vec![Plugin::filter("PLUGIN", summary, sample, |options: Options| Ok(options))]
 }
 
-tidegate_sdk::export_plugin!(plugins);
+tidegate_export::export_plugin!(plugins);
 
 #[cfg(test)]
 mod tests {

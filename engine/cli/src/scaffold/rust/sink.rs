@@ -39,7 +39,7 @@ pub fn plugins() -> Vec<Plugin> {
     vec![Plugin::sink("PLUGIN", summary, sample, |options: Append| Ok(options))]
 }
 
-tidegate_sdk::export_plugin!(plugins);
+tidegate_export::export_plugin!(plugins);
 
 #[cfg(test)]
 mod tests {

@@ -57,7 +57,7 @@ pub fn plugins() -> Vec<Plugin> {
     vec![Plugin::source("PLUGIN", "reads a file, each line as an event", sample, build)]
 }
 
-tidegate_sdk::export_plugin!(plugins);
+tidegate_export::export_plugin!(plugins);
 
 #[cfg(test)]
 mod tests {

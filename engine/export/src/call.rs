@@ -1,0 +1,205 @@
+//! The one way in which every function of the border is entered: nothing unwinds out of it, and an instance that has
+//! panicked is not entered again.
+
+use std::any::Any;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, TryLockError};
+
+use tidegate_abi::{self as abi, Status};
+
+use super::link::Link;
+use super::{log, threads};
+use tidegate_sdk::{Class, ConfigError, Error};
+
+/// An instance, as the engine holds it: `*mut c_void` of the border is a `Box` of this.
+pub(super) struct Instance<K> {
+    link: Link,
+    /// Calls on one instance never overlap, so nobody ever waits for this.
+    state: Mutex<K>,
+}
+
+/// Why a call has no result.
+pub(super) enum Refusal {
+    /// Not a failure, or one that has no more to be said about.
+    Status(Status),
+    Config(ConfigError),
+    Error(Error),
+    Panic(String),
+}
+
+/// What a call answers.
+pub(super) type Answer = Result<Status, Refusal>;
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<ConfigError> for Refusal {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+// Stop and settled come from other threads than the call that runs.
+const _: () = {
+    const fn may_be_shared<T: Send + Sync>() {}
+    may_be_shared::<Link>();
+};
+
+impl<K: Send> Instance<K> {
+    /// Hands an instance over to the engine, which gives it back to `destroy`.
+    pub(super) fn hand_over(link: Link, state: K) -> *mut c_void {
+        Box::into_raw(Box::new(Self { link, state: Mutex::new(state) })).cast()
+    }
+}
+
+/// Runs a call that may fail and answers for it in `error`.
+///
+/// # Safety
+/// `this` is an instance of `K` that was handed over and not destroyed; `error` is null, or valid for the call.
+pub(super) unsafe fn call<K>(
+    this: *mut c_void,
+    error: *mut abi::Error,
+    work: impl FnOnce(&Link, &mut K) -> Answer,
+) -> Status {
+    // SAFETY: as the caller promises. Only shared references are ever made of it, so stop and settled may come
+    // meanwhile.
+    let instance = unsafe { &*this.cast::<Instance<K>>() };
+    let answer = guard(&instance.link, || instance.locked(work));
+    // SAFETY: as the caller promises.
+    unsafe { tell(answer, error) }
+}
+
+/// Runs a call of which the engine wants no answer, and which may come from any thread.
+///
+/// # Safety
+/// As [`call`].
+pub(super) unsafe fn signal<K>(this: *mut c_void, work: impl FnOnce(&Link)) {
+    // SAFETY: as the caller promises.
+    let instance = unsafe { &*this.cast::<Instance<K>>() };
+    let _ = guard(&instance.link, || {
+        let _context = threads::enter_if_started();
+        work(&instance.link);
+        Ok(Status::OK)
+    });
+}
+
+/// Ends an instance: what it was about is dropped. A panic on the way leaks what was not dropped yet.
+///
+/// # Safety
+/// As [`call`], and it is not used afterwards.
+pub(super) unsafe fn destroy<K>(this: *mut c_void) {
+    // SAFETY: it was made by `hand_over`, and is given back once.
+    let instance = unsafe { Box::from_raw(this.cast::<Instance<K>>()) };
+    let _log = log::within(instance.link.inst);
+    let _ = caught(move || {
+        let _context = threads::enter_if_started();
+        instance.link.drain();
+        drop(instance);
+    });
+}
+
+/// Runs what has no instance yet, and answers for it in `error`.
+///
+/// # Safety
+/// `error` is null, or valid for the call.
+pub(super) unsafe fn create(inst: u64, error: *mut abi::Error, work: impl FnOnce() -> Answer) -> Status {
+    let _log = log::within(inst);
+    let answer = caught(work).unwrap_or_else(|message| Err(Refusal::Panic(message)));
+    // SAFETY: as the caller promises.
+    unsafe { tell(answer, error) }
+}
+
+impl<K> Instance<K> {
+    fn locked(&self, work: impl FnOnce(&Link, &mut K) -> Answer) -> Answer {
+        match self.state.try_lock() {
+            Ok(mut state) => work(&self.link, &mut state),
+            Err(TryLockError::Poisoned(_)) => Err(Refusal::Panic("it panicked before".into())),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::fatal("the engine made two calls on one instance at a time").into())
+            }
+        }
+    }
+}
+
+fn guard(link: &Link, work: impl FnOnce() -> Answer) -> Answer {
+    if let Some(message) = link.broken() {
+        return Err(Refusal::Panic(message.to_owned()));
+    }
+    let _log = log::within(link.inst);
+    caught(work).unwrap_or_else(|message| {
+        link.break_down(&message);
+        Err(Refusal::Panic(message))
+    })
+}
+
+/// What `work` returns, or what it panicked with.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let _expected = log::expecting_a_panic();
+    // What is left half-done by a panic is not entered again: `Link::broken` sees to it.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let message = log::last_panic().unwrap_or_else(|| said(&*payload));
+        // The drop of any other payload is the plugin's code, and may panic in its turn, which nothing would catch.
+        if !payload.is::<String>() && !payload.is::<&str>() {
+            std::mem::forget(payload);
+        }
+        message
+    })
+}
+
+/// The text that a panic carries.
+pub(super) fn said(payload: &dyn Any) -> String {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "it said nothing".to_owned(),
+    }
+}
+
+/// # Safety
+/// `error` is null, or valid for the call.
+unsafe fn tell(answer: Answer, error: *mut abi::Error) -> Status {
+    let said = match answer {
+        Ok(status) | Err(Refusal::Status(status)) => return status,
+        Err(Refusal::Config(wrong)) => {
+            let help = wrong.help.as_deref().unwrap_or_default();
+            abi::Error::new(Status::CONFIG, &wrong.message).at(&wrong.pointer, wrong.range, help)
+        }
+        Err(Refusal::Error(failed)) => error_of(&failed),
+        Err(Refusal::Panic(message)) => {
+            abi::Error::new(Status::PANIC, &format!("the plugin panicked: {message}"))
+        }
+    };
+    // SAFETY: as the caller promises. The engine's struct may be one of a newer minor, which is longer, and keeps its
+    // own word for its size.
+    unsafe {
+        if !error.is_null() && (*error).struct_size as usize >= size_of::<abi::Error>() {
+            *error = abi::Error { struct_size: (*error).struct_size, ..said };
+        }
+    }
+    said.code
+}
+
+/// An error as the border has it.
+pub(super) fn error_of(error: &Error) -> abi::Error {
+    let code = match error.class() {
+        Class::Retry => Status::RETRY,
+        Class::Busy => Status::BUSY,
+        Class::Ambiguous => Status::AMBIGUOUS,
+        Class::Misconfigured => Status::MISCONFIGURED,
+        Class::Reject => Status::REJECT,
+        Class::Replay => Status::REPLAY,
+        Class::Fatal => Status::FATAL,
+    };
+    let pause = error.retry_after().map_or(0, |pause| u32::try_from(pause.as_millis()).unwrap_or(u32::MAX));
+    abi::Error { retry_after_ms: pause, ..abi::Error::new(code, error.message()) }
+}

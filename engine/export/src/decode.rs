@@ -1,0 +1,287 @@
+//! A batch that the engine gives: made into a [`Batch`] over the same bytes.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate_abi::{self as abi, Attr, Buf, Str, attribute};
+
+use tidegate_sdk::{AttributeValue, Attributes, Batch, Origin, Parts, Position, Receipts, Run, Span};
+
+/// The names that came with the batch before: they are mostly the same again, and then nothing is allocated.
+#[derive(Default)]
+pub(super) struct Names {
+    source: Arc<str>,
+    partition: Arc<str>,
+}
+
+/// Where the indices of the column `from` lead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lineage {
+    /// What is made of the batch goes back to the engine by its index in this batch.
+    AtHand,
+    /// Nothing is made of it.
+    OfSource,
+}
+
+/// The batch at `given`.
+///
+/// # Safety
+/// `given` is a batch as the header describes one that a plugin is given, valid until this returns; its buffers, where
+/// it has no `retain`, too.
+pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage: Lineage) -> Batch {
+    // SAFETY: as the caller promises. An engine of another minor has a shorter or a longer one.
+    let (given, buffers) = unsafe {
+        let given = abi::read(given);
+        (given, buffers(&given))
+    };
+    let count = given.n as usize;
+    // SAFETY: a column has one entry an event.
+    let (data, keys, times, from) = unsafe {
+        (
+            column(given.data, count).unwrap_or_default(),
+            column(given.key, count),
+            column(given.time, count),
+            column(given.from, count),
+        )
+    };
+    let events: Vec<Span> = data.iter().copied().map(span).collect();
+    let (lineage, sources) = match (lineage, from) {
+        (_, None) => (None, None),
+        (Lineage::OfSource, Some(from)) => (Some(from.to_vec()), None),
+        (Lineage::AtHand, Some(from)) => (None, Some(from.into())),
+    };
+    // SAFETY: as the caller promises.
+    let (attributes, runs) = unsafe {
+        let attrs = column(given.attr, given.n_attr as usize).unwrap_or_default();
+        (own(&given, attrs, &buffers), runs(&given, attrs, &buffers, names))
+    };
+    Batch::from_parts(Parts {
+        buffers,
+        events,
+        keys: keys.map(|keys| keys.iter().copied().map(span).collect()),
+        timestamps: times.map(<[i64]>::to_vec),
+        attributes,
+        lineage,
+        sources,
+        runs,
+    })
+}
+
+/// # Safety
+/// `start` is null, or points to `count` values that live for `'a`.
+unsafe fn column<'a, T>(start: *const T, count: usize) -> Option<&'a [T]> {
+    // SAFETY: as the caller promises.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, count) })
+}
+
+fn span(view: abi::View) -> Span {
+    Span { buffer: view.buf, offset: view.off, length: view.len }
+}
+
+/// A reference to the engine's buffers.
+struct Held {
+    owner: *mut c_void,
+    release: unsafe extern "C" fn(owner: *mut c_void),
+}
+
+// SAFETY: release may be called from any thread, and the owner is used for nothing else.
+unsafe impl Send for Held {}
+// SAFETY: as above.
+unsafe impl Sync for Held {}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: this is the one call for the one retain, and no bytes are left that it keeps.
+        unsafe { (self.release)(self.owner) }
+    }
+}
+
+/// Bytes of the engine, with the reference that keeps them.
+struct Borrowed {
+    bytes: Buf,
+    _held: Arc<Held>,
+}
+
+// SAFETY: the bytes do not change as long as they are held, so any thread may read them.
+unsafe impl Send for Borrowed {}
+
+impl AsRef<[u8]> for Borrowed {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: they are valid as long as `_held` is.
+        unsafe { self.bytes.bytes() }
+    }
+}
+
+/// # Safety
+/// As [`batch`].
+unsafe fn buffers(given: &abi::Batch) -> Vec<Bytes> {
+    // SAFETY: as the caller promises.
+    let buffers = unsafe { column(given.buf, given.n_buf as usize).unwrap_or_default() };
+    let (Some(retain), Some(release)) = (given.retain, given.release) else {
+        // SAFETY: they are valid until the caller returns.
+        return buffers.iter().map(|buffer| Bytes::copy_from_slice(unsafe { buffer.bytes() })).collect();
+    };
+    // SAFETY: the operation has not ended.
+    unsafe { retain(given.owner) }
+    let held = Arc::new(Held { owner: given.owner, release });
+    let share = |bytes: &Buf| match bytes.n {
+        0 => Bytes::new(),
+        _ => Bytes::from_owner(Borrowed { bytes: *bytes, _held: Arc::clone(&held) }),
+    };
+    buffers.iter().map(share).collect()
+}
+
+/// Each event's own attributes. Neighbours that have the same share them.
+///
+/// # Safety
+/// As [`batch`].
+unsafe fn own(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes]) -> Option<Vec<Option<Arc<Attributes>>>> {
+    // SAFETY: a column has one entry an event.
+    let ends = unsafe { column(given.attr_end, given.n as usize)? };
+    let mut start = 0;
+    let mut before: (&[Attr], Option<Arc<Attributes>>) = (&[], None);
+    let each = ends.iter().map(|end| {
+        let these = &attrs[start as usize..*end as usize];
+        start = *end;
+        if !same(these, before.0) {
+            // SAFETY: the type of each says which value it has.
+            before = (these, Some(Arc::new(unsafe { attributes(these, buffers) })));
+        }
+        before.1.clone().filter(|_| !these.is_empty())
+    });
+    Some(each.collect())
+}
+
+/// Whether two lists of attributes are spelled in the same bytes.
+fn same(one: &[Attr], other: &[Attr]) -> bool {
+    let equal = |(one, other): (&Attr, &Attr)| {
+        // SAFETY: the type of each says which value it has; a float is compared by its bits.
+        one.name == other.name
+            && one.kind == other.kind
+            && unsafe {
+                match one.kind {
+                    attribute::TEXT => one.value.text == other.value.text,
+                    _ => one.value.i == other.value.i,
+                }
+            }
+    };
+    one.len() == other.len() && one.iter().zip(other).all(equal)
+}
+
+/// # Safety
+/// The type of each says which value it has.
+unsafe fn attributes(attrs: &[Attr], buffers: &[Bytes]) -> Attributes {
+    let text = |view: abi::View| {
+        let start = view.off as usize;
+        String::from_utf8_lossy(&buffers[view.buf as usize][start..start + view.len as usize]).into_owned()
+    };
+    let mut attributes = Attributes::default();
+    for attr in attrs {
+        // SAFETY: as the caller promises.
+        let value = unsafe {
+            match attr.kind {
+                attribute::TEXT => AttributeValue::Text(text(attr.value.text)),
+                attribute::INTEGER => AttributeValue::Integer(attr.value.i),
+                attribute::FLOAT => AttributeValue::Float(attr.value.f),
+                attribute::BOOLEAN => AttributeValue::Boolean(attr.value.i != 0),
+                // A type of a newer minor: the plugin was not made for it.
+                _ => continue,
+            }
+        };
+        attributes.set(text(attr.name), value);
+    }
+    attributes
+}
+
+/// # Safety
+/// As [`batch`].
+unsafe fn runs(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes], names: &mut Names) -> Vec<Run> {
+    // SAFETY: as the caller promises.
+    let runs = unsafe { column(given.run, given.n_run as usize).unwrap_or_default() };
+    // Two runs of one batch of one source share their origin, by which they are recognised. A single run, which is
+    // what nearly all batches are, needs no look.
+    let mut known: HashMap<(&[u8], u64), Arc<Origin>> = HashMap::new();
+    let each = runs.iter().map(|run| {
+        // SAFETY: as the caller promises.
+        let mut origin = || unsafe { Arc::new(origin(run, attrs, buffers, names)) };
+        let origin = match runs.len() {
+            1 => origin(),
+            _ => {
+                // SAFETY: as the caller promises.
+                let source = unsafe { run.source.bytes() };
+                Arc::clone(known.entry((source, run.sequence)).or_insert_with(origin))
+            }
+        };
+        Run { end: run.end, origin }
+    });
+    each.collect()
+}
+
+/// # Safety
+/// As [`batch`].
+unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut Names) -> Origin {
+    let common = &attrs[run.attr as usize..(run.attr + run.n_attr) as usize];
+    // SAFETY: as the caller promises.
+    unsafe {
+        Origin {
+            source: familiar(&mut names.source, run.source),
+            sequence: run.sequence,
+            partition: familiar(&mut names.partition, run.partition),
+            position: position(run.position),
+            first: run.first,
+            attributes: match common.is_empty() {
+                true => Arc::default(),
+                false => Arc::new(attributes(common, buffers)),
+            },
+            // The engine keeps these for itself.
+            before: None,
+            events: 0,
+            client: None,
+        }
+    }
+}
+
+/// The receipts at `given`.
+///
+/// # Safety
+/// `given` is as the header describes it, and valid for the call.
+pub(super) unsafe fn receipts(given: *const abi::AckHandles) -> Receipts {
+    // SAFETY: as the caller promises.
+    let (given, scope, ends) = unsafe {
+        let given = abi::read(given);
+        let scope = column(given.scope, given.n_scope as usize).unwrap_or_default();
+        (given, scope, column(given.end, given.n as usize).unwrap_or_default())
+    };
+    // SAFETY: as the caller promises.
+    let scope: Arc<[String]> = scope.iter().map(|text| unsafe { text.text() }.into_owned()).collect();
+    let all = Buf { p: given.bytes, n: ends.last().copied().unwrap_or_default().into() };
+    // SAFETY: as the caller promises: the last one's end is that of the bytes.
+    let (all, mut start) = (unsafe { all.bytes() }, 0);
+    let mut receipts = Receipts::of_part(&scope, given.first as usize);
+    for end in ends {
+        receipts.push(&all[start..*end as usize]);
+        start = *end as usize;
+    }
+    receipts
+}
+
+/// # Safety
+/// The bytes are valid.
+pub(super) unsafe fn position(position: Buf) -> Option<Position> {
+    // SAFETY: as the caller promises.
+    let bytes = (!position.p.is_null()).then(|| unsafe { position.bytes() })?;
+    Some(Position::from_bytes(Bytes::copy_from_slice(bytes)))
+}
+
+/// # Safety
+/// The text is valid.
+unsafe fn familiar(known: &mut Arc<str>, text: Str) -> Arc<str> {
+    // SAFETY: as the caller promises.
+    let text = unsafe { text.text() };
+    if **known != *text {
+        *known = text.into();
+    }
+    Arc::clone(known)
+}

@@ -1,0 +1,77 @@
+//! The names and texts of attributes, written into a buffer of their own.
+
+use bytes::Bytes;
+use tidegate_abi::{Attr, AttrValue, View, attribute};
+
+use tidegate_sdk::{AttributeValue, Attributes, Error};
+
+/// So many different names are written once; there rarely are more than a few.
+const NAMES: usize = 32;
+
+/// The buffer while it is written.
+pub(super) struct Texts {
+    /// Its number in the batch.
+    buffer: u32,
+    bytes: Vec<u8>,
+    /// The names so far.
+    names: Vec<View>,
+    /// The attributes that were spelled last, and where: events of one file or request share theirs.
+    last: (*const Attributes, std::ops::Range<usize>),
+}
+
+impl Texts {
+    /// The texts become buffer number `buffer`.
+    pub(super) fn new(buffer: usize) -> Self {
+        Self { buffer: buffer as u32, bytes: Vec::new(), names: Vec::new(), last: (std::ptr::null(), 0..0) }
+    }
+
+    /// Adds these attributes to `attrs`.
+    pub(super) fn spell(&mut self, attributes: &Attributes, attrs: &mut Vec<Attr>) {
+        if std::ptr::eq(self.last.0, attributes) {
+            attrs.extend_from_within(self.last.1.clone());
+            return;
+        }
+        let start = attrs.len();
+        for (name, value) in attributes.iter() {
+            let name = self.name(name);
+            let (kind, value) = match value {
+                AttributeValue::Text(text) => {
+                    (attribute::TEXT, AttrValue { text: self.write(text.as_bytes()) })
+                }
+                AttributeValue::Integer(number) => (attribute::INTEGER, AttrValue { i: *number }),
+                AttributeValue::Float(number) => (attribute::FLOAT, AttrValue { f: *number }),
+                AttributeValue::Boolean(is) => (attribute::BOOLEAN, AttrValue { i: i64::from(*is) }),
+            };
+            attrs.push(Attr { name, kind, value });
+        }
+        self.last = (attributes, start..attrs.len());
+    }
+
+    /// The buffer, if anything was written.
+    pub(super) fn finish(self) -> Result<Option<Bytes>, Error> {
+        match u32::try_from(self.bytes.len()) {
+            Ok(_) if self.names.is_empty() => Ok(None),
+            Ok(_) => Ok(Some(self.bytes.into())),
+            Err(_) => Err(Error::fatal("the attributes of one batch are over 4 GiB")),
+        }
+    }
+
+    fn name(&mut self, name: &str) -> View {
+        let written = |view: &View| &self.bytes[view.off as usize..][..view.len as usize];
+        if let Some(known) = self.names.iter().find(|known| written(known) == name.as_bytes()) {
+            return *known;
+        }
+        let view = self.write(name.as_bytes());
+        if self.names.len() < NAMES {
+            self.names.push(view);
+        }
+        view
+    }
+
+    fn write(&mut self, text: &[u8]) -> View {
+        // Numbers that do not fit are refused by `finish`.
+        let view = View { buf: self.buffer, off: self.bytes.len() as u32, len: text.len() as u32 };
+        self.bytes.extend_from_slice(text);
+        view
+    }
+}

@@ -1,0 +1,299 @@
+//! A sink behind the border.
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+
+use tidegate_abi::{self as abi, Buf, Status, Str};
+
+use super::call::{self, Answer, error_of};
+use super::capabilities::Capabilities;
+use super::decode::{self, Lineage, Names, position};
+use super::lifecycle::{Life, Opening};
+use super::link::{Link, text};
+use super::operation::{Work, drive};
+use tidegate_sdk::erased::ErasedSink;
+use tidegate_sdk::{Claim, Cx, Delivery, Error, Lane, Receipts, Record, Rejection};
+
+type Boxed = Box<dyn ErasedSink>;
+type Lanes = BTreeMap<Lane, Record>;
+
+/// A sink, and what it is about.
+pub(super) struct State {
+    sink: Option<Boxed>,
+    cx: Cx,
+    names: Names,
+    opening: Option<Work<Boxed, Result<(), Error>>>,
+    writing: Option<Work<Boxed, Result<Delivery, Error>>>,
+    claiming: Option<Work<Boxed, Result<Lanes, Error>>>,
+    committing: Option<Work<Boxed, Result<Delivery, Error>>>,
+    settling: Option<Work<Boxed, Result<Delivery, Error>>>,
+    closing: Option<Work<Boxed, Result<(), Error>>>,
+}
+
+impl State {
+    pub(super) fn new(sink: Boxed, cx: Cx) -> Self {
+        Self {
+            sink: Some(sink),
+            cx,
+            names: Names::default(),
+            opening: None,
+            writing: None,
+            claiming: None,
+            committing: None,
+            settling: None,
+            closing: None,
+        }
+    }
+
+    /// # Safety
+    /// As [`decode::batch`], until the operation has ended; `report` is valid for the call.
+    unsafe fn write(&mut self, link: &Link, batch: *const abi::Batch, report: *const abi::Report) -> Answer {
+        let (cx, names) = (&self.cx, &mut self.names);
+        let delivery = drive(link, &mut self.sink, &mut self.writing, |mut sink| {
+            // SAFETY: as the caller promises.
+            let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
+            let cx = cx.clone();
+            Box::pin(async move {
+                let written = sink.write(&given, &cx).await;
+                (sink, written)
+            })
+        })??;
+        // SAFETY: as the caller promises.
+        unsafe { tell(delivery, report) }
+    }
+
+    fn claim(&mut self, link: &Link, claim: impl FnOnce() -> Claim) -> Result<Lanes, call::Refusal> {
+        let cx = &self.cx;
+        let lanes = drive(link, &mut self.sink, &mut self.claiming, |mut sink| {
+            let (cx, claim) = (cx.clone(), claim());
+            Box::pin(async move {
+                let claimed = sink.claim(&claim, &cx).await;
+                (sink, claimed)
+            })
+        })??;
+        Ok(lanes)
+    }
+
+    /// # Safety
+    /// As [`write`](Self::write).
+    unsafe fn commit(
+        &mut self,
+        link: &Link,
+        batch: *const abi::Batch,
+        record: impl FnOnce() -> (Lane, Record),
+        report: *const abi::Report,
+    ) -> Answer {
+        let (cx, names) = (&self.cx, &mut self.names);
+        let delivery = drive(link, &mut self.sink, &mut self.committing, |mut sink| {
+            // SAFETY: as the caller promises.
+            let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
+            let (cx, (lane, record)) = (cx.clone(), record());
+            Box::pin(async move {
+                let committed = sink.commit(&given, &lane, &record, &cx).await;
+                (sink, committed)
+            })
+        })??;
+        // SAFETY: as the caller promises.
+        unsafe { tell(delivery, report) }
+    }
+
+    /// # Safety
+    /// As [`write`](Self::write).
+    unsafe fn settle(
+        &mut self,
+        link: &Link,
+        batch: *const abi::Batch,
+        receipts: impl FnOnce() -> Receipts,
+        report: *const abi::Report,
+    ) -> Answer {
+        let (cx, names) = (&self.cx, &mut self.names);
+        let delivery = drive(link, &mut self.sink, &mut self.settling, |mut sink| {
+            // SAFETY: as the caller promises.
+            let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
+            let (cx, receipts) = (cx.clone(), receipts());
+            Box::pin(async move {
+                let settled = sink.settle(&given, &receipts, &cx).await;
+                (sink, settled)
+            })
+        })??;
+        // SAFETY: as the caller promises.
+        unsafe {
+            tell_elsewhere(&delivery, report)?;
+            tell(delivery, report)
+        }
+    }
+}
+
+/// # Safety
+/// `report` is valid for the call.
+unsafe fn tell_elsewhere(delivery: &Delivery, report: *const abi::Report) -> Result<(), Error> {
+    // SAFETY: as the caller promises.
+    let said_to = unsafe { abi::read(report) };
+    let mut events = delivery.elsewhere().to_vec();
+    events.sort_unstable();
+    for event in events {
+        // SAFETY: it is the report's own function.
+        taken(said_to.already_done.map(|already_done| unsafe { already_done(report, index(event)) }))?;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `report` is valid for the call.
+unsafe fn tell(delivery: Delivery, report: *const abi::Report) -> Answer {
+    let (rejected, again) = delivery.into_parts();
+    // SAFETY: as the caller promises. The engine's may be one of another minor.
+    let said_to = unsafe { abi::read(report) };
+    for Rejection { event, reason } in rejected {
+        let why = abi::Error::new(Status::REJECT, &reason);
+        // SAFETY: the error lives until the call returns.
+        taken(said_to.reject.map(|reject| unsafe { reject(report, index(event), &raw const why) }))?;
+    }
+    if let Some((events, error)) = again {
+        let why = error_of(&error);
+        for event in events {
+            // SAFETY: the error lives until the call returns.
+            taken(said_to.retry.map(|retry| unsafe { retry(report, index(event), &raw const why) }))?;
+        }
+    }
+    Ok(Status::OK)
+}
+
+/// A number that is no event's is refused by the engine.
+fn index(event: usize) -> u32 {
+    u32::try_from(event).unwrap_or(u32::MAX)
+}
+
+/// The engine has said what is wrong with what it was told; the operation fails.
+fn taken(status: Option<Status>) -> Result<(), Error> {
+    match status {
+        Some(Status::OK) => Ok(()),
+        _ => Err(Error::fatal("the engine refused the report of the sink")),
+    }
+}
+
+impl Life for State {
+    fn describe(&mut self, capabilities: &mut Capabilities) {
+        if let Some(sink) = &self.sink {
+            capabilities.transactional(sink.transactional());
+            capabilities.parallel(sink.fork().is_some());
+            capabilities.transaction_domain(sink.domain());
+        }
+    }
+
+    fn open(&mut self, link: &Link, _: Opening) -> Answer {
+        let cx = &self.cx;
+        drive(link, &mut self.sink, &mut self.opening, |mut sink| {
+            let cx = cx.clone();
+            Box::pin(async move {
+                let opened = sink.open(&cx).await;
+                (sink, opened)
+            })
+        })??;
+        Ok(Status::OK)
+    }
+
+    fn close(&mut self, link: &Link) -> Answer {
+        let cx = &self.cx;
+        drive(link, &mut self.sink, &mut self.closing, |mut sink| {
+            let cx = cx.clone();
+            Box::pin(async move {
+                let closed = sink.close(&cx).await;
+                cx.tasks().joined().await;
+                (sink, closed)
+            })
+        })??;
+        Ok(Status::OK)
+    }
+}
+
+/// The functions of sinks.
+pub(super) static OPS: abi::Sink = abi::Sink {
+    struct_size: size_of::<abi::Sink>() as u32,
+    reserved: 0,
+    write: Some(write),
+    claim: Some(claim),
+    commit: Some(commit),
+    ack_and_write: Some(ack_and_write),
+};
+
+// SAFETY, of all below: the engine calls them with an instance of a sink, and with what the header says.
+
+unsafe extern "C" fn write(
+    this: *mut c_void,
+    batch: *const abi::Batch,
+    report: *const abi::Report,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe { call::call::<State>(this, error, |link, state| state.write(link, batch, report)) }
+}
+
+unsafe extern "C" fn claim(
+    this: *mut c_void,
+    claim: *const abi::Claim,
+    records: *const abi::Records,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe {
+        call::call::<State>(this, error, |link, state| {
+            let claimed = || {
+                let abi::Claim { reset, pipeline, sink, .. } = *claim;
+                Claim { pipeline: text(pipeline).into(), sink: text(sink).into(), afresh: reset != 0 }
+            };
+            for (lane, record) in state.claim(link, claimed)? {
+                let record = spelled(&lane, &record);
+                taken((*records).found.map(|found| found(records, &raw const record)))?;
+            }
+            Ok(Status::OK)
+        })
+    }
+}
+
+fn spelled(lane: &Lane, record: &Record) -> abi::Record {
+    abi::Record {
+        struct_size: size_of::<abi::Record>() as u32,
+        reserved: 0,
+        source: Str::new(&lane.source),
+        partition: Str::new(&lane.partition),
+        position: record.position.as_ref().map_or(Buf::NONE, |position| Buf::new(position.as_bytes())),
+        base: record.base,
+        done: record.done,
+    }
+}
+
+unsafe extern "C" fn commit(
+    this: *mut c_void,
+    batch: *const abi::Batch,
+    record: *const abi::Record,
+    report: *const abi::Report,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe {
+        call::call::<State>(this, error, |link, state| {
+            let lane = || {
+                let abi::Record { source, partition, position: place, base, done, .. } = *record;
+                let lane = Lane { source: text(source).into(), partition: text(partition).into() };
+                (lane, Record { position: position(place), base, done })
+            };
+            state.commit(link, batch, lane, report)
+        })
+    }
+}
+
+unsafe extern "C" fn ack_and_write(
+    this: *mut c_void,
+    batch: *const abi::Batch,
+    receipts: *const abi::AckHandles,
+    report: *const abi::Report,
+    error: *mut abi::Error,
+) -> Status {
+    // SAFETY: as above.
+    unsafe {
+        call::call::<State>(this, error, |link, state| {
+            state.settle(link, batch, || decode::receipts(receipts), report)
+        })
+    }
+}

@@ -5,6 +5,7 @@ mod feed;
 mod follow;
 mod framing;
 mod listing;
+mod names;
 mod once;
 mod options;
 mod packing;
@@ -16,20 +17,21 @@ mod stream;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 pub use options::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
 use tidegate_sdk::{ConfigError, Cx, Error, Exclusive, Replay, Resource, Source, SourceBatch};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
-use feed::Feed;
+use feed::{Feed, drive};
 use listing::Listing;
+use once::Once;
 
 /// How many batches may wait for the pipeline while the next one is being read.
 const AHEAD: usize = 2;
 
-/// The source: a thread reads, [`Source::next`] hands on what it has read.
+/// The source: a task reads, [`Source::next`] hands on what it has read.
 pub(crate) struct FileSource {
     options: Arc<SourceOptions>,
     listing: Listing,
@@ -38,9 +40,7 @@ pub(crate) struct FileSource {
 
 struct Reading {
     batches: Receiver<Result<SourceBatch, Error>>,
-    thread: JoinHandle<()>,
-    /// Dropping it ends a pause of the thread.
-    running: Option<SyncSender<()>>,
+    task: JoinHandle<()>,
 }
 
 impl FileSource {
@@ -58,38 +58,34 @@ impl Source for FileSource {
         }
         let (options, listing) = (Arc::clone(&self.options), self.listing.clone());
         let (sender, batches) = channel(AHEAD);
-        let (running, alive) = sync_channel(0);
-        let feed = Feed::new(cx.clone(), sender, alive);
-        let thread = if options.follow {
-            cx.spawn_blocking(move || follow::Follow::new(options, listing, feed).run())
+        let feed = Feed::new(cx.clone(), sender);
+        let task = if options.follow {
+            cx.spawn(follow::follow(options, listing, feed))
         } else {
-            let files = cx
+            let listed = cx
                 .spawn_blocking(move || listing.files_that_exist())
                 .await
                 .map_err(|_| Error::fatal("the thread that lists the files failed"))??;
-            cx.spawn_blocking(move || once::read(&options, &files, &feed))
+            for (path, error) in &listed.problems {
+                listing::warn(path, error);
+            }
+            let once = Once::new(options, listed.files);
+            cx.spawn(async move { drive(once, feed, &Notify::new()).await })
         };
-        self.reading = Some(Reading { batches, thread, running: Some(running) });
+        self.reading = Some(Reading { batches, task });
         Ok(())
     }
 
-    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+    async fn next(&mut self, _: &Cx) -> Result<Option<SourceBatch>, Error> {
         let Some(reading) = &mut self.reading else { return Ok(None) };
-        let next = tokio::select! {
-            next = reading.batches.recv() => next,
-            () = cx.stopping(), if reading.running.is_some() => {
-                reading.running = None;
-                reading.batches.recv().await
-            }
-        };
-        if let Some(next) = next {
+        if let Some(next) = reading.batches.recv().await {
             return next.map(Some);
         }
         let ended = match self.reading.take() {
-            Some(reading) => reading.thread.await,
+            Some(reading) => reading.task.await,
             None => Ok(()),
         };
-        ended.map(|()| None).map_err(|_| Error::fatal("the thread that reads the files failed"))
+        ended.map(|()| None).map_err(|_| Error::fatal("the task that reads the files failed"))
     }
 
     fn replay(&self) -> Replay {

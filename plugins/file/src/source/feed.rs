@@ -1,48 +1,132 @@
-//! The reading thread's way to the pipeline.
+//! The way of what is read to the pipeline, and the task that reads.
+//!
+//! Files are read in steps on threads that all components share. A step never waits for the pipeline: it ends, and its
+//! thread is free, as soon as a batch finds no room.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Cx, Error, SourceBatch};
+use tidegate_sdk::{Class, Cx, Error, SourceBatch};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 
-/// Takes what the reading thread has, and tells it when to end.
+/// How long a step may take while there is more to read, so that others get the thread.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Takes what was read.
 pub(crate) struct Feed {
     cx: Cx,
     sender: Sender<Result<SourceBatch, Error>>,
-    /// Nothing is ever sent here; that its other end is gone ends a pause.
-    running: Receiver<()>,
+    /// What found no room: a batch or two, because a step ends with the first.
+    waiting: VecDeque<Result<SourceBatch, Error>>,
+    /// Whether a step is to end at the next opportunity.
+    until: Instant,
+    /// Whether the source is gone, or has failed for good.
+    over: bool,
+}
+
+/// What is to be done after a step.
+pub(crate) enum Next {
+    /// The next one, as soon as there is room.
+    Step,
+    /// The next one after this time, or when something has changed.
+    Pause(Duration),
+    End,
+}
+
+/// Reads in steps.
+pub(crate) trait Steps: Send + 'static {
+    fn step(&mut self, feed: &mut Feed) -> Next;
 }
 
 impl Feed {
-    pub(crate) fn new(cx: Cx, sender: Sender<Result<SourceBatch, Error>>, running: Receiver<()>) -> Self {
-        Self { cx, sender, running }
+    pub(crate) fn new(cx: Cx, sender: Sender<Result<SourceBatch, Error>>) -> Self {
+        Self { cx, sender, waiting: VecDeque::new(), until: Instant::now(), over: false }
     }
 
     pub(crate) fn cx(&self) -> &Cx {
         &self.cx
     }
 
-    /// Whether the thread is to end: the pipeline drains, or the source is gone.
+    /// Whether reading is to end: the pipeline drains, or the source is gone.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.cx.is_stopping() || self.sender.is_closed()
+        self.over || self.cx.is_stopping() || self.sender.is_closed()
     }
 
-    /// Hands on a batch; waits while the pipeline is behind. False if the source is gone.
-    pub(crate) fn send(&self, batch: SourceBatch) -> bool {
-        self.sender.blocking_send(Ok(batch)).is_ok()
+    /// Whether the step is to end: there is no room, or it has taken long enough.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.waiting.is_empty() || Instant::now() >= self.until
     }
 
-    /// Tells of an error. The engine pauses before it listens again, and the bounded channel passes that
-    /// pause on to the thread, which may simply try again. False if the thread is to end.
-    pub(crate) fn fail(&self, error: Error) -> bool {
-        let fatal = error.class() == tidegate_sdk::Class::Fatal;
-        self.sender.blocking_send(Err(error)).is_ok() && !fatal && !self.is_stopping()
+    /// Hands on a batch, at once or when there is room.
+    pub(crate) fn send(&mut self, batch: SourceBatch) {
+        self.put(Ok(batch));
     }
 
-    /// Waits. False if the thread is to end.
-    pub(crate) fn pause(&self, pause: Duration) -> bool {
-        let waited = self.running.recv_timeout(pause);
-        waited == Err(RecvTimeoutError::Timeout) && !self.is_stopping()
+    /// Reports an error. The engine pauses before it listens again, and that pause is passed on, because there is room
+    /// for few. False if reading is to end.
+    pub(crate) fn fail(&mut self, error: Error) -> bool {
+        self.over |= error.class() == Class::Fatal;
+        self.put(Err(error));
+        !self.is_stopping()
+    }
+
+    fn put(&mut self, item: Result<SourceBatch, Error>) {
+        if !self.waiting.is_empty() {
+            self.waiting.push_back(item);
+            return;
+        }
+        match self.sender.try_send(item) {
+            Ok(()) => {}
+            Err(TrySendError::Full(item)) => self.waiting.push_back(item),
+            Err(TrySendError::Closed(_)) => self.over = true,
+        }
+    }
+
+    /// Waits until everything has found room. False if nobody listens any more.
+    async fn flush(&mut self) -> bool {
+        while let Some(item) = self.waiting.pop_front() {
+            if self.sender.send(item).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Takes step after step until the last one, or until the pipeline drains. `changed` ends a pause.
+pub(crate) async fn drive(steps: impl Steps, mut feed: Feed, changed: &Notify) {
+    let mut steps = steps;
+    loop {
+        let cx = feed.cx.clone();
+        let step = cx.spawn_blocking(move || {
+            feed.until = Instant::now() + STEP;
+            let next = if feed.is_stopping() { Next::End } else { steps.step(&mut feed) };
+            (steps, feed, next)
+        });
+        let next;
+        (steps, feed, next) = match step.await {
+            Ok(done) => done,
+            // The source reports that its task failed.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return,
+        };
+        if !feed.flush().await {
+            return;
+        }
+        match next {
+            Next::Step => {}
+            Next::Pause(pause) => {
+                let sender = feed.sender.clone();
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = changed.notified() => {}
+                    () = cx.stopping() => {}
+                    () = sender.closed() => return,
+                }
+            }
+            Next::End => return,
+        }
     }
 }

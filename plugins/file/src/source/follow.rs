@@ -1,392 +1,319 @@
 //! Files that are followed as they grow, rotate and appear.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, Metadata};
-use std::io;
+mod discovery;
+mod followed;
+mod siblings;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Error, Position, SourceBatch};
+use tidegate_sdk::{Batch, Error, Position, SourceBatch};
 
-use super::feed::Feed;
+use super::feed::{Feed, Next, Steps, drive};
 use super::listing::Listing;
+use super::names::{path_of, shown};
 use super::options::{SourceOptions, StartAt};
-use super::place::{Checksum, FileId, Place};
-use super::stream::{Problem, Start, Stream};
+use super::packing::Packing;
+use super::place::{FileId, Place};
+use super::stream::{Start, Stream};
+use discovery::{Arrival, Board, Found, Look};
+use followed::Followed;
+use siblings::Moved;
 
-/// How many files are followed at once, at most: each is an open descriptor.
-const FILES: usize = 1000;
 /// How long a file that was moved away is still watched if no new file takes its place.
 const MOVED_AWAY: Duration = Duration::from_secs(600);
 
-/// The coarsest step in which file systems keep the time of a change (FAT: two seconds), with a margin.
-const TICK: Duration = Duration::from_secs(3);
+/// Follows the files until the pipeline drains or the source is gone. One task looks for files, whatever reading does.
+pub(crate) async fn follow(options: Arc<SourceOptions>, listing: Listing, feed: Feed) {
+    let board = Arc::new(Board::default());
+    let looking = discovery::discover(listing, *options.poll_interval, Arc::clone(&board), feed.cx().clone());
+    let looking = async {
+        looking.await;
+        std::future::pending::<()>().await;
+    };
+    let steps = Follow {
+        options,
+        board: Arc::clone(&board),
+        files: Vec::new(),
+        turn: 0,
+        waiting: VecDeque::new(),
+        found: Vec::new(),
+        started: false,
+        begun: HashSet::new(),
+        late: HashSet::new(),
+        complained: HashSet::new(),
+    };
+    tokio::select! {
+        () = drive(steps, feed, &board.changed) => {}
+        () = looking => {}
+    }
+}
 
 /// All files of one source that are followed.
-pub(crate) struct Follow {
+struct Follow {
     options: Arc<SourceOptions>,
-    listing: Listing,
-    feed: Feed,
+    board: Arc<Board>,
     files: Vec<Followed>,
+    /// The file whose turn it is.
+    turn: usize,
+    /// Files that were found and are not open yet, in the order in which they are to be read.
+    waiting: VecDeque<Arrival>,
+    /// What the last look has found.
+    found: Vec<Found>,
     /// Whether the files that were there at the start have been found.
     started: bool,
-    /// Files that could not be opened, so that each is told of once.
-    complained: HashSet<String>,
-    /// Lengths of archives that may still be written.
-    settling: HashMap<FileId, u64>,
     /// Names under which something was read in this run: what comes next under them goes on behind that.
     begun: HashSet<String>,
+    /// Names of files that were there at the start and could not be read then.
+    late: HashSet<String>,
+    /// Files that could not be read, so that each is reported once.
+    complained: HashSet<FileId>,
 }
 
-/// One file that is followed.
-struct Followed {
-    /// The path that it was found at last.
-    path: String,
-    stream: Stream,
-    /// When the file was last changed, once that has been looked at long enough afterwards to tell.
-    seen: Option<SystemTime>,
-    /// Since when no path leads to it any more.
-    gone: Option<Instant>,
+impl Steps for Follow {
+    fn step(&mut self, feed: &mut Feed) -> Next {
+        let pause = *self.options.poll_interval;
+        if let Some(look) = self.board.take() {
+            self.take_in(look, feed);
+            self.let_go(feed);
+            self.open_waiting(feed);
+        }
+        // How many files in a row had nothing new.
+        let mut idle = 0;
+        while idle < self.files.len() {
+            if feed.is_stopping() {
+                return Next::End;
+            }
+            if feed.is_full() {
+                return Next::Step;
+            }
+            self.turn = (self.turn + 1) % self.files.len();
+            let some = self.files[self.turn].read(&self.options, feed);
+            idle = if some { 0 } else { idle + 1 };
+        }
+        self.let_go(feed);
+        if self.open_waiting(feed) { Next::Step } else { Next::Pause(pause) }
+    }
 }
-
-/// A file that a path leads to.
-struct Found {
-    path: PathBuf,
-    name: String,
-    id: FileId,
-    length: u64,
-}
-
-/// The source is to end: the pipeline drains, or has gone.
-struct Stopped;
 
 impl Follow {
-    pub(crate) fn new(options: Arc<SourceOptions>, listing: Listing, feed: Feed) -> Self {
-        Self {
-            options,
-            listing,
-            feed,
-            files: Vec::new(),
-            started: false,
-            complained: HashSet::new(),
-            settling: HashMap::new(),
-            begun: HashSet::new(),
+    fn take_in(&mut self, look: Look, feed: &mut Feed) {
+        self.waiting.extend(look.arrivals);
+        if let Some(problem) = look.problem {
+            feed.fail(problem);
+            return;
         }
+        self.found = look.found;
+        if !std::mem::replace(&mut self.started, true) {
+            self.find_rotated(feed);
+        }
+        self.follow_renames(feed);
     }
 
-    /// Follows until the source is to end.
-    pub(crate) fn run(mut self) {
-        // Being stopped is how it ends.
-        let Err(Stopped) = self.follow();
-    }
-
-    fn follow(&mut self) -> Result<std::convert::Infallible, Stopped> {
-        let pause = *self.options.poll_interval;
-        loop {
-            let looked = Instant::now();
-            if let Err(error) = self.discover()? {
-                self.tell(error)?;
-            }
-            while self.read_all()? {
-                if looked.elapsed() >= pause {
-                    break;
-                }
-            }
-            if !self.feed.pause(pause.saturating_sub(looked.elapsed())) {
-                return Err(Stopped);
+    /// Files that were rotated while the source was not running, and have not been read to their ends: those come first,
+    /// under the names that they had.
+    fn find_rotated(&mut self, feed: &mut Feed) {
+        let mut left = siblings::SEARCHED;
+        for (name, place) in furthest_behind(feed) {
+            // The inode of a file that is gone may be that of another one by now.
+            let is_other = self.waiting.iter().any(|one| one.id == place.id && !place.is_in(&one.file));
+            let here = self.found.iter().find(|file| file.id == place.id && !is_other);
+            match here {
+                Some(file) if file.name == name => {}
+                Some(_) => self.go_on_elsewhere(&name, place, feed),
+                None => match siblings::find(&path_of(&name), &place, &mut left) {
+                    Some(moved) => self.go_on_beside(&name, &place, moved, feed),
+                    None => lost(&name, &place, feed),
+                },
             }
         }
     }
 
-    /// Reads a piece of each file. False if there was nothing new in any.
-    fn read_all(&mut self) -> Result<bool, Stopped> {
-        let mut some = false;
-        for file in &mut self.files {
-            if self.feed.is_stopping() {
-                return Err(Stopped);
-            }
-            some |= file.read(&self.options, &self.feed)?;
+    /// A file has another of the names that are followed.
+    fn go_on_elsewhere(&mut self, name: &str, place: Place, feed: &mut Feed) {
+        let Some(at) = self.waiting.iter().position(|one| one.id == place.id) else { return };
+        let Some(arrival) = self.waiting.remove(at) else { return };
+        if let Ok(Some(stream)) = Stream::open(&self.options, arrival.file, name, &Start::At(place), feed) {
+            self.begun.insert(name.to_owned());
+            self.files.push(Followed::new(name.to_owned(), stream).behind());
         }
-        Ok(some)
     }
 
-    /// Looks which files there are: follows new ones, and lets go of those that were rotated away and read.
-    fn discover(&mut self) -> Result<Result<(), Error>, Stopped> {
-        let found = match self.look() {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
+    /// A file has a name that is not followed, or was copied, maybe compressed.
+    fn go_on_beside(&mut self, name: &str, place: &Place, moved: Moved, feed: &mut Feed) {
+        let (path, file, start) = match moved {
+            Moved::Same(path, file) => (path, file, Start::At(place.clone())),
+            Moved::Copy(path, file) => (path, file, Start::Copied(place.clone())),
         };
-        if !self.started {
-            self.find_rotated(&found)?;
-        }
-        self.follow_renames(&found)?;
-        self.let_go(&found)?;
-        let ids: HashSet<FileId> = self.files.iter().map(|file| file.stream.id()).collect();
-        let paths: HashSet<String> = self.files.iter().map(|file| file.path.clone()).collect();
-        for file in &found {
-            if file.length > 0 && !ids.contains(&file.id) && !paths.contains(&file.name) {
-                self.open(file)?;
+        let stream = match Stream::open(&self.options, file, name, &start, feed) {
+            Ok(Some(stream)) => stream,
+            Ok(None) => return lost(name, place, feed),
+            Err(error) => return tracing::warn!(file = %name, "{error}"),
+        };
+        tracing::info!(file = %name, "{name} was rotated to {}; reading that to its end first", shown(&path));
+        self.begun.insert(name.to_owned());
+        self.board.hold(stream.id());
+        let gone = Some(Instant::now());
+        self.files.push(Followed::new(name.to_owned(), stream).gone(gone));
+        // What was rotated after it comes before what is at the path now.
+        let at = self.waiting.iter().position(|one| one.name == name).unwrap_or(self.waiting.len());
+        for sibling in siblings::begun_after(&path_of(name), place).into_iter().rev() {
+            if self.found.iter().any(|one| one.id == sibling.id) {
+                continue;
             }
-        }
-        self.complained.retain(|name| found.iter().any(|file| file.name == *name));
-        self.settling.retain(|id, _| found.iter().any(|file| file.id == *id));
-        self.started = true;
-        Ok(Ok(()))
-    }
-
-    fn look(&self) -> Result<Vec<Found>, Error> {
-        let mut found = Vec::new();
-        for path in self.listing.files()? {
-            // A path that is gone by now was rotated away; the next look finds what took its place.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
-            if metadata.is_file() {
-                let name = path.to_string_lossy().into_owned();
-                found.push(Found { name, id: FileId::of(&metadata), length: metadata.len(), path });
+            let Ok(file) = super::listing::open(&sibling.path) else { continue };
+            if place.is_copied_to(&file).unwrap_or(false) {
+                continue;
             }
+            tracing::info!(file = %name, "{name} was rotated to {} since; reading that too", shown(&sibling.path));
+            self.board.hold(sibling.id);
+            let (name, file) = (name.to_owned(), Arc::new(file));
+            let arrival = Arrival { name, id: sibling.id, file, seen: Instant::now(), at_start: false };
+            self.waiting.insert(at, arrival);
         }
-        match found.len() <= FILES {
-            true => Ok(found),
-            false => Err(Error::misconfigured(format!(
-                "{} files match, and at most {FILES} can be followed at once; narrow the path",
-                found.len()
-            ))),
-        }
-    }
-
-    /// Files that were rotated while the source was not running, and have not been read to their ends: their
-    /// new names are not matched, but they lie beside where they were.
-    fn find_rotated(&mut self, found: &[Found]) -> Result<(), Stopped> {
-        for (name, position) in self.feed.cx().resume_all().clone() {
-            let Ok(place) = position.read::<Place>() else { continue };
-            let elsewhere = found.iter().find(|file| file.id == place.id);
-            let path = match elsewhere {
-                Some(file) if file.name == name => continue,
-                Some(file) => Some(file.path.clone()),
-                None => beside(Path::new(&name), place.id),
-            };
-            let Some(path) = path.filter(|path| place.is_in(path)) else { continue };
-            let start = Start::At(place);
-            if let Ok(Some(stream)) = Stream::open(&self.options, &path, &name, &start, &self.feed) {
-                tracing::info!(file = %name, "{name} was rotated to {}; reading that to its end first", path.display());
-                self.begun.insert(name.clone());
-                self.files.push(Followed::new(name, stream));
-                while self.read_all()? {}
-            }
-        }
-        Ok(())
     }
 
     /// A file that was renamed to another path that is followed too is the same file under its new name.
-    fn follow_renames(&mut self, found: &[Found]) -> Result<(), Stopped> {
-        for file in &mut self.files {
+    fn follow_renames(&mut self, feed: &mut Feed) {
+        for file in self.files.iter_mut().filter(|file| !file.is_behind) {
             let here = |one: &&Found| one.id == file.stream.id();
-            let same_path = found.iter().filter(here).any(|one| one.name == file.path);
-            let other = found.iter().find(here).filter(|_| !same_path);
-            file.gone = match (same_path, other) {
-                (false, None) => file.gone.or_else(|| Some(Instant::now())),
-                _ => None,
-            };
+            let same_path = self.found.iter().filter(here).any(|one| one.name == file.name);
+            let other = self.found.iter().find(here).filter(|_| !same_path);
+            file.gone =
+                if same_path || other.is_some() { None } else { file.gone.or_else(|| Some(Instant::now())) };
             if let Some(other) = other {
-                file.path.clone_from(&other.name);
+                file.name.clone_from(&other.name);
                 file.stream.rename(&other.name, self.begun.insert(other.name.clone()));
-                send(&self.feed, file.stream.mark())?;
+                let mark = file.stream.mark();
+                feed.send(mark);
             }
         }
-        Ok(())
     }
 
     /// Lets go of files that no path leads to, once they have been read and will not be written any more.
-    fn let_go(&mut self, found: &[Found]) -> Result<(), Stopped> {
+    fn let_go(&mut self, feed: &mut Feed) {
+        let pause = *self.options.poll_interval;
         let mut index = 0;
         while let Some(file) = self.files.get_mut(index) {
-            let Some(gone) = file.gone else {
-                index += 1;
-                continue;
-            };
-            // One more read between two looks: the writer may have gone on just before it was told.
-            let replaced = found.iter().any(|one| one.name == file.path && one.length > 0);
+            index += 1;
+            let Some(gone) = file.gone else { continue };
+            let (id, name) = (file.stream.id(), &file.name);
+            let next = self.waiting.iter().find(|one| one.name == *name);
+            let replaced = next.is_some()
+                || self.found.iter().any(|one| one.name == *name && one.id != id && one.length > 0);
             let deleted = file.stream.file().metadata().is_ok_and(|known| known.nlink() == 0);
             let over = replaced || deleted || gone.elapsed() >= MOVED_AWAY;
-            if !over
-                || gone.elapsed() < *self.options.poll_interval
-                || file.read(&self.options, &self.feed)?
-            {
-                index += 1;
+            // One more read some time after the rename: the writer may have gone on just before it was told.
+            let late = gone.elapsed() >= pause || next.is_some_and(|next| next.seen.elapsed() >= pause);
+            if !over || !late || file.read(&self.options, feed) {
                 continue;
             }
+            index -= 1;
             let mut file = self.files.remove(index);
+            self.board.let_go(id);
             if let Some(last) = file.stream.finish() {
-                send(&self.feed, last)?;
+                feed.send(last);
             }
         }
-        Ok(())
     }
 
-    fn open(&mut self, found: &Found) -> Result<(), Stopped> {
-        let start = match self.start(found) {
-            Ok(start) => start,
-            Err(error) => return self.tell(error),
-        };
-        let name = &found.name;
-        match Stream::open(&self.options, &found.path, name, &start, &self.feed) {
-            Ok(Some(stream)) if stream.is_packed() && !self.has_settled(found) => {}
-            Ok(Some(mut stream)) => {
-                self.complained.remove(name);
+    /// Opens what waits, each file when those that had its name before it are read. True if one was opened.
+    fn open_waiting(&mut self, feed: &mut Feed) -> bool {
+        let mut some = false;
+        let mut taken: HashSet<String> = self.files.iter().map(|file| file.name.clone()).collect();
+        for arrival in std::mem::take(&mut self.waiting) {
+            let young = arrival.seen.elapsed() < *self.options.poll_interval * 2;
+            // The first few bytes of an archive could be those of text.
+            let undecided = young && Packing::may_change(&arrival.file).unwrap_or(false);
+            if taken.insert(arrival.name.clone()) && !undecided {
+                some |= self.open(arrival, feed);
+            } else {
+                self.waiting.push_back(arrival);
+            }
+        }
+        some
+    }
+
+    fn open(&mut self, arrival: Arrival, feed: &mut Feed) -> bool {
+        let Arrival { name, id, file, at_start, .. } = arrival;
+        let at_start = at_start || self.late.contains(&name);
+        let opened = self
+            .start(&name, id, at_start, feed)
+            .and_then(|start| Ok((Stream::open(&self.options, file, &name, &start, feed)?, start)));
+        match opened {
+            Ok((Some(mut stream), start)) => {
+                self.complained.remove(&id);
+                self.late.remove(&name);
                 self.begun.insert(name.clone());
                 if matches!(start, Start::End) {
-                    send(&self.feed, stream.mark())?;
+                    feed.send(stream.mark());
                 }
-                self.files.push(Followed::new(name.clone(), stream));
+                let gone = !self.found.iter().any(|one| one.id == id);
+                let gone = gone.then(Instant::now);
+                self.files.push(Followed::new(name, stream).gone(gone));
+                return true;
             }
-            Ok(None) => {}
+            Ok((None, _)) => {}
+            Err(error) if error.class() == tidegate_sdk::Class::Fatal => drop(feed.fail(error)),
             Err(error) => {
-                if self.complained.insert(name.clone()) {
+                if self.complained.insert(id) {
                     tracing::warn!(file = %name, "{error}; trying again at each look");
+                }
+                if at_start {
+                    self.late.insert(name);
                 }
             }
         }
-        Ok(())
+        self.board.let_go(id);
+        false
     }
 
-    /// Whether an archive has stayed as it was since the last look, so that it is not read half written.
-    fn has_settled(&mut self, found: &Found) -> bool {
-        self.settling.insert(found.id, found.length) == Some(found.length)
-    }
-
-    fn start(&self, found: &Found) -> Result<Start, Error> {
-        let stored = self.feed.cx().resume_all();
-        let own = stored.get(&found.name).map(Position::read::<Place>).transpose()?;
-        // Of a file that could not be opened at the start, what was stored holds until it can.
-        let at_start =
-            !self.started || self.settling.contains_key(&found.id) || self.complained.contains(&found.name);
+    fn start(&self, name: &str, id: FileId, at_start: bool, feed: &Feed) -> Result<Start, Error> {
+        let own = feed.cx().resume(name).map(Position::read::<Place>).transpose()?;
         Ok(match own {
-            Some(_) if self.begun.contains(&found.name) => Start::Beginning,
-            Some(own) if at_start && own.id == found.id => Start::At(own),
-            Some(own) => {
-                let (name, offset) = (&found.name, own.offset);
-                tracing::warn!(
-                    file = %name,
-                    "{name} is not the file that was read before: that one was moved away or deleted, and what it \
-                     holds beyond byte {offset} was not read"
-                );
-                Start::Replaced
-            }
+            Some(_) if self.begun.contains(name) => Start::Beginning,
+            Some(own) if at_start && own.id == id => Start::At(own),
+            Some(_) => Start::Replaced,
             None if at_start && self.options.start_at == StartAt::End => Start::End,
             None => Start::Beginning,
         })
     }
-
-    fn tell(&self, error: Error) -> Result<(), Stopped> {
-        if self.feed.fail(error) { Ok(()) } else { Err(Stopped) }
-    }
 }
 
-impl Followed {
-    fn new(path: String, stream: Stream) -> Self {
-        Self { path, stream, seen: None, gone: None }
-    }
-
-    /// Reads what is new. False if nothing is.
-    fn read(&mut self, options: &SourceOptions, feed: &Feed) -> Result<bool, Stopped> {
-        if self.stream.is_closed() {
-            return Ok(false);
+/// What was stored of each file. Of one that was renamed while it was read, the name that is furthest behind.
+fn furthest_behind(feed: &Feed) -> Vec<(String, Place)> {
+    let mut places: HashMap<FileId, (String, Place)> = HashMap::new();
+    for (name, position) in feed.cx().resume_all() {
+        let Ok(place) = position.read::<Place>() else { continue };
+        if place.gone {
+            continue;
         }
-        match self.look() {
-            Ok(Since::Nothing) => return Ok(false),
-            Ok(Since::Rewritten) => return self.begin_anew(options, feed),
-            Ok(Since::Appended) | Err(_) => {}
-        }
-        match self.stream.fill() {
-            Ok(0) if self.stream.is_packed() => self.end_of_archive(feed, None),
-            Ok(0) => Ok(false),
-            Ok(_) => {
-                while let Some(batch) = self.stream.cut() {
-                    send(feed, batch)?;
-                }
-                Ok(true)
-            }
-            Err(Problem::Corrupt(reason)) => self.end_of_archive(feed, Some(&reason)),
-            Err(Problem::Failed(error)) => match feed.fail(error) {
-                true => Ok(false),
-                false => Err(Stopped),
-            },
+        let known = places.entry(place.id).or_insert_with(|| (name.clone(), place.clone()));
+        if place.offset < known.1.offset {
+            *known = (name.clone(), place);
         }
     }
-
-    /// Whether there is more to read, and whether what was read is still there.
-    fn look(&mut self) -> io::Result<Since> {
-        if self.stream.is_packed() {
-            return Ok(Since::Appended);
-        }
-        let known = self.stream.file().metadata()?;
-        let position = self.stream.read_so_far();
-        if known.len() < position {
-            return Ok(Since::Rewritten);
-        }
-        let at_end = known.len() == position;
-        let changed = known.modified()?;
-        // Shortly after a change the time of the next one may be the same, so it does not tell yet.
-        let told_by_time = changed.elapsed().is_ok_and(|age| age > TICK);
-        if at_end && told_by_time && self.seen == Some(changed) {
-            return Ok(Since::Nothing);
-        }
-        if Checksum::before(self.stream.file(), position)? != self.stream.recent() {
-            return Ok(Since::Rewritten);
-        }
-        self.seen = told_by_time.then_some(changed);
-        Ok(if at_end { Since::Nothing } else { Since::Appended })
-    }
-
-    /// An archive is read once; it does not grow.
-    fn end_of_archive(&mut self, feed: &Feed, problem: Option<&str>) -> Result<bool, Stopped> {
-        while let Some(batch) = self.stream.cut() {
-            send(feed, batch)?;
-        }
-        let last = match problem {
-            Some(reason) => Some(self.stream.end_early(reason)),
-            None => self.stream.finish(),
-        };
-        self.stream.close();
-        last.map_or(Ok(()), |batch| send(feed, batch))?;
-        Ok(true)
-    }
-
-    /// The file was truncated (by "copytruncate") or written anew: what is there now is new.
-    fn begin_anew(&mut self, options: &SourceOptions, feed: &Feed) -> Result<bool, Stopped> {
-        if let Some(last) = self.stream.finish() {
-            send(feed, last)?;
-        }
-        tracing::info!(file = %self.path, "{} was truncated or written anew; reading it from its start", self.path);
-        let opened = Stream::open(options, Path::new(&self.path), &self.path, &Start::Replaced, feed);
-        // If the path leads elsewhere by now, the next look finds that.
-        if let Ok(Some(stream)) = opened
-            && stream.id() == self.stream.id()
-        {
-            self.stream = stream;
-            self.seen = None;
-            return Ok(true);
-        }
-        Ok(false)
-    }
+    let mut places: Vec<(String, Place)> = places.into_values().collect();
+    places.sort_by(|one, other| one.0.cmp(&other.0));
+    places
 }
 
-/// What happened to a file since it was last read.
-enum Since {
-    Nothing,
-    Appended,
-    Rewritten,
-}
-
-/// The file with this identity in the folder of `path`.
-fn beside(path: &Path, id: FileId) -> Option<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
-    let same = |metadata: Metadata| metadata.is_file() && FileId::of(&metadata) == id;
-    entries.into_iter().find(|entry| entry.metadata().is_ok_and(same)).map(|entry| entry.path())
-}
-
-fn send(feed: &Feed, batch: SourceBatch) -> Result<(), Stopped> {
-    if feed.send(batch) { Ok(()) } else { Err(Stopped) }
+/// A file is gone, and nobody knows whether it had been read to its end.
+fn lost(name: &str, place: &Place, feed: &mut Feed) {
+    if place.closed && place.torn_at.is_none() {
+        return;
+    }
+    tracing::warn!(
+        file = %name,
+        "{name} is not the file that was read before, up to byte {}: that one is neither beside it nor below its folder. \
+         What it holds beyond that byte is not delivered, and no delivery is promised for it; bring it back to its folder \
+         and start again to have it read",
+        place.offset
+    );
+    let mut mark = Batch::builder();
+    mark.set_partition(name.into());
+    mark.set_position(Position::new(&Place { gone: true, ..place.clone() }));
+    feed.send(SourceBatch::from(mark.finish()));
 }

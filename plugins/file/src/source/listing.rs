@@ -1,110 +1,179 @@
 //! Which files there are.
 
+mod pattern;
+mod walk;
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use glob::MatchOptions;
+use rustix::fs::OFlags;
 use tidegate_sdk::{ConfigError, Error};
 
-use crate::failure::failed;
+use super::names::shown;
+use super::place::FileId;
+use crate::failure::{failed, reason};
+use walk::Glob;
 
 /// How many files one source reads, at most.
 const FILES: usize = 100_000;
-
-/// As a shell matches: `*` stays within one folder and leaves hidden files alone.
-const MATCHING: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+/// How many problems are reported of one look.
+const PROBLEMS: usize = 100;
 
 /// The paths and globs of one source.
 #[derive(Clone, Debug)]
-pub(crate) struct Listing(Vec<String>);
+pub(crate) struct Listing(Vec<(String, Option<Glob>)>);
+
+/// A file that a path leads to.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) path: PathBuf,
+    pub(crate) known: Metadata,
+    /// Whether a symbolic link leads to it.
+    linked: bool,
+}
+
+/// What is there, and what could not be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// In the order of their paths, each file once, however many paths lead to it.
+    pub(crate) files: Vec<Seen>,
+    pub(crate) problems: Vec<(PathBuf, io::Error)>,
+}
 
 impl Listing {
     pub(crate) fn new(paths: &[String]) -> Result<Self, ConfigError> {
-        for path in paths {
+        let entry = |path: &String| {
             if path.is_empty() {
                 return Err(ConfigError::at("/path", "a path is empty"));
             }
-            if is_glob(path) {
-                let bad = |error: glob::PatternError| {
-                    ConfigError::at("/path", format!("`{path}` is not a glob: {}", error.msg.to_lowercase()))
-                };
-                glob::Pattern::new(path).map_err(bad)?;
+            if !is_glob(path) {
+                return Ok((path.clone(), None));
             }
-        }
-        Ok(Self(paths.to_vec()))
+            let bad = |why| ConfigError::at("/path", format!("`{path}` is not a glob: {why}"));
+            Ok((path.clone(), Some(Glob::new(path).map_err(bad)?)))
+        };
+        paths.iter().map(entry).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The files, in order and each once. Paths that do not exist and folders that a glob matches are left
-    /// out.
-    pub(crate) fn files(&self) -> Result<Vec<PathBuf>, Error> {
-        let mut files = Vec::new();
-        for path in &self.0 {
-            self.expand(path, &mut files)?;
-        }
-        files.sort_unstable();
-        files.dedup();
-        Ok(files)
-    }
-
-    /// The files, each of which exists now.
+    /// The files that are there now.
     ///
     /// # Errors
-    /// Fatal if a path does not exist, or a glob matches nothing.
-    pub(crate) fn files_that_exist(&self) -> Result<Vec<PathBuf>, Error> {
-        for path in &self.0 {
-            let mut files = Vec::new();
-            self.expand(path, &mut files)?;
-            if files.is_empty() {
-                return Err(missing(path));
-            }
-            if let [file] = files.as_slice()
-                && file.is_dir()
-            {
-                return Err(Error::fatal(format!(
-                    "`{path}` is a folder; write `{}/*` to read the files in it",
-                    path.trim_end_matches('/')
-                )));
+    /// If there are too many, or a path leads to something that is not a file.
+    pub(crate) fn files(&self) -> Result<Listed, Error> {
+        let mut all = Listed::default();
+        for (path, glob) in &self.0 {
+            expand(path, glob.as_ref(), &mut all);
+        }
+        if let Some(seen) = all.files.iter().find(|seen| !seen.known.is_file()) {
+            return Err(not_a_file(&seen.path, &seen.known));
+        }
+        if all.files.len() > FILES {
+            return Err(Error::fatal(format!("the paths lead to more than {FILES} files; narrow them")));
+        }
+        all.deduplicate();
+        Ok(all)
+    }
+
+    /// The files, to be read once.
+    ///
+    /// # Errors
+    /// If a path leads to no file.
+    pub(crate) fn files_that_exist(&self) -> Result<Listed, Error> {
+        for (path, glob) in &self.0 {
+            let mut listed = Listed::default();
+            expand(path, glob.as_ref(), &mut listed);
+            if listed.files.is_empty() {
+                return Err(missing(path, &listed.problems));
             }
         }
         self.files()
     }
+}
 
-    fn expand(&self, path: &str, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-        if !is_glob(path) || Path::new(path).exists() {
-            if Path::new(path).exists() {
-                files.push(PathBuf::from(path));
-            }
-            return Ok(());
+impl Listed {
+    /// What is not there, or no longer, is none.
+    fn problem(&mut self, path: PathBuf, error: io::Error) {
+        let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+        if !is_gone && self.problems.len() < PROBLEMS && self.problems.iter().all(|(known, _)| *known != path)
+        {
+            self.problems.push((path, error));
         }
-        let found = glob::glob_with(path, MATCHING)
-            .map_err(|error| Error::fatal(format!("`{path}` is not a glob: {}", error.msg)))?;
-        for file in found {
-            let file = file.map_err(|error| {
-                failed(format!("{} cannot be listed", error.path().display()), error.error())
-            })?;
-            if file.is_file() {
-                files.push(file);
-            }
-            if files.len() > FILES {
-                return Err(Error::fatal(format!("`{path}` matches more than {FILES} files; narrow it")));
-            }
-        }
-        Ok(())
+    }
+
+    /// Each file once, by the path that leads to it without a link if there is one.
+    fn deduplicate(&mut self) {
+        self.files.sort_by(|one, other| (one.linked, &one.path).cmp(&(other.linked, &other.path)));
+        let mut known = HashSet::with_capacity(self.files.len());
+        self.files.retain(|seen| known.insert(FileId::of(&seen.known)));
+        self.files.sort_by(|one, other| one.path.cmp(&other.path));
     }
 }
 
-fn is_glob(path: &str) -> bool {
+/// Opens a file without ever waiting for somebody else, as opening a pipe would.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)
+}
+
+fn expand(path: &str, glob: Option<&Glob>, listed: &mut Listed) {
+    match (fs::metadata(path), glob) {
+        (Ok(known), _) => {
+            let linked = fs::symlink_metadata(path).is_ok_and(|known| known.is_symlink());
+            listed.files.push(Seen { path: path.into(), known, linked });
+        }
+        (Err(_), Some(glob)) => glob.expand(listed),
+        (Err(error), None) => listed.problem(path.into(), error),
+    }
+}
+
+pub(crate) fn is_glob(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
+/// What to do about a path that leads to something that cannot be read from a position.
+fn not_a_file(path: &Path, known: &Metadata) -> Error {
+    let (kind, name) = (known.file_type(), shown(path));
+    Error::fatal(if kind.is_dir() {
+        format!("`{name}` is a folder; write `{}/*` to read the files in it", name.trim_end_matches('/'))
+    } else if kind.is_fifo() {
+        format!(
+            "`{name}` is a named pipe, in which there is no place to resume from; read it with `stdin` or `exec`"
+        )
+    } else if kind.is_socket() {
+        format!("`{name}` is a socket, not a file; read it with `exec`")
+    } else {
+        format!("`{name}` is a device, not a file; read it with `stdin` or `exec`")
+    })
+}
+
 /// Says what was looked for and, for a relative path, from where.
-fn missing(path: &str) -> Error {
+fn missing(path: &str, problems: &[(PathBuf, io::Error)]) -> Error {
+    if let Some((folder, error)) = problems.first() {
+        let folder = shown(folder);
+        return if folder == path {
+            failed(format!("{path} cannot be read"), error)
+        } else {
+            failed(format!("no file matches `{path}`: {folder} cannot be looked into"), error)
+        };
+    }
     let place = match std::env::current_dir() {
         Ok(folder) if Path::new(path).is_relative() => format!(" (looked in {})", folder.display()),
         _ => String::new(),
     };
-    Error::fatal(match is_glob(path) {
-        true => format!("no file matches `{path}`{place}"),
-        false => format!("there is no file `{path}`{place}"),
+    Error::fatal(if is_glob(path) {
+        format!("no file matches `{path}`{place}")
+    } else {
+        format!("there is no file `{path}`{place}")
     })
 }
+
+/// Says that files are left out because of a folder or file that cannot be looked at.
+pub(crate) fn warn(path: &Path, error: &io::Error) {
+    let (name, why) = (shown(path), reason(error));
+    tracing::warn!(file = %name, "{name} cannot be read: {why}; what it leads to is left out");
+}
+
+#[cfg(test)]
+mod tests;

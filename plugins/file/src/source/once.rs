@@ -1,87 +1,103 @@
 //! Files that are read once.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use tidegate_sdk::Error;
 
-use super::feed::Feed;
+use super::feed::{Feed, Next, Steps};
+use super::listing::{self, Seen};
+use super::names::shown;
 use super::options::SourceOptions;
 use super::place::Place;
 use super::stream::{Problem, Start, Stream};
+use crate::failure::failed;
 
 /// Reads the files, one after the other, each from where it was left.
-pub(crate) fn read(options: &SourceOptions, files: &[PathBuf], feed: &Feed) {
-    let sizes: Vec<u64> =
-        files.iter().map(|file| fs::metadata(file).map_or(0, |known| known.len())).collect();
-    let total = sizes.iter().sum();
-    let mut done = 0;
-    for (file, size) in files.iter().zip(sizes) {
-        let Some(mut stream) = open(options, file, feed) else { return };
-        let progress = |read: u64| feed.cx().progress().set(done + read, total);
-        if !read_file(&mut stream, feed, progress) {
-            return;
+pub(crate) struct Once {
+    options: Arc<SourceOptions>,
+    files: Vec<Seen>,
+    /// The file that is read.
+    at: usize,
+    stream: Option<Stream>,
+    /// The bytes of the files before it, and of all.
+    done: u64,
+    total: u64,
+}
+
+impl Once {
+    pub(crate) fn new(options: Arc<SourceOptions>, files: Vec<Seen>) -> Self {
+        let total = files.iter().map(|file| file.known.len()).sum();
+        Self { options, files, at: 0, stream: None, done: 0, total }
+    }
+
+    /// Sees that the file is open. False if that has to be tried again.
+    fn open(&mut self, feed: &mut Feed) -> bool {
+        if self.stream.is_some() {
+            return true;
         }
-        done += size;
-        feed.cx().progress().set(done, total);
+        match open(&self.options, &self.files[self.at].path, feed) {
+            Ok(stream) => self.stream = stream,
+            Err(error) => drop(feed.fail(error)),
+        }
+        self.stream.is_some()
+    }
+
+    /// The file that is read has ended.
+    fn next_file(&mut self, feed: &Feed) {
+        self.stream = None;
+        self.done += self.files[self.at].known.len();
+        self.at += 1;
+        feed.cx().progress().set(self.done, self.total);
     }
 }
 
-/// Opens a file, trying again for as long as it makes sense. `None` if the source is to end.
-fn open(options: &SourceOptions, path: &Path, feed: &Feed) -> Option<Stream> {
-    let name = path.to_string_lossy();
-    loop {
-        if feed.is_stopping() {
-            return None;
-        }
-        let opened = start(feed, &name).and_then(|start| Stream::open(options, path, &name, &start, feed));
-        let error = match opened {
-            Ok(Some(stream)) => return Some(stream),
-            Ok(None) if feed.is_stopping() => return None,
-            Ok(None) => Error::fatal(format!("{name} is gone; it was there when the source started")),
-            Err(error) => error,
-        };
-        if !feed.fail(error) {
-            return None;
-        }
-    }
-}
-
-fn start(feed: &Feed, name: &str) -> Result<Start, Error> {
-    match feed.cx().resume(name) {
-        Some(position) => Ok(Start::At(position.read::<Place>()?)),
-        None => Ok(Start::Beginning),
-    }
-}
-
-/// Reads a file to its end. False if the source is to end before.
-fn read_file(stream: &mut Stream, feed: &Feed, progress: impl Fn(u64)) -> bool {
-    loop {
-        if feed.is_stopping() {
-            return false;
-        }
-        let end = match stream.fill() {
-            Ok(0) => Some(None),
-            Ok(_) => None,
-            Err(Problem::Corrupt(reason)) => Some(Some(reason)),
-            Err(Problem::Failed(error)) => {
-                if feed.fail(error) {
+impl Steps for Once {
+    fn step(&mut self, feed: &mut Feed) -> Next {
+        while self.at < self.files.len() {
+            if feed.is_stopping() {
+                return Next::End;
+            }
+            if feed.is_full() || !self.open(feed) {
+                return Next::Step;
+            }
+            let Some(stream) = &mut self.stream else { return Next::Step };
+            if let Some(batch) = stream.cut() {
+                feed.send(batch);
+                continue;
+            }
+            let last = match stream.fill() {
+                Ok(0) => stream.finish(),
+                Ok(_) => {
+                    feed.cx().progress().set(self.done + stream.read_so_far(), self.total);
                     continue;
                 }
-                return false;
+                Err(Problem::Corrupt(reason)) => Some(stream.end_early(&reason)),
+                Err(Problem::Failed(error)) => {
+                    feed.fail(error);
+                    return Next::Step;
+                }
+            };
+            if let Some(batch) = last {
+                feed.send(batch);
             }
-        };
-        progress(stream.read_so_far());
-        while let Some(batch) = stream.cut() {
-            if !feed.send(batch) {
-                return false;
-            }
+            self.next_file(feed);
         }
-        let last = match end {
-            None => continue,
-            Some(None) => stream.finish(),
-            Some(Some(reason)) => Some(stream.end_early(&reason)),
-        };
-        return last.is_none_or(|batch| feed.send(batch));
+        Next::End
+    }
+}
+
+fn open(options: &SourceOptions, path: &Path, feed: &Feed) -> Result<Option<Stream>, Error> {
+    let name = shown(path);
+    let start = match feed.cx().resume(&name) {
+        Some(position) => Start::At(position.read::<Place>()?),
+        None => Start::Beginning,
+    };
+    match listing::open(path) {
+        Ok(file) => Stream::open(options, Arc::new(file), &name, &start, feed),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::fatal(format!("{name} is gone; it was there when the source started")))
+        }
+        Err(error) => Err(failed(format!("{name} cannot be opened"), &error)),
     }
 }

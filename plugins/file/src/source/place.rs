@@ -3,7 +3,6 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::packing::Packing;
 
 /// How much of a file's beginning identifies it.
-const HEAD: u64 = 1024;
+pub(crate) const HEAD: u64 = 1024;
 /// How much before the offset must be unchanged.
 const TAIL: u64 = 64;
 
@@ -51,6 +50,12 @@ pub(crate) struct Place {
     /// Nothing that follows is to be read: the array is closed, or what follows is corrupt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) closed: bool,
+    /// The length of an archive that ended within a member: if it has grown, what follows is read after all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) torn_at: Option<u64>,
+    /// The file is gone, and that has been reported.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) gone: bool,
     /// The line of the next CSV record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<u64>,
@@ -163,13 +168,28 @@ impl Checksum {
 }
 
 impl Place {
-    /// Whether the file at `path` is the one that this place is in.
-    pub(crate) fn is_in(&self, path: &Path) -> bool {
-        let mismatch = || {
-            let file = File::open(path)?;
-            self.mismatch(&file, &file.metadata()?, Packing::of(&file)?)
-        };
+    /// Whether `file` is the one that this place is in.
+    pub(crate) fn is_in(&self, file: &File) -> bool {
+        let mismatch = || self.mismatch(file, &file.metadata()?, Packing::of(file)?);
         mismatch().is_ok_and(|why| why.is_none())
+    }
+
+    /// Whether `file`, which is not packed, holds what was read before this place, though it may be another file.
+    pub(crate) fn is_copied_to(&self, file: &File) -> io::Result<bool> {
+        let start = self.offset - u64::from(self.tail.length).min(self.offset);
+        Ok(!self.tail.is_empty() && self.head.holds(file, 0)? && self.tail.holds(file, start)?)
+    }
+
+    /// Whether an archive begins, unpacked, with these bytes of the file that this place is in.
+    pub(crate) fn begins_with(&self, unpacked: &[u8]) -> bool {
+        let length = self.head.length as usize;
+        let head = unpacked.get(..length).map(crc32fast::hash);
+        length > 0 && head == Some(self.head.crc)
+    }
+
+    /// Whether nothing of a file of this length is to be read any more.
+    pub(crate) fn is_closed(&self, length: u64) -> bool {
+        self.closed && self.torn_at.is_none_or(|torn| length <= torn)
     }
 
     /// Why `file` is not the one that this place is in; `None` if it is.

@@ -1,21 +1,22 @@
 //! One file, read from a place to its end.
 
+mod opening;
+
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::io::{self, ErrorKind, Read, Seek};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::fs::SeekFrom;
 use tidegate_sdk::{Attributes, Batch, BatchBuilder, Error, Position, SourceBatch, SourceRejection};
 
 use super::blocks::Blocks;
-use super::feed::Feed;
 use super::framing::Framing;
-use super::options::SourceOptions;
-use super::packing::Packing;
-use super::place::{Checksum, FileId, Place, Recent, Unpacked, born};
+use super::packing::{Input, Packing};
+use super::place::{Checksum, FileId, Place, Recent, Unpacked};
 use crate::failure::{failed, reason};
+
+pub(crate) use opening::Start;
 
 /// How much one read asks for.
 const READ: usize = 1 << 20;
@@ -23,20 +24,10 @@ const READ: usize = 1 << 20;
 const LEAST: u64 = 4096;
 /// How much of what could not be read is kept for the dead letters.
 const KEPT: usize = 4096;
-/// How far back from the end of a file its last line end is looked for.
-const LAST_LINE: u64 = 64 << 10;
 /// What some editors put in front of text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Where to begin in a file.
-#[derive(Clone, Debug)]
-pub(crate) enum Start {
-    Beginning,
-    /// At the beginning, in place of a file that was not read to its end.
-    Replaced,
-    End,
-    At(Place),
-}
+/// How many zeros at the front of a file are the hole that truncation leaves, and no text.
+const HOLE: usize = 8;
 
 /// One open file, its unpacked bytes and the events in them.
 pub(crate) struct Stream {
@@ -47,7 +38,7 @@ pub(crate) struct Stream {
     id: FileId,
     born: Option<u64>,
     head: Checksum,
-    input: Box<dyn Read + Send>,
+    input: Input,
     framing: Framing,
     /// For a plain file of lines.
     blocks: Blocks,
@@ -61,10 +52,14 @@ pub(crate) struct Stream {
     refused: Vec<SourceRejection>,
     /// `offset`, or where the event over the limit begins that goes by.
     whole: u64,
-    /// Whether the beginning of the file has been looked at for a byte order mark.
+    /// Whether the beginning of the file has been looked at for a hole and a byte order mark.
     begun: bool,
+    /// The zeros at the front that were skipped.
+    hole: u64,
     /// Whether nothing more is to be read.
     closed: bool,
+    /// The length of an archive that was given up within a member.
+    torn_at: Option<u64>,
     /// What is to be sent before the first event.
     announcement: Announcement,
 }
@@ -84,165 +79,11 @@ enum Announcement {
 pub(crate) enum Problem {
     /// It may go through later.
     Failed(Error),
-    /// The archive is damaged or ends too early, for this reason.
+    /// The file is damaged, or is not what can be read, for this reason.
     Corrupt(String),
 }
 
 impl Stream {
-    /// Opens the file at `path`, to be known as `name`. `None` if it is not there, or the source is to stop.
-    pub(crate) fn open(
-        options: &SourceOptions,
-        path: &Path,
-        name: &str,
-        start: &Start,
-        feed: &Feed,
-    ) -> Result<Option<Self>, Error> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(format!("{name} cannot be opened"), &error)),
-        };
-        let unreadable = |error: io::Error| failed(format!("{name} cannot be read"), &error);
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(Error::fatal(format!("{name} is not a regular file")));
-        }
-        let packing = Packing::of(&file).map_err(unreadable)?;
-        let why = match start {
-            Start::At(place) => place.mismatch(&file, &metadata, packing).map_err(unreadable)?,
-            _ => None,
-        };
-        let name: Arc<str> = name.into();
-        let file = Arc::new(file);
-        let mut stream = Self {
-            attributes: Arc::new(Attributes::default().with("file", &*name)),
-            head: Checksum::head(&file).map_err(unreadable)?,
-            input: packing.open(&file).map_err(unreadable)?,
-            framing: Framing::new(options, feed.cx().event_size()),
-            id: FileId::of(&metadata),
-            born: born(&metadata),
-            name: Arc::clone(&name),
-            file,
-            packing,
-            blocks: Blocks::new(READ),
-            offset: 0,
-            recent: Recent::default(),
-            unpacked: Unpacked::default(),
-            refused: Vec::new(),
-            whole: 0,
-            begun: false,
-            closed: false,
-            announcement: Announcement::Beginning,
-        };
-        match (start, why) {
-            (_, Some(why)) => stream.replaces_other(why),
-            (Start::Beginning, None) => {}
-            (Start::Replaced, None) => stream.announcement = Announcement::Replaced,
-            (Start::End, None) => stream.go_to_end(metadata.len(), feed).map_err(unreadable)?,
-            (Start::At(place), None) => {
-                let whole = stream.go_to(place, feed).map_err(unreadable)?;
-                if !whole && feed.is_stopping() {
-                    return Ok(None);
-                }
-                let why = match whole {
-                    false => Some("it holds less than what was read of it"),
-                    true => stream.has_changed(place).then_some("what was read last has changed"),
-                };
-                if let Some(why) = why {
-                    stream.replaces_other(why);
-                    return Self::open(options, path, &name, &Start::Replaced, feed);
-                }
-                stream.announcement = Announcement::None;
-            }
-        }
-        Ok(Some(stream))
-    }
-
-    fn replaces_other(&mut self, why: &str) {
-        self.announcement = Announcement::Replaced;
-        tracing::warn!(file = %self.name, "{} is not the file that was read before: {why}; reading it from its start", self.name);
-    }
-
-    fn go_to_end(&mut self, length: u64, feed: &Feed) -> io::Result<()> {
-        if self.packing != Packing::Plain {
-            self.closed = true;
-            return Ok(());
-        }
-        let start = length.saturating_sub(LAST_LINE);
-        let mut last = vec![0; (length - start) as usize];
-        self.file.read_exact_at(&mut last, start)?;
-        let offset = memchr::memrchr(b'\n', &last).map_or(length, |at| start + at as u64 + 1);
-        self.seek(offset, None, feed).map(drop)
-    }
-
-    /// Whether an archive has other contents before the place than when it was read.
-    fn has_changed(&self, place: &Place) -> bool {
-        self.is_packed() && !place.closed && !place.tail.is_empty() && self.unpacked.checksum() != place.tail
-    }
-
-    fn go_to(&mut self, place: &Place, feed: &Feed) -> io::Result<bool> {
-        self.closed = place.closed;
-        if self.closed {
-            (self.offset, self.whole) = (place.offset, place.offset);
-            return Ok(true);
-        }
-        self.seek(place.offset, place.line, feed)
-    }
-
-    /// Goes to `offset` of the unpacked contents. False if they are shorter, or the source is to stop.
-    fn seek(&mut self, offset: u64, line: Option<u64>, feed: &Feed) -> io::Result<bool> {
-        if offset == 0 {
-            return Ok(true);
-        }
-        self.read_header()?;
-        (&*self.file).rewind()?;
-        self.input = self.packing.open(&self.file)?;
-        let framing =
-            std::mem::replace(&mut self.framing, Framing::Lines(tidegate_sdk::framing::Lines::new(0)));
-        self.framing = framing.resumed(feed.cx().event_size(), line);
-        self.begun = true;
-        (self.offset, self.whole) = (offset, offset);
-        if self.packing == Packing::Plain {
-            self.recent = Recent::before(&self.file, offset)?;
-            return (&*self.file).seek(SeekFrom::Start(offset)).map(|_| true);
-        }
-        let mut left = offset;
-        let mut scratch = vec![0; READ.min(offset as usize)];
-        while left > 0 && !feed.is_stopping() {
-            let wanted = scratch.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            match self.input.read(&mut scratch[..wanted]) {
-                Ok(0) => return Ok(false),
-                Ok(read) => {
-                    left -= read as u64;
-                    self.unpacked.pass(&scratch[..read]);
-                    self.unpacked.settle(read);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.raw_os_error().is_none() => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(left == 0)
-    }
-
-    /// Reads as far as the names of the fields, which stand at the beginning of a CSV file.
-    fn read_header(&mut self) -> io::Result<()> {
-        while self.framing.needs_header() {
-            let mut chunk = [0; 4096];
-            let read = self.input.read(&mut chunk)?;
-            self.framing.buffer().extend_from_slice(&chunk[..read]);
-            let Framing::Csv(records) = &mut self.framing else { break };
-            if !self.begun && records.buffer().starts_with(BYTE_ORDER_MARK) {
-                drop(records.buffer().split_to(BYTE_ORDER_MARK.len()));
-            }
-            self.begun = true;
-            if read == 0 || records.read_header().is_err() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Reads more of the file. Returns the number of bytes, 0 at its end.
     pub(crate) fn fill(&mut self) -> Result<usize, Problem> {
         if self.closed {
@@ -307,7 +148,7 @@ impl Stream {
             return Some(self.mark());
         }
         while !self.closed {
-            if !self.begun && !self.strip_byte_order_mark() {
+            if !self.begun && !self.begin() {
                 return None;
             }
             let (mut builder, mut rejected) = (self.builder(), std::mem::take(&mut self.refused));
@@ -334,6 +175,10 @@ impl Stream {
         if self.closed {
             return None;
         }
+        if !self.input.is_whole() {
+            self.torn_at = self.file.metadata().ok().map(|known| known.len());
+            return Some(self.end_early("the archive ends within a member"));
+        }
         let (mut builder, mut rejected) = (self.builder(), std::mem::take(&mut self.refused));
         match self.framing.finish(&mut builder, &mut rejected) {
             Ok(settled) => {
@@ -343,6 +188,13 @@ impl Stream {
             }
             Err(reason) => Some(self.end_early(&reason)),
         }
+    }
+
+    /// The last line of an archive, if it is whole for now: nobody goes on with a line of another member.
+    pub(crate) fn finish_member(&mut self) -> Option<SourceBatch> {
+        let has_rest = !self.framing.buffer().is_empty();
+        let may_end = self.input.is_whole() && self.begun && !matches!(self.framing, Framing::Elements(_));
+        if has_rest && may_end { self.finish() } else { None }
     }
 
     /// The next `count` bytes are done.
@@ -360,16 +212,16 @@ impl Stream {
     pub(crate) fn end_early(&mut self, reason: &str) -> SourceBatch {
         self.closed = true;
         let rest = self.framing.buffer().split();
-        let rejection = SourceRejection {
-            payload: Bytes::copy_from_slice(&rest[..rest.len().min(KEPT)]),
-            length: rest.len() as u64,
-            reason: format!(
-                "{} cannot be read beyond byte {}: {reason}; the rest of the file is left out",
-                self.name, self.offset
+        let reason = match self.offset {
+            0 => format!("{} cannot be read: {reason}; the file is left out", self.name),
+            offset => format!(
+                "{} cannot be read beyond byte {offset}: {reason}; the rest of the file is left out",
+                self.name
             ),
         };
+        let payload = Bytes::copy_from_slice(&rest[..rest.len().min(KEPT)]);
         let mut rejected = std::mem::take(&mut self.refused);
-        rejected.push(rejection);
+        rejected.push(SourceRejection { payload, length: rest.len() as u64, reason });
         self.batch(self.builder(), rejected)
     }
 
@@ -410,12 +262,17 @@ impl Stream {
             tail,
             offset: self.whole,
             closed: self.closed || self.framing.is_closed(),
+            torn_at: self.torn_at,
+            gone: false,
             line: self.framing.line(),
         }
     }
 
-    /// False if too little was read to know whether there is one.
-    fn strip_byte_order_mark(&mut self) -> bool {
+    /// Passes over what is no text at the beginning. False if too little was read to know where that ends.
+    fn begin(&mut self) -> bool {
+        if self.packing == Packing::Plain && !self.pass_hole() {
+            return false;
+        }
         let buffer = self.framing.buffer();
         if buffer.starts_with(BYTE_ORDER_MARK) {
             drop(buffer.split_to(BYTE_ORDER_MARK.len()));
@@ -425,6 +282,48 @@ impl Stream {
             self.begun = !BYTE_ORDER_MARK.starts_with(buffer);
         }
         self.begun
+    }
+
+    /// Passes over the zeros that a file begins with after it was truncated while its writer went on at its own offset.
+    /// False if there may be more of them.
+    fn pass_hole(&mut self) -> bool {
+        let buffer = self.framing.buffer();
+        let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
+        let only_zeros = zeros == buffer.len();
+        if self.hole == 0 && zeros < HOLE {
+            return zeros == 0 || !only_zeros;
+        }
+        drop(buffer.split_to(zeros));
+        self.hole += zeros as u64;
+        self.settle(zeros as u64);
+        if only_zeros {
+            self.jump_hole();
+            return false;
+        }
+        if self.hole > 0 {
+            let (name, hole) = (&self.name, self.hole);
+            tracing::warn!(
+                file = %name,
+                "{name} begins with {hole} NUL bytes, as a file does that was truncated while its writer went on where \
+                 it was; they are skipped"
+            );
+            self.hole = 0;
+        }
+        true
+    }
+
+    /// Goes to where the data begins, if the file system knows.
+    fn jump_hole(&mut self) {
+        let at = self.read_so_far();
+        let Ok(data) = rustix::fs::seek(&*self.file, SeekFrom::Data(at)) else {
+            // There is none yet, or nobody knows; the offset is as it was.
+            return;
+        };
+        if data > at {
+            self.recent.pass(&[0; 64]);
+            self.hole += data - at;
+            self.settle(data - at);
+        }
     }
 
     /// How far the file has been read, in bytes as it lies on the disk.
@@ -437,7 +336,7 @@ impl Stream {
         self.recent.checksum()
     }
 
-    pub(crate) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
     }
 
@@ -449,13 +348,13 @@ impl Stream {
         self.packing != Packing::Plain
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
+    /// Whether an archive ends within a member, so far.
+    pub(crate) fn is_torn(&self) -> bool {
+        !self.input.is_whole()
     }
 
-    /// Nothing more is to be read: an archive has ended.
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// From now on the file is known by this name. What was known by it may have been another file, whose rest is gone.

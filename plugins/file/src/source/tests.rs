@@ -1,9 +1,11 @@
 //! The source against real files.
 
+mod contents;
 mod follow;
 mod matrix;
 mod once;
 mod replay;
+mod rotation;
 
 use std::collections::BTreeMap;
 use std::io::Write;

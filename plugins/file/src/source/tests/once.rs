@@ -213,9 +213,9 @@ async fn a_line_over_the_limit_is_refused_and_the_next_one_read() {
 #[tokio::test]
 async fn bytes_that_are_not_text_pass_as_they_are() {
     let folder = TempDir::new().unwrap();
-    fs::write(path(&folder, "input"), b"\xff\xfe\0x\r\n").unwrap();
+    fs::write(path(&folder, "input"), b"\xff\0\xfex\r\n").unwrap();
     let mut run = Run::start(&json!({ "path": path(&folder, "input") })).await;
-    assert_eq!(run.next_events().await.unwrap().batch.payload(0), b"\xff\xfe\0x");
+    assert_eq!(run.next_events().await.unwrap().batch.payload(0), b"\xff\0\xfex");
 }
 
 #[tokio::test]

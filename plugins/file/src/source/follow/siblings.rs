@@ -1,0 +1,245 @@
+//! Where a file has gone that is not at its path any more: rotation leaves it beside the path, under another name.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::source::listing::open;
+use crate::source::names::path_of;
+use crate::source::packing::Packing;
+use crate::source::place::{self, FileId, HEAD, Place};
+
+/// How many names of one folder are looked at.
+const NAMES: usize = 20_000;
+/// How many names are looked at, at most, to find all files that are gone.
+pub(crate) const SEARCHED: usize = 200_000;
+/// How deep below the folder of a path a file is looked for.
+const DEPTH: usize = 2;
+/// How many folders are remembered.
+const FOLDERS: usize = 64;
+
+/// A file beside a path.
+#[derive(Clone, Debug)]
+pub(crate) struct Sibling {
+    pub(crate) path: PathBuf,
+    pub(crate) id: FileId,
+    pub(crate) length: u64,
+    born: Option<u64>,
+    changed: Option<SystemTime>,
+}
+
+/// Where a place goes on.
+pub(crate) enum Moved {
+    /// In the same file, which has another name.
+    Same(PathBuf, Arc<File>),
+    /// In another file with the same contents.
+    Copy(PathBuf, Arc<File>),
+}
+
+/// Which files were in the folders of some paths at the last look.
+#[derive(Debug, Default)]
+pub(crate) struct Folders(HashMap<PathBuf, Folder>);
+
+#[derive(Debug)]
+struct Folder {
+    changed: Option<SystemTime>,
+    inodes: HashSet<u64>,
+}
+
+impl Folders {
+    /// Takes note of what is in the folders of these files now.
+    pub(crate) fn remember<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let mut folders: HashSet<PathBuf> = names.map(|name| folder_of(&path_of(name)).to_owned()).collect();
+        if folders.len() > FOLDERS {
+            folders.clear();
+        }
+        self.0.retain(|folder, _| folders.contains(folder));
+        for folder in folders {
+            // The time is read first: what changes behind that is seen at the next look.
+            let changed = fs::metadata(&folder).and_then(|known| known.modified()).ok();
+            let settled = changed.is_some_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 3));
+            if settled && self.0.get(&folder).is_some_and(|known| known.changed == changed) {
+                continue;
+            }
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            let inodes = entries.filter_map(Result::ok).take(NAMES).map(|entry| entry.ino()).collect();
+            self.0.insert(folder, Folder { changed, inodes });
+        }
+    }
+
+    fn knows(&self, folder: &Path, inode: u64) -> bool {
+        self.0.get(folder).is_none_or(|known| known.inodes.contains(&inode))
+    }
+}
+
+/// The files beside `path`, with names as rotation gives them, that were not there at the last look, in the order in
+/// which they were made. `before` is the file that was at the path then.
+pub(crate) fn rotated_since(path: &Path, before: FileId, folders: &Folders) -> Vec<Sibling> {
+    let folder = folder_of(path);
+    let is_new = |sibling: &Sibling| sibling.id != before && !folders.knows(folder, sibling.id.inode);
+    rotated(path).into_iter().filter(is_new).collect()
+}
+
+/// The files beside `path`, with names as rotation gives them, that were begun after the file that `place` is in, in
+/// the order in which they were made. Archives are left out: which file an archive was made of is not known.
+pub(crate) fn begun_after(path: &Path, place: &Place) -> Vec<Sibling> {
+    let is_later = |sibling: &Sibling| {
+        sibling.id != place.id && sibling.born.zip(place.born).is_some_and(|(one, before)| one > before)
+    };
+    rotated(path).into_iter().filter(is_later).collect()
+}
+
+/// The file that `place` is in, which is not at `path` any more: under another name in the same folder, below it, or in
+/// a folder beside it; or as a copy, maybe compressed, under a name as rotation gives it.
+///
+/// `left` is how many more names may be looked at.
+pub(crate) fn find(path: &Path, place: &Place, left: &mut usize) -> Option<Moved> {
+    let folder = folder_of(path);
+    let mut by_inode = search(folder, place, DEPTH, left);
+    if by_inode.is_none()
+        && let Some(above) = folder.parent().filter(|above| above.parent().is_some())
+    {
+        by_inode = search(above, place, 1, left);
+    }
+    if let Some((path, file)) = by_inode {
+        return Some(Moved::Same(path, file));
+    }
+    let name = path.file_name()?.as_bytes();
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok).take(NAMES);
+    let mut copies = entries.filter(|entry| is_rotation_of(entry.file_name().as_bytes(), name, true));
+    copies.find_map(|entry| {
+        let path = entry.path();
+        let file = open(&path).ok().filter(|file| file.metadata().is_ok_and(|known| known.is_file()))?;
+        is_copy(&file, place).then(|| Moved::Copy(path, Arc::new(file)))
+    })
+}
+
+fn is_copy(file: &File, place: &Place) -> bool {
+    match Packing::of(file) {
+        Ok(Packing::Plain) => place.is_copied_to(file).unwrap_or(false),
+        Ok(packing @ (Packing::Gzip | Packing::Zstd)) => {
+            let Ok(mut input) = file.try_clone().and_then(|file| packing.open(&Arc::new(file))) else {
+                return false;
+            };
+            let mut head = Vec::new();
+            let read = input.by_ref().take(HEAD).read_to_end(&mut head);
+            // A file that was packed when it was read is not the copy of a plain one.
+            read.is_ok() && !place.tail.is_empty() && place.begins_with(&head)
+        }
+        _ => false,
+    }
+}
+
+/// The file of `place` in `folder`, or in folders below it.
+fn search(folder: &Path, place: &Place, depth: usize, left: &mut usize) -> Option<(PathBuf, Arc<File>)> {
+    let mut below = Vec::new();
+    for entry in fs::read_dir(folder).ok()?.filter_map(Result::ok) {
+        *left = left.checked_sub(1)?;
+        if entry.ino() == place.id.inode
+            && let Ok(file) = open(&entry.path())
+            && file.metadata().is_ok_and(|known| known.is_file())
+            && place.is_in(&file)
+        {
+            return Some((entry.path(), Arc::new(file)));
+        }
+        if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            below.push(entry.path());
+        }
+    }
+    below.iter().find_map(|folder| search(folder, place, depth - 1, left))
+}
+
+fn rotated(path: &Path) -> Vec<Sibling> {
+    let Some(name) = path.file_name() else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder_of(path)) else { return Vec::new() };
+    let entries = entries.filter_map(Result::ok).take(NAMES);
+    let named = entries.filter(|entry| is_rotation_of(entry.file_name().as_bytes(), name.as_bytes(), false));
+    let mut siblings: Vec<Sibling> = named.filter_map(|entry| sibling(&entry)).collect();
+    // Files that were made in one tick of the clock are told apart by their numbers, of which the oldest has the largest.
+    siblings.sort_by_cached_key(|sibling| {
+        let number = sibling.path.extension().and_then(|ending| ending.to_str()?.parse::<u16>().ok());
+        (sibling.born, sibling.changed, number.map(std::cmp::Reverse), sibling.path.clone())
+    });
+    siblings
+}
+
+fn sibling(entry: &fs::DirEntry) -> Option<Sibling> {
+    let known: Metadata = entry.metadata().ok().filter(Metadata::is_file)?;
+    Some(Sibling {
+        path: entry.path(),
+        id: FileId::of(&known),
+        length: known.len(),
+        born: place::born(&known),
+        changed: known.modified().ok(),
+    })
+}
+
+/// Whether `name` is what rotation makes of `of`: `app.log.1`, `app.log-20260131`, `app-20260131T235959Z-0001.log`; with
+/// `packed` also `app.log.2.gz`.
+fn is_rotation_of(name: &[u8], of: &[u8], packed: bool) -> bool {
+    let archive = [&b".gz"[..], b".zst"].into_iter().find_map(|ending| name.strip_suffix(ending));
+    let name = match archive {
+        Some(inner) if packed && !of.ends_with(b".gz") && !of.ends_with(b".zst") => inner,
+        Some(_) if !of.ends_with(b".gz") && !of.ends_with(b".zst") => return false,
+        _ => name,
+    };
+    if packed && name == of {
+        return true;
+    }
+    let mark = |mark: &[u8]| {
+        let is_part = |byte: &u8| byte.is_ascii_digit() || b".-_:TZ".contains(byte);
+        matches!(mark, [b'.' | b'-' | b'_', _, ..])
+            && mark.iter().all(is_part)
+            && mark.iter().any(u8::is_ascii_digit)
+    };
+    let whole = name.strip_prefix(of).is_some_and(mark);
+    let dots = of.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+    let mut splits = dots.map(|at| of.split_at(at));
+    let between = |(stem, ending): (&[u8], &[u8])| {
+        name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending)).is_some_and(mark)
+    };
+    whole || splits.any(between)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_rotation_gives_are_known() {
+        let is = |name: &str| is_rotation_of(name.as_bytes(), b"app.log", false);
+        for name in [
+            "app.log.1",
+            "app.log.12",
+            "app.log-20260131",
+            "app.log.2026-01-31_12",
+            "app.1.log",
+            "app-20260131T235959Z-0001.log",
+        ] {
+            assert!(is(name), "{name}");
+        }
+        for name in [
+            "app.log",
+            "app.log.bak",
+            "app.log.1.gz",
+            "app.logs.1",
+            "other.log.1",
+            "app.log.",
+            "app.log.tidegate",
+        ] {
+            assert!(!is(name), "{name}");
+        }
+        assert!(is_rotation_of(b"app.log.2.gz", b"app.log", true));
+        assert!(is_rotation_of(b"app.log.gz", b"app.log", true));
+        assert!(!is_rotation_of(b"app.log.bak.gz", b"app.log", true));
+    }
+}

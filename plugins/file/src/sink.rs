@@ -4,11 +4,13 @@ mod claimed;
 mod confine;
 mod exact;
 mod ledger;
+mod location;
 mod options;
 mod pack;
 mod rotate;
 mod route;
 mod settle;
+mod special;
 mod target;
 mod targets;
 

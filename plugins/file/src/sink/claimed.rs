@@ -7,8 +7,9 @@ use tidegate_sdk::{Claim, Error, Template};
 
 use super::confine;
 use super::ledger::{Ledger, Mark, Owner, State, with_ending};
+use super::location::Location;
 use super::options::SinkOptions;
-use super::route::{self, Refused};
+use super::route::Refused;
 use super::settle::{self, settle};
 use crate::failure::failed;
 
@@ -120,14 +121,20 @@ fn check_owner(path: &Path, owner: &Owner, claim: &Claim) -> Result<(), Error> {
 }
 
 fn restore(path: &str, mark: &Mark, options: &SinkOptions) -> Result<Option<Mark>, Error> {
-    match settle(Path::new(path), mark)? {
+    let location = Location::new(&options.path, path);
+    let comes_and_goes = location.root().is_some();
+    if comes_and_goes && settle::is_another(&location, mark) {
+        settle::settle_moved(&location, mark);
+        return Ok(None);
+    }
+    match settle(&location, mark)? {
         Some(settled) => Ok(Some(settled.mark)),
-        None if options.path.as_literal().is_some() => Err(missing(path)),
-        None => {
-            // The files of a template come and go: a day that is over is archived.
-            tracing::warn!("{path} was moved or deleted since events were delivered to it");
+        // The files of a template come and go: a day that is over is archived.
+        None if comes_and_goes => {
+            settle::settle_moved(&location, mark);
             Ok(None)
         }
+        None => Err(missing(path)),
     }
 }
 
@@ -135,11 +142,8 @@ fn restore(path: &str, mark: &Mark, options: &SinkOptions) -> Result<Option<Mark
 fn enter_literal(mut state: State, options: &SinkOptions) -> Result<State, Error> {
     let Some(path) = options.path.as_literal() else { return Ok(state) };
     if !state.files.contains_key(path) {
-        route::make_folders(&options.path, Path::new(path)).map_err(|refused| match refused {
-            Refused::Error(error) => error,
-            Refused::Path(reason) => Error::misconfigured(reason),
-        })?;
-        let begun = settle::begin(Path::new(path), options)?;
+        let location = Location::new(&options.path, path);
+        let begun = settle::begin(&location, options).map_err(Refused::into_error)?;
         state.files.insert(path.to_owned(), begun.mark);
     }
     Ok(state)

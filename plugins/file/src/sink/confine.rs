@@ -1,11 +1,11 @@
 //! Paths that come from the data stay under the folder that the template writes out.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tidegate_sdk::Template;
+
+use super::location::Location;
 
 /// The folder that everything rendered from `template` stays under.
 pub(crate) fn folder(template: &Template) -> &Path {
@@ -38,52 +38,18 @@ pub(crate) fn check(template: &Template, rendered: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the folders of `path`, never through a symbolic link that leads out of `root`.
-///
-/// # Errors
-/// `Ok(Err(..))` if the path does lead out of it.
-pub(crate) fn make_folders(root: &Path, path: &Path) -> io::Result<Result<(), String>> {
-    fs::create_dir_all(root)?;
-    let root = root.canonicalize()?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let there = parent.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-    if let Some(outside) = leaves(&root, there)? {
-        return Ok(Err(outside));
-    }
-    fs::create_dir_all(parent)?;
-    let is_link = fs::symlink_metadata(path).is_ok_and(|known| known.is_symlink());
-    Ok(match is_link {
-        true => leaves(&root, path)?.map_or(Ok(()), Err),
-        false => Ok(()),
-    })
-}
-
-/// Whether the file at `path` has no other name, by a symbolic or a hard link: what is appended under one
-/// would be cut off under the other.
-pub(crate) fn one_name(template: &Template, path: &Path) -> Result<(), String> {
-    let root = folder(template);
-    let rest = path.strip_prefix(root).unwrap_or(path);
+/// Whether the file at the location has no other name, by a symbolic or a hard link: what is appended under one would
+/// be cut off under the other.
+pub(crate) fn one_name(location: &Location) -> Result<(), String> {
+    let Some(root) = location.root() else { return Ok(()) };
+    let rest = location.path().strip_prefix(root).unwrap_or(location.path());
     let mut here = root.to_owned();
     for part in rest {
         here.push(part);
-        let Ok(known) = fs::symlink_metadata(&here) else { break };
+        let Ok(known) = std::fs::symlink_metadata(&here) else { break };
         if known.is_symlink() || (known.is_file() && known.nlink() > 1) {
             return Err(format!("{} is a link, so the file has more than one name", here.display()));
         }
     }
     Ok(())
-}
-
-fn leaves(root: &Path, path: &Path) -> io::Result<Option<String>> {
-    let real: PathBuf = match path.canonicalize() {
-        Ok(real) => real,
-        // A link that leads nowhere would be made wherever it points.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Some(format!("{} is a symbolic link that leads nowhere", path.display())));
-        }
-        Err(error) => return Err(error),
-    };
-    let outside = !real.starts_with(root);
-    Ok(outside.then(|| format!("{} is a symbolic link that leads out of {}", path.display(), root.display())))
 }

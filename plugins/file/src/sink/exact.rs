@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use tidegate_sdk::{Batch, Claim, Delivery, Error, Lane, Record};
 
 use super::ledger::{Change, Ledger, Mark, Owner, Sealing, Standing};
+use super::location::Location;
 use super::options::SinkOptions;
 use super::pack::pack;
 use super::rotate;
@@ -119,7 +120,10 @@ impl Exact {
         while let Some(path) = self.unsettled.last() {
             self.open.remove(path);
             if let Some(mark) = self.ledger.state().files.get(path) {
-                settle(Path::new(path), mark)?;
+                let location = Location::new(&self.options.path, path);
+                if settle(&location, mark)?.is_none() && location.root().is_some() {
+                    settle::settle_moved(&location, mark);
+                }
             }
             self.unsettled.pop();
         }
@@ -157,13 +161,13 @@ impl Exact {
         let Some(mark) = self.ledger.state().files.get(path) else { return Ok(false) };
         let length = if mark.sealing.is_some() { 0 } else { mark.length };
         if let Some(open) = self.open.get_mut(path)
-            && settle::is_at(Path::new(path), &open.file, length).unwrap_or(false)
+            && settle::is_at(&Location::new(&self.options.path, path), &open.file, length).unwrap_or(false)
         {
             open.used = self.clock;
             return Ok(true);
         }
         self.open.remove(path);
-        match settle(Path::new(path), mark)? {
+        match settle(&Location::new(&self.options.path, path), mark)? {
             Some(settled) => {
                 self.keep_open(path, settled);
                 Ok(true)
@@ -177,13 +181,9 @@ impl Exact {
         if claimed::is_reserved(path) {
             return Err(Refused::Path(format!("`{path}` has the ending of the ledgers of this sink")));
         }
-        let template = &self.options.path;
-        let place = Path::new(path);
-        route::make_folders(template, place)?;
-        if template.as_literal().is_none() {
-            confine::one_name(template, place).map_err(Refused::Path)?;
-        }
-        let settled = settle::begin(place, &self.options).map_err(Refused::Error)?;
+        let location = Location::new(&self.options.path, path);
+        confine::one_name(&location).map_err(Refused::Path)?;
+        let settled = settle::begin(&location, &self.options)?;
         let mark = settled.mark.clone();
         self.keep_open(path, settled);
         Ok(mark)
@@ -228,7 +228,9 @@ impl Exact {
         for path in sealed {
             self.open.remove(&path);
             self.file(&path)?;
-            rotate::forget_old(Path::new(&path), self.options.rotate.and_then(|rotate| rotate.keep));
+            if let Ok(folder) = Location::new(&self.options.path, &path).folder() {
+                rotate::forget_old(&folder, self.options.rotate.and_then(|rotate| rotate.keep));
+            }
         }
         Ok(())
     }
@@ -254,8 +256,9 @@ impl Exact {
     fn sealing(&mut self, path: &str) -> Result<Option<Mark>, Error> {
         let known = self.file(path)?.metadata();
         let known = known.map_err(|error| failed(format!("{path} cannot be read"), &error))?;
-        let name = rotate::sealed_path(Path::new(path), Timestamp::now());
-        let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = Location::new(&self.options.path, path).folder();
+        let folder = folder.map_err(|error| failed(format!("{path} cannot be sealed"), &error))?;
+        let name = rotate::sealed_name(&folder, Timestamp::now()).to_string_lossy().into_owned();
         let mark = self.ledger.state().files.get(path).cloned();
         let sealing = Some(Sealing { name, device: known.dev(), inode: known.ino() });
         Ok(mark.map(|mark| Mark { sealing, ..mark }))
@@ -298,7 +301,8 @@ impl Exact {
     fn file(&mut self, path: &str) -> Result<&File, Error> {
         if !self.open.contains_key(path) {
             let mark = self.ledger.state().files.get(path).cloned().unwrap_or_default();
-            let settled = settle(Path::new(path), &mark)?.ok_or_else(|| claimed::missing(path))?;
+            let location = Location::new(&self.options.path, path);
+            let settled = settle(&location, &mark)?.ok_or_else(|| claimed::missing(path))?;
             self.keep_open(path, settled);
         }
         let open = self.open.get(path).ok_or_else(|| Error::retry(format!("{path} is not open")))?;

@@ -32,6 +32,9 @@ pub(crate) struct Mark {
     pub(crate) length: u64,
     /// CRC-32 of the last bytes before `length`.
     pub(crate) tail: u32,
+    /// What the file system calls the file, so that it is found if it was moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<(u64, u64)>,
     /// The file is being renamed; nothing is promised of the one that takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sealing: Option<Sealing>,
@@ -51,7 +54,8 @@ impl Mark {
         let mut last = [0; TAIL as usize];
         let last = &mut last[..length.min(TAIL) as usize];
         file.read_exact_at(last, length - last.len() as u64)?;
-        Ok(Self { length, tail: crc32fast::hash(last), sealing: None })
+        let known = file.metadata()?;
+        Ok(Self { length, tail: crc32fast::hash(last), id: Some((known.dev(), known.ino())), sealing: None })
     }
 
     /// Whether `file` still begins as it was left.

@@ -1,70 +1,59 @@
 //! Sealing a file: its final name, and which of the older ones go.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
+
+use super::location::Folder;
 
 /// How a sealed file is marked, between the name and its endings: `-20260131T235959Z-0001`.
 const STAMP: &[u8] = b"-00000000T000000Z-0000";
 
-/// Renames the file at `path` to its sealed name, and deletes the oldest sealed ones beyond `keep`.
-pub(crate) fn seal(path: &Path, now: Timestamp, keep: Option<usize>) -> io::Result<PathBuf> {
-    let sealed = sealed_path(path, now);
-    fs::rename(path, &sealed)?;
-    sync_folder(path)?;
-    forget_old(path, keep);
-    Ok(sealed)
+/// Renames the file to its sealed name, and deletes the oldest sealed ones beyond `keep`.
+pub(crate) fn seal(folder: &Folder, now: Timestamp, keep: Option<usize>) -> io::Result<()> {
+    folder.rename(&sealed_name(folder, now))?;
+    folder.sync()?;
+    forget_old(folder, keep);
+    Ok(())
 }
 
-/// The name that the file at `path` gets when it is sealed; nothing is there yet.
-pub(crate) fn sealed_path(path: &Path, now: Timestamp) -> PathBuf {
-    let (stem, endings) = split(path);
+/// The name that the file gets when it is sealed; nothing is there yet.
+pub(crate) fn sealed_name(folder: &Folder, now: Timestamp) -> OsString {
+    let (stem, endings) = split(folder.name());
     let mut number = 1;
     loop {
-        let stamp = format!("{stem}-{}-{number:04}{endings}", now.strftime("%Y%m%dT%H%M%SZ"));
-        let candidate = path.with_file_name(stamp);
-        if !candidate.exists() {
-            return candidate;
+        let name: OsString = format!("{stem}-{}-{number:04}{endings}", now.strftime("%Y%m%dT%H%M%SZ")).into();
+        if !folder.has(&name) {
+            return name;
         }
         number += 1;
     }
 }
 
-/// Deletes the oldest sealed files of `path` beyond `keep`. A file is sealed, whatever becomes of these.
-pub(crate) fn forget_old(path: &Path, keep: Option<usize>) {
+/// Deletes the oldest sealed files beyond `keep`. A file is sealed, whatever becomes of these.
+pub(crate) fn forget_old(folder: &Folder, keep: Option<usize>) {
     let Some(keep) = keep else { return };
-    if let Err(error) = forget(path, keep) {
-        tracing::warn!("old files beside {} cannot be deleted: {error}", path.display());
+    if let Err(error) = forget(folder, keep) {
+        tracing::warn!("old files beside {} cannot be deleted: {error}", folder.name().display());
     }
 }
 
 /// Makes what happened to the names in the folder of `path` durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder(path))?.sync_all()
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn forget(path: &Path, keep: usize) -> io::Result<()> {
-    let (stem, endings) = split(path);
-    let mut sealed: Vec<OsString> = Vec::new();
-    for entry in fs::read_dir(folder(path))? {
-        let name = entry?.file_name();
-        if name.to_str().is_some_and(|name| is_sealed(name, &stem, &endings)) {
-            sealed.push(name);
-        }
-    }
+fn forget(folder: &Folder, keep: usize) -> io::Result<()> {
+    let (stem, endings) = split(folder.name());
+    let mut sealed = folder.names()?;
+    sealed.retain(|name| name.to_str().is_some_and(|name| is_sealed(name, &stem, &endings)));
     sealed.sort_unstable();
     let over = sealed.len().saturating_sub(keep);
-    for name in &sealed[..over] {
-        fs::remove_file(path.with_file_name(name))?;
-    }
-    Ok(())
+    sealed[..over].iter().try_for_each(|name| folder.remove(name))
 }
 
 fn is_sealed(name: &str, stem: &str, endings: &str) -> bool {
@@ -77,8 +66,8 @@ fn is_sealed(name: &str, stem: &str, endings: &str) -> bool {
 }
 
 /// `events.jsonl.gz` as `events` and `.jsonl.gz`.
-fn split(path: &Path) -> (String, String) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+fn split(name: &OsStr) -> (String, String) {
+    let name = name.to_string_lossy().into_owned();
     let start = name.char_indices().skip(1).find(|(_, letter)| *letter == '.');
     let (stem, endings) = name.split_at(start.map_or(name.len(), |(at, _)| at));
     (stem.to_owned(), endings.to_owned())
@@ -96,7 +85,7 @@ mod tests {
         {
             assert!(!sealed(other), "{other}");
         }
-        assert_eq!(split(Path::new("a/.b.c.gz")), (".b".to_owned(), ".c.gz".to_owned()));
-        assert_eq!(split(Path::new("plain")), ("plain".to_owned(), String::new()));
+        assert_eq!(split(OsStr::new(".b.c.gz")), (".b".to_owned(), ".c.gz".to_owned()));
+        assert_eq!(split(OsStr::new("plain")), ("plain".to_owned(), String::new()));
     }
 }

@@ -1,12 +1,12 @@
 //! Which event goes to which file, and the folders of those files.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::io::{self, ErrorKind};
 
 use tidegate_sdk::{Batch, Delivery, Error, Template};
 
 use super::confine;
+use super::location::{Location, is_link_refused};
 use crate::failure::{failed, reason};
 
 /// Why a file could not be opened.
@@ -51,31 +51,45 @@ pub(crate) fn assign(
     files
 }
 
-/// Makes the folders of `path`, which was rendered from `template`.
-pub(crate) fn make_folders(template: &Template, path: &Path) -> Result<(), Refused> {
-    let from_data = template.as_literal().is_none();
-    let made = match template.as_literal() {
-        Some(_) => match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).map(Ok),
-            _ => Ok(Ok(())),
-        },
-        None => confine::make_folders(confine::folder(template), path),
-    };
-    match made {
-        Ok(Ok(())) if from_data && path.is_dir() => {
-            Err(Refused::Path(format!("{} is a folder", path.display())))
+impl Refused {
+    /// Why the folder of a file cannot be opened or made.
+    pub(crate) fn folder(location: &Location, error: &io::Error) -> Self {
+        let path = location.path().display();
+        let Some(root) = location.root() else {
+            return Self::Error(failed(format!("the folder of {path} cannot be made"), error));
+        };
+        if is_link_refused(error) {
+            return Self::Path(format!(
+                "{path} leads through a symbolic link that may leave {}",
+                root.display()
+            ));
         }
-        Ok(Ok(())) => Ok(()),
         // A file stands where the data asks for a folder.
-        Err(error)
-            if from_data && matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::AlreadyExists) =>
-        {
-            Err(Refused::Path(format!("the folder of {} cannot be made: {}", path.display(), reason(&error))))
+        if matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::AlreadyExists) {
+            return Self::Path(format!("the folder of {path} cannot be made: {}", reason(error)));
         }
-        Ok(Err(outside)) => Err(Refused::Path(outside)),
-        Err(error) => {
-            let what = format!("the folder of {} cannot be made", path.display());
-            Err(Refused::Error(failed(what, &error)))
+        Self::Error(failed(format!("the folder of {path} cannot be made"), error))
+    }
+
+    /// Why a file cannot be opened for writing.
+    pub(crate) fn file(location: &Location, error: &io::Error) -> Self {
+        let path = location.path().display();
+        if location.root().is_some() {
+            if is_link_refused(error) {
+                return Self::Path(format!("{path} is a symbolic link"));
+            }
+            if error.kind() == ErrorKind::IsADirectory {
+                return Self::Path(format!("{path} is a folder"));
+            }
+        }
+        Self::Error(failed(format!("{path} cannot be opened for writing"), error))
+    }
+
+    /// The error, where it is of the sink and not of an event.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Path(reason) => Error::misconfigured(reason),
         }
     }
 }

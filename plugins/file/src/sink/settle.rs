@@ -1,18 +1,23 @@
 //! One file brought to what the ledger says of it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::Path;
 use std::time::SystemTime;
 
+use rustix::fs::{FileType, OFlags};
 use tidegate_sdk::Error;
 
 use super::ledger::{Mark, Sealing};
+use super::location::{Folder, Location};
 use super::options::SinkOptions;
-use super::rotate;
+use super::route::Refused;
 use super::target::mend;
 use crate::failure::failed;
+
+/// How many names are looked at to find a file that was moved.
+const NAMES: usize = 200_000;
 
 /// A file that is open and ends where its mark says.
 pub(crate) struct Settled {
@@ -21,25 +26,34 @@ pub(crate) struct Settled {
     pub(crate) born: SystemTime,
 }
 
-/// Opens the file at `path` and cuts off what is behind its mark, after finishing a seal that was begun.
-/// `None` if it is not there, and should be.
+/// Opens the file and cuts off what is behind its mark, after finishing a seal that was begun. `None` if it is not
+/// there, and should be.
 ///
 /// # Errors
 /// Fatal if it is not what was promised: somebody else has changed it.
-pub(crate) fn settle(path: &Path, mark: &Mark) -> Result<Option<Settled>, Error> {
+pub(crate) fn settle(location: &Location, mark: &Mark) -> Result<Option<Settled>, Error> {
+    let path = location.path();
     let unusable =
         |error: io::Error| failed(format!("{} cannot be opened for writing", path.display()), &error);
+    let folder = match location.folder() {
+        Err(error) if error.kind() == ErrorKind::NotFound && mark.length > 0 && mark.sealing.is_none() => {
+            return Ok(None);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => location.make_folder(),
+        opened => opened,
+    };
+    let folder = folder.map_err(|error| Refused::folder(location, &error).into_error())?;
     let mark = match &mark.sealing {
         None => mark.clone(),
         Some(sealing) => {
-            finish_seal(path, mark, sealing)?;
+            finish_seal(path, &folder, mark, sealing)?;
             Mark::default()
         }
     };
-    let file = match open(path, false) {
-        Err(error) if error.kind() == ErrorKind::NotFound && mark.length > 0 => return Ok(None),
-        Err(error) if error.kind() == ErrorKind::NotFound => create(path).map_err(unusable)?,
-        opened => opened.map_err(unusable)?,
+    let file = match open(path, &folder, false)? {
+        None if mark.length > 0 => return Ok(None),
+        None => create(path, &folder)?,
+        Some(file) => file,
     };
     let length = check(path, &file, &mark)?;
     if length > mark.length {
@@ -55,31 +69,97 @@ pub(crate) fn settle(path: &Path, mark: &Mark) -> Result<Option<Settled>, Error>
 }
 
 /// Opens a file that the ledger does not know, or makes it, as one that can be appended to.
-pub(crate) fn begin(path: &Path, options: &SinkOptions) -> Result<Settled, Error> {
-    let unusable =
-        |error: io::Error| failed(format!("{} cannot be opened for writing", path.display()), &error);
-    let file = match open(path, false) {
-        Err(error) if error.kind() == ErrorKind::NotFound => create(path).map_err(unusable)?,
-        opened => opened.map_err(unusable)?,
+pub(crate) fn begin(location: &Location, options: &SinkOptions) -> Result<Settled, Refused> {
+    let path = location.path();
+    let folder = location.make_folder().map_err(|error| Refused::folder(location, &error))?;
+    let file = match open(path, &folder, false).map_err(Refused::Error)? {
+        None => create(path, &folder).map_err(Refused::Error)?,
+        Some(file) => file,
     };
-    let length = check(path, &file, &Mark::default())?;
+    let length = check(path, &file, &Mark::default()).map_err(Refused::Error)?;
     let begun = mend(&file, length, path, options).and_then(|length| {
         // What is there already is promised from now on, so it has to be on the disk.
         file.sync_data()?;
         Ok((Mark::of(&file, length)?, born(&file, length)?))
     });
-    let (mark, born) = begun.map_err(unusable)?;
+    let (mark, born) = begun.map_err(|error| Refused::file(location, &error))?;
     Ok(Settled { file, mark, born })
 }
 
-/// Whether the file at `path` is this open one, and still of this length.
-pub(crate) fn is_at(path: &Path, file: &File, length: u64) -> io::Result<bool> {
+/// Whether the file at the location is this open one, and still of this length.
+pub(crate) fn is_at(location: &Location, file: &File, length: u64) -> io::Result<bool> {
     let open = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino()) && named.len() == length),
+    match location.known() {
+        Ok(named) => Ok((named.device, named.inode) == (open.dev(), open.ino()) && named.length == length),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether another file has the path of the one that the mark is of.
+pub(crate) fn is_another(location: &Location, mark: &Mark) -> bool {
+    let Some(id) = mark.id.filter(|_| mark.length > 0 && mark.sealing.is_none()) else { return false };
+    let Ok(folder) = location.folder() else { return false };
+    let Ok(Some(file)) = open(location.path(), &folder, false) else { return false };
+    let is_same = file.metadata().is_ok_and(|known| (known.dev(), known.ino()) == id);
+    // A copy that was put back is as good.
+    !is_same && !mark.holds(&file).unwrap_or(false)
+}
+
+/// Looks below the folder of the template for a file that was moved away from its path, and cuts off what is behind its
+/// mark there: that was never committed, and is written again.
+pub(crate) fn settle_moved(location: &Location, mark: &Mark) {
+    let path = location.path().display();
+    let root = location.root().unwrap_or(Path::new("."));
+    let mut left = NAMES;
+    let found = mark.id.and_then(|id| search(root, id, &mut left));
+    let Some((found, file)) = found else {
+        tracing::warn!(
+            "{path} was moved or deleted since events were delivered to it, and is not below {}: if it was moved after a \
+             crash, what it holds behind byte {} is delivered again, and is there twice",
+            root.display(),
+            mark.length
+        );
+        return;
+    };
+    let moved = found.display();
+    let settled = check(&found, &file, mark).and_then(|length| {
+        if length > mark.length {
+            let cut = file.set_len(mark.length).and_then(|()| file.sync_data());
+            cut.map_err(|error| failed(format!("{moved} cannot be written"), &error))?;
+        }
+        Ok(length - mark.length)
+    });
+    match settled {
+        Ok(cut) => tracing::info!(
+            "{path} was moved to {moved}; {cut} bytes behind the last commit were cut off there"
+        ),
+        Err(error) => {
+            tracing::warn!("{path} was moved to {moved}, and cannot be brought to its last commit: {error}");
+        }
+    }
+}
+
+/// The file of this identity below `folder`, never through a link.
+fn search(folder: &Path, id: (u64, u64), left: &mut usize) -> Option<(std::path::PathBuf, File)> {
+    let mut below = Vec::new();
+    for entry in std::fs::read_dir(folder).ok()?.filter_map(Result::ok) {
+        *left = left.checked_sub(1)?;
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            below.push(entry.path());
+        } else if kind.is_file() && entry.ino() == id.1 {
+            let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let opened = rustix::fs::open(entry.path(), flags, rustix::fs::Mode::empty());
+            let file = opened.ok().map(File::from);
+            // Whatever its path leads to by now: only this very file will do.
+            let is_it = |file: &File| file.metadata().is_ok_and(|known| (known.dev(), known.ino()) == id);
+            if let Some(file) = file.filter(is_it) {
+                return Some((entry.path(), file));
+            }
+        }
+    }
+    below.iter().find_map(|folder| search(folder, id, left))
 }
 
 /// The length of the file, which begins as its mark says.
@@ -88,9 +168,7 @@ fn check(path: &Path, file: &File, mark: &Mark) -> Result<u64, Error> {
     let unreadable = |error: io::Error| failed(format!("{name} cannot be read"), &error);
     let known = file.metadata().map_err(unreadable)?;
     if !known.is_file() {
-        return Err(Error::fatal(format!(
-            "{name} is not a regular file, so what a crash leaves in it cannot be taken back"
-        )));
+        return Err(not_regular(path));
     }
     if known.len() < mark.length {
         return Err(Error::fatal(format!(
@@ -110,18 +188,14 @@ fn check(path: &Path, file: &File, mark: &Mark) -> Result<u64, Error> {
     Ok(known.len())
 }
 
-/// Renames the file at `path` to its sealed name, if that has not happened yet.
-fn finish_seal(path: &Path, mark: &Mark, sealing: &Sealing) -> Result<(), Error> {
-    let sealed = path.with_file_name(&sealing.name);
+/// Renames the file to its sealed name, if that has not happened yet.
+fn finish_seal(path: &Path, folder: &Folder, mark: &Mark, sealing: &Sealing) -> Result<(), Error> {
     let problem = |error: io::Error| failed(format!("{} cannot be sealed", path.display()), &error);
-    if sealed.exists() {
-        return rotate::sync_folder(path).map_err(problem);
+    let sealed = std::ffi::OsStr::new(&sealing.name);
+    if folder.has(sealed) {
+        return folder.sync().map_err(problem);
     }
-    let file = match open(path, false) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(problem(error)),
-    };
+    let file = open(path, folder, false)?;
     let known = file.as_ref().map(File::metadata).transpose().map_err(problem)?;
     match (file, known) {
         (Some(file), Some(known)) if (known.dev(), known.ino()) == (sealing.device, sealing.inode) => {
@@ -129,23 +203,53 @@ fn finish_seal(path: &Path, mark: &Mark, sealing: &Sealing) -> Result<(), Error>
                 file.set_len(mark.length).map_err(problem)?;
             }
             file.sync_data().map_err(problem)?;
-            fs::rename(path, &sealed).map_err(problem)?;
+            folder.rename(sealed).map_err(problem)?;
         }
         // Whoever collects sealed files was faster.
-        _ => tracing::info!("{} was sealed and has been moved away since", sealed.display()),
+        _ => tracing::info!(
+            "{} was sealed and has been moved away since",
+            path.with_file_name(sealed).display()
+        ),
     }
-    rotate::sync_folder(path).map_err(problem)
+    folder.sync().map_err(problem)
 }
 
-fn open(path: &Path, new: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(new).open(path)
+/// Opens the file. `None` if there is none.
+fn open(path: &Path, folder: &Folder, new: bool) -> Result<Option<File>, Error> {
+    let unusable =
+        |error: io::Error| failed(format!("{} cannot be opened for writing", path.display()), &error);
+    match folder.known() {
+        Ok(known)
+            if !matches!(known.kind, FileType::RegularFile | FileType::Symlink | FileType::Directory) =>
+        {
+            return Err(not_regular(path));
+        }
+        _ => {}
+    }
+    let new = if new { OFlags::CREATE } else { OFlags::empty() };
+    match folder.open(OFlags::RDWR | OFlags::APPEND | new) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(error)),
+    }
 }
 
 /// Makes an empty file whose name is durable.
-fn create(path: &Path) -> io::Result<File> {
-    let file = open(path, true)?;
-    rotate::sync_folder(path)?;
+fn create(path: &Path, folder: &Folder) -> Result<File, Error> {
+    let file = open(path, folder, true)?;
+    let file =
+        file.ok_or_else(|| Error::retry(format!("{} is gone as soon as it is made", path.display())))?;
+    folder
+        .sync()
+        .map_err(|error| failed(format!("the folder of {} cannot be written", path.display()), &error))?;
     Ok(file)
+}
+
+fn not_regular(path: &Path) -> Error {
+    Error::fatal(format!(
+        "{} is not a regular file, so what a crash leaves in it cannot be taken back",
+        path.display()
+    ))
 }
 
 fn born(file: &File, length: u64) -> io::Result<SystemTime> {

@@ -1,30 +1,36 @@
 //! One file that events are appended to.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 use tidegate_sdk::{Batch, Error};
 
+use super::location::Location;
 use super::options::{Compression, SinkOptions};
 use super::pack::{begins_like, pack, whole_length};
 use super::rotate;
+use super::route::Refused;
+use super::special::{Special, is_special};
 use crate::failure::failed;
+
+const APPEND: OFlags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::APPEND);
 
 /// One file that events are appended to. It holds whole events up to `length`; what a failed write has put
 /// behind that is cut off before the next one.
 pub(crate) struct Target {
-    path: PathBuf,
-    /// `None` after a failure: the next write opens the file anew.
+    location: Location,
+    /// `None` after a failure: the next write opens the file again.
     file: Option<File>,
+    /// What is there in place of a file.
+    special: Option<Special>,
     length: u64,
     born: SystemTime,
-    /// Whether it is a file on a disk, and not a device or a pipe.
-    regular: bool,
-    /// Whether the file at `path` is known to end at `length`, but for what a failed write has left.
+    /// Whether the file at the path is known to end at `length`, but for what a failed write has left.
     known: bool,
 }
 
@@ -32,61 +38,73 @@ pub(crate) struct Target {
 pub(crate) struct Unfinished {
     /// How many of the events are safe.
     pub(crate) done: usize,
-    pub(crate) error: Error,
+    pub(crate) why: Refused,
 }
 
 impl Target {
-    /// What is wrong with the file at `path`, whose folder is there, if it cannot be written. It stays as it
-    /// is: another process may be writing to it.
-    pub(crate) fn probe(path: &Path, options: &SinkOptions) -> Result<(), Error> {
-        let file = OpenOptions::new().read(true).create(true).append(true).open(path);
+    /// What is wrong with the file, if it cannot be written. It stays as it is: another process may be writing to it.
+    pub(crate) fn probe(location: &Location, options: &SinkOptions) -> Result<(), Refused> {
+        let folder = location.make_folder().map_err(|error| Refused::folder(location, &error))?;
+        if let Ok(known) = folder.known()
+            && is_special(location, known.kind, options).map_err(Refused::Error)?
+        {
+            // Opening a pipe and closing it again would end whoever reads it.
+            return Ok(());
+        }
+        let file = folder.open(APPEND);
         let fits = file.and_then(|file| match options.compress {
-            Some(compression) if file.metadata()?.is_file() => check_packing(&file, compression),
-            _ => Ok(()),
+            Some(compression) => check_packing(&file, compression),
+            None => Ok(()),
         });
-        fits.map_err(|error| failed(format!("{} cannot be opened for writing", path.display()), &error))
+        fits.map_err(|error| Refused::file(location, &error))
     }
 
-    /// The file at `path`, whose folder is there.
-    pub(crate) fn open(path: &Path, options: &SinkOptions) -> Result<Self, Error> {
-        let mut target = Self {
-            path: path.to_owned(),
-            file: None,
-            length: 0,
-            born: SystemTime::now(),
-            regular: true,
-            known: false,
-        };
-        target
-            .reopen(options)
-            .map_err(|error| failed(format!("{} cannot be opened for writing", path.display()), &error))?;
+    /// The file at the location. Its folder is made if it is not there.
+    pub(crate) fn open(location: Location, options: &SinkOptions) -> Result<Self, Refused> {
+        let mut target =
+            Self { location, file: None, special: None, length: 0, born: SystemTime::now(), known: false };
+        target.reopen(options)?;
         Ok(target)
     }
 
-    fn reopen(&mut self, options: &SinkOptions) -> io::Result<()> {
-        let is_new = !self.path.exists();
-        let file = OpenOptions::new().read(true).create(true).append(true).open(&self.path)?;
-        let known = file.metadata()?;
-        self.regular = known.is_file();
-        if !self.regular {
-            self.file = Some(file);
+    fn reopen(&mut self, options: &SinkOptions) -> Result<(), Refused> {
+        let location = &self.location;
+        let folder = location.make_folder().map_err(|error| Refused::folder(location, &error))?;
+        let there = folder.known();
+        if let Ok(known) = there
+            && is_special(location, known.kind, options).map_err(Refused::Error)?
+        {
+            self.special = Some(Special::open(location, &folder, known)?);
             return Ok(());
+        }
+        let is_new = matches!(&there, Err(error) if error.kind() == ErrorKind::NotFound);
+        let file = folder.open(APPEND).map_err(|error| Refused::file(location, &error))?;
+        self.special = None;
+        let opened = self
+            .take_over(&file, options)
+            .and_then(|()| if options.sync && is_new { folder.sync() } else { Ok(()) });
+        opened.map_err(|error| Refused::file(&self.location, &error))?;
+        self.known = true;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Finds out where the file ends, and makes it end with a whole event.
+    fn take_over(&mut self, file: &File, options: &SinkOptions) -> io::Result<()> {
+        let known = file.metadata()?;
+        if !known.is_file() {
+            return Err(io::Error::other("it was replaced just now"));
         }
         self.born = known.created().or_else(|_| known.modified()).unwrap_or(self.born);
         if self.known && known.len() >= self.length {
             // Only a failed write of this sink can have put anything there.
             file.set_len(self.length)?;
         } else {
-            self.length = mend(&file, known.len(), &self.path, options)?;
+            self.length = mend(file, known.len(), self.location.path(), options)?;
         }
         if self.length == 0 {
             self.born = SystemTime::now();
         }
-        if options.sync && is_new {
-            rotate::sync_folder(&self.path)?;
-        }
-        self.known = true;
-        self.file = Some(file);
         Ok(())
     }
 
@@ -99,49 +117,62 @@ impl Target {
     ) -> Result<(), Unfinished> {
         let mut done = 0;
         while done < events.len() {
-            self.look(options).map_err(|error| {
-                let what = format!("{} cannot be opened for writing", self.path.display());
-                Unfinished { done, error: failed(what, &error) }
-            })?;
+            self.look(options).map_err(|why| Unfinished { done, why })?;
             let rest = &events[done..];
+            if let Some(special) = &mut self.special {
+                let name = self.location.path().display().to_string();
+                let written = special.write(batch, rest, &name);
+                return written
+                    .map_err(|(more, error)| Unfinished { done: done + more, why: Refused::Error(error) });
+            }
             let count = self.fitting(batch, rest, options);
-            self.append_some(batch, &rest[..count], options).map_err(|error| Unfinished { done, error })?;
+            let appended = self.append_some(batch, &rest[..count], options);
+            appended.map_err(|error| Unfinished { done, why: Refused::Error(error) })?;
             done += count;
         }
         Ok(())
     }
 
     /// Empties the file.
-    pub(crate) fn empty(&mut self, options: &SinkOptions) -> Result<(), Error> {
-        let emptied = self.look(options).and_then(|()| match &self.file {
-            Some(file) if self.regular => file.set_len(0),
-            _ => Ok(()),
-        });
+    pub(crate) fn empty(&mut self, options: &SinkOptions) -> Result<(), Refused> {
+        self.look(options)?;
+        let emptied = self.file.as_ref().map_or(Ok(()), |file| file.set_len(0));
         self.length = 0;
         self.born = SystemTime::now();
-        emptied.map_err(|error| failed(format!("{} cannot be emptied", self.path.display()), &error))
+        emptied.map_err(|error| {
+            let path = self.location.path().display();
+            Refused::Error(failed(format!("{path} cannot be emptied"), &error))
+        })
     }
 
     /// Whether nothing has to be cut off before the next write.
     pub(crate) fn is_sound(&self) -> bool {
-        self.file.is_some()
+        self.file.is_some() || self.special.is_some()
     }
 
-    /// Makes sure that the open file is still the one at the path: something else may have moved, deleted or
-    /// truncated it.
-    fn look(&mut self, options: &SinkOptions) -> io::Result<()> {
-        let Some(file) = &self.file else { return self.reopen(options) };
-        if !self.regular {
-            return Ok(());
+    /// Makes sure that what is open is still what is at the path: something else may have moved, deleted or
+    /// truncated it, or have put a link in its way.
+    fn look(&mut self, options: &SinkOptions) -> Result<(), Refused> {
+        let named = self.location.known();
+        if let Some(special) = &self.special {
+            return match named {
+                Ok(known) if special.is(known) => Ok(()),
+                _ => {
+                    self.special = None;
+                    self.reopen(options)
+                }
+            };
         }
-        let open = file.metadata()?;
-        match fs::metadata(&self.path) {
-            Ok(named) if (named.dev(), named.ino()) == (open.dev(), open.ino()) => {
+        let Some(file) = &self.file else { return self.reopen(options) };
+        let open = file.metadata().map_err(|error| Refused::file(&self.location, &error))?;
+        match named {
+            Ok(named) if (named.device, named.inode) == (open.dev(), open.ino()) => {
                 self.length = open.len();
                 Ok(())
             }
             _ => {
                 self.known = false;
+                self.file = None;
                 self.length = 0;
                 self.reopen(options)
             }
@@ -164,7 +195,7 @@ impl Target {
     /// Whether the file is to be sealed before `event` is written.
     fn is_due(&self, batch: &Batch, event: usize, options: &SinkOptions) -> bool {
         let Some(rotate) = options.rotate else { return false };
-        if self.length == 0 || !self.regular {
+        if self.length == 0 {
             return false;
         }
         // How small an event becomes is known only once it is compressed.
@@ -179,26 +210,25 @@ impl Target {
             failed(format!("{} cannot be {what}", path.display()), error)
         };
         if self.is_due(batch, events[0], options) {
-            self.seal(options).map_err(|error| problem("sealed", &self.path, &error))?;
+            self.seal(options)?;
         }
         let bytes = pack(batch, events, options.compress)
-            .map_err(|error| problem("compressed", &self.path, &error))?;
+            .map_err(|error| problem("compressed", self.location.path(), &error))?;
         let Some(mut file) = self.file.as_ref() else {
-            return Err(Error::retry(format!("{} is not open", self.path.display())));
+            return Err(Error::retry(format!("{} is not open", self.location.path().display())));
         };
         if let Err(error) = file.write_all(&bytes) {
             self.take_back();
-            return Err(problem("written", &self.path, &error));
+            return Err(problem("written", self.location.path(), &error));
         }
         if options.sync
-            && self.regular
             && let Err(error) = file.sync_data()
         {
             // The kernel may have dropped the data and marked it clean, so this descriptor would report
             // success the next time. The file is opened anew, and what was written now counts as not written.
             self.take_back();
             self.file = None;
-            return Err(problem("made durable", &self.path, &error));
+            return Err(problem("made durable", self.location.path(), &error));
         }
         self.length += bytes.len() as u64;
         Ok(())
@@ -207,21 +237,24 @@ impl Target {
     /// Cuts off what a failed write has left. If that fails too, opening the file anew does it.
     fn take_back(&mut self) {
         let cut = self.file.as_ref().map(|file| file.set_len(self.length));
-        if self.regular && !matches!(cut, Some(Ok(()))) {
+        if !matches!(cut, Some(Ok(()))) {
             self.file = None;
         }
     }
 
-    fn seal(&mut self, options: &SinkOptions) -> io::Result<()> {
+    fn seal(&mut self, options: &SinkOptions) -> Result<(), Error> {
+        let problem =
+            |error: io::Error| failed(format!("{} cannot be sealed", self.location.path().display()), &error);
         if let Some(file) = self.file.take() {
-            file.sync_data()?;
+            file.sync_data().map_err(problem)?;
         }
         let keep = options.rotate.and_then(|rotate| rotate.keep);
-        rotate::seal(&self.path, Timestamp::now(), keep)?;
+        let sealed = self.location.folder().and_then(|folder| rotate::seal(&folder, Timestamp::now(), keep));
+        sealed.map_err(problem)?;
         self.known = false;
         self.length = 0;
         self.born = SystemTime::now();
-        self.reopen(options)
+        self.reopen(options).map_err(Refused::into_error)
     }
 }
 
@@ -275,8 +308,9 @@ mod tests {
         let path = folder.path().join("out");
         let options: SinkOptions =
             serde_json::from_value(serde_json::json!({ "path": path.to_str().unwrap() })).unwrap();
-        let mut target = Target::open(&path, &options).unwrap();
-        let text = || fs::read_to_string(&path).unwrap();
+        let location = Location::new(&options.path, path.to_str().unwrap());
+        let mut target = Target::open(location, &options).ok().unwrap();
+        let text = || std::fs::read_to_string(&path).unwrap();
         assert!(target.append(&batch(["1"]), &[0], &options).is_ok());
         target.file.as_ref().unwrap().write_all(b"hal").unwrap();
         target.take_back();

@@ -1,12 +1,12 @@
 //! The files of one sink: which events go where, and which files are open.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate_sdk::{Batch, Delivery, Error};
 
 use super::claimed;
+use super::location::Location;
 use super::options::{Mode, SinkOptions};
 use super::route::{self, Refused};
 use super::target::{Target, Unfinished};
@@ -14,7 +14,7 @@ use super::target::{Target, Unfinished};
 /// The open files, and what they are opened with.
 pub(crate) struct Targets {
     options: Arc<SinkOptions>,
-    open: HashMap<PathBuf, Open>,
+    open: HashMap<String, Open>,
     /// Counts writes, to tell which file was not used for the longest time.
     clock: u64,
 }
@@ -33,11 +33,7 @@ impl Targets {
     pub(crate) fn probe_literal(&mut self) -> Result<(), Error> {
         let options = Arc::clone(&self.options);
         let Some(path) = options.path.as_literal() else { return Ok(()) };
-        match route::make_folders(&options.path, Path::new(path)) {
-            Ok(()) => Target::probe(Path::new(path), &options),
-            Err(Refused::Error(error)) => Err(error),
-            Err(Refused::Path(reason)) => Err(Error::misconfigured(reason)),
-        }
+        Target::probe(&Location::new(&options.path, path), &options).map_err(Refused::into_error)
     }
 
     /// Puts a ledger out of the way that is left from when events were delivered effectively once.
@@ -52,15 +48,18 @@ impl Targets {
         let mut problem = None;
         for (path, events) in route::assign(&self.options.path, batch, &mut delivery) {
             let options = Arc::clone(&self.options);
-            let (done, error) = match self.target(&path) {
+            let (done, why) = match self.target(&path) {
                 Ok(target) => match append(target, batch, &events, &options, mode) {
                     Ok(()) => continue,
-                    Err(unfinished) => (unfinished.done, unfinished.error),
+                    Err(unfinished) => (unfinished.done, unfinished.why),
                 },
-                Err(Refused::Error(error)) => (0, error),
-                Err(Refused::Path(reason)) => {
-                    for event in events {
-                        delivery.reject(event, reason.clone());
+                Err(why) => (0, why),
+            };
+            let error = match why {
+                Refused::Error(error) => error,
+                Refused::Path(reason) => {
+                    for event in &events[done..] {
+                        delivery.reject(*event, reason.clone());
                     }
                     continue;
                 }
@@ -78,17 +77,15 @@ impl Targets {
     /// The file at `path`, open.
     fn target(&mut self, path: &str) -> Result<&mut Target, Refused> {
         self.clock += 1;
-        let path = Path::new(path);
         if !self.open.contains_key(path) {
             self.make_room();
-            route::make_folders(&self.options.path, path)?;
-            let target = Target::open(path, &self.options).map_err(Refused::Error)?;
+            let target = Target::open(Location::new(&self.options.path, path), &self.options)?;
             self.open.insert(path.to_owned(), Open { target, used: 0 });
         }
         let open = self
             .open
             .get_mut(path)
-            .ok_or_else(|| Refused::Error(Error::retry(format!("{} is not open", path.display()))))?;
+            .ok_or_else(|| Refused::Error(Error::retry(format!("{path} is not open"))))?;
         open.used = self.clock;
         Ok(&mut open.target)
     }
@@ -118,7 +115,7 @@ fn append(
     mode: Mode,
 ) -> Result<(), Unfinished> {
     if mode == Mode::Truncate {
-        target.empty(options).map_err(|error| Unfinished { done: 0, error })?;
+        target.empty(options).map_err(|why| Unfinished { done: 0, why })?;
     }
     target.append(batch, events, options)
 }

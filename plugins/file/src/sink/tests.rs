@@ -2,6 +2,7 @@
 
 mod exact;
 mod kills;
+mod special;
 mod stream;
 
 use std::fs;

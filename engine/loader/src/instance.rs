@@ -3,10 +3,19 @@
 //! Calls never overlap: a lock is held around each, or the instance's thread makes them all. What a call is given lives in
 //! a box that outlasts whoever waits for it, because a library may hold on to it until the operation ends.
 
+pub(crate) mod filter;
+pub(crate) mod in_process;
+pub(crate) mod lifecycle;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod state;
+pub(crate) mod thread;
+
+use parking_lot::{Mutex, RwLock};
 use std::any::Any;
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,17 +23,17 @@ use tidegate_abi::{self as abi, Status, Str};
 use tidegate_sdk::{Class, ConfigError, Cx, Error, Replay};
 use tokio::sync::oneshot;
 
-use crate::hub::{Hub, Signals, Slot};
-use crate::link::{Facts, Fault, Who};
-use crate::tables::Tables;
-use crate::thread::Thread;
+use crate::host_table::{HostTable, Slot, Wakers};
+use crate::instance::thread::Thread;
+use crate::library::tables::Tables;
+use crate::link::{Capabilities, Fault, InstanceContext};
 
 /// How long a call that has taken too long may go on once it was told to stop.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// How an instance's calls are made.
 #[derive(Clone, Copy)]
-pub(crate) struct Manner {
+pub(crate) struct CallMode {
     /// On a thread of their own.
     pub(crate) thread: bool,
     /// How long one may take there.
@@ -60,9 +69,9 @@ pub(crate) struct Core {
     pub(crate) tables: Tables,
     this: *mut c_void,
     number: u64,
-    signals: Arc<Signals>,
-    hub: &'static Hub,
-    /// Held around each call.
+    signals: Arc<Wakers>,
+    hub: &'static HostTable,
+    /// SharedBatch around each call.
     calls: Mutex<()>,
     /// False once the instance is destroyed.
     alive: RwLock<bool>,
@@ -80,10 +89,10 @@ impl Instance {
     /// Makes one.
     pub(crate) fn create(
         tables: &Tables,
-        hub: &'static Hub,
-        manner: Manner,
+        hub: &'static HostTable,
+        manner: CallMode,
         options: &Value,
-        who: &Who,
+        who: &InstanceContext,
     ) -> Result<Self, ConfigError> {
         let options = options.to_string();
         let (number, signals) = hub.register(&who.component);
@@ -126,9 +135,9 @@ impl Instance {
     }
 
     /// What it says of itself.
-    pub(crate) fn facts(&self) -> Facts {
-        let mut told = Told::default();
-        // SAFETY: `Facts` begins with its size.
+    pub(crate) fn facts(&self) -> Capabilities {
+        let mut told = CapabilitiesReport::default();
+        // SAFETY: `Capabilities` begins with its size.
         let mut facts: abi::Capabilities = unsafe { abi::sized() };
         facts.ctx = (&raw mut told).cast();
         facts.output = Some(add_output);
@@ -140,10 +149,10 @@ impl Instance {
             // SAFETY: the instance is there, nothing else is under way, and the facts are valid for the call.
             unsafe { describe(self.core.this, &raw mut facts) };
         }
-        let Told { outputs, explain, why_not, domain } = told;
+        let CapabilitiesReport { outputs, explain, why_not, domain } = told;
         let why_not =
             why_not.unwrap_or_else(|| "it cannot store a position in one transaction with the events".into());
-        Facts {
+        Capabilities {
             replay: match facts.replay {
                 abi::replay::POSITION => Replay::Position,
                 abi::replay::REDELIVERY => Replay::Redelivery,
@@ -244,7 +253,7 @@ impl Instance {
 
     /// Waits until it is time for another call, and tells the instance when the pipeline begins to drain.
     async fn woken(&self, slot: Slot, cx: &Cx) {
-        // Who may block has waited already, and need not wake anybody.
+        // InstanceContext may block has waited already, and need not wake anybody.
         const BREATH: Duration = Duration::from_millis(1);
         let patience = if self.core.tables.blocks() { BREATH } else { Duration::MAX };
         let drained = slot == Slot::Commit || self.core.drained.load(Ordering::Relaxed);
@@ -293,8 +302,8 @@ impl Drop for Instance {
 }
 
 impl Core {
-    fn lock(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.calls.lock()
     }
 
     fn call<C: Call>(&self, slot: Slot, mut job: Box<Job<C>>) -> (Box<Job<C>>, Status) {
@@ -309,7 +318,7 @@ impl Core {
 
     /// Tells a source how all events of one of its batches ended, unless it is gone.
     pub(crate) fn settled(&self, sequence: u64, outcome: u32, reason: &str) {
-        let alive = self.alive.read().unwrap_or_else(PoisonError::into_inner);
+        let alive = self.alive.read();
         if let (true, Some(batch_done)) = (*alive, self.tables.source().batch_done) {
             // SAFETY: the instance is there as long as `alive` is held, and this call may come beside others.
             unsafe { batch_done(self.this, sequence, outcome, Str::new(reason)) };
@@ -325,16 +334,16 @@ impl Core {
 
     fn destroy(&self) {
         let _one_at_a_time = self.lock();
-        *self.alive.write().unwrap_or_else(PoisonError::into_inner) = false;
+        *self.alive.write() = false;
         let destroy = self.tables.base.destroy.expect("the handshake has seen it");
         // SAFETY: no call is under way, and none comes after this.
         unsafe { destroy(self.this) };
         self.hub.unregister(self.number);
-        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.abandoned.lock().clear();
     }
 
     fn abandon(&self, job: Box<dyn Any + Send>) {
-        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        self.abandoned.lock().push(job);
     }
 }
 
@@ -402,7 +411,7 @@ fn config_error(status: Status, error: &abi::Error) -> ConfigError {
 
 /// What an instance has said of itself by calling back.
 #[derive(Default)]
-struct Told {
+struct CapabilitiesReport {
     outputs: Vec<String>,
     explain: Option<String>,
     why_not: Option<String>,
@@ -414,14 +423,15 @@ const OUTPUTS: usize = 1024;
 
 /// # Safety
 /// `facts` are those that `describe` was given.
-unsafe fn told<'a>(facts: *const abi::Capabilities) -> Option<&'a mut Told> {
+unsafe fn told<'a>(facts: *const abi::Capabilities) -> Option<&'a mut CapabilitiesReport> {
     // SAFETY: their context is the place that was made for it, and nobody else looks at it during the call.
-    unsafe { facts.as_ref().and_then(|facts| facts.ctx.cast::<Told>().as_mut()) }
+    unsafe { facts.as_ref().and_then(|facts| facts.ctx.cast::<CapabilitiesReport>().as_mut()) }
 }
 
 unsafe extern "C" fn add_output(facts: *const abi::Capabilities, name: Str) {
     // SAFETY: the caller hands back the facts, and a text that is valid for the call.
-    if let (Some(told), Ok(name)) = unsafe { (told(facts), crate::adopt::text(name, "an output")) }
+    if let (Some(told), Ok(name)) =
+        unsafe { (told(facts), crate::boundary::import_batch::text(name, "an output")) }
         && told.outputs.len() < OUTPUTS
     {
         told.outputs.push(name);
@@ -430,28 +440,36 @@ unsafe extern "C" fn add_output(facts: *const abi::Capabilities, name: Str) {
 
 unsafe extern "C" fn set_explain(facts: *const abi::Capabilities, text: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "what it explains")) } {
+    if let (Some(told), Ok(text)) =
+        unsafe { (told(facts), crate::boundary::import_batch::text(text, "what it explains")) }
+    {
         told.explain = Some(text);
     }
 }
 
 unsafe extern "C" fn set_why_not(facts: *const abi::Capabilities, text: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "why not")) } {
+    if let (Some(told), Ok(text)) =
+        unsafe { (told(facts), crate::boundary::import_batch::text(text, "why not")) }
+    {
         told.why_not = Some(text);
     }
 }
 
 unsafe extern "C" fn set_domain(facts: *const abi::Capabilities, text: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(text)) = unsafe { (told(facts), crate::adopt::text(text, "a domain")) } {
+    if let (Some(told), Ok(text)) =
+        unsafe { (told(facts), crate::boundary::import_batch::text(text, "a domain")) }
+    {
         told.domain = Some(Ok(text));
     }
 }
 
 unsafe extern "C" fn set_no_domain(facts: *const abi::Capabilities, why: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(why)) = unsafe { (told(facts), crate::adopt::text(why, "why not")) } {
+    if let (Some(told), Ok(why)) =
+        unsafe { (told(facts), crate::boundary::import_batch::text(why, "why not")) }
+    {
         told.domain = Some(Err(why));
     }
 }

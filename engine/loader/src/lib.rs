@@ -1,35 +1,29 @@
-//! From a shared library to plugins that the engine runs like its own.
+//! Loads shared libraries and runs their plugins like built-in ones.
 //!
-//! The only crate that loads code, and the only one that calls it. It never trusts what comes back: tables are read by
-//! their size, batches are checked before anybody looks at them, and a library that crashes, hangs or breaks the contract
-//! costs its component a new start and nobody an event. It knows nothing of pipelines.
+//! The only crate that loads code, and the only one that calls it through the C ABI. It does not trust a library: it reads
+//! tables by their size, checks batches before use, and restarts a component whose instance crashes, hangs or breaks the
+//! contract, without losing events. It knows nothing of pipelines.
 //!
-//! Read [`Loader`] first, the front door; then `instance`, how a call is made; then `recover`, what happens when it goes
-//! wrong; then `process`, an instance in a process of its own. The other side of the border is `tidegate_export`, and the ABI itself `tidegate_abi`.
+//! Start with [`Loader`], then read `instance` (calls), `restart` (failures) and `process` (child processes). The library
+//! side of the C ABI is the crate `tidegate-export`, the ABI itself `tidegate-abi`.
 
-#![allow(unsafe_code, reason = "calling a library is what this crate is for")]
+#![allow(unsafe_code, reason = "calls libraries through the C ABI")]
+#![warn(clippy::undocumented_unsafe_blocks)]
 
-mod adopt;
-mod bisect;
-mod describe;
-mod file;
-mod filter;
-mod handshake;
-mod home;
-mod hub;
+/// Batches across the C ABI, in both directions.
+mod boundary;
+mod exit_status;
+mod host_table;
 mod instance;
-mod lend;
+/// The file of a library, and what is in it.
+mod library;
 mod link;
 mod loader;
 mod process;
-mod recover;
-mod sink;
-mod source;
-mod state;
-mod tables;
-mod thread;
+mod restart;
 
-pub use describe::{Described, Description, death, describe};
-pub use file::Refusal;
+pub use exit_status::death;
+pub use library::describe::{Described, Description, describe};
+pub use library::file::Refusal;
 pub use loader::{Loader, Wanted};
 pub use process::serve;

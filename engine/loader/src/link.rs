@@ -26,9 +26,14 @@ impl From<Error> for Fault {
     }
 }
 
+/// The fault of a library that broke the contract.
+pub(crate) fn broke_contract(why: impl std::fmt::Display) -> Fault {
+    Fault::Broken(format!("broke the contract: {why}"))
+}
+
 /// What an instance says of itself before it is opened.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct Capabilities {
     pub(crate) replay: Replay,
     pub(crate) commits: bool,
     pub(crate) settles: bool,
@@ -42,7 +47,7 @@ pub(crate) struct Facts {
 
 /// Whose instance it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Who {
+pub(crate) struct InstanceContext {
     /// The name of the component.
     pub(crate) component: String,
     /// The longest payload that may become an event.
@@ -50,12 +55,12 @@ pub(crate) struct Who {
 }
 
 /// Where instances run.
-pub(crate) trait Home: Send + Sync + 'static {
+pub(crate) trait InstanceFactory: Send + Sync + 'static {
     /// Makes an instance. Does no input or output of the plugin's.
     ///
     /// # Errors
     /// What the plugin says against its options, or how it broke.
-    fn create(&self, options: &Value, who: &Who) -> Result<(Link, Facts), ConfigError>;
+    fn create(&self, options: &Value, who: &InstanceContext) -> Result<(Link, Capabilities), ConfigError>;
 
     /// Whether that is a matter of microseconds; else it is done where somebody may wait.
     fn is_quick(&self) -> bool {

@@ -1,24 +1,27 @@
 //! The front door: from the path of a library to its plugins.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_abi::{cap, flag};
 use tidegate_sdk::{Component, ConfigError, Isolation, Placement, Plugin};
 
-use crate::describe::{Described, Description, described};
-use crate::file::{Library, Refusal};
-use crate::handshake::Module;
-use crate::home::InProcess;
-use crate::hub::Hub;
-use crate::instance::Manner;
-use crate::link::{Home, Link, Who};
-use crate::process::{Apart, Nursery};
-use crate::recover::{Recipe, SafeFilter, SafePlain, SafeSink, SafeSource};
+use crate::host_table::HostTable;
+use crate::instance::CallMode;
+use crate::instance::in_process::InProcess;
+use crate::library::describe::{Described, Description, described};
+use crate::library::file::{Library, Refusal};
+use crate::library::handshake::Module;
+use crate::link::{InstanceContext, InstanceFactory, Link};
+use crate::process::{ChildProcess, Spawner};
+use crate::restart::{
+    InstanceSpec, RestartingFilter, RestartingPlainFilter, RestartingSink, RestartingSource,
+};
 
 /// A library that somebody asks for.
 #[derive(Clone, Copy, Debug)]
@@ -38,17 +41,17 @@ pub struct Loader {
 }
 
 struct Shared {
-    hub: &'static Hub,
+    hub: &'static HostTable,
     program: PathBuf,
     resident: AtomicUsize,
     strict: bool,
     /// Where processes are started, once one is.
-    nursery: OnceLock<Result<Arc<Nursery>, String>>,
+    nursery: OnceLock<Result<Arc<Spawner>, String>>,
 }
 
 impl Shared {
-    fn nursery(&self) -> Result<Arc<Nursery>, String> {
-        let start = || match Nursery::new(self.program.clone()) {
+    fn nursery(&self) -> Result<Arc<Spawner>, String> {
+        let start = || match Spawner::new(self.program.clone()) {
             Ok(nursery) => Ok(Arc::new(nursery)),
             Err(error) => Err(format!("no process can be started: {error}")),
         };
@@ -70,7 +73,7 @@ impl Loader {
     }
 
     fn made(program: PathBuf, cache: Option<PathBuf>, strict: bool) -> Self {
-        let (hub, resident, nursery) = (Hub::leaked(), AtomicUsize::new(0), OnceLock::new());
+        let (hub, resident, nursery) = (HostTable::leaked(), AtomicUsize::new(0), OnceLock::new());
         let shared = Shared { hub, program, resident, strict, nursery };
         Self { shared: Arc::new(shared), known: Mutex::default(), cache }
     }
@@ -81,13 +84,13 @@ impl Loader {
     /// Why it is refused.
     pub fn open(&self, wanted: Wanted<'_>) -> Result<Vec<Plugin>, Refusal> {
         let library = Library::open(wanted.path, wanted.sha256)?;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&library.sha256).cloned();
+        let known = self.known.lock().get(&library.sha256).cloned();
         let loaded = match known {
             Some(loaded) => loaded,
             None => {
                 let description = described(&library, &self.shared.program, self.cache.as_deref())?;
                 let loaded = Arc::new(Loaded::new(library, description, Arc::clone(&self.shared)));
-                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = self.known.lock();
                 Arc::clone(known.entry(loaded.description.sha256.clone()).or_insert(loaded))
             }
         };
@@ -153,9 +156,9 @@ impl Loaded {
         self.module.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 
-    fn apart(&self, plugin: &Plugin, call_time: Duration) -> Result<Arc<dyn Home>, ConfigError> {
+    fn apart(&self, plugin: &Plugin, call_time: Duration) -> Result<Arc<dyn InstanceFactory>, ConfigError> {
         let nursery = self.shared.nursery().map_err(|error| ConfigError::at("", error))?;
-        Ok(Arc::new(Apart {
+        Ok(Arc::new(ChildProcess {
             library: self.library.clone(),
             kind: plugin.kind(),
             plugin: plugin.name().to_owned(),
@@ -164,7 +167,7 @@ impl Loaded {
         }))
     }
 
-    fn home(&self, plugin: &Plugin, placement: &Placement) -> Result<Arc<dyn Home>, ConfigError> {
+    fn home(&self, plugin: &Plugin, placement: &Placement) -> Result<Arc<dyn InstanceFactory>, ConfigError> {
         if placement.isolation == Isolation::Process {
             return self.apart(plugin, placement.call_time.0);
         }
@@ -178,7 +181,7 @@ impl Loaded {
             return Err(ConfigError::at("", message));
         };
         let thread = placement.isolation == Isolation::Thread;
-        let manner = Manner { thread, call_time: placement.call_time.0 };
+        let manner = CallMode { thread, call_time: placement.call_time.0 };
         Ok(InProcess { tables: *tables, hub: self.shared.hub, manner }.shared())
     }
 }
@@ -199,10 +202,12 @@ impl tidegate_sdk::Library for Loaded {
         placement: &Placement,
     ) -> Result<Component, ConfigError> {
         let home = self.home(plugin, placement)?;
-        let who =
-            Who { component: plugin.name().to_owned(), event_size: tidegate_sdk::Cx::EVENT_SIZE.as_usize() };
+        let who = InstanceContext {
+            component: plugin.name().to_owned(),
+            event_size: tidegate_sdk::Cx::EVENT_SIZE.as_usize(),
+        };
         let (link, facts) = home.create(options, &who)?;
-        let recipe = Recipe {
+        let recipe = InstanceSpec {
             home,
             options: options.clone(),
             facts,
@@ -210,12 +215,12 @@ impl tidegate_sdk::Library for Loaded {
             strict: self.shared.strict,
         };
         Ok(match link {
-            Link::Source(_) => Component::Source(Box::new(SafeSource::new(recipe))),
+            Link::Source(_) => Component::Source(Box::new(RestartingSource::new(recipe))),
             Link::Filter(mut link) => match link.plain().is_some() {
-                true => Component::Filter(Box::new(SafePlain::new(recipe, link))),
-                false => Component::AsyncFilter(Box::new(SafeFilter::new(recipe))),
+                true => Component::Filter(Box::new(RestartingPlainFilter::new(recipe, link))),
+                false => Component::AsyncFilter(Box::new(RestartingFilter::new(recipe))),
             },
-            Link::Sink(_) => Component::Sink(Box::new(SafeSink::new(recipe))),
+            Link::Sink(_) => Component::Sink(Box::new(RestartingSink::new(recipe))),
         })
     }
 }

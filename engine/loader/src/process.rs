@@ -9,26 +9,19 @@
 //! The child is not trusted: whatever comes from it was looked at before it is used. What went wrong is told as a
 //! [`Fault`](crate::link::Fault), and `recover` sees to the rest, as for every other instance.
 
+mod child;
+mod child_process;
 mod connection;
-mod desk;
 mod frame;
-mod home;
-mod keeper;
-mod lineage;
 mod message;
-mod nursery;
-mod pack;
-mod receipts;
-mod region;
 mod remote;
-mod serve;
-mod stretches;
-mod unpack;
-mod voice;
+mod shared;
+mod spawner;
+mod supervisor;
 
-pub(crate) use home::Apart;
-pub(crate) use nursery::Nursery;
-pub use serve::serve;
+pub use child::serve::serve;
+pub(crate) use child_process::ChildProcess;
+pub(crate) use spawner::Spawner;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! The engine's end of the socket: operations and their answers, and what goes one way.
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::net::UnixStream as Blocking;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_sdk::{Cx, Error};
@@ -11,10 +12,11 @@ use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::frame::{Frame, Inbox, Topic};
-use super::keeper::{Watch, death};
-use super::message::{Failure, Far, Line};
+use crate::exit_status;
 use crate::link::Fault;
+use crate::process::frame::{Frame, Inbox, Topic};
+use crate::process::message::{ErrorMessage, LogMessage, ProgressMessage};
+use crate::process::supervisor::ChildWatch;
 
 /// No more waits to be sent, in bytes: a child that takes so little hangs.
 const WAITING: usize = 64 << 20;
@@ -39,12 +41,12 @@ pub(crate) struct Connection {
 /// What is under way.
 #[derive(Default)]
 struct Calls {
-    waiting: [Option<Waiting>; 2],
+    waiting: [Option<PendingCall>; 2],
     /// Why there will be no answers any more, as the end of a sentence that begins with the plugin.
     over: Option<String>,
 }
 
-struct Waiting {
+struct PendingCall {
     what: &'static str,
     answer: oneshot::Sender<Frame>,
 }
@@ -53,7 +55,7 @@ impl Connection {
     /// Begins to pump: until the child is over, however that comes about.
     pub(crate) fn start(
         socket: Blocking,
-        watch: Watch,
+        watch: ChildWatch,
         call_time: Duration,
         cx: &Cx,
     ) -> io::Result<Arc<Self>> {
@@ -66,11 +68,11 @@ impl Connection {
             more: Notify::new(),
             calls: Mutex::default(),
         });
-        let pump = Pump {
+        let pump = ConnectionTask {
             connection: Arc::clone(&connection),
             watch,
             inbox: Inbox::default(),
-            pulse: Pulse { call_time, asked: None, next: Instant::now() + call_time / 4 },
+            pulse: Heartbeat { call_time, asked: None, next: Instant::now() + call_time / 4 },
             cx: cx.clone(),
         };
         cx.spawn(pump.run());
@@ -89,7 +91,7 @@ impl Connection {
             if waiting.is_some() {
                 return Err(Fault::Broken("was given up in the middle of a call".into()));
             }
-            *waiting = Some(Waiting { what: frame.topic.name(), answer });
+            *waiting = Some(PendingCall { what: frame.topic.name(), answer });
         }
         self.send(frame);
         let Ok(frame) = answered.await else {
@@ -98,7 +100,7 @@ impl Connection {
         };
         match frame.topic {
             Topic::Done => Ok(frame),
-            Topic::Failed => Err(match frame.read::<Failure>() {
+            Topic::Failed => Err(match frame.read::<ErrorMessage>() {
                 Ok(failure) => Fault::Error(Error::from(failure)),
                 Err(why) => Fault::Broken(why),
             }),
@@ -109,7 +111,7 @@ impl Connection {
     /// Sends a frame. Never waits: what the socket does not take is sent by the pump.
     pub(crate) fn send(&self, frame: &Frame) {
         let bytes = frame.encode();
-        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outbox = self.outbox.lock();
         let mut rest = bytes.as_slice();
         if outbox.is_empty() {
             // If it is full or gone, the pump finds out.
@@ -124,7 +126,7 @@ impl Connection {
 
     /// Sends what the socket takes. False if it takes nothing any more, or so little that it hangs.
     fn flush(&self) -> bool {
-        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outbox = self.outbox.lock();
         while !outbox.is_empty() {
             match self.stream.try_write(outbox.as_slices().0) {
                 Ok(sent) => drop(outbox.drain(..sent)),
@@ -136,11 +138,11 @@ impl Connection {
     }
 
     fn has_more(&self) -> bool {
-        !self.outbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.outbox.lock().is_empty()
     }
 
-    fn calls(&self) -> std::sync::MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn calls(&self) -> parking_lot::MutexGuard<'_, Calls> {
+        self.calls.lock()
     }
 
     /// What is under way, if anything is.
@@ -164,29 +166,29 @@ impl Connection {
 }
 
 /// Whether the child still is with us.
-struct Pulse {
+struct Heartbeat {
     call_time: Duration,
     /// Since when it has not answered.
     asked: Option<Instant>,
     next: Instant,
 }
 
-impl Pulse {
+impl Heartbeat {
     fn at(&self) -> Instant {
         self.asked.map_or(self.next, |asked| asked + self.call_time)
     }
 }
 
 /// What reads the socket, for as long as the child is there.
-struct Pump {
+struct ConnectionTask {
     connection: Arc<Connection>,
-    watch: Watch,
+    watch: ChildWatch,
     inbox: Inbox,
-    pulse: Pulse,
+    pulse: Heartbeat,
     cx: Cx,
 }
 
-impl Pump {
+impl ConnectionTask {
     async fn run(mut self) {
         let mut drained = false;
         loop {
@@ -245,7 +247,7 @@ impl Pump {
         match frame.topic {
             Topic::Log => log(self.cx.component(), &frame),
             Topic::Progress => {
-                if let Ok(far) = frame.read::<Far>() {
+                if let Ok(far) = frame.read::<ProgressMessage>() {
                     self.cx.progress().set(far.done, far.total);
                 }
             }
@@ -287,13 +289,13 @@ impl Pump {
                 self.watch.ended().await
             }
         };
-        self.connection.end(|| death(status));
+        self.connection.end(|| exit_status::past(status));
     }
 }
 
 /// What the child says, as if the plugin had said it here.
 pub(crate) fn log(component: &str, frame: &Frame) {
-    let Ok(Line { level, message }) = frame.read() else { return };
+    let Ok(LogMessage { level, message }) = frame.read() else { return };
     match level.as_str() {
         "ERROR" => tracing::error!(component, "{message}"),
         "WARN" => tracing::warn!(component, "{message}"),

@@ -5,6 +5,11 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// In the answer of `next`: there is no batch, and none will come.
+pub(crate) const ENDED: u32 = 1;
+/// In the answer of `next`: the source wants to be told how the batch ended.
+pub(crate) const WANTS_BATCH_DONE: u32 = 2;
+
 /// No body is longer, in bytes: what is large goes through a region.
 pub(crate) const BODY: usize = 64 << 20;
 
@@ -23,14 +28,14 @@ pub(crate) enum Topic {
     Write,
     Claim,
     Commit,
-    Settle,
+    AckAndWrite,
     Save,
     Restore,
     Close,
     /// A source's commit, which may go on beside an operation.
     CommitPosition,
     // From the engine, without an answer.
-    Settled,
+    BatchDone,
     Drain,
     /// Are you there? Answered as soon as no call is being made.
     Ping,
@@ -57,7 +62,7 @@ impl Topic {
             Self::Write => "write",
             Self::Claim => "claim",
             Self::Commit | Self::CommitPosition => "commit",
-            Self::Settle => "ack_and_write",
+            Self::AckAndWrite => "ack_and_write",
             Self::Save => "save",
             Self::Restore => "restore",
             Self::Close => "close",
@@ -74,12 +79,12 @@ const TOPICS: [Topic; 21] = [
     Topic::Write,
     Topic::Claim,
     Topic::Commit,
-    Topic::Settle,
+    Topic::AckAndWrite,
     Topic::Save,
     Topic::Restore,
     Topic::Close,
     Topic::CommitPosition,
-    Topic::Settled,
+    Topic::BatchDone,
     Topic::Drain,
     Topic::Ping,
     Topic::Done,
@@ -224,7 +229,7 @@ mod tests {
     #[test]
     fn frames_come_out_as_they_went_in_whatever_the_pieces() {
         let area = Area { start: 8, end: 1 << 40 };
-        let frame = Frame { slot: BESIDE, number: 7, area, ..Frame::new(Topic::Settled).saying("because") };
+        let frame = Frame { slot: BESIDE, number: 7, area, ..Frame::new(Topic::BatchDone).saying("because") };
         let bytes = [frame.encode(), Frame::new(Topic::Ping).encode()].concat();
         for piece in [1, 5, HEAD, bytes.len()] {
             let (mut inbox, mut seen) = (Inbox::default(), Vec::new());
@@ -233,7 +238,7 @@ mod tests {
                 seen.extend(std::iter::from_fn(|| inbox.next().unwrap()));
             }
             assert_eq!(seen.len(), 2);
-            assert_eq!((seen[0].topic, seen[0].slot, seen[0].number), (Topic::Settled, BESIDE, 7));
+            assert_eq!((seen[0].topic, seen[0].slot, seen[0].number), (Topic::BatchDone, BESIDE, 7));
             assert_eq!((seen[0].area, seen[0].text().as_str()), (area, "because"));
             assert_eq!(seen[1].topic, Topic::Ping);
         }

@@ -12,11 +12,11 @@ use tidegate_sdk::{
     Claim, Class, ConfigError, Delivery, Error, Kind, Lane, Output, Position, Record, Rejection, Replay,
 };
 
-use crate::link::Facts;
+use crate::link::Capabilities;
 
-/// [`super::frame::Topic::Create`]
+/// [`crate::process::frame::Topic::Create`]
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Create {
+pub(crate) struct CreateMessage {
     /// `source`, `filter` or `sink`.
     pub(crate) kind: String,
     pub(crate) plugin: String,
@@ -28,7 +28,7 @@ pub(crate) struct Create {
     pub(crate) level: String,
 }
 
-impl Create {
+impl CreateMessage {
     pub(crate) fn kind(&self) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name() == self.kind)
     }
@@ -36,7 +36,7 @@ impl Create {
 
 /// What an instance says of itself.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Created {
+pub(crate) struct CapabilitiesMessage {
     replay: u8,
     commits: bool,
     settles: bool,
@@ -48,8 +48,8 @@ pub(crate) struct Created {
     explain: Option<String>,
 }
 
-impl From<Facts> for Created {
-    fn from(facts: Facts) -> Self {
+impl From<Capabilities> for CapabilitiesMessage {
+    fn from(facts: Capabilities) -> Self {
         Self {
             replay: match facts.replay {
                 Replay::Never => 0,
@@ -68,8 +68,8 @@ impl From<Facts> for Created {
     }
 }
 
-impl From<Created> for Facts {
-    fn from(created: Created) -> Self {
+impl From<CapabilitiesMessage> for Capabilities {
+    fn from(created: CapabilitiesMessage) -> Self {
         Self {
             replay: match created.replay {
                 1 => Replay::Redelivery,
@@ -90,23 +90,23 @@ impl From<Created> for Facts {
 
 /// What is wrong with the options.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Misfit {
+pub(crate) struct ConfigErrorMessage {
     pointer: String,
     range: Option<(usize, usize)>,
     message: String,
     help: Option<String>,
 }
 
-impl From<ConfigError> for Misfit {
+impl From<ConfigError> for ConfigErrorMessage {
     fn from(error: ConfigError) -> Self {
         let ConfigError { pointer, range, message, help } = error;
         Self { pointer, range: range.map(|range| (range.start, range.end)), message, help }
     }
 }
 
-impl From<Misfit> for ConfigError {
-    fn from(misfit: Misfit) -> Self {
-        let Misfit { pointer, range, message, help } = misfit;
+impl From<ConfigErrorMessage> for ConfigError {
+    fn from(misfit: ConfigErrorMessage) -> Self {
+        let ConfigErrorMessage { pointer, range, message, help } = misfit;
         Self { pointer, range: range.map(|(start, end)| start..end), message, help }
     }
 }
@@ -123,13 +123,13 @@ const CLASSES: [Class; 7] = [
 
 /// Why an operation failed.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Failure {
+pub(crate) struct ErrorMessage {
     class: usize,
     message: String,
     after: Option<Duration>,
 }
 
-impl From<&Error> for Failure {
+impl From<&Error> for ErrorMessage {
     fn from(error: &Error) -> Self {
         let class = CLASSES.iter().position(|class| *class == error.class());
         let class = class.expect("every class is in the list");
@@ -137,8 +137,8 @@ impl From<&Error> for Failure {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<ErrorMessage> for Error {
+    fn from(failure: ErrorMessage) -> Self {
         let class = CLASSES.get(failure.class).copied().unwrap_or(Class::Fatal);
         let error = Self::new(class, failure.message);
         match failure.after {
@@ -150,15 +150,15 @@ impl From<Failure> for Error {
 
 /// A position, or none.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Place(Option<String>);
+pub(crate) struct EncodedPosition(Option<String>);
 
-impl From<Option<&Position>> for Place {
+impl From<Option<&Position>> for EncodedPosition {
     fn from(position: Option<&Position>) -> Self {
         Self(position.map(|position| STANDARD.encode(position.as_bytes())))
     }
 }
 
-impl Place {
+impl EncodedPosition {
     pub(crate) fn position(self) -> Result<Option<Position>, String> {
         let decode =
             |text: String| STANDARD.decode(text).map(|bytes| Position::from_bytes(Bytes::from(bytes)));
@@ -166,36 +166,37 @@ impl Place {
     }
 }
 
-/// [`super::frame::Topic::Open`]: where to resume.
+/// [`crate::process::frame::Topic::Open`]: where to resume.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Resume(Vec<(String, Place)>);
+pub(crate) struct ResumeMessage(Vec<(String, EncodedPosition)>);
 
-impl Resume {
+impl ResumeMessage {
     pub(crate) fn of(resume: &BTreeMap<String, Position>) -> Self {
         Self(resume.iter().map(|(name, place)| (name.clone(), Some(place).into())).collect())
     }
 
     pub(crate) fn positions(self) -> Result<BTreeMap<String, Position>, String> {
-        let place = |(name, place): (String, Place)| Ok(place.position()?.map(|place| (name, place)));
+        let place =
+            |(name, place): (String, EncodedPosition)| Ok(place.position()?.map(|place| (name, place)));
         self.0.into_iter().filter_map(|entry| place(entry).transpose()).collect()
     }
 }
 
-/// [`super::frame::Topic::CommitPosition`]
+/// [`crate::process::frame::Topic::CommitPosition`]
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Safe {
+pub(crate) struct CommitMessage {
     pub(crate) partition: String,
-    pub(crate) position: Place,
+    pub(crate) position: EncodedPosition,
 }
 
 /// What a filter has made, beside the batches.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Made {
+pub(crate) struct FilterResult {
     pub(crate) rejected: Vec<(usize, String)>,
     pub(crate) left: Option<usize>,
 }
 
-impl Made {
+impl FilterResult {
     pub(crate) fn of(output: &mut Output) -> Self {
         let rejected = output.rejected().iter().map(|one| (one.event, one.reason.clone()));
         Self { rejected: rejected.collect(), left: output.take_left() }
@@ -222,20 +223,20 @@ impl Made {
 
 /// What a sink says of its batch. An empty body is a complete delivery.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Delivered {
+pub(crate) struct SinkResult {
     rejected: Vec<(usize, String)>,
-    again: Option<(Vec<usize>, Failure)>,
+    again: Option<(Vec<usize>, ErrorMessage)>,
     /// Only of `settle`.
     elsewhere: Vec<usize>,
 }
 
-impl Delivered {
+impl SinkResult {
     /// `None` if all is delivered.
     pub(crate) fn of(delivery: Delivery) -> Option<Self> {
         let elsewhere = delivery.elsewhere().to_vec();
         let (rejected, again) = delivery.into_parts();
         let pair = |Rejection { event, reason }| (event, reason);
-        let again = again.map(|(events, error)| (events, Failure::from(&error)));
+        let again = again.map(|(events, error)| (events, ErrorMessage::from(&error)));
         let told = Self { rejected: rejected.into_iter().map(pair).collect(), again, elsewhere };
         let complete = told.rejected.is_empty() && told.again.is_none() && told.elsewhere.is_empty();
         (!complete).then_some(told)
@@ -273,39 +274,39 @@ impl Delivered {
     }
 }
 
-/// [`super::frame::Topic::Claim`]
+/// [`crate::process::frame::Topic::Claim`]
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Claiming {
+pub(crate) struct ClaimMessage {
     pipeline: String,
     sink: String,
     afresh: bool,
 }
 
-impl From<&Claim> for Claiming {
+impl From<&Claim> for ClaimMessage {
     fn from(claim: &Claim) -> Self {
         let Claim { pipeline, sink, afresh } = claim;
         Self { pipeline: pipeline.to_string(), sink: sink.to_string(), afresh: *afresh }
     }
 }
 
-impl From<Claiming> for Claim {
-    fn from(claiming: Claiming) -> Self {
-        let Claiming { pipeline, sink, afresh } = claiming;
+impl From<ClaimMessage> for Claim {
+    fn from(claiming: ClaimMessage) -> Self {
+        let ClaimMessage { pipeline, sink, afresh } = claiming;
         Self { pipeline: pipeline.into(), sink: sink.into(), afresh }
     }
 }
 
 /// One lane and how far it is.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Mark {
+pub(crate) struct LaneRecord {
     source: String,
     partition: String,
-    position: Place,
+    position: EncodedPosition,
     base: u64,
     done: u64,
 }
 
-impl Mark {
+impl LaneRecord {
     pub(crate) fn of(lane: &Lane, record: &Record) -> Self {
         Self {
             source: lane.source.to_string(),
@@ -328,7 +329,7 @@ impl Mark {
 
 /// A line of the log, from the child.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Line {
+pub(crate) struct LogMessage {
     /// `INFO`
     pub(crate) level: String,
     pub(crate) message: String,
@@ -336,7 +337,7 @@ pub(crate) struct Line {
 
 /// How far a source is, from the child.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Far {
+pub(crate) struct ProgressMessage {
     pub(crate) done: u64,
     pub(crate) total: u64,
 }
@@ -349,18 +350,19 @@ mod tests {
     fn positions_survive_whatever_their_bytes_are() {
         let position = Position::from_bytes(Bytes::from_static(&[0, 255, b'"', 10, 128]));
         let resume = BTreeMap::from([("a\u{e4}".to_owned(), position)]);
-        let text = serde_json::to_string(&Resume::of(&resume)).unwrap();
-        let back: Resume = serde_json::from_str(&text).unwrap();
+        let text = serde_json::to_string(&ResumeMessage::of(&resume)).unwrap();
+        let back: ResumeMessage = serde_json::from_str(&text).unwrap();
         assert_eq!(back.positions().unwrap(), resume);
-        let none: Place = serde_json::from_str(&serde_json::to_string(&Place::from(None)).unwrap()).unwrap();
+        let none: EncodedPosition =
+            serde_json::from_str(&serde_json::to_string(&EncodedPosition::from(None)).unwrap()).unwrap();
         assert_eq!(none.position().unwrap(), None);
     }
 
     #[test]
     fn what_names_no_event_of_the_batch_is_refused() {
-        let again = |events: &[usize]| Delivered {
+        let again = |events: &[usize]| SinkResult {
             rejected: vec![],
-            again: Some((events.to_vec(), Failure::from(&Error::busy("later", Duration::from_secs(3))))),
+            again: Some((events.to_vec(), ErrorMessage::from(&Error::busy("later", Duration::from_secs(3))))),
             elsewhere: vec![],
         };
         let delivery = again(&[1, 2]).delivery(3, false).unwrap();
@@ -370,11 +372,11 @@ mod tests {
         assert!(again(&[2, 1]).delivery(3, false).is_err() && again(&[3]).delivery(3, false).is_err());
         assert!(again(&[1, 2]).delivery(3, true).is_err(), "`settle` fails as a whole");
         let elsewhere =
-            |events: &[usize]| Delivered { rejected: vec![], again: None, elsewhere: events.to_vec() };
+            |events: &[usize]| SinkResult { rejected: vec![], again: None, elsewhere: events.to_vec() };
         assert_eq!(elsewhere(&[0, 2]).delivery(3, true).unwrap().elsewhere(), [0, 2]);
         assert!(elsewhere(&[0, 2]).delivery(3, false).is_err(), "nothing else is done elsewhere");
         assert!(elsewhere(&[3]).delivery(3, true).is_err() && elsewhere(&[2, 2]).delivery(3, true).is_err());
-        let made = |rejected: &[usize], left| Made {
+        let made = |rejected: &[usize], left| FilterResult {
             rejected: rejected.iter().map(|event| (*event, String::new())).collect(),
             left,
         };

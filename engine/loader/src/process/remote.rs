@@ -14,18 +14,20 @@ use tidegate_sdk::{
     SourceBatch, SourceRejection,
 };
 
-use super::connection::Connection;
-use super::frame::{Area, BESIDE, Frame, Topic};
-use super::keeper::Kept;
-use super::lineage::Lineage;
-use super::message::{Claiming, Delivered, Made, Mark, Resume, Safe};
-use super::pack::{Packer, Sets};
-use super::receipts;
-use super::region::{Writer, copy_out};
-use super::stretches::Stretches;
-use super::unpack::{Original, Unpacker};
+use crate::link::broke_contract;
 use crate::link::{CommitLink, Fault, FilterLink, SinkLink, SourceLink};
-use crate::source::broke_contract;
+use crate::process::connection::Connection;
+use crate::process::frame::{Area, BESIDE, ENDED, Frame, Topic, WANTS_BATCH_DONE};
+use crate::process::message::{
+    ClaimMessage, CommitMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult,
+};
+use crate::process::shared::ack_handles;
+use crate::process::shared::copy_ranges::CopyRanges;
+use crate::process::shared::lineage::Lineage;
+use crate::process::shared::pack::{Packer, Sets};
+use crate::process::shared::region::{Writer, copy_out};
+use crate::process::shared::unpack::{InputBatch, Unpacker};
+use crate::process::supervisor::ChildHandle;
 
 /// What comes back at once may be so long, in bytes.
 const ANSWER: u64 = 4 << 30;
@@ -33,24 +35,20 @@ const ANSWER: u64 = 4 << 30;
 const STATE: u64 = STATE_BYTES as u64 + 4096;
 /// What a plugin may hold on to reaches no further, in bytes.
 const HELD: u64 = 4 << 30;
-/// In the answer of `next`: there is no batch, and none will come.
-pub(crate) const ENDED: u32 = 1;
-/// In the answer of `next`: the source wants to be told how the batch ended.
-pub(crate) const SETTLES: u32 = 2;
 
 /// What holds a child. Dropping it tells the child to end, and sees to it.
-pub(crate) struct Tether {
-    kept: Kept,
+pub(crate) struct ChildGuard {
+    kept: ChildHandle,
     socket: UnixStream,
 }
 
-impl Tether {
-    pub(crate) fn new(kept: Kept, socket: UnixStream) -> Self {
+impl ChildGuard {
+    pub(crate) fn new(kept: ChildHandle, socket: UnixStream) -> Self {
         Self { kept, socket }
     }
 }
 
-impl Drop for Tether {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         // An error says that nobody is there any more.
         let _ = self.socket.shutdown(Shutdown::Write);
@@ -59,7 +57,7 @@ impl Drop for Tether {
 
 /// The instance.
 pub(crate) struct Remote {
-    tether: Tether,
+    tether: ChildGuard,
     /// Until it is opened.
     socket: Option<UnixStream>,
     connection: Option<Arc<Connection>>,
@@ -75,15 +73,15 @@ pub(crate) struct Remote {
 }
 
 /// A batch that was handed over, and how to understand what is said of it.
-struct Handed {
+struct SentBatch {
     area: Area,
-    stretches: Stretches,
+    stretches: CopyRanges,
     sets: Sets,
 }
 
 impl Remote {
     pub(crate) fn new(
-        tether: Tether,
+        tether: ChildGuard,
         socket: UnixStream,
         given: Writer,
         made: File,
@@ -111,7 +109,7 @@ impl Remote {
                 Some(connection.map_err(|error| Fault::Broken(format!("cannot be reached: {error}")))?);
         }
         let frame = Frame { number: cx.by_receipt().into(), ..Frame::new(Topic::Open) };
-        self.ask(frame.with(&Resume::of(resume))).await.map(drop)
+        self.ask(frame.with(&ResumeMessage::of(resume))).await.map(drop)
     }
 
     async fn ask(&mut self, frame: Frame) -> Result<Frame, Fault> {
@@ -125,13 +123,13 @@ impl Remote {
     }
 
     /// Puts a batch where the child sees it, and behind it the receipts of the entries that it was made from.
-    fn hand(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<Handed, Fault> {
+    fn hand(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<SentBatch, Fault> {
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
         let packed = packer.batch(batch).and_then(|(stretches, sets)| {
-            receipts.iter().for_each(|receipts| receipts::pack(&mut packer, receipts));
+            receipts.iter().for_each(|receipts| ack_handles::pack(&mut packer, receipts));
             let (area, scratch) = packer.write(&mut self.given, self.held)?;
             self.scratch = scratch;
-            Ok(Handed { area, stretches, sets })
+            Ok(SentBatch { area, stretches, sets })
         });
         packed.map_err(|error| Fault::Broken(format!("cannot be given a batch: {error}")))
     }
@@ -152,21 +150,22 @@ impl Remote {
         if answer.body.is_empty() {
             return Ok(Delivery::complete());
         }
-        let told = answer.read::<Delivered>().and_then(|told| told.delivery(batch.len(), receipts.is_some()));
+        let told =
+            answer.read::<SinkResult>().and_then(|told| told.delivery(batch.len(), receipts.is_some()));
         told.map_err(broke_contract)
     }
 
     async fn filtered(&mut self, batch: &Batch, resumable: bool) -> Result<Output, Fault> {
-        let Handed { area, stretches, sets } = self.hand(batch, None)?;
+        let SentBatch { area, stretches, sets } = self.hand(batch, None)?;
         let frame = Frame { area, number: resumable.into(), ..Frame::new(Topic::Process) };
         let answer = self.ask(frame).await?;
         let mut output = if resumable { Output::resumable() } else { Output::new() };
         if !answer.area.is_empty() {
-            let original = Original { batch, stretches: &stretches, sets, lineage: Lineage::default() };
+            let original = InputBatch { batch, stretches: &stretches, sets, lineage: Lineage::default() };
             emitted(&self.take(answer.area)?, original, &mut output).map_err(broke_contract)?;
         }
         if !answer.body.is_empty() {
-            let made = answer.read::<Made>().and_then(|made| made.put(&mut output, batch.len()));
+            let made = answer.read::<FilterResult>().and_then(|made| made.put(&mut output, batch.len()));
             made.map_err(broke_contract)?;
         }
         Ok(output)
@@ -202,7 +201,8 @@ impl Remote {
             return Ok(None);
         }
         let (batch, number) = read(&self.take(answer.area)?, self.event_size).map_err(broke_contract)?;
-        let Some(connection) = self.connection.clone().filter(|_| answer.number & SETTLES != 0) else {
+        let Some(connection) = self.connection.clone().filter(|_| answer.number & WANTS_BATCH_DONE != 0)
+        else {
             return Ok(Some(batch));
         };
         Ok(Some(batch.on_settled(move |outcome| {
@@ -212,13 +212,13 @@ impl Remote {
                 Outcome::Failed => (2, String::new()),
             };
             let area = Area { start: number, end: 0 };
-            connection.send(&Frame { number: outcome, area, ..Frame::new(Topic::Settled).saying(&reason) });
+            connection.send(&Frame { number: outcome, area, ..Frame::new(Topic::BatchDone).saying(&reason) });
         })))
     }
 }
 
 /// What a filter has emitted.
-fn emitted(area: &Bytes, mut original: Original<'_>, output: &mut Output) -> Result<(), String> {
+fn emitted(area: &Bytes, mut original: InputBatch<'_>, output: &mut Output) -> Result<(), String> {
     let mut unpacker = Unpacker::new(area)?;
     for _ in 0..unpacker.number()? {
         let port = unpacker.number()?;
@@ -245,7 +245,7 @@ fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
     if unpacker.number()? == 0 {
         return Ok((read, number));
     }
-    let receipts = receipts::unpack(&mut unpacker)?;
+    let receipts = ack_handles::unpack(&mut unpacker)?;
     if receipts.range().start != 0 || receipts.range().end < read.batch.len() {
         return Err("the receipts are not those of the batch".into());
     }
@@ -281,7 +281,7 @@ impl CommitLink for Committing {
     fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> Promise<'a, Result<(), Fault>> {
         Box::pin(async move {
             let Some(connection) = &self.0 else { return Err(Fault::Broken("is gone".into())) };
-            let safe = Safe { partition: partition.to_owned(), position: Some(position).into() };
+            let safe = CommitMessage { partition: partition.to_owned(), position: Some(position).into() };
             let frame = Frame { slot: BESIDE, ..Frame::new(Topic::CommitPosition).with(&safe) };
             connection.ask(&frame).await.map(drop)
         })
@@ -330,9 +330,9 @@ impl SinkLink for Remote {
         _cx: &'a Cx,
     ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
         Box::pin(async move {
-            let answer = self.ask(Frame::new(Topic::Claim).with(&Claiming::from(claim))).await?;
-            let marks = answer.read::<Vec<Mark>>().map_err(broke_contract)?;
-            marks.into_iter().map(Mark::record).collect::<Result<_, _>>().map_err(broke_contract)
+            let answer = self.ask(Frame::new(Topic::Claim).with(&ClaimMessage::from(claim))).await?;
+            let marks = answer.read::<Vec<LaneRecord>>().map_err(broke_contract)?;
+            marks.into_iter().map(LaneRecord::record).collect::<Result<_, _>>().map_err(broke_contract)
         })
     }
 
@@ -343,7 +343,7 @@ impl SinkLink for Remote {
         record: &'a Record,
         _cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Fault>> {
-        Box::pin(self.delivered(Frame::new(Topic::Commit).with(&Mark::of(lane, record)), batch, None))
+        Box::pin(self.delivered(Frame::new(Topic::Commit).with(&LaneRecord::of(lane, record)), batch, None))
     }
 
     fn settle<'a>(
@@ -352,7 +352,7 @@ impl SinkLink for Remote {
         receipts: &'a Receipts,
         _cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Fault>> {
-        Box::pin(self.delivered(Frame::new(Topic::Settle), batch, Some(receipts)))
+        Box::pin(self.delivered(Frame::new(Topic::AckAndWrite), batch, Some(receipts)))
     }
 
     fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_sdk::{AttributeValue, Attributes, Batch, Position, Receipts, Span};
 
-use super::frame::Area;
-use super::lineage::Lineage;
-use super::pack::{Given, Packer, Sets};
-use super::receipts;
-use super::region::{self, Writer, copy_out};
-use super::stretches::Stretches;
-use super::unpack::{Original, Unpacker};
+use crate::process::frame::Area;
+use crate::process::shared::ack_handles;
+use crate::process::shared::copy_ranges::CopyRanges;
+use crate::process::shared::lineage::Lineage;
+use crate::process::shared::pack::{Input, Packer, Sets};
+use crate::process::shared::region::{self, Writer, copy_out};
+use crate::process::shared::unpack::{InputBatch, Unpacker};
 
 /// Two runs, keys, times, attributes of events and of origins, a buffer of which little is used.
 fn batch() -> Batch {
@@ -35,7 +35,7 @@ fn batch() -> Batch {
 }
 
 /// A batch as the other side sees it, with what is needed to understand what that says of it.
-fn through(batch: &Batch) -> (Batch, Sets, Stretches, Sets, u64) {
+fn through(batch: &Batch) -> (Batch, Sets, CopyRanges, Sets, u64) {
     let mut packer = Packer::new(Vec::new());
     let (stretches, ours) = packer.batch(batch).unwrap();
     let (bytes, size) = written(packer);
@@ -93,10 +93,10 @@ fn receipts_arrive_behind_their_batch_and_keep_their_numbers() {
     let (batch, receipts) = (batch(), some_receipts());
     let mut packer = Packer::new(Vec::new());
     packer.batch(&batch).unwrap();
-    receipts::pack(&mut packer, &receipts);
+    ack_handles::pack(&mut packer, &receipts);
     let mut unpacker = Unpacker::new(&written(packer).0).unwrap();
     unpacker.batch().unwrap();
-    let there = receipts::unpack(&mut unpacker).unwrap();
+    let there = ack_handles::unpack(&mut unpacker).unwrap();
     assert_eq!((there.scope(), there.range(), there.bytes()), (receipts.scope(), 3..5, receipts.bytes()));
     assert_eq!(there.get(4), receipts.get(4));
 }
@@ -106,9 +106,9 @@ fn back(batch: &Batch, make: impl Fn(&Batch) -> Batch) -> (Batch, Batch) {
     let (there, mut theirs, stretches, sets, _) = through(batch);
     let made = make(&there);
     let mut packer = Packer::new(Vec::new());
-    packer.derived(&made, &mut Given { batch: &there, sets: &mut theirs }).unwrap();
+    packer.derived(&made, &mut Input { batch: &there, sets: &mut theirs }).unwrap();
     let (bytes, _) = written(packer);
-    let mut original = Original { batch, stretches: &stretches, sets, lineage: Lineage::default() };
+    let mut original = InputBatch { batch, stretches: &stretches, sets, lineage: Lineage::default() };
     let here = Unpacker::new(&bytes).unwrap().derived(&mut original).unwrap();
     (made, here)
 }
@@ -149,24 +149,24 @@ fn whatever_the_bytes_are_nothing_breaks() {
     let (there, mut theirs, stretches, _, _) = through(&batch);
     let made = there.select([0, 1, 3, 6]);
     let mut packer = Packer::new(Vec::new());
-    packer.derived(&made, &mut Given { batch: &there, sets: &mut theirs }).unwrap();
+    packer.derived(&made, &mut Input { batch: &there, sets: &mut theirs }).unwrap();
     let (derived, _) = written(packer);
     let mut packer = Packer::new(Vec::new());
     packer.batch(&batch).unwrap();
     let (whole, _) = written(packer);
     let mut packer = Packer::new(Vec::new());
-    receipts::pack(&mut packer, &some_receipts());
+    ack_handles::pack(&mut packer, &some_receipts());
     let (receipts, _) = written(packer);
     let look = |bytes: &Bytes| {
         let Ok(mut unpacker) = Unpacker::new(bytes) else { return };
         if let Ok((batch, _)) = unpacker.batch() {
             told(&batch);
         }
-        let there = Unpacker::new(bytes).and_then(|mut unpacker| receipts::unpack(&mut unpacker));
+        let there = Unpacker::new(bytes).and_then(|mut unpacker| ack_handles::unpack(&mut unpacker));
         if let Ok(receipts) = there {
             receipts.range().for_each(|index| drop(receipts.get(index).to_vec()));
         }
-        let original = Original {
+        let original = InputBatch {
             batch: &batch,
             stretches: &stretches,
             sets: Sets::default(),

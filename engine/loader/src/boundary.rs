@@ -1,0 +1,2 @@
+pub(crate) mod export_batch;
+pub(crate) mod import_batch;

@@ -1,0 +1,276 @@
+//! A filter of a library, in this process.
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::panic::AssertUnwindSafe;
+
+use tidegate_abi::{self as abi, Out, PORT_DROP, PORT_REJECTED, Status};
+use tidegate_sdk::erased::Promise;
+use tidegate_sdk::{Batch, Cx, Output, Port};
+
+use crate::boundary::export_batch::ExportedBatch;
+use crate::boundary::import_batch;
+use crate::host_table::Slot;
+use crate::instance::lifecycle::{Close, Open};
+use crate::instance::state::{Restore, Save};
+use crate::instance::{Call, Instance};
+use crate::link::broke_contract;
+use crate::link::{Fault, FilterLink, PlainLink};
+
+/// The filter.
+pub(crate) struct Filter {
+    instance: Instance,
+    /// Number of its outputs, with the main one.
+    outputs: usize,
+    waits: bool,
+}
+
+impl Filter {
+    pub(crate) fn new(instance: Instance, outputs: usize, waits: bool) -> Self {
+        Self { instance, outputs: outputs + 1, waits }
+    }
+
+    fn call(&self, batch: &Batch, resumable: bool) -> Box<Process> {
+        Box::new(Process {
+            filter: *self.instance.core().tables.filter(),
+            lent: ExportedBatch::new(batch),
+            // SAFETY: `Out` begins with its size.
+            out: unsafe { abi::sized() },
+            ports: Vec::new(),
+            collected: Collected {
+                output: Output::new(),
+                resumable,
+                left: None,
+                broken: None,
+                outputs: self.outputs,
+            },
+            rejected: vec![false; batch.len()],
+        })
+    }
+}
+
+impl FilterLink for Filter {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let open = Open::of(&self.instance, &BTreeMap::new());
+            self.instance.perform(Slot::Work, cx, open).await.map(drop)
+        })
+    }
+
+    fn process<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        resumable: bool,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Output, Fault>> {
+        Box::pin(async move {
+            let (call, _) = self.instance.perform(Slot::Work, cx, self.call(batch, resumable)).await?;
+            call.result()
+        })
+    }
+
+    fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>> {
+        Box::pin(async move {
+            let (call, _) = self.instance.perform(Slot::Work, cx, Save::of(&self.instance)).await?;
+            call.result()
+        })
+    }
+
+    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let call = Restore::of(&self.instance, state);
+            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+            call.result()
+        })
+    }
+
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(
+            async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
+        )
+    }
+
+    fn plain(&mut self) -> Option<&mut dyn PlainLink> {
+        (!self.waits && self.instance.is_inline()).then_some(self)
+    }
+}
+
+impl PlainLink for Filter {
+    fn process(&mut self, batch: &Batch) -> Result<Output, Fault> {
+        self.instance.call_plain(self.call(batch, false))?.result()
+    }
+
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        self.instance.call_plain(Save::of(&self.instance))?.result()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Fault> {
+        self.instance.call_plain(Restore::of(&self.instance, state))?.result()
+    }
+}
+
+/// `route`, or `process`.
+struct Process {
+    filter: abi::Filter,
+    lent: ExportedBatch,
+    out: Out,
+    ports: Vec<u16>,
+    collected: Collected,
+    /// Which events were rejected through `out`, for `route`.
+    rejected: Vec<bool>,
+}
+
+// SAFETY: the pointers of `out` point to the call itself, which is boxed.
+unsafe impl Send for Process {}
+
+/// What was put out so far.
+struct Collected {
+    output: Output,
+    resumable: bool,
+    left: Option<u32>,
+    broken: Option<String>,
+    outputs: usize,
+}
+
+impl Call for Box<Process> {
+    const NAME: &'static str = "process";
+
+    unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
+        self.out.ctx = (&raw mut **self).cast();
+        self.out.emit = Some(emit);
+        self.out.reject = Some(reject);
+        self.out.defer_from = Some(leave_from);
+        let (table, out) = (self.lent.table(), &raw const self.out);
+        match (self.filter.route, self.filter.process) {
+            (Some(route), _) => {
+                self.ports = vec![PORT_DROP; self.rejected.len()];
+                let ports = self.ports.as_mut_ptr();
+                // SAFETY: as the caller promises; there is a port for each event.
+                unsafe { route(this, table, ports, out, error) }
+            }
+            // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+            (None, Some(process)) => unsafe { process(this, table, out, error) },
+            (None, None) => Status::FATAL,
+        }
+    }
+}
+
+impl Process {
+    fn result(mut self: Box<Self>) -> Result<Output, Fault> {
+        if let Some(why) = self.collected.broken.take() {
+            return Err(broke_contract(why));
+        }
+        self.lent.sound().map_err(broke_contract)?;
+        if !self.ports.is_empty() {
+            self.routed().map_err(broke_contract)?;
+        }
+        let mut output = self.collected.output;
+        if let Some(left) = self.collected.left {
+            let mut resumable = Output::resumable();
+            let (emitted, rejected) = output.take();
+            emitted.into_iter().for_each(|(port, batch)| resumable.emit_to(port, batch));
+            rejected.into_iter().for_each(|one| resumable.reject(one.event, one.reason));
+            let _known_to_work = resumable.leave_from(left as usize);
+            output = resumable;
+        }
+        Ok(output)
+    }
+
+    /// Sends each event to the output that `route` has named.
+    fn routed(&mut self) -> Result<(), String> {
+        let batch = &self.lent.held().batch;
+        let mut first = None;
+        for (event, port) in self.ports.iter().enumerate() {
+            match *port {
+                PORT_DROP => {}
+                PORT_REJECTED if self.rejected[event] => {}
+                PORT_REJECTED => return Err(format!("event {event} is rejected without a reason")),
+                port if usize::from(port) >= self.collected.outputs => {
+                    return Err(format!("there is no output {port} of {}", self.collected.outputs));
+                }
+                port => first = first.or(Some(port)),
+            }
+        }
+        // All to one output, which is what a filter that only keeps or drops does.
+        let Some(first) = first else { return Ok(()) };
+        if self.ports.iter().all(|port| *port == first) {
+            self.collected.output.emit_to(first, batch.clone());
+            return Ok(());
+        }
+        for output in 0..self.collected.outputs as Port {
+            let events = self.ports.iter().enumerate().filter(|(_, port)| **port == output);
+            let chosen = batch.select(events.map(|(event, _)| event));
+            self.collected.output.emit_to(output, chosen);
+        }
+        Ok(())
+    }
+}
+
+/// Runs a call back: what it answers is noted, and a panic of ours does not cross the border.
+///
+/// # Safety
+/// `out` is what `process` or `route` was given, and the call is from within it.
+unsafe fn back(out: *const Out, work: impl FnOnce(&mut Process) -> Result<(), String>) -> Status {
+    // SAFETY: its context is the call, which nobody else looks at meanwhile.
+    let Some(process) = (unsafe { out.as_ref().and_then(|out| out.ctx.cast::<Process>().as_mut()) }) else {
+        return Status::FATAL;
+    };
+    let answer = std::panic::catch_unwind(AssertUnwindSafe(|| work(process)));
+    match answer.unwrap_or_else(|_| Err("what was put out could not be taken".into())) {
+        Ok(()) => Status::OK,
+        Err(why) => {
+            process.collected.broken.get_or_insert(why);
+            Status::FATAL
+        }
+    }
+}
+
+unsafe extern "C" fn emit(out: *const Out, port: u32, batch: *const abi::Batch) -> Status {
+    // SAFETY: the plugin calls back with what it was given, and with a batch of its own.
+    unsafe {
+        back(out, |process| {
+            let adopted = import_batch::emitted(process.lent.held(), batch)?;
+            let outputs = process.collected.outputs;
+            if port as usize >= outputs {
+                return Err(format!("there is no output {port} of {outputs}"));
+            }
+            process.collected.output.emit_to(port as Port, adopted);
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn reject(out: *const Out, event: u32, why: *const abi::Error) -> Status {
+    // SAFETY: the plugin calls back with what it was given, and with an error of its own.
+    unsafe {
+        back(out, |process| {
+            let reason = why.as_ref().map(abi::Error::message).unwrap_or_default();
+            match process.rejected.get_mut(event as usize) {
+                Some(rejected) if !*rejected => *rejected = true,
+                Some(_) => return Err(format!("event {event} is rejected twice")),
+                None => return Err(format!("there is no event {event} to reject")),
+            }
+            process.collected.output.reject(event as usize, reason);
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn leave_from(out: *const Out, event: u32) -> Status {
+    // SAFETY: the plugin calls back with what it was given.
+    let mut can = false;
+    let status = unsafe {
+        back(out, |process| {
+            can = process.collected.resumable;
+            if can && !(1..process.rejected.len()).contains(&(event as usize)) {
+                return Err(format!("event {event} cannot be the first that is left"));
+            }
+            process.collected.left = can.then_some(event);
+            Ok(())
+        })
+    };
+    match (status, can) {
+        (Status::OK, false) => Status::UNSUPPORTED,
+        (status, _) => status,
+    }
+}

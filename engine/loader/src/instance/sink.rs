@@ -1,0 +1,349 @@
+//! A sink of a library, in this process.
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
+use tidegate_abi::{self as abi, Buf, Report, Status, Str};
+use tidegate_sdk::erased::Promise;
+use tidegate_sdk::{Batch, Claim, Cx, Delivery, Lane, Position, Receipts, Record};
+
+use crate::boundary::export_batch::{ExportedBatch, ExportedHandles};
+use crate::boundary::import_batch::text;
+use crate::host_table::Slot;
+use crate::instance::lifecycle::{Close, Open};
+use crate::instance::{Call, Instance, said};
+use crate::link::broke_contract;
+use crate::link::{Fault, SinkLink};
+
+/// No position of a record is longer, in bytes.
+const POSITION: u64 = 64 << 10;
+/// No sink has records of more lanes.
+const LANES: usize = 1 << 20;
+
+/// The sink.
+pub(crate) struct Sink {
+    instance: Instance,
+}
+
+impl Sink {
+    pub(crate) fn new(instance: Instance) -> Self {
+        Self { instance }
+    }
+}
+
+impl SinkLink for Sink {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let open = Open::of(&self.instance, &BTreeMap::new());
+            self.instance.perform(Slot::Work, cx, open).await.map(drop)
+        })
+    }
+
+    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> Promise<'a, Result<Delivery, Fault>> {
+        Box::pin(async move {
+            let write = Write(Reported::new(batch, self.instance.core().tables.sink()));
+            let (call, _) = self.instance.perform(Slot::Work, cx, write).await?;
+            call.0.delivery()
+        })
+    }
+
+    fn claim<'a>(
+        &'a mut self,
+        claim: &'a Claim,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
+        Box::pin(async move {
+            let call = Box::new(Claiming {
+                function: self.instance.core().tables.sink().claim,
+                claim: claim.clone(),
+                // SAFETY: these begin with their size.
+                claim_table: unsafe { abi::sized() },
+                // SAFETY: as above.
+                records: unsafe { abi::sized() },
+                found: BTreeMap::new(),
+                broken: None,
+            });
+            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+            match call.broken {
+                Some(why) => Err(broke_contract(why)),
+                None => Ok(call.found),
+            }
+        })
+    }
+
+    fn commit<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        lane: &'a Lane,
+        record: &'a Record,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>> {
+        Box::pin(async move {
+            let reported = Reported::new(batch, self.instance.core().tables.sink());
+            // SAFETY: `Record` begins with its size.
+            let table = unsafe { abi::sized() };
+            let call = Commit { reported, lane: lane.clone(), record: record.clone(), table };
+            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+            call.reported.delivery()
+        })
+    }
+
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        receipts: &'a Receipts,
+        cx: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>> {
+        Box::pin(async move {
+            let mut reported = Reported::new(batch, self.instance.core().tables.sink());
+            reported.said.settles = true;
+            let call = Settle { reported, receipts: ExportedHandles::new(receipts) };
+            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+            call.reported.delivery()
+        })
+    }
+
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(
+            async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
+        )
+    }
+}
+
+/// A batch that is lent to a sink, and what it says of the events.
+struct Reported {
+    sink: abi::Sink,
+    lent: ExportedBatch,
+    said: Box<SinkReport>,
+    report: Report,
+}
+
+// SAFETY: the pointers of `report` point to `said`, which is boxed.
+unsafe impl Send for Reported {}
+
+struct SinkReport {
+    events: usize,
+    delivery: Delivery,
+    last: Option<u32>,
+    last_elsewhere: Option<u32>,
+    /// Whether the operation is `settle`.
+    settles: bool,
+    broken: Option<String>,
+}
+
+impl Reported {
+    fn new(batch: &Batch, sink: &abi::Sink) -> Self {
+        let said = SinkReport {
+            events: batch.len(),
+            delivery: Delivery::complete(),
+            last: None,
+            last_elsewhere: None,
+            settles: false,
+            broken: None,
+        };
+        // SAFETY: `Report` begins with its size.
+        let report = unsafe { abi::sized() };
+        Self { sink: *sink, lent: ExportedBatch::new(batch), said: Box::new(said), report }
+    }
+
+    fn report(&mut self) -> *const Report {
+        self.report.ctx = (&raw mut *self.said).cast();
+        self.report.reject = Some(reject);
+        self.report.retry = Some(again);
+        self.report.already_done = Some(elsewhere);
+        &raw const self.report
+    }
+
+    fn delivery(self) -> Result<Delivery, Fault> {
+        self.lent.sound().map_err(broke_contract)?;
+        match self.said.broken {
+            Some(why) => Err(broke_contract(why)),
+            None => Ok(self.said.delivery),
+        }
+    }
+}
+
+struct Write(Reported);
+
+impl Call for Write {
+    const NAME: &'static str = "write";
+
+    unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
+        let report = self.0.report();
+        let function = self.0.sink.write.expect("the handshake has seen it");
+        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        unsafe { function(this, self.0.lent.table(), report, error) }
+    }
+}
+
+struct Commit {
+    reported: Reported,
+    lane: Lane,
+    record: Record,
+    table: abi::Record,
+}
+
+// SAFETY: the pointers of `table` point to what the call itself holds.
+unsafe impl Send for Commit {}
+
+impl Call for Commit {
+    const NAME: &'static str = "commit";
+
+    unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
+        let Some(function) = self.reported.sink.commit else { return Status::UNSUPPORTED };
+        let report = self.reported.report();
+        let position = self.record.position.as_ref();
+        self.table = abi::Record {
+            struct_size: size_of::<abi::Record>() as u32,
+            reserved: 0,
+            source: Str::new(&self.lane.source),
+            partition: Str::new(&self.lane.partition),
+            position: position.map_or(Buf::NONE, |position| Buf::new(position.as_bytes())),
+            base: self.record.base,
+            done: self.record.done,
+        };
+        let table = self.reported.lent.table();
+        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        unsafe { function(this, table, &raw const self.table, report, error) }
+    }
+}
+
+struct Settle {
+    reported: Reported,
+    receipts: ExportedHandles,
+}
+
+impl Call for Settle {
+    const NAME: &'static str = "ack_and_write";
+
+    unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
+        let Some(function) = self.reported.sink.ack_and_write else { return Status::UNSUPPORTED };
+        let report = self.reported.report();
+        let (batch, receipts) = (self.reported.lent.table(), self.receipts.table());
+        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        unsafe { function(this, batch, receipts, report, error) }
+    }
+}
+
+struct Claiming {
+    function: Option<
+        unsafe extern "C" fn(*mut c_void, *const abi::Claim, *const abi::Records, *mut abi::Error) -> Status,
+    >,
+    claim: Claim,
+    claim_table: abi::Claim,
+    records: abi::Records,
+    found: BTreeMap<Lane, Record>,
+    broken: Option<String>,
+}
+
+// SAFETY: the pointers of the tables point to what the call itself holds, which is boxed.
+unsafe impl Send for Claiming {}
+
+impl Call for Box<Claiming> {
+    const NAME: &'static str = "claim";
+
+    unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
+        let Some(function) = self.function else { return Status::UNSUPPORTED };
+        self.records.ctx = (&raw mut **self).cast();
+        self.records.found = Some(found);
+        self.claim_table.reset = self.claim.afresh.into();
+        self.claim_table.pipeline = Str::new(&self.claim.pipeline);
+        self.claim_table.sink = Str::new(&self.claim.sink);
+        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        unsafe { function(this, &raw const self.claim_table, &raw const self.records, error) }
+    }
+}
+
+/// Notes what a call back says, or how it breaks the contract.
+fn note(broken: &mut Option<String>, work: impl FnOnce() -> Result<(), String>) -> Status {
+    let answer = std::panic::catch_unwind(AssertUnwindSafe(work));
+    match answer.unwrap_or_else(|_| Err("what was reported could not be taken".into())) {
+        Ok(()) => Status::OK,
+        Err(why) => {
+            broken.get_or_insert(why);
+            Status::FATAL
+        }
+    }
+}
+
+unsafe extern "C" fn reject(report: *const Report, event: u32, why: *const abi::Error) -> Status {
+    // SAFETY: the plugin calls back with what it was given, and with an error of its own.
+    let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<SinkReport>().as_mut()) };
+    let (Some(SinkReport { events, delivery, broken, .. }), why) = (noted, unsafe { why.as_ref() }) else {
+        return Status::FATAL;
+    };
+    note(broken, || {
+        if event as usize >= *events {
+            return Err(format!("there is no event {event} to reject"));
+        }
+        delivery.reject(event as usize, why.map(abi::Error::message).unwrap_or_default());
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn again(report: *const Report, event: u32, why: *const abi::Error) -> Status {
+    // SAFETY: as above.
+    let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<SinkReport>().as_mut()) };
+    let (Some(said_before), Some(why)) = (noted, unsafe { why.as_ref() }) else { return Status::FATAL };
+    let SinkReport { events, delivery, broken, last, settles, .. } = said_before;
+    note(broken, || {
+        if *settles {
+            return Err(format!(
+                "event {event} cannot be tried again alone: `ack_and_write` fails as a whole"
+            ));
+        }
+        if event as usize >= *events || last.is_some_and(|last| last >= event) {
+            return Err(format!("event {event} cannot be tried again, or is named out of order"));
+        }
+        if why.code.0 >= 0 || why.code == Status::REJECT {
+            return Err(format!("{} is no reason to try event {event} again", why.code.0));
+        }
+        *last = Some(event);
+        delivery.again([event as usize], said(why));
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn elsewhere(report: *const Report, event: u32) -> Status {
+    // SAFETY: as above.
+    let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<SinkReport>().as_mut()) };
+    let Some(SinkReport { events, delivery, broken, last_elsewhere: last, settles, .. }) = noted else {
+        return Status::FATAL;
+    };
+    note(broken, || {
+        if !*settles || event as usize >= *events || last.is_some_and(|last| last >= event) {
+            return Err(format!("event {event} cannot be done elsewhere, or is named out of order"));
+        }
+        *last = Some(event);
+        delivery.done_elsewhere(event as usize);
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn found(records: *const abi::Records, record: *const abi::Record) -> Status {
+    // SAFETY: the plugin calls back with what it was given, and with a record of its own.
+    let claiming = unsafe { records.as_ref().and_then(|records| records.ctx.cast::<Claiming>().as_mut()) };
+    let Some(Claiming { found, broken, .. }) = claiming else { return Status::FATAL };
+    note(broken, || {
+        // SAFETY: as above, here and below.
+        let record = unsafe { crate::library::tables::read(record, size_of::<abi::Record>(), "a record")? };
+        let (source, partition) =
+            unsafe { (text(record.source, "a source")?, text(record.partition, "a partition")?) };
+        let position = match record.position {
+            position if position.p.is_null() => None,
+            position if position.n > POSITION => return Err("a position is too long".into()),
+            position => Some(Position::from_bytes(Bytes::copy_from_slice(unsafe { position.bytes() }))),
+        };
+        if found.len() >= LANES || record.done < record.base {
+            return Err(format!(
+                "the record of `{source}` is not one: {} is before {}",
+                record.done, record.base
+            ));
+        }
+        let lane = Lane { source: source.into(), partition: partition.into() };
+        found.insert(lane, Record { position, base: record.base, done: record.done });
+        Ok(())
+    })
+}

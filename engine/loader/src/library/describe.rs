@@ -1,0 +1,175 @@
+//! What is in a library, found out in a process of its own: a library that crashes when it is loaded crashes there.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_sdk::{Kind, Manual};
+
+use crate::exit_status::death;
+use crate::host_table::HostTable;
+use crate::library::file::{Library, Refusal};
+use crate::library::handshake::Module;
+
+/// How long a library may take to be loaded and described.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(2);
+/// No description is longer, in bytes.
+const DESCRIPTION: u64 = 64 << 20;
+
+/// What is in a library.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// SHA-256 of its file.
+    pub sha256: String,
+    /// What it calls itself.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// What it says of itself as a whole, as bits.
+    pub flags: u32,
+    /// Its plugins.
+    pub plugins: Vec<Described>,
+}
+
+/// One plugin of a library.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Described {
+    /// `source`, `filter` or `sink`.
+    pub kind: String,
+    /// Its name in a pipeline file.
+    pub name: String,
+    /// What it is for.
+    pub summary: String,
+    /// A piece of a pipeline file that uses it.
+    pub sample: String,
+    /// The schema of its options.
+    pub schema: Value,
+    /// What it can do or asks for, as bits.
+    pub caps: u32,
+}
+
+impl Described {
+    /// As the engine knows it; `None` if the kind is not one.
+    pub(crate) fn manual(&self) -> Option<Manual> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.kind)?;
+        let Self { name, summary, sample, schema, .. } = self.clone();
+        Some(Manual { kind, name, summary, sample, schema })
+    }
+}
+
+/// Loads the library in this process, which is there for nothing else, and tells what is in it.
+///
+/// # Errors
+/// Why it is refused.
+pub fn describe(path: &Path, sha256: Option<&str>) -> Result<Description, Refusal> {
+    let library = Library::open(path, sha256)?;
+    let sha256 = library.sha256.clone();
+    let module = Module::load(library, HostTable::leaked())?;
+    let plugins = module.plugins.into_iter().map(|(manual, tables)| Described {
+        kind: manual.kind.name().to_owned(),
+        name: manual.name,
+        summary: manual.summary,
+        sample: manual.sample,
+        schema: manual.schema,
+        caps: tables.caps,
+    });
+    Ok(Description {
+        sha256,
+        id: module.id,
+        version: module.version,
+        flags: module.flags,
+        plugins: plugins.collect(),
+    })
+}
+
+/// Has `program`, which is this one, describe the library in another process, or finds what it said before.
+pub(crate) fn described(
+    library: &Library,
+    program: &Path,
+    cache: Option<&Path>,
+) -> Result<Description, Refusal> {
+    let kept = cache.map(|cache| kept_at(cache, &library.sha256));
+    let known = kept.as_deref().and_then(|kept| std::fs::read(kept).ok());
+    let known = known.and_then(|text| serde_json::from_slice::<Description>(&text).ok());
+    if let Some(known) = known.filter(|known| known.sha256 == library.sha256) {
+        return Ok(known);
+    }
+    let text = ask(library, program)?;
+    let description: Description = serde_json::from_str(&text).map_err(|error| {
+        Refusal(format!("`{}` is not described in a readable way: {error}", library.path.display()))
+    })?;
+    if let Some(kept) = kept {
+        keep(&kept, &text);
+    }
+    Ok(description)
+}
+
+fn kept_at(cache: &Path, sha256: &str) -> PathBuf {
+    cache.join(format!("{sha256}-{}.json", env!("CARGO_PKG_VERSION")))
+}
+
+/// Keeps the description. If that cannot be, the library is asked again next time.
+fn keep(path: &Path, text: &str) {
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let kept = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&new, text))
+        .and_then(|()| std::fs::rename(&new, path));
+    if let Err(error) = kept {
+        tracing::debug!("`{}` cannot be kept: {error}", path.display());
+    }
+}
+
+/// What the other process says on the last line of its output.
+fn ask(library: &Library, program: &Path) -> Result<String, Refusal> {
+    let refuse = |why: String| Refusal(format!("`{}` {why}", library.path.display()));
+    let mut child = Command::new(program)
+        .args(["plugin-host", "--describe"])
+        .arg(&library.path)
+        .args(["--sha256", &library.sha256])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| {
+            refuse(format!("cannot be described: `{}` does not start: {error}", program.display()))
+        })?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let reading = std::thread::spawn(move || text_of(stdout));
+    let complaining = std::thread::spawn(move || text_of(stderr));
+    let since = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Some(status),
+            Ok(None) if since.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+            _ => {
+                let _it_may_be_over = child.kill();
+                let _it_was_killed = child.wait();
+                break None;
+            }
+        }
+    };
+    let (said, complained) = (reading.join().unwrap_or_default(), complaining.join().unwrap_or_default());
+    match status {
+        Some(status) if status.success() => Ok(said.lines().last().unwrap_or_default().to_owned()),
+        // What is refused is told in one sentence, the last line that it wrote.
+        Some(status) if status.code() == Some(2) => {
+            Err(Refusal(complained.lines().last().unwrap_or("it is refused without a word").to_owned()))
+        }
+        Some(status) => Err(refuse(format!("{} when it is loaded, so it is not", death(status)))),
+        None => Err(refuse(format!("takes more than {PATIENCE:?} to be loaded, so it is not"))),
+    }
+}
+
+fn text_of(stream: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        let _what_came_so_far = stream.take(DESCRIPTION).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

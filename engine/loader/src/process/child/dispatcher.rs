@@ -1,0 +1,235 @@
+//! Where the child does one operation at a time.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use tidegate_sdk::{Batch, Claim, Cx, Outcome, SourceBatch};
+
+use super::answer::answer;
+use crate::link::{CommitLink, Fault, Link};
+use crate::process::frame::{Area, ENDED, Frame, Topic, WANTS_BATCH_DONE};
+use crate::process::message::{ClaimMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult};
+use crate::process::shared::ack_handles;
+use crate::process::shared::pack::{Input, Packer, Sets};
+use crate::process::shared::region::{Reader, Writer};
+use crate::process::shared::unpack::Unpacker;
+
+type Settle = Box<dyn FnOnce(Outcome) + Send>;
+
+/// The batches of a source whose end it wants to be told of, by number. The engine's budget limits how many there are.
+#[derive(Clone, Default)]
+pub(crate) struct PendingBatches(Arc<Mutex<(u64, HashMap<u64, Settle>)>>);
+
+impl PendingBatches {
+    fn add(&self, settle: Settle) -> u64 {
+        let mut all = self.0.lock();
+        let number = all.0;
+        all.0 += 1;
+        all.1.insert(number, settle);
+        number
+    }
+
+    /// Tells the source.
+    pub(crate) fn settle(&self, number: u64, outcome: Outcome) {
+        let settle = self.0.lock().1.remove(&number);
+        if let Some(settle) = settle {
+            settle(outcome);
+        }
+    }
+}
+
+/// The instance, with what it is given and where it puts what it makes.
+pub(crate) struct Dispatcher {
+    link: Link,
+    given: Reader,
+    made: Writer,
+    scratch: Vec<u8>,
+    settling: PendingBatches,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(link: Link, given: Reader, made: Writer) -> Self {
+        Self { link, given, made, scratch: Vec::new(), settling: PendingBatches::default() }
+    }
+
+    pub(crate) fn committing(&self) -> Option<Arc<dyn CommitLink>> {
+        match &self.link {
+            Link::Source(link) => Some(link.committing()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn settling(&self) -> PendingBatches {
+        self.settling.clone()
+    }
+
+    /// Does what a frame asks for, and says what became of it.
+    pub(crate) async fn perform(&mut self, frame: Frame, cx: &Cx) -> Frame {
+        let done = self.work(&frame, cx).await;
+        // By now all that this side has made of the batch is dropped, so what is still held, the plugin holds.
+        Frame { held: self.given.held(), ..answer(done) }
+    }
+
+    async fn work(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+        match frame.topic {
+            Topic::Open => {
+                let resume = frame
+                    .read::<ResumeMessage>()
+                    .and_then(ResumeMessage::positions)
+                    .map_err(Fault::Broken)?;
+                let cx = &if frame.number == 0 { cx.clone() } else { cx.clone().with_receipts() };
+                match &mut self.link {
+                    Link::Source(link) => link.open(cx, &resume).await?,
+                    Link::Filter(link) => link.open(cx).await?,
+                    Link::Sink(link) => link.open(cx).await?,
+                }
+                Ok(Frame::new(Topic::Done))
+            }
+            Topic::Close => {
+                match &mut self.link {
+                    Link::Source(link) => link.close(cx).await?,
+                    Link::Filter(link) => link.close(cx).await?,
+                    Link::Sink(link) => link.close(cx).await?,
+                }
+                Ok(Frame::new(Topic::Done))
+            }
+            Topic::Next => self.next(cx).await,
+            Topic::Process => self.process(frame, cx).await,
+            Topic::Write | Topic::Commit | Topic::AckAndWrite => self.write(frame, cx).await,
+            Topic::Claim => self.claim(frame, cx).await,
+            Topic::Save => self.save(cx).await,
+            Topic::Restore => self.restore(frame, cx).await,
+            _ => Err(misplaced()),
+        }
+    }
+
+    async fn next(&mut self, cx: &Cx) -> Result<Frame, Fault> {
+        let Link::Source(link) = &mut self.link else { return Err(misplaced()) };
+        let Some(read) = link.next(cx).await? else {
+            return Ok(Frame { number: ENDED, ..Frame::new(Topic::Done) });
+        };
+        let SourceBatch { batch, rejected, settled, receipts, .. } = read;
+        let (settles, number) = match settled {
+            Some(settle) => (WANTS_BATCH_DONE, self.settling.add(settle)),
+            None => (0, 0),
+        };
+        let mut packer = Packer::new(std::mem::take(&mut self.scratch));
+        packer.long(number);
+        packer.number(rejected.len() as u32);
+        for one in &rejected {
+            packer.piece(&one.payload);
+            packer.long(one.length);
+            packer.bytes(one.reason.as_bytes());
+        }
+        packer.batch(&batch).map_err(system)?;
+        packer.number(receipts.is_some().into());
+        receipts.iter().for_each(|receipts| ack_handles::pack(&mut packer, receipts));
+        let area = self.put(packer)?;
+        Ok(Frame { number: settles, area, ..Frame::new(Topic::Done) })
+    }
+
+    async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+        let (batch, mut sets, _) = self.batch(frame.area)?;
+        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
+        let mut output = match link.plain() {
+            Some(link) => link.process(&batch)?,
+            None => link.process(&batch, frame.number != 0, cx).await?,
+        };
+        let mut done = Frame::new(Topic::Done);
+        let made = FilterResult::of(&mut output);
+        if !made.rejected.is_empty() || made.left.is_some() {
+            done = done.with(&made);
+        }
+        let (emitted, _) = output.take();
+        if !emitted.is_empty() {
+            let mut packer = Packer::new(std::mem::take(&mut self.scratch));
+            let mut given = Input { batch: &batch, sets: &mut sets };
+            packer.number(emitted.len() as u32);
+            for (port, batch) in &emitted {
+                packer.number((*port).into());
+                packer.derived(batch, &mut given).map_err(system)?;
+            }
+            done.area = self.put(packer)?;
+        }
+        Ok(done)
+    }
+
+    async fn write(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+        let (batch, _, mut rest) = self.batch(frame.area)?;
+        let Link::Sink(link) = &mut self.link else { return Err(misplaced()) };
+        let delivery = match frame.topic {
+            Topic::Write => link.write(&batch, cx).await?,
+            Topic::AckAndWrite => {
+                let receipts = ack_handles::unpack(&mut rest).map_err(Fault::Broken)?;
+                link.settle(&batch, &receipts, cx).await?
+            }
+            _ => {
+                let (lane, record) =
+                    frame.read::<LaneRecord>().and_then(LaneRecord::record).map_err(Fault::Broken)?;
+                link.commit(&batch, &lane, &record, cx).await?
+            }
+        };
+        let done = Frame::new(Topic::Done);
+        Ok(match SinkResult::of(delivery) {
+            None => done,
+            Some(told) => done.with(&told),
+        })
+    }
+
+    async fn claim(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+        let claim = Claim::from(frame.read::<ClaimMessage>().map_err(Fault::Broken)?);
+        let Link::Sink(link) = &mut self.link else { return Err(misplaced()) };
+        let records = link.claim(&claim, cx).await?;
+        let marks: Vec<LaneRecord> =
+            records.iter().map(|(lane, record)| LaneRecord::of(lane, record)).collect();
+        Ok(Frame::new(Topic::Done).with(&marks))
+    }
+
+    /// The area of the answer is empty if there is nothing to hand over.
+    async fn save(&mut self, cx: &Cx) -> Result<Frame, Fault> {
+        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
+        let mut done = Frame::new(Topic::Done);
+        if let Some(state) = link.save(cx).await? {
+            let mut packer = Packer::new(std::mem::take(&mut self.scratch));
+            packer.piece(&state);
+            done.area = self.put(packer)?;
+        }
+        Ok(done)
+    }
+
+    async fn restore(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+        let bytes = self.given.area(frame.area).map_err(system)?;
+        let state = Unpacker::new(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(Fault::Broken)?;
+        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
+        link.restore(&state, cx).await?;
+        Ok(Frame::new(Topic::Done))
+    }
+
+    /// The batch in an area, where it is, and what stands behind it.
+    fn batch(&mut self, area: Area) -> Result<(Batch, Sets, Unpacker), Fault> {
+        let bytes = self.given.area(area).map_err(system)?;
+        let unpacked = Unpacker::new(&bytes).and_then(|mut unpacker| {
+            let (batch, sets) = unpacker.batch()?;
+            Ok((batch, sets, unpacker))
+        });
+        unpacked.map_err(Fault::Broken)
+    }
+
+    /// Puts what was made where the engine sees it, which has taken what was there before.
+    fn put(&mut self, packer: Packer<'_>) -> Result<Area, Fault> {
+        let (area, scratch) = packer.write(&mut self.made, Area::default()).map_err(system)?;
+        self.scratch = scratch;
+        Ok(area)
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+fn system(error: io::Error) -> Fault {
+    Fault::Broken(format!("cannot exchange a batch with the engine: {error}"))
+}
+
+fn misplaced() -> Fault {
+    Fault::Broken("was asked for what it cannot do".into())
+}

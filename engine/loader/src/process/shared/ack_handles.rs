@@ -1,0 +1,43 @@
+//! Receipts on their way through a region: those of the entries at hand, behind the batch that they belong to.
+
+use std::sync::Arc;
+
+use tidegate_sdk::Receipts;
+
+use crate::boundary::import_batch::handles::{RECEIPT, SCOPE};
+use crate::process::shared::pack::Packer;
+use crate::process::shared::unpack::{EVENTS, Unpacker};
+
+/// Writes them down.
+pub(crate) fn pack(packer: &mut Packer<'_>, receipts: &Receipts) {
+    packer.number(receipts.scope().len() as u32);
+    receipts.scope().iter().for_each(|text| packer.bytes(text.as_bytes()));
+    let range = receipts.range();
+    packer.number(range.start as u32);
+    packer.number(range.len() as u32);
+    range.for_each(|index| packer.bytes(receipts.get(index)));
+}
+
+/// Reads them.
+///
+/// # Errors
+/// What is there are no receipts.
+pub(crate) fn unpack(unpacker: &mut Unpacker) -> Result<Receipts, String> {
+    let texts = unpacker.number()?;
+    if texts > SCOPE {
+        return Err(format!("{texts} texts for all receipts are more than {SCOPE}"));
+    }
+    let scope: Result<Vec<String>, String> =
+        (0..texts).map(|_| unpacker.text("what holds for the receipts")).collect();
+    let scope: Arc<[String]> = scope?.into();
+    let (first, count) = (unpacker.number()? as usize, unpacker.number()? as usize);
+    if first.saturating_add(count) > EVENTS {
+        return Err(format!("{count} receipts behind {first} are more than a batch may have ({EVENTS})"));
+    }
+    let mut receipts = Receipts::of_part(&scope, first);
+    for _ in 0..count {
+        // They stand in one area, which is shorter than what they may come to.
+        receipts.push(unpacker.blob(RECEIPT, "a receipt")?);
+    }
+    Ok(receipts)
+}

@@ -1,0 +1,182 @@
+//! A sink that breaks while it settles, at a server that acknowledges each entry once.
+
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tidegate_sdk::erased::Promise;
+use tidegate_sdk::{ConfigError, Replay};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::link::{Capabilities, InstanceContext, InstanceFactory};
+
+/// When the instance breaks in the next call of `settle`.
+#[derive(Clone, Copy)]
+enum Break {
+    Before,
+    Behind,
+    Never,
+}
+
+#[derive(Default)]
+struct Server {
+    pending: BTreeSet<usize>,
+    written: Vec<String>,
+    breaks: VecDeque<Break>,
+    instances: usize,
+}
+
+/// Makes instances that write to one server, and break as it says, and at every event that holds `KILL`.
+#[derive(Clone, Default)]
+struct Breaking(Arc<Mutex<Server>>);
+
+impl InstanceFactory for Breaking {
+    fn create(&self, _: &Value, _: &InstanceContext) -> Result<(Link, Capabilities), ConfigError> {
+        self.0.lock().instances += 1;
+        Ok((Link::Sink(Box::new(self.clone())), facts()))
+    }
+}
+
+impl SinkLink for Breaking {
+    fn open<'a>(&'a mut self, _: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn write<'a>(&'a mut self, _: &'a Batch, _: &'a Cx) -> Promise<'a, Result<Delivery, Fault>> {
+        unreachable!("its sink settles")
+    }
+    fn claim<'a>(
+        &'a mut self,
+        _: &'a Claim,
+        _: &'a Cx,
+    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
+        unreachable!("its sink settles")
+    }
+    fn commit<'a>(
+        &'a mut self,
+        _: &'a Batch,
+        _: &'a Lane,
+        _: &'a Record,
+        _: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>> {
+        unreachable!("its sink settles")
+    }
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        receipts: &'a Receipts,
+        _: &'a Cx,
+    ) -> Promise<'a, Result<Delivery, Fault>> {
+        let settled = settle(&mut self.0.lock(), batch, receipts);
+        Box::pin(async { settled })
+    }
+    fn close<'a>(&'a mut self, _: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn settle(server: &mut Server, batch: &Batch, receipts: &Receipts) -> Result<Delivery, Fault> {
+    let broken = || Fault::Broken("crashed".into());
+    let next = server.breaks.pop_front().unwrap_or(Break::Never);
+    if matches!(next, Break::Before) || batch.texts().iter().any(|text| text.contains("KILL")) {
+        return Err(broken());
+    }
+    let (mut delivery, mine) = (Delivery::complete(), server.pending.clone());
+    for (event, text) in batch.texts().into_iter().enumerate() {
+        let entry = batch.source_index(event) as usize;
+        assert_eq!(receipts.get(entry), entry.to_string().as_bytes(), "an event comes with its receipt");
+        match mine.contains(&entry) {
+            true => server.written.push(text),
+            false => delivery.done_elsewhere(event),
+        }
+    }
+    server.pending.retain(|entry| !receipts.range().contains(entry));
+    if matches!(next, Break::Behind) { Err(broken()) } else { Ok(delivery) }
+}
+
+fn facts() -> Capabilities {
+    Capabilities {
+        replay: Replay::Never,
+        commits: false,
+        settles: false,
+        waits: true,
+        parallel: false,
+        transactional: Err(String::new()),
+        domain: Ok("here".into()),
+        outputs: Vec::new(),
+        explain: None,
+    }
+}
+
+/// What is there when these events, one an entry, are settled as the engine does it: again without what is rejected.
+struct Settled {
+    written: Vec<String>,
+    rejected: Vec<String>,
+    elsewhere: usize,
+    instances: usize,
+}
+
+async fn settled(texts: &[&str], breaks: &[Break], done_by_others: &[usize]) -> Settled {
+    let home = Breaking::default();
+    {
+        let mut server = home.0.lock();
+        server.pending = (0..texts.len()).filter(|entry| !done_by_others.contains(entry)).collect();
+        server.breaks = breaks.iter().copied().collect();
+    }
+    let recipe = InstanceSpec {
+        home: Arc::new(home.clone()),
+        options: Value::Null,
+        facts: facts(),
+        plugin: "breaking".into(),
+        strict: false,
+    };
+    let (mut sink, cx) = (RestartingSink::new(recipe), Cx::new("sink", CancellationToken::new()));
+    let mut builder = Batch::builder();
+    texts.iter().for_each(|text| builder.push_copy(text.as_bytes()));
+    let mut batch = builder.finish();
+    let mut receipts = Receipts::new(&Arc::default());
+    (0..texts.len()).for_each(|entry| receipts.push(entry.to_string().as_bytes()));
+    let (mut rejected, mut elsewhere) = (Vec::new(), 0);
+    loop {
+        let delivery = Sink::settle(&mut sink, &batch, &receipts, &cx).await.unwrap();
+        elsewhere += delivery.elsewhere().len();
+        let bad: Vec<usize> = delivery.rejected().iter().map(|one| one.event).collect();
+        if bad.is_empty() {
+            break;
+        }
+        rejected.extend(bad.iter().map(|event| batch.texts()[*event].clone()));
+        batch = batch.select((0..batch.len()).filter(|event| !bad.contains(event)));
+    }
+    let server = home.0.lock();
+    assert!(server.pending.is_empty(), "every entry is acknowledged");
+    Settled { written: server.written.clone(), rejected, elsewhere, instances: server.instances }
+}
+
+#[tokio::test]
+async fn whenever_it_breaks_each_entry_is_written_once() {
+    for breaks in [&[Break::Before][..], &[Break::Behind], &[Break::Before, Break::Behind, Break::Before]] {
+        let done = settled(&["a", "b", "c", "d"], breaks, &[]).await;
+        assert_eq!(done.written, ["a", "b", "c", "d"]);
+        assert!(done.rejected.is_empty());
+        assert_eq!((done.elsewhere, done.instances), (0, breaks.len() + 1), "nobody else did anything");
+    }
+}
+
+#[tokio::test]
+async fn what_others_have_done_is_told_unless_it_may_have_been_us() {
+    let done = settled(&["a", "b", "c"], &[], &[1]).await;
+    assert_eq!((done.written, done.elsewhere), (vec!["a".into(), "c".into()], 1));
+    let done = settled(&["a", "b", "c"], &[Break::Behind], &[1]).await;
+    assert_eq!((done.written, done.elsewhere), (vec!["a".into(), "c".into()], 0));
+}
+
+#[tokio::test]
+async fn the_event_at_which_it_breaks_is_found_and_the_rest_is_written_once() {
+    let texts = ["a", "b", "KILL", "d", "e"];
+    let done = settled(&texts, &[], &[]).await;
+    assert_eq!((done.rejected, done.elsewhere), (vec!["KILL".to_owned()], 0));
+    let mut written = done.written;
+    written.sort();
+    assert_eq!(written, ["a", "b", "d", "e"]);
+}

@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use reqwest::Url;
-use reqwest::header::{HeaderMap, LINK};
+use hyper::header::{HeaderMap, LINK};
+use url::Url;
 
 /// One link of a header.
 #[derive(Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod retry_after;
 mod send;
 #[cfg(test)]
 mod test_server;
+mod transport;
 
 pub(crate) use caller::Caller;
 pub(crate) use poll::fuzzing;

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use reqwest::Url;
+use url::Url;
 
 use super::cursor::Seen;
 use super::pages::{Next, Page, Pages};

@@ -57,7 +57,7 @@ pub(super) enum SendMethod {
     Patch,
 }
 
-impl From<SendMethod> for reqwest::Method {
+impl From<SendMethod> for hyper::Method {
     fn from(method: SendMethod) -> Self {
         match method {
             SendMethod::Post => Self::POST,

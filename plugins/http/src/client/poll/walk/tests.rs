@@ -1,6 +1,6 @@
 //! One poll over its pages, without a server.
 
-use reqwest::header::HeaderMap;
+use hyper::header::HeaderMap;
 
 use super::*;
 use crate::client::poll::pages::Parameter;

@@ -115,6 +115,51 @@ fn no_process_is_left_when_the_engine_is_killed() {
     until("the end of the plugin's process", || alive(child).is_none());
 }
 
+/// The processes of plugins from this place, including those that they forked.
+fn left_of(place: &Place) -> usize {
+    let folder = place.path("libevil.so").display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let id: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let command = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
+        let is_host = String::from_utf8_lossy(&command).contains(&folder) && alive(id).is_some();
+        is_host.then_some(id)
+    });
+    processes.count()
+}
+
+/// A forked process holds the socket and the pipes of the plugin's process open. The run must not wait for their end.
+#[test]
+fn process_that_forks_without_exec_does_not_keep_its_run_from_ending() {
+    for library in ["fork.c", "daemon.c"] {
+        let place = Place::new(library);
+        place.input(&lines(10, &[3, 7]));
+        place.pipeline(FILTER);
+        place.run().end().expect(0);
+        assert_eq!(place.out(), lines(10, &[3, 7]), "{library}");
+        if library == "fork.c" {
+            until("the forked processes to be killed with the plugin's", || left_of(&place) == 0);
+        }
+    }
+}
+
+/// The same when the plugin's process crashes after it forked: it is restarted at once.
+#[test]
+fn crash_of_a_process_that_forked_is_noticed_at_once() {
+    let place = Place::new("fork.c");
+    place.input(&lines(10, &[3]));
+    place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
+    let mut running = place.run().start();
+    until("what came out", || place.out().len() == 10);
+    kill(only_child(&running));
+    let mut input = std::fs::OpenOptions::new().append(true).open(place.path("in")).unwrap();
+    input.write_all(b"line 10\n").unwrap();
+    until("one more line", || place.out().len() == 11);
+    running.signal("TERM");
+    let ended = running.end().expect(0);
+    assert!(ended.stderr.contains("crashed (SIGKILL)"), "{}", ended.stderr);
+    until("the forked processes to be killed with the plugin's", || left_of(&place) == 0);
+}
+
 #[test]
 fn a_process_does_not_see_the_signals_and_the_secrets_of_the_engine() {
     let place = Place::new("segfault.c");

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one may take to end whose socket is closed.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a child that does not answer has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// A plugin whose instances run apart.
 pub(crate) struct ChildProcess {
     pub(crate) library: Library,
@@ -132,8 +135,13 @@ fn hand_shake(
             kept.wait(Duration::ZERO);
             return Err(SpawnError::Broken(format!("did not return from `create` within {PATIENCE:?}")));
         }
-        socket.set_read_timeout(Some(rest))?;
+        // A process that the child forked may hold the socket open, so the end of the child is looked for as well.
+        let has_ended = kept.has_ended();
+        socket.set_read_timeout(Some(rest.min(LOOK_EVERY)))?;
         match socket.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_ended => {
+                return Err(SpawnError::Broken(exit_status::past(kept.wait(GRACE))));
+            }
             Ok(0) => return Err(SpawnError::Broken(exit_status::past(kept.wait(GRACE)))),
             Ok(length) => inbox.feed(&piece[..length]),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {

@@ -150,11 +150,12 @@ impl Connection {
         self.calls().waiting.iter().flatten().map(|waiting| waiting.what).next()
     }
 
-    fn answer(&self, frame: Frame) {
+    /// Hands an answer to the operation that waits for it. False if none does.
+    fn answer(&self, frame: Frame) -> bool {
         let waiting = self.calls().waiting.get_mut(frame.slot as usize).and_then(Option::take);
-        if let Some(waiting) = waiting {
-            let _whoever_asked_may_be_gone = waiting.answer.send(frame);
-        }
+        let Some(waiting) = waiting else { return false };
+        let _ = waiting.answer.send(frame); // the requester may be gone
+        true
     }
 
     /// There will be no answers any more. The first reason stays.
@@ -205,6 +206,11 @@ impl ConnectionTask {
                     }
                 }
                 () = connection.more.notified() => {}
+                // A process that the child forked may hold the socket open, so the end of the socket may never come.
+                _ = self.watch.ended() => {
+                    self.read();
+                    break;
+                }
                 () = self.cx.stopping(), if !drained => {
                     drained = true;
                     connection.send(&Frame::new(Topic::Drain));
@@ -231,19 +237,28 @@ impl ConnectionTask {
             }
             loop {
                 match self.inbox.next() {
-                    Ok(Some(frame)) => self.take(frame),
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.connection.end(|| format!("broke the contract: {error}"));
-                        self.watch.kill();
-                        return false;
+                    Ok(Some(frame)) => {
+                        // An answer too many would be taken for that of the next operation.
+                        if !self.take(frame) {
+                            return self.breach("it answered something that it was not asked");
+                        }
                     }
+                    Ok(None) => break,
+                    Err(error) => return self.breach(error),
                 }
             }
         }
     }
 
-    fn take(&mut self, frame: Frame) {
+    /// The child broke the contract, so it is killed.
+    fn breach(&self, problem: impl std::fmt::Display) -> bool {
+        self.connection.end(|| format!("broke the contract: {problem}"));
+        self.watch.kill();
+        false
+    }
+
+    /// Handles one frame. False if it is an answer to nothing.
+    fn take(&mut self, frame: Frame) -> bool {
         match frame.topic {
             Topic::Log => log(self.cx.component(), &frame),
             Topic::Progress => {
@@ -254,11 +269,10 @@ impl ConnectionTask {
             topic => {
                 self.pulse.asked = None;
                 self.pulse.next = Instant::now() + self.pulse.call_time / 4;
-                if topic != Topic::Pong {
-                    self.connection.answer(frame);
-                }
+                return topic == Topic::Pong || self.connection.answer(frame);
             }
         }
+        true
     }
 
     /// Asks whether the child is there, if something is asked of it. False if it has not answered for too long.

@@ -73,6 +73,11 @@ impl ChildHandle {
         ChildWatch { process: Arc::clone(&self.process), ended: self.ended.clone() }
     }
 
+    /// Whether the child has ended, as far as its supervisor knows.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     /// Waits for its end where that may block, and then ends it.
     pub(crate) fn wait(&self, limit: Duration) -> Option<ExitStatus> {
         let once = self.ended_once.lock();
@@ -131,6 +136,7 @@ impl ChildSupervisor {
                 self.listen();
             }
             if over {
+                self.kill_group();
                 break;
             }
             if released {
@@ -140,6 +146,13 @@ impl ChildSupervisor {
         }
         self.listen_to_the_rest();
         self.child.wait().ok()
+    }
+
+    /// Kills what the child has left running: it leads a session and a process group of its own. The child is not reaped
+    /// yet, so no other group has its number.
+    fn kill_group(&self) {
+        // An error says that there is nobody left.
+        let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
     }
 
     /// Waits for its end, for what it writes, and for being let go.

@@ -1,15 +1,25 @@
-//! Bytes to events: lines, and the elements of a JSON array. Both are incremental, share the bytes they were
+//! Bytes to events: lines, the elements of a JSON array, and records of CSV. All are incremental, share the bytes they were
 //! fed, and are bounded by the size of one event.
 
+mod csv;
 mod elements;
 mod lines;
 
+pub use csv::{CsvReader, CsvStep};
 pub use elements::{Elements, elements_of};
 pub use lines::Lines;
 
 use bytes::Bytes;
 
 use crate::{Size, SourceRejection};
+
+/// The byte order mark that some editors and servers put in front of text. It is no part of the text.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// `input`, a whole input, without the byte order mark that it may begin with.
+pub fn without_mark(input: &[u8]) -> &[u8] {
+    input.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input)
+}
 
 /// How much of an event over the limit is kept for the dead letters.
 const HEAD: usize = 4096;

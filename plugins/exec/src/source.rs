@@ -185,6 +185,7 @@ impl ExecSource {
         let next = self.due.map_or(now, |due| due + self.interval);
         self.due = (self.mode == Mode::Interval)
             .then(|| if self.due.is_none() { now + self.interval } else { next.max(now) });
+        self.lines.begin_input();
         self.run = Some(Run::new(process, self.time_limit, self.command.kill_after));
         Ok(())
     }

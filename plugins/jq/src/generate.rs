@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{
     BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Position,
-    Replay, Source, SourceBatch, SourceRejection, Span,
+    Replay, Source, SourceBatch, SourceRejection, Span, json,
 };
 
 use crate::limit::{self, Limit};
@@ -84,7 +84,7 @@ impl Generate {
                 rooms: Rooms::new(options.limit),
                 scratch: Vec::new(),
             },
-            (None, Some(line)) => Payload::Line(line.into()),
+            (None, Some(line)) => Payload::Line(json::one_line_if_json(line.as_bytes()).into_owned().into()),
             (Some(_), Some(_)) => {
                 let message = "`line` and `query` exclude each other";
                 return Err(ConfigError::at("/line", message).help("keep the one that makes the events"));

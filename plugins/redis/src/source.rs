@@ -6,14 +6,16 @@ pub(crate) mod options;
 pub(crate) mod page;
 pub(crate) mod release;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration as Time, Instant};
 
 use bytes::Bytes;
+use tidegate_sdk::framing::without_mark;
 use tidegate_sdk::{
     Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Exclusive,
-    Replay, Resource, Source, SourceBatch, SourceRejection, Span,
+    Replay, Resource, Source, SourceBatch, SourceRejection, Span, json,
 };
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -243,7 +245,12 @@ impl RedisStream {
             Form::Payload => page.fields(entry).find(|(name, _)| page.bytes[name.clone()] == *field),
             Form::Fields => None,
         };
-        found.map_or_else(|| Payload::Made(object(page, entry)), |(_, value)| Payload::There(value))
+        let Some((_, value)) = found else { return Payload::Made(object(page, entry)) };
+        let text = without_mark(&page.bytes[value.clone()]);
+        match json::one_line_if_json(text) {
+            Cow::Borrowed(_) => Payload::There(value.end - text.len()..value.end),
+            Cow::Owned(line) => Payload::Line(line),
+        }
     }
 
     /// Whether an entry may become an event.
@@ -283,7 +290,7 @@ impl RedisStream {
             Payload::There(Range { start, end }) => {
                 builder.push_span(Span { buffer, offset: start as u32, length: (end - start) as u32 });
             }
-            Payload::Made(object) => builder.push_copy(&object),
+            Payload::Made(text) | Payload::Line(text) => builder.push_copy(&text),
         }
         let own = Attributes::default().with("id", entry.id.to_string());
         let deliveries = i64::try_from(entry.deliveries).unwrap_or(i64::MAX);
@@ -296,6 +303,8 @@ impl RedisStream {
 enum Payload {
     /// It lies in the answer of the server.
     There(Range<usize>),
+    /// It lies there over several lines, and is JSON.
+    Line(Vec<u8>),
     /// All fields of the entry, as a JSON object.
     Made(Vec<u8>),
 }
@@ -304,14 +313,14 @@ impl Payload {
     fn len(&self) -> usize {
         match self {
             Self::There(range) => range.len(),
-            Self::Made(object) => object.len(),
+            Self::Made(text) | Self::Line(text) => text.len(),
         }
     }
 
     fn into_bytes(self, page: &Page) -> Bytes {
         match self {
             Self::There(range) => page.bytes.slice(range),
-            Self::Made(object) => object.into(),
+            Self::Made(text) | Self::Line(text) => text.into(),
         }
     }
 }

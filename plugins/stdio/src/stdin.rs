@@ -208,21 +208,25 @@ impl Reader {
 
 /// Bytes to events, either way.
 enum Framing {
-    Lines { lines: Lines, begun: bool },
+    Lines(Lines),
     Elements(Elements),
 }
 
 impl Framing {
     fn new(decode: Decode, limit: usize) -> Self {
         match decode {
-            Decode::Lines => Self::Lines { lines: Lines::new(limit), begun: false },
+            Decode::Lines => {
+                let mut lines = Lines::new(limit);
+                lines.begin_input();
+                Self::Lines(lines)
+            }
             Decode::JsonArray => Self::Elements(Elements::new(limit)),
         }
     }
 
     fn buffer(&mut self) -> &mut BytesMut {
         match self {
-            Self::Lines { lines, .. } => lines.buffer(),
+            Self::Lines(lines) => lines.buffer(),
             Self::Elements(elements) => elements.buffer(),
         }
     }
@@ -232,13 +236,7 @@ impl Framing {
         loop {
             let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
             let settled = match self {
-                Self::Lines { lines, begun } => {
-                    if !*begun && !strip_mark(lines.buffer()) {
-                        return Ok(None);
-                    }
-                    *begun = true;
-                    lines.cut(&mut builder, &mut rejected)
-                }
+                Self::Lines(lines) => lines.cut(&mut builder, &mut rejected),
                 Self::Elements(elements) => {
                     elements.cut(&mut builder, &mut rejected).map_err(not_an_array)?
                 }
@@ -254,7 +252,7 @@ impl Framing {
     fn finish(&mut self) -> Result<Option<SourceBatch>, Error> {
         let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
         match self {
-            Self::Lines { lines, .. } => {
+            Self::Lines(lines) => {
                 lines.finish(&mut builder, &mut rejected);
             }
             Self::Elements(elements) => elements.finish().map_err(not_an_array)?,
@@ -272,16 +270,6 @@ impl Framing {
         let rejection = SourceRejection { length: half.len() as u64, payload: half, reason };
         source_batch(Batch::builder(), vec![rejection])
     }
-}
-
-/// Removes the byte order mark that some editors put in front of text. False if too little was read to know.
-fn strip_mark(text: &mut BytesMut) -> bool {
-    const MARK: &[u8] = b"\xef\xbb\xbf";
-    if text.starts_with(MARK) {
-        drop(text.split_to(MARK.len()));
-        return true;
-    }
-    !MARK.starts_with(text)
 }
 
 fn source_batch(builder: BatchBuilder, rejected: Vec<SourceRejection>) -> Option<SourceBatch> {

@@ -1,22 +1,26 @@
-//! The access logs of Apache and nginx: the common log format, and the combined one with referer and user agent.
+//! The access logs of Apache and nginx: the common log format, and the combined one with referer and user agent; both
+//! also behind the name of a virtual host.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use memchr::{memchr, memmem, memrchr};
 
 use crate::fields::Fields;
-use crate::scan::Scan;
+use crate::scan::{Scan, is_one_line};
 use crate::time;
 
-/// Reads `host ident user [time] "request" status bytes`, and `"referer" "agent"` if they follow.
+/// Reads `[vhost] address ident user [time] "request" status bytes`, `"referer" "agent"` if they follow, and
+/// `"forwarded for"` behind these.
 pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
+    is_one_line(line)?;
     let mut scan = Scan::new(line);
-    fields.text_or_null("remote_addr", scan.until(b' ', "the address of the client")?);
-    scan.until(b' ', "the identity of the client")?;
-    // A user name may hold blanks, but the time always begins with a bracket.
-    let length =
-        memmem::find(scan.rest(), b" [").ok_or_else(|| scan.expected("a user and the time in brackets"))?;
-    fields.text_or_null("user", scan.take(length));
+    let client = client(&mut scan)?;
+    if let Some(vhost) = client.vhost {
+        fields.text("vhost", vhost);
+    }
+    fields.text_or_null("remote_addr", client.address);
+    fields.text_or_null("user", client.user);
     scan.expect(" [")?;
     let written = scan.until(b']', "the time")?;
     let time = time::access_log(written).ok_or_else(|| {
@@ -29,9 +33,10 @@ pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     let status = digits(&mut scan, "the status")?;
     fields.integer("status", status);
     scan.expect(" ")?;
-    match scan.skip(b"-") {
-        true => fields.null("bytes"),
-        false => fields.integer("bytes", digits(&mut scan, "the number of bytes")?),
+    if scan.skip(b"-") {
+        fields.null("bytes");
+    } else {
+        fields.integer("bytes", digits(&mut scan, "the number of bytes")?);
     }
     if scan.at_end() {
         fields.null("referer");
@@ -42,32 +47,121 @@ pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     fields.text_or_null("referer", &quoted(&mut scan, "the referer")?);
     scan.expect(" ")?;
     fields.text_or_null("user_agent", &quoted(&mut scan, "the user agent")?);
-    match scan.at_end() {
-        true => Ok(()),
-        false => Err(scan.expected("the end of the line")),
+    if scan.at_end() {
+        return Ok(());
+    }
+    scan.expect(" ")?;
+    let before = scan;
+    let forwarded = quoted(&mut scan, "the end of the line, or addresses")?;
+    if !scan.at_end() || !is_list_of_addresses(&forwarded) {
+        return Err(before.expected("the end of the line, or a list of addresses in quotes,"));
+    }
+    fields.text_or_null("forwarded_for", &forwarded);
+    Ok(())
+}
+
+/// The words in front of the time.
+struct Client<'a> {
+    vhost: Option<&'a [u8]>,
+    address: &'a [u8],
+    user: &'a [u8],
+}
+
+/// Reads the words in front of the time, and stays before the space in front of its bracket.
+fn client<'a>(scan: &mut Scan<'a>) -> Result<Client<'a>, String> {
+    let start = *scan;
+    let mut first = address(scan, "the address of the client")?;
+    let mut vhost = None;
+    // With a virtual host there are four words, and the second is an address. A name counts as one only behind a host
+    // with a port, so that no identity is taken for it.
+    let mut second = *scan;
+    if let Ok(next) = address(&mut second, "an address")
+        && (is_address(next) || (has_port(first) && next.contains(&b'.')))
+    {
+        (vhost, first, *scan) = (Some(first), next, second);
+    }
+    let identity = scan.until(b' ', "the identity of the client")?;
+    let length =
+        memmem::find(scan.rest(), b" [").ok_or_else(|| scan.expected("a user and the time in brackets"))?;
+    let user = scan.take(length);
+    // A user name may hold blanks. Behind an identity it would be as likely that the line has another form.
+    if user.is_empty() || (identity != b"-" && user.contains(&b' ')) {
+        return Err(start
+            .expected("an address, an identity and a user before the time, or a virtual host before them,"));
+    }
+    Ok(Client { vhost, address: first, user })
+}
+
+/// A word, or several that are a list: `203.0.113.7, 10.0.0.1`. Passes the space behind it.
+fn address<'a>(scan: &mut Scan<'a>, what: &str) -> Result<&'a [u8], String> {
+    let whole = scan.rest();
+    let mut length = 0;
+    loop {
+        let word = scan.until(b' ', what)?;
+        length += word.len();
+        if !word.ends_with(b",") || word.len() == 1 {
+            return Ok(&whole[..length]);
+        }
+        length += 1;
     }
 }
 
-/// `GET /path HTTP/1.1` in its parts. What is not of this form (garbage that a scanner sent) is the path.
-fn request(request: &[u8], fields: &mut Fields) {
-    let method_end = memchr(b' ', request).filter(|end| request[..*end].iter().all(u8::is_ascii_alphabetic));
-    let Some(method_end) = method_end.filter(|end| *end > 0) else {
-        fields.null("method");
-        fields.text_or_null("path", request);
-        return fields.null("protocol");
+/// Whether the text is an IP address, or a list of some.
+fn is_address(text: &[u8]) -> bool {
+    text != b"-" && is_list_of_addresses(text)
+}
+
+/// Whether the text is a list of addresses as `X-Forwarded-For` has it, where `unknown` and `-` may stand for one.
+fn is_list_of_addresses(text: &[u8]) -> bool {
+    let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
+    let is_item = |item: &str| {
+        let bracketed = || item.strip_prefix('[')?.split_once(']').map(|(inner, _)| is_ip(inner));
+        let with_port = || item.rsplit_once(':').map(|(host, _)| is_ip(host));
+        item == "unknown" || is_ip(item) || bracketed() == Some(true) || with_port() == Some(true)
     };
-    let target = &request[method_end + 1..];
-    fields.text("method", &request[..method_end]);
-    match memrchr(b' ', target) {
-        Some(end) if target[end + 1..].starts_with(b"HTTP/") => {
-            fields.text("path", &target[..end]);
-            fields.text("protocol", &target[end + 1..]);
+    text == b"-"
+        || std::str::from_utf8(text).is_ok_and(|text| text.split(',').all(|item| is_item(item.trim())))
+}
+
+/// Whether the text is a name with the number of a port behind it.
+fn has_port(text: &[u8]) -> bool {
+    let Some(colon) = memrchr(b':', text) else { return false };
+    let port = &text[colon + 1..];
+    let is_address = || std::str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
+    colon > 0 && !port.is_empty() && port.iter().all(u8::is_ascii_digit) && !is_address()
+}
+
+/// `GET /path HTTP/1.1` in its parts. Anything else (garbage that a scanner sent) is the path.
+fn request(request: &[u8], fields: &mut Fields) {
+    let (line, protocol) = match memrchr(b' ', request) {
+        Some(end) if request[end + 1..].starts_with(b"HTTP/") => (&request[..end], Some(&request[end + 1..])),
+        _ => (request, None),
+    };
+    // Without a protocol it is a request of HTTP/0.9, whose methods are words.
+    let is_method = |method: &[u8]| {
+        let fits = if protocol.is_some() { is_token } else { |byte: &u8| byte.is_ascii_alphabetic() };
+        !method.is_empty() && method.iter().all(fits)
+    };
+    match memchr(b' ', line).filter(|end| is_method(&line[..*end])) {
+        Some(end) => {
+            fields.text("method", &line[..end]);
+            fields.text("path", &line[end + 1..]);
+            match protocol {
+                Some(protocol) => fields.text("protocol", protocol),
+                None => fields.null("protocol"),
+            }
         }
-        _ => {
-            fields.text("path", target);
+        None => {
+            fields.null("method");
+            fields.text_or_null("path", request);
             fields.null("protocol");
         }
     }
+}
+
+/// Whether the byte may stand in the name of a method (RFC 9110, section 5.6.2).
+fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 fn digits(scan: &mut Scan<'_>, what: &str) -> Result<u64, String> {

@@ -1,11 +1,10 @@
 //! One record of comma-separated values, as RFC 4180 describes it.
 
-use std::borrow::Cow;
+use tidegate_sdk::framing::{CsvReader, CsvStep};
 
 use crate::fields::Fields;
-use crate::scan::Scan;
 
-/// The columns of a record and what separates them.
+/// The columns of a record and the character between them.
 #[derive(Debug)]
 pub(crate) struct Csv {
     pub(crate) columns: Vec<String>,
@@ -13,39 +12,32 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
-    pub(crate) fn parse(&self, line: &[u8], fields: &mut Fields) -> Result<(), String> {
-        let mut scan = Scan::new(line);
-        for (index, column) in self.columns.iter().enumerate() {
-            if index > 0 && !scan.skip(&[self.delimiter]) {
-                return Err(match scan.at_end() {
-                    true => format!("the line ends after {index} of {} columns", self.columns.len()),
-                    false => scan.expected(&format!("`{}`", char::from(self.delimiter))),
-                });
+    pub(crate) fn parse(
+        &self,
+        text: &[u8],
+        reader: &mut CsvReader,
+        fields: &mut Fields,
+    ) -> Result<(), String> {
+        reader.reset();
+        if let Err(error) = std::str::from_utf8(text) {
+            return Err(format!("the record is not UTF-8 at byte {}", error.valid_up_to()));
+        }
+        match reader.read(text, true) {
+            CsvStep::Malformed { at, reason } => return Err(format!("{reason} (byte {at})")),
+            CsvStep::Record { length } if length < text.len() => {
+                return Err(format!(
+                    "the record ends at byte {length} and something follows; one event is one record"
+                ));
             }
-            fields.typed(column, &self.value(&mut scan)?)?;
+            _ => {}
         }
-        match scan.at_end() {
-            true => Ok(()),
-            false => Err(scan.expected(&format!("the end of the line after {} columns", self.columns.len()))),
+        let (found, columns) = (reader.len(), self.columns.len());
+        if found != columns {
+            return Err(format!("the record has {found} fields, but there are {columns} columns"));
         }
-    }
-
-    fn value<'a>(&self, scan: &mut Scan<'a>) -> Result<Cow<'a, [u8]>, String> {
-        if scan.peek() != Some(b'"') {
-            return Ok(scan.word(self.delimiter).into());
+        for (column, value) in self.columns.iter().zip(reader.fields(text)) {
+            fields.typed(column, &value)?;
         }
-        scan.take(1);
-        let mut value = Cow::Borrowed(scan.word(b'"'));
-        loop {
-            if scan.skip(b"\"\"") {
-                let joined = value.to_mut();
-                joined.push(b'"');
-                joined.extend_from_slice(scan.word(b'"'));
-            } else if scan.skip(b"\"") {
-                return Ok(value);
-            } else {
-                return Err(scan.expected("the quote at the end of a value"));
-            }
-        }
+        Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! Where the formats write what they found: a JSON object, made in one buffer that is used again.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
+
+use tidegate_sdk::json;
 
 use crate::typed::Types;
 
@@ -12,12 +16,19 @@ const KEPT: usize = 1 << 20;
 pub(crate) struct Fields {
     json: Vec<u8>,
     types: Arc<Types>,
+    /// The names that were written, with their quotes, of all objects that are open.
+    names: Vec<Range<usize>>,
+    /// For each object that was opened in the event's own, the number of names before it.
+    opened: Vec<usize>,
 }
+
+/// Up to so many names are compared with each other one by one.
+const FEW: usize = 24;
 
 impl Fields {
     /// Fields that are converted to these types.
     pub(crate) fn new(types: Arc<Types>) -> Self {
-        Self { json: Vec::new(), types }
+        Self { json: Vec::new(), types, names: Vec::new(), opened: Vec::new() }
     }
 
     /// Forgets the last line and begins the object of the next.
@@ -25,6 +36,8 @@ impl Fields {
         self.json.clear();
         self.json.shrink_to(KEPT);
         self.json.push(b'{');
+        self.names.clear();
+        self.opened.clear();
     }
 
     /// Ends the object and gives its text.
@@ -95,55 +108,85 @@ impl Fields {
     pub(crate) fn open(&mut self, name: &str) {
         self.name(name);
         self.json.push(b'{');
+        self.opened.push(self.names.len());
     }
 
     /// Ends the object that was opened last.
     pub(crate) fn close(&mut self) {
         self.json.push(b'}');
+        self.names.truncate(self.opened.pop().unwrap_or(0));
+    }
+
+    /// The names of the innermost open object.
+    fn inner_names(&self) -> &[Range<usize>] {
+        &self.names[self.opened.last().copied().unwrap_or(0)..]
+    }
+
+    /// A name that the innermost open object has twice, as it is written.
+    pub(crate) fn repeated(&self) -> Option<&[u8]> {
+        let names = self.inner_names();
+        let text = |name: &Range<usize>| &self.json[name.clone()];
+        let again = if names.len() <= FEW {
+            (1..names.len())
+                .find(|index| names[..*index].iter().any(|name| text(name) == text(&names[*index])))
+        } else {
+            let mut seen = HashSet::with_capacity(names.len());
+            names.iter().position(|name| !seen.insert(text(name)))
+        };
+        again.map(|index| text(&names[index]))
+    }
+
+    /// Joins the values of each name that the innermost open object has several times to one array, at the place of the
+    /// first.
+    pub(crate) fn join_repeated(&mut self) {
+        if self.repeated().is_none() {
+            return;
+        }
+        let names = self.inner_names();
+        let start = names[0].start;
+        let mut members: Vec<(&[u8], Vec<&[u8]>)> = Vec::new();
+        let mut known = HashMap::new();
+        for (index, name) in names.iter().enumerate() {
+            // A value reaches from the colon behind its name to the comma in front of the next one.
+            let end = names.get(index + 1).map_or(self.json.len(), |next| next.start - 1);
+            let value = &self.json[name.end + 1..end];
+            let name = &self.json[name.clone()];
+            let member = *known.entry(name).or_insert(members.len());
+            match members.get_mut(member) {
+                Some((_, values)) => values.push(value),
+                None => members.push((name, vec![value])),
+            }
+        }
+        let mut joined = Vec::with_capacity(self.json.len() - start + 2 * members.len());
+        for (name, values) in members {
+            joined.extend_from_slice(if joined.is_empty() { b"" } else { b"," });
+            joined.extend_from_slice(name);
+            joined.push(b':');
+            match &values[..] {
+                [value] => joined.extend_from_slice(value),
+                values => {
+                    joined.push(b'[');
+                    joined.extend_from_slice(&values.join(&b','));
+                    joined.push(b']');
+                }
+            }
+        }
+        self.json.truncate(start);
+        self.json.extend_from_slice(&joined);
     }
 
     fn name(&mut self, name: &str) {
         if self.json.last() != Some(&b'{') {
             self.json.push(b',');
         }
-        write_string(&mut self.json, name.as_bytes());
+        let start = self.json.len();
+        json::write_text(&mut self.json, name);
+        self.names.push(start..self.json.len());
         self.json.push(b':');
     }
 }
 
-/// Appends `text` in quotes, escaped.
+/// Appends `text` in quotes, escaped. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn write_string(json: &mut Vec<u8>, text: &[u8]) {
-    json.push(b'"');
-    if std::str::from_utf8(text).is_ok() {
-        write_escaped(json, text);
-    } else {
-        for chunk in text.utf8_chunks() {
-            write_escaped(json, chunk.valid().as_bytes());
-            if !chunk.invalid().is_empty() {
-                json.extend_from_slice("\u{fffd}".as_bytes());
-            }
-        }
-    }
-    json.push(b'"');
-}
-
-fn write_escaped(json: &mut Vec<u8>, text: &[u8]) {
-    let mut written = 0;
-    for (at, byte) in text.iter().enumerate() {
-        let escape = match byte {
-            b'"' | b'\\' => *byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0..0x20 => b'u',
-            _ => continue,
-        };
-        json.extend_from_slice(&text[written..at]);
-        json.extend_from_slice(&[b'\\', escape]);
-        if escape == b'u' {
-            write!(json, "{byte:04x}").expect("writing to memory does not fail");
-        }
-        written = at + 1;
-    }
-    json.extend_from_slice(&text[written..]);
+    json::write_text(json, &String::from_utf8_lossy(text));
 }

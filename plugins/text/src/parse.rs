@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tidegate_sdk::framing::CsvReader;
 use tidegate_sdk::json::{self, Path};
 use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
 
@@ -34,12 +35,14 @@ pub(crate) fn plugin() -> Plugin {
 enum FormatName {
     /// JSON already: it is checked, and passed on as it is.
     Json,
-    /// `level=info msg="all is well" cached`: pairs, separated by blanks. A key without a value is `true`.
+    /// `level=info msg="all is well" cached`: pairs, separated by blanks, as go-logfmt writes them. A key without a value
+    /// is `true`; one that occurs several times becomes an array.
     Logfmt,
     /// One record of comma-separated values (RFC 4180), named by `columns`.
     Csv,
     /// The access logs of Apache and nginx, combined or common: `remote_addr`, `user`, `time`, `method`, `path`,
-    /// `protocol`, `status`, `bytes`, `referer`, `user_agent`. What the log has as `-` is null.
+    /// `protocol`, `status`, `bytes`, `referer`, `user_agent`. A `-` in the log is null. In front of them stands `vhost`
+    /// if the line begins with a virtual host, behind them `forwarded_for` if it ends with a list of addresses.
     Combined,
     /// RFC 5424 or RFC 3164: `facility`, `facility_code`, `severity`, `severity_code`, `timestamp`, `hostname`,
     /// `app_name`, `proc_id`, `msg_id`, `structured_data`, `message`.
@@ -78,7 +81,7 @@ struct Options {
 enum Format {
     Json,
     Logfmt,
-    Csv(Arc<Csv>),
+    Csv(Arc<Csv>, CsvReader),
     Combined,
     Syslog { near: Option<i64> },
     Regex(Pattern),
@@ -95,7 +98,11 @@ impl Format {
             FormatName::Logfmt => Self::Logfmt,
             FormatName::Combined => Self::Combined,
             FormatName::Syslog => Self::Syslog { near: options.year.map(middle_of).transpose()? },
-            FormatName::Csv => Self::Csv(Arc::new(csv(options)?)),
+            FormatName::Csv => {
+                let csv = csv(options)?;
+                let reader = CsvReader::new(csv.delimiter);
+                Self::Csv(Arc::new(csv), reader)
+            }
             FormatName::Regex => {
                 let help = "write one like `pattern = '^(?<level>[A-Z]+) (?<message>.*)$'`";
                 let missing = || ConfigError::at("", "the format `regex` needs a `pattern`").help(help);
@@ -108,7 +115,7 @@ impl Format {
         match self {
             Self::Json => Self::Json,
             Self::Logfmt => Self::Logfmt,
-            Self::Csv(csv) => Self::Csv(Arc::clone(csv)),
+            Self::Csv(csv, reader) => Self::Csv(Arc::clone(csv), reader.clone()),
             Self::Combined => Self::Combined,
             Self::Syslog { near } => Self::Syslog { near: *near },
             Self::Regex(pattern) => Self::Regex(pattern.fork()),
@@ -120,7 +127,7 @@ impl Format {
         let names: Vec<&str> = match self {
             Self::Logfmt => return Ok(()),
             _ if types.is_empty() => return Ok(()),
-            Self::Csv(csv) => csv.columns.iter().map(String::as_str).collect(),
+            Self::Csv(csv, _) => csv.columns.iter().map(String::as_str).collect(),
             Self::Regex(pattern) => pattern.names().collect(),
             Self::Json | Self::Combined | Self::Syslog { .. } => {
                 let message = "the fields of this format have their types already";
@@ -144,7 +151,9 @@ impl Format {
             // JSON is passed on as it is by the caller, which needs no fields for it.
             Self::Json => Ok(()),
             Self::Logfmt => logfmt::parse(text, fields).map_err(problem("not logfmt")),
-            Self::Csv(csv) => csv.parse(text, fields).map_err(problem("not a record of these columns")),
+            Self::Csv(csv, reader) => {
+                csv.parse(text, reader, fields).map_err(problem("not a record of these columns"))
+            }
             Self::Combined => combined::parse(text, fields).map_err(problem("not an access log")),
             Self::Syslog { near } => {
                 let near = time.map(|nanoseconds| nanoseconds / 1_000_000_000).or(*near).unwrap_or_else(now);
@@ -239,7 +248,7 @@ impl Parse {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let found = match &mut self.format {
             Format::Json => {
-                check_json(text)?;
+                json::check(text)?;
                 text
             }
             format => {
@@ -257,13 +266,6 @@ impl Parse {
             }
         }
     }
-}
-
-fn check_json(text: &[u8]) -> Result<(), String> {
-    if let Err(error) = std::str::from_utf8(text) {
-        return Err(format!("malformed JSON: this is not UTF-8 at byte {}", error.valid_up_to()));
-    }
-    json::check(text)
 }
 
 impl Filter for Parse {

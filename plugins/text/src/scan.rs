@@ -67,12 +67,6 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Everything up to the next `end` or the end of the line. Stays before the `end`.
-    pub(crate) fn word(&mut self, end: u8) -> &'a [u8] {
-        let length = memchr(end, self.rest()).unwrap_or(self.rest().len());
-        self.take(length)
-    }
-
     /// As many bytes as fit.
     pub(crate) fn while_byte(&mut self, fits: impl Fn(u8) -> bool) -> &'a [u8] {
         let length = self.rest().iter().position(|byte| !fits(*byte)).unwrap_or(self.rest().len());
@@ -92,6 +86,14 @@ fn shown(byte: u8) -> String {
     match byte {
         b' ' => "a space".to_owned(),
         byte => format!("`{}`", char::from(byte)),
+    }
+}
+
+/// Refuses text with a line break, where the format has one record a line.
+pub(crate) fn is_one_line(text: &[u8]) -> Result<(), String> {
+    match memchr(b'\n', text) {
+        Some(at) => Err(format!("there is a line break at byte {at}; one event is one line")),
+        None => Ok(()),
     }
 }
 

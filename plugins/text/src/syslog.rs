@@ -56,9 +56,9 @@ fn priority(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<bool, String> {
     }
     let before = *scan;
     let digits = scan.while_byte(|byte| byte.is_ascii_digit());
-    let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u8>().ok());
-    let number =
-        number.filter(|number| *number < 192).ok_or_else(|| before.expected("a priority from 0 to 191"))?;
+    let number = std::str::from_utf8(digits).ok().filter(|text| text.len() <= 3);
+    let number = number.and_then(|text| text.parse::<u8>().ok()).filter(|number| *number < 192);
+    let number = number.ok_or_else(|| before.expected("a priority from 0 to 191"))?;
     scan.expect(">")?;
     let (facility, severity) = (number / 8, number % 8);
     fields.text("facility", FACILITIES[usize::from(facility)].as_bytes());

@@ -2,6 +2,7 @@
 
 mod combined;
 mod formats;
+mod logfmt;
 mod options;
 mod syslog;
 

@@ -22,8 +22,10 @@ pub(crate) enum Type {
     Float,
     /// `true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`, in small or capital letters.
     Boolean,
-    /// A time, written as RFC 3339 in UTC. Read from RFC 3339, from `2026-07-01 12:00:00` (taken as UTC), from
-    /// seconds or milliseconds since 1970, and from the form of access logs.
+    /// A time, written as RFC 3339 in UTC. Read from RFC 3339 (`T` or a space; without an offset it is UTC), from a
+    /// date alone (its midnight), from the form of access logs, and from numbers since 1970: seconds if they have 9 or
+    /// 10 digits before the point, milliseconds if 13, microseconds if 16, nanoseconds if 19. Nothing else is a time,
+    /// so a zone in brackets or `20260701120000` rejects the event. A leap second is read as the second before it.
     Timestamp,
 }
 
@@ -84,7 +86,7 @@ impl Type {
                 let known = yes || is(["false", "no", "off", "0"]);
                 known.then(|| json.extend_from_slice(if yes { b"true" } else { b"false" }))?;
             }
-            Self::Timestamp => write!(json, "\"{}\"", time::any(text)?).ok()?,
+            Self::Timestamp => write!(json, "\"{}Z\"", time::any(text)?).ok()?,
         }
         Some(())
     }

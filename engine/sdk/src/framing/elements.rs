@@ -1,30 +1,24 @@
 //! The elements of a JSON array.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use bytes::BytesMut;
-use serde_json::value::RawValue;
+use bytes::{Bytes, BytesMut};
 
-use super::Oversized;
-use crate::{BatchBuilder, SourceRejection, Span};
+use super::{BYTE_ORDER_MARK, Oversized};
+use crate::{BatchBuilder, SourceRejection, Span, json};
 
-/// Where each element of a JSON array in memory lies in `json`.
+/// The places of the elements of the JSON array `json`.
 ///
 /// # Errors
 /// If `json` is not one well-formed JSON array.
 pub fn elements_of(json: &[u8]) -> Result<Vec<Range<usize>>, String> {
-    let elements: Vec<&RawValue> =
-        serde_json::from_slice(json).map_err(|error| format!("not a JSON array: {error}"))?;
-    let start = json.as_ptr() as usize;
-    let place = |element: &RawValue| {
-        let offset = element.get().as_ptr() as usize - start;
-        offset..offset + element.get().len()
-    };
-    Ok(elements.into_iter().map(place).collect())
+    Ok(json::elements(json, usize::MAX)?.unwrap_or_default())
 }
 
 /// Cuts a stream of bytes that is one JSON array into its elements, never holding more than one element and
-/// what was read with it. An element that is not well-formed is rejected; the next one is read.
+/// what was read with it. An element that is not well-formed is rejected; the next one is read. An element that
+/// is written over several lines becomes one line.
 ///
 /// Used as [`super::Lines`] is.
 #[derive(Debug)]
@@ -133,10 +127,7 @@ impl Elements {
             }
         }
         let mut settled = start as u64;
-        let buffer = builder.add_buffer(self.pending.split_to(start).freeze());
-        for span in spans {
-            builder.push_span(Span { buffer, offset: span.start as u32, length: span.len() as u32 });
-        }
+        put(builder, &self.pending.split_to(start).freeze(), spans);
         self.at -= start;
         // Only if nothing was cut: what a call settles together with elements is a place to resume from.
         if start == 0 && (self.at > self.limit || self.oversized.is_some()) {
@@ -157,6 +148,11 @@ impl Elements {
         }
     }
 
+    /// Whether an element over the limit is going by, whose beginning is settled and whose end is not.
+    pub fn is_within(&self) -> bool {
+        self.oversized.is_some()
+    }
+
     /// What has been read of an element over the limit goes by. Returns the number of bytes.
     fn let_pass(&mut self) -> u64 {
         let passed = self.pending.split_to(self.at);
@@ -171,11 +167,12 @@ impl Elements {
     /// Reads up to the `[`, or the white space behind the `]`. False if more must be read.
     fn outside(&mut self) -> Result<bool, String> {
         if self.place == Place::Start {
-            if b"\xef\xbb\xbf".starts_with(&self.pending[..self.pending.len().min(3)]) {
-                if self.pending.len() < 3 {
+            let mark = BYTE_ORDER_MARK.len();
+            if BYTE_ORDER_MARK.starts_with(&self.pending[..self.pending.len().min(mark)]) {
+                if self.pending.len() < mark {
                     return Ok(false);
                 }
-                self.at = 3;
+                self.at = mark;
             }
             self.place = Place::Before;
         }
@@ -225,10 +222,10 @@ impl Elements {
 
     fn check(&self, element: Range<usize>, rejected: &mut Vec<SourceRejection>) -> Option<Range<usize>> {
         let bytes = &self.pending[element.clone()];
-        match crate::json::check(bytes) {
+        match json::check(bytes) {
             Ok(()) => Some(element),
             Err(reason) => {
-                let payload = bytes::Bytes::copy_from_slice(bytes);
+                let payload = Bytes::copy_from_slice(bytes);
                 rejected.push(SourceRejection { length: payload.len() as u64, payload, reason });
                 None
             }
@@ -236,15 +233,28 @@ impl Elements {
     }
 }
 
-/// How many blanks the text begins with.
+/// Puts the elements that lie at `spans` of `text` into the batch, each as one line.
+fn put(builder: &mut BatchBuilder, text: &Bytes, spans: Vec<Range<usize>>) {
+    let buffer = builder.add_buffer(text.clone());
+    for span in spans {
+        match json::one_line(&text[span.clone()]) {
+            Cow::Borrowed(_) => {
+                builder.push_span(Span { buffer, offset: span.start as u32, length: span.len() as u32 });
+            }
+            Cow::Owned(line) => builder.push(line.into()),
+        }
+    }
+}
+
+/// The length of the white space that the text begins with.
 fn blanks(text: &[u8]) -> usize {
-    text.len() - text.trim_ascii_start().len()
+    text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count()
 }
 
 fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let text = &bytes[range.clone()];
     let start = range.start + blanks(text);
-    start..start + text.trim_ascii().len()
+    start..start + json::trim(text).len()
 }
 
 #[cfg(test)]

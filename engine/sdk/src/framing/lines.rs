@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::Oversized;
+use super::{BYTE_ORDER_MARK, Oversized};
 use crate::{BatchBuilder, Position, SourceBatch, SourceRejection, Span};
 
 /// Cuts a stream of bytes into lines: at each `\n`, with a `\r` before it removed. Empty lines are skipped.
@@ -27,6 +27,8 @@ pub struct Lines {
     oversized: Option<Oversized>,
     /// Where [`read`](Self::read) is in its input: everything before is settled.
     settled: u64,
+    /// Whether a byte order mark may come.
+    at_start: bool,
 }
 
 /// How much [`Lines::read`] asks for at a time.
@@ -36,7 +38,14 @@ impl Lines {
     /// Lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         let (pending, block) = (BytesMut::new(), Bytes::new());
-        Self { pending, scanned: 0, block, done: 0, usual: 0, limit, oversized: None, settled: 0 }
+        let (oversized, at_start) = (None, false);
+        Self { pending, scanned: 0, block, done: 0, usual: 0, limit, oversized, settled: 0, at_start }
+    }
+
+    /// Skips a byte order mark in front of what is appended next: another input begins. Nothing is pending.
+    pub fn begin_input(&mut self) {
+        debug_assert!(!self.is_partial(), "the input before has ended");
+        self.at_start = true;
     }
 
     /// What was read and not cut yet: append to it. Not while a block that was put in has not been cut.
@@ -48,6 +57,10 @@ impl Lines {
     /// or into the one behind it, are copied. The one before it has been cut.
     pub fn put(&mut self, mut block: Bytes) {
         debug_assert!(self.block.is_empty(), "the block before it has been cut");
+        if self.at_start {
+            self.pending.extend_from_slice(&block);
+            return;
+        }
         if self.is_partial() {
             let head = memchr::memchr(b'\n', &block).map_or(block.len(), |end| end + 1);
             self.pending.extend_from_slice(&block.split_to(head));
@@ -58,7 +71,13 @@ impl Lines {
     /// Moves whole lines to `builder` until it is full or there are no more, and lines over the limit to
     /// `rejected`. Returns the number of bytes of the input that this settles.
     pub fn cut(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
-        let mut settled = self.skip_oversized(rejected);
+        if self.at_start
+            && BYTE_ORDER_MARK.starts_with(&self.pending)
+            && self.pending.len() < BYTE_ORDER_MARK.len()
+        {
+            return 0;
+        }
+        let mut settled = self.skip_mark() + self.skip_oversized(rejected);
         if self.oversized.is_some() {
             return settled;
         }
@@ -170,7 +189,7 @@ impl Lines {
         if let Some(oversized) = self.oversized.take() {
             rejected.push(oversized.finish(self.limit));
         }
-        let settled = self.pending.len() as u64;
+        let settled = self.skip_mark() + self.pending.len() as u64;
         let length = trimmed(&self.pending);
         let line = self.pending.split().freeze();
         self.scanned = 0;
@@ -190,6 +209,15 @@ impl Lines {
     /// Whether a line over the limit is going by, whose beginning is settled and whose end is not.
     pub fn is_within(&self) -> bool {
         self.oversized.is_some()
+    }
+
+    /// Skips the byte order mark at the start of an input. Returns its length.
+    fn skip_mark(&mut self) -> u64 {
+        if !std::mem::take(&mut self.at_start) || !self.pending.starts_with(BYTE_ORDER_MARK) {
+            return 0;
+        }
+        bytes::Buf::advance(&mut self.pending, BYTE_ORDER_MARK.len());
+        BYTE_ORDER_MARK.len() as u64
     }
 
     /// Lets the rest of a line over the limit go by. Returns the number of bytes that went.

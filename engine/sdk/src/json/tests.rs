@@ -111,6 +111,110 @@ proptest! {
 }
 
 #[test]
+fn defects_are_named_with_their_byte() {
+    for (json, reason) in [
+        (&b""[..], "at byte 0: there is no value"),
+        (b"  ", "at byte 2: it ends in the middle of a value"),
+        (b"[1,]", "at byte 3: a value is expected"),
+        (b"{\"a\" 1}", "at byte 5: `:` is expected"),
+        (b"{\"a\":1,}", "at byte 7: a name in quotes is expected"),
+        (b"[1 2]", "at byte 3: `,` or `]` is expected"),
+        (b"[1}", "at byte 2: `,` or `]` is expected"),
+        (b"[1] x", "at byte 4: something follows the value"),
+        (b"\xef\xbb\xbf1", "at byte 0: a value is expected"),
+        (b"{\"a\":\"\xff\"}", "at byte 6: this is not UTF-8"),
+        (b"\"\xed\xa0\x80\"", "at byte 1: this is not UTF-8"),
+        (b"[\"a\nb\"]", "at byte 3: a control character stands in a string"),
+        (b"\"\\x41\"", "at byte 1: this is not an escape"),
+        (b"01", "at byte 1: something follows the value"),
+        (b"[-]", "at byte 2: a digit is expected"),
+        (b"\x0c1", "at byte 0: a value is expected"),
+        (br#""\ud800""#, "at byte 1: this escape is half of a surrogate pair"),
+        (br#"["\ud800\ud801"]"#, "at byte 2: this escape is half of a surrogate pair"),
+        (br#""a\udc00""#, "at byte 2: this escape is half of a surrogate pair"),
+        (br#"{"\ud800":1,"\ud801":2}"#, "at byte 2: this escape is half of a surrogate pair"),
+    ] {
+        let actual = check(json).unwrap_err();
+        assert!(actual.starts_with(&format!("malformed JSON {reason}")), "{json:?}: {actual}");
+        // Every way to read checks all of it.
+        let within = [b"{\"x\":1,\"y\":", json, b"}"].concat();
+        let path: Path = ".x".parse().unwrap();
+        assert!(path.find(&within).is_err() && members(&within).is_err(), "{json:?}");
+        assert!(elements(&[b"[1,", json, b"]"].concat(), 9).is_err(), "{json:?}");
+    }
+}
+
+#[test]
+fn text_may_be_nested_to_its_limit() {
+    let nested = |depth: usize| [b"[".repeat(depth), b"]".repeat(depth)].concat();
+    assert_eq!(check(&nested(DEPTH)), Ok(()));
+    assert!(check(&nested(DEPTH + 1)).unwrap_err().contains("nested deeper than 512"));
+    let objects = format!("{}1{}", "{\"a\":".repeat(DEPTH), "}".repeat(DEPTH));
+    assert_eq!(check(objects.as_bytes()), Ok(()));
+    assert!(check(format!("[{objects}]").as_bytes()).is_err());
+    assert!(
+        check(format!("{}]", "[{\"a\":".repeat(70)).as_bytes()).unwrap_err().contains("a value is expected")
+    );
+}
+
+#[test]
+fn members_and_elements_are_what_stands_there() {
+    let object = br#" {"a\u0062": 1.50 ,"c":{"d":[ ]},"c":"\ud83d\ude00"} "#;
+    let found = members(object).unwrap();
+    let found: Vec<_> = found.iter().map(|(name, value)| (&**name, *value)).collect();
+    assert_eq!(found, [("ab", &b"1.50"[..]), ("c", br#"{"d":[ ]}"#), ("c", br#""\ud83d\ude00""#)]);
+    assert_eq!(members(b"[1]").unwrap_err(), "it is not a JSON object");
+    assert_eq!(elements(b"{}", 9).unwrap_err(), "it is not a JSON array");
+    assert_eq!(elements(b"[1,2,3]", 3).unwrap().map(|all| all.len()), Some(3));
+    assert_eq!(elements(b"[1,2,3]", 2), Ok(None));
+    assert_eq!(elements(b" [ ] ", 0).unwrap().map(|all| all.len()), Some(0));
+}
+
+#[test]
+fn only_json_with_line_breaks_is_brought_into_one_line() {
+    let line = br#"{ "a" : 1 }"#;
+    assert!(matches!(one_line(line), Cow::Borrowed(same) if same == line));
+    let pretty = "{\n  \"a b\": \"x \\\" y \\\\\",\r\n\t\"c\": [ 1.50, 1E+2 ]\n}";
+    assert_eq!(one_line(pretty.as_bytes()).as_ref(), br#"{"a b":"x \" y \\","c":[1.50,1E+2]}"#);
+    assert_eq!(one_line_if_json(b"{\n}").as_ref(), b"{}");
+    for text in [&b"one\ntwo"[..], b"{\n", b"plain", b"\xff\n"] {
+        assert!(matches!(one_line_if_json(text), Cow::Borrowed(same) if same == text));
+    }
+}
+
+proptest! {
+    /// serde_json reads the same, where it has no limits of its own.
+    #[test]
+    fn json_is_what_serde_json_reads(
+        text in r#"[\[\]{}:,"0-9eE.+\-truefalsn \\]{0,14}|"([a-z"\\]|\\u([dD][89abcC][0-9a-f]{2}|[0-9a-f]{4})|\x01){0,6}""#
+    ) {
+        let theirs = serde_json::from_str::<Value>(&text);
+        let is_limit = theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range"));
+        prop_assert_eq!(check(text.as_bytes()).is_ok(), theirs.is_ok() || is_limit, "{:?}", check(text.as_bytes()));
+    }
+
+    #[test]
+    fn any_value_is_the_same_in_one_line(tree in value()) {
+        let pretty = serde_json::to_string_pretty(&tree).unwrap();
+        prop_assert_eq!(check(pretty.as_bytes()), Ok(()));
+        let line = one_line(pretty.as_bytes());
+        // Without a line break there is nothing to do.
+        if pretty.contains('\n') {
+            prop_assert_eq!(std::str::from_utf8(&line).unwrap(), tree.to_string());
+        }
+    }
+
+    #[test]
+    fn texts_are_read_back(written: String, padding in 0_usize..9) {
+        let text = format!("{}{written}", " ".repeat(padding));
+        let mut json = Vec::new();
+        write_text(&mut json, &text);
+        prop_assert_eq!(check(&json), Ok(()));
+        prop_assert_eq!(super::text(&json), text);
+    }
+}
+
+#[test]
 fn a_path_is_a_pointer_too() {
     for (path, pointer) in [(".", ""), (".a.b", "/a/b"), (".a[3]", "/a/3"), (r#"."x/y~z""#, "/x~1y~0z")] {
         assert_eq!(path.parse::<Path>().unwrap().pointer(), pointer);

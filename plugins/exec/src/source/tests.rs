@@ -31,6 +31,16 @@ async fn once_mode_reads_every_line_and_ends() {
 }
 
 #[tokio::test]
+async fn byte_order_mark_of_each_run_is_skipped() {
+    let options = json!({ "mode": "interval", "interval": "30ms" });
+    let mut source = script("printf '\\357\\273\\277{}\\n'", &options);
+    let (cx, _stopping) = context();
+    source.open(&cx).await.unwrap();
+    assert_eq!(read(&mut *source, &cx, 2).await, ["{}", "{}"]);
+    source.close(&cx).await.unwrap();
+}
+
+#[tokio::test]
 async fn once_mode_fails_with_the_exit_status_after_all_lines() {
     let mut source = script("echo a; echo oh >&2; echo no >&2; exit 3", &json!({}));
     let (cx, _stopping) = context();

@@ -83,7 +83,8 @@ impl Framing {
     pub(crate) fn is_within(&self) -> bool {
         match self {
             Self::Lines(lines) => lines.is_within(),
-            _ => false,
+            Self::Elements(elements) => elements.is_within(),
+            Self::Csv(records) => records.is_within(),
         }
     }
 

@@ -88,8 +88,8 @@ pub enum Decode {
 }
 
 /// How CSV records are written, and what becomes of them. Fields may be quoted with `"`, and then hold
-/// delimiters, line ends and `""` for a quote. A record that has another number of fields than the header is
-/// rejected, with its line, and the next one is read.
+/// delimiters, line ends and `""` for a quote. A record that is malformed, or has another number of fields than the
+/// header, is rejected with its line, and the next one is read.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsvOptions {

@@ -1,75 +1,73 @@
-//! The records of a CSV file.
+//! The records of a CSV file as JSON objects.
+
+mod write;
 
 use bytes::{Bytes, BytesMut};
-use tidegate_sdk::{BATCH_BYTES, BATCH_EVENTS, BatchBuilder, Size, SourceRejection, Span};
+use tidegate_sdk::framing::{CsvReader, CsvStep};
+use tidegate_sdk::{BATCH_BYTES, BATCH_EVENTS, BatchBuilder, Size, SourceRejection};
 
 use super::options::{CsvOptions, Header};
+pub(crate) use write::check_names;
+use write::{Made, Names};
 
 #[cfg(test)]
 mod tests;
 
-/// How many fields a record has, at most.
-const FIELDS: usize = 1 << 16;
-/// How much of a record over the limit is kept for the dead letters.
+/// How much of a line over the limit is kept for the dead letters.
 const KEPT: usize = 4096;
 
 /// Cuts a stream of bytes that is CSV into JSON objects, never holding more than one record and what was read
 /// with it. Used as [`tidegate_sdk::framing::Lines`] is.
+///
+/// A record that is malformed, or longer than the limit, costs its first line only: that line is rejected, and reading
+/// goes on behind it. So a quote that is never closed harms no other record. Each byte is read a small number of times,
+/// because every line with an odd number of quotes ends what the quote before it has opened.
 pub(crate) struct Records {
-    parser: csv_core::Reader,
+    reader: CsvReader,
     delimiter: u8,
-    types: bool,
     limit: usize,
-    /// `{"first":`, `,"second":` and so on; `None` until the header has been read.
-    names: Option<Vec<Vec<u8>>>,
+    types: bool,
+    /// `None` until the header has been read.
+    names: Option<Names>,
     pending: BytesMut,
-    /// How far `pending` has been parsed.
-    at: usize,
-    /// The line that the record at the front of `pending` begins at.
+    /// The line that `pending` begins with, counted from 1.
     line: u64,
-    record: Record,
-    /// The head and the length of a record over the limit, while it goes by.
+    /// The defect of the record at the front of `pending`, whose first line has not been read to its end.
+    defect: Option<String>,
+    /// The head and the length of a line over the limit, while it goes by.
     oversized: Option<(Bytes, u64)>,
-}
-
-/// The fields of the record that is being parsed, one behind the other.
-#[derive(Default)]
-struct Record {
-    text: Vec<u8>,
-    length: usize,
-    ends: Vec<usize>,
-    fields: usize,
-    overflowed: bool,
 }
 
 impl Records {
     pub(crate) fn new(options: &CsvOptions, limit: usize) -> Self {
         let delimiter = options.delimiter.as_bytes().first().copied().unwrap_or(b',');
         let names = match &options.header {
-            Header::Names(names) => Some(prefixes(names)),
+            Header::Names(names) => Some(Names::new(names)),
             Header::First(_) => None,
         };
         Self {
-            parser: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
+            reader: CsvReader::new(delimiter),
             delimiter,
-            types: options.types,
             limit,
+            types: options.types,
             names,
             pending: BytesMut::new(),
-            at: 0,
             line: 1,
-            record: Record::default(),
+            defect: None,
             oversized: None,
         }
     }
 
     /// The same names, going on behind a record, where `line` begins.
     pub(crate) fn resumed(self, line: Option<u64>) -> Self {
-        let mut parser = csv_core::ReaderBuilder::new().delimiter(self.delimiter).build();
-        let line = line.unwrap_or(1);
-        parser.set_line(line);
-        let record = Record::default();
-        Self { parser, line, record, pending: BytesMut::new(), at: 0, oversized: None, ..self }
+        Self {
+            reader: CsvReader::new(self.delimiter),
+            line: line.unwrap_or(1),
+            pending: BytesMut::new(),
+            defect: None,
+            oversized: None,
+            ..self
+        }
     }
 
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
@@ -84,25 +82,35 @@ impl Records {
         self.names.is_none()
     }
 
+    /// Whether a line over the limit is going by, whose beginning is settled and whose end is not.
+    pub(crate) fn is_within(&self) -> bool {
+        self.oversized.is_some()
+    }
+
     /// Reads the header from what is pending, if there is enough. Returns the number of bytes that settles.
     pub(crate) fn read_header(&mut self) -> Result<u64, String> {
-        let parsed = self.parse(false);
-        if self.at > self.limit {
-            return Err(format!("the header is over the limit of {}", Size(self.limit as u64)));
-        }
-        if !parsed {
+        let blank = CsvReader::blank(&self.pending);
+        if self.pending[blank..] == *b"\r" {
             return Ok(0);
         }
-        let fields = self.record.fields().map(|field| std::str::from_utf8(field).map(str::to_owned));
+        let length = match self.reader.read(&self.pending[blank..], false) {
+            CsvStep::More if self.pending.len() - blank <= self.limit => return Ok(0),
+            CsvStep::Record { length } if trimmed(&self.pending[blank..blank + length]) <= self.limit => {
+                length
+            }
+            CsvStep::Malformed { at, reason } => {
+                return Err(format!("the header is malformed at byte {at}: {reason}"));
+            }
+            _ => return Err(format!("the header is over the limit of {}", Size(self.limit as u64))),
+        };
+        let names = self.reader.fields(&self.pending[blank..]);
+        let names = names.map(|name| String::from_utf8(name.into_owned()));
         let names: Vec<String> =
-            fields.collect::<Result<_, _>>().map_err(|_| "the header is not UTF-8".to_owned())?;
+            names.collect::<Result<_, _>>().map_err(|_| "the header is not UTF-8".to_owned())?;
         check_names(&names)?;
-        self.names = Some(prefixes(&names));
-        let length = self.at;
-        self.next_record(0);
-        drop(self.pending.split_to(length));
-        self.at = 0;
-        Ok(length as u64)
+        self.names = Some(Names::new(&names));
+        self.pass(blank + length);
+        Ok((blank + length) as u64)
     }
 
     pub(crate) fn cut(
@@ -110,30 +118,7 @@ impl Records {
         builder: &mut BatchBuilder,
         rejected: &mut Vec<SourceRejection>,
     ) -> Result<u64, String> {
-        let mut settled = 0;
-        if self.needs_header() {
-            settled = self.read_header()?;
-            if self.needs_header() {
-                return Ok(0);
-            }
-        }
-        let mut made = Made::default();
-        let mut start = 0;
-        while builder.len() + made.spans.len() < BATCH_EVENTS
-            && builder.bytes() + made.json.len() < BATCH_BYTES
-            && self.parse(false)
-        {
-            self.take(start, &mut made, rejected);
-            start = self.at;
-        }
-        made.put(builder);
-        drop(self.pending.split_to(start));
-        self.at -= start;
-        settled += start as u64;
-        if start == 0 && self.at > self.limit {
-            settled += self.let_pass();
-        }
-        Ok(settled)
+        self.cut_records(builder, rejected, false)
     }
 
     /// At the end of the file the last record needs no line end.
@@ -142,231 +127,194 @@ impl Records {
         builder: &mut BatchBuilder,
         rejected: &mut Vec<SourceRejection>,
     ) -> Result<u64, String> {
-        let settled = self.pending.len() as u64;
+        let mut settled = 0;
         if self.needs_header() {
             // A file that ends with its header has no records.
+            settled = self.pending.len() as u64;
             self.pending.clear();
-            self.at = 0;
-            return Ok(settled);
         }
-        if self.parse(true) {
-            let mut made = Made::default();
-            self.take(0, &mut made, rejected);
-            made.put(builder);
+        while !self.pending.is_empty() || self.oversized.is_some() {
+            settled += self.cut_records(builder, rejected, true)?;
         }
-        self.pending.clear();
-        self.at = 0;
         Ok(settled)
     }
 
-    /// Parses up to the end of a record. False if more must be read; at the `end` of the file, if there is
-    /// none.
-    fn parse(&mut self, end: bool) -> bool {
-        use csv_core::ReadRecordResult::{End, InputEmpty, OutputEndsFull, OutputFull, Record};
-        loop {
-            let rest = &self.pending[self.at..];
-            if rest.is_empty() && !end {
-                return false;
-            }
-            let record = &mut self.record;
-            let (result, read, written, ends) = self.parser.read_record(
-                rest,
-                &mut record.text[record.length..],
-                &mut record.ends[record.fields..],
-            );
-            self.at += read;
-            record.length += written;
-            record.fields += ends;
-            match result {
-                Record => return true,
-                End => return false,
-                InputEmpty => {}
-                OutputFull => record.grow_text(self.limit),
-                OutputEndsFull => record.grow_ends(),
+    fn cut_records(
+        &mut self,
+        builder: &mut BatchBuilder,
+        rejected: &mut Vec<SourceRejection>,
+        end: bool,
+    ) -> Result<u64, String> {
+        let mut settled = 0;
+        if self.needs_header() {
+            settled = self.read_header()?;
+            if self.needs_header() {
+                return Ok(0);
             }
         }
-    }
-
-    /// The record that was parsed, which began at `start` of what is pending, to an event or a rejection.
-    fn take(&mut self, start: usize, made: &mut Made, rejected: &mut Vec<SourceRejection>) {
-        let raw = &self.pending[start..self.at];
-        let front = self.oversized.as_ref().map_or(raw, |(head, _)| head);
-        let line = self.line + blank_lines(front);
-        let too_long = self.oversized.is_some() || self.record.overflowed || raw.len() > self.limit;
-        let outcome = if too_long {
-            let (head, passed) = self.oversized.take().unwrap_or_else(|| (head(raw), 0));
-            let length = passed + raw.len() as u64;
-            let limit = Size(self.limit as u64);
-            let reason = format!(
-                "the record at line {line}, of {}, is over the limit of {limit}; only its head is kept",
-                Size(length)
-            );
-            Err(SourceRejection { payload: head, length, reason })
-        } else {
-            self.write_json(made).map_err(|reason| {
-                let raw = raw.trim_ascii();
-                let payload = Bytes::copy_from_slice(raw);
-                SourceRejection {
-                    length: raw.len() as u64,
-                    payload,
-                    reason: format!("line {line}: {reason}"),
+        settled += self.skip_oversized(rejected, end);
+        let mut made = Made::default();
+        let mut start = 0;
+        while builder.len() + made.len() < BATCH_EVENTS && builder.bytes() + made.bytes() < BATCH_BYTES {
+            let blank = CsvReader::blank(&self.pending[start..]);
+            self.line += count_lines(&self.pending[start..start + blank]);
+            start += blank;
+            let rest = &self.pending[start..];
+            if matches!(rest, b"" | b"\r") {
+                // A line end may have been read only in half.
+                start += if end { rest.len() } else { 0 };
+                break;
+            }
+            match self.record(start, end) {
+                Some(Ok(length)) => {
+                    self.take(start..start + length, &mut made, rejected);
+                    start += length;
                 }
-            })
+                Some(Err(defect)) => match self.refuse_line(start, defect, end) {
+                    Some((length, rejection)) => {
+                        rejected.push(rejection);
+                        start += length;
+                    }
+                    None => break,
+                },
+                None => break,
+            }
+        }
+        made.put(builder);
+        drop(self.pending.split_to(start));
+        settled += start as u64;
+        // Only if nothing was cut: what a call settles together with records is a place to resume from.
+        if settled == 0 && self.defect.is_some() && self.pending.len() > self.limit + 1 {
+            settled += self.let_pass();
+        }
+        Ok(settled)
+    }
+
+    /// The length of the record at `start` of what is pending, or its defect. `None` if more must be read.
+    fn record(&mut self, start: usize, end: bool) -> Option<Result<usize, String>> {
+        if let Some(defect) = self.defect.take() {
+            return Some(Err(defect));
+        }
+        let rest = &self.pending[start..];
+        // A line end and one byte more show that a record is over the limit.
+        let text = &rest[..rest.len().min(self.limit + 2)];
+        let over = || {
+            let limit = Size(self.limit as u64);
+            format!(
+                "the record is over the limit of {limit}; if a quote opens in this line, nothing closes it before"
+            )
         };
-        match outcome {
-            Ok(()) => {}
-            Err(rejection) => rejected.push(rejection),
+        match self.reader.read(text, end && text.len() == rest.len()) {
+            CsvStep::Record { length } if trimmed(&text[..length]) <= self.limit => Some(Ok(length)),
+            CsvStep::More if text.len() < self.limit + 2 && trimmed(text) <= self.limit => None,
+            CsvStep::Record { .. } | CsvStep::More => Some(Err(over())),
+            CsvStep::Malformed { at, reason } => Some(Err(format!("{reason} (byte {at} of the record)"))),
         }
-        self.next_record(start);
     }
 
-    /// Makes ready for the record behind the one that was parsed.
-    fn next_record(&mut self, start: usize) {
-        debug_assert!(start <= self.at);
-        self.line = self.parser.line();
-        self.record.length = 0;
-        self.record.fields = 0;
-        self.record.overflowed = false;
-    }
-
-    /// Appends the record as a JSON object.
-    fn write_json(&self, made: &mut Made) -> Result<(), String> {
-        let names = self.names.as_deref().unwrap_or_default();
-        if self.record.fields != names.len() {
-            return Err(format!(
-                "the record has {} fields, but there are {} names",
-                self.record.fields,
-                names.len()
-            ));
-        }
-        let start = made.json.len();
-        for (name, field) in names.iter().zip(self.record.fields()) {
-            made.json.extend_from_slice(name);
-            if self.types && (is_number(field) || field == b"true" || field == b"false") {
-                made.json.extend_from_slice(field);
-                continue;
+    /// Rejects the line at `start` of what is pending. `None` if its end has not been read.
+    fn refuse_line(&mut self, start: usize, defect: String, end: bool) -> Option<(usize, SourceRejection)> {
+        let rest = &self.pending[start..];
+        let length = match memchr::memchr(b'\n', rest) {
+            Some(line_end) => line_end + 1,
+            None if end => rest.len(),
+            None => {
+                self.defect = Some(defect);
+                return None;
             }
-            let written =
-                std::str::from_utf8(field).map_err(|_| "a field is not UTF-8".to_owned()).and_then(|text| {
-                    serde_json::to_writer(&mut made.json, text).map_err(|error| error.to_string())
-                });
-            if let Err(reason) = written {
-                made.json.truncate(start);
-                return Err(reason);
+        };
+        let line = &rest[..trimmed(&rest[..length])];
+        let rejection = if line.len() > self.limit {
+            over_the_limit(head(line), line.len() as u64, self.line, self.limit)
+        } else {
+            SourceRejection {
+                payload: Bytes::copy_from_slice(line),
+                length: line.len() as u64,
+                reason: format!("line {}: {defect}", self.line),
             }
-        }
-        made.json.push(b'}');
-        let length = made.json.len() - start;
-        if length > self.limit {
-            made.json.truncate(start);
-            return Err(format!("as JSON it is over the limit of {}", Size(self.limit as u64)));
-        }
-        made.spans.push((start as u32, length as u32));
-        Ok(())
+        };
+        self.line += 1;
+        self.reader.reset();
+        Some((length, rejection))
     }
 
-    /// What has been parsed of a record over the limit goes by. Returns the number of bytes.
+    /// The record that lies at `place` of what is pending, to an event or a rejection.
+    fn take(&mut self, place: std::ops::Range<usize>, made: &mut Made, rejected: &mut Vec<SourceRejection>) {
+        let raw = &self.pending[place];
+        let lines = if self.reader.has_quotes() { count_lines(raw).max(1) } else { 1 };
+        if let Some(names) = &self.names
+            && let Err(reason) = made.write(names, &self.reader, raw, self.types, self.limit)
+        {
+            let raw = &raw[..trimmed(raw)];
+            let payload = Bytes::copy_from_slice(raw);
+            let reason = format!("line {}: {reason}", self.line);
+            rejected.push(SourceRejection { length: raw.len() as u64, payload, reason });
+        }
+        self.line += lines;
+        self.reader.reset();
+    }
+
+    /// Passes the first `length` bytes of what is pending: a record with the empty lines before it.
+    fn pass(&mut self, length: usize) {
+        self.line += count_lines(&self.pending[..length]);
+        drop(self.pending.split_to(length));
+        self.reader.reset();
+    }
+
+    /// Lets what has been read of a line over the limit go by. Returns the number of bytes.
     fn let_pass(&mut self) -> u64 {
-        let passed = self.pending.split_to(self.at);
-        self.at = 0;
-        self.oversized.get_or_insert_with(|| (head(&passed), 0)).1 += passed.len() as u64;
+        self.defect = None;
+        self.reader.reset();
+        let passed = self.pending.split_to(without_return(&self.pending));
+        self.oversized = Some((head(&passed), passed.len() as u64));
         passed.len() as u64
     }
-}
 
-/// The JSON of one batch.
-#[derive(Default)]
-struct Made {
-    json: Vec<u8>,
-    spans: Vec<(u32, u32)>,
-}
-
-impl Made {
-    fn put(self, builder: &mut BatchBuilder) {
-        if self.spans.is_empty() {
-            return;
+    /// Lets the rest of a line over the limit go by. Returns the number of bytes.
+    fn skip_oversized(&mut self, rejected: &mut Vec<SourceRejection>, end: bool) -> u64 {
+        let Some((_, passed)) = &mut self.oversized else { return 0 };
+        let line_end = memchr::memchr(b'\n', &self.pending);
+        let rest = self.pending.split_to(match line_end {
+            Some(line_end) => line_end + 1,
+            None if end => self.pending.len(),
+            None => without_return(&self.pending),
+        });
+        let is_last = line_end.is_some() || end;
+        *passed += if is_last { trimmed(&rest) } else { rest.len() } as u64;
+        if is_last {
+            if let Some((head, length)) = self.oversized.take() {
+                rejected.push(over_the_limit(head, length, self.line, self.limit));
+            }
+            self.line += 1;
         }
-        let buffer = builder.add_buffer(self.json.into());
-        for (offset, length) in self.spans {
-            builder.push_span(Span { buffer, offset, length });
-        }
+        rest.len() as u64
     }
 }
 
-impl Record {
-    fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends[..self.fields].iter().map(move |end| &self.text[std::mem::replace(&mut start, *end)..*end])
-    }
-
-    fn grow_text(&mut self, limit: usize) {
-        if self.text.len() > limit {
-            // It will be rejected for its size, so its text is not needed.
-            self.overflowed = true;
-            self.length = 0;
-        } else {
-            self.text.resize((self.text.len() * 2).max(KEPT), 0);
-        }
-    }
-
-    fn grow_ends(&mut self) {
-        if self.ends.len() >= FIELDS {
-            self.overflowed = true;
-            self.fields = 0;
-        } else {
-            self.ends.resize((self.ends.len() * 2).max(64), 0);
-        }
-    }
-}
-
-/// What is wrong with these names of fields.
-pub(crate) fn check_names(names: &[String]) -> Result<(), String> {
-    let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("two fields are named `{}`", pair[0])),
-        None => Ok(()),
-    }
-}
-
-fn prefixes(names: &[String]) -> Vec<Vec<u8>> {
-    let prefix = |(index, name): (usize, &String)| {
-        let opening = if index == 0 { '{' } else { ',' };
-        format!("{opening}{}:", serde_json::Value::from(name.as_str())).into_bytes()
-    };
-    names.iter().enumerate().map(prefix).collect()
+fn over_the_limit(head: Bytes, length: u64, line: u64, limit: usize) -> SourceRejection {
+    let limit = Size(limit as u64);
+    let reason = format!(
+        "the record at line {line}, of {}, is over the limit of {limit}; only its head is kept",
+        Size(length)
+    );
+    SourceRejection { payload: head, length, reason }
 }
 
 fn head(raw: &[u8]) -> Bytes {
     Bytes::copy_from_slice(&raw[..raw.len().min(KEPT)])
 }
 
-/// How many line ends stand before the record itself: of blank lines, and the `\n` of the `\r\n` before it.
-fn blank_lines(raw: &[u8]) -> u64 {
-    let before = raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-    before.filter(|byte| **byte == b'\n').count() as u64
+/// The length of `line` without its line end. A `\r` at its end may be a part of one.
+fn trimmed(line: &[u8]) -> usize {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.len() - usize::from(line.ends_with(b"\r"))
 }
 
-/// Whether the field is a number as JSON writes it (RFC 8259, section 6).
-fn is_number(field: &[u8]) -> bool {
-    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut rest = field.strip_prefix(b"-").unwrap_or(field);
-    let whole = digits(rest);
-    if whole == 0 || (whole > 1 && rest[0] == b'0') {
-        return false;
-    }
-    rest = &rest[whole..];
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let length = digits(fraction);
-        if length == 0 {
-            return false;
-        }
-        rest = &fraction[length..];
-    }
-    if let [b'e' | b'E', exponent @ ..] = rest {
-        let exponent = exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+")).unwrap_or(exponent);
-        let length = digits(exponent);
-        return length > 0 && length == exponent.len();
-    }
-    rest.is_empty()
+/// The length of `text` without a `\r` at its end, which may be a part of a line end.
+fn without_return(text: &[u8]) -> usize {
+    text.len() - usize::from(text.ends_with(b"\r"))
+}
+
+fn count_lines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
 }

@@ -1,37 +1,12 @@
-//! JSON text as text: written anew without a tree, so that every value stays as it was written.
+//! The members of a JSON object, set and written without a tree: every value stays as it was written.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-/// `json` in one line. Most JSON is, and is returned as it is; an answer that is set for people to read is
-/// not, and would break lines wherever events are written as lines.
-///
-/// `json` must be well-formed.
-pub(crate) fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
-    // A line break cannot stand within a string, so any there is lies between values.
-    if !json.contains(&b'\n') && !json.contains(&b'\r') {
-        return Cow::Borrowed(json);
-    }
-    let mut line = Vec::with_capacity(json.len());
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in json.iter().copied() {
-        match byte {
-            b' ' | b'\t' | b'\r' | b'\n' if !quoted => continue,
-            b'"' if !escaped => quoted = !quoted,
-            _ => {}
-        }
-        escaped = quoted && byte == b'\\' && !escaped;
-        line.push(byte);
-    }
-    Cow::Owned(line)
-}
+use tidegate_sdk::json;
 
 /// The members of a JSON object in order, their values as they were written.
 #[derive(Debug, Default)]
-pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a [u8])>);
 
 impl<'a> Members<'a> {
     /// Reads an object.
@@ -39,17 +14,11 @@ impl<'a> Members<'a> {
     /// # Errors
     /// If `json` is anything else.
     pub(crate) fn read(json: &'a [u8]) -> Result<Self, String> {
-        match json.trim_ascii_start().first() {
-            Some(b'{') => serde_json::from_slice(json).map_err(|error| format!("malformed JSON: {error}")),
-            _ => {
-                tidegate_sdk::json::check(json)?;
-                Err("it is not a JSON object".into())
-            }
-        }
+        json::members(json).map(Self)
     }
 
     /// Sets a member, in place of one of that name.
-    pub(crate) fn set(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
+    pub(crate) fn set(&mut self, name: Cow<'a, str>, value: &'a [u8]) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some(member) => member.1 = value,
             None => self.0.push((name, value)),
@@ -65,56 +34,25 @@ impl<'a> Members<'a> {
 
     /// The object as JSON.
     pub(crate) fn write(&self) -> Vec<u8> {
-        let length: usize = self.0.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum();
-        let mut json = Vec::with_capacity(length + 2);
-        json.push(b'{');
+        let length: usize = self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut object = Vec::with_capacity(length + 2);
+        object.push(b'{');
         for (index, (name, value)) in self.0.iter().enumerate() {
             if index > 0 {
-                json.push(b',');
+                object.push(b',');
             }
-            serde_json::to_writer(&mut json, name).expect("text is written to memory");
-            json.push(b':');
-            json.extend_from_slice(value.get().as_bytes());
+            json::write_text(&mut object, name);
+            object.push(b':');
+            object.extend_from_slice(value);
         }
-        json.push(b'}');
-        json
+        object.push(b'}');
+        object
     }
 }
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members<'de>;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Members::default();
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.0.push((name, value));
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_has_line_breaks_is_written_anew() {
-        let line = br#"{ "a" : 1 }"#;
-        assert!(matches!(one_line(line), Cow::Borrowed(same) if same == line));
-        let pretty = "{\n  \"a b\": \"x \\\" y \\\\\",\r\n  \"c\": [ 1.50 ]\n}";
-        assert_eq!(one_line(pretty.as_bytes()).as_ref(), br#"{"a b":"x \" y \\","c":[1.50]}"#);
-    }
 
     #[test]
     fn values_stay_as_they_were_written() {

@@ -1,10 +1,9 @@
 //! A body becomes events: places in its bytes, which are not copied.
 
-use std::fmt;
+use std::borrow::Cow;
 
-use bytes::Bytes;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use bytes::{Buf, Bytes};
+use tidegate_sdk::framing::without_mark;
 use tidegate_sdk::{Span, json};
 
 use super::options::Decode;
@@ -55,7 +54,13 @@ impl Decoded {
 }
 
 /// The events of `body`, at most `limit`.
-pub(super) fn decode(body: Bytes, how: Decode, content_type: &str, limit: usize) -> Result<Decoded, Problem> {
+pub(super) fn decode(
+    mut body: Bytes,
+    how: Decode,
+    content_type: &str,
+    limit: usize,
+) -> Result<Decoded, Problem> {
+    body.advance(body.len() - without_mark(&body).len());
     let how = match how {
         Decode::Auto => by_type(content_type, &body),
         fixed => fixed,
@@ -64,9 +69,17 @@ pub(super) fn decode(body: Bytes, how: Decode, content_type: &str, limit: usize)
         Decode::Text => return Ok(Decoded::whole(body)),
         Decode::Json | Decode::Auto => {
             json::check(&body).map_err(Problem::Malformed)?;
-            return Ok(Decoded::whole(body));
+            body = body.slice_ref(json::trim(&body));
+            return Ok(Decoded::whole(one_line(body)));
         }
-        Decode::JsonArray => (elements(&body, limit)?, Shape::Array),
+        Decode::JsonArray => {
+            let mut events = elements(&body, limit)?;
+            if let Cow::Owned(line) = json::one_line(&body) {
+                body = line.into();
+                events = elements(&body, limit)?;
+            }
+            (events, Shape::Array)
+        }
         Decode::JsonLines => (lines(&body, limit, true)?, Shape::JsonLines),
         Decode::Lines => (lines(&body, limit, false)?, Shape::Lines),
     };
@@ -140,47 +153,19 @@ fn lines(body: &[u8], limit: usize, check: bool) -> Result<Vec<Span>, Problem> {
     Ok(spans)
 }
 
-/// Where the elements of the array lie. Stops at the limit, so that a body of many small elements does not
+/// The places of the elements of the array. Stops at the limit, so that a body of many small elements does not
 /// become many times as many spans.
 fn elements(body: &[u8], limit: usize) -> Result<Vec<Span>, Problem> {
-    let mut elements = Elements { start: body.as_ptr() as usize, limit, full: false, spans: Vec::new() };
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let read = deserializer.deserialize_seq(&mut elements).and_then(|()| deserializer.end());
-    match read {
-        Ok(()) => Ok(elements.spans),
-        Err(_) if elements.full => Err(Problem::TooMany(limit)),
-        Err(_) => Err(Problem::Malformed(match json::check(body) {
-            Err(malformed) => malformed,
-            Ok(()) => "the body is not a JSON array".to_owned(),
-        })),
-    }
+    let elements = json::elements(body, limit).map_err(Problem::Malformed)?;
+    let elements = elements.ok_or(Problem::TooMany(limit))?;
+    Ok(elements.into_iter().map(|element| span(element.start, element.len())).collect())
 }
 
-/// Collects the place of each element of an array.
-struct Elements {
-    start: usize,
-    limit: usize,
-    full: bool,
-    spans: Vec<Span>,
-}
-
-impl<'de> Visitor<'de> for &mut Elements {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
-        while let Some(element) = array.next_element::<&RawValue>()? {
-            if self.spans.len() == self.limit {
-                self.full = true;
-                return Err(de::Error::custom("too many elements"));
-            }
-            let text = element.get();
-            self.spans.push(span(text.as_ptr() as usize - self.start, text.len()));
-        }
-        Ok(())
+/// The body, which is well-formed JSON, in one line.
+fn one_line(body: Bytes) -> Bytes {
+    match json::one_line(&body) {
+        Cow::Borrowed(_) => body,
+        Cow::Owned(line) => line.into(),
     }
 }
 

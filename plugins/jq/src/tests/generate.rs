@@ -29,6 +29,10 @@ async fn a_line_is_every_event() {
     let (texts, _) = all(&json!({ "line": "hello", "count": 20_000 })).await;
     assert_eq!(texts.len(), 20_000);
     assert!(texts.iter().all(|text| text == "hello"));
+    let (texts, _) = all(&json!({ "line": "{\n  \"a\": 1.0\n}", "count": 1 })).await;
+    assert_eq!(texts, [r#"{"a":1.0}"#], "JSON is one line");
+    let (texts, _) = all(&json!({ "line": "two\nlines", "count": 1 })).await;
+    assert_eq!(texts, ["two\nlines"], "text stays as it is");
 }
 
 #[tokio::test]

@@ -1,10 +1,7 @@
 //! What of an event goes into its command, and what else stands there.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use tidegate_sdk::json::{self, Path};
 use tidegate_sdk::{ConfigError, Template};
 
@@ -132,40 +129,19 @@ fn has_digits(raw: &[u8]) -> bool {
 }
 
 fn members<'a>(payload: &'a [u8], arguments: &mut Vec<Argument<'a>>) -> Result<(), String> {
-    let before = arguments.len();
-    let mut deserializer = serde_json::Deserializer::from_slice(payload);
-    let read = deserializer.deserialize_map(Members(arguments)).and_then(|()| deserializer.end());
-    if read.is_err() {
-        json::check(payload)?;
-        return Err("the event is not a JSON object, so it has no fields".to_owned());
+    let members = json::members(payload).map_err(|reason| match reason.starts_with("malformed") {
+        true => reason,
+        false => "the event is not a JSON object, so it has no fields".to_owned(),
+    })?;
+    if members.is_empty() {
+        return Err("the event is an empty object, so it has no fields".to_owned());
     }
-    match arguments.len() > before {
-        true => Ok(()),
-        false => Err("the event is an empty object, so it has no fields".to_owned()),
+    for (name, value) in members {
+        arguments.push(bytes(name));
+        arguments.push(bytes(json::text(value)));
     }
+    Ok(())
 }
-
-/// Collects the names and values of an object.
-struct Members<'v, 'a>(&'v mut Vec<Argument<'a>>);
-
-impl<'a> Visitor<'a> for Members<'_, 'a> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some((name, raw)) = map.next_entry::<MemberName<'a>, &'a RawValue>()? {
-            self.0.push(bytes(name.0));
-            self.0.push(bytes(json::text(raw.get().as_bytes())));
-        }
-        Ok(())
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn values(options: &Options) -> Result<Values, ConfigError> {
     let value = options.value.clone();

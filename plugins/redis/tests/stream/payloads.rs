@@ -44,6 +44,16 @@ async fn an_entry_as_an_object_and_its_attributes() {
 }
 
 #[tokio::test]
+async fn json_over_several_lines_becomes_one_and_text_stays() {
+    let redis = Redis::start();
+    for payload in ["{\n  \"a b\": 1.50\n}\n", "\u{feff}{\"a\":1}", "two\nlines", "{\n"] {
+        redis.query(["XADD", "s", "*", "event", payload]);
+    }
+    let mut reader = Reader::new(&options(&redis, "a")).await;
+    assert_eq!(reader.deliver(4).await, [r#"{"a b":1.50}"#, r#"{"a":1}"#, "two\nlines", "{\n"]);
+}
+
+#[tokio::test]
 async fn an_entry_without_the_field_is_rejected_and_acknowledged() {
     let redis = Redis::start();
     redis.query(["XADD", "s", "7-3", "other", "x"]);

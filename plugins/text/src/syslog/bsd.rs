@@ -1,10 +1,12 @@
 //! The older form: `Oct 11 22:14:15 host program[12]: message`, or the same with a time of RFC 3339, as
 //! daemons write it to files today.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use memchr::memmem;
+use memchr::memchr;
 
 use super::message;
 use crate::fields::Fields;
@@ -15,10 +17,9 @@ pub(super) fn parse(scan: &mut Scan<'_>, near: i64, fields: &mut Fields) -> Resu
     let before = *scan;
     match scan.peek() {
         Some(b'0'..=b'9') => {
-            let written = std::str::from_utf8(scan.until(b' ', "a time")?).ok();
-            let written = written.filter(|text| text.parse::<Timestamp>().is_ok());
+            let written = Some(scan.until(b' ', "a time")?).filter(|text| time::is_of_syslog(text));
             let written = written.ok_or_else(|| before.expected("a time of RFC 3339"))?;
-            fields.text("timestamp", written.as_bytes());
+            fields.text("timestamp", written);
         }
         _ => {
             let stamp = if scan.rest().len() > 16 { scan.take(16) } else { b"" };
@@ -27,7 +28,7 @@ pub(super) fn parse(scan: &mut Scan<'_>, near: i64, fields: &mut Fields) -> Resu
             fields.time("timestamp", time);
         }
     }
-    fields.text_or_null("hostname", scan.until(b' ', "a host name")?);
+    host(scan, fields)?;
     tag(scan, fields);
     fields.null("msg_id");
     fields.null("structured_data");
@@ -35,17 +36,31 @@ pub(super) fn parse(scan: &mut Scan<'_>, near: i64, fields: &mut Fields) -> Resu
     Ok(())
 }
 
-/// `program[12]: ` or `program: `. A message without one is a message all the same.
+/// The name of the host. A message that has not left its machine lacks it: then the tag comes at once.
+fn host(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
+    let before = *scan;
+    let host = scan.until(b' ', "a host name")?;
+    let is_address = || std::str::from_utf8(host).is_ok_and(|host| host.parse::<IpAddr>().is_ok());
+    if host.ends_with(b":") && !is_address() {
+        *scan = before;
+        fields.null("hostname");
+    } else {
+        fields.text_or_null("hostname", host);
+    }
+    Ok(())
+}
+
+/// `program[12]: ` or `program: `: a word with a colon, and a blank or the end behind it. A message without one is a
+/// message all the same.
 fn tag(scan: &mut Scan<'_>, fields: &mut Fields) {
     let rest = scan.rest();
-    let end = memmem::find(rest, b":").filter(|end| !rest[..*end].contains(&b' '));
-    let Some(end) = end.filter(|end| *end > 0) else {
+    let word = &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
+    let Some(tag) = word.strip_suffix(b":").filter(|tag| !tag.is_empty()) else {
         fields.null("app_name");
         return fields.null("proc_id");
     };
-    let tag = scan.take(end);
-    scan.skip(b": ");
-    scan.skip(b":");
+    scan.take(word.len());
+    scan.skip(b" ");
     let bracket = tag.iter().position(|byte| *byte == b'[').filter(|_| tag.ends_with(b"]"));
     match bracket {
         Some(at) if at > 0 => {

@@ -5,15 +5,14 @@ use std::borrow::Cow;
 use super::message;
 use crate::fields::Fields;
 use crate::scan::Scan;
+use crate::time;
 
 pub(super) fn parse(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
     let written = scan.until(b' ', "a time")?;
-    let time = std::str::from_utf8(written).ok().filter(|text| text.parse::<jiff::Timestamp>().is_ok());
-    match (written, time) {
-        (b"-", _) => fields.null("timestamp"),
-        (_, Some(time)) => fields.text("timestamp", time.as_bytes()),
-        _ => return Err(format!("`{}` is not a time of RFC 3339", crate::scan::shorten(written))),
+    if written != b"-" && !time::is_of_syslog(written) {
+        return Err(format!("`{}` is not a time of RFC 3339", crate::scan::shorten(written)));
     }
+    fields.text_or_null("timestamp", written);
     fields.text_or_null("hostname", scan.until(b' ', "a host name")?);
     fields.text_or_null("app_name", scan.until(b' ', "the name of a program")?);
     fields.text_or_null("proc_id", scan.until(b' ', "the id of a process")?);
@@ -28,7 +27,8 @@ pub(super) fn parse(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Stri
     Ok(())
 }
 
-/// `-`, or elements such as `[id name="value" name="value"]`, as an object of objects.
+/// `-`, or elements such as `[id name="value" name="value"]`, as an object of objects. A parameter that occurs several
+/// times in its element, which RFC 5424 allows, becomes an array; an element that does is refused, as it says.
 fn structured_data(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
     if scan.skip(b"-") {
         fields.null("structured_data");
@@ -48,7 +48,11 @@ fn structured_data(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Strin
             fields.text(&name, &value);
         }
         scan.expect("]")?;
+        fields.join_repeated();
         fields.close();
+    }
+    if let Some(id) = fields.repeated() {
+        return Err(format!("the element {} occurs twice", String::from_utf8_lossy(id)));
     }
     fields.close();
     Ok(())

@@ -53,12 +53,81 @@ fn a_line_that_departs_is_rejected_where_it_does() {
         (r#"h - - [10/Oct/2000:13:55:36 +0000] "-" ok"#, "the status is expected at byte 39, not `ok`"),
         (
             r#"h - - [10/Oct/2000:13:55:36 +0000] "-" 200 1 "-" "-" "x""#,
-            "the end of the line is expected at byte 52",
+            "the end of the line, or a list of addresses in quotes, is expected at byte 53",
         ),
     ];
     for (line, reason) in cases {
         let actual = parse(&format("combined"), line).unwrap_err();
         assert!(actual.starts_with("not an access log: ") && actual.contains(reason), "{line}: {actual}");
+    }
+}
+
+const REST: &str = r#" [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 1 "-" "-""#;
+
+#[test]
+fn words_before_the_time_are_recognized_or_refused() {
+    let read = |words: &str| parse(&format("combined"), format!("{words}{REST}"));
+    for (words, vhost, address, user) in [
+        ("www.example.com:80 203.0.113.9 - -", Some("www.example.com:80"), "203.0.113.9", None),
+        ("www.example.com 203.0.113.9 - ann", Some("www.example.com"), "203.0.113.9", Some("ann")),
+        (
+            "[::1]:443 client.example.net - ann smith",
+            Some("[::1]:443"),
+            "client.example.net",
+            Some("ann smith"),
+        ),
+        ("www:80 203.0.113.9, 10.0.0.1 - -", Some("www:80"), "203.0.113.9, 10.0.0.1", None),
+        ("203.0.113.9, 10.0.0.1 - -", None, "203.0.113.9, 10.0.0.1", None),
+        ("unknown, 10.0.0.1,::1 - ann smith", None, "unknown, 10.0.0.1,::1", Some("ann smith")),
+        ("203.0.113.9:5678 - -", None, "203.0.113.9:5678", None),
+        ("203.0.113.9 ident ann", None, "203.0.113.9", Some("ann")),
+        ("2001:db8::1 - -", None, "2001:db8::1", None),
+        ("::1 - ann smith", None, "::1", Some("ann smith")),
+        ("host.example - 10.0.0.1", None, "host.example", Some("10.0.0.1")),
+    ] {
+        let event = read(words).unwrap_or_else(|reason| panic!("{words}: {reason}"));
+        assert_eq!(event.get("vhost"), vhost.map(Value::from).as_ref(), "{words}");
+        assert_eq!((&event["remote_addr"], &event["user"]), (&json!(address), &json!(user)), "{words}");
+        assert_eq!(event["status"], 200);
+    }
+    for words in
+        ["www.example.com client - -", "a b c d", "one two three four five", "203.0.113.9 -", "h  - -"]
+    {
+        assert!(read(words).unwrap_err().contains("is expected at byte"), "{words}: {:?}", read(words));
+    }
+}
+
+#[test]
+fn methods_are_tokens() {
+    for method in ["M-SEARCH", "VERSION-CONTROL", "get", "X_1.2~"] {
+        let line = format!(r#"h - - [10/Oct/2000:13:55:36 -0700] "{method} * HTTP/1.1" 200 1"#);
+        let event = parse(&format("combined"), line).unwrap();
+        assert_eq!((&event["method"], &event["path"]), (&json!(method), &json!("*")));
+    }
+    for garbage in ["G(T / HTTP/1.1", "SSH-2.0-OpenSSH 9"] {
+        let line = format!(r#"h - - [10/Oct/2000:13:55:36 -0700] "{garbage}" 400 1"#);
+        let event = parse(&format("combined"), line).unwrap();
+        assert_eq!((&event["method"], &event["path"]), (&Value::Null, &json!(garbage)));
+    }
+}
+
+#[test]
+fn addresses_behind_the_agent_are_recognized_and_nothing_else_is() {
+    let read = |last: &str| parse(&format("combined"), format!("h - -{REST} {last}"));
+    for list in ["203.0.113.9", "203.0.113.9, 10.0.0.1", "unknown, [2001:db8::1]:443, ::1"] {
+        assert_eq!(read(&format!("\"{list}\"")).unwrap()["forwarded_for"], list);
+    }
+    assert_eq!(read("\"-\"").unwrap()["forwarded_for"], Value::Null);
+    for other in ["\"0.004\"", "\"session=1\"", "0.004", "\"10.0.0.1\" \"x\"", "\"10.0.0.1\" "] {
+        assert!(read(other).unwrap_err().contains("is expected at byte 66"), "{other}: {:?}", read(other));
+    }
+}
+
+#[test]
+fn one_event_is_one_line() {
+    for name in ["combined", "logfmt"] {
+        let reason = parse(&format(name), "a=1\nb=2").unwrap_err();
+        assert!(reason.contains("there is a line break at byte 3"), "{reason}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Syslog in both forms.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_sdk::{Batch, Output};
 
@@ -76,5 +77,79 @@ fn what_is_not_syslog_is_rejected_where_it_departs() {
     ] {
         let actual = parse(&format("syslog"), line).unwrap_err();
         assert!(actual.starts_with("not syslog: ") && actual.contains(reason), "{line}: {actual}");
+    }
+}
+
+#[test]
+fn a_parameter_that_occurs_several_times_becomes_an_array() {
+    let line = r#"<1>1 - h a - - [origin ip="192.0.2.1" x="1" ip="192.0.2.129"][e ip="a"]"#;
+    let data = json!({ "origin": { "ip": ["192.0.2.1", "192.0.2.129"], "x": "1" }, "e": { "ip": "a" } });
+    assert_eq!(parse(&format("syslog"), line).unwrap()["structured_data"], data);
+    let reason = parse(&format("syslog"), r#"<1>1 - h a - - [e a="1"][f][e]"#).unwrap_err();
+    assert_eq!(reason, "not syslog: the element \"e\" occurs twice");
+}
+
+#[test]
+fn times_are_those_of_the_rfc() {
+    let read = |time: &str| parse(&format("syslog"), format!("<1>1 {time} h a - - -"));
+    for time in ["1985-04-12T23:20:50.52Z", "2003-08-24T05:14:15.000003-07:00", "9999-12-31T23:59:59Z"] {
+        assert_eq!(read(time).unwrap()["timestamp"], time);
+    }
+    for time in [
+        "2003-10-11T22:14:15+02:00[Europe/Berlin]",
+        "20031011T221415Z",
+        "2003-10-11t22:14:15Z",
+        "2003-10-11T22:14:15z",
+        "2003-10-11T22:14:15",
+        "2003-10-11T22:14:60Z",
+        "2003-10-11T22:14:15.Z",
+        "2003-02-30T22:14:15Z",
+    ] {
+        assert!(read(time).unwrap_err().contains("is not a time of RFC 3339"), "{time}");
+        assert!(parse(&format("syslog"), format!("{time} h x: y")).is_err(), "{time}");
+    }
+    for priority in ["0165", "-1", ""] {
+        assert!(parse(&format("syslog"), format!("<{priority}>1 - - - - - -")).is_err(), "{priority}");
+    }
+}
+
+#[test]
+fn words_of_the_older_form_are_told_apart() {
+    let read = |rest: &str| {
+        let event = parse(&format("syslog"), format!("<13>Oct 11 22:14:15 {rest}")).unwrap();
+        ["hostname", "app_name", "proc_id", "message"].map(|name| event[name].as_str().map(str::to_owned))
+    };
+    let expected = |words: [&str; 4]| words.map(|word| (word != "-").then(|| word.to_owned()));
+    for (rest, words) in [
+        ("h su: failed", ["h", "su", "-", "failed"]),
+        ("h su[7]: failed", ["h", "su", "7", "failed"]),
+        ("su: failed", ["-", "su", "-", "failed"]),
+        ("su[7]: failed", ["-", "su", "7", "failed"]),
+        ("fe80::1 su: failed", ["fe80::1", "su", "-", "failed"]),
+        ("fe80:: su: failed", ["fe80::", "su", "-", "failed"]),
+        ("h http://x/ failed", ["h", "-", "-", "http://x/ failed"]),
+        ("h 10.0.0.1:8080 refused", ["h", "-", "-", "10.0.0.1:8080 refused"]),
+        ("h su:", ["h", "su", "-", ""]),
+        ("h su: two\nlines", ["h", "su", "-", "two\nlines"]),
+    ] {
+        assert_eq!(read(rest), expected(words), "{rest}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(
+        priority in 0_u8..192, words in prop::collection::vec("[!-~]{1,20}", 4),
+        params in prop::collection::btree_map("[a-zA-Z0-9@._-]{1,10}", "[ -~é\n]{0,12}", 0..4), message in "\\PC{0,20}",
+    ) {
+        let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace(']', "\\]");
+        let data = params.iter().map(|(name, value)| format!(" {name}=\"{}\"", escaped(value))).collect::<String>();
+        let line = format!("<{priority}>1 2003-10-11T22:14:15.003Z {} [id@1{data}] {message}", words.join(" "));
+        let event = parse(&format("syslog"), line).unwrap();
+        prop_assert_eq!(&event["structured_data"]["id@1"], &json!(params));
+        prop_assert_eq!(&event["message"], &json!(message.strip_prefix('\u{feff}').unwrap_or(&message)));
+        for (name, word) in ["hostname", "app_name", "proc_id", "msg_id"].into_iter().zip(&words) {
+            prop_assert_eq!(&event[name], &if word == "-" { Value::Null } else { json!(word) });
+        }
     }
 }

@@ -116,3 +116,40 @@ proptest! {
         prop_assert_eq!(elements(input.as_bytes(), step, limit).map(lengths), whole);
     }
 }
+
+#[test]
+fn an_element_over_several_lines_becomes_one_line() {
+    let input = b"[\n  {\n    \"a b\": [1.50,\r\n 2],\n    \"c\": \"x \\\" \\n\"\n  },\n  3,\n  [\n  ]\n]\n";
+    for step in [1, 3, 1000] {
+        let (texts, rejected) = elements(input, step, 100).unwrap();
+        assert_eq!(texts, [r#"{"a b":[1.50,2],"c":"x \" \n"}"#, "3", "[]"], "step {step}");
+        assert!(rejected.is_empty());
+    }
+}
+
+#[test]
+fn elements_that_are_no_json_are_rejected_with_the_reason() {
+    let input = b"[\"\\ud800\", {\"a\":\"\xff\"}, \x0c1, \"\\ud83d\\ude00\"]";
+    for step in [1, 1000] {
+        let (texts, rejected) = elements(input, step, 100).unwrap();
+        assert_eq!(texts, ["\"\\ud83d\\ude00\""]);
+        let reasons: Vec<&str> = rejected.iter().map(|one| one.reason.as_str()).collect();
+        assert!(reasons[0].contains("half of a surrogate pair"), "{reasons:?}");
+        assert!(
+            reasons[1].contains("not UTF-8") && reasons[2].contains("a value is expected"),
+            "{reasons:?}"
+        );
+    }
+}
+
+#[test]
+fn an_element_over_the_limit_is_known_to_go_by() {
+    let mut elements = Elements::new(4);
+    elements.buffer().extend_from_slice(b"[\"much longer");
+    let mut rejected = Vec::new();
+    while elements.cut(&mut Batch::builder(), &mut rejected).unwrap() > 0 {}
+    assert!(elements.is_within());
+    elements.buffer().extend_from_slice(b"\",1]");
+    elements.cut(&mut Batch::builder(), &mut rejected).unwrap();
+    assert!(!elements.is_within() && rejected.len() == 1);
+}

@@ -149,3 +149,24 @@ proptest! {
         prop_assert_eq!(rejected.len(), long.len());
     }
 }
+
+#[test]
+fn a_byte_order_mark_is_skipped_at_the_start_of_each_input() {
+    for step in [1, 2, 3, 100] {
+        let mut lines = Lines::new(100);
+        let mut texts = Vec::new();
+        let mut settled = 0;
+        for input in [&b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n"[..], b"\xef\xbb\xbfc", b"\xef\xbb"] {
+            lines.begin_input();
+            let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
+            for piece in input.chunks(step) {
+                lines.put(Bytes::copy_from_slice(piece));
+                settled += lines.cut(&mut builder, &mut rejected);
+            }
+            settled += lines.finish(&mut builder, &mut rejected);
+            texts.extend(builder.finish().payloads().map(<[u8]>::to_vec));
+        }
+        assert_eq!(texts, [&b"a"[..], b"\xef\xbb\xbfb", b"c", b"\xef\xbb"], "step {step}");
+        assert_eq!(settled, 16, "every byte is settled once");
+    }
+}

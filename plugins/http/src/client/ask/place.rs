@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
-use tidegate_sdk::framing::elements_of;
-use tidegate_sdk::json::{self, Path};
+use tidegate_sdk::framing::{elements_of, without_mark};
+use tidegate_sdk::json::{self, Path, one_line};
 use tidegate_sdk::{BatchBuilder, ConfigError};
 
 use super::options::{AskDecode, AskOptions, Missing};
-use crate::client::json_text::{Members, one_line};
+use crate::client::json_text::Members;
 
 /// Where the answer goes.
 #[derive(Clone, Debug)]
@@ -67,10 +66,11 @@ impl Place {
         payload: &[u8],
         answer: &Bytes,
     ) -> Result<(), String> {
+        let answer = &answer.slice_ref(without_mark(answer));
         if self.decode == AskDecode::Text {
             return self.put_text(builder, event, payload, answer);
         }
-        let whole = answer.trim_ascii();
+        let whole = json::trim(answer);
         let value = match &self.items {
             _ if whole.is_empty() => return self.put_nothing(builder, event, payload),
             None => whole,
@@ -86,8 +86,7 @@ impl Place {
         match &self.into {
             Into::Member(name) => {
                 let line = one_line(checked(value)?);
-                let raw = raw(&line)?;
-                put_member(builder, event, payload, name, raw)?;
+                put_member(builder, event, payload, name, &line)?;
             }
             Into::Object => {
                 let line = one_line(checked(value)?);
@@ -108,7 +107,7 @@ impl Place {
     /// An answer without a body.
     fn put_nothing(&self, builder: &mut BatchBuilder, event: usize, payload: &[u8]) -> Result<(), String> {
         match &self.into {
-            Into::Member(name) => put_member(builder, event, payload, name, RawValue::NULL),
+            Into::Member(name) => put_member(builder, event, payload, name, b"null"),
             Into::Object => {
                 builder.keep(event);
                 Ok(())
@@ -131,8 +130,9 @@ impl Place {
             return Ok(());
         };
         let text = String::from_utf8_lossy(answer);
-        let raw = serde_json::value::to_raw_value(&text).map_err(|error| error.to_string())?;
-        put_member(builder, event, payload, name, &raw)
+        let mut value = Vec::with_capacity(text.len() + 2);
+        json::write_text(&mut value, &text);
+        put_member(builder, event, payload, name, &value)
     }
 }
 
@@ -141,7 +141,7 @@ fn put_member(
     event: usize,
     payload: &[u8],
     name: &str,
-    value: &RawValue,
+    value: &[u8],
 ) -> Result<(), String> {
     let mut members = Members::read(payload)?;
     members.set(Cow::Borrowed(name), value);
@@ -160,10 +160,6 @@ fn write(builder: &mut BatchBuilder, event: usize, answer: &Bytes, value: &[u8])
 fn checked(value: &[u8]) -> Result<&[u8], String> {
     json::check(value).map_err(of_answer)?;
     Ok(value)
-}
-
-fn raw(value: &[u8]) -> Result<&RawValue, String> {
-    serde_json::from_slice(value).map_err(of_answer)
 }
 
 fn of_answer(reason: impl std::fmt::Display) -> String {

@@ -33,7 +33,10 @@ async fn answered(payload: &str, answer: &'static str, options: Value) -> Filter
 
 #[tokio::test]
 async fn the_answer_goes_where_it_is_asked_to() {
-    let cases: [(Value, &str, &[&str]); 12] = [
+    let cases: [(Value, &str, &[&str]); 15] = [
+        (json!({ "replace": true }), "\u{feff}[\n1]", &["[1]"]),
+        (json!({ "into": "u" }), "\u{feff}1.50\n", &[r#"{"id":7,"a":[1],"u":1.50}"#]),
+        (json!({ "replace": true, "decode": "text" }), "\u{feff}x", &["x"]),
         (json!({ "into": "user" }), r#"{"n": 1.50}"#, &[r#"{"id":7,"a":[1],"user":{"n": 1.50}}"#]),
         (json!({ "into": "a" }), "2", &[r#"{"id":7,"a":2}"#]),
         (json!({ "into": "u", "items": ".x" }), r#"{"x": "y"}"#, &[r#"{"id":7,"a":[1],"u":"y"}"#]),
@@ -61,7 +64,9 @@ async fn what_does_not_fit_is_rejected_with_the_reason() {
         ("{}", "[1]", json!({ "merge": true }), "not a JSON object"),
         ("[1]", "1", json!({ "into": "u" }), "not a JSON object"),
         ("{}", "{}", json!({ "into": "u", "items": ".x" }), "no `.x`"),
-        ("{}", "[1,]", json!({ "replace": true, "split": true }), "not a JSON array"),
+        ("{}", "[1,]", json!({ "replace": true, "split": true }), "malformed JSON at byte 3"),
+        ("{}", r#"["\ud800"]"#, json!({ "replace": true }), "half of a surrogate pair"),
+        (r#"{"\ud800":1}"#, "1", json!({ "into": "u" }), "half of a surrogate pair"),
         ("{}", "123456789", json!({ "replace": true, "body_size": "8B" }), "body_size"),
     ] {
         let (texts, rejected) = answered(payload, answer, options).await;

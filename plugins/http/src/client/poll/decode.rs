@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use tidegate_sdk::framing::elements_of;
-use tidegate_sdk::json::{self, Path};
+use tidegate_sdk::framing::{elements_of, without_mark};
+use tidegate_sdk::json::{self, Path, one_line};
 use tidegate_sdk::{Batch, BatchBuilder, Size, SourceRejection, Span};
 
 use super::cursor::{Cursor, Seen};
 use super::options::Decode;
 use super::unique::Unique;
-use crate::client::json_text::one_line;
 
 /// How much of what is refused is kept.
 const HEAD: usize = 4096;
@@ -77,7 +76,7 @@ impl Decoder {
                 }
             }
             Decode::JsonLines | Decode::Lines => cutter.lines(),
-            Decode::Text => cutter.event(0..body.len()),
+            Decode::Text => cutter.event(body.len() - without_mark(body).len()..body.len()),
         }
         let Cutter { mut decoded, open, .. } = cutter;
         decoded.batches.extend(open.map(|(builder, _)| builder));
@@ -88,7 +87,7 @@ impl Decoder {
     fn json_events(&self, body: &[u8]) -> Result<Vec<Range<usize>>, String> {
         let value = match &self.items {
             None => {
-                let value = without_mark(body).trim_ascii();
+                let value = json::trim(without_mark(body));
                 json::check(value)?;
                 value
             }
@@ -106,11 +105,6 @@ impl Decoder {
             _ => Ok(std::iter::once(start..start + value.len()).collect()),
         }
     }
-}
-
-/// JSON text without the byte order mark that some servers put in front.
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 impl Cutter<'_> {

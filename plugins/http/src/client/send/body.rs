@@ -8,10 +8,10 @@ use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tidegate_sdk::json::one_line;
 use tidegate_sdk::{Batch, Cx, Error};
 
 use super::options::{Compress, Format};
-use crate::client::json_text::one_line;
 
 /// The body of a request with these events of `batch`. JSON events are well-formed.
 pub(super) fn body(batch: &Batch, events: &[usize], format: Format) -> Bytes {

@@ -16,14 +16,14 @@ fn run(body: &'static str, how: Decode, content_type: &str) -> Result<(Vec<Strin
 #[test]
 fn auto_follows_the_type_and_then_the_first_byte() {
     let cases: [(&str, &'static str, Shape, &[&str]); 12] = [
-        ("application/json", r#" {"a": 1} "#, Shape::Single, &[r#" {"a": 1} "#]),
+        ("application/json", r#" {"a": 1} "#, Shape::Single, &[r#"{"a": 1}"#]),
         ("application/json; charset=utf-8", r#" [1, {"a":[2]} ]"#, Shape::Array, &["1", r#"{"a":[2]}"#]),
         ("application/vnd.x+json", "[]", Shape::Array, &[]),
         ("Application/X-NDJSON", "1\r\n\n [2]\n", Shape::JsonLines, &["1", " [2]"]),
         ("text/plain", "[a\r\n\nb", Shape::Lines, &["[a", "b"]),
         ("", "[1,2]", Shape::Array, &["1", "2"]),
         ("", r#"{"a":1}"#, Shape::Single, &[r#"{"a":1}"#]),
-        ("", "{\n\"a\":1\n}\n", Shape::Single, &["{\n\"a\":1\n}\n"]),
+        ("", "{\n\"a\":1\n}\n", Shape::Single, &[r#"{"a":1}"#]),
         ("", "{\"a\":1}\n{\"a\":2}\n", Shape::JsonLines, &[r#"{"a":1}"#, r#"{"a":2}"#]),
         ("application/x-www-form-urlencoded", "[1]", Shape::Array, &["1"]),
         ("", "one\ntwo", Shape::Lines, &["one", "two"]),
@@ -45,17 +45,47 @@ fn a_fixed_form_does_not_look_at_the_type() {
 #[test]
 fn what_is_malformed_says_where() {
     let cases = [
-        (Decode::Json, r#"{"a":}"#, "at byte 6"),
-        (Decode::Json, "1 2", "at byte 3"),
-        (Decode::JsonArray, "[1,,2]", "at byte 4"),
-        (Decode::JsonArray, "[1", "at byte 2"),
+        (Decode::Json, r#"{"a":}"#, "at byte 5: a value"),
+        (Decode::Json, "1 2", "at byte 2: something"),
+        (Decode::JsonArray, "[1,,2]", "at byte 3: a value"),
+        (Decode::JsonArray, "[1", "at byte 2: it ends"),
         (Decode::JsonArray, "{}", "not a JSON array"),
-        (Decode::JsonArray, "[1] x", "at byte 5"),
+        (Decode::JsonArray, "[1] x", "at byte 4: something"),
         (Decode::JsonLines, "1\n{\n2", "line 2"),
     ];
     for (how, body, expected) in cases {
         let Err(Problem::Malformed(message)) = run(body, how, "") else { panic!("{body} is taken") };
         assert!(message.contains(expected), "{body}: {message}");
+    }
+}
+
+#[test]
+fn json_over_several_lines_becomes_one_line_an_event() {
+    let pretty = "{\n  \"a b\": [1.50,\r\n 2]\n}\n";
+    assert_eq!(run(pretty, Decode::Json, "").unwrap().0, [r#"{"a b":[1.50,2]}"#]);
+    let array = "[\n  {\n    \"a\": \"x\\n y\"\n  },\n  3\n]\n";
+    assert_eq!(run(array, Decode::Auto, "application/json").unwrap().0, [r#"{"a":"x\n y"}"#, "3"]);
+    assert_eq!(run(pretty, Decode::Text, "").unwrap().0, [pretty], "text is passed on as it is");
+}
+
+#[test]
+fn one_rule_says_what_json_is() {
+    let taken = |body: &'static [u8], how| decode(Bytes::from_static(body), how, "", 4).is_ok();
+    for how in [Decode::Json, Decode::JsonArray, Decode::JsonLines] {
+        assert!(taken(b"\xef\xbb\xbf[1]", how), "a byte order mark is skipped");
+        for body in [
+            &b"[\"\xff\"]"[..],
+            br#"["\ud800"]"#,
+            br#"[{"\ud800":1,"\ud801":2}]"#,
+            b"[\x0c1]",
+            b"[1]\xef\xbb\xbf",
+        ] {
+            assert!(!taken(body, how), "{how:?} {}", body.escape_ascii());
+        }
+    }
+    for how in [Decode::Lines, Decode::Text, Decode::Auto] {
+        let marked = decode(Bytes::from_static(b"\xef\xbb\xbf{\"a\":1}"), how, "", 4).unwrap();
+        assert_eq!(texts(&marked), [r#"{"a":1}"#], "{how:?}");
     }
 }
 

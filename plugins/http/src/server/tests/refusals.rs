@@ -79,7 +79,7 @@ async fn accepted_is_told_before_the_pipeline_has_it() {
 async fn malformed_json_says_where_and_nothing_enters() {
     let server = Driven::delivering(json!({})).await;
     let mut client = Client::connect(server.address).await;
-    for (body, place) in [("{\"a\":}", "byte 6"), ("[1, 2, x]", "byte 8"), ("", "")] {
+    for (body, place) in [("{\"a\":}", "byte 5"), ("[1, 2, x]", "byte 7"), ("", "")] {
         let reply = client.post(JSON, body).await;
         assert_eq!(reply.status, 400);
         assert!(reply.error().contains(place), "{}", reply.error());

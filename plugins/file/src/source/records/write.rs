@@ -1,0 +1,122 @@
+//! A record as a JSON object.
+
+use tidegate_sdk::framing::CsvReader;
+use tidegate_sdk::{BatchBuilder, Size, Span, json};
+
+/// The names of the fields: `{"first":`, `,"second":` and so on.
+pub(super) struct Names(Vec<Vec<u8>>);
+
+impl Names {
+    pub(super) fn new(names: &[String]) -> Self {
+        let prefix = |(index, name): (usize, &String)| {
+            let mut prefix = vec![if index == 0 { b'{' } else { b',' }];
+            json::write_text(&mut prefix, name);
+            prefix.push(b':');
+            prefix
+        };
+        Self(names.iter().enumerate().map(prefix).collect())
+    }
+}
+
+/// The JSON of one batch.
+#[derive(Default)]
+pub(super) struct Made {
+    json: Vec<u8>,
+    spans: Vec<(u32, u32)>,
+}
+
+impl Made {
+    /// How many events there are.
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// How long they are together.
+    pub(super) fn bytes(&self) -> usize {
+        self.json.len()
+    }
+
+    /// Appends the record that `reader` has read from `raw`. With `types`, a field that is written as a JSON number,
+    /// `true` or `false` becomes such a value.
+    ///
+    /// # Errors
+    /// Why the record does not become an event. Nothing is appended then.
+    pub(super) fn write(
+        &mut self,
+        names: &Names,
+        reader: &CsvReader,
+        raw: &[u8],
+        types: bool,
+        limit: usize,
+    ) -> Result<(), String> {
+        let (fields, columns) = (reader.len(), names.0.len());
+        if fields != columns {
+            return Err(format!("the record has {fields} fields, but there are {columns} names"));
+        }
+        if let Err(error) = std::str::from_utf8(raw) {
+            return Err(format!("the record is not UTF-8 (byte {} of the record)", error.valid_up_to()));
+        }
+        let start = self.json.len();
+        for (name, field) in names.0.iter().zip(reader.fields(raw)) {
+            self.json.extend_from_slice(name);
+            if types && (is_number(&field) || *field == *b"true" || *field == *b"false") {
+                self.json.extend_from_slice(&field);
+            } else {
+                // The record is UTF-8, and a field of it ends with a whole character.
+                json::write_text(&mut self.json, std::str::from_utf8(&field).unwrap_or_default());
+            }
+        }
+        self.json.push(b'}');
+        let length = self.json.len() - start;
+        if length > limit {
+            self.json.truncate(start);
+            return Err(format!("as JSON it is over the limit of {}", Size(limit as u64)));
+        }
+        self.spans.push((start as u32, length as u32));
+        Ok(())
+    }
+
+    pub(super) fn put(self, builder: &mut BatchBuilder) {
+        if self.spans.is_empty() {
+            return;
+        }
+        let buffer = builder.add_buffer(self.json.into());
+        for (offset, length) in self.spans {
+            builder.push_span(Span { buffer, offset, length });
+        }
+    }
+}
+
+/// Refuses names of fields of which two are the same.
+pub(crate) fn check_names(names: &[String]) -> Result<(), String> {
+    let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("two fields are named `{}`", pair[0])),
+        None => Ok(()),
+    }
+}
+
+/// Whether the field is a number as JSON writes it (RFC 8259, section 6).
+fn is_number(field: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let mut rest = field.strip_prefix(b"-").unwrap_or(field);
+    let whole = digits(rest);
+    if whole == 0 || (whole > 1 && rest[0] == b'0') {
+        return false;
+    }
+    rest = &rest[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let length = digits(fraction);
+        if length == 0 {
+            return false;
+        }
+        rest = &fraction[length..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+")).unwrap_or(exponent);
+        let length = digits(exponent);
+        return length > 0 && length == exponent.len();
+    }
+    rest.is_empty()
+}

@@ -177,14 +177,16 @@ impl ExecFilter {
             Some(conversation) => conversation,
             None => Conversation::new(self.command.start(cx)?),
         };
-        let is_new = !conversation.was_asked;
+        let is_new = !conversation.was_asked();
         let asked = conversation.ask(batch, events, cx.event_size());
         let asked = tokio::time::timeout(self.time_limit, asked).await;
         let program = self.command.program();
-        let process = &mut conversation.process;
         if let Ok(Err(Failure::Ended)) = asked {
             // The command closed its output. Wait for its exit status.
-            process.stdin = None;
+            conversation.close_input();
+        }
+        let process = &mut conversation.process;
+        if let Ok(Err(Failure::Ended)) = asked {
             if tokio::time::timeout(self.command.kill_after, process.ended()).await.is_ok() {
                 let reason = format!("`{program}` ended with {}", process.exit_message().await);
                 return Ok(Err(Unanswered::Failed(reason)));

@@ -47,12 +47,12 @@ struct Options {
     within: Option<Duration>,
     /// What becomes of an event that has no value at `key`, or null there: `"pass"` lets every one of them
     /// through, `"reject"` sends it to the dead letters.
-    missing: Missing,
+    missing: Option<Missing>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { key: None, events: 100_000, within: None, missing: Missing::Pass }
+        Self { key: None, events: 100_000, within: None, missing: None }
     }
 }
 
@@ -80,8 +80,8 @@ fn build(options: Options) -> Result<Dedupe, ConfigError> {
             .help("write a span such as \"10m\", or leave it out"));
     }
     Ok(Dedupe {
+        missing: Missing::checked(options.missing, options.key.as_ref())?,
         key: options.key,
-        missing: options.missing,
         window: Window::new(options.events, options.within.map(|within| within.0)),
         started: Instant::now(),
         before: Time::ZERO,

@@ -10,6 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
 use tidegate_sdk::{schemars, serde};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128_with_seed};
@@ -30,6 +31,18 @@ pub(crate) enum Missing {
 }
 
 impl Missing {
+    /// The option, which has a meaning only beside a `key`.
+    pub(crate) fn checked(option: Option<Self>, key: Option<&Key>) -> Result<Self, ConfigError> {
+        if option.is_some() && key.is_none() {
+            return Err(ConfigError::at(
+                "/missing",
+                "this is about the value at `key`, and there is no `key`",
+            )
+            .help("set `key`, or leave `missing` out"));
+        }
+        Ok(option.unwrap_or_default())
+    }
+
     /// The reason to reject an event without `key`, if it is to be rejected.
     pub(crate) fn reason(self, key: &Key) -> Option<String> {
         (self == Self::Reject).then(|| format!("the event has no value at {key}"))

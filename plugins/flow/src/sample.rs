@@ -34,12 +34,12 @@ struct Options {
     key: Option<Key>,
     /// What becomes of an event that has no value at `key`, or null there: `"pass"` keeps every one of them,
     /// `"reject"` sends it to the dead letters.
-    missing: Missing,
+    missing: Option<Missing>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { one_in: 10, key: None, missing: Missing::Pass }
+        Self { one_in: 10, key: None, missing: None }
     }
 }
 
@@ -59,7 +59,10 @@ pub(crate) fn plugin() -> Plugin {
 fn build(options: Options) -> Result<Sample, ConfigError> {
     match options.one_in {
         0 => Err(ConfigError::at("/one_in", "one event in 0 is none; it is at least 1")),
-        one_in => Ok(Sample { one_in, key: options.key, missing: options.missing, since: 0 }),
+        one_in => {
+            let missing = Missing::checked(options.missing, options.key.as_ref())?;
+            Ok(Sample { one_in, key: options.key, missing, since: 0 })
+        }
     }
 }
 

@@ -49,7 +49,7 @@ struct Options {
     key: Option<Key>,
     /// What becomes of an event that has no value at `key`, or null there: `"pass"` lets every one of them
     /// through, `"reject"` sends it to the dead letters.
-    missing: Missing,
+    missing: Option<Missing>,
     /// How many values of `key` are remembered, at about 100 bytes each. Above it, those not seen for longest
     /// are forgotten first, and start with a full burst when they come again; at least the last half of
     /// `max_keys` values are always known.
@@ -76,7 +76,7 @@ impl Default for Options {
             burst: None,
             excess: Excess::Wait,
             key: None,
-            missing: Missing::Pass,
+            missing: None,
             max_keys: 100_000,
         }
     }
@@ -117,6 +117,7 @@ fn build(options: Options) -> Result<Component, ConfigError> {
     if !(2..=MOST_KEYS).contains(&options.max_keys) {
         return Err(ConfigError::at("/max_keys", "between 2 and 10,000,000 keys can be remembered"));
     }
+    let missing = Missing::checked(options.missing, options.key.as_ref())?;
     let started = Instant::now();
     match (options.excess, options.key) {
         (Excess::Wait, None) => Ok(Component::AsyncFilter(Box::new(Wait { rate, full: 0, started }))),
@@ -127,7 +128,7 @@ fn build(options: Options) -> Result<Component, ConfigError> {
         (Excess::Drop, key) => Ok(Component::Filter(Box::new(DropExcess {
             buckets: Buckets::new(rate, options.max_keys),
             key,
-            missing: options.missing,
+            missing,
             max_keys: options.max_keys,
             started,
             seed: RandomState::new().hash_one(0),

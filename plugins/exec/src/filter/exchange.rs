@@ -58,53 +58,62 @@ pub(super) enum Failure {
     Protocol(String),
 }
 
-/// A running command and the state of the protocol with it.
+/// A running command and the protocol with it.
 pub(super) struct Conversation {
     pub(super) process: Process,
+    pipes: Pipes,
+}
+
+/// The pipes to and from a command, and the state of the protocol.
+struct Pipes {
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
     /// Whether the command was ever given a line.
-    pub(super) was_asked: bool,
+    was_asked: bool,
     /// Whether the command reads a piece of a line as soon as it waits for input.
     reads_pieces: bool,
 }
 
 impl Conversation {
-    pub(super) fn new(process: Process) -> Self {
-        Self { process, was_asked: false, reads_pieces: true }
+    pub(super) fn new(mut process: Process) -> Self {
+        let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
+        Self { process, pipes: Pipes { stdin, stdout, was_asked: false, reads_pieces: true } }
+    }
+
+    /// Whether the command was ever given a line.
+    pub(super) fn was_asked(&self) -> bool {
+        self.pipes.was_asked
     }
 
     /// Writes a line for each of these events and reads the answers.
+    ///
+    /// A background process of the command may hold its output open, so the end of the command itself counts too.
     pub(super) async fn ask(
         &mut self,
         batch: &Batch,
         events: &[usize],
         limit: usize,
     ) -> Result<Answers, Failure> {
-        let mut reader = AnswerReader { answers: Answers::default(), start: 0, scanned: 0, limit };
-        let Some((&last, others)) = events.split_last() else { return Ok(reader.answers) };
-        if let Some((&first, rest)) = others.split_first() {
-            self.begin_line(batch.payload(first), &mut reader).await?;
-            if !reader.answers.lines.is_empty() {
-                return Err(Failure::Early);
-            }
-            self.was_asked = true;
-            let (stdin, stdout) = self.pipes()?;
-            tokio::try_join!(write(stdin, batch, rest), reader.read(stdout, others.len()))?;
+        let asked = self.pipes.ask(batch, events, limit);
+        tokio::pin!(asked);
+        tokio::select! {
+            biased;
+            answers = &mut asked => return answers,
+            () = self.process.ended() => {}
         }
-        self.begin_line(batch.payload(last), &mut reader).await?;
-        if reader.answers.lines.len() > others.len() {
-            return Err(if others.is_empty() { Failure::Early } else { surplus() });
-        }
-        self.was_asked = true;
-        let (stdin, stdout) = self.pipes()?;
-        stdin.write_all(b"\n").await.map_err(|_| Failure::Ended)?;
-        reader.read(stdout, events.len()).await?;
-        reader.read_available(stdout)?;
-        if reader.is_at(events.len()) { Ok(reader.answers) } else { Err(surplus()) }
+        // The group of the command was killed, so its output ends, unless a process has left the group.
+        tokio::time::timeout(GRACE, asked).await.unwrap_or(Err(Failure::Ended))
+    }
+
+    /// Closes the command's input.
+    pub(super) fn close_input(&mut self) {
+        self.pipes.stdin = None;
     }
 
     /// Closes the command's input and reads its output to the end. Returns whether there was any.
     pub(super) async fn finish(&mut self, kill_after: Duration) -> bool {
-        let Some(mut stdout) = self.process.stdout.take() else { return false };
+        self.close_input();
+        let Some(mut stdout) = self.pipes.stdout.take() else { return false };
         let mut is_surplus = false;
         let mut piece = vec![0; 4096];
         let read = async {
@@ -128,9 +137,35 @@ impl Conversation {
         }
         is_surplus
     }
+}
 
-    fn pipes(&mut self) -> Result<(&mut ChildStdin, &mut ChildStdout), Failure> {
-        match (&mut self.process.stdin, &mut self.process.stdout) {
+impl Pipes {
+    async fn ask(&mut self, batch: &Batch, events: &[usize], limit: usize) -> Result<Answers, Failure> {
+        let mut reader = AnswerReader { answers: Answers::default(), start: 0, scanned: 0, limit };
+        let Some((&last, others)) = events.split_last() else { return Ok(reader.answers) };
+        if let Some((&first, rest)) = others.split_first() {
+            self.begin_line(batch.payload(first), &mut reader).await?;
+            if !reader.answers.lines.is_empty() {
+                return Err(Failure::Early);
+            }
+            self.was_asked = true;
+            let (stdin, stdout) = self.both()?;
+            tokio::try_join!(write(stdin, batch, rest), reader.read(stdout, others.len()))?;
+        }
+        self.begin_line(batch.payload(last), &mut reader).await?;
+        if reader.answers.lines.len() > others.len() {
+            return Err(if others.is_empty() { Failure::Early } else { surplus() });
+        }
+        self.was_asked = true;
+        let (stdin, stdout) = self.both()?;
+        stdin.write_all(b"\n").await.map_err(|_| Failure::Ended)?;
+        reader.read(stdout, events.len()).await?;
+        reader.read_available(stdout)?;
+        if reader.is_at(events.len()) { Ok(reader.answers) } else { Err(surplus()) }
+    }
+
+    fn both(&mut self) -> Result<(&mut ChildStdin, &mut ChildStdout), Failure> {
+        match (&mut self.stdin, &mut self.stdout) {
             (Some(stdin), Some(stdout)) => Ok((stdin, stdout)),
             _ => Err(Failure::Ended),
         }
@@ -139,7 +174,7 @@ impl Conversation {
     /// Writes a line without its line break, waits until the command has read it, and reads what is there.
     async fn begin_line(&mut self, line: &[u8], reader: &mut AnswerReader) -> Result<(), Failure> {
         let waits = self.reads_pieces && !line.is_empty();
-        let (stdin, stdout) = self.pipes()?;
+        let (stdin, stdout) = self.both()?;
         let piece = async { stdin.write_all(line).await.map_err(|_| Failure::Ended) };
         // A command that passes pieces on must not be stopped by a full pipe.
         reader.read_beside(stdout, piece).await?;

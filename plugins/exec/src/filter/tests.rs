@@ -120,6 +120,15 @@ async fn hanging_command_is_killed_with_its_children() {
     assert!(is_gone(child.trim()), "process {child} is left behind");
 }
 
+#[tokio::test]
+async fn end_of_a_command_whose_background_process_holds_its_output_is_noticed_at_once() {
+    let script_text = "sleep 3600 & read line; echo \"gone\" >&2; exit 4";
+    let mut filter = script(script_text, &json!({ "time_limit": "1h", "attempts": 2 }));
+    let (cx, _stopping) = context();
+    let error = once(&mut *filter, &cx, &["a"]).await.unwrap_err();
+    assert_eq!(error.message(), "`sh` ended with exit status 4; it last wrote to standard error: gone");
+}
+
 /// Whether a process has ended: it does not exist, or is a zombie.
 fn is_gone(id: &str) -> bool {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);

@@ -29,3 +29,12 @@ fn bad_paths_are_told() {
         assert!(error.contains(part), "{error}");
     }
 }
+
+#[test]
+fn missing_without_a_key_is_refused() {
+    for plugin in crate::plugins().into_iter().filter(|plugin| plugin.kind() == tidegate_sdk::Kind::Filter) {
+        let name = plugin.name().to_owned();
+        let error = plugin.build(&serde_json::json!({ "missing": "reject" })).err();
+        assert_eq!(error.map(|error| error.pointer), Some("/missing".to_owned()), "{name}");
+    }
+}

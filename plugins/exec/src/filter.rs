@@ -186,11 +186,11 @@ impl ExecFilter {
             conversation.close_input();
         }
         let process = &mut conversation.process;
-        if let Ok(Err(Failure::Ended)) = asked {
-            if tokio::time::timeout(self.command.kill_after, process.ended()).await.is_ok() {
-                let reason = format!("`{program}` ended with {}", process.exit_message().await);
-                return Ok(Err(Unanswered::Failed(reason)));
-            }
+        if matches!(asked, Ok(Err(Failure::Ended)))
+            && tokio::time::timeout(self.command.kill_after, process.ended()).await.is_ok()
+        {
+            let reason = format!("`{program}` ended with {}", process.exit_message().await);
+            return Ok(Err(Unanswered::Failed(reason)));
         }
         if !matches!(asked, Ok(Ok(_))) {
             process.kill();

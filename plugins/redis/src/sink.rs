@@ -1,4 +1,4 @@
-//! The sink: a batch in, commands out, and what became of each event.
+//! The sink: writes a batch as commands, and reports the fate of each event.
 
 pub(crate) mod depth;
 pub(crate) mod options;
@@ -26,7 +26,7 @@ use shape::Shape;
 use transactional::Transactional;
 use transactional::settle::Settler;
 
-/// What a redirection means where nothing follows it.
+/// The problem of a redirection outside of a cluster.
 const WRONG_NODE: &str =
     "the server is a node of a cluster, and another node has the key: use `cluster` in place of `url`";
 
@@ -36,8 +36,8 @@ pub(crate) struct RedisSink {
     servers: Servers,
     depth: Option<Depth>,
     commands: Commands,
-    /// Keys that were written to, and not trimmed or given their time to live since. Never more than one batch
-    /// has: the next one waits until these are done.
+    /// Keys that were written to and are not trimmed, or have no time to live yet. They are of one batch: the next
+    /// batch waits until they are done.
     pending_trims: Vec<Vec<u8>>,
     transactional: Transactional,
     settler: Settler,
@@ -73,8 +73,8 @@ impl RedisSink {
 
     /// Trims the keys that were written to, and sets their time to live.
     ///
-    /// This follows the writes rather than going with them: behind a write that was refused because the key
-    /// is somebody else's, it would let somebody else's key expire.
+    /// This follows the writes and does not go with them. After a write that was refused because the key belongs to
+    /// another program, it would let that key expire.
     async fn send_pending_trims(&mut self) -> Result<(), Error> {
         if self.pending_trims.is_empty() {
             return Ok(());
@@ -105,22 +105,32 @@ impl RedisSink {
         Ok(())
     }
 
-    /// Says of each event what the verdict on its command means for it.
-    fn account(&mut self, verdicts: Vec<Verdict>, delivery: &mut Delivery) {
+    /// Records the verdict on each of `commands` for its events. Returns the events of shared commands whose values were
+    /// refused: the server does not say which of them is at fault.
+    fn account(
+        &mut self,
+        commands: &Commands,
+        verdicts: Vec<Verdict>,
+        delivery: &mut Delivery,
+        again: &mut Again,
+    ) -> Vec<usize> {
         let literal = self.setup.shape.key.as_literal().is_some();
-        let mut again: Option<(Class, Arc<str>)> = None;
-        let mut events = Vec::new();
+        let mut suspects = Vec::new();
         for (index, verdict) in verdicts.into_iter().enumerate() {
-            let carried = &self.commands.order[self.commands.list[index].events.clone()];
+            let carried = &commands.order[commands.list[index].events.clone()];
             let (class, message) = match verdict {
                 Verdict::Done(_) => {
                     if self.setup.owes() {
-                        self.pending_trims.push(self.commands.key(index).to_vec());
+                        self.pending_trims.push(commands.key(index).to_vec());
                     }
                     continue;
                 }
-                // A literal key is the component's, so what is wrong with it is wrong for every event.
+                // A literal key is the component's, so a problem of the key is one of every event.
                 Verdict::Key(message) if literal => (Class::Misconfigured, message.into()),
+                Verdict::Event(_) if carried.len() > 1 => {
+                    suspects.extend_from_slice(carried);
+                    continue;
+                }
                 Verdict::Key(reason) | Verdict::Event(reason) => {
                     carried.iter().for_each(|event| delivery.reject(*event, reason.as_str()));
                     continue;
@@ -128,21 +138,54 @@ impl RedisSink {
                 Verdict::Again(class, message) => (class, message),
                 Verdict::Moved { .. } | Verdict::Ask { .. } => (Class::Misconfigured, WRONG_NODE.into()),
             };
-            events.extend_from_slice(carried);
-            if again.as_ref().is_none_or(|(known, _)| severity(class) > severity(*known)) {
-                again = Some((class, message));
-            }
+            again.add(carried, class, message);
         }
         self.pending_trims.sort_unstable();
         self.pending_trims.dedup();
-        if let Some((class, message)) = again {
-            events.sort_unstable();
-            delivery.again(events, Error::new(class, &*message));
+        suspects
+    }
+
+    /// Writes these events again, each with a command of its own, so that each has a verdict of its own.
+    async fn write_singly(
+        &mut self,
+        batch: &Batch,
+        events: &[usize],
+        delivery: &mut Delivery,
+        again: &mut Again,
+    ) {
+        let setup = Arc::clone(&self.setup);
+        let part = batch.select(events.iter().copied());
+        let (mut commands, mut plan) = (Commands::default(), Plan::single(&setup.shape, &part));
+        let verdicts = self.servers.send_from(&mut commands, &mut plan).await;
+        commands.order.iter_mut().for_each(|event| *event = events[*event]);
+        self.account(&commands, verdicts, delivery, again);
+    }
+}
+
+/// Events to try again, and the most severe reason.
+#[derive(Default)]
+struct Again {
+    events: Vec<usize>,
+    reason: Option<(Class, Arc<str>)>,
+}
+
+impl Again {
+    fn add(&mut self, events: &[usize], class: Class, message: Arc<str>) {
+        self.events.extend_from_slice(events);
+        if self.reason.as_ref().is_none_or(|(known, _)| severity(class) > severity(*known)) {
+            self.reason = Some((class, message));
+        }
+    }
+
+    fn finish(mut self, delivery: &mut Delivery) {
+        if let Some((class, message)) = self.reason {
+            self.events.sort_unstable();
+            delivery.again(self.events, Error::new(class, &*message));
         }
     }
 }
 
-/// Which of several reasons to try again is told: the one that matters most to whoever reads it.
+/// The rank of a reason to try again. The most severe one is reported.
 fn severity(class: Class) -> u8 {
     match class {
         Class::Misconfigured => 1,
@@ -161,11 +204,17 @@ impl Sink for RedisSink {
         if let Some(depth) = &mut self.depth {
             depth.check(&mut self.servers, batch.len()).await?;
         }
-        self.commands.clear();
+        let mut commands = std::mem::take(&mut self.commands);
+        commands.clear();
         let mut plan = Plan::new(&self.setup.shape, batch);
-        let verdicts = self.servers.send_from(&mut self.commands, &mut plan).await;
-        let mut delivery = plan.delivery;
-        self.account(verdicts, &mut delivery);
+        let verdicts = self.servers.send_from(&mut commands, &mut plan).await;
+        let (mut delivery, mut again) = (plan.delivery, Again::default());
+        let suspects = self.account(&commands, verdicts, &mut delivery, &mut again);
+        if !suspects.is_empty() {
+            self.write_singly(batch, &suspects, &mut delivery, &mut again).await;
+        }
+        again.finish(&mut delivery);
+        self.commands = commands;
         if let Err(error) = self.send_pending_trims().await {
             warn!(%error, "what was written is not trimmed yet, or has no time to live yet");
         }

@@ -32,6 +32,8 @@ pub(crate) struct Plan<'a> {
     group: usize,
     event: usize,
     arguments: Vec<Argument<'a>>,
+    /// The most events of one command.
+    most: usize,
     /// Names the events that cannot be written.
     pub(crate) delivery: Delivery,
 }
@@ -53,7 +55,21 @@ impl<'a> Plan<'a> {
             None if !shape.command.is_variadic() => vec![Group { key: "".into(), events: None }],
             None => by_key(shape, batch, &mut delivery),
         };
-        Self { shape, batch, groups, group: 0, event: 0, arguments: Vec::new(), delivery }
+        Self {
+            shape,
+            batch,
+            groups,
+            group: 0,
+            event: 0,
+            arguments: Vec::new(),
+            most: COMMAND_EVENTS,
+            delivery,
+        }
+    }
+
+    /// The commands that write `batch`, one for each event.
+    pub(crate) fn single(shape: &'a Shape, batch: &'a Batch) -> Self {
+        Self { most: 1, ..Self::new(shape, batch) }
     }
 
     /// Some commands of one event each.
@@ -82,7 +98,7 @@ impl<'a> Plan<'a> {
         let first = commands.order.len();
         let mut bytes = 0;
         self.arguments.clear();
-        while self.event < count && commands.order.len() - first < COMMAND_EVENTS && bytes < COMMAND_BYTES {
+        while self.event < count && commands.order.len() - first < self.most && bytes < COMMAND_BYTES {
             let event = group.events.as_ref().map_or(self.event, |events| events[self.event]);
             self.event += 1;
             let known = self.arguments.len();

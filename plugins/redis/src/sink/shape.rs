@@ -10,6 +10,10 @@ use crate::sink::options::{Command, Form, Options};
 /// The longest time to live, in milliseconds: a thousand years.
 const LONGEST_TTL: u128 = 1000 * 365 * 24 * 3600 * 1000;
 
+/// The most arguments of one event. A server closes the connection at a command of more than 1024 * 1024, and with it
+/// everything that was sent behind it.
+const MOST_ARGUMENTS: usize = 1_000_000;
+
 /// One argument of a command: a slice of the batch, or made from it where escapes had to go.
 pub(crate) type Argument<'a> = Cow<'a, [u8]>;
 
@@ -74,6 +78,7 @@ impl Shape {
         payload: &'a [u8],
         arguments: &mut Vec<Argument<'a>>,
     ) -> Result<(), String> {
+        let before = arguments.len();
         match &self.values {
             Values::One(path) => arguments.push(value(payload, path.as_ref())?),
             Values::Scored(score, path) => {
@@ -85,6 +90,14 @@ impl Shape {
                 arguments.push(value(payload, path.as_ref())?);
             }
             Values::Members => members(payload, arguments)?,
+        }
+        let count = arguments.len() - before;
+        if count > MOST_ARGUMENTS {
+            let fields = count / 2;
+            return Err(format!(
+                "the event has {fields} fields, and a command has at most {}",
+                MOST_ARGUMENTS / 2
+            ));
         }
         Ok(())
     }

@@ -213,3 +213,30 @@ async fn garbage_for_an_answer_breaks_the_connection() {
     assert!(message.contains("not of the Redis protocol"), "{message}");
     server.join().unwrap();
 }
+
+/// A server whose error does not say which of the values it refuses.
+#[tokio::test]
+async fn refused_value_in_a_shared_command_rejects_only_its_own_event() {
+    let push = |values: &[&str]| {
+        let words = [&["RPUSH", "l"], values].concat();
+        let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        format!("*{}\r\n{}", 2 + values.len(), words.collect::<String>()).len()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let (together, singly) = (push(&["a", "b", "c", "d"]), 4 * push(&["a"]));
+    let server = std::thread::spawn(move || {
+        let mut stream = logged_in(&listener);
+        read(&mut stream, together);
+        stream.write_all(b"-ERR this value is not for me\r\n").unwrap();
+        read(&mut stream, singly);
+        stream.write_all(b":1\r\n-ERR this value is not for me\r\n:2\r\n-OOM no memory\r\n").unwrap();
+    });
+    let mut sink = Opened::new(&json!({"url": url, "command": "rpush", "key": "l"}));
+    sink.open().await.unwrap();
+    let delivery = sink.write(["a", "b", "c", "d"]).await;
+    server.join().unwrap();
+    let rejected: Vec<_> = delivery.rejected().iter().map(|one| one.event).collect();
+    assert_eq!(rejected, [1], "{delivery:?}");
+    assert_eq!((again(&delivery).0, again(&delivery).1), (vec![3], Class::Retry));
+}

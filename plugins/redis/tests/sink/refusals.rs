@@ -117,3 +117,18 @@ async fn what_follows_a_write_to_be_tried_again_does_not_overtake_it() {
     let errors: String = server.ask(&["INFO", "errorstats"]);
     assert!(errors.contains("errorstat_OOM:count=1"), "each of these is an exchange of its own: {errors}");
 }
+
+/// A command with more arguments than the protocol allows would cost the connection, again and again.
+#[tokio::test]
+async fn event_with_too_many_fields_is_rejected_and_the_others_are_written() {
+    let server = Server::start(&[]);
+    let mut sink = open(&server, json!({"command": "hset", "key": "h"})).await;
+    let members: Vec<String> = (0..500_001).map(|number| format!("\"{number:x}\":0")).collect();
+    let huge = format!("{{{}}}", members.join(","));
+    let delivery = sink.write([r#"{"a":1}"#, &huge, r#"{"b":2}"#]).await;
+    assert!(delivery.to_try_again().is_none(), "{:?}", delivery.to_try_again());
+    let rejected: Vec<_> = delivery.rejected().iter().map(|one| one.event).collect();
+    assert_eq!(rejected, [1]);
+    assert!(delivery.rejected()[0].reason.contains("500001 fields"), "{}", delivery.rejected()[0].reason);
+    assert_eq!(server.ask::<usize>(&["HLEN", "h"]), 2);
+}

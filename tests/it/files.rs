@@ -1,9 +1,12 @@
 //! Files as they are in the field: killed over, replaced, rotated, special.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::Command;
 
-use crate::harness::{Tidegate, until};
+use crate::harness::{Tidegate, http, until};
 
 fn lines(prefix: &str, count: u32) -> String {
     (0..count).map(|number| format!("{prefix} {number:06}\n")).collect()
@@ -77,4 +80,134 @@ fn a_followed_file_replaced_after_a_kill_is_delivered_whole() {
 #[test]
 fn a_followed_file_truncated_after_a_kill_is_delivered_whole() {
     replaced_after_a_kill(true, |input, text| fs::write(input, text).unwrap());
+}
+
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn a_moved_file_of_a_template_holds_nothing_twice_after_a_kill() {
+    for round in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let input = folder.path().join("in.jsonl");
+        let events: String = (0..20_000).map(|n| format!("{{\"f\":\"f{}\",\"n\":{n}}}\n", n % 3)).collect();
+        fs::write(&input, &events).unwrap();
+        let pipeline = folder.path().join("p.toml");
+        let text = format!(
+            "[pipeline]\ndelivery = \"effectively_once\"\n[source.in]\nplugin = \"file\"\npath = \"{}\"\n\
+             [sink.out]\nplugin = \"file\"\npath = \"{}/{{.f}}.jsonl\"\nbatch = {{ events = 100 }}\n",
+            input.display(),
+            out.display()
+        );
+        fs::write(&pipeline, text).unwrap();
+        let run = || Tidegate::new(&["run"]).arg(&pipeline).arg("--data-dir").arg(folder.path().join("data"));
+        let running = run().start();
+        until("some of it is written", || count(&out.join("f1.jsonl"), "{") >= 500 + round * 37);
+        running.signal("KILL");
+        drop(running);
+        // What a kill leaves behind the last commit, whatever this one has left.
+        for name in ["f0.jsonl", "f1.jsonl"] {
+            use std::io::Write;
+            let mut file = fs::File::options().append(true).open(out.join(name)).unwrap();
+            file.write_all(b"{\"f\":\"f0\",\"n\":19999}\n").unwrap();
+            fs::create_dir_all(out.join("old/2026")).unwrap();
+            fs::rename(out.join(name), out.join("old/2026").join(name)).unwrap();
+        }
+        let ended = run().end().expect(0);
+        assert!(ended.stderr.contains("was moved to"), "{}", ended.stderr);
+        let files = ["f0.jsonl", "f1.jsonl", "f2.jsonl", "old/2026/f0.jsonl", "old/2026/f1.jsonl"];
+        let text: String = files.iter().map(|name| fs::read_to_string(out.join(name)).unwrap()).collect();
+        let mut lines: Vec<&str> = text.lines().collect();
+        let mut expected: Vec<&str> = events.lines().collect();
+        lines.sort_unstable();
+        expected.sort_unstable();
+        assert!(lines == expected, "{} lines of {}", lines.len(), expected.len());
+    }
+}
+
+#[test]
+fn a_pipe_whose_reader_takes_nothing_makes_its_sink_unready() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    make_pipe(&pipe);
+    let text = format!(
+        "[source.in]\nplugin = \"generate\"\nquery = \"{{n: $n}}\"\n[sink.out]\nplugin = \"file\"\npath = \"{}\"\n",
+        pipe.display()
+    );
+    let mut running = Tidegate::pipeline(&text).arg("--admin").arg("127.0.0.1:0").start();
+    let address = running.address("admin listening on");
+    let ready = || http(address, "GET /readyz", "", b"");
+    until("nobody reads", || ready().status == 503 && ready().body.contains("nobody reads the pipe"));
+    let nonblocking = rustix_nonblocking();
+    let mut reader = fs::File::options().read(true).custom_flags(nonblocking).open(&pipe).unwrap();
+    let mut bytes = vec![0; 4096];
+    until("something comes", || reader.read(&mut bytes).is_ok_and(|read| read > 0));
+    until("the reader takes nothing", || ready().status == 503 && ready().body.contains("takes nothing"));
+    until("it is ready while it is read", || {
+        while reader.read(&mut bytes).is_ok_and(|read| read > 0) {}
+        ready().status == 200
+    });
+    running.signal("TERM");
+    until("it ends", || {
+        while reader.read(&mut bytes).is_ok_and(|read| read > 0) {}
+        running.has_ended()
+    });
+    running.end().expect(0);
+}
+
+/// `O_NONBLOCK` of this system.
+fn rustix_nonblocking() -> i32 {
+    if cfg!(target_os = "linux") { 0o4000 } else { 4 }
+}
+
+#[test]
+fn a_pipe_as_the_path_of_a_source_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    make_pipe(&pipe);
+    for follow in [false, true] {
+        let text = format!(
+            "[source.in]\nplugin = \"file\"\npath = \"{}\"\nfollow = {follow}\n[sink.out]\nplugin = \"blackhole\"\n",
+            pipe.display()
+        );
+        let ended = Tidegate::pipeline(&text).end().expect(1);
+        assert!(ended.stderr.contains("is a named pipe"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn more_followed_files_than_threads_leave_other_pipelines_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    // A pool of threads has 512.
+    for number in 0..530 {
+        let input = folder.path().join(format!("{number}.log"));
+        fs::write(&input, format!("line of {number}\n")).unwrap();
+        text += &format!(
+            "[source.in{number}]\nplugin = \"file\"\npath = \"{}\"\nfollow = true\npoll_interval = \"2s\"\n",
+            input.display()
+        );
+    }
+    let out = folder.path().join("out.log");
+    let sources: Vec<String> = (0..530).map(|number| format!("\"in{number}\"")).collect();
+    text += &format!(
+        "[sink.out]\nplugin = \"file\"\nfrom = [{}]\npath = \"{}\"\n",
+        sources.join(", "),
+        out.display()
+    );
+    let other = folder.path().join("other.log");
+    text += &format!(
+        "[source.numbers]\nplugin = \"generate\"\ncount = 100\nquery = \"{{n: $n}}\"\n[sink.other]\nplugin = \"file\"\nfrom = \"numbers\"\n\
+         path = \"{}\"\n",
+        other.display()
+    );
+    let mut running = Tidegate::pipeline(&text).start();
+    until("every file is read", || count(&out, "line of") == 530);
+    until("the other graph has ended", || {
+        fs::read_to_string(&other).unwrap_or_default().lines().count() == 100
+    });
+    running.signal("TERM");
+    running.end().expect(0);
 }

@@ -177,7 +177,10 @@ typedef struct tg_batch {
      * that each event was made from. Key, time and attributes are inherited from that event if this batch has no such
      * column. NULL: i for event i. */
     const uint32_t *from;
-    /* The fields below are set by a source. */
+    /* The fields below are set by a source. If the input of a partition was replaced by another one before all of it was
+     * read, the source sends a batch without events before the first event of the new input: with the position of its
+     * start, and the common attribute tidegate.replaced_input = true. Numbers of events then go on beyond those that
+     * any sink has committed. */
     uint64_t seq;                /* the source's own number for the batch, passed to batch_done */
     tg_str partition;            /* empty if the input has one partition */
     tg_buf position;             /* where the source resumes after this batch, JSON by convention; p NULL: no position */

@@ -184,6 +184,18 @@ impl Cx {
         self.tasks.spawn_blocking(work)
     }
 
+    /// Runs a function that may wait for long on a thread of its own: see [`Tasks::spawn_thread`].
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn spawn_thread<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::io::Result<JoinHandle<T>> {
+        self.tasks.spawn_thread(name, work)
+    }
+
     /// The tasks of the component. For the engine.
     pub fn tasks(&self) -> &Tasks {
         &self.tasks

@@ -89,7 +89,7 @@ impl Source for Stdin {
         let (sender, batches) = channel(AHEAD);
         let framing = Framing::new(self.decode, cx.event_size());
         let mut reader = Reader { input, stop, framing, sender, scratch: vec![0; READ] };
-        let thread = cx.spawn_blocking(move || reader.run());
+        let thread = cx.spawn_thread("stdin", move || reader.run()).map_err(unusable)?;
         self.reading = Some(Reading { batches, thread, running: Some(running) });
         Ok(())
     }

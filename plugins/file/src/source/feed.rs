@@ -7,12 +7,29 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tidegate_sdk::{Class, Cx, Error, SourceBatch};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinError;
 
 /// How long a step may take while there is more to read, so that others get the thread.
 const STEP: Duration = Duration::from_millis(100);
+
+/// How many steps are taken at the same time in this process, so that files, even of a network that hangs, leave threads
+/// to everything else.
+const AT_ONCE: usize = 64;
+
+static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// Runs a step on one of the threads that are shared, when there is room among those that work on files.
+pub(crate) async fn on_shared_thread<T: Send + 'static>(
+    cx: &Cx,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    // The semaphore is never closed.
+    let _room = ROOM.acquire().await;
+    cx.spawn_blocking(work).await
+}
 
 /// Takes what was read.
 pub(crate) struct Feed {
@@ -100,7 +117,7 @@ pub(crate) async fn drive(steps: impl Steps, mut feed: Feed, changed: &Notify) {
     let mut steps = steps;
     loop {
         let cx = feed.cx.clone();
-        let step = cx.spawn_blocking(move || {
+        let step = on_shared_thread(&cx, move || {
             feed.until = Instant::now() + STEP;
             let next = if feed.is_stopping() { Next::End } else { steps.step(&mut feed) };
             (steps, feed, next)

@@ -108,21 +108,30 @@ async fn a_folder_that_was_removed_is_made_again() {
     }
 }
 
-/// Swaps the folder `name` for a link to a folder outside, with the same files in it.
+/// What stands in the files outside, behind what the sink has written to those inside.
+const VICTIM: &str = "victim\n";
+
+/// Swaps the folder `name` for a link to a folder outside, with the same files in it and some more at their ends.
 fn swap(folder: &TempDir, name: &str) {
     let (inside, outside) = (path(folder, name), path(folder, "outside"));
     fs::rename(&inside, path(folder, "was")).unwrap();
     fs::create_dir_all(&outside).unwrap();
     for entry in fs::read_dir(path(folder, "was")).unwrap() {
         let entry = entry.unwrap();
-        fs::write(Path::new(&outside).join(entry.file_name()), "victim\n").unwrap();
+        let text = fs::read_to_string(entry.path()).unwrap() + VICTIM;
+        fs::write(Path::new(&outside).join(entry.file_name()), text).unwrap();
     }
     symlink(&outside, &inside).unwrap();
 }
 
 fn is_untouched(folder: &TempDir) -> bool {
-    let mut entries = fs::read_dir(path(folder, "outside")).unwrap();
-    entries.all(|entry| fs::read_to_string(entry.unwrap().path()).unwrap() == "victim\n")
+    let entries = fs::read_dir(path(folder, "outside")).unwrap().map(|entry| entry.unwrap());
+    let entries: Vec<_> = entries.collect();
+    let inside = |entry: &fs::DirEntry| Path::new(&path(folder, "was")).join(entry.file_name());
+    let same = |entry: &fs::DirEntry| {
+        fs::read_to_string(entry.path()).unwrap() == fs::read_to_string(inside(entry)).unwrap() + VICTIM
+    };
+    !entries.is_empty() && entries.iter().all(|entry| fs::exists(inside(entry)).unwrap() && same(entry))
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::siblings::{self, Folders};
 use crate::failure::reason;
+use crate::source::feed::on_shared_thread;
 use crate::source::listing::{self, Listing};
 use crate::source::names::shown;
 use crate::source::place::FileId;
@@ -107,7 +108,7 @@ pub(crate) async fn discover(listing: Listing, pause: Duration, board: Arc<Board
     };
     loop {
         let seen = Arc::clone(&board);
-        let look = cx.spawn_blocking(move || {
+        let look = on_shared_thread(&cx, move || {
             discovery.look(&seen);
             discovery
         });

@@ -1,8 +1,8 @@
 //! Bad input: rejected or tried again, never lost, never the end of a run.
 
 use serde_json::Value;
-use tidegate_testkit::http::{Answer, Server};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::http::{Answer, Server};
+use tidegate_servers::redis::Redis;
 
 use crate::harness::{Ended, Tidegate, until};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
-use tidegate_testkit::http::{Answer, Server};
+use tidegate_servers::http::{Answer, Server};
 
 use crate::harness::{Ended, Tidegate, http, until};
 

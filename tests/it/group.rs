@@ -1,7 +1,7 @@
 //! A stream that several processes share, into the same Redis, effectively once: with the built-in plugins, and with the
 //! same plugins from shared libraries.
 
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::harness::{Running, Tidegate, until};
 use crate::libraries::built_in;

@@ -1,7 +1,7 @@
 //! The three jobs that Tidegate is for, side by side in one process.
 
-use tidegate_testkit::http::{Answer, Server};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::http::{Answer, Server};
+use tidegate_servers::redis::Redis;
 
 use crate::harness::{Tidegate, http, until};
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
-use tidegate_testkit::redis::{Redis, Reply};
+use tidegate_servers::redis::{Redis, Reply};
 
 use crate::harness::{Ended, Tidegate, http, root, until};
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::harness::{Tidegate, free_port, http, root, until};
 

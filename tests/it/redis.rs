@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::harness::{Tidegate, until};
 

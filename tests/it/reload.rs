@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use tidegate_testkit::http::{Answer, Server};
+use tidegate_servers::http::{Answer, Server};
 
 use crate::harness::{Running, Tidegate, free_port, http, until};
 

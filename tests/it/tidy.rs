@@ -89,6 +89,7 @@ fn crates_import_only_what_they_may() {
     let crates = dependencies();
     assert!(crates.len() > 10, "the crates are found");
     for (name, (path, ours)) in crates {
+        assert!(!ours.contains("tidegate-servers"), "{name}: the servers are a dev-dependency only");
         let allowed = match EDGES.iter().find(|(known, _)| *known == name) {
             Some((_, allowed)) => *allowed,
             None if path.starts_with(root().join("plugins")) => PLUGIN,

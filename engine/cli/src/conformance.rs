@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate_sdk::{Component, Kind, Plugin};
+use tidegate_servers::http::{Answer, Server};
+use tidegate_servers::redis::Redis;
 use tidegate_testkit::conformance;
-use tidegate_testkit::http::{Answer, Server};
-use tidegate_testkit::redis::Redis;
 
 use crate::builtin;
 

@@ -1,11 +1,9 @@
-//! Conformance suites and small tools for testing Tidegate plugins, for us and for plugin authors.
+//! Conformance suites and test helpers for Tidegate plugins, also for plugin authors.
 //!
-//! Never runs a pipeline: it calls a plugin the way the engine does, and looks at what comes back. Read
-//! [`build_source`] and its siblings first, then [`apply`] and [`read_all`].
+//! Calls a plugin like the engine does and checks the results; never runs a pipeline. Start with [`build_source`] and its
+//! siblings, then [`apply`] and [`read_all`].
 
 pub mod conformance;
-pub mod http;
-pub mod redis;
 
 use std::sync::Arc;
 

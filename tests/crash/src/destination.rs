@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use tidegate_testkit::redis::{Redis, Reply};
+use tidegate_servers::redis::{Redis, Reply};
 
 use crate::oracle::{WIDTH, event, id, number};
 

@@ -1,7 +1,7 @@
 //! Adds events to the stream that workers share, each exactly once, also to a server that forgets its newest data.
 
 use anyhow::{Context, Result, bail, ensure};
-use tidegate_testkit::redis::{Redis, Reply};
+use tidegate_servers::redis::{Redis, Reply};
 
 use crate::chance::Chance;
 use crate::oracle::{event, number};

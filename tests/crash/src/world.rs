@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
-use tidegate_testkit::redis::{Redis, Reply};
+use tidegate_servers::redis::{Redis, Reply};
 
 use crate::chance::Chance;
 use crate::destination::Destination;

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::worker::{Worker, add, out, pending, sink, source};
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::worker::{Work, Worker, add, expect_each_once, list, out, pending};
 

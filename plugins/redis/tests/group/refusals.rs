@@ -1,6 +1,6 @@
 use serde_json::json;
 use tidegate_sdk::Class;
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::worker::{Worker, add, expect_each_once, list, out, pending};
 

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidegate_sdk::erased::{ErasedSink, ErasedSource};
 use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Outcome, Receipts, SourceBatch};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,5 +1,5 @@
 use serde_json::json;
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::driver::{Driver, numbered, record};
 

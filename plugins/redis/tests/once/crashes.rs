@@ -2,7 +2,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tidegate_sdk::Class;
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::driver::{Driver, expect_all, list};
 use crate::proxy::Proxy;

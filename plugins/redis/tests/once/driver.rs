@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Position, Record};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use tidegate_sdk::Class;
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::driver::{Driver, events, expect_all, list, record};
 

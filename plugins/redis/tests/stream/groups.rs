@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_sdk::{Outcome, SourceBatch};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::reader::{Reader, add, consumers, options, pending, settle};
 

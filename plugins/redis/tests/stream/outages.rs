@@ -1,5 +1,5 @@
 use tidegate_sdk::{Class, Outcome};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::reader::{Reader, add, options, pending, settle, until};
 

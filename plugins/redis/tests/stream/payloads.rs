@@ -1,6 +1,6 @@
 use serde_json::json;
 use tidegate_sdk::{AttributeValue, Outcome, Replay};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::reader::{Reader, add, consumers, options, pending, settle};
 

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidegate_sdk::erased::ErasedSource;
 use tidegate_sdk::{Cx, Error, Outcome, SourceBatch};
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use super::*;
 use crate::server::address::{Address, Target};

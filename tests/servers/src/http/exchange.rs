@@ -1,4 +1,4 @@
-//! One request and its answer, as bytes of HTTP/1.1 (RFC 9112).
+//! Reads requests and writes responses of HTTP/1.1 (RFC 9112).
 
 use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use super::{Answer, Ending, Request};
 /// The longest body that is read, in bytes.
 const BODY_LIMIT: u64 = 256 << 20;
 
-/// The next request of a connection; `None` if it was closed, or what came is not HTTP.
+/// The next request of a connection; `None` if it was closed, or if the bytes are not HTTP.
 pub(super) fn read_request(reader: &mut impl BufRead, connection: u64) -> Option<Request> {
     let first = line(reader)?;
     let mut words = first.split(' ');
@@ -24,14 +24,15 @@ pub(super) fn read_request(reader: &mut impl BufRead, connection: u64) -> Option
     }
     let chunked = request.header("transfer-encoding").is_some_and(|value| value.contains("chunked"));
     let length = request.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
-    match chunked {
-        true => while read_chunk(reader, &mut request.body)? {},
-        false => read_exactly(reader, length, &mut request.body)?,
+    if chunked {
+        while read_chunk(reader, &mut request.body)? {}
+    } else {
+        read_exactly(reader, length, &mut request.body)?;
     }
     Some(request)
 }
 
-/// Reads one chunk; false behind the last one.
+/// Reads one chunk; false after the last one.
 fn read_chunk(reader: &mut impl BufRead, body: &mut Vec<u8>) -> Option<bool> {
     let size = line(reader)?;
     let size = u64::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
@@ -60,7 +61,7 @@ fn line(reader: &mut impl BufRead) -> Option<String> {
     Some(line.strip_suffix("\r\n")?.to_owned())
 }
 
-/// Writes an answer; false if the connection is over.
+/// Writes a response; false if the connection has to be closed.
 pub(super) fn write_answer(mut stream: &TcpStream, request: &Request, answer: &Answer) -> bool {
     let mut text = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status)).into_bytes();
     for (name, value) in &answer.headers {

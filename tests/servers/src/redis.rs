@@ -1,5 +1,4 @@
-//! A real Redis server of a test's own: on a free port, in a folder that goes with it, to be stopped, killed,
-//! paused and started again.
+//! A real Redis server for one test: on a free port, with a temporary folder. A test can stop, kill, pause and restart it.
 
 mod client;
 #[cfg(test)]
@@ -16,15 +15,15 @@ use tempfile::TempDir;
 use client::Client;
 pub use client::Reply;
 
-/// How long a server may take to start or to end.
+/// Time limit for a server to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often another port is tried when one was taken between looking and starting.
+/// Number of ports to try, in case another process takes a port before the server binds it.
 const PORTS: usize = 20;
 
-/// A running (or stopped) `redis-server`, found in `PATH`. It ends when this is dropped.
+/// A running or stopped `redis-server`, found in `PATH`. Killed when this is dropped.
 ///
-/// Nothing is written to disk unless asked for: [`Redis::start_with`] takes settings such as
+/// Without settings it writes nothing to disk: [`Redis::start_with`] takes settings such as
 /// `["--appendonly", "yes", "--appendfsync", "always"]`.
 pub struct Redis {
     folder: TempDir,
@@ -34,7 +33,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A server that keeps nothing.
+    /// Starts a server without persistence.
     ///
     /// # Panics
     /// If there is no `redis-server`, or it does not start.
@@ -42,12 +41,12 @@ impl Redis {
         Self::start_with(&[])
     }
 
-    /// A server with settings as on its command line, such as `["--requirepass", "secret"]`.
+    /// Starts a server with command line settings, such as `["--requirepass", "secret"]`.
     ///
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_with(settings: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the server can be made");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut redis = Self { folder, port: 0, settings, child: None };
         for _ in 0..PORTS {
@@ -59,7 +58,7 @@ impl Redis {
         panic!("redis-server does not start; its log: {}", redis.log());
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
@@ -74,65 +73,64 @@ impl Redis {
         format!("redis://{}", self.address())
     }
 
-    /// The folder that it keeps its files in.
+    /// The folder of its files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// What it has logged.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// The answer to a command: `redis.query(["XLEN", "users"])`. An error of the server is
-    /// [`Reply::Error`].
+    /// The reply to a command: `redis.query(["XLEN", "users"])`. An error reply is [`Reply::Error`].
     ///
     /// # Panics
-    /// If the server does not answer.
+    /// If the server does not reply.
     pub fn query<A: AsRef<[u8]>>(&self, command: impl IntoIterator<Item = A>) -> Reply {
         let command: Vec<A> = command.into_iter().collect();
         let answer = self.client().and_then(|mut client| client.query(&command));
         answer.unwrap_or_else(|error| panic!("redis does not answer: {error}"))
     }
 
-    /// The answers to commands that are sent together.
+    /// The replies to commands that are sent together.
     ///
     /// # Errors
-    /// If the server does not answer all of them, because it was killed.
+    /// If the server does not reply to all of them, because it was killed.
     pub fn pipeline<A: AsRef<[u8]>>(&self, commands: &[Vec<A>]) -> std::io::Result<Vec<Reply>> {
         self.client()?.pipeline(commands)
     }
 
-    /// Ends it in order (SIGTERM), as an operator would; what it is to keep, it writes first.
+    /// Shuts it down (SIGTERM), as an operator would; it saves its data first if it persists any.
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
         self.wait();
     }
 
-    /// Ends it at once (SIGKILL), as a crash would.
+    /// Kills it (SIGKILL), like a crash.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.wait();
     }
 
-    /// Freezes it (SIGSTOP): connections stay open and nothing is answered.
+    /// Freezes it (SIGSTOP): connections stay open without replies.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on after [`pause`](Self::pause).
+    /// Continues it after [`pause`](Self::pause).
     pub fn unpause(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Starts it again on the same port and folder; it is killed first if it runs.
+    /// Restarts it on the same port and folder; kills it first if it runs.
     ///
     /// # Panics
     /// If it does not start.
     pub fn restart(&mut self) {
         self.kill();
         let deadline = Instant::now() + PATIENCE;
-        // The port may be held for a moment by another test that looked for a free one.
+        // Another test that looks for a free port may hold this one for a moment.
         while !self.launch() {
             assert!(Instant::now() < deadline, "redis-server does not start again: {}", self.log());
         }
@@ -144,7 +142,7 @@ impl Redis {
         Client::connect(self.address(), password.map(String::as_str))
     }
 
-    /// Starts the process and waits until it answers; false if it ended instead.
+    /// Starts the process and waits until it replies; false if it ended instead.
     fn launch(&mut self) -> bool {
         let mut command = Command::new("redis-server");
         command
@@ -162,8 +160,8 @@ impl Redis {
             if self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
                 return false;
             }
-            // Another server may have taken the port in between, so the one that answers must be this one.
-            // While it reads what it kept, it answers `LOADING`.
+            // Another server may have taken the port meanwhile, so the process id must be that of this one.
+            // While it loads its data, it replies `LOADING`.
             let ready = self.client().and_then(|mut client| {
                 let information = client.query(&["INFO", "server"])?;
                 Ok(information.text().contains(&process)
@@ -180,8 +178,7 @@ impl Redis {
 
     fn signal(&self, signal: Signal) {
         let Some(child) = &self.child else { return };
-        // A server that has ended by itself cannot be signalled, and need not be: it is not waited for yet,
-        // so its id is still its own.
+        // A server that has ended cannot be signalled. Its process id is not reused, because it is not waited for yet.
         let _ = kill_process(Pid::from_child(child), signal);
     }
 

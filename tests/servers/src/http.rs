@@ -1,7 +1,6 @@
-//! A small HTTP/1.1 server whose answers a test scripts, and which remembers what it was asked.
+//! An HTTP/1.1 server with scripted responses, which records the requests.
 //!
-//! It speaks real HTTP over a real socket on a free port of the loopback, and can do what servers should not:
-//! answer late, never, or only half.
+//! It uses a real socket on a free port of the loopback interface. Responses can be delayed, withheld or cut.
 
 mod exchange;
 #[cfg(test)]
@@ -13,26 +12,26 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long [`Server::wait_for`] waits before it gives up.
+/// Time limit of [`Server::wait_for`].
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One request as it arrived.
+/// One request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The method, such as `GET`.
     pub method: String,
     /// The path with its query, such as `/users?page=2`.
     pub target: String,
-    /// The headers, in order, as they were spelled.
+    /// The headers, in order, with the spelling of the client.
     pub headers: Vec<(String, String)>,
-    /// The body, whole; a chunked one is put together.
+    /// The whole body; a chunked body is reassembled.
     pub body: Vec<u8>,
-    /// Which connection it came over, counted from 0.
+    /// The number of its connection, counted from 0.
     pub connection: u64,
 }
 
 impl Request {
-    /// The value of the first header of this name, however it is spelled.
+    /// The value of the first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
@@ -55,7 +54,7 @@ impl Request {
     }
 }
 
-/// What the server does about a request.
+/// A scripted response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: u16,
@@ -67,16 +66,16 @@ pub struct Answer {
 
 #[derive(Clone, Copy, Debug)]
 enum Ending {
-    /// The whole answer; the connection stays open.
+    /// The whole response; the connection stays open.
     Whole,
-    /// So many bytes of the answer (head and body), then the connection is closed.
+    /// This number of bytes of the response (head and body), then the connection is closed.
     Cut(usize),
-    /// Nothing, and the connection stays open.
+    /// No response; the connection stays open.
     Silence,
 }
 
 impl Answer {
-    /// An answer of this status with an empty body.
+    /// A response of this status with an empty body.
     pub fn status(status: u16) -> Self {
         let (headers, body) = (Vec::new(), Vec::new());
         Self { status, headers, body, delay: Duration::ZERO, ending: Ending::Whole }
@@ -92,38 +91,37 @@ impl Answer {
         Self::ok(body).header("Content-Type", "application/json")
     }
 
-    /// The connection stays open and no answer ever comes.
+    /// No response; the connection stays open.
     pub fn silence() -> Self {
         Self { ending: Ending::Silence, ..Self::status(200) }
     }
 
-    /// The same answer with this body.
+    /// Sets the body.
     #[must_use]
     pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..self }
     }
 
-    /// The same answer with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// The same answer with `Retry-After: SECONDS`.
+    /// Adds `Retry-After: SECONDS`.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
         self.header("Retry-After", seconds)
     }
 
-    /// The same answer, so much later. It does not come at all if the server ends before.
+    /// Delays the response. It is not sent if the server ends before.
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// Only the first `bytes` bytes of the answer, head and body counted, then the connection is closed. With
-    /// 0, it is closed without an answer.
+    /// Closes the connection after the first `bytes` bytes of head and body; with 0, without a response.
     #[must_use]
     pub fn cut_after(self, bytes: usize) -> Self {
         Self { ending: Ending::Cut(bytes), ..self }
@@ -147,13 +145,13 @@ struct Shared {
 }
 
 impl Shared {
-    /// A test that failed inside the script must not hide behind a poisoned lock.
+    /// A panic of the script must not turn into a poisoned lock elsewhere.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The server. It ends when it is dropped, and passes on a panic of its script then.
+/// The server. Dropping it ends it, and rethrows a panic of its script.
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -161,7 +159,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server on a free port that answers each request with what `script` makes of it.
+    /// Starts a server that responds to each request with the result of `script`.
     ///
     /// # Panics
     /// If the loopback has no free port.
@@ -184,10 +182,10 @@ impl Server {
         Self { address, shared, acceptor: Some(acceptor) }
     }
 
-    /// A server that gives these answers, one a request, and the last one again from then on.
+    /// Starts a server that sends these responses, one for each request, and repeats the last one.
     ///
     /// # Panics
-    /// If there is no answer.
+    /// If there is no response.
     pub fn scripted(answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers: Vec<Answer> = answers.into_iter().collect();
         assert!(!answers.is_empty(), "a script has at least one answer");
@@ -199,7 +197,7 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -209,16 +207,16 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// Every request so far, in the order in which they arrived.
+    /// All requests so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.state().requests.clone()
     }
 
-    /// Every request so far, as soon as there are `count`. It blocks: in an async test, use it where nothing
-    /// else must run, or a runtime with several threads.
+    /// Waits for `count` requests and returns all requests so far. It blocks: an async test needs a runtime with several
+    /// threads if other tasks have to run meanwhile.
     ///
     /// # Panics
-    /// If they have not come within 20 seconds.
+    /// If they do not arrive within 20 seconds.
     pub fn wait_for(&self, count: usize) -> Vec<Request> {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.shared.state();
@@ -231,15 +229,15 @@ impl Server {
         state.requests.clone()
     }
 
-    /// How many connections were made to it so far.
+    /// The number of connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.state().connections
     }
 
-    /// Closes every connection that is open; new ones are taken as before.
+    /// Closes all open connections; new ones are still accepted.
     pub fn cut_connections(&self) {
         for stream in self.shared.state().open.values() {
-            // A connection that the client has closed already is as good.
+            // The client may have closed it already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -250,7 +248,7 @@ impl Drop for Server {
         self.shared.state().ending = true;
         self.shared.changed.notify_all();
         self.cut_connections();
-        // Wakes the acceptor, which then sees that it is over.
+        // Wakes the acceptor, which then ends.
         let _ = TcpStream::connect(self.address);
         let acceptor = self.acceptor.take().map(JoinHandle::join);
         let threads = std::mem::take(&mut self.shared.state().threads);
@@ -286,7 +284,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Answers the requests of one connection until either side closes it.
+/// Serves one connection until either side closes it.
 fn serve(stream: &TcpStream, connection: u64, shared: &Shared) {
     let mut reader = std::io::BufReader::new(stream);
     while let Some(request) = exchange::read_request(&mut reader, connection) {
@@ -303,7 +301,7 @@ fn serve(stream: &TcpStream, connection: u64, shared: &Shared) {
     }
 }
 
-/// A connection that is closed in the end, also when the script panics: its client must not wait for ever.
+/// Closes the connection at the end, also after a panic of the script, so that the client does not wait for ever.
 struct Open<'a> {
     number: u64,
     stream: &'a TcpStream,

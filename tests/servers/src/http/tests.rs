@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Answer, Server};
 
-/// Sends `text` over a connection of its own, and reads until the server closes or the answer is complete.
+/// Sends `text` over a new connection, and reads until the server closes it or the response is complete.
 fn exchange(server: &Server, text: &str) -> String {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
@@ -15,7 +15,7 @@ fn exchange(server: &Server, text: &str) -> String {
 }
 
 #[test]
-fn it_answers_what_the_script_says_and_remembers_the_request() {
+fn server_sends_the_scripted_response_and_records_the_request() {
     let server = Server::start(|request| Answer::json(format!("\"{}\"", request.path())).retry_after(7));
     let answer = exchange(&server, "POST /a?page=2 HTTP/1.1\r\nX-One: 1\r\nContent-Length: 3\r\n\r\nabc");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -27,7 +27,7 @@ fn it_answers_what_the_script_says_and_remembers_the_request() {
 }
 
 #[test]
-fn chunked_bodies_and_many_requests_of_one_connection_are_read() {
+fn chunked_bodies_and_several_requests_per_connection_are_read() {
     let server = Server::scripted([Answer::status(503), Answer::ok("x")]);
     let chunked = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     let answer = exchange(&server, &format!("{chunked}GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"));
@@ -38,7 +38,7 @@ fn chunked_bodies_and_many_requests_of_one_connection_are_read() {
 }
 
 #[test]
-fn an_answer_can_be_cut_or_never_come() {
+fn response_can_be_cut_or_withheld() {
     let server = Server::scripted([Answer::ok("body").cut_after(12), Answer::status(200).cut_after(0)]);
     assert_eq!(exchange(&server, "GET / HTTP/1.1\r\n\r\n"), "HTTP/1.1 200");
     assert_eq!(exchange(&server, "GET / HTTP/1.1\r\n\r\n"), "");
@@ -55,7 +55,7 @@ fn an_answer_can_be_cut_or_never_come() {
 
 #[test]
 #[should_panic(expected = "the script did not expect /b")]
-fn a_panic_of_the_script_is_passed_on() {
+fn panic_of_the_script_is_rethrown() {
     let server = Server::start(|request| panic!("the script did not expect {}", request.path()));
     exchange(&server, "GET /b HTTP/1.1\r\n\r\n");
 }

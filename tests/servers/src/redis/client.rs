@@ -1,26 +1,26 @@
-//! Just enough of a client (RESP2) to look into a server without the library under test.
+//! A minimal RESP2 client, independent of the client under test.
 
 use std::io::{BufRead, BufReader, Error, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// What Redis answered.
+/// A reply of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// There is none.
+    /// No value.
     Nil,
     /// A number.
     Integer(i64),
     /// A text or bytes; bytes that are not UTF-8 are replaced.
     Text(String),
-    /// Several.
+    /// A list of replies.
     List(Vec<Reply>),
     /// An error of the server.
     Error(String),
 }
 
 impl Reply {
-    /// The text of it; empty for anything but a text.
+    /// The text; empty for other replies.
     pub fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
@@ -28,7 +28,7 @@ impl Reply {
         }
     }
 
-    /// The number in it; also of a text that is one.
+    /// The number, also of a text that is a number.
     pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
@@ -37,7 +37,7 @@ impl Reply {
         }
     }
 
-    /// The replies in it; none for anything but a list.
+    /// The replies of a list; none for other replies.
     pub fn list(&self) -> &[Reply] {
         match self {
             Self::List(replies) => replies,
@@ -45,7 +45,7 @@ impl Reply {
         }
     }
 
-    /// The texts of the replies in it.
+    /// The texts of the replies of a list.
     pub fn texts(&self) -> Vec<&str> {
         self.list().iter().map(Self::text).collect()
     }
@@ -71,7 +71,7 @@ impl Client {
         self.reply()
     }
 
-    /// The answers to several commands that are sent together.
+    /// The replies to several commands that are sent together.
     pub(super) fn pipeline<A: AsRef<[u8]>>(&mut self, commands: &[Vec<A>]) -> Result<Vec<Reply>> {
         let mut text = Vec::new();
         commands.iter().for_each(|command| encode(command, &mut text));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Redis, Reply};
 
 #[test]
-fn it_answers_and_keeps_what_it_is_told_to_across_a_kill() {
+fn server_with_persistence_keeps_data_across_a_kill() {
     let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     assert_eq!(redis.query(["RPUSH", "list", "a", "b"]), Reply::Integer(2));
     redis.kill();
@@ -17,7 +17,7 @@ fn it_answers_and_keeps_what_it_is_told_to_across_a_kill() {
 }
 
 #[test]
-fn two_servers_are_two_and_an_unsaved_one_forgets() {
+fn servers_are_independent_and_one_without_persistence_forgets() {
     let (mut first, second) = (Redis::start(), Redis::start_with(&["--requirepass", "pw"]));
     assert_ne!(first.port(), second.port());
     first.query(["SET", "key", "1"]);
@@ -28,14 +28,14 @@ fn two_servers_are_two_and_an_unsaved_one_forgets() {
 }
 
 #[test]
-fn a_paused_server_is_silent_until_it_goes_on() {
+fn paused_server_replies_after_it_continues() {
     let redis = Redis::start();
     redis.pause();
     let mut stream = TcpStream::connect(redis.address()).unwrap();
     stream.write_all(b"PING\r\n").unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut answer = [0; 7];
-    assert!(stream.read(&mut answer).is_err(), "nothing is answered");
+    assert!(stream.read(&mut answer).is_err(), "no reply");
     redis.unpause();
     stream.set_read_timeout(None).unwrap();
     stream.read_exact(&mut answer).unwrap();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tidegate_servers::redis::Redis;
 
-use crate::harness::{Ended, Tidegate, until};
+use crate::harness::{Ended, Tidegate, http, until};
 
 const EVENTS: usize = 20_000;
 
@@ -87,6 +87,48 @@ fn a_sink_without_space_waits_for_it_and_each_event_is_there_once() {
         ended.expect(0);
         assert!(place.numbers("kept/out").into_iter().eq(0..EVENTS));
     }
+}
+
+/// Runs `command` with small files only (`ulimit -f`), until it says `waits`; then files may be large.
+fn with_small_files(command: &str, waits: &str) -> Ended {
+    let limited = format!("ulimit -S -f 16; {command}");
+    let mut running = Tidegate::other("sh").args(["-c", &limited]).start();
+    running.wait_for(waits);
+    let mended =
+        Command::new("prlimit").args(["--fsize=unlimited", "--pid", &running.id().to_string()]).status();
+    assert!(mended.unwrap().success());
+    running.end()
+}
+
+#[test]
+fn a_limit_of_the_size_of_files_is_a_full_disk() {
+    let run = |place: &Place| {
+        let (data, pipeline) = (place.path("data"), place.path("p.toml"));
+        format!(
+            "exec {} run --data-dir {} {}",
+            env!("CARGO_BIN_EXE_tidegate"),
+            data.display(),
+            pipeline.display()
+        )
+    };
+    let to_file = TO_SMALL.replace("small/", "");
+    for before in ["", "[pipeline]\ndelivery = \"effectively_once\"\n---\n"] {
+        let place = Place::new(&numbers(), &format!("{before}{to_file}"));
+        with_small_files(&run(&place), "file too large: it is as large as `ulimit -f`").expect(0);
+        assert!(place.numbers("out").into_iter().eq(0..EVENTS));
+    }
+    let to_stdout = "[sink.out]\nplugin = \"stdout\"\nretry = { base = \"20ms\", cap = \"100ms\" }\n";
+    let place = Place::new(&numbers(), to_stdout);
+    let command = format!("{} > {}", run(&place), place.path("out").display());
+    with_small_files(&command, "standard output cannot be written: its file is as large").expect(0);
+    let out = std::fs::read_to_string(place.path("out")).unwrap();
+    let whole: std::collections::BTreeSet<usize> = out.lines().filter_map(|line| line.parse().ok()).collect();
+    assert!(whole.into_iter().filter(|number| *number < EVENTS).eq(0..EVENTS));
+    let rejected = "[pipeline]\ndead_letters = { share = 0, per_minute = 0 }\n---\n[filter.number]\nplugin = \"jq\"\nquery = \".n\"\n[sink.out]\nplugin = \"blackhole\"\n";
+    let place = Place::new(&format!("oops {}\n", "x".repeat(600)).repeat(300), rejected);
+    let ended =
+        with_small_files(&run(&place), "the dead-letter store cannot be written, so this waits").expect(0);
+    assert!(ended.stderr.contains("300 dead letters"), "{}", ended.stderr);
 }
 
 #[test]
@@ -221,8 +263,14 @@ fn a_signal_during_a_long_pause_ends_it_at_the_deadline_and_the_next_run_deliver
     );
     let place = Place::new(&numbers(), &rest);
     let run = || Tidegate::new(&["run", "--data-dir"]).arg(place.path("data")).arg(place.path("p.toml"));
-    let mut running = run().start();
+    let mut running = run().args(["--admin", "127.0.0.1:0"]).start();
     running.wait_for("tries again in");
+    let admin = running.address("admin listening on");
+    until("something is read", || {
+        let status: serde_json::Value =
+            serde_json::from_str(&http(admin, "GET /status", "", &[]).body).unwrap_or_default();
+        status["graphs"][0]["in_flight_events"].as_u64().is_some_and(|events| events > 0)
+    });
     running.signal("TERM");
     let said = running.end().expect(3).stderr;
     assert!(said.contains("will be read again, 0 lost"), "{said}");

@@ -44,6 +44,8 @@ mod pipelines;
 mod plugin_bench;
 /// The processes of plugins: killed under load, gone with their engine, and kept from what is not theirs.
 mod processes;
+/// The data folder: who may read it, and what happens to its records when names and sinks change.
+mod records;
 /// Redis stopped half-way, dead at the start, slow: everything arrives.
 mod redis;
 /// SIGHUP and `--watch`: what changed is replaced, the rest runs on.
@@ -54,5 +56,7 @@ mod signals;
 mod state;
 /// Resources that several components of a run claim: refused by `check`, `run` and reload.
 mod taken;
+/// A terminal that is closed, stopped or not written to, and a log that nobody reads.
+mod terminal;
 /// Servers that the pipeline calls: bad answers, pages, cursors.
 mod upstream;

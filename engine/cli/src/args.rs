@@ -245,6 +245,9 @@ pub(crate) struct CheckArguments {
     #[command(flatten)]
     pub(crate) sources: Sources,
 
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+
     /// Also open every source and sink, with a limit of 5 seconds each
     #[arg(long)]
     pub(crate) connect: bool,

@@ -16,7 +16,10 @@ use crate::terminal::{self, Paint, harmless};
 
 /// Checks the files, and opens their sources and sinks if that is asked for and there is no error.
 pub(crate) fn check(arguments: &CheckArguments, plugins: &Plugins) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, plugins, None);
+    let mut files = Files::load(&arguments.sources, plugins, None);
+    if let Ok(data_dir) = arguments.data_dir.resolve() {
+        files.compare_with_state(&data_dir);
+    }
     let (errors, _) = files.tally();
     let connections = match arguments.connect && errors == 0 {
         true => connect::connect_all(files.pipelines())?,
@@ -119,6 +122,7 @@ fn as_json(files: &Files, connections: &[Connection], ok: bool) -> Value {
         "errors": errors,
         "warnings": warnings,
         "problems": files.problems,
+        "state_warnings": files.warnings,
         "files": checked.collect::<Vec<_>>(),
         "connections": opened.collect::<Vec<_>>(),
     })

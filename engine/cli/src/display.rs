@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use tidegate_config::Pipeline;
 use tidegate_runtime::status::GraphStatus;
 
+use crate::console;
 use crate::heartbeat::{self, Heartbeat};
 use crate::live::{self, Live};
 use crate::terminal;
@@ -13,7 +13,6 @@ use crate::terminal;
 /// What shows that something happens.
 #[derive(Debug)]
 pub(crate) struct Display {
-    screen: MultiProgress,
     view: View,
 }
 
@@ -27,21 +26,14 @@ enum View {
 impl Display {
     /// The way that suits where standard error goes.
     pub(crate) fn choose(quiet: bool, pipelines: &[Pipeline]) -> Self {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let view = if quiet {
             View::Nothing
         } else if terminal::stderr_is_terminal() && !shares_terminal(pipelines) {
-            screen.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-            View::Live(Live::new(&screen))
+            View::Live(Live::new())
         } else {
             View::Heartbeat(Heartbeat::default())
         };
-        Self { screen, view }
-    }
-
-    /// Where the live lines are drawn. Log lines must know of it, so that both keep out of each other's way.
-    pub(crate) fn screen(&self) -> &MultiProgress {
-        &self.screen
+        Self { view }
     }
 
     /// How often to call [`show`](Self::show).
@@ -63,8 +55,8 @@ impl Display {
 
     /// Takes what is shown off the screen.
     pub(crate) fn clear(&self) {
-        if let View::Live(live) = &self.view {
-            live.clear();
+        if let View::Live(_) = &self.view {
+            console::display(Vec::new());
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Files {
     pub(crate) checked: Vec<CheckedFile>,
     /// What is wrong beside what is wrong in a file: a path that is not there, two files of one id.
     pub(crate) problems: Vec<String>,
+    /// Warnings beside those of a file: stored positions that no file has a source for.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Files {
@@ -66,7 +68,7 @@ impl Files {
         }
         refuse_collisions(&mut checked, &claims, admin);
         problems.extend(shared_ids(&checked));
-        Self { checked, problems }
+        Self { checked, problems, warnings: Vec::new() }
     }
 
     /// Number of errors and of warnings.
@@ -74,7 +76,7 @@ impl Files {
         let all = self.checked.iter().flat_map(|file| &file.diagnostics);
         let warnings = all.clone().filter(|one| one.severity == Severity::Warning).count();
         let errors = all.count() - warnings + self.problems.len();
-        (errors as u64, warnings as u64)
+        (errors as u64, (warnings + self.warnings.len()) as u64)
     }
 
     /// Every problem, as text.
@@ -86,6 +88,9 @@ impl Files {
         }
         for problem in &self.problems {
             text.push_str(&format!("{}: {problem}\n\n", paint.red(&paint.bold("error"))));
+        }
+        for warning in &self.warnings {
+            text.push_str(&format!("{}: {warning}\n\n", paint.yellow(&paint.bold("warning"))));
         }
         text
     }
@@ -100,6 +105,11 @@ impl Files {
         let graphs: usize = self.pipelines().map(|pipeline| pipeline.graphs.len()).sum();
         let files = plural(self.checked.len() as u64, "file");
         format!("ok: {files}, {}{warned}", plural(graphs as u64, "graph"))
+    }
+
+    /// Looks for positions in `data_dir` that belong to another name than the files have.
+    pub(crate) fn compare_with_state(&mut self, data_dir: &Path) {
+        self.warnings = tidegate_runtime::leftovers(self.pipelines(), data_dir);
     }
 
     /// The pipelines that have no error.

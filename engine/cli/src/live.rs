@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tidegate_runtime::status::{ComponentStatus, GraphStatus, Health};
 
+use crate::console;
 use crate::health;
 use crate::quantity::{count, rate, span};
 use crate::rates::Rates;
@@ -21,32 +21,20 @@ const BAR: usize = 30;
 /// The display.
 #[derive(Debug)]
 pub(crate) struct Live {
-    block: ProgressBar,
     rates: Rates,
     paint: Paint,
 }
 
 impl Live {
-    /// A display on this screen, which shows nothing until the first [`show`](Self::show).
-    pub(crate) fn new(screen: &MultiProgress) -> Self {
-        let block = screen.add(ProgressBar::no_length());
-        // A template of one key cannot be malformed; the default one would show a bar of our block's own.
-        if let Ok(style) = ProgressStyle::with_template("{msg}") {
-            block.set_style(style);
-        }
-        Self { block, rates: Rates::default(), paint: Paint::for_stderr() }
+    /// A display that shows nothing until the first [`show`](Self::show).
+    pub(crate) fn new() -> Self {
+        Self { rates: Rates::default(), paint: Paint::for_stderr() }
     }
 
     /// Shows how things are now.
     pub(crate) fn show(&mut self, graphs: &[GraphStatus]) {
         self.rates.observe(graphs, Instant::now());
-        let lines = lines(graphs, &self.rates, terminal::stderr_size(), self.paint);
-        self.block.set_message(lines.join("\n"));
-    }
-
-    /// Takes the display off the screen.
-    pub(crate) fn clear(&self) {
-        self.block.finish_and_clear();
+        console::display(lines(graphs, &self.rates, terminal::stderr_size(), self.paint));
     }
 }
 

@@ -1,10 +1,9 @@
-//! Log lines: to standard error, for people or as JSON, beside the live display.
+//! Log lines: to standard error, for people or as JSON, above the live display.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use indicatif::MultiProgress;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tracing_subscriber::EnvFilter;
@@ -12,19 +11,20 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::args::{LogFormat, Verbosity};
+use crate::console;
 use crate::exit::Failure;
 use crate::terminal::{self, Paint};
 
 const VARIABLE: &str = "TIDEGATE_LOG";
 
-/// Starts logging. `screen` is where the live display draws; it steps aside for each line.
-pub(crate) fn start(format: LogFormat, verbosity: Verbosity, screen: &MultiProgress) -> Result<(), Failure> {
-    let screen = screen.clone();
+/// Starts the console and logging to it.
+pub(crate) fn start(format: LogFormat, verbosity: Verbosity) -> Result<(), Failure> {
+    console::start().map_err(|error| Failure::failed(format!("a thread cannot be started: {error}")))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(verbosity, std::env::var(VARIABLE).ok())?)
         .with_target(verbosity.verbose > 0)
         .with_ansi(Paint::for_stderr().is_on())
-        .with_writer(move || BesideScreen(screen.clone()));
+        .with_writer(|| ToConsole);
     let started = match format {
         LogFormat::Json => {
             let builder = builder.with_timer(Clock("%Y-%m-%dT%H:%M:%S%.3f%:z")).with_ansi(false);
@@ -91,15 +91,12 @@ fn zone() -> TimeZone {
     here.and_then(|bytes| TimeZone::tzif("local", &bytes).ok()).unwrap_or_else(TimeZone::system)
 }
 
-/// Writes each line while the live display steps aside.
-struct BesideScreen(MultiProgress);
+/// Hands each line to the console. It never fails, so the subscriber never reports an error of its own.
+struct ToConsole;
 
-impl Write for BesideScreen {
+impl Write for ToConsole {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A log that nobody reads any more must not disturb what it tells of, so errors end here.
-        self.0.suspend(|| {
-            let _ = io::stderr().lock().write_all(bytes);
-        });
+        console::print(bytes);
         Ok(bytes.len())
     }
 

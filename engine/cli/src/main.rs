@@ -15,6 +15,7 @@ mod check;
 #[cfg(test)]
 mod conformance;
 mod connect;
+mod console;
 mod data_dir;
 mod dead_letters;
 mod display;
@@ -54,6 +55,7 @@ use exit::{Exit, Failure};
 use libraries::Plugins;
 
 fn main() -> ExitCode {
+    signals::shield();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => {
@@ -64,13 +66,15 @@ fn main() -> ExitCode {
     };
     // An error says that there is a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match dispatch(arguments.command) {
+    let code = match dispatch(arguments.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             terminal::problem(&failure.message);
             failure.exit.into()
         }
-    }
+    };
+    console::flush();
+    code
 }
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {

@@ -1,6 +1,7 @@
 //! What runs and may be replaced: reads the pipeline files again when asked, and remembers what came of it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use crate::args::Sources;
 use crate::files::Files;
 use crate::libraries::Plugins;
 use crate::promises;
+use crate::run::leftovers;
 use crate::summary::DeadLetterStore;
 use crate::terminal::Paint;
 use crate::watch::Pipelines;
@@ -75,6 +77,7 @@ pub(crate) struct Reloadable {
     engine: Arc<Engine>,
     sources: Sources,
     admin: Option<SocketAddr>,
+    data_dir: PathBuf,
     plugins: Plugins,
     known: Mutex<Known>,
 }
@@ -92,9 +95,10 @@ impl Reloadable {
         admin: Option<SocketAddr>,
         plugins: Plugins,
         stores: Vec<DeadLetterStore>,
+        data_dir: PathBuf,
     ) -> Self {
         let known = Mutex::new(Known { stores, reloads: Reloads::default() });
-        Self { engine: Arc::new(engine), sources, admin, plugins, known }
+        Self { engine: Arc::new(engine), sources, admin, data_dir, plugins, known }
     }
 
     /// The dead-letter stores of the pipelines that run.
@@ -129,6 +133,7 @@ impl Reloadable {
         };
         let stores: Vec<_> = pipelines.iter().map(DeadLetterStore::of).collect();
         promises::log(pipelines.iter());
+        leftovers(&pipelines, &self.data_dir);
         match self.engine.reload(pipelines).await {
             Err(reason) => (Outcome::Refused, reason.to_string()),
             Ok(reloaded) => {

@@ -1,5 +1,6 @@
 //! `tidegate run`: starts pipelines, shows how they do, stops them when asked, and tells how they ended.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_config::Pipeline;
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &RunArguments, plugins: &Plugins) -> Result<Exit, F
     }
     let pipelines: Vec<Pipeline> = files.pipelines().cloned().collect();
     let display = Display::choose(arguments.verbosity.quiet, &pipelines);
-    log::start(arguments.log_format, arguments.verbosity, display.screen())?;
+    log::start(arguments.log_format, arguments.verbosity)?;
     let runtime = multi_thread()?;
     let exit = runtime.block_on(start_and_watch(arguments, plugins, pipelines, display));
     // Everything has been joined. What may be left is a thread that waits in a read that never returns, such
@@ -65,9 +66,18 @@ async fn start_and_watch(
         None => None,
     };
     promises::log(pipelines.iter());
+    if !options.start_over {
+        leftovers(&pipelines, &options.data_dir);
+    }
     let engine = Engine::start(pipelines, &options).map_err(|error| Failure::failed(error.to_string()))?;
-    let running =
-        Reloadable::new(engine, arguments.sources.clone(), arguments.admin, plugins.clone(), stores);
+    let running = Reloadable::new(
+        engine,
+        arguments.sources.clone(),
+        arguments.admin,
+        plugins.clone(),
+        stores,
+        options.data_dir,
+    );
     let running = Arc::new(running);
     let admin = listener.map(|listener| listener.serve(Arc::clone(&running)));
     let mut changes = arguments.watch.then(|| Changes::of(&arguments.sources.paths));
@@ -88,6 +98,13 @@ async fn start_and_watch(
         admin.stop().await;
     }
     Ok(exit.unwrap_or_else(|| Exit::of(&graphs)))
+}
+
+/// Logs a warning for each source that starts from the beginning under a new name.
+pub(crate) fn leftovers(pipelines: &[Pipeline], data_dir: &Path) {
+    for warning in tidegate_runtime::leftovers(pipelines, data_dir) {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// The next thing that is asked of the process: by a signal, or by a pipeline file that changes.

@@ -1,7 +1,8 @@
-//! Standard output and standard error: the only place that writes to them, and knows whether a person looks.
+//! Standard output, standard error, and whether a person looks at them.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use crate::console;
 use crate::exit::Failure;
 
 /// The widest that prose is laid out, in columns: longer lines are hard to read.
@@ -18,9 +19,9 @@ pub(crate) fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes to standard error. If nobody listens, there is nobody to tell.
+/// Writes to standard error. A reader that has gone is no failure.
 pub(crate) fn err(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    console::print(text.as_bytes());
 }
 
 /// Writes `error: message` to standard error.

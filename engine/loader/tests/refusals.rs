@@ -139,4 +139,46 @@ fn what_others_may_write_is_refused() {
     // A folder like /tmp, where only the owner may take a file away.
     mode(world.0.path(), 0o1777);
     assert!(describe(&library, None).is_ok());
+    mode(world.0.path(), 0o700);
+    // The folder of the library is sound, and the one above it is not.
+    let (above, within) = (world.path("above"), world.path("above/within"));
+    fs::create_dir_all(&within).unwrap();
+    let deep = within.join("copy.so");
+    fs::copy(&library, &deep).unwrap();
+    mode(&above, 0o777);
+    assert!(world.refused(&deep).contains("/above`, where everybody on this machine"));
+    // So it is through a link that lies in a sound folder.
+    let link = world.path("link.so");
+    std::os::unix::fs::symlink(&deep, &link).unwrap();
+    assert!(world.refused(&link).contains("/above`, where everybody on this machine"));
+    mode(&above, 0o755);
+    assert!(describe(&link, None).is_ok());
+}
+
+/// Needs the right to give files away.
+#[test]
+fn what_another_group_may_write_is_refused() {
+    const GROUP: u32 = 4242;
+    let world = World::new();
+    let library = world.library(0);
+    if std::os::unix::fs::chown(&library, None, Some(GROUP)).is_err() {
+        return;
+    }
+    let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&library, 0o775);
+    assert_eq!(
+        world.refused(&library),
+        "`PATH` may be written by another group (number 4242), so it is not loaded: `chmod g-w` it"
+    );
+    mode(&library, 0o755);
+    assert!(describe(&library, None).is_ok(), "it may read it");
+    std::os::unix::fs::chown(world.0.path(), None, Some(GROUP)).unwrap();
+    mode(world.0.path(), 0o775);
+    assert!(
+        world.refused(&library).contains("where another group (number 4242) may put another in its place")
+    );
+    mode(world.0.path(), 0o1775);
+    assert!(describe(&library, None).is_ok());
+    std::os::unix::fs::chown(world.0.path(), Some(GROUP), None).unwrap();
+    assert!(world.refused(&library).contains("whose owner (user number 4242) may put another in its place"));
 }

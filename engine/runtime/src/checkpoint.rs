@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::Record;
 
+use crate::private;
+
 const MAGIC: &[u8; 4] = b"TGCK";
 const VERSION: u32 = 1;
 
@@ -25,7 +27,7 @@ pub(crate) struct Place {
     #[serde(flatten)]
     pub(crate) record: Record,
     /// How far each sink that keeps records of its own was then, by its name. A sink that says less later has
-    /// lost data.
+    /// lost data; one that is not named is new. Empty with at-least-once delivery.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sinks: BTreeMap<String, u64>,
 }
@@ -75,11 +77,16 @@ impl Checkpoint {
         ))
     }
 
+    /// What is stored, if it is whole; the newest that is.
+    pub(crate) fn peek(&self) -> Option<Places> {
+        [&self.path, &self.old()].into_iter().find_map(|path| read(path).ok().flatten())
+    }
+
     /// Stores these positions. They are durable when this returns.
     pub(crate) fn store(&self, places: &Places) -> io::Result<()> {
         let file_bytes = encode(places)?;
         let temporary = self.path.with_extension("position.new");
-        let mut file = File::create(&temporary)?;
+        let mut file = private::create(&temporary)?;
         file.write_all(&file_bytes)?;
         file.sync_data()?;
         if self.path.exists() {

@@ -100,16 +100,17 @@ impl Claims {
         }
     }
 
-    /// How far each sink is in a lane, for a checkpoint.
+    /// How far each sink that the lane reaches is, for a checkpoint: 0 for one that has nothing yet.
     pub(crate) fn of_lane(&self, lane: &Lane) -> BTreeMap<String, u64> {
         let sinks = self.sinks();
         let reached = self.reach.get(&*lane.source).into_iter().flatten();
-        let done = |sink: &String| Some((sink.clone(), *sinks.get(sink)?.done.get(lane)?));
-        reached.filter_map(done).collect()
+        let done = |sink: &String| sinks.get(sink).and_then(|claimed| claimed.done.get(lane).copied());
+        reached.map(|sink| (sink.clone(), done(sink).unwrap_or(0))).collect()
     }
 
     /// Where a source resumes: where the sink that is furthest behind is, or further on at the local
-    /// checkpoint, if no sink is behind what it was then (all events in between were dropped on purpose).
+    /// checkpoint, if every sink was there when it was written and none is behind what it was then (all events in
+    /// between were dropped on purpose).
     ///
     /// # Errors
     /// If a sink has no record of a lane in which it had committed something.
@@ -132,7 +133,12 @@ impl Claims {
             let records: Vec<(&str, Option<&Record>)> = records.collect();
             let record = resume_lane(&lane, &records, local.get(partition))?;
             if record != Record::default() {
-                places.insert(partition.to_owned(), Place { record, sinks: BTreeMap::new() });
+                // Known again at once, for a checkpoint that is written before the lane moves.
+                let done = |(sink, record): &(&str, Option<&Record>)| {
+                    ((*sink).to_owned(), record.map_or(0, |record| record.done))
+                };
+                let sinks = records.iter().map(done).collect();
+                places.insert(partition.to_owned(), Place { record, sinks });
             }
         }
         Ok(places)
@@ -153,12 +159,22 @@ fn resume_lane(
     let Some(local) = local else { return Ok(least) };
     let mut whole = true;
     for (sink, record) in records {
+        // A checkpoint without sinks is of at-least-once delivery: what it covers was delivered to all of them.
+        let is_new = !local.sinks.is_empty() && !local.sinks.contains_key(*sink);
+        if is_new {
+            whole = false;
+            let from = record.map_or(0, |record| record.done);
+            if from < local.record.base {
+                announce(sink, from, lane, records, local);
+            }
+            continue;
+        }
         let known = local.sinks.get(*sink).copied().unwrap_or(0);
         match record {
             None if known > 0 => {
                 return Err(format!(
                     "the sink `{sink}` has no record of `{}` any more, though it was done with the first {known} \
-                     events: its data is gone (FLUSHALL? another server?); restore it, or run once with \
+                     events: its data is gone, or its server, key or path was changed; restore it, or run once with \
                      --start-over",
                     lane.source
                 ));
@@ -173,6 +189,23 @@ fn resume_lane(
     match whole && local.record.base > least.done {
         true => Ok(local.record.clone()),
         false => Ok(least),
+    }
+}
+
+/// Logs that a sink which was not there before is delivered everything that it lacks.
+fn announce(sink: &str, from: u64, lane: &Lane, records: &[(&str, Option<&Record>)], local: &Place) {
+    tracing::info!(
+        component = sink,
+        "is new behind `{}`: it is delivered what was read before, from event {from} on",
+        lane.source
+    );
+    let is_gone = |name: &&String| records.iter().all(|(sink, _)| sink != name);
+    if let (0, Some(gone)) = (from, local.sinks.keys().find(is_gone)) {
+        tracing::warn!(
+            component = sink,
+            "the sink `{gone}` is not there any more; if `{sink}` is the same under another name, what it has is delivered \
+             again: stop, and give it its old name"
+        );
     }
 }
 
@@ -209,9 +242,24 @@ mod tests {
     #[test]
     fn the_local_checkpoint_counts_while_no_sink_has_lost_anything() {
         let sinks = [("a", Some(5)), ("b", None)];
-        assert_eq!(resume(&sinks, Some(&local(9, &[("a", 5)]))), Ok(9), "the rest was dropped on purpose");
+        let nothing_for_b = local(9, &[("a", 5), ("b", 0)]);
+        assert_eq!(resume(&sinks, Some(&nothing_for_b)), Ok(9), "the rest was dropped on purpose");
         assert_eq!(resume(&[("a", Some(4))], Some(&local(9, &[("a", 5)]))), Ok(4), "rolled back");
         assert_eq!(resume(&[("a", Some(12))], Some(&local(9, &[("a", 5)]))), Ok(12), "an old checkpoint");
+    }
+
+    #[test]
+    fn a_sink_that_is_new_gets_what_its_record_lacks() {
+        let known = local(9, &[("a", 9)]);
+        assert_eq!(resume(&[("a", Some(9)), ("b", None)], Some(&known)), Ok(0), "added");
+        assert_eq!(
+            resume(&[("a", Some(9)), ("b", Some(4))], Some(&known)),
+            Ok(4),
+            "added again, with its record"
+        );
+        assert_eq!(resume(&[("b", None)], Some(&known)), Ok(0), "renamed");
+        assert_eq!(resume(&[("a", Some(9))], Some(&local(9, &[("a", 9), ("b", 3)]))), Ok(9), "b was removed");
+        assert_eq!(resume(&[("a", None), ("b", None)], Some(&local(9, &[]))), Ok(9), "at least once before");
     }
 
     #[test]

@@ -30,12 +30,14 @@ mod edge;
 mod lane;
 mod lock;
 mod parcel;
+mod private;
 
 mod backoff;
 mod checkpoint;
 pub mod dead_letters;
 mod failure;
 mod home;
+mod leftovers;
 mod meter;
 mod tracker;
 mod tries;
@@ -46,4 +48,5 @@ pub mod fuzzing;
 mod tests;
 
 pub use engine::{Engine, Options, StartError};
+pub use leftovers::leftovers;
 pub use reload::{ReloadError, Reloaded};

@@ -1,9 +1,11 @@
 //! The lock on the folder of a pipeline's state, so that no two processes write there.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use crate::private;
 
 /// Why the lock is not held.
 #[derive(Debug)]
@@ -18,13 +20,14 @@ pub(crate) enum Busy {
     Failed(String),
 }
 
-/// Makes the folder and holds its lock for as long as what is returned lives.
+/// Makes the folder, for its owner alone, and holds its lock for as long as what is returned lives.
 pub(crate) fn hold(folder: &Path) -> Result<File, Busy> {
     let told = |error: std::io::Error| Busy::Failed(format!("the data folder {}: {error}", folder.display()));
-    fs::create_dir_all(folder).map_err(told)?;
+    private::create_folders(folder).map_err(told)?;
+    private::tighten(folder);
     let path = folder.join("lock");
     let mut file =
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(told)?;
+        private::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(told)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::Error(error)) => return Err(told(error)),

@@ -63,6 +63,12 @@ pub trait Source: Send + 'static {
         Vec::new()
     }
 
+    /// Whether its options still name the part of the input that a stored position is for. If they name none of those that
+    /// have a position, the engine warns that all of the input is read from its start.
+    fn covers(&self, _partition: &str) -> bool {
+        true
+    }
+
     /// For a source whose input forgets what was delivered (a consumer group's XACK, a delete): the half
     /// that tells it so. Called once, after [`open`](Self::open).
     fn committer(&mut self) -> Option<Box<dyn Commit>> {

@@ -30,6 +30,8 @@ pub trait ErasedSource: Send {
     fn exclusive(&self) -> Vec<Exclusive>;
     /// [`Source::warnings`]
     fn warnings(&self) -> Vec<ConfigError>;
+    /// [`Source::covers`]
+    fn covers(&self, partition: &str) -> bool;
     /// [`Source::close`]
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
 }
@@ -55,6 +57,9 @@ impl<S: Source> ErasedSource for S {
     }
     fn warnings(&self) -> Vec<ConfigError> {
         Source::warnings(self)
+    }
+    fn covers(&self, partition: &str) -> bool {
+        Source::covers(self, partition)
     }
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
         Box::pin(Source::close(self, cx))

@@ -31,6 +31,9 @@ pub(crate) fn failed(what: impl Display, error: &io::Error) -> Error {
 
 /// The error without Rust's `(os error 13)`, beginning in lower case.
 pub(crate) fn reason(error: &io::Error) -> String {
+    if Errno::from_io_error(error) == Some(Errno::FBIG) {
+        return "file too large: it is as large as `ulimit -f` or its file system allows".to_owned();
+    }
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
     let mut letters = text[..end].chars();

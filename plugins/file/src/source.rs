@@ -92,6 +92,14 @@ impl Source for FileSource {
         Replay::Position
     }
 
+    fn covers(&self, partition: &str) -> bool {
+        self.options.path.texts().iter().any(|path| {
+            // Of a glob, what stands before the first wildcard.
+            let literal = path.split(['*', '?', '[']).next().unwrap_or_default();
+            partition == path || (literal.len() < path.len() && partition.starts_with(literal))
+        })
+    }
+
     /// Files can be read by many. A path that stands for standard input claims it.
     fn exclusive(&self) -> Vec<Exclusive> {
         let paths = self.options.path.texts().iter().map(Resource::file);

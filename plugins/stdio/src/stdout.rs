@@ -70,6 +70,7 @@ struct Output {
     descriptor: OwnedFd,
     stop: PipeReader,
     color: bool,
+    is_terminal: bool,
     piece: usize,
 }
 
@@ -103,15 +104,16 @@ impl Sink for Stdout {
             None => io::stdout().as_fd().try_clone_to_owned().map_err(unusable)?,
         };
         let (stop, running) = io::pipe().map_err(unusable)?;
+        let is_terminal = rustix::termios::isatty(&descriptor);
         let color = match self.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => rustix::termios::isatty(&descriptor) && std::env::var_os("NO_COLOR").is_none(),
+            Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none(),
         };
         let status = rustix::fs::fstat(&descriptor).map_err(|error| unusable(error.into()))?;
         let is_file = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
         let piece = if is_file { usize::MAX } else { PIECE };
-        self.output = Some(Arc::new(Output { descriptor, stop, color, piece }));
+        self.output = Some(Arc::new(Output { descriptor, stop, color, is_terminal, piece }));
         self.running = Some(running);
         Ok(())
     }
@@ -122,12 +124,13 @@ impl Sink for Stdout {
         };
         let mut torn = Arc::clone(&self.torn).lock_owned().await;
         let (events, text) = (batch.clone(), std::mem::take(&mut self.text));
+        let is_terminal = output.is_terminal;
         // The lock goes with the thread, which may outlive this call.
         let written = cx
             .spawn_blocking(move || output.write(&events, text, &mut torn))
             .await
             .map_err(|_| Error::fatal("the thread that writes standard output failed"))?;
-        let delivery = Self::settle(batch, &written);
+        let delivery = Self::settle(batch, &written, is_terminal);
         self.text = written.text;
         delivery
     }
@@ -135,11 +138,18 @@ impl Sink for Stdout {
 
 impl Stdout {
     /// Names the events that are not written.
-    fn settle(batch: &Batch, written: &Written) -> Result<Delivery, Error> {
+    fn settle(batch: &Batch, written: &Written, is_terminal: bool) -> Result<Delivery, Error> {
         let error = match written.result {
             Ok(()) => return Ok(Delivery::complete()),
             Err(Errno::PIPE) => {
                 return Err(Error::fatal("standard output was closed: its reader has ended"));
+            }
+            // A write to a terminal fails like this when its window or connection was closed.
+            Err(Errno::IO) if is_terminal => {
+                return Err(Error::fatal("standard output was closed: its terminal is gone"));
+            }
+            Err(Errno::FBIG) => {
+                Error::retry("standard output cannot be written: its file is as large as `ulimit -f` allows")
             }
             Err(Errno::CANCELED) => return Err(Error::fatal("standard output is not open any more")),
             Err(errno) => {

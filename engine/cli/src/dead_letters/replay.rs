@@ -41,7 +41,7 @@ pub(super) fn replay(arguments: &Replay, plugins: &Plugins) -> Result<Exit, Fail
         return Ok(Exit::Done);
     }
     let display = Display::choose(arguments.verbosity.quiet, std::slice::from_ref(prepared.pipeline()));
-    log::start(arguments.log_format, arguments.verbosity, display.screen())?;
+    log::start(arguments.log_format, arguments.verbosity)?;
     let runtime = multi_thread()?;
     let exit = runtime.block_on(start_and_watch(arguments, prepared, &options, display));
     runtime.shutdown_background();

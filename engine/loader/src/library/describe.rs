@@ -1,6 +1,8 @@
 //! What is in a library, found out in a process of its own: a library that crashes when it is loaded crashes there.
 
-use std::io::Read;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -117,8 +119,12 @@ fn kept_at(cache: &Path, sha256: &str) -> PathBuf {
 fn keep(path: &Path, text: &str) {
     let new = path.with_extension(format!("{}.new", std::process::id()));
     let folder = path.parent().unwrap_or(Path::new("."));
-    let kept = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&new, text))
+    let (mut folders, mut options) = (DirBuilder::new(), OpenOptions::new());
+    folders.recursive(true).mode(0o700);
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let kept = folders
+        .create(folder)
+        .and_then(|()| options.open(&new)?.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&new, path));
     if let Err(error) = kept {
         tracing::debug!("`{}` cannot be kept: {error}", path.display());

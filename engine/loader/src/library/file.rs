@@ -1,15 +1,16 @@
 //! A library's file: looked at before it is loaded, and loaded as it was looked at.
 
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use sha2::{Digest, Sha256};
+
+mod owner;
 
 /// No library is larger: what is, was given by mistake.
 const LIBRARY_SIZE: u64 = 1 << 30;
@@ -49,7 +50,7 @@ impl Library {
         if !metadata.is_file() {
             return Err(refuse("is not a file: give the path of a shared library".into()));
         }
-        private(path, &metadata).map_err(refuse)?;
+        owner::trusted(path, &metadata).map_err(refuse)?;
         let mut bytes = Vec::new();
         let read = file.take(LIBRARY_SIZE + 1).read_to_end(&mut bytes);
         read.map_err(|error| refuse(format!("cannot be read: {error}")))?;
@@ -82,34 +83,6 @@ impl Library {
     pub(crate) fn loadable(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.sealed.as_raw_fd()).into()
     }
-}
-
-/// Nobody but its owner can have put something else in its place.
-fn private(path: &Path, metadata: &Metadata) -> Result<(), String> {
-    const OTHERS_WRITE: u32 = 0o002;
-    const STICKY: u32 = 0o1000;
-    if metadata.mode() & OTHERS_WRITE != 0 {
-        return Err("may be written by everybody on this machine, so it is not loaded: `chmod o-w` it".into());
-    }
-    let us = rustix::process::geteuid().as_raw();
-    if metadata.uid() != us && metadata.uid() != 0 {
-        return Err(format!(
-            "belongs to another user (number {}), so it is not loaded: copy it, or let root own it",
-            metadata.uid()
-        ));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let folder_mode = folder.metadata().map(|metadata| metadata.mode()).unwrap_or_default();
-    if folder_mode & OTHERS_WRITE != 0 && folder_mode & STICKY == 0 {
-        return Err(format!(
-            "lies in `{}`, where everybody on this machine may put another in its place, so it is not loaded: `chmod o-w` the folder",
-            folder.display()
-        ));
-    }
-    Ok(())
 }
 
 /// The machine of this program, as an ELF header names it, with its name.

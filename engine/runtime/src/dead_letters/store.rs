@@ -1,7 +1,7 @@
 //! The store, for writing: letters are added, removed, and what was removed is cleared away.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,7 @@ use tidegate_sdk::Size;
 use super::{DeadLetter, Letters, Line, files, folder};
 use crate::checkpoint::sync_folder;
 use crate::lock::{self, Busy};
+use crate::private;
 
 /// A file that has reached this size, in bytes, is followed by another.
 pub(super) const FILE_SIZE: u64 = 64 << 20;
@@ -189,11 +190,11 @@ impl Store {
 
     /// A new file behind all others: a torn line at the end of an old one stays the last of its file.
     pub(super) fn create(&self) -> io::Result<(PathBuf, File)> {
-        fs::create_dir_all(&self.folder)?;
+        private::create_folders(&self.folder)?;
         let mut number = self.next_id;
         loop {
             let path = self.folder.join(format!("{number:012}.jsonl"));
-            match OpenOptions::new().append(true).create_new(true).open(&path) {
+            match private::options().append(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 opened => {
                     sync_folder(&path)?;

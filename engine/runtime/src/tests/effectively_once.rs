@@ -113,6 +113,31 @@ async fn two_sinks_of_one_source_each_get_everything_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_added_after_a_run_gets_everything_and_the_others_nothing_twice() {
+    let mut fakes = Fakes::new();
+    fakes.delivery = Delivery::EffectivelyOnce;
+    let source = fakes.source(1000);
+    let first = fakes.sink(&[(source, MAIN)]);
+    let few = fakes.filter(source, |number| number > 970);
+    let second = fakes.sink(&[(few, MAIN)]);
+    let (ends, _) = fakes.run().await;
+    assert_eq!(ends, [End::Ended]);
+    let added = [fakes.sink(&[(source, MAIN)]), fakes.sink(&[(few, MAIN)])];
+    // It may be killed while it catches up.
+    fakes.fast_retry(added[0], None);
+    fakes.script(added[0]).panic_at.store(400, Ordering::Relaxed);
+    for _ in 0..2 {
+        let (ends, _) = fakes.run().await;
+        assert_eq!(ends, [End::Ended]);
+        for (sink, expected) in
+            [(first, 0..1000), (second, 971..1000), (added[0], 0..1000), (added[1], 971..1000)]
+        {
+            assert_eq!(fakes.ledger(sink).written, numbers(expected), "sink {sink}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_event_is_a_dead_letter_and_the_others_are_committed() {
     let (fakes, sink) = lane(100, |_| true);
     fakes.script(sink).rejects_13.store(true, Ordering::Relaxed);

@@ -154,6 +154,8 @@ fn a_library_is_found_by_its_name_and_by_the_command_line() {
     assert_eq!(given.lines(), lines);
     let manual = Tidegate::new(&["plugins", "show", "grep_c", "--plugin"]).arg(world.path("libgrep.so"));
     assert!(manual.end().expect(0).stdout.contains("The text that an event has to contain."));
+    let schema = Tidegate::new(&["schema", "--plugin"]).arg(world.path("libgrep.so")).end().expect(0);
+    assert!(schema.stdout.contains("\"filter.grep_c\""));
 }
 
 #[test]

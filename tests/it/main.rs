@@ -50,6 +50,8 @@ mod records;
 mod redis;
 /// SIGHUP and `--watch`: what changed is replaced, the rest runs on.
 mod reload;
+/// The JSON Schema of pipeline files, judged by a validator.
+mod schema;
 /// Signals, exit codes, deadlines.
 mod signals;
 /// What filters remember through reloads, built in and in libraries.

@@ -139,7 +139,7 @@ pub(crate) enum Command {
     #[command(after_help = AFTER_GRAPH)]
     Graph(GraphArguments),
     /// Print the JSON Schema of pipeline files, for editors
-    Schema,
+    Schema(Libraries),
     /// Write a new pipeline file to start from
     New(NewArguments),
     /// Look at events that could not be processed, replay them, remove them

@@ -51,6 +51,27 @@ fn the_readmes_of_the_plugins_are_up_to_date() {
     );
 }
 
+/// An option that is one of several words says which one it is if it is left out.
+#[test]
+fn options_that_are_words_state_their_defaults() {
+    let plugins = builtin::registry();
+    let silent: Vec<String> = plugins
+        .iter()
+        .flat_map(|plugin| {
+            let options = tidegate_config::options(plugin).into_iter();
+            let silent = options.filter(|one| {
+                let is_word = one.type_name.starts_with("one of") && !one.required && one.default.is_none();
+                is_word
+                    && !["efault", "not by default", "With `"]
+                        .iter()
+                        .any(|word| one.description.contains(word))
+            });
+            silent.map(|one| format!("{} {}: {}", plugin.kind(), plugin.name(), one.name))
+        })
+        .collect();
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
 /// The README of a crate with the table of options under the heading of each of its plugins.
 fn with_options(mut text: String, plugins: &[Plugin]) -> Result<String, String> {
     for plugin in plugins {

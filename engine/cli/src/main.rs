@@ -84,7 +84,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Check(arguments) => check::check(&arguments, &plugins),
         Command::Plugins(arguments) => manual::plugins(&arguments, &plugins),
         Command::Graph(arguments) => schema::graph(&arguments, &plugins),
-        Command::Schema => schema::schema(&plugins),
+        Command::Schema(libraries) => schema::schema(&libraries, &plugins),
         Command::New(arguments) => scaffold::new(&arguments.what),
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&arguments.action, &plugins),
         Command::PluginHost(arguments) => libraries::host(&arguments),

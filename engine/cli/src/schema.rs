@@ -1,13 +1,14 @@
 //! `tidegate schema` and `tidegate graph`: what other programs draw or read.
 
-use crate::args::{GraphArguments, GraphFormat};
+use crate::args::{GraphArguments, GraphFormat, Libraries};
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
 use crate::libraries::Plugins;
 use crate::terminal::{self, Paint};
 
-/// Prints the JSON Schema of pipeline files.
-pub(crate) fn schema(plugins: &Plugins) -> Result<Exit, Failure> {
+/// Prints the JSON Schema of pipeline files, with the plugins of these libraries.
+pub(crate) fn schema(libraries: &Libraries, plugins: &Plugins) -> Result<Exit, Failure> {
+    let plugins = plugins.with(libraries)?;
     terminal::out(&format!("{:#}\n", tidegate_config::editor_schema(&plugins.registry)))?;
     Ok(Exit::Done)
 }

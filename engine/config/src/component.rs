@@ -1,5 +1,7 @@
 //! One component's table: its engine keys, its plugin, its options.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tidegate_sdk::{Component, Kind, Plugin, Registry};
 
@@ -14,6 +16,7 @@ use crate::names::{self, listed, nearest, with_article};
 use crate::refusal::{doubt, refusal};
 use crate::schema::Schema;
 use crate::topology::EngineOptions;
+use crate::trial;
 
 /// A component as its table describes it, not yet connected.
 pub(crate) struct Draft {
@@ -116,11 +119,21 @@ impl<'a> Reader<'a> {
         self.missing_plugin(table, &header, &draft.name, &mut checker);
         draft.plugin = plugin.map(|plugin| libraries::placed(plugin, &own, &mut checker.diagnostics));
         let sound = !has_errors(&checker.diagnostics) && !entry.item.is_broken();
+        let missing: Vec<&str> = scope
+            .missing
+            .iter()
+            .copied()
+            .filter(|key| self.keys(kind).shapes()[0].get(key).is_none())
+            .collect();
+        let broken =
+            if sound { BTreeSet::new() } else { trial::broken(&rest, &missing, &checker.diagnostics) };
         diagnostics.append(&mut checker.diagnostics);
-        if let (true, Some(plugin)) = (sound, draft.plugin.clone()) {
+        if let Some(plugin) = draft.plugin.clone() {
             let rest = Item { origin: header, data: Data::Table(rest) };
             draft.options = rest.json();
-            match plugin.build(&draft.options) {
+            match trial::build(&plugin, &rest, broken) {
+                // The plugin has no problem, but an engine key has one.
+                Ok(component) if !sound => draft.claims = claims(&draft.name, &component, &rest),
                 Ok(component) => {
                     draft.outputs = Some(outputs(&component));
                     draft.claims = claims(&draft.name, &component, &rest);
@@ -130,7 +143,13 @@ impl<'a> Reader<'a> {
                     );
                     idle_keys(&component, &draft, &own, diagnostics);
                 }
-                Err(error) => diagnostics.push(refusal(&error, &draft.name, &plugin, &rest, self.source)),
+                Err(problems) => diagnostics.extend(
+                    problems
+                        .iter()
+                        // After a problem with the schema, one with the whole says the same again.
+                        .filter(|one| sound || !one.pointer.is_empty())
+                        .map(|one| refusal(one, &draft.name, &plugin, &rest, self.source)),
+                ),
             }
         }
         draft

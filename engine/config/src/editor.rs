@@ -8,8 +8,9 @@ use crate::keys;
 /// The JSON Schema of a pipeline file with the plugins of `registry`: editors that know TOML schemas (taplo, VS
 /// Code's Even Better TOML) complete, explain and check by it.
 ///
-/// It keeps to what those editors understand: draft 7, plugins told apart by `oneOf` (they do not follow
-/// `if`), and nothing beside a `$ref` (they would not see it).
+/// It keeps to draft 7, and has nothing beside a `$ref`. What depends on a word (the options of a plugin, of a kind of
+/// pages) is checked by `if` and `then`, so a problem is reported at its key. An `anyOf` that everything fits stands
+/// beside it for editors that complete by `anyOf` and do not follow `if`.
 pub fn editor_schema(registry: &Registry) -> Value {
     let mut definitions = Map::new();
     let mut properties = Map::new();
@@ -20,6 +21,11 @@ pub fn editor_schema(registry: &Registry) -> Value {
     for (name, schema) in whole {
         properties.insert(name.to_owned(), moved(&schema, name, &mut definitions));
     }
+    let known = definitions.clone();
+    for schema in definitions.values_mut().chain(properties.values_mut()) {
+        by_word(schema, &known);
+        interpolated(schema);
+    }
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Tidegate pipeline",
@@ -27,26 +33,148 @@ pub fn editor_schema(registry: &Registry) -> Value {
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
+        // The plugins of the file's own libraries are not known here.
+        "if": { "properties": { "plugins": { "required": ["libraries"] } }, "required": ["plugins"] },
+        "else": { "properties": known_plugins(registry) },
         "$defs": definitions,
     })
 }
 
 /// The components of one kind: by the plugin that each names.
 fn kind_schema(kind: Kind, registry: &Registry, definitions: &mut Map<String, Value>) -> Value {
-    let engine = moved(&keys::component_schema(kind), kind.name(), definitions);
-    let mut branches = Vec::new();
+    let mut engine = moved(&keys::component_schema(kind), kind.name(), definitions);
+    let (mut branches, mut choices) = (Vec::new(), vec![json!({})]);
     for plugin in registry.iter().filter(|plugin| plugin.kind() == kind) {
         let name = format!("{}.{}", kind.name(), plugin.name());
         let component = component_schema(plugin, &engine, &name, definitions);
         definitions.insert(name.clone(), component);
-        branches.push(json!({ "$ref": reference(&name) }));
+        let schema = json!({ "$ref": reference(&name) });
+        branches.push(when("plugin", plugin.name(), &schema));
+        choices.push(schema);
     }
+    // Other keys are those of a plugin, which its branch knows.
+    for keyword in ["additionalProperties", "unevaluatedProperties", "title"] {
+        engine.as_object_mut().and_then(|object| object.remove(keyword));
+    }
+    engine["type"] = json!("object");
+    engine["required"] = json!(["plugin"]);
+    engine["allOf"] = branches.into();
+    engine["anyOf"] = choices.into();
     json!({
         "description": format!("The {kind}s, each a table `[{kind}.NAME]`."),
         "type": "object",
         "propertyNames": { "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$" },
-        "additionalProperties": { "oneOf": branches },
+        "additionalProperties": engine,
     })
+}
+
+/// For each kind, that a component is of a plugin that is known.
+fn known_plugins(registry: &Registry) -> Value {
+    let mut kinds = Map::new();
+    for kind in Kind::ALL {
+        let names: Vec<&str> =
+            registry.iter().filter(|plugin| plugin.kind() == kind).map(Plugin::name).collect();
+        let plugin = json!({ "anyOf": [{ "enum": names }, any_interpolated()] });
+        let component = json!({ "properties": { "plugin": plugin } });
+        kinds.insert(kind.name().to_owned(), json!({ "additionalProperties": component }));
+    }
+    kinds.into()
+}
+
+/// The schema that holds where the key is this word.
+fn when(key: &str, word: &str, schema: &Value) -> Value {
+    let mut properties = Map::new();
+    properties.insert(key.to_owned(), json!({ "const": word }));
+    json!({ "if": { "type": "object", "properties": properties, "required": [key] }, "then": schema })
+}
+
+/// Text with a `${...}`, whose value nobody knows before the program runs.
+fn any_interpolated() -> Value {
+    json!({ "type": "string", "pattern": "\\$\\{" })
+}
+
+/// Puts `if` and `then` in the place of each `oneOf` whose branches are told apart by the word of a key.
+fn by_word(schema: &mut Value, definitions: &Map<String, Value>) {
+    each_inner(schema, &mut |inner| by_word(inner, definitions));
+    let Some(branches) = schema.get("oneOf").and_then(Value::as_array).cloned() else { return };
+    let Some((key, words)) = tag(&branches, definitions) else { return };
+    let Some(object) = schema.as_object_mut() else { return };
+    object.remove("oneOf");
+    let rules = words.iter().zip(&branches).map(|(word, branch)| when(&key, word, branch));
+    if let Some(all) = object.entry("allOf").or_insert_with(|| json!([])).as_array_mut() {
+        all.extend(rules);
+    }
+    if object.get("anyOf").is_none() {
+        let choices: Vec<Value> = std::iter::once(json!({})).chain(branches).collect();
+        object.insert("anyOf".to_owned(), choices.into());
+    }
+    object.entry("type").or_insert_with(|| json!("object"));
+    object.entry("properties").or_insert_with(|| json!({}))[&key] = json!({ "enum": words });
+    if let Some(required) = object.entry("required").or_insert_with(|| json!([])).as_array_mut() {
+        required.push(key.into());
+    }
+}
+
+/// The key whose word tells these branches from each other, and the word of each.
+fn tag(branches: &[Value], definitions: &Map<String, Value>) -> Option<(String, Vec<String>)> {
+    let word = |branch: &Value, key: &str| -> Option<String> {
+        let branch = resolved(branch, definitions);
+        let property = &branch["properties"][key];
+        let only = property["enum"].as_array().filter(|words| words.len() == 1).map(|words| &words[0]);
+        property.get("const").or(only)?.as_str().map(str::to_owned)
+    };
+    let keys = resolved(branches.first()?, definitions)["properties"].as_object()?;
+    keys.keys().find_map(|key| {
+        let words: Option<Vec<String>> = branches.iter().map(|branch| word(branch, key)).collect();
+        Some((key.clone(), words?))
+    })
+}
+
+fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
+    let name = schema["$ref"].as_str().and_then(|target| target.strip_prefix("#/$defs/"));
+    name.and_then(|name| definitions.get(name)).unwrap_or(schema)
+}
+
+/// Lets each text that is limited to words or a pattern hold a `${...}` as well.
+fn interpolated(schema: &mut Value) {
+    let is_word = |one: &Value| one.get("const").is_some_and(Value::is_string) || is_words(one);
+    for keyword in ["oneOf", "anyOf"] {
+        let words = schema.get_mut(keyword).and_then(Value::as_array_mut);
+        if let Some(words) = words.filter(|words| !words.is_empty() && words.iter().all(is_word)) {
+            words.push(any_interpolated());
+            return;
+        }
+    }
+    each_inner(schema, &mut interpolated);
+    let limited = is_word(schema) || ["pattern", "maxLength"].iter().any(|one| schema.get(*one).is_some());
+    let Some(object) = schema.as_object_mut().filter(|_| limited) else { return };
+    let mut limits = Map::new();
+    for keyword in ["type", "enum", "const", "pattern", "minLength", "maxLength", "format"] {
+        if let Some(value) = object.shift_remove(keyword) {
+            limits.insert(keyword.to_owned(), value);
+        }
+    }
+    object.insert("anyOf".to_owned(), json!([limits, any_interpolated()]));
+}
+
+fn is_words(schema: &Value) -> bool {
+    let words = schema["enum"].as_array();
+    words.is_some_and(|words| words.iter().any(Value::is_string))
+}
+
+/// Every schema right below this one that describes values of the file, rather than a condition.
+fn each_inner(schema: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
+    let Some(object) = schema.as_object_mut() else { return };
+    for (keyword, inner) in object {
+        match (keyword.as_str(), inner) {
+            ("properties" | "patternProperties" | "$defs", Value::Object(named)) => {
+                named.values_mut().for_each(&mut *visit);
+            }
+            ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => all.iter_mut().for_each(&mut *visit),
+            ("items" | "additionalProperties" | "then" | "else", inner @ Value::Object(_)) => visit(inner),
+            _ => {}
+        }
+    }
 }
 
 /// A component of one plugin: the plugin's options beside the engine's.
@@ -63,10 +191,11 @@ fn component_schema(
         object.insert("title".to_owned(), json!(plugin.name()));
         object.insert("description".to_owned(), json!(plugin.summary()));
         let properties = object.entry("properties").or_insert_with(|| json!({}));
-        for (key, value) in engine["properties"].as_object().into_iter().flatten() {
-            properties[key] = value.clone();
+        // The engine's keys are described and checked where the branches are.
+        for key in engine["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
+            properties[key] = json!({});
         }
-        properties["plugin"]["enum"] = json!([plugin.name()]);
+        properties["plugin"] = json!({ "const": plugin.name() });
         if let Some(required) = object.entry("required").or_insert_with(|| json!([])).as_array_mut() {
             required.insert(0, json!("plugin"));
         }

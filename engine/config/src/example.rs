@@ -39,6 +39,24 @@ pub(crate) fn example(schema: Schema<'_>, item: Option<&Item>) -> Option<String>
     }
 }
 
+/// A right value of this schema.
+pub(crate) fn sample(schema: Schema<'_>) -> Option<Value> {
+    let choice = schema.choices().into_iter().next()?;
+    if let Some(value) = schema.default().or(schema.example()).or(choice.example()) {
+        return Some(value.clone());
+    }
+    if let Some(word) = schema.all_words().and_then(|words| words.first().copied()) {
+        return Some(word.into());
+    }
+    match choice.form()? {
+        Form::Text => Some("sample".into()),
+        Form::Integer | Form::Number => Some(choice.limit("minimum").cloned().unwrap_or_else(|| 1.into())),
+        Form::Boolean => Some(true.into()),
+        Form::List => Some(choice.items().and_then(sample).into_iter().collect()),
+        Form::Table => None,
+    }
+}
+
 /// The wrong value as it was probably meant.
 fn repaired(schema: Schema<'_>, item: &Item) -> Option<String> {
     let choice = schema.choices().into_iter().next()?;

@@ -32,6 +32,7 @@ mod quoted;
 mod refusal;
 mod schema;
 mod syntax;
+mod trial;
 mod wiring;
 
 #[cfg(test)]

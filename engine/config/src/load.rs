@@ -119,6 +119,7 @@ impl<'a> Load<'a> {
         let mut root = document::table(parsed.get_ref(), source, &mut self.diagnostics);
         overrides::apply(&mut root, overrides, &mut self.diagnostics);
         let keys = self.pipeline_keys(&mut root);
+        let keys_are_sound = !has_errors(&self.diagnostics);
         let before = self.diagnostics.len();
         let registry = self.plugins_table(&mut root);
         let whole = !has_errors(&self.diagnostics[before..]);
@@ -128,10 +129,13 @@ impl<'a> Load<'a> {
         let drafts = self.drafts(&mut root, &reader);
         self.claims = drafts.iter().flat_map(|draft| draft.claims.iter().cloned()).collect();
         self.ends(&drafts);
+        let before = self.diagnostics.len();
         let wiring = wiring::connect(&drafts, &mut self.diagnostics);
         wiring.unread(&drafts, &mut self.diagnostics);
         graph::cycles(&drafts, &wiring.feeds, &mut self.diagnostics);
-        if has_errors(&self.diagnostics) {
+        let is_connected = !has_errors(&self.diagnostics[before..]);
+        let is_built = drafts.iter().all(|draft| !draft.enabled || draft.outputs.is_some());
+        if !(keys_are_sound && is_connected && is_built) {
             return None;
         }
         let pipeline = self.pipeline(keys, graph::graphs(&drafts, &wiring.feeds));

@@ -157,7 +157,7 @@ impl JsonSchema for Template {
         "template".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "template-text", "examples": ["user:{.id}"] })
+        json_schema!({ "type": "string", "format": "template-text" })
     }
 }
 

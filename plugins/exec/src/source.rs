@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::framing::Lines;
 use tidegate_sdk::{
     Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Secret, Source, SourceBatch,
@@ -63,7 +63,7 @@ struct Options {
 }
 
 /// When a command runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Mode {
     /// Once. The source ends with the command. If the command fails, the pipeline fails.

@@ -8,8 +8,8 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
 use tidegate_sdk::{schemars, serde};
@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128_with_seed};
 pub(crate) struct Key(Vec<Path>);
 
 /// What becomes of an event that has no value at one of the paths (or null there).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Missing {
     /// It goes on.

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::{AsyncFilter, Batch, Component, ConfigError, Cx, Duration, Error, Filter, Output, Plugin};
 
 use crate::bucket::{Buckets, Rate};
@@ -58,7 +58,7 @@ struct Options {
 }
 
 /// What becomes of events over the rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Excess {
     /// They wait, in order.

@@ -80,10 +80,12 @@ fn the_schema_for_editors_is_whole() {
         assert!(schema.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
     }
     let poll = &schema["$defs"]["source.http_poll"];
-    assert_eq!(poll["properties"]["plugin"]["enum"], serde_json::json!(["http_poll"]));
+    assert_eq!(poll["properties"]["plugin"]["anyOf"][0]["const"], "http_poll");
     assert_eq!(poll["required"], serde_json::json!(["plugin", "url"]));
     assert_eq!(poll["properties"]["pages"]["allOf"][0]["$ref"], "#/$defs/source.http_poll.Pages");
-    assert_eq!(schema["properties"]["source"]["additionalProperties"]["oneOf"].as_array().unwrap().len(), 3);
+    let source = &schema["properties"]["source"]["additionalProperties"];
+    assert_eq!(source["allOf"].as_array().unwrap().len(), 3);
+    assert_eq!(source["allOf"][0]["if"]["properties"]["plugin"]["const"], "generate");
     assert_eq!(poll["additionalProperties"], false);
     assert_eq!(poll["properties"]["url"]["description"], "Where to ask.");
     assert!(poll["properties"]["from"].is_null());

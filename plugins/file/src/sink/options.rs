@@ -14,6 +14,7 @@ pub struct SinkOptions {
     /// The file: a path, or a template that names a file for each event, such as
     /// `"out/{.country}/{.day}.jsonl"`. What comes from the data stays under the folder that is written out
     /// (here `out`): an event whose path would leave it is rejected.
+    #[schemars(extend("examples" = ["out/events.jsonl"]))]
     pub path: Template,
     /// Whether a file that is there at the start is added to, `"append"` (the default), or emptied first,
     /// `"truncate"`. It is emptied when the first event comes after each start of the component, after a

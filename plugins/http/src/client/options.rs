@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use tidegate_sdk::{ConfigError, Duration, Secret, Size};
 use url::Url;
 
@@ -100,7 +100,7 @@ pub(crate) struct OAuth2 {
 }
 
 /// Where a client's id and secret are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Credentials {
     /// By basic authentication.
@@ -111,7 +111,7 @@ pub(crate) enum Credentials {
 }
 
 /// The method of a question.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum AskMethod {
     /// GET.

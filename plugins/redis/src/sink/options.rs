@@ -20,6 +20,7 @@ pub(crate) struct Options {
     pub(crate) command: Command,
     /// The key (for `publish`, the channel). Braces hold a jq path: `user:{.id}`. It must begin with a literal
     /// part, and the rendered key stays under it. `{{` and `}}` stand for braces, as in `{{users}}:active`.
+    #[schemars(extend("examples" = ["user:{.id}"]))]
     pub(crate) key: Template,
     /// For `xadd` and `hset`: whether the payload is one field, or the members of a JSON object become fields
     /// (text without its quotes, nested values as JSON). Default: `payload` for `xadd`, `fields` for `hset`.

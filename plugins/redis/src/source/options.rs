@@ -1,7 +1,7 @@
 //! The options of the source: the reference manual.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::Duration;
 
 use crate::server::options::ServerOptions;
@@ -57,7 +57,7 @@ pub(crate) struct Options {
 }
 
 /// Where a new group begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub(crate) enum Start {
     /// At the first entry that the stream holds.
     #[default]
@@ -69,7 +69,7 @@ pub(crate) enum Start {
 }
 
 /// What of an entry becomes the payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Form {
     /// The value of one field.

@@ -1,7 +1,7 @@
 //! The options of the filter `http`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::json::Path;
 use tidegate_sdk::{Duration, Size, Template};
 
@@ -13,6 +13,7 @@ use crate::client::options::{AskMethod, ExchangeOptions};
 pub(crate) struct AskOptions {
     /// The URL to ask. Braces hold values of the event: `"https://api.example.com/users/{.user_id}"`. They
     /// are encoded, and can stand in the path and the query but not in the host.
+    #[schemars(extend("examples" = ["https://api.example.com/users/{.user_id}"]))]
     pub(super) url: Template,
     /// `"GET"` or `"POST"`. By default GET, or POST with a body.
     #[serde(default)]
@@ -68,7 +69,7 @@ fn parallel() -> usize {
 }
 
 /// What to send.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AskBody {
     /// Nothing.
@@ -79,7 +80,7 @@ pub(super) enum AskBody {
 }
 
 /// What an answer is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AskDecode {
     /// JSON.
@@ -90,7 +91,7 @@ pub(super) enum AskDecode {
 }
 
 /// What to do with an event about which the server knows nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Missing {
     /// It is rejected.
@@ -101,7 +102,7 @@ pub(super) enum Missing {
 }
 
 /// What to do with an event that cannot be processed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OnError {
     /// It is rejected.

@@ -1,7 +1,7 @@
 //! The options of the source `http_poll`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::json::Path;
 use tidegate_sdk::{ConfigError, Duration};
 
@@ -87,7 +87,7 @@ fn unique_events() -> usize {
 }
 
 /// What an answer is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decode {
     /// One JSON value. Each element of an array is an event, anything else is one event.
@@ -139,7 +139,7 @@ fn limit() -> String {
 }
 
 /// How the next page is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PaginationKind {
     /// The `Link` header with `rel="next"`.
@@ -173,7 +173,7 @@ pub(crate) struct CursorOptions {
 }
 
 /// Which of the values seen is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Keep {
     /// The greatest.

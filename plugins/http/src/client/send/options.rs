@@ -1,7 +1,7 @@
 //! The options of the sink `http`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_sdk::Template;
 
 use crate::client::options::ExchangeOptions;
@@ -13,6 +13,7 @@ use crate::coding::Coding;
 pub(crate) struct SendOptions {
     /// The URL to send to: `"https://api.example.com/events"`. With `format = "single"`, braces in its path
     /// and query hold values of the event: `"https://api.example.com/users/{.id}"`.
+    #[schemars(extend("examples" = ["https://api.example.com/events"]))]
     pub(super) url: Template,
     /// `"POST"`, `"PUT"` or `"PATCH"`.
     #[serde(default)]
@@ -45,7 +46,7 @@ fn yes() -> bool {
 }
 
 /// The method of a request that carries events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum SendMethod {
     /// POST.
@@ -68,7 +69,7 @@ impl From<SendMethod> for hyper::Method {
 }
 
 /// What a request carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
     /// A batch, as a JSON array.
@@ -81,7 +82,7 @@ pub(super) enum Format {
 }
 
 /// How a body is compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Compress {
     /// Not at all.

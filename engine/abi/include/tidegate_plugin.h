@@ -42,6 +42,9 @@
  * rejects is dropped on purpose, and counts as delivered. An event that a sink does not name in its report is delivered.
  * If an instance crashes, none of its current batch counts as delivered, and no event is lost.
  *
+ * LIMITS. The engine refuses a batch with more than 2^24 events, 2^16 buffers, 256 attributes of one event, 64 MiB of
+ * attributes or 256 MiB of acknowledgement handles; a position over 64 KiB; a partition, name or reason over 4 KiB.
+ *
  * LIFE CYCLE of an instance: create, describe, open [op], its work [op]*, drain, (its work [op])*, close [op], destroy.
  * After a failed open, the engine calls open again later. destroy may come at any point, after stop. A filter may be
  * asked to save its state before close, and to restore a state after open: see tg_state.

@@ -12,6 +12,7 @@ use tidegate_sdk::{
 };
 
 use crate::boundary::export_batch::SharedBatch;
+use crate::boundary::metadata::MetadataLimit;
 use crate::library::tables::read;
 
 /// No batch of a library has more events.
@@ -43,7 +44,7 @@ pub(crate) unsafe fn emitted(held: &SharedBatch, table: *const abi::Batch) -> Re
         builder.add_buffer(held.texts.clone());
     }
     let texts = Some(&held.texts).filter(|texts| !texts.is_empty());
-    let incoming = incoming.behind(batch.buffers().iter().chain(texts).cloned().collect(), &mut builder);
+    let mut incoming = incoming.behind(batch.buffers().iter().chain(texts).cloned().collect(), &mut builder);
     let from = unsafe { column(incoming.table.from, incoming.table.n, "from")? };
     let data = incoming.data()?;
     for (event, view) in data.iter().enumerate() {
@@ -71,7 +72,7 @@ pub(crate) unsafe fn read_by_source(
     // SAFETY: as the caller promises, here and below.
     let incoming = unsafe { ForeignBatch::read(table)? };
     let mut builder = Batch::builder();
-    let incoming = incoming.behind(Vec::new(), &mut builder);
+    let mut incoming = incoming.behind(Vec::new(), &mut builder);
     let receipts = unsafe { handles::handed_over(incoming.table.ack_handles, incoming.table.n)? };
     let (mut rejected, mut too_long) = (incoming.refused()?, Vec::new());
     for (event, view) in incoming.data()?.iter().enumerate() {
@@ -153,6 +154,7 @@ struct ForeignBatch {
     ends: Option<Vec<u32>>,
     keys: Option<Vec<View>>,
     times: Option<Vec<i64>>,
+    metadata: MetadataLimit,
 }
 
 impl ForeignBatch {
@@ -194,6 +196,7 @@ impl ForeignBatch {
             ends: ends.map(<[u32]>::to_vec),
             keys: unsafe { column(table.key, table.n, "key")? }.map(<[View]>::to_vec),
             times: unsafe { column(table.time, table.n, "time")? }.map(<[i64]>::to_vec),
+            metadata: MetadataLimit::default(),
             table,
         })
     }
@@ -208,7 +211,7 @@ impl ForeignBatch {
         self
     }
 
-    fn data(&self) -> Result<&[View], String> {
+    fn data<'a>(&self) -> Result<&'a [View], String> {
         // SAFETY: the table says that they are there, for as long as the call lasts.
         let data = unsafe { column(self.table.data, self.table.n, "data")? };
         match data {
@@ -238,7 +241,7 @@ impl ForeignBatch {
     }
 
     /// Key, time and attributes of the event that was added last.
-    fn beside(&self, event: usize, builder: &mut BatchBuilder) -> Result<(), String> {
+    fn beside(&mut self, event: usize, builder: &mut BatchBuilder) -> Result<(), String> {
         if let Some(keys) = &self.keys {
             builder.key_span(match keys[event].buf {
                 abi::NONE => Span::NONE,
@@ -260,22 +263,24 @@ impl ForeignBatch {
         self.table.n_attr - self.table.n_common
     }
 
-    fn attributes(&self, range: std::ops::Range<u32>) -> Result<Attributes, String> {
+    fn attributes(&mut self, range: std::ops::Range<u32>) -> Result<Attributes, String> {
         // SAFETY: the table says that they are there, for as long as the call lasts.
         let all = unsafe { column(self.table.attr, self.table.n_attr, "attr")? };
         let all = match all {
             None if self.table.n_attr > 0 => return Err("`attr` is NULL".into()),
             all => all.unwrap_or_default(),
         };
+        MetadataLimit::attributes(range.len())?;
         let mut attributes = Attributes::default();
         for attribute in &all[range.start as usize..range.end as usize] {
+            self.metadata.count::<(String, AttributeValue)>(0)?;
             let name = self.attribute_text(attribute.name)?;
             attributes.set(name, self.attribute_value(attribute)?);
         }
         Ok(attributes)
     }
 
-    fn attribute_value(&self, attribute: &Attr) -> Result<AttributeValue, String> {
+    fn attribute_value(&mut self, attribute: &Attr) -> Result<AttributeValue, String> {
         // SAFETY: any bits are a value of each of these types, and the type says which is meant.
         unsafe {
             Ok(match attribute.kind {
@@ -288,8 +293,9 @@ impl ForeignBatch {
         }
     }
 
-    fn attribute_text(&self, view: View) -> Result<String, String> {
+    fn attribute_text(&mut self, view: View) -> Result<String, String> {
         let span = self.span(view, || "an attribute".into())?;
+        self.metadata.count::<()>(span.length as usize)?;
         String::from_utf8(self.bytes(span).to_vec()).map_err(|_| "an attribute is not UTF-8".into())
     }
 

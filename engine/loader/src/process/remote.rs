@@ -221,6 +221,7 @@ impl Remote {
 fn emitted(area: &Bytes, mut original: InputBatch<'_>, output: &mut Output) -> Result<(), String> {
     let mut unpacker = Unpacker::new(area)?;
     for _ in 0..unpacker.number()? {
+        unpacker.count::<(Port, Batch)>()?;
         let port = unpacker.number()?;
         let port = Port::try_from(port).map_err(|_| format!("there is no output {port}"))?;
         output.emit_to(port, unpacker.derived(&mut original)?);
@@ -234,6 +235,7 @@ fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
     let number = unpacker.long()?;
     let mut rejected = Vec::new();
     for _ in 0..unpacker.number()? {
+        unpacker.count::<SourceRejection>()?;
         let (payload, length) = (unpacker.piece()?, unpacker.long()?);
         rejected.push(SourceRejection { payload, length, reason: unpacker.text("a reason")? });
     }

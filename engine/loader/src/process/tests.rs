@@ -187,3 +187,40 @@ fn whatever_the_bytes_are_nothing_breaks() {
         }
     }
 }
+
+/// The tables of a batch with one event and `sets` sets of attributes, each with `count` texts of `length` bytes.
+fn attributes(sets: u32, count: u32, length: usize) -> Bytes {
+    let mut tables = vec![0; 8];
+    let mut number = |number: u32| tables.extend_from_slice(&number.to_ne_bytes());
+    // The flag for attributes, the number of events, the span of the event, the number of sets.
+    [8, 1, 0, 0, 0, sets].into_iter().for_each(&mut number);
+    for _ in 0..sets {
+        tables.extend_from_slice(&count.to_ne_bytes());
+        for name in 0..count {
+            let name = name.to_string();
+            tables.extend_from_slice(&(name.len() as u32).to_ne_bytes());
+            tables.extend_from_slice(name.as_bytes());
+            // A text, and its length.
+            tables.extend_from_slice(&0_u32.to_ne_bytes());
+            tables.extend_from_slice(&(length as u32).to_ne_bytes());
+            tables.resize(tables.len() + length, b'x');
+        }
+    }
+    // The set of the event, and no runs.
+    tables.extend_from_slice(&[0; 8]);
+    let whole = tables.len() as u64;
+    tables[..8].copy_from_slice(&whole.to_ne_bytes());
+    tables.into()
+}
+
+#[test]
+fn metadata_of_an_answer_is_limited() {
+    let unpack = |bytes: &Bytes| Unpacker::new(bytes).unwrap().batch().map(drop).unwrap_err();
+    let uncovered = "the origins of a batch do not cover its events";
+    assert_eq!(unpack(&attributes(1, 10, 1 << 20)), uncovered, "attributes within the limit are read");
+    let exceeded = "the attributes, origins and rejections of a batch need more than 67108864 bytes";
+    assert_eq!(unpack(&attributes(1, 65, 1 << 20)), exceeded);
+    assert_eq!(unpack(&attributes(1, 1, 65 << 20)), "an attribute has 68157440 bytes, and may have 67108864");
+    assert_eq!(unpack(&attributes(100_000, 20, 0)), exceeded, "small attributes need memory, too");
+    assert_eq!(unpack(&attributes(1, 257, 0)), "an event has 257 attributes, and may have 256");
+}

@@ -11,9 +11,9 @@ use crate::library::tables::read;
 /// No more texts hold for all receipts of a batch.
 pub(crate) const SCOPE: u32 = 16;
 /// No receipt is longer, in bytes.
-pub(crate) const RECEIPT: usize = 4 << 10;
+pub(crate) const HANDLE: usize = 4 << 10;
 /// All receipts of a batch together are no longer, in bytes.
-const BYTES: u32 = 256 << 20;
+pub(crate) const HANDLES_BYTES: u32 = 256 << 20;
 
 /// What a source hands over with a batch of so many events.
 ///
@@ -46,7 +46,7 @@ pub(super) unsafe fn handed_over(
         return Err("`scope` or `end` of the receipts is NULL".into());
     }
     let last = ends.last().copied().unwrap_or_default();
-    if !ends.is_sorted() || last > BYTES || (table.bytes.is_null() && last > 0) {
+    if !ends.is_sorted() || last > HANDLES_BYTES || (table.bytes.is_null() && last > 0) {
         return Err(format!("the receipts are not in order, or {last} bytes of them are not there"));
     }
     let scope: Result<Vec<String>, String> =
@@ -56,8 +56,8 @@ pub(super) unsafe fn handed_over(
     let (mut receipts, mut start) = (Receipts::new(&scope), 0);
     for end in ends {
         let receipt = &bytes[start..*end as usize];
-        if receipt.len() > RECEIPT {
-            return Err(format!("a receipt has {} bytes, and may have {RECEIPT}", receipt.len()));
+        if receipt.len() > HANDLE {
+            return Err(format!("a receipt has {} bytes, and may have {HANDLE}", receipt.len()));
         }
         receipts.push(receipt);
         start = *end as usize;

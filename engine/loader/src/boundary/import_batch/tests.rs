@@ -234,3 +234,31 @@ proptest! {
         prop_assert_eq!(counter.load(Ordering::SeqCst), 2);
     }
 }
+
+/// Guards against a few bytes that ask for a lot of memory: many attributes may name the same long text.
+#[test]
+fn metadata_of_a_batch_is_limited() {
+    let counter = AtomicUsize::new(0);
+    let long = vec![b'x'; 1 << 20];
+    let text = |length: u32| (view(0, 0, 1), abi::attribute::TEXT, view(0, 0, length));
+    let read = |attr: &[(View, u32, View)]| {
+        let buffer = Buf::new(&long);
+        let attr: Vec<Attr> = attr
+            .iter()
+            .map(|(name, kind, text)| Attr { name: *name, kind: *kind, value: AttrValue { text: *text } })
+            .collect();
+        // SAFETY: `Batch` begins with its size.
+        let mut table: abi::Batch = unsafe { abi::sized() };
+        (table.buf, table.n_buf) = (&raw const buffer, 1);
+        (table.attr, table.n_attr, table.n_common) = (attr.as_ptr(), attr.len() as u32, attr.len() as u32);
+        table.release = Some(released);
+        table.owner = (&raw const counter).cast_mut().cast();
+        // SAFETY: the table is sound as far as pointers go.
+        unsafe { read_by_source(&raw const table, 10) }.map(drop)
+    };
+    assert_eq!(read(&[text(1 << 20); 60]), Ok(()));
+    let exceeded = "the attributes, origins and rejections of a batch need more than 67108864 bytes";
+    assert_eq!(read(&[text(1 << 20); 65]), Err(exceeded.into()));
+    assert_eq!(read(&[text(1); 257]), Err("an event has 257 attributes, and may have 256".into()));
+    assert_eq!(counter.load(Ordering::SeqCst), 3, "each batch is released");
+}

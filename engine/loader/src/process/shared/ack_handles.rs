@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_sdk::Receipts;
 
-use crate::boundary::import_batch::handles::{RECEIPT, SCOPE};
+use crate::boundary::import_batch::handles::{HANDLE, HANDLES_BYTES, SCOPE};
 use crate::process::shared::pack::Packer;
 use crate::process::shared::unpack::{EVENTS, Unpacker};
 
@@ -34,10 +34,16 @@ pub(crate) fn unpack(unpacker: &mut Unpacker) -> Result<Receipts, String> {
     if first.saturating_add(count) > EVENTS {
         return Err(format!("{count} receipts behind {first} are more than a batch may have ({EVENTS})"));
     }
-    let mut receipts = Receipts::of_part(&scope, first);
+    let (mut receipts, mut bytes) = (Receipts::of_part(&scope, first), 0);
     for _ in 0..count {
-        // They stand in one area, which is shorter than what they may come to.
-        receipts.push(unpacker.blob(RECEIPT, "a receipt")?);
+        let handle = unpacker.blob(HANDLE, "an acknowledgement handle")?;
+        bytes += handle.len();
+        if bytes > HANDLES_BYTES as usize {
+            return Err(format!(
+                "the acknowledgement handles of a batch have more than {HANDLES_BYTES} bytes"
+            ));
+        }
+        receipts.push(handle);
     }
     Ok(receipts)
 }

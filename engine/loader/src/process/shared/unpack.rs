@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_sdk::{AttributeValue, Attributes, Batch, Origin, Parts, Position, Run, Span};
 
+use crate::boundary::metadata::{METADATA_BYTES, MetadataLimit};
 use crate::process::shared::copy_ranges::CopyRanges;
 use crate::process::shared::lineage::Lineage;
 use crate::process::shared::pack::{
@@ -28,8 +29,9 @@ pub(crate) struct InputBatch<'a> {
 pub(crate) struct Unpacker {
     tables: Bytes,
     at: usize,
-    /// What the spans mean.
+    /// The bytes that the spans refer to.
     payload: Bytes,
+    metadata: MetadataLimit,
 }
 
 impl Unpacker {
@@ -38,7 +40,12 @@ impl Unpacker {
         let length = area.first_chunk::<8>().map_or(0, |length| u64::from_ne_bytes(*length));
         let length = usize::try_from(length).ok().filter(|length| (8..=area.len()).contains(length));
         let length = length.ok_or("the tables of a batch are cut off")?;
-        Ok(Self { tables: area.slice(..length), at: 8, payload: area.slice(length..) })
+        Ok(Self {
+            tables: area.slice(..length),
+            at: 8,
+            payload: area.slice(length..),
+            metadata: MetadataLimit::default(),
+        })
     }
 
     fn take(&mut self, length: usize) -> Result<&[u8], String> {
@@ -58,8 +65,22 @@ impl Unpacker {
     }
 
     pub(crate) fn text(&mut self, what: &str) -> Result<String, String> {
-        let bytes = self.blob(NAME, what)?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
+        String::from_utf8(self.counted(NAME, what)?).map_err(|_| format!("{what} is not UTF-8"))
+    }
+
+    /// Counts a value that the caller is about to allocate.
+    ///
+    /// # Errors
+    /// The metadata of the answer exceeds its limit.
+    pub(crate) fn count<T>(&mut self) -> Result<(), String> {
+        self.metadata.count::<T>(0)
+    }
+
+    /// A copy of bytes of the tables, counted as metadata.
+    fn counted(&mut self, most: usize, what: &str) -> Result<Vec<u8>, String> {
+        let length = self.blob(most, what)?.len();
+        self.metadata.count::<()>(length)?;
+        Ok(self.tables[self.at - length..self.at].to_vec())
     }
 
     /// Bytes of the tables.
@@ -115,6 +136,7 @@ impl Unpacker {
         let runs = original.batch.runs();
         let mut start = 0;
         for _ in 0..self.number()? {
+            self.metadata.count::<Run>(0)?;
             let (end, number) = (self.number()?, self.number()? as usize);
             let known = runs.get(number).ok_or("an event came from nowhere")?;
             let events = start as usize..end as usize;
@@ -186,6 +208,7 @@ impl Unpacker {
         sets: &mut Sets,
     ) -> Result<Vec<Option<Arc<Attributes>>>, String> {
         for _ in 0..self.number()? {
+            self.metadata.count::<Attributes>(size_of::<Arc<Attributes>>())?;
             let set = Arc::new(self.set()?);
             sets.add(&set);
         }
@@ -200,13 +223,14 @@ impl Unpacker {
     }
 
     fn set(&mut self) -> Result<Attributes, String> {
-        let mut set = Attributes::default();
-        for _ in 0..self.number()? {
+        let (mut set, count) = (Attributes::default(), self.number()?);
+        MetadataLimit::attributes(count as usize)?;
+        for _ in 0..count {
+            self.metadata.count::<(String, AttributeValue)>(0)?;
             let name = self.text("the name of an attribute")?;
             let value = match self.number()? {
                 TEXT => {
-                    let most = self.tables.len();
-                    let text = self.blob(most, "an attribute")?.to_vec();
+                    let text = self.counted(METADATA_BYTES, "an attribute")?;
                     AttributeValue::Text(String::from_utf8(text).map_err(|_| "an attribute is not UTF-8")?)
                 }
                 INTEGER => AttributeValue::Integer(self.long()?.cast_signed()),
@@ -220,10 +244,11 @@ impl Unpacker {
     }
 
     fn run(&mut self) -> Result<Run, String> {
+        self.metadata.count::<Run>(size_of::<Origin>())?;
         let (end, first, sequence) = (self.number()?, self.long()?, self.long()?);
         let (source, partition) = (self.text("a source")?, self.text("a partition")?);
         let there = self.number()? != 0;
-        let position = Bytes::copy_from_slice(self.blob(NAME, "a position")?);
+        let position = Bytes::from(self.counted(NAME, "a position")?);
         let origin = Origin {
             source: source.into(),
             sequence,

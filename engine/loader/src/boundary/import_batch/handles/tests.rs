@@ -64,7 +64,7 @@ fn each_breach_is_named() {
         let told = adopted(&table(&scope, &ends), 2).unwrap_err();
         assert!(told.starts_with("the receipts are not in order"), "{told}");
     }
-    let large = vec![b'x'; RECEIPT + 1];
+    let large = vec![b'x'; HANDLE + 1];
     let table = abi::AckHandles { bytes: large.as_ptr(), n: 1, ..table(&[], &[large.len() as u32]) };
     assert!(adopted(&table, 1).unwrap_err().starts_with("a receipt has 4097 bytes"));
 }

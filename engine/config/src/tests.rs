@@ -80,7 +80,7 @@ fn secrets_are_never_shown() {
                   command = '${file:/run/secrets/token}'\nkey = '${TOKEN}{'\nttl = '${TOKEN}'\n";
     let shown = rendered(source, &[]);
     assert!(!shown.contains("s3cret"), "{shown}");
-    assert_eq!(told(source), ["wrong-value 6:11", "wrong-value 7:7", "wrong-unit 8:7"]);
+    assert_eq!(told(source), ["bad-option 5:7", "wrong-value 6:11", "wrong-value 7:7", "wrong-unit 8:7"]);
 
     assert!(
         !rendered("[source.in]\nplugin = 'stdin'\n[sink.out]\nplugin = 'stdout'\nfrom = '${TOKEN}'\n", &[])

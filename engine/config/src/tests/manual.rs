@@ -85,7 +85,7 @@ fn the_schema_for_editors_is_whole() {
     assert_eq!(poll["properties"]["pages"]["allOf"][0]["$ref"], "#/$defs/source.http_poll.Pages");
     let source = &schema["properties"]["source"]["additionalProperties"];
     assert_eq!(source["allOf"].as_array().unwrap().len(), 3);
-    assert_eq!(source["allOf"][0]["if"]["properties"]["plugin"]["const"], "generate");
+    assert_eq!(source["allOf"][0]["if"]["properties"]["plugin"]["const"], "file");
     assert_eq!(poll["additionalProperties"], false);
     assert_eq!(poll["properties"]["url"]["description"], "Where to ask.");
     assert!(poll["properties"]["from"].is_null());

@@ -111,7 +111,7 @@ fn an_input_without_an_end_waits_unready_and_nothing_is_lost() {
     let body: Value = serde_json::from_str(&ready.body).unwrap();
     let components = body["graphs"][0]["components"].as_array().unwrap();
     let number = components.iter().find(|one| one["component"] == "number").unwrap();
-    assert_eq!(number["health"], "unhealthy", "{number}");
+    assert_eq!(number["health"], "blocked", "{number}");
     assert!(number["reason"].as_str().unwrap().starts_with("too many dead letters"), "{number}");
     running.signal("TERM");
     running.end().expect(1);
@@ -232,7 +232,8 @@ fn what_another_component_rejects_becomes_its_letter() {
     let letters = place.letters(&[]);
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!((&letters[0]["component"], &letters[0]["payload"]), (&"number".into(), &"\"x\"".into()));
-    assert_eq!((&letters[0]["source"], &letters[0]["sequence"]), (&"lines".into(), &0.into()));
+    // Batch 0 says which file it is, and holds no event.
+    assert_eq!((&letters[0]["source"], &letters[0]["sequence"]), (&"lines".into(), &1.into()));
 }
 
 #[test]
@@ -342,9 +343,10 @@ fn a_position_is_stored_only_after_the_letter_is_durable() {
             .position(|line| line.starts_with(thread) && line.contains("fdatasync resumed"))
             .unwrap(),
     };
-    let stored = lines
-        .iter()
-        .position(|line| line.contains("fdatasync(") && line.contains("lines.position.new"))
-        .unwrap();
-    assert!(ended < stored && lines[ended].contains("= 0"), "{trace}");
+    let stored =
+        |(_, line): &(usize, &&str)| line.contains("fdatasync(") && line.contains("lines.position.new");
+    let stored: Vec<usize> = lines.iter().enumerate().filter(stored).map(|(at, _)| at).collect();
+    // The position in front of the first event may be stored before: it says which file it is.
+    let early = stored.iter().filter(|at| **at < ended).count();
+    assert!(early <= 1 && early < stored.len() && lines[ended].contains("= 0"), "{trace}");
 }

@@ -268,14 +268,15 @@ impl Delivery {
 
     /// Event `event` was tried alone and is not delivered, for a reason of its own. It is tried
     /// [again](Self::again) like the others named there, but its attempts are counted for it alone: once they are
-    /// used up, it is rejected with this reason, and the others go on. Of several errors the one with the longest
-    /// pause is waited for. To be called in ascending order.
+    /// used up, it is rejected with this reason, and the others go on. Of several errors a fatal one
+    /// counts, then the one with the longest pause, then an ambiguous one, then one that somebody must act upon. To be
+    /// called in ascending order.
     pub fn failed(&mut self, event: usize, error: Error) {
         self.failed.push((event, error.message().to_owned()));
         match &mut self.again {
             Some((known, first)) => {
                 known.push(event);
-                if error.retry_after() > first.retry_after() {
+                if weight(&error) > weight(first) {
                     *first = error;
                 }
             }
@@ -313,6 +314,16 @@ impl Delivery {
     pub fn into_parts(self) -> (Vec<Rejection>, Option<(Vec<usize>, Error)>) {
         (self.rejected, self.again)
     }
+}
+
+/// Orders errors by what decides about the next attempt.
+fn weight(error: &Error) -> (bool, Option<std::time::Duration>, u8) {
+    let severity = match error.class() {
+        Class::Ambiguous => 2,
+        Class::Misconfigured => 1,
+        _ => 0,
+    };
+    (error.class() == Class::Fatal, error.retry_after(), severity)
 }
 
 /// The attributes under which a rejected event travels on from `NAME.rejected`.

@@ -162,35 +162,20 @@ impl RedisSink {
     }
 }
 
-/// Events to try again, and the most severe reason.
+/// Events to try again, each with its own reason: the nodes of a cluster fail independently.
 #[derive(Default)]
-struct Again {
-    events: Vec<usize>,
-    reason: Option<(Class, Arc<str>)>,
-}
+struct Again(Vec<(usize, Class, Arc<str>)>);
 
 impl Again {
     fn add(&mut self, events: &[usize], class: Class, message: Arc<str>) {
-        self.events.extend_from_slice(events);
-        if self.reason.as_ref().is_none_or(|(known, _)| severity(class) > severity(*known)) {
-            self.reason = Some((class, message));
-        }
+        self.0.extend(events.iter().map(|event| (*event, class, Arc::clone(&message))));
     }
 
     fn finish(mut self, delivery: &mut Delivery) {
-        if let Some((class, message)) = self.reason {
-            self.events.sort_unstable();
-            delivery.again(self.events, Error::new(class, &*message));
+        self.0.sort_by_key(|(event, ..)| *event);
+        for (event, class, message) in self.0 {
+            delivery.failed(event, Error::new(class, &*message));
         }
-    }
-}
-
-/// The rank of a reason to try again. The most severe one is reported.
-fn severity(class: Class) -> u8 {
-    match class {
-        Class::Misconfigured => 1,
-        Class::Ambiguous => 2,
-        _ => 0,
     }
 }
 

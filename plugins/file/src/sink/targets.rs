@@ -44,8 +44,7 @@ impl Targets {
     /// Appends the events; with [`Mode::Truncate`] the file is emptied first.
     pub(crate) fn write(&mut self, batch: &Batch, mode: Mode) -> Delivery {
         let mut delivery = Delivery::complete();
-        let mut again: Vec<usize> = Vec::new();
-        let mut problem = None;
+        let mut failed: Vec<(usize, Error)> = Vec::new();
         for (path, events) in route::assign(&self.options.path, batch, &mut delivery) {
             let options = Arc::clone(&self.options);
             let (done, why) = match self.target(&path) {
@@ -64,12 +63,13 @@ impl Targets {
                     continue;
                 }
             };
-            again.extend(&events[done..]);
-            problem.get_or_insert(error);
+            // Each file fails for a reason of its own.
+            let copy = || Error::new(error.class(), error.message());
+            failed.extend(events[done..].iter().map(|event| (*event, copy())));
         }
-        if let Some(error) = problem {
-            again.sort_unstable();
-            delivery.again(again, error);
+        failed.sort_by_key(|(event, _)| *event);
+        for (event, error) in failed {
+            delivery.failed(event, error);
         }
         delivery
     }

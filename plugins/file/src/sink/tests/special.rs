@@ -50,6 +50,22 @@ async fn a_pipe_is_written_when_somebody_reads_it() {
 }
 
 #[tokio::test]
+async fn each_file_fails_for_a_reason_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    for name in ["a", "b"] {
+        mknodat(CWD, path(&folder, name), FileType::Fifo, 0o644.into(), 0).unwrap();
+    }
+    let (mut sink, cx) = open(&json!({ "path": path(&folder, "{.to}") })).await;
+    let events = [r#"{"to":"a"}"#, r#"{"to":"c"}"#, r#"{"to":"b"}"#, r#"{"to":"a"}"#];
+    let mut delivery = sink.write(&batch(events), &cx).await.unwrap();
+    assert_eq!(delivery.to_try_again().unwrap().0, [0, 2, 3], "nobody reads the pipes");
+    let reasons = delivery.take_failed();
+    for (index, name) in [(0, "/a"), (1, "/b"), (2, "/a")] {
+        assert!(reasons[index].1.contains(name), "{reasons:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_that_takes_nothing_is_waited_for_and_gets_each_event_once_and_whole() {
     let folder = TempDir::new().unwrap();
     let pipe = pipe(&folder);

@@ -159,6 +159,38 @@ fn a_library_is_found_by_its_name_and_by_the_command_line() {
 }
 
 #[test]
+fn resources_and_warnings_of_libraries_are_compared_and_shown() {
+    let world = World::new();
+    world.c("append", "append.so", &[]);
+    for isolation in ["inline", "thread", "process"] {
+        let sink = |name: &str, path: &str| {
+            format!(
+                "[sink.{name}]\nplugin = \"append_c\"\nfrom = \"in\"\nisolation = \"{isolation}\"\npath = \"{path}\"\n"
+            )
+        };
+        let head =
+            "[plugins]\nlibraries = [\"./append.so\"]\n[source.in]\nplugin = \"generate\"\nline = \"x\"\n";
+        let built_in = "[sink.third]\nplugin = \"file\"\nfrom = \"in\"\npath = \"here/out\"\n";
+        let shown = world.check(&format!(
+            "{head}{}{}{built_in}",
+            sink("one", "here/out"),
+            sink("two", "./here/../here/out")
+        ));
+        for (name, place) in [("two", "test.toml:15:8"), ("third", "test.toml:19:8")] {
+            let expected = format!("`{name}` cannot have the file here/out: `one` has it");
+            assert!(shown.contains(&expected) && shown.contains(place), "{isolation}: {shown}");
+        }
+        let doubtful = world.pipeline(&format!("{head}{}", sink("one", "/tmp/out")));
+        let shown = Tidegate::new(&["check"]).arg(doubtful).end().expect(0).stderr;
+        assert!(
+            shown.contains("warning[doubtful-option]: `/tmp` is emptied when the machine starts"),
+            "{shown}"
+        );
+        assert!(shown.contains("test.toml:10:9") && shown.contains("^^^^ choose another folder"), "{shown}");
+    }
+}
+
+#[test]
 fn wrong_options_are_told_like_those_of_a_built_in_plugin() {
     let world = World::new();
     world.c("grep", "grep.so", &[]);

@@ -30,6 +30,21 @@ static tg_status create(const tg_component *component, const tg_create *c, void 
     return TG_OK;
 }
 
+/* Claims the file: two of these on one would mix their lines. Warns of a file in a folder that loses it. */
+static void describe(void *self, tg_capabilities *to) {
+    append *a = self;
+    size_t length = strlen(a->path);
+    char *resource = malloc(length + 6);
+    if (resource && to->exclusive) {
+        sprintf(resource, "file %s", a->path);
+        to->exclusive(to, (tg_str)TG_STR("/path"), (tg_str){ resource, length + 5 }, 0, (tg_str){ 0 });
+    }
+    free(resource);
+    if (to->warn && strncmp(a->path, "/tmp/", 5) == 0 && !strchr(a->path + 5, '/'))
+        to->warn(to, (tg_str)TG_STR("/path"), (tg_str)TG_STR("`/tmp` is emptied when the machine starts"),
+                 (tg_str)TG_STR("choose another folder"), 0, 4);
+}
+
 static tg_status open(void *self, const tg_open *open, tg_error *error) {
     (void)open;
     append *a = self;
@@ -64,7 +79,7 @@ static void destroy(void *self) {
     free(a);
 }
 
-static const tg_base base = { .struct_size = sizeof base, .open = open, .close = close_file, .destroy = destroy };
+static const tg_base base = { .struct_size = sizeof base, .describe = describe, .open = open, .close = close_file, .destroy = destroy };
 static const tg_sink sink = { .struct_size = sizeof sink, .write = write_batch };
 static const tg_component component = {
     .struct_size = sizeof component, .kind = TG_SINK, .caps = TG_CAP_BLOCKING, .name = TG_STR("append_c"),

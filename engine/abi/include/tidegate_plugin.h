@@ -289,6 +289,15 @@ typedef struct tg_capabilities {
     void (TG_CALL *transaction_domain)(const struct tg_capabilities *to, tg_str name);
     /* Why there is no transaction domain: half a line for `check`. */
     void (TG_CALL *no_transaction_domain)(const struct tg_capabilities *to, tg_str why);
+    /* A resource that only one component of a process can use. pointer: JSON pointer to the option that names it, empty
+     * for the component as a whole. resource: "tcp HOST:PORT", "file PATH", or a name such as "standard input". of_same_name: 1 if
+     * only a component of the same name is in the way. help: what to do then; may be empty. */
+    void (TG_CALL *exclusive)(const struct tg_capabilities *to, tg_str pointer, tg_str resource,
+                              uint32_t of_same_name, tg_str help);
+    /* A warning about an option that is allowed and probably a mistake. from, end: the bytes of the option's text that are
+     * meant; both 0: all of it. help: what to do about it; may be empty. */
+    void (TG_CALL *warn)(const struct tg_capabilities *to, tg_str pointer, tg_str message, tg_str help,
+                         uint32_t from, uint32_t end);
 } tg_capabilities;
 
 /* The functions of the engine. They may be called from any thread, never block and never call back. inst is the number

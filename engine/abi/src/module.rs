@@ -107,6 +107,25 @@ pub struct Capabilities {
     pub not_transactional: Option<unsafe extern "C" fn(to: *const Capabilities, why: Str)>,
     pub transaction_domain: Option<unsafe extern "C" fn(to: *const Capabilities, name: Str)>,
     pub no_transaction_domain: Option<unsafe extern "C" fn(to: *const Capabilities, why: Str)>,
+    pub exclusive: Option<
+        unsafe extern "C" fn(
+            to: *const Capabilities,
+            pointer: Str,
+            resource: Str,
+            of_same_name: u32,
+            help: Str,
+        ),
+    >,
+    pub warn: Option<
+        unsafe extern "C" fn(
+            to: *const Capabilities,
+            pointer: Str,
+            message: Str,
+            help: Str,
+            from: u32,
+            end: u32,
+        ),
+    >,
 }
 
 /// The functions of the engine.

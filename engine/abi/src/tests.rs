@@ -47,6 +47,7 @@ fn ours() -> Vec<(String, String, usize)> {
         "tg_capabilities" Capabilities {
             struct_size, replay, wants_commit, wants_batch_done, waits, parallel, transactional,
             reserved = "_reserved", ctx, output, explain, not_transactional, transaction_domain, no_transaction_domain,
+            exclusive, warn,
         }
         "tg_host" Host {
             struct_size, abi_minor, version, ctx, log, log_level, wake, wake_after, progress, get_extension,

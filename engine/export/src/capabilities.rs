@@ -2,7 +2,7 @@
 
 use tidegate_abi::{self as abi, Str, replay};
 
-use tidegate_sdk::Replay;
+use tidegate_sdk::{ConfigError, Exclusive, Replay};
 
 /// The capabilities of one instance.
 pub(super) struct Capabilities {
@@ -70,6 +70,32 @@ impl Capabilities {
         match domain {
             Ok(domain) => self.pass(self.table.transaction_domain, &domain),
             Err(why) => self.pass(self.table.no_transaction_domain, &why),
+        }
+    }
+
+    /// Adds the resources that no other component can use.
+    pub(super) fn exclusive(&self, claims: &[Exclusive]) {
+        let Some(add) = self.table.exclusive else { return };
+        for claim in claims {
+            let (resource, help) = (claim.resource.spelled(), claim.help.as_deref().unwrap_or_default());
+            let of_same_name = u32::from(claim.of_same_name);
+            // SAFETY: the functions belong to the struct, and copy the texts.
+            unsafe {
+                add(self.to, Str::new(&claim.pointer), Str::new(&resource), of_same_name, Str::new(help))
+            }
+        }
+    }
+
+    /// Adds the warnings about options.
+    pub(super) fn warnings(&self, warnings: &[ConfigError]) {
+        let Some(add) = self.table.warn else { return };
+        for warning in warnings {
+            let help = Str::new(warning.help.as_deref().unwrap_or_default());
+            let range = warning.range.clone().unwrap_or_default();
+            let (from, end) = (range.start as u32, range.end as u32);
+            let (pointer, message) = (Str::new(&warning.pointer), Str::new(&warning.message));
+            // SAFETY: the functions belong to the struct, and copy the texts.
+            unsafe { add(self.to, pointer, message, help, from, end) }
         }
     }
 

@@ -162,6 +162,8 @@ impl Life for State {
             Kind::Plain(filter) => {
                 filter.outputs().iter().for_each(|name| capabilities.output(name));
                 filter.explain().iter().for_each(|text| capabilities.explain(text));
+                capabilities.exclusive(&filter.exclusive());
+                capabilities.warnings(&filter.warnings());
                 capabilities.parallel(filter.fork().is_some());
             }
             Kind::Waiting(Waiting { filter, .. }) => {
@@ -170,6 +172,8 @@ impl Life for State {
                     capabilities.parallel(filter.fork().is_some());
                     filter.outputs().iter().for_each(|name| capabilities.output(name));
                     filter.explain().iter().for_each(|text| capabilities.explain(text));
+                    capabilities.exclusive(&filter.exclusive());
+                    capabilities.warnings(&filter.warnings());
                 }
             }
         }

@@ -178,6 +178,8 @@ impl Life for State {
             capabilities.transactional(sink.transactional());
             capabilities.parallel(sink.fork().is_some());
             capabilities.transaction_domain(sink.domain());
+            capabilities.exclusive(&sink.exclusive());
+            capabilities.warnings(&sink.warnings());
         }
     }
 

@@ -98,6 +98,8 @@ impl Life for State {
         if let Some(source) = &self.source {
             capabilities.source(source.replay());
             capabilities.transaction_domain(source.domain());
+            capabilities.exclusive(&source.exclusive());
+            capabilities.warnings(&source.warnings());
         }
     }
 

@@ -6,6 +6,7 @@
 pub(crate) mod filter;
 pub(crate) mod in_process;
 pub(crate) mod lifecycle;
+mod report;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod state;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_abi::{self as abi, Status, Str};
-use tidegate_sdk::{Class, ConfigError, Cx, Error, Replay};
+use tidegate_sdk::{Class, ConfigError, Cx, Error, Exclusive, Replay};
 use tokio::sync::oneshot;
 
 use crate::host_table::{HostTable, Slot, Wakers};
@@ -145,11 +146,13 @@ impl Instance {
         facts.not_transactional = Some(set_why_not);
         facts.transaction_domain = Some(set_domain);
         facts.no_transaction_domain = Some(set_no_domain);
+        facts.exclusive = Some(report::add_exclusive);
+        facts.warn = Some(report::add_warning);
         if let Some(describe) = self.core.tables.base.describe {
             // SAFETY: the instance is there, nothing else is under way, and the facts are valid for the call.
             unsafe { describe(self.core.this, &raw mut facts) };
         }
-        let CapabilitiesReport { outputs, explain, why_not, domain } = told;
+        let CapabilitiesReport { outputs, explain, why_not, domain, exclusive, warnings } = told;
         let why_not =
             why_not.unwrap_or_else(|| "it cannot store a position in one transaction with the events".into());
         Capabilities {
@@ -166,6 +169,8 @@ impl Instance {
             domain: domain.unwrap_or_else(|| Err(self.core.tables.no_domain().into())),
             outputs,
             explain,
+            exclusive,
+            warnings,
         }
     }
 
@@ -416,6 +421,8 @@ struct CapabilitiesReport {
     explain: Option<String>,
     why_not: Option<String>,
     domain: Option<Result<String, String>>,
+    exclusive: Vec<Exclusive>,
+    warnings: Vec<ConfigError>,
 }
 
 /// No filter has more outputs.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
-    Batch, Claim, ConfigError, Cx, Delivery, Error, Lane, Output, Position, Receipts, Record, Replay,
-    SourceBatch,
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Output, Position, Receipts, Record,
+    Replay, SourceBatch,
 };
 
 /// Why an operation failed.
@@ -43,6 +43,8 @@ pub(crate) struct Capabilities {
     pub(crate) domain: Result<String, String>,
     pub(crate) outputs: Vec<String>,
     pub(crate) explain: Option<String>,
+    pub(crate) exclusive: Vec<Exclusive>,
+    pub(crate) warnings: Vec<ConfigError>,
 }
 
 /// Whose instance it is.

@@ -77,6 +77,24 @@ impl Resource {
         }
     }
 
+    /// The resource as the C ABI spells it: `tcp HOST:PORT`, `file PATH`, or its name.
+    pub fn spelled(&self) -> String {
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::Listen { .. } => format!("tcp {self}"),
+            Self::File(path) => format!("file {}", path.display()),
+        }
+    }
+
+    /// The resource that is spelled like this.
+    pub fn of_spelling(text: &str) -> Self {
+        let listen = text.strip_prefix("tcp ").and_then(Self::listen);
+        listen.unwrap_or_else(|| match text.strip_prefix("file ") {
+            Some(path) => Self::file(path),
+            None => Self::Named(text.to_owned()),
+        })
+    }
+
     /// Whether two components that claim these would disturb each other.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
@@ -191,6 +209,10 @@ mod tests {
         assert_eq!(listen("0.0.0.0:80").to_string(), "0.0.0.0:80");
         assert_eq!(Resource::stdin().to_string(), "standard input");
         assert_eq!(Resource::file("a//b").to_string(), "the file a/b");
+        for resource in [listen("[::1]:80"), listen("localhost:80"), Resource::stdin(), Resource::file("a/b")]
+        {
+            assert_eq!(Resource::of_spelling(&resource.spelled()), resource);
+        }
         assert!(Resource::listen("80").is_none() && Resource::listen("a:b").is_none());
     }
 }

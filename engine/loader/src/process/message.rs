@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_sdk::{
-    Claim, Class, ConfigError, Delivery, Error, Kind, Lane, Output, Position, Record, Rejection, Replay,
+    Claim, Class, ConfigError, Delivery, Error, Exclusive, Kind, Lane, Output, Position, Record, Rejection,
+    Replay, Resource,
 };
 
 use crate::link::Capabilities;
@@ -46,6 +47,31 @@ pub(crate) struct CapabilitiesMessage {
     domain: Result<String, String>,
     outputs: Vec<String>,
     explain: Option<String>,
+    exclusive: Vec<ExclusiveMessage>,
+    warnings: Vec<ConfigErrorMessage>,
+}
+
+/// A resource that no other component can use.
+#[derive(Serialize, Deserialize)]
+struct ExclusiveMessage {
+    pointer: String,
+    resource: String,
+    of_same_name: bool,
+    help: Option<String>,
+}
+
+impl From<Exclusive> for ExclusiveMessage {
+    fn from(claim: Exclusive) -> Self {
+        let Exclusive { pointer, resource, of_same_name, help } = claim;
+        Self { pointer, resource: resource.spelled(), of_same_name, help }
+    }
+}
+
+impl From<ExclusiveMessage> for Exclusive {
+    fn from(claim: ExclusiveMessage) -> Self {
+        let ExclusiveMessage { pointer, resource, of_same_name, help } = claim;
+        Self { pointer, resource: Resource::of_spelling(&resource), of_same_name, help }
+    }
 }
 
 impl From<Capabilities> for CapabilitiesMessage {
@@ -64,6 +90,8 @@ impl From<Capabilities> for CapabilitiesMessage {
             domain: facts.domain,
             outputs: facts.outputs,
             explain: facts.explain,
+            exclusive: facts.exclusive.into_iter().map(Into::into).collect(),
+            warnings: facts.warnings.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -84,6 +112,8 @@ impl From<CapabilitiesMessage> for Capabilities {
             domain: created.domain,
             outputs: created.outputs,
             explain: created.explain,
+            exclusive: created.exclusive.into_iter().map(Into::into).collect(),
+            warnings: created.warnings.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! with is no help, because it may be what broke it.
 
 use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
+use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection};
 
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
@@ -96,6 +96,14 @@ impl AsyncFilter for RestartingFilter {
 
     fn outputs(&self) -> Vec<String> {
         self.recipe.facts.outputs.clone()
+    }
+
+    fn exclusive(&self) -> Vec<Exclusive> {
+        self.recipe.facts.exclusive.clone()
+    }
+
+    fn warnings(&self) -> Vec<ConfigError> {
+        self.recipe.facts.warnings.clone()
     }
 
     fn explain(&self) -> Option<String> {
@@ -199,6 +207,14 @@ impl Filter for RestartingPlainFilter {
 
     fn outputs(&self) -> Vec<String> {
         self.recipe.facts.outputs.clone()
+    }
+
+    fn exclusive(&self) -> Vec<Exclusive> {
+        self.recipe.facts.exclusive.clone()
+    }
+
+    fn warnings(&self) -> Vec<ConfigError> {
+        self.recipe.facts.warnings.clone()
     }
 
     fn explain(&self) -> Option<String> {

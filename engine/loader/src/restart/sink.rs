@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Claim, Cx, Delivery, Error, Lane, Receipts, Record, Sink};
+use tidegate_sdk::{Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Receipts, Record, Sink};
 
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
@@ -113,6 +113,14 @@ impl Sink for RestartingSink {
             }
         }
         Ok(delivery)
+    }
+
+    fn exclusive(&self) -> Vec<Exclusive> {
+        self.recipe.facts.exclusive.clone()
+    }
+
+    fn warnings(&self) -> Vec<ConfigError> {
+        self.recipe.facts.warnings.clone()
     }
 
     fn transactional(&self) -> Result<(), String> {

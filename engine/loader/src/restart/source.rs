@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{Commit, Cx, Error, Position, Replay, Source, SourceBatch};
+use tidegate_sdk::{Commit, ConfigError, Cx, Error, Exclusive, Position, Replay, Source, SourceBatch};
 
 use super::blameless;
 use super::policy::RestartPolicy;
@@ -87,6 +87,14 @@ impl Source for RestartingSource {
 
     fn replay(&self) -> Replay {
         self.recipe.facts.replay
+    }
+
+    fn exclusive(&self) -> Vec<Exclusive> {
+        self.recipe.facts.exclusive.clone()
+    }
+
+    fn warnings(&self) -> Vec<ConfigError> {
+        self.recipe.facts.warnings.clone()
     }
 
     fn domain(&self) -> Result<String, String> {

@@ -106,6 +106,8 @@ fn facts() -> Capabilities {
         domain: Ok("here".into()),
         outputs: Vec::new(),
         explain: None,
+        exclusive: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -81,7 +81,7 @@ impl Capabilities {
             let of_same_name = u32::from(claim.of_same_name);
             // SAFETY: the functions belong to the struct, and copy the texts.
             unsafe {
-                add(self.to, Str::new(&claim.pointer), Str::new(&resource), of_same_name, Str::new(help))
+                add(self.to, Str::new(&claim.pointer), Str::new(&resource), of_same_name, Str::new(help));
             }
         }
     }

@@ -175,6 +175,12 @@ impl Fakes {
         self.add(Plugin::filter("keeping", "", "", build), &[(from, OutputName::Port(0))], &[])
     }
 
+    /// A source of the test's own.
+    pub(super) fn any_source(&mut self, plugin: Plugin) -> usize {
+        self.scripts.push(Script::new());
+        self.add(plugin, &[], &[])
+    }
+
     /// A filter of the test's own.
     pub(super) fn any_filter(&mut self, from: usize, plugin: Plugin) -> usize {
         self.scripts.push(Script::new());

@@ -9,6 +9,7 @@ use crate::harness::root;
 /// Which of our crates each may depend on. What stands for `plugins/*` is in [`PLUGIN`].
 const EDGES: &[(&str, &[&str])] = &[
     ("tidegate-abi", &[]),
+    ("tidegate-query", &[]),
     ("tidegate-sdk", &[]),
     ("tidegate-export", &["tidegate-abi", "tidegate-sdk"]),
     ("tidegate-loader", &["tidegate-abi", "tidegate-sdk"]),
@@ -18,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What a plugin may depend on.
-const PLUGIN: &[&str] = &["tidegate-export", "tidegate-sdk"];
+const PLUGIN: &[&str] = &["tidegate-export", "tidegate-query", "tidegate-sdk"];
 
 /// A source file may have this many lines.
 const LINES: usize = 500;

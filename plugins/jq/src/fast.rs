@@ -2,8 +2,8 @@
 //!
 //! Most queries of pipelines select by a few values and pass a few on. For these no value is built: the event is
 //! checked to its end, the places of the values that the query needs are noted, conditions look at the bytes
-//! there, and results are those bytes. What the subset does not cover, query or event, is for jaq, which also
-//! words every error. Both give the same results, byte by byte; `tests/fast.rs` holds them against each other.
+//! there, and results are those bytes. What the subset does not cover, query or event, is for the evaluator, which
+//! also words every error. Both give the same results, byte by byte; `tests/fast.rs` holds them against each other.
 //!
 //! Which queries these are is told to users in the README of this crate.
 //!
@@ -23,7 +23,7 @@ mod words;
 
 use std::ops::Range;
 
-use jaq_core::load;
+use tidegate_query::syntax;
 use tidegate_sdk::Span;
 
 use crate::reader::DEPTH;
@@ -94,14 +94,13 @@ impl<'a> Texts<'a> {
 }
 
 impl Program {
-    /// The program for the query `text`.
+    /// The program for the query of this syntax tree.
     ///
     /// # Errors
-    /// What stands in the way, such as "the function `map`".
-    pub(crate) fn new(text: &str) -> Result<Self, String> {
-        let term = load::parse(text, |parser| parser.term()).ok_or("a definition or an import")?;
+    /// The obstacle, such as "the function `sort`".
+    pub(crate) fn of(tree: &syntax::Term) -> Result<Self, String> {
         let mut lowering = Lowering::new();
-        let results = lowering.query(&term)?;
+        let results = lowering.query(tree)?;
         Ok(Self::with(lowering.into_wanted(), results))
     }
 
@@ -111,7 +110,7 @@ impl Program {
     }
 
     /// The results for the event that lies at `event` in `buffer`, which may be `limit` bytes together; `None` if
-    /// it is for jaq.
+    /// it is for the evaluator.
     pub(crate) fn run<'a>(
         &self,
         buffer: &[u8],
@@ -123,7 +122,7 @@ impl Program {
     }
 
     /// Whether any result for the event that lies at `event` in `buffer` is neither `false` nor `null`; `None` if
-    /// it is for jaq.
+    /// it is for the evaluator.
     pub(crate) fn matches(&self, buffer: &[u8], event: Range<usize>, answer: &mut Answer) -> Option<bool> {
         scan::scan(buffer, event, &self.wanted, &mut answer.finds).ok()?;
         let event = Event { text: buffer, finds: &answer.finds };

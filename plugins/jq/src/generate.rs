@@ -5,16 +5,16 @@ mod pace;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use jaq_json::{Num, Val};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tidegate_query::Val;
 use tidegate_sdk::{
     BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Position,
     Replay, Source, SourceBatch, SourceRejection, Span, json,
 };
 
 use crate::limit::{self, Limit};
-use crate::meta::empty_object;
+use crate::meta::integer;
 use crate::query::{Flow, Query, Stop};
 use crate::room::{Room, Rooms, TooSmall};
 use crate::writer;
@@ -62,7 +62,7 @@ struct Options {
 
 enum Payload {
     Line(Bytes),
-    Query { query: Query, seed: u64, limit: Limit, rooms: Rooms, scratch: Vec<u8> },
+    Query { query: Box<Query>, seed: u64, limit: Limit, rooms: Rooms, scratch: Vec<u8> },
 }
 
 struct Generate {
@@ -78,7 +78,7 @@ impl Generate {
     fn new(options: Options) -> Result<Self, ConfigError> {
         let payload = match (options.query, options.line) {
             (Some(query), None) => Payload::Query {
-                query: Query::compile(&query, "/query", &["$n", "$now", "$random"])?,
+                query: Box::new(Query::compile(&query, "/query", &["$n", "$now", "$random"])?),
                 seed: options.seed.unwrap_or_else(rand::random),
                 limit: options.limit,
                 rooms: Rooms::new(options.limit),
@@ -172,10 +172,9 @@ fn one(
     builder: &mut BatchBuilder,
 ) -> Result<(), Stop> {
     let variable = |name: &str| match name {
-        "$n" => Val::Num(Num::from_integral(number)),
+        "$n" => integer(number),
         "$now" => Val::from(now()),
-        "$random" => Val::from(random(seed, number)),
-        _ => empty_object(),
+        _ => Val::from(random(seed, number)),
     };
     scratch.clear();
     let mut ends = Vec::new();
@@ -217,6 +216,13 @@ fn random(seed: u64, number: u64) -> f64 {
 impl Source for Generate {
     fn replay(&self) -> Replay {
         Replay::Position
+    }
+
+    fn warnings(&self) -> Vec<ConfigError> {
+        match &self.payload {
+            Payload::Line(_) => Vec::new(),
+            Payload::Query { query, .. } => query.mistakes().to_vec(),
+        }
     }
 
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Fused, Outpu
 
 use crate::fast::{Answer, Candidates, Results, Texts, range};
 use crate::limit::{self, Limit};
-use crate::meta::{empty_object, meta};
+use crate::meta::meta;
 use crate::query::{Flow, Query, Stop};
 use crate::room::{Room, Rooms, TooSmall};
 use crate::writer;
@@ -43,7 +43,7 @@ fn candidates(query: &Query) -> Result<Candidates, ConfigError> {
         )
     };
     let program = query.fast().map_err(|obstacle| {
-        refused(format!("the query is evaluated by jaq, because the fast path lacks {obstacle}"))
+        refused(format!("the query builds values, because the fast path lacks {obstacle}"))
     })?;
     Candidates::new(program)
         .ok_or_else(|| refused("the query has no text that an event must hold to have a result".to_owned()))
@@ -98,7 +98,7 @@ struct Jq {
     collected: Collected,
 }
 
-/// The results of jaq for one event: all of them, or the event is rejected.
+/// The results of the evaluator for one event: all of them, or the event is rejected.
 #[derive(Default)]
 struct Collected {
     text: Vec<u8>,
@@ -144,10 +144,7 @@ fn collect(
     room: Room,
 ) -> Result<(), Stop> {
     results.clear();
-    let variable = |name: &str| match name {
-        "$meta" => meta(batch, event),
-        _ => empty_object(),
-    };
+    let variable = |_: &str| meta(batch, event);
     query.evaluate(&batch.shared_payload(event), variable, room, |value| {
         if results.ends.len() == limit.events {
             return Err(Stop::Rejected(limit::over_events(limit.events)));
@@ -210,6 +207,10 @@ impl Filter for Jq {
         FusedJq::new(std::iter::once(self).chain(behind)).map(|fused| Box::new(fused) as _)
     }
 
+    fn warnings(&self) -> Vec<ConfigError> {
+        self.query.mistakes().to_vec()
+    }
+
     fn explain(&self) -> Option<String> {
         Some(match self.query.fast() {
             Ok(_) => match &self.candidates {
@@ -222,7 +223,7 @@ impl Filter for Jq {
                     )
                 }
             },
-            Err(obstacle) => format!("evaluated by jaq: the fast path lacks {obstacle}"),
+            Err(obstacle) => format!("builds values: the fast path lacks {obstacle}"),
         })
     }
 }

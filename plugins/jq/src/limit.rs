@@ -15,14 +15,17 @@ pub(crate) struct Limit {
     pub(crate) bytes: Size,
     /// How many steps the query may take for one event: one for each part of the query that is evaluated, so
     /// `map(.a + 1)` takes about five an element. Default 5,000,000, which is about half a second. It ends
-    /// queries that would never end, and those that would collect results without end. Each step reserves 256
-    /// bytes of address space (not memory) for a long evaluation.
+    /// queries that would never end.
     pub(crate) steps: u64,
+    /// How much memory the values may take that the query has for one event at the same time, beside the event
+    /// itself. Default `"256MiB"`. What an operation is going to take is counted before it takes it, so that no
+    /// event can choose how much memory the process needs.
+    pub(crate) memory: Size,
 }
 
 impl Default for Limit {
     fn default() -> Self {
-        Self { events: 100_000, bytes: Size(64 << 20), steps: 5_000_000 }
+        Self { events: 100_000, bytes: Size(64 << 20), steps: 5_000_000, memory: Size(256 << 20) }
     }
 }
 
@@ -32,6 +35,13 @@ pub(crate) fn over_events(limit: usize) -> String {
 
 pub(crate) fn over_bytes(limit: usize) -> String {
     format!("the query made more than {} of this event, which is `limit.bytes`", Size(limit as u64))
+}
+
+pub(crate) fn over_memory(limit: usize) -> String {
+    format!(
+        "the query needs more than {} of memory for this event, which is `limit.memory`",
+        Size(limit as u64)
+    )
 }
 
 pub(crate) fn over_steps(limit: u64) -> String {

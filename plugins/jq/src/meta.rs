@@ -1,45 +1,39 @@
 //! `$meta`: what an event has beside its payload.
 
-use jaq_json::{Map, Num, Rc, Val};
+use tidegate_query::{Object, Text, Val};
 use tidegate_sdk::{AttributeValue, Batch};
 
 /// The value of `$meta` for event `event`: `{key, timestamp, attributes}`. The timestamp is in seconds since
 /// 1970, as in jq's own functions of time.
 pub(crate) fn meta(batch: &Batch, event: usize) -> Val {
-    let key = batch.key(event).map_or(Val::Null, text);
+    let key = batch.key(event).map_or(Val::Null, |key| Val::from(String::from_utf8_lossy(key).into_owned()));
     let timestamp = batch.timestamp(event).map_or(Val::Null, seconds);
-    let mut attributes = Map::default();
     let own = batch.own_attributes(event);
     let shared = &batch.origin(event).attributes;
-    for (name, value) in shared.iter().chain(own.iter().flat_map(|own| own.iter())) {
-        attributes.insert(text(name.as_bytes()), attribute(value));
-    }
-    let members = [("key", key), ("timestamp", timestamp), ("attributes", Val::obj(attributes))];
-    Val::obj(members.into_iter().map(|(name, value)| (text(name.as_bytes()), value)).collect())
+    let all = shared.iter().chain(own.iter().flat_map(|own| own.iter()));
+    let attributes: Object = all.map(|(name, value)| (Text::from(name), attribute(value))).collect();
+    object([("key", key), ("timestamp", timestamp), ("attributes", Val::Object(attributes))])
 }
 
-/// Nanoseconds to seconds: a whole number where it is one, so that it prints as one.
+fn object<const COUNT: usize>(members: [(&str, Val); COUNT]) -> Val {
+    Val::Object(members.into_iter().map(|(name, value)| (Text::from(name), value)).collect())
+}
+
+/// Nanoseconds to seconds.
 fn seconds(nanoseconds: i64) -> Val {
-    match nanoseconds % 1_000_000_000 {
-        0 => Val::from((nanoseconds / 1_000_000_000) as isize),
-        _ => Val::from(nanoseconds as f64 / 1e9),
-    }
+    Val::from(nanoseconds as f64 / 1e9)
 }
 
 fn attribute(value: &AttributeValue) -> Val {
     match value {
-        AttributeValue::Text(value) => text(value.as_bytes()),
-        AttributeValue::Integer(number) => Val::Num(Num::from_integral(*number)),
+        AttributeValue::Text(value) => Val::from(&**value),
+        AttributeValue::Integer(number) => integer(*number),
         AttributeValue::Float(number) => Val::from(*number),
-        AttributeValue::Boolean(value) => Val::Bool(*value),
+        AttributeValue::Boolean(value) => Val::from(*value),
     }
 }
 
-fn text(bytes: &[u8]) -> Val {
-    Val::utf8_str(bytes.to_vec())
-}
-
-/// An object without members.
-pub(crate) fn empty_object() -> Val {
-    Val::Obj(Rc::new(Map::default()))
+/// A whole number, exactly.
+pub(crate) fn integer(number: impl std::fmt::Display) -> Val {
+    tidegate_query::number(&number.to_string())
 }

@@ -1,41 +1,33 @@
 //! A compiled query: the one place that decides how a query runs.
 
 mod compile;
-mod meter;
-mod natives;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+pub(crate) use compile::STACK;
+
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use jaq_core::{Ctx, Exn, Vars};
-use jaq_json::Val;
+use tidegate_query::{Failure, Limit, Limits, Val};
+use tidegate_sdk::ConfigError;
 
 use crate::fast;
 use crate::reader;
 use crate::room::Room;
-use meter::{Exhausted, Jq, Meter};
 
 /// The longest message of a query that becomes the reason of a rejection, in bytes.
 const LONGEST_REASON: usize = 400;
 
-/// A compiled query. It does not change; every evaluation begins afresh.
+/// A compiled query. It does not change; every evaluation begins from scratch.
 pub(crate) struct Query {
     text: String,
-    /// For jaq. Where there is a fast program, it is made for the first event that needs it: compiling all that jq
-    /// defines takes longer than the rest of a start.
-    program: OnceLock<Program>,
-    /// The same, for events that can be answered from their bytes; or what stands in the way.
+    /// For the evaluator. Where there is a fast program, it is made for the first event that needs it.
+    program: OnceLock<tidegate_query::Query>,
+    /// The same, for events that can be answered from their bytes; or the obstacle.
     fast: Result<fast::Program, String>,
     /// The variables that the query mentions, in the order in which values are handed to it.
     variables: Vec<&'static str>,
-}
-
-enum Program {
-    /// `.`: the value as it was read.
-    Identity,
-    /// Whatever jaq makes of it.
-    Jaq(Box<jaq_core::Filter<Jq>>),
+    /// What is surely a mistake in it.
+    mistakes: Vec<ConfigError>,
 }
 
 /// Why an evaluation ended early.
@@ -66,19 +58,24 @@ impl Query {
         &self.text
     }
 
+    /// What can be compiled and is surely a mistake, at its place.
+    pub(crate) fn mistakes(&self) -> &[ConfigError] {
+        &self.mistakes
+    }
+
     /// The query as a program of the fast subset.
     ///
     /// # Errors
-    /// What stands in the way, such as "the function `map`".
+    /// The obstacle, such as "the function `sort`".
     pub(crate) fn fast(&self) -> Result<&fast::Program, &str> {
         self.fast.as_ref().map_err(String::as_str)
     }
 
-    fn program(&self) -> Result<&Program, Stop> {
+    fn program(&self) -> Result<&tidegate_query::Query, Stop> {
         if let Some(program) = self.program.get() {
             return Ok(program);
         }
-        let program = self.compile_for_jaq()?;
+        let program = self.compile_for_evaluator()?;
         Ok(self.program.get_or_init(|| program))
     }
 
@@ -101,53 +98,61 @@ impl Query {
         room: Room,
         mut each: impl FnMut(Val) -> Result<Flow, Stop>,
     ) -> Result<(), Stop> {
-        let filter = match self.program()? {
-            Program::Identity => return each(value).map(drop),
-            Program::Jaq(filter) => filter,
-        };
-        // What an interrupted evaluation leaves behind is dropped here and now: values and iterators of jaq,
-        // and results that the caller forgets when the evaluation has failed.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let meter = Meter::new(&filter.lut, room);
-            let variables = Vars::new(self.variables.iter().map(|name| variable(name)));
-            for result in filter.id.run((Ctx::<Jq>::new(&meter, variables), value)) {
-                let result = result.map_err(|exception| Stop::Rejected(reason(exception)))?;
-                if each(result)? == Flow::Enough {
-                    break;
-                }
+        let program = self.program()?;
+        let variables = self.variables.iter().map(|name| variable(name)).collect();
+        let log = |value: &Val| tracing::debug!(value = %shown(value), "jq");
+        let mut stopped = Ok(());
+        let outcome = program.evaluate(value, variables, &room.limits, &log, |result| match each(result) {
+            Ok(Flow::Next) => tidegate_query::Flow::Next,
+            Ok(Flow::Enough) => tidegate_query::Flow::Enough,
+            Err(stop) => {
+                stopped = Err(stop);
+                tidegate_query::Flow::Enough
             }
-            Ok(())
-        }));
-        outcome.unwrap_or_else(|panic| Err(interrupted(panic.as_ref(), room)))
+        });
+        stopped?;
+        outcome.map_err(|failure| stop(failure, &room.limits, room.last))
     }
 }
 
-/// What it means that an evaluation was left by unwinding.
-fn interrupted(panic: &(dyn std::any::Any + Send), room: Room) -> Stop {
-    let Some(exhausted) = panic.downcast_ref::<Exhausted>() else {
-        return Stop::Rejected(
-            "the query failed inside jaq; it is a defect of jaq, not of the event".to_owned(),
-        );
-    };
-    match exhausted {
-        _ if !room.last => Stop::TooSmall,
-        Exhausted::Steps => Stop::Rejected(crate::limit::over_steps(room.steps)),
-        Exhausted::Stack => Stop::Rejected("the query recurses too deep for this event".to_owned()),
-    }
+/// A value as the log shows it.
+fn shown(value: &Val) -> String {
+    let mut out = Vec::new();
+    // What is too long for the log is cut off.
+    let whole = tidegate_query::write(value, &mut out, LONGEST_REASON, reader::DEPTH).is_ok();
+    let text = String::from_utf8_lossy(&out).into_owned();
+    if whole { text } else { format!("{}...", start_of(&text)) }
 }
 
-/// A runtime error of a query in jq's words.
-fn reason(exception: Exn<'_, Val>) -> String {
-    let Ok(error) = exception.get_err() else {
-        return "the query called `halt`: use `empty` to drop an event and `error` to reject it".to_owned();
-    };
-    let text = match error.into_val() {
-        Val::TStr(text) => String::from_utf8_lossy(&text).into_owned(),
-        value => format!("the query ended with the error {value}"),
-    };
-    let whole_characters = |length: &usize| text.is_char_boundary(*length);
-    match (0..=LONGEST_REASON).rev().find(whole_characters) {
-        Some(end) if text.len() > LONGEST_REASON => format!("{}... ({} bytes)", &text[..end], text.len()),
-        _ => text,
+/// The meaning of a failure for the event.
+fn stop(failure: Failure, limits: &Limits, last: bool) -> Stop {
+    Stop::Rejected(match failure {
+        Failure::Limit(Limit::Depth | Limit::Stack | Limit::Steps) if !last => return Stop::TooSmall,
+        Failure::Limit(Limit::Steps) => crate::limit::over_steps(limits.steps),
+        Failure::Limit(Limit::Memory) => crate::limit::over_memory(limits.memory),
+        Failure::Limit(Limit::Depth) => {
+            format!("the query nests a value deeper than {} for this event", limits.depth)
+        }
+        Failure::Limit(Limit::Stack) => "the query recurses too deep for this event".to_owned(),
+        Failure::Halt => {
+            "the query called `halt`: use `empty` to drop an event and `error` to reject it".to_owned()
+        }
+        Failure::Error(Val::Text(text)) => reason(&text),
+        Failure::Error(value) => reason(&format!("the query ended with the error {}", shown(&value))),
+    })
+}
+
+/// A message, cut off if it is long.
+fn reason(text: &str) -> String {
+    if text.len() <= LONGEST_REASON {
+        return text.to_owned();
     }
+    let start = start_of(text);
+    format!("{start}... ({} bytes)", text.len())
+}
+
+/// As much of a text as a message may have.
+fn start_of(text: &str) -> &str {
+    let end = (0..=LONGEST_REASON.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }

@@ -1,43 +1,47 @@
-//! Where a query is evaluated: on the stack at hand, or, for events that turn out to be much work, on a
-//! large one.
+//! The limits and the stack with which a query is evaluated: those of the thread that calls, or, for events that turn
+//! out to be much work, larger ones.
 //!
-//! jaq evaluates by recursion, and values are dropped by recursion, so a deep enough query or value would
-//! overflow any stack, and that ends the process. So the stack at hand is for evaluations of few steps, which
-//! cannot build anything deep; the few others start again on a thread with a stack of their own.
+//! Queries are evaluated, and values dropped, by recursion. So an evaluation on the caller's stack may take few steps
+//! and nest little; the few that are more start again on a thread with a stack of their own.
 
+use tidegate_query::Limits;
 use tidegate_sdk::{Error, Size};
 
 use crate::limit::Limit;
 
-/// The stack for the evaluation itself, on the thread for larger evaluations.
-const LARGE_EVALUATION: usize = 128 << 20;
+/// The stack of the thread for larger evaluations. Only what is used of it is ever memory.
+const LARGE_STACK: usize = 256 << 20;
 
-/// What each step may add to the stack that is needed to drop or print what the steps have built. Nesting a
-/// value or a closure by one takes two steps at least. Only what is used of a stack is ever memory.
-const STACK_A_STEP: usize = 256;
+/// Where the system refuses that much address space, less will do for all but the deepest recursion.
+const LEAST_STACK: usize = 32 << 20;
 
-/// Where the system refuses that much address space, less will do for all but the deepest values.
-const LEAST_STACK: usize = 2 * LARGE_EVALUATION;
+/// What of a stack remains for what an evaluation calls at its deepest: printing and dropping values that are nested
+/// as deep as they may be.
+const RESERVE: usize = 16 << 20;
+
+/// How deep a value may be nested that a query builds.
+const DEPTH: u32 = 10_000;
 
 /// How far one evaluation may go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    /// Steps.
-    pub(crate) steps: u64,
-    /// Bytes of stack.
-    pub(crate) stack: usize,
+    pub(crate) limits: Limits,
     /// Whether there is no larger room.
     pub(crate) last: bool,
 }
 
 impl Room {
-    /// On the stack at hand. An evaluation that needs more than this is started again in the large room.
+    /// On the stack of the caller. An evaluation that needs more than this is started again in the large room.
     fn small(limit: &Limit) -> Self {
-        Self { steps: limit.steps.min(4096), stack: 512 << 10, last: false }
+        let memory = limit.memory.as_usize();
+        let limits = Limits { steps: limit.steps.min(16_384), memory, depth: 600, stack: 512 << 10 };
+        Self { limits, last: false }
     }
 
-    fn large(limit: &Limit) -> Self {
-        Self { steps: limit.steps, stack: LARGE_EVALUATION, last: true }
+    fn large(limit: &Limit, stack: usize) -> Self {
+        let memory = limit.memory.as_usize();
+        let limits = Limits { steps: limit.steps, memory, depth: DEPTH, stack: stack - RESERVE };
+        Self { limits, last: true }
     }
 }
 
@@ -77,10 +81,9 @@ impl Rooms {
             return Ok(());
         }
         self.large = true;
-        let room = Room::large(&self.limit);
-        let built = usize::try_from(self.limit.steps).unwrap_or(usize::MAX).saturating_mul(STACK_A_STEP);
-        let mut stack = built.saturating_add(LEAST_STACK);
+        let mut stack = LARGE_STACK;
         loop {
+            let room = Room::large(&self.limit, stack);
             let done = on_stack(stack, || {
                 for number in next..count {
                     work(number, room).expect("there is no larger room to ask for");
@@ -94,7 +97,7 @@ impl Rooms {
     }
 }
 
-/// Runs `work` on a thread with a stack of so many bytes and waits for it. It is a thread of its own rather than
+/// Runs `work` on a thread with a stack of `bytes` bytes and waits for it. It is a thread of its own rather than
 /// a task because only there the size of the stack can be chosen; it never outlives the call.
 pub(crate) fn on_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {

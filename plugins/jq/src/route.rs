@@ -3,16 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jaq_core::ValT;
-use jaq_json::Val;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+use tidegate_query::Val;
 use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Output, Plugin, Port};
 
 use crate::fast::{Answer, range};
 use crate::limit::Limit;
-use crate::meta::{empty_object, meta};
+use crate::meta::meta;
 use crate::query::{Flow, Query, Stop};
 use crate::reader;
 use crate::room::{Room, Rooms, TooSmall};
@@ -194,15 +193,12 @@ fn ports_of(
     Ok(())
 }
 
-/// Whether jaq finds that event `event` of `batch`, which reads as `value`, matches.
+/// Whether the evaluator finds that event `event` of `batch`, which reads as `value`, matches.
 fn matches(query: &Query, value: Val, (batch, event): (&Batch, usize), room: Room) -> Result<bool, Stop> {
-    let variable = |name: &str| match name {
-        "$meta" => meta(batch, event),
-        _ => empty_object(),
-    };
+    let variable = |_: &str| meta(batch, event);
     let mut matches = false;
     query.run(value, variable, room, |result| {
-        matches = result.as_bool();
+        matches = result.is_true();
         Ok(if matches { Flow::Enough } else { Flow::Next })
     })?;
     Ok(matches)
@@ -238,12 +234,16 @@ impl Filter for Route {
         Some(Box::new(Self::with(Arc::clone(&self.routes), self.all, self.limit)))
     }
 
+    fn warnings(&self) -> Vec<ConfigError> {
+        self.routes.iter().flat_map(|(_, query)| query.mistakes()).cloned().collect()
+    }
+
     fn explain(&self) -> Option<String> {
         let slow = self.routes.iter().find_map(|(name, query)| Some((name, query.fast().err()?)));
         Some(match slow {
             None => "fast: each query is answered from the bytes of the event, in one pass".to_owned(),
             Some((name, obstacle)) => {
-                format!("evaluated by jaq, for one: in the query of `{name}` the fast path lacks {obstacle}")
+                format!("builds values, for one: in the query of `{name}` the fast path lacks {obstacle}")
             }
         })
     }

@@ -1,8 +1,8 @@
 //! What an expression comes to for one event.
 //!
-//! Whatever would be an error, and the few cases that need a whole value, are [`Beyond`]: jaq evaluates the event
-//! again from its start, and its words are the reason. So nothing that is decided here may differ from jaq, but
-//! everything may be left undecided.
+//! Whatever would be an error, and the few cases that need a whole value, are [`Beyond`]: the evaluator evaluates
+//! the event again from its start, and its words are the reason. So nothing that is decided here may differ from what
+//! it decides, but everything may be left undecided.
 
 mod each;
 mod format;
@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use bytes::Bytes;
-use jaq_core::ops::{Cmp, Math};
-use jaq_json::{Num, Val};
+use tidegate_query::syntax::Binary;
+use tidegate_query::{Val, order_of_numbers, plain_whole, remainder_of};
 
 use super::expression::{Constant, Expression, Guard, Test};
 use super::print;
@@ -20,9 +20,6 @@ use super::scan::{Beyond, ESCAPED, Finds, Found, State, number_end};
 use super::wanted::Place;
 use super::words::{self, Pattern};
 use crate::reader;
-
-/// Whole numbers of at most so many digits fit into 64 bits.
-const SURE_DIGITS: usize = 18;
 
 /// One event and what was found in it.
 #[derive(Clone, Copy)]
@@ -37,11 +34,11 @@ pub(super) struct Event<'a> {
 pub(super) enum Value<'a> {
     Null,
     Bool(bool),
-    Number(Num),
+    Number(f64),
     /// A number as it is written.
     Digits(&'a [u8]),
     /// A string without quotes and escapes.
-    Text(Cow<'a, [u8]>),
+    Text(Cow<'a, str>),
     /// A value of the event.
     Raw(Found),
     /// An array or object that is made.
@@ -60,7 +57,8 @@ impl<'a> Event<'a> {
             Expression::Constant(constant) => match constant {
                 Constant::Null => Value::Null,
                 Constant::Bool(value) => Value::Bool(*value),
-                Constant::Number(number) => Value::Number(number.clone()),
+                Constant::Number(number) => Value::Number(*number),
+                Constant::Digits(digits) => Value::Digits(digits),
                 Constant::Text(text) => Value::Text(Cow::Borrowed(text)),
             },
             Expression::Object(members) => {
@@ -114,14 +112,17 @@ impl<'a> Event<'a> {
             }
             Expression::Not(part) => Value::Bool(!self.is_true(&result_of!(part))),
             Expression::Compare(operation, parts) => {
-                let (left, right) = (result_of!(&parts[0]), result_of!(&parts[1]));
+                // The right side is evaluated first, as the evaluator does it: if it has no result, the left cannot fail.
+                let right = result_of!(&parts[1]);
+                let left = result_of!(&parts[0]);
                 Value::Bool(self.compare(*operation, left, right)?)
             }
             Expression::IsText(place, text, equal) => Value::Bool(self.is_text(*place, text)? == *equal),
             Expression::Calculate(operation, parts) => {
-                let (left, right) = (result_of!(&parts[0]), result_of!(&parts[1]));
-                match (self.open(left)?, self.open(right)?) {
-                    (Value::Number(left), Value::Number(right)) => calculate(*operation, left, right)?,
+                let right = result_of!(&parts[1]);
+                let left = result_of!(&parts[0]);
+                match (number(&self.open(left)?), number(&self.open(right)?)) {
+                    (Some((left, _)), Some((right, _))) => Value::Number(calculate(*operation, left, right)?),
                     _ => return Err(Beyond),
                 }
             }
@@ -199,7 +200,6 @@ impl<'a> Event<'a> {
     fn open(self, value: Value<'a>) -> Result<Value<'a>, Beyond> {
         let found = match value {
             Value::Raw(found) => found,
-            Value::Digits(digits) => return Ok(Value::Number(number(digits))),
             other => return Ok(other),
         };
         let raw = self.raw(found);
@@ -207,13 +207,16 @@ impl<'a> Event<'a> {
             b'n' => Value::Null,
             b't' => Value::Bool(true),
             b'f' => Value::Bool(false),
-            b'"' if found.flags & ESCAPED == 0 => Value::Text(Cow::Borrowed(&raw[1..raw.len() - 1])),
+            b'"' if found.flags & ESCAPED == 0 => {
+                let text = std::str::from_utf8(&raw[1..raw.len() - 1]).map_err(|_| Beyond)?;
+                Value::Text(Cow::Borrowed(text))
+            }
             b'"' => match reader::read(&Bytes::copy_from_slice(raw)) {
-                Ok(Val::TStr(text)) => Value::Text(Cow::Owned(text.to_vec())),
+                Ok(Val::Text(text)) => Value::Text(Cow::Owned(text.to_string())),
                 _ => return Err(Beyond),
             },
             b'{' | b'[' => value,
-            _ => Value::Number(number(raw)),
+            _ => Value::Digits(raw),
         })
     }
 
@@ -235,28 +238,32 @@ impl<'a> Event<'a> {
     #[cold]
     fn is_escaped_text(self, found: Found, text: &Pattern) -> Result<bool, Beyond> {
         Ok(match self.open(Value::Raw(found))? {
-            Value::Text(value) => *value == text.bytes()[1..text.bytes().len() - 1],
+            Value::Text(value) => *value.as_bytes() == text.bytes()[1..text.bytes().len() - 1],
             _ => false,
         })
     }
 
-    fn compare(self, operation: Cmp, left: Value<'a>, right: Value<'a>) -> Result<bool, Beyond> {
+    fn compare(self, operation: Binary, left: Value<'a>, right: Value<'a>) -> Result<bool, Beyond> {
         let (left, right) = (self.open(left)?, self.open(right)?);
         let order = match (&left, &right) {
-            (Value::Text(left), Value::Text(right)) if matches!(operation, Cmp::Eq | Cmp::Ne) => {
-                return Ok((left == right) == (operation == Cmp::Eq));
+            (Value::Text(left), Value::Text(right))
+                if matches!(operation, Binary::Equal | Binary::NotEqual) =>
+            {
+                return Ok((left == right) == (operation == Binary::Equal));
             }
             (Value::Null, Value::Null) => Ordering::Equal,
             (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
-            (Value::Number(left), Value::Number(right)) => return Ok(operation.run(left, right)),
             (Value::Text(left), Value::Text(right)) => left.cmp(right),
-            _ => match self.rank(&left).cmp(&self.rank(&right)) {
-                // Two arrays, or two objects.
-                Ordering::Equal => return Err(Beyond),
-                order => order,
+            _ => match (number(&left), number(&right)) {
+                (Some(left), Some(right)) => order_of_numbers(left, right),
+                _ => match self.rank(&left).cmp(&self.rank(&right)) {
+                    // Two arrays, or two objects.
+                    Ordering::Equal => return Err(Beyond),
+                    order => order,
+                },
             },
         };
-        Ok(operation.run(&order, &Ordering::Equal))
+        Ok(holds(operation, order))
     }
 
     /// The place of a value's kind in jq's order of values.
@@ -334,34 +341,49 @@ impl<'a> Event<'a> {
     }
 }
 
-fn passes(test: &Test, text: &[u8]) -> bool {
+fn passes(test: &Test, text: &str) -> bool {
     match test {
-        Test::StartsWith(start) => text.starts_with(start),
-        Test::EndsWith(end) => text.ends_with(end),
-        Test::Contains(finder) => finder.find(text).is_some(),
+        Test::StartsWith(start) => text.as_bytes().starts_with(start),
+        Test::EndsWith(end) => text.as_bytes().ends_with(end),
+        Test::Contains(finder) => finder.find(text.as_bytes()).is_some(),
         Test::Matches(regex) => regex.is_match(text),
     }
 }
 
-fn calculate(operation: Math, left: Num, right: Num) -> Result<Value<'static>, Beyond> {
-    match operation.run(Val::Num(left), Val::Num(right)) {
-        Ok(Val::Num(number)) => Ok(Value::Number(number)),
+fn calculate(operation: Binary, left: f64, right: f64) -> Result<f64, Beyond> {
+    match operation {
+        Binary::Add => Ok(left + right),
+        Binary::Subtract => Ok(left - right),
+        Binary::Multiply => Ok(left * right),
+        Binary::Divide if right != 0.0 => Ok(left / right),
+        Binary::Remainder => remainder_of(left, right).ok_or(Beyond),
         _ => Err(Beyond),
     }
 }
 
-/// The number that `digits` stand for. jaq keeps the text of a decimal number, and compares and calculates with
-/// the floating-point number that it is nearest to.
-fn number(digits: &[u8]) -> Num {
-    let text = std::str::from_utf8(digits).unwrap_or_default();
-    if text.len() <= SURE_DIGITS
-        && text != "-0"
-        && let Ok(whole) = text.parse()
-    {
-        return Num::Int(whole);
+/// Whether two values of this order compare as `operation` says.
+fn holds(operation: Binary, order: Ordering) -> bool {
+    match operation {
+        Binary::Equal => order.is_eq(),
+        Binary::NotEqual => order.is_ne(),
+        Binary::Less => order.is_lt(),
+        Binary::LessOrEqual => order.is_le(),
+        Binary::Greater => order.is_gt(),
+        _ => order.is_ge(),
     }
-    match reader::number(text, !text.contains(['.', 'e', 'E'])) {
-        Num::Dec(text) => Num::from_dec_str(&text),
-        other => other,
+}
+
+/// The number that a value is, and the digits that it is written with.
+fn number<'v>(value: &Value<'v>) -> Option<(f64, Option<&'v str>)> {
+    match value {
+        Value::Number(number) => Some((*number, None)),
+        Value::Digits(digits) => {
+            let text = std::str::from_utf8(digits).unwrap_or_default();
+            Some(match plain_whole(text) {
+                Some(number) => (number, None),
+                None => (text.parse().unwrap_or(f64::NAN), Some(text)),
+            })
+        }
+        _ => None,
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use jaq_core::ops::{Cmp, Math};
-use jaq_json::Num;
-use regex_bites::bytes::Regex;
+use tidegate_query::Regex;
+use tidegate_query::syntax::Binary;
 
 use super::wanted::{Place, Wanted};
 use super::words::Pattern;
@@ -30,10 +29,10 @@ pub(super) enum Expression {
     Logic(bool, Box<[Expression; 2]>),
     /// `not`
     Not(Box<Expression>),
-    Compare(Cmp, Box<[Expression; 2]>),
+    Compare(Binary, Box<[Expression; 2]>),
     /// Whether the value at a place is this string, which stands in quotes, or is not, if false.
     IsText(Place, Pattern, bool),
-    Calculate(Math, Box<[Expression; 2]>),
+    Calculate(Binary, Box<[Expression; 2]>),
     /// A test of a string.
     Test(Test, Box<Expression>),
     /// Whether the object at the first place has the member at the second.
@@ -62,7 +61,7 @@ pub(super) struct Member {
 #[derive(Clone, Debug)]
 pub(super) enum Piece {
     /// A literal text.
-    Text(Box<[u8]>),
+    Text(Box<str>),
     Value(Expression),
 }
 
@@ -82,8 +81,10 @@ pub(super) struct Each {
 pub(super) enum Constant {
     Null,
     Bool(bool),
-    Number(Num),
-    Text(Box<[u8]>),
+    Number(f64),
+    /// A number as it is written.
+    Digits(Box<[u8]>),
+    Text(Box<str>),
 }
 
 /// What must be so for an expression to have a result.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use jaq_core::load;
+use tidegate_query::syntax;
 use tidegate_sdk::Passed;
 
 use super::expression::{Expression, Guard};
@@ -28,7 +28,7 @@ impl FusedProgram {
         let mut lowering = Lowering::new();
         let mut selections = Vec::new();
         for (index, query) in queries.iter().enumerate() {
-            let term = load::parse(query, |parser| parser.term())?;
+            let term = syntax::tree(query).ok()?;
             let mut results = lowering.query(&term).ok()?;
             let is_last = index + 1 == queries.len();
             match (results.pop(), results.is_empty()) {

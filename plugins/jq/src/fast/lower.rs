@@ -2,20 +2,15 @@
 
 mod each;
 
-use jaq_core::load::lex::StrPart;
-use jaq_core::load::parse::{BinaryOp, Term};
-use jaq_core::ops::Cmp;
-use jaq_core::path::{Part, Path};
-use jaq_json::Num;
-use regex_bites::bytes::Regex;
+use tidegate_query::syntax::{Access, Binary, Branch, Kind, Pair, Piece as Part, Term};
+use tidegate_query::{Regex, Val};
 
 use super::expression::{Constant, Expression, Guard, Member, Piece, Test};
 use super::wanted::{ROOT, Wanted, quoted};
 use super::words::Pattern;
-use crate::writer;
-use each::{iterated, iterator};
+use each::{iterated, path_of};
 
-/// Deeper queries are not looked at: they are for jaq.
+/// Deeper queries are not looked at: they are for the evaluator.
 const DEPTH: usize = 100;
 
 /// A pipe puts its left side into its right side, which can make a long expression out of a short query.
@@ -33,8 +28,6 @@ pub(super) struct Lowering {
     each: usize,
 }
 
-type Tree<'a> = Term<&'a str>;
-
 impl Lowering {
     pub(super) fn new() -> Self {
         Self { wanted: Wanted::new(), depth: 0, size: 0, each: 0 }
@@ -46,7 +39,7 @@ impl Lowering {
     }
 
     /// An expression for each result of the query `term` for an event.
-    pub(super) fn query(&mut self, term: &Tree<'_>) -> Result<Vec<Expression>, Obstacle> {
+    pub(super) fn query(&mut self, term: &Term) -> Result<Vec<Expression>, Obstacle> {
         let mut results = Vec::new();
         self.results(term, &Expression::Place(ROOT), &mut results)?;
         for result in &results {
@@ -72,25 +65,26 @@ impl Lowering {
 
     fn results(
         &mut self,
-        term: &Tree<'_>,
+        term: &Term,
         input: &Expression,
         results: &mut Vec<Expression>,
     ) -> Result<(), Obstacle> {
-        self.nested(|this| match term {
-            Term::Path(base, path) if iterator(path).is_some() => {
-                results.push(this.each(base, path, None, input)?);
+        self.nested(|this| match &term.kind {
+            Kind::Index(..) | Kind::Try(..) if iterated(term).is_some() => {
+                let path = iterated(term).ok_or("an iterator")?;
+                results.push(this.each(&path, None, input)?);
                 Ok(())
             }
-            Term::BinOp(left, BinaryOp::Pipe(None), right) if iterated(left).is_some() => {
-                let (base, path) = iterated(left).ok_or("an iterator")?;
-                results.push(this.each(base, path, Some(right), input)?);
+            Kind::Pipe(left, right) if iterated(left).is_some() => {
+                let path = iterated(left).ok_or("an iterator")?;
+                results.push(this.each(&path, Some(right), input)?);
                 Ok(())
             }
-            Term::BinOp(left, BinaryOp::Comma, right) => {
+            Kind::Comma(left, right) => {
                 this.results(left, input, results)?;
                 this.results(right, input, results)
             }
-            Term::BinOp(left, BinaryOp::Pipe(None), right) => {
+            Kind::Pipe(left, right) => {
                 let (guards, value) = this.piped(left, input)?;
                 let first = results.len();
                 this.results(right, &value, results)?;
@@ -109,24 +103,19 @@ impl Lowering {
     }
 
     /// A text with expressions in it.
-    fn format(
-        &mut self,
-        parts: &[StrPart<&str, Tree<'_>>],
-        input: &Expression,
-    ) -> Result<Expression, Obstacle> {
+    fn format(&mut self, parts: &[Part], input: &Expression) -> Result<Expression, Obstacle> {
         let mut pieces = Vec::new();
         let mut text = String::new();
         for part in parts {
             match part {
-                StrPart::Str(plain) => text.push_str(plain),
-                StrPart::Char(character) => text.push(*character),
-                StrPart::Term(term) => {
-                    pieces.push(Piece::Text(std::mem::take(&mut text).into_bytes().into()));
+                Part::Plain(plain) => text.push_str(plain),
+                Part::Value(term) => {
+                    pieces.push(Piece::Text(std::mem::take(&mut text).into()));
                     pieces.push(Piece::Value(self.term(term, input)?));
                 }
             }
         }
-        pieces.push(Piece::Text(text.into_bytes().into()));
+        pieces.push(Piece::Text(text.into()));
         Ok(Expression::Format(pieces))
     }
 
@@ -157,7 +146,7 @@ impl Lowering {
     }
 
     /// The left side of a pipe: what it demands, and the value that the right side works on.
-    fn piped(&mut self, term: &Tree<'_>, input: &Expression) -> Result<(Vec<Guard>, Expression), Obstacle> {
+    fn piped(&mut self, term: &Term, input: &Expression) -> Result<(Vec<Guard>, Expression), Obstacle> {
         let (mut guards, value) = split(self.term(term, input)?);
         if !matches!(value, Expression::Constant(_) | Expression::Place(ROOT)) {
             guards.push(Guard::Any(self.copy(&value)?));
@@ -165,43 +154,57 @@ impl Lowering {
         Ok((guards, value))
     }
 
-    fn term(&mut self, term: &Tree<'_>, input: &Expression) -> Result<Expression, Obstacle> {
-        self.nested(|this| match term {
-            Term::Id => this.copy(input),
-            Term::Num(text) => Ok(Expression::Constant(Constant::Number(number(text)))),
-            Term::Neg(term) => match this.term(term, input)? {
+    fn term(&mut self, term: &Term, input: &Expression) -> Result<Expression, Obstacle> {
+        self.nested(|this| match &term.kind {
+            Kind::Identity => this.copy(input),
+            Kind::Number(text) => Ok(Expression::Constant(number(text))),
+            Kind::Negate(term) => match this.term(term, input)? {
                 Expression::Constant(Constant::Number(number)) => {
                     Ok(Expression::Constant(Constant::Number(-number)))
                 }
+                Expression::Constant(Constant::Digits(digits)) => {
+                    let negated = match digits.strip_prefix(b"-") {
+                        Some(digits) => digits.into(),
+                        None => [b"-", &*digits].concat().into(),
+                    };
+                    Ok(Expression::Constant(Constant::Digits(negated)))
+                }
                 _ => Err("the sign `-`".to_owned()),
             },
-            Term::Str(None, parts) => match literal(term) {
-                Some(text) => Ok(Expression::Constant(Constant::Text(text.into_bytes().into()))),
+            Kind::Text(None, parts) => match term.literal_text() {
+                Some(text) => Ok(Expression::Constant(Constant::Text(text.into()))),
                 None => this.format(parts, input),
             },
-            Term::Arr(None) => Ok(Expression::Array(Vec::new())),
-            Term::Arr(Some(elements)) => {
+            Kind::Array(None) => Ok(Expression::Array(Vec::new())),
+            Kind::Array(Some(elements)) => {
                 let mut results = Vec::new();
                 this.results(elements, input, &mut results)?;
                 Ok(Expression::Array(results))
             }
-            Term::Obj(members) => this.object(members, input),
-            Term::Path(base, path) => this.path(base, path, input),
-            Term::BinOp(left, operation, right) => this.operation(left, operation, right, input),
-            Term::IfThenElse(branches, otherwise) => this.choice(branches, otherwise.as_deref(), input),
-            Term::Call(name, arguments) => this.call(name, arguments, input, term),
+            Kind::Object(members) => this.object(members, input),
+            Kind::Index(..) => {
+                let (base, path) = path_of(term);
+                this.path(base, &path, input)
+            }
+            Kind::Try(inner, None) if matches!(inner.kind, Kind::Index(..)) => this.term(inner, input),
+            Kind::Pipe(left, right) => {
+                let (guards, value) = this.piped(left, input)?;
+                Ok(guarded(guards, this.term(right, &value)?))
+            }
+            Kind::Binary(operation, left, right) => {
+                let parts = Box::new([this.term(left, input)?, this.term(right, input)?]);
+                Ok(this.operation(*operation, parts))
+            }
+            Kind::If(branches, otherwise) => this.choice(branches, otherwise.as_deref(), input),
+            Kind::Call(name, arguments) => this.call(name, arguments, input, term),
             _ => Err(obstacle(term)),
         })
     }
 
-    fn object(
-        &mut self,
-        members: &[(Tree<'_>, Option<Tree<'_>>)],
-        input: &Expression,
-    ) -> Result<Expression, Obstacle> {
+    fn object(&mut self, members: &[Pair], input: &Expression) -> Result<Expression, Obstacle> {
         let mut made: Vec<Member> = Vec::new();
-        for (name, value) in members {
-            let name = literal(name).ok_or("a name in an object that is not a plain text")?;
+        for Pair { name, value } in members {
+            let name = name.literal_text().ok_or("a name in an object that is not a plain text")?.to_owned();
             if made.iter().any(|member| member.name == name) {
                 return Err(format!("the name `{name}`, which an object has twice"));
             }
@@ -214,27 +217,22 @@ impl Lowering {
                 }
             };
             let mut before = vec![if made.is_empty() { b'{' } else { b',' }];
-            writer::write_string(&mut before, name.as_bytes());
+            tidegate_query::write_text(&name, &mut before);
             before.push(b':');
             made.push(Member { name, before: before.into(), value });
         }
         Ok(Expression::Object(made))
     }
 
-    fn path(
-        &mut self,
-        base: &Tree<'_>,
-        path: &Path<Tree<'_>>,
-        input: &Expression,
-    ) -> Result<Expression, Obstacle> {
+    fn path(&mut self, base: &Term, path: &[&Access], input: &Expression) -> Result<Expression, Obstacle> {
         let (mut guards, mut value) = split(self.term(base, input)?);
-        for (part, _) in &path.0 {
-            let Part::Index(index) = part else {
+        for access in path {
+            let Access::At(index) = access else {
                 return Err("a slice, or the iterator `.[]` where one value is asked for".to_owned());
             };
-            (guards, value) = match (literal(index), index) {
-                (Some(name), _) => self.index(guards, value, &name)?,
-                (None, Term::Num(text)) => match (text.parse::<usize>(), value) {
+            (guards, value) = match (index.literal_text(), &index.kind) {
+                (Some(name), _) => self.index(guards, value, name)?,
+                (None, Kind::Number(text)) => match (text.parse::<usize>(), value) {
                     (Ok(index), Expression::Place(place)) => {
                         (guards, Expression::Place(self.wanted.element(place, index)))
                     }
@@ -273,43 +271,30 @@ impl Lowering {
         }
     }
 
-    fn operation(
-        &mut self,
-        left: &Tree<'_>,
-        operation: &BinaryOp<&str>,
-        right: &Tree<'_>,
-        input: &Expression,
-    ) -> Result<Expression, Obstacle> {
-        if let BinaryOp::Pipe(None) = operation {
-            let (guards, value) = self.piped(left, input)?;
-            return Ok(guarded(guards, self.term(right, &value)?));
+    fn operation(&self, operation: Binary, parts: Box<[Expression; 2]>) -> Expression {
+        match operation {
+            Binary::Alternative => Expression::Alternative(parts),
+            Binary::Or => Expression::Logic(true, parts),
+            Binary::And => Expression::Logic(false, parts),
+            Binary::Add | Binary::Subtract | Binary::Multiply | Binary::Divide | Binary::Remainder => {
+                Expression::Calculate(operation, parts)
+            }
+            operation => comparison(operation, *parts),
         }
-        if let Some(sign) = obstructive(operation) {
-            return Err(sign);
-        }
-        let parts = Box::new([self.term(left, input)?, self.term(right, input)?]);
-        Ok(match operation {
-            BinaryOp::Alt => Expression::Alternative(parts),
-            BinaryOp::Or => Expression::Logic(true, parts),
-            BinaryOp::And => Expression::Logic(false, parts),
-            BinaryOp::Math(operation) => Expression::Calculate(*operation, parts),
-            BinaryOp::Cmp(operation) => comparison(*operation, parts.map(comparable)),
-            _ => return Err("an operator".to_owned()),
-        })
     }
 
     fn choice(
         &mut self,
-        branches: &[(Tree<'_>, Tree<'_>)],
-        otherwise: Option<&Tree<'_>>,
+        branches: &[Branch],
+        otherwise: Option<&Term>,
         input: &Expression,
     ) -> Result<Expression, Obstacle> {
         let mut choice = match otherwise {
             Some(term) => self.term(term, input)?,
             None => self.copy(input)?,
         };
-        for (condition, branch) in branches.iter().rev() {
-            let parts = [self.term(condition, input)?, self.term(branch, input)?, choice];
+        for Branch { condition, then } in branches.iter().rev() {
+            let parts = [self.term(condition, input)?, self.term(then, input)?, choice];
             choice = Expression::Choice(Box::new(parts));
         }
         Ok(choice)
@@ -318,11 +303,11 @@ impl Lowering {
     fn call(
         &mut self,
         name: &str,
-        arguments: &[Tree<'_>],
+        arguments: &[Term],
         input: &Expression,
-        term: &Tree<'_>,
+        term: &Term,
     ) -> Result<Expression, Obstacle> {
-        let text = arguments.first().and_then(literal);
+        let text = arguments.first().and_then(Term::literal_text);
         match (name, arguments, text) {
             ("select", [condition], _) => {
                 let condition = self.term(condition, input)?;
@@ -336,13 +321,13 @@ impl Lowering {
             ("false", [], _) => Ok(Expression::Constant(Constant::Bool(false))),
             ("tonumber", [], _) => Ok(Expression::ToNumber(Box::new(self.copy(input)?))),
             ("has", [_], Some(name)) => match input {
-                Expression::Place(place) => match self.wanted.member(*place, &name) {
+                Expression::Place(place) => match self.wanted.member(*place, name) {
                     Some(member) => Ok(Expression::Has(*place, member)),
                     None => Err(format!("the name `{name}`, which JSON writes in another way")),
                 },
                 _ => Err("`has` of what is computed".to_owned()),
             },
-            (_, [_], Some(text)) => match test(name, &text) {
+            (_, [_], Some(text)) => match test(name, text) {
                 Some(test) => Ok(Expression::Test(test, Box::new(self.copy(input)?))),
                 None => Err(obstacle(term)),
             },
@@ -361,8 +346,7 @@ fn test(name: &str, text: &str) -> Option<Test> {
             let finder = memchr::memmem::Finder::new(text).into_owned();
             Some(Test::Contains(Box::new(finder)))
         }
-        // This is the crate that jaq itself matches with.
-        "test" => Regex::new(text).ok().map(|regex| Test::Matches(Box::new(regex))),
+        "test" => Regex::linear(text).map(|regex| Test::Matches(Box::new(regex))),
         _ => None,
     }
 }
@@ -384,25 +368,15 @@ fn split(expression: Expression) -> (Vec<Guard>, Expression) {
     }
 }
 
-/// A decimal number is compared as the floating-point number that it stands for.
-fn comparable(expression: Expression) -> Expression {
-    match expression {
-        Expression::Constant(Constant::Number(Num::Dec(text))) => {
-            Expression::Constant(Constant::Number(Num::from_dec_str(&text)))
-        }
-        other => other,
-    }
-}
-
 /// A comparison; the most frequent one, of a member with a text, takes a short cut.
-fn comparison(operation: Cmp, parts: [Expression; 2]) -> Expression {
-    let equal = operation == Cmp::Eq;
+fn comparison(operation: Binary, parts: [Expression; 2]) -> Expression {
+    let equal = operation == Binary::Equal;
     match &parts {
         [Expression::Place(place), Expression::Constant(Constant::Text(text))]
         | [Expression::Constant(Constant::Text(text)), Expression::Place(place)]
-            if equal || operation == Cmp::Ne =>
+            if equal || operation == Binary::NotEqual =>
         {
-            match std::str::from_utf8(text).ok().and_then(quoted) {
+            match quoted(text) {
                 Some(quoted) => Expression::IsText(*place, Pattern::new(&quoted), equal),
                 None => Expression::Compare(operation, Box::new(parts)),
             }
@@ -411,50 +385,30 @@ fn comparison(operation: Cmp, parts: [Expression; 2]) -> Expression {
     }
 }
 
-/// A number in a query, as jaq takes it.
-fn number(text: &str) -> Num {
-    Num::from_str_radix(text, 10).unwrap_or_else(|| Num::Dec(text.to_owned().into()))
-}
-
-/// The text that `term` is, if it is a plain one.
-fn literal(term: &Tree<'_>) -> Option<String> {
-    let Term::Str(None, parts) = term else { return None };
-    let mut text = String::new();
-    for part in parts {
-        match part {
-            StrPart::Str(plain) => text.push_str(plain),
-            StrPart::Char(character) => text.push(*character),
-            StrPart::Term(_) => return None,
-        }
+/// A number in a query.
+fn number(text: &str) -> Constant {
+    match tidegate_query::number(text) {
+        Val::Digits(digits) => Constant::Digits(digits.as_bytes().into()),
+        value => Constant::Number(value.as_number().unwrap_or(f64::NAN)),
     }
-    Some(text)
-}
-
-/// The sign of an operator that the fast path lacks.
-fn obstructive(operation: &BinaryOp<&str>) -> Option<Obstacle> {
-    let sign = match operation {
-        BinaryOp::Pipe(Some(_)) => return Some("a variable (`as`)".to_owned()),
-        BinaryOp::Comma => ",",
-        BinaryOp::Assign => "=",
-        BinaryOp::Update => "|=",
-        BinaryOp::UpdateAlt => "//=",
-        BinaryOp::UpdateMath(operation) => return Some(format!("the operator `{}=`", operation.as_str())),
-        _ => return None,
-    };
-    Some(format!("the operator `{sign}`"))
 }
 
 /// What to call a term that is not of the subset.
-fn obstacle(term: &Tree<'_>) -> Obstacle {
-    match term {
-        Term::Recurse => "`..`".to_owned(),
-        Term::Str(..) => "a text with a format".to_owned(),
-        Term::Label(..) | Term::Break(_) => "`label`".to_owned(),
-        Term::Fold(name, ..) => format!("`{name}`"),
-        Term::TryCatch(..) => "`try` (`?` behind a path is fine)".to_owned(),
-        Term::Def(..) => "`def`".to_owned(),
-        Term::Var(name) => format!("the variable `{name}`"),
-        Term::Call(name, arguments) => match arguments.len() {
+fn obstacle(term: &Term) -> Obstacle {
+    match &term.kind {
+        Kind::RecurseDefault => "`..`".to_owned(),
+        Kind::Text(..) | Kind::Format(_) => "a text with a format".to_owned(),
+        Kind::Label(..) | Kind::Break(_) => "`label`".to_owned(),
+        Kind::Reduce(..) => "`reduce`".to_owned(),
+        Kind::Foreach(..) => "`foreach`".to_owned(),
+        Kind::Try(..) => "`try` (`?` behind a path is fine)".to_owned(),
+        Kind::Def(..) => "`def`".to_owned(),
+        Kind::As(..) => "a variable (`as`)".to_owned(),
+        Kind::Comma(..) => "the operator `,`".to_owned(),
+        Kind::Update(update, ..) => format!("the operator `{}`", update.sign()),
+        Kind::Variable(name) => format!("the variable `${name}`"),
+        Kind::Location(_) => "the variable `$__loc__`".to_owned(),
+        Kind::Call(name, arguments) => match arguments.len() {
             0 => format!("the function `{name}`"),
             _ => format!("the function `{name}` with these arguments"),
         },

@@ -1,7 +1,7 @@
 //! Values of an event as jq prints them: mostly the bytes that they came as.
 
 use bytes::Bytes;
-use jaq_json::Val;
+use tidegate_query::Val;
 
 use super::evaluate::{Event, Value};
 use super::scan::{Beyond, Found, SPACED, UNUSUAL};
@@ -13,9 +13,9 @@ pub(super) fn print(event: Event<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Re
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) => writer::write_number(out, &number),
+        Value::Number(number) => tidegate_query::write_number(number, out),
         Value::Digits(digits) => out.extend_from_slice(digits),
-        Value::Text(text) => writer::write_string(out, &text),
+        Value::Text(text) => tidegate_query::write_text(&text, out),
         Value::Raw(found) => print_raw(found, event.raw(found), out)?,
         Value::Made(expression) => match event.print(expression, out)? {
             true => {}

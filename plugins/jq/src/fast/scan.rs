@@ -1,7 +1,7 @@
 //! One pass over the text of an event: it is checked to its end, as strictly as [`crate::reader`] does, and the
 //! places of the wanted values are noted on the way.
 //!
-//! What the pass cannot be sure of it does not decide: it gives up ([`Beyond`]), and jaq looks at the event.
+//! What the pass cannot be sure of it does not decide: it gives up ([`Beyond`]), and the evaluator looks at the event.
 
 mod members;
 mod strings;
@@ -14,7 +14,7 @@ use super::shape::Shape;
 use super::wanted::{Node, Place, Wanted};
 use crate::reader::DEPTH;
 
-/// The event, or what a query asks of it, is more than the fast path covers: it is for jaq.
+/// The event, or what a query asks of it, is more than the fast path covers: it is for the evaluator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Beyond;
 

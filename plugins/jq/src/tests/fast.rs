@@ -1,9 +1,9 @@
-//! The fast path and jaq, held against each other: whatever the fast path answers, jaq answers the same.
+//! The fast path and the evaluator, held against each other: what the fast path answers, the evaluator answers too.
 
 mod random;
 
-use jaq_json::Val;
 use proptest::prelude::*;
+use tidegate_query::Val;
 
 use crate::fast::{Answer, Program, Results};
 use crate::limit::Limit;
@@ -11,13 +11,18 @@ use crate::query::{Flow, Query};
 use crate::room::{Room, Rooms};
 use crate::writer;
 
-/// What the fast path makes of the event; `None` if the event is for jaq.
+/// What the fast path makes of the event; `None` if the event is for the evaluator.
 fn fast(query: &str, event: &[u8]) -> Option<Vec<String>> {
     run(&program(query), event, &mut Answer::default())
 }
 
 fn program(query: &str) -> Program {
-    Program::new(query).unwrap_or_else(|obstacle| panic!("{query}: {obstacle}"))
+    lowered(query).unwrap_or_else(|obstacle| panic!("{query}: {obstacle}"))
+}
+
+/// The program of a query, or the obstacle.
+pub(super) fn lowered(query: &str) -> Result<Program, String> {
+    Program::of(&tidegate_query::syntax::tree(query).map_err(|problem| problem.message)?)
 }
 
 fn run(program: &Program, event: &[u8], answer: &mut Answer) -> Option<Vec<String>> {
@@ -33,7 +38,7 @@ fn run(program: &Program, event: &[u8], answer: &mut Answer) -> Option<Vec<Strin
     })
 }
 
-/// What jaq makes of it, or why not.
+/// The results of the evaluator, or the reason why there are none.
 fn slow(query: &str, event: &[u8]) -> Result<Vec<String>, String> {
     evaluate(&compile(query), event)
 }
@@ -163,7 +168,7 @@ const QUERIES: [&str; 31] = [
 ];
 
 #[test]
-fn awkward_events_give_what_jaq_gives() {
+fn awkward_events_give_what_the_evaluator_gives() {
     let events = [
         r#"{"a":1,"b":1.0}"#,
         r#"{"a":1.0,"b":1}"#,
@@ -326,15 +331,15 @@ fn what_stands_in_the_way_is_told() {
         ("$meta", "the variable `$meta`"),
         ("@base64 \"\\(.a)\"", "a text with a format"),
         ("..", "`..`"),
-        ("try .a", "`try` (`?` behind a path is fine)"),
+        ("try (1 + .a)", "`try` (`?` behind a path is fine)"),
         ("{(.a): 1}", "a name in an object that is not a plain text"),
         ("{a: 1, a: 2}", "the name `a`, which an object has twice"),
         ("def f: 1; f", "`def`"),
         (".\"\\n\"", "the name `\n`, which JSON writes in another way"),
     ];
     for (query, obstacle) in cases {
-        assert_eq!(Program::new(query).expect_err(query), obstacle, "{query}");
+        assert_eq!(lowered(query).expect_err(query), obstacle, "{query}");
     }
     let large = format!("{{a: .}}{}", " | {a: [., .]}".repeat(20));
-    assert_eq!(Program::new(&large).expect_err("it is refused"), "its size");
+    assert_eq!(lowered(&large).expect_err("it is refused"), "its size");
 }

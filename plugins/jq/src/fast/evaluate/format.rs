@@ -1,48 +1,58 @@
 //! Texts with expressions in them.
 
-use jaq_json::Num;
-
 use super::{Beyond, Event, Value};
 use crate::fast::expression::Piece;
 use crate::fast::scan::UNUSUAL;
-use crate::writer;
 
 impl<'a> Event<'a> {
     /// The text; `None` if one of its expressions has no result.
-    pub(super) fn format(self, pieces: &'a [Piece]) -> Result<Option<Vec<u8>>, Beyond> {
+    pub(super) fn format(self, pieces: &'a [Piece]) -> Result<Option<String>, Beyond> {
         let mut text = Vec::new();
-        for piece in pieces {
+        for (place, piece) in pieces.iter().enumerate() {
             match piece {
-                Piece::Text(plain) => text.extend_from_slice(plain),
+                Piece::Text(plain) => text.extend_from_slice(plain.as_bytes()),
                 Piece::Value(value) => match self.evaluate(value)? {
                     Some(value) => match (self.digits(&value), value) {
                         (Some(digits), _) => text.extend_from_slice(digits),
                         (None, value) => match self.open(value)? {
-                            Value::Text(value) => text.extend_from_slice(&value),
+                            Value::Text(value) => text.extend_from_slice(value.as_bytes()),
                             other => write_plain(&other, &mut text)?,
                         },
                     },
-                    None => return Ok(None),
+                    None => return self.without_result(&pieces[place + 1..]).map(|()| None),
                 },
             }
         }
-        Ok(Some(text))
+        String::from_utf8(text).map(Some).map_err(|_| Beyond)
     }
 
     /// Appends the text in quotes; false if one of its expressions has no result.
     pub(super) fn print_format(self, pieces: &'a [Piece], out: &mut Vec<u8>) -> Result<bool, Beyond> {
         out.push(b'"');
-        for piece in pieces {
+        for (place, piece) in pieces.iter().enumerate() {
             match piece {
-                Piece::Text(plain) => writer::write_escaped(out, plain),
+                Piece::Text(plain) => tidegate_query::write_escaped(plain, out),
                 Piece::Value(value) => match self.evaluate(value)? {
                     Some(value) => self.print_inside(value, out)?,
-                    None => return Ok(false),
+                    None => return self.without_result(&pieces[place + 1..]).map(|()| false),
                 },
             }
         }
         out.push(b'"');
         Ok(true)
+    }
+
+    /// Evaluates what stands behind an expression without a result. The evaluator begins at the end of a text, so that
+    /// these may fail.
+    fn without_result(self, pieces: &'a [Piece]) -> Result<(), Beyond> {
+        for piece in pieces.iter().rev() {
+            if let Piece::Value(value) = piece
+                && self.evaluate(value)?.is_none()
+            {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The text of a number that was not computed. It keeps its digits in a text, as it does in a result.
@@ -69,21 +79,21 @@ impl<'a> Event<'a> {
             }
         }
         match self.open(value)? {
-            Value::Text(text) => writer::write_escaped(out, &text),
+            Value::Text(text) => tidegate_query::write_escaped(&text, out),
             other => write_plain(&other, out)?,
         }
         Ok(())
     }
 }
 
-/// Appends a value that is no string. Arrays and objects are for jaq, which escapes what it prints once more.
+/// Appends a value that is no string. Arrays and objects are for the evaluator, which escapes what it prints once more.
 fn write_plain(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Beyond> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(Num::Float(float)) if !float.is_finite() => return Err(Beyond),
-        Value::Number(number) => writer::write_number(out, number),
+        Value::Number(float) if !float.is_finite() => return Err(Beyond),
+        Value::Number(number) => tidegate_query::write_number(*number, out),
         _ => return Err(Beyond),
     }
     Ok(())

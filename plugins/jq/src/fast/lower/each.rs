@@ -2,33 +2,37 @@
 
 use std::sync::Arc;
 
-use jaq_core::load::parse::{BinaryOp, Term};
-use jaq_core::path::{Opt, Part, Path};
+use tidegate_query::syntax::{Access, Kind, Term};
 
-use super::{Lowering, Obstacle, Tree, guarded, split};
+use super::{Lowering, Obstacle, guarded, split};
 use crate::fast::expression::{Each, Expression};
 use crate::fast::wanted::Wanted;
 
+/// A term, and what is taken out of it, step by step.
+pub(super) type Path<'t> = (&'t Term, Vec<&'t Access>);
+
 impl Lowering {
-    /// What `behind` makes of each element of the array that `path` leads to, up to its first `[]`.
+    /// What `behind` makes of each element of the array that the path leads to, up to its first `[]`.
     pub(super) fn each(
         &mut self,
-        base: &Tree<'_>,
-        path: &Path<Tree<'_>>,
-        behind: Option<&Tree<'_>>,
+        (base, path): &Path<'_>,
+        behind: Option<&Term>,
         input: &Expression,
     ) -> Result<Expression, Obstacle> {
         let at = iterator(path).ok_or("an iterator")?;
-        let front = Path(path.0[..at].to_vec());
-        let (guards, array) = split(self.path(base, &front, input)?);
+        let (guards, array) = split(self.path(base, &path[..at], input)?);
         let Expression::Place(place) = array else {
             return Err("the iterator `.[]` over what is computed".to_owned());
         };
-        let rest = Term::Path(Box::new(Term::Id), Path(path.0[at + 1..].to_vec()));
-        let body = match behind {
-            Some(behind) => Term::BinOp(Box::new(rest), BinaryOp::Pipe(None), Box::new(behind.clone())),
-            None => rest,
-        };
+        let span = base.span.clone();
+        let here = Term { kind: Kind::Identity, span: span.clone() };
+        let mut body = path[at + 1..].iter().fold(here, |term, access| Term {
+            kind: Kind::Index(Box::new(term), Box::new((*access).clone())),
+            span: span.clone(),
+        });
+        if let Some(behind) = behind {
+            body = Term { kind: Kind::Pipe(Box::new(body), Box::new(behind.clone())), span };
+        }
         let mut elements = Self { wanted: Wanted::new(), each: 0, ..*self };
         let results = elements.query(&body)?;
         self.size = elements.size;
@@ -38,23 +42,39 @@ impl Lowering {
     }
 
     /// `map(body)`, which is `[.[] | body]`.
-    pub(super) fn map(&mut self, body: &Tree<'_>, input: &Expression) -> Result<Expression, Obstacle> {
-        let elements = Path(vec![(Part::Range(None, None), Opt::Essential)]);
-        let each = self.each(&Term::Id, &elements, Some(body), input)?;
+    pub(super) fn map(&mut self, body: &Term, input: &Expression) -> Result<Expression, Obstacle> {
+        let here = Term { kind: Kind::Identity, span: body.span.clone() };
+        let each = self.each(&(&here, vec![&Access::Each]), Some(body), input)?;
         let (guards, each) = split(each);
         Ok(guarded(guards, Expression::Array(vec![each])))
     }
 }
 
+/// The path that a term is. `?` behind it changes nothing here: what fails is for the evaluator.
+pub(super) fn path_of(term: &Term) -> Path<'_> {
+    let mut path = Vec::new();
+    let mut base = term;
+    loop {
+        match &base.kind {
+            Kind::Index(inner, access) => {
+                path.push(&**access);
+                base = inner;
+            }
+            Kind::Try(inner, None) if matches!(inner.kind, Kind::Index(..)) => base = inner,
+            _ => break,
+        }
+    }
+    path.reverse();
+    (base, path)
+}
+
 /// Where the first `[]` of a path is.
-pub(super) fn iterator(path: &Path<Tree<'_>>) -> Option<usize> {
-    path.0.iter().position(|(part, _)| matches!(part, Part::Range(None, None)))
+fn iterator(path: &[&Access]) -> Option<usize> {
+    path.iter().position(|access| matches!(access, Access::Each))
 }
 
 /// The path that `term` is, if there is a `[]` in it.
-pub(super) fn iterated<'t, 'a>(term: &'t Tree<'a>) -> Option<(&'t Tree<'a>, &'t Path<Tree<'a>>)> {
-    match term {
-        Term::Path(base, path) => iterator(path).map(|_| (&**base, path)),
-        _ => None,
-    }
+pub(super) fn iterated(term: &Term) -> Option<Path<'_>> {
+    let path = path_of(term);
+    iterator(&path.1).map(|_| path)
 }

@@ -1,0 +1,207 @@
+//! Limits: what data can choose the size of is refused before it is made, and long evaluations run to their end.
+
+use super::{on_large_stack, results, run};
+use crate::Limits;
+
+const MEMORY: &str = "the query needs too much memory";
+const STEPS: &str = "the query takes too many steps";
+
+/// Each makes very much of little. The input is a text of 100,000 letters, as a string.
+const BOMBS: &[&str] = &[
+    ". * 1e17",
+    "1e17 * .",
+    ". * 100000",
+    "\"ab\" * 1000000000",
+    "reduce range(60) as $i (.; . + .)",
+    "reduce range(60) as $i (\"ab\"; \"\\(.)\\(.)\")",
+    "reduce range(60) as $i ([1]; . + .)",
+    "reduce range(60) as $i ([1]; [.[], .[]])",
+    "[.] * 1 // ([range(1e9)])",
+    "[limit(1e9; repeat(.))]",
+    "[range(1e15)] | length",
+    "null | setpath([500000000]; 1)",
+    "[] | .[536870911] = 1",
+    "[] | .[400000000:] = [1]| .[400000000] = 1",
+    "[range(3000)] | [combinations(3)]",
+    "[.] | [combinations(100)] | [limit(1e9; repeat(.))]",
+    "[[range(100000)], ([range(20000)] | map([1])[])] | transpose",
+    "[range(20000)] | map([., .]) | [[range(100000)], .[]] | transpose | length",
+    "[range(200000) as $i | [\"x\" * 10000]] | length",
+    "[range(1e6) | {a: ., b: ., c: .}] | [., map(.a |= . + 1), map(.b |= . + 1), map(.c |= . + 1)] | length",
+    "[range(100000)] | [range(100000) as $i | .] | [.[] | .[0] = 1] | length",
+    "[range(1000000)] | [path(.[], .[], .[], .[])]",
+    "[range(1000000)] | [paths] | [., ., .] | [paths]",
+    ". as $t | [range(5000)] | map($t) | join(\",\")",
+    ". as $t | [range(5000)] | map($t) | add",
+    ". as $t | [range(5000)] | map($t) | tojson",
+    ". as $t | [range(5000)] | map($t) | tostring | tojson | tojson",
+    ". as $t | [range(5000)] | map($t) | @csv",
+    ". as $t | [range(5000)] | map($t) | @tsv",
+    ". as $t | [range(5000)] | map($t) | @sh",
+    ". as $t | [range(5000)] | map($t) | @json",
+    ". as $t | [range(5000)] | map($t) | @text",
+    ". as $t | [range(5000)] | map($t) | @html",
+    ". as $t | [range(5000)] | map($t) | @uri",
+    ". as $t | [range(5000)] | map($t) | @base64",
+    ". as $t | [range(5000)] | map($t) | @base32",
+    ". as $t | \"x\" * 5000 | gsub(\"x\"; $t)",
+    ". as $t | \"x\" * 5000 | [gsub(\"x\"; $t, $t)]",
+    ". as $t | \"x\" * 5000 | reduce range(5000) as $i (.; sub(\"x\"; $t))",
+    "explode | [range(100) as $i | .[$i] = 1] | map(implode) | [limit(1e6; repeat(.[0] + .[1]))]",
+    "[range(60)] | reduce .[] as $i ([\"ab\"]; map(. + .))",
+    "reduce range(1e9) as $i (\"\"; . + \"0123456789\")",
+    "reduce range(1e9) as $i ([]; . + [$i])",
+    "reduce range(1e9) as $i ({}; .[\"\\($i)\"] = $i)",
+    "[range(1e5)] | [range(1e5) as $i | .[$i:]] | map(.[0] = 1)",
+    "[splits(\"\")] | [., ., ., .] | [limit(1e6; repeat(map(map(. + \"x\"))))]",
+    "[limit(1e9; repeat(match(\"a\")))]",
+    "[limit(1e8; repeat(match(\"\"; \"g\")))]",
+    "def f: [., .] | f; f",
+    "def f(g): f(g | g); f(. + .)",
+    "[range(1e6)] | map({(tostring): .}) | [limit(1e4; repeat(add))]",
+    "[range(1e6)] | map(tostring) | [limit(100; repeat(.[1:] + [\"x\"]))]",
+    "[range(1e6)] | [limit(1e4; repeat(reverse))]",
+    "[range(1e6)] | [limit(1e4; repeat(sort))]",
+    "[range(1e6)] | [limit(1e4; repeat(group_by(. % 1000)))]",
+    "[range(1e6)] | [limit(1e4; repeat(unique_by(-.)))]",
+    "[range(1e6)] | [limit(1e4; repeat(flatten))]",
+    "[range(1e6)] | [limit(1e4; repeat(to_entries))]",
+    "[range(1e6)] | [limit(1e4; repeat(keys))]",
+    "[range(1e6)] | [limit(1e4; repeat(indices(1, 2)))]",
+    "[range(1e6)] | [limit(1e4; repeat(. - [1]))]",
+    "[range(1e6)] | [limit(1e4; repeat(walk(.)))]",
+    "[range(1e6)] | [limit(1e4; repeat([.[]]))]",
+    "[range(1e6)] | [limit(1e4; repeat(map_values(. + 1)))]",
+    "[range(1e6)] | [limit(1e4; repeat(del(.[0])))]",
+    "[range(1e6)] | [limit(1e9; repeat(tostream))]",
+    "[range(1e6)] | tojson | [limit(1e4; repeat(fromjson))]",
+    "[limit(1e4; repeat(explode))]",
+    "[limit(1e4; repeat(ascii_upcase))]",
+    "[limit(1e4; repeat(split(\"\")))]",
+    "[limit(1e6; repeat(@base64))]",
+    "[limit(1e6; repeat(@uri))]",
+    "[limit(1e6; repeat(tojson))]",
+    "[limit(1e6; repeat(ltrimstr(\"b\") + \"c\"))]",
+    "0 | strftime(\"%c\" * 100000000)",
+];
+
+/// The most memory that this process has had, in bytes.
+fn peak() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// Runs each in this process, which is one of its own: see below.
+#[test]
+#[ignore = "the test below runs it in a process of its own"]
+fn bombs_in_this_process() {
+    on_large_stack(|| {
+        let limits = Limits { steps: 1_500_000, memory: 64 << 20, depth: 10_000, stack: 256 << 20 };
+        let input = format!("\"{}\"", "a".repeat(100_000));
+        for bomb in BOMBS {
+            let before = peak();
+            let failed = run(bomb, &input, &limits).map(|results| results.len());
+            let took = peak().saturating_sub(before);
+            assert!(took < 200 << 20, "{bomb}: {took} bytes more");
+            match failed {
+                Ok(count) => panic!("{bomb}: {count} results"),
+                Err(reason) => assert!(
+                    [MEMORY, STEPS, "the query recurses too deep", "the query nests a value too deep"]
+                        .contains(&&*reason)
+                        || reason.contains("too large"),
+                    "{bomb}: {reason}"
+                ),
+            }
+        }
+        assert!(peak() < 300 << 20, "{} bytes", peak());
+    });
+}
+
+#[test]
+fn no_query_takes_more_memory_than_its_limit_says() {
+    let program = std::env::current_exe().unwrap();
+    let mut command = std::process::Command::new(program);
+    let output =
+        command.args(["--exact", "tests::limits::bombs_in_this_process", "--ignored"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A matcher that copied the text for each match would take 10 GB.
+#[test]
+fn substitution_is_linear() {
+    let limits = Limits { memory: 8 << 20, ..Limits::default() };
+    let input = format!("{{\"s\":\"{}\"}}", "word ".repeat(100_000));
+    let results = run(r#".s |= gsub(" ";"_") | .s | length, (.[0:10])"#, &input, &limits).unwrap();
+    assert_eq!(results, ["500000", "\"word_word_\""]);
+}
+
+#[test]
+fn loops_change_in_place_what_nobody_else_holds() {
+    let limits = Limits { steps: 5_000_000, memory: 32 << 20, ..Limits::default() };
+    for (query, expected) in [
+        ("reduce range(100000) as $i ([]; . + [$i]) | length", "100000"),
+        ("reduce range(100000) as $i ([]; .[$i] = $i) | length", "100000"),
+        ("reduce range(100000) as $i ({}; .a[$i].b += 1) | .a | length", "100000"),
+        ("reduce range(20000) as $i ({}; .[\"k\\($i)\"] = $i) | length", "20000"),
+        ("reduce range(100000) as $i (\"\"; . + \"x\") | length", "100000"),
+        ("[range(100000)] | .[] += 1 | add", "5000050000"),
+    ] {
+        let started = std::time::Instant::now();
+        assert_eq!(run(query, "null", &limits).unwrap(), [expected], "{query}");
+        assert!(started.elapsed().as_secs() < 20, "{query} is not linear");
+    }
+}
+
+#[test]
+fn what_calls_itself_last_runs_long() {
+    for (query, expected) in [
+        ("def f: if . >= 1000000 then . else . + 1 | f end; f", "1000000"),
+        ("def f($n): if $n >= 300000 then $n else f($n + 1) end; f(0)", "300000"),
+        ("[limit(300000; def f: ., (. + 1 | f); f)] | length", "300000"),
+        ("last(range(1000000))", "999999"),
+        ("[limit(100000; repeat(1))] | length", "100000"),
+        ("0 | until(. >= 500000; . + 1)", "500000"),
+        ("[0 | while(. < 100000; . + 1)] | length", "100000"),
+        ("last(0 | recurse(if . < 500 then . + 1 else empty end))", "500"),
+        ("reduce range(1000000) as $i (0; . + $i)", "499999500000"),
+        ("last(foreach range(300000) as $i (0; . + 1))", "300000"),
+    ] {
+        let limits = Limits { steps: 50_000_000, stack: 4 << 20, ..Limits::default() };
+        let query = query.to_owned();
+        let shown = query.clone();
+        let found = on_large_stack(move || run(&query, "0", &limits));
+        assert_eq!(found.unwrap(), [expected], "{shown}");
+    }
+}
+
+#[test]
+fn deep_recursion_is_an_error() {
+    for query in [
+        "def f: 1 + f; f",
+        "def f: [f]; f",
+        "def f: try (1 + f) catch 1; f",
+        "def f: {a: f}; f",
+        "[recurse([.])]",
+    ] {
+        let limits = Limits { steps: 1_000_000_000, memory: 1 << 30, depth: 10_000, stack: 64 << 20 };
+        let query = query.to_owned();
+        let found = on_large_stack(move || run(&query, "0", &limits));
+        let reason = found.unwrap_err();
+        assert!(reason.contains("too deep") || reason.contains("too much memory"), "{reason}");
+    }
+}
+
+#[test]
+fn an_error_of_a_limit_is_not_caught() {
+    let limits = Limits { steps: 1000, ..Limits::default() };
+    for query in [
+        "try last(range(1e9)) catch 1",
+        "last(range(1e9)) // 1",
+        "[last(range(1e9))?]",
+        "isempty(last(range(1e9)))",
+    ] {
+        assert_eq!(run(query, "0", &limits).unwrap_err(), STEPS, "{query}");
+    }
+    assert_eq!(results("1", "0").unwrap(), ["1"]);
+}

@@ -13,10 +13,10 @@ pub(super) fn parse(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Stri
         return Err(format!("`{}` is not a time of RFC 3339", crate::scan::shorten(written)));
     }
     fields.text_or_null("timestamp", written);
-    fields.text_or_null("hostname", scan.until(b' ', "a host name")?);
-    fields.text_or_null("app_name", scan.until(b' ', "the name of a program")?);
-    fields.text_or_null("proc_id", scan.until(b' ', "the id of a process")?);
-    fields.text_or_null("msg_id", scan.until(b' ', "the id of a kind of message")?);
+    fields.text_or_null("hostname", word(scan, "a host name")?);
+    fields.text_or_null("app_name", word(scan, "the name of a program")?);
+    fields.text_or_null("proc_id", word(scan, "the id of a process")?);
+    fields.text_or_null("msg_id", word(scan, "the id of a kind of message")?);
     structured_data(scan, fields)?;
     if scan.at_end() {
         fields.text("message", b"");
@@ -25,6 +25,13 @@ pub(super) fn parse(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Stri
     scan.expect(" ")?;
     message(scan.rest(), fields);
     Ok(())
+}
+
+/// A word of printable ASCII characters, and passes the space behind it.
+fn word<'a>(scan: &mut Scan<'a>, what: &str) -> Result<&'a [u8], String> {
+    let before = *scan;
+    let word = scan.until(b' ', what)?;
+    if word.iter().all(u8::is_ascii_graphic) { Ok(word) } else { Err(before.expected(what)) }
 }
 
 /// `-`, or elements such as `[id name="value" name="value"]`, as an object of objects. A parameter that occurs several
@@ -59,7 +66,7 @@ fn structured_data(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Strin
 }
 
 fn name<'a>(scan: &mut Scan<'a>, what: &str) -> Result<Cow<'a, str>, String> {
-    let name = scan.while_byte(|byte| byte > b' ' && !matches!(byte, b'=' | b']' | b'"'));
+    let name = scan.while_byte(|byte| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"'));
     match name.is_empty() {
         true => Err(scan.expected(what)),
         false => Ok(String::from_utf8_lossy(name)),

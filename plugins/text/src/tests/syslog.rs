@@ -108,6 +108,11 @@ fn times_are_those_of_the_rfc() {
         assert!(read(time).unwrap_err().contains("is not a time of RFC 3339"), "{time}");
         assert!(parse(&format("syslog"), format!("{time} h x: y")).is_err(), "{time}");
     }
+    for line in
+        ["<1>1 - h\n a - - -", "<1>1 - hé a - - -", "<1>1 - h a - - [é x=\"1\"]", "<1>1 - h a - - [e\nf]"]
+    {
+        assert!(parse(&format("syslog"), line).unwrap_err().contains("is expected at byte"), "{line}");
+    }
     for priority in ["0165", "-1", ""] {
         assert!(parse(&format("syslog"), format!("<{priority}>1 - - - - - -")).is_err(), "{priority}");
     }

@@ -7,6 +7,7 @@ pub(crate) mod page;
 pub(crate) mod release;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration as Time, Instant};
@@ -325,18 +326,28 @@ impl Payload {
     }
 }
 
-/// All fields of an entry as a JSON object of texts.
+/// All fields of an entry as a JSON object of texts. A field that occurs several times becomes an array of its values.
 fn object(page: &Page, entry: &Entry) -> Vec<u8> {
-    let mut json = vec![b'{'];
+    let mut members: Vec<(&[u8], Vec<&[u8]>)> = Vec::new();
+    let mut places = HashMap::new();
     for (name, value) in page.fields(entry) {
-        for (range, after) in [(name, b':'), (value, b',')] {
-            let text = String::from_utf8_lossy(&page.bytes[range]);
-            serde_json::to_writer(&mut json, &*text).expect("text can be written to memory");
-            json.push(after);
+        let (name, value) = (&page.bytes[name], &page.bytes[value]);
+        let place = *places.entry(name).or_insert(members.len());
+        match members.get_mut(place) {
+            Some((_, values)) => values.push(value),
+            None => members.push((name, vec![value])),
         }
     }
-    if json.last() == Some(&b',') {
-        json.pop();
+    let mut json = vec![b'{'];
+    for (index, (name, values)) in members.iter().enumerate() {
+        json.extend_from_slice(if index == 0 { b"" } else { b"," });
+        json::write_text(&mut json, &String::from_utf8_lossy(name));
+        json.extend_from_slice(if values.len() == 1 { b":" } else { b":[" });
+        for (index, value) in values.iter().enumerate() {
+            json.extend_from_slice(if index == 0 { b"" } else { b"," });
+            json::write_text(&mut json, &String::from_utf8_lossy(value));
+        }
+        json.extend_from_slice(if values.len() == 1 { b"" } else { b"]" });
     }
     json.push(b'}');
     json

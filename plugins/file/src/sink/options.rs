@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{ConfigError, Duration, Size, Template};
 
-/// Appends each event as one line to a file. Folders that are missing are made.
+/// Appends each event as one line to a file. Folders that are missing are made. An event that is no JSON and holds line
+/// breaks of its own is written as it is.
 ///
 /// An event counts as delivered when it is on the disk (see `sync`). A write that fails half way is taken
 /// back, so a reader never sees half an event; a line that a crash left without its end is ended first.

@@ -32,7 +32,8 @@ pub(crate) struct Options {
     /// the name of the component. Two pipelines of a process that name a component alike set `consumer` in one.
     pub(crate) consumer: Option<String>,
     /// What becomes the payload: `payload`, the value of one field; or `fields`, the whole entry as a JSON
-    /// object of texts, in which bytes that are not UTF-8 are replaced.
+    /// object of texts, in which bytes that are not UTF-8 are replaced, and a field that occurs several times is an
+    /// array.
     #[serde(default = "payload", rename = "as")]
     pub(crate) form: Form,
     /// With `as = "payload"`: the name of the field, as in `field = "data"`. An entry that lacks it is

@@ -32,7 +32,7 @@ async fn a_group_may_begin_at_what_comes() {
 #[tokio::test]
 async fn an_entry_as_an_object_and_its_attributes() {
     let redis = Redis::start();
-    redis.query(["XADD", "s", "7-3", "name", "a \"b\"", "n", "1"]);
+    redis.query(["XADD", "s", "7-3", "name", "a \"b\"", "n", "1", "name", "é"]);
     let mut options = options(&redis, "a");
     options["as"] = json!("fields");
     let mut reader = Reader::new(&options).await;
@@ -40,7 +40,7 @@ async fn an_entry_as_an_object_and_its_attributes() {
     assert_eq!(batch.batch.attribute(0, "id"), Some(&AttributeValue::from("7-3")));
     assert_eq!(batch.batch.attribute(0, "deliveries"), Some(&AttributeValue::from(1)));
     assert_eq!(batch.batch.attribute(0, "stream"), Some(&AttributeValue::from("s")));
-    assert_eq!(settle(batch, Outcome::Delivered), [r#"{"name":"a \"b\"","n":"1"}"#]);
+    assert_eq!(settle(batch, Outcome::Delivered), [r#"{"name":["a \"b\"","é"],"n":"1"}"#]);
 }
 
 #[tokio::test]

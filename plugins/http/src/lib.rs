@@ -4,7 +4,7 @@
 //! Never lets data choose a host, never reads a request or an answer without a limit on its size and its time,
 //! never shows a token.
 //!
-//! Read `client::Caller` first, one exchange with its limits (`client::transport` has the connections), then what the three plugins of the client make of
+//! Read `client::Caller` first, one exchange with its limits, then what the three plugins of the client make of
 //! it. Of the server, read `server` first, then `exchange`: how a request and what a pipeline made of it find
 //! each other.
 

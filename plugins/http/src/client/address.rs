@@ -5,8 +5,8 @@ mod tests;
 
 use std::borrow::Cow;
 
+use reqwest::Url;
 use tidegate_sdk::{ConfigError, Template};
-use url::Url;
 
 use super::options::checked_url;
 

@@ -1,18 +1,16 @@
 //! What a server answered, read within limits, and what it means for those who asked.
 
+use std::error::Error as _;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::header::HeaderMap;
-use hyper::{Response, StatusCode};
+use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode};
 use tidegate_sdk::{Class, Error, Size};
 use tokio::time::Instant;
 
 use super::retry_after;
-use super::transport::failure;
 use crate::coding::{Decoder, Refused, codings};
 
 /// The limits of an answer.
@@ -51,7 +49,7 @@ impl Answer {
     /// Reads the body within `limits` until `deadline`.
     pub(crate) async fn read(
         question: String,
-        mut response: Response<Incoming>,
+        mut response: Response,
         limits: Limits,
         deadline: Instant,
     ) -> Self {
@@ -65,8 +63,7 @@ impl Answer {
         };
         let (body, fault) = match Body::new(&headers, limits) {
             Ok(mut body) => {
-                let mut fault = match tokio::time::timeout_at(deadline, body.read(response.body_mut())).await
-                {
+                let mut fault = match tokio::time::timeout_at(deadline, body.read(&mut response)).await {
                     Ok(read) => read.err(),
                     Err(_) => Some(Error::retry("the rest of the answer did not come within the time limit")),
                 };
@@ -117,6 +114,35 @@ fn excerpt(body: &[u8]) -> String {
     excerpt
 }
 
+/// Why no answer came.
+pub(crate) fn failure(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let (mut cause, mut refused) = (error.to_string(), false);
+    let mut next = error.source();
+    while let Some(source) = next {
+        refused |= is_tls(source);
+        cause = source.to_string();
+        next = source.source();
+    }
+    if refused {
+        Error::misconfigured(format!("no secure connection: {cause}"))
+    } else if error.is_connect() {
+        Error::retry(format!("no connection: {cause}"))
+    } else if error.is_builder() {
+        Error::misconfigured(format!("the request cannot be made: {cause}"))
+    } else {
+        Error::ambiguous(format!("no answer: {cause}"))
+    }
+}
+
+/// Whether the cause is TLS: I/O errors hide what they wrap from the chain of sources.
+fn is_tls(mut source: &(dyn std::error::Error + 'static)) -> bool {
+    while let Some(wrapped) = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        source = wrapped;
+    }
+    source.is::<rustls::Error>()
+}
+
 /// A body that is read, and decoded on the way.
 struct Body {
     limits: Limits,
@@ -165,13 +191,12 @@ impl Body {
         Ok(Self { limits, received: 0, codings: names, sink })
     }
 
-    async fn read(&mut self, body: &mut Incoming) -> Result<(), Error> {
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                Error::retry(format!("the answer broke off: {}", failure(&error, false).message()))
+    async fn read(&mut self, response: &mut Response) -> Result<(), Error> {
+        loop {
+            let chunk = response.chunk().await.map_err(|error| {
+                Error::retry(format!("the answer broke off: {}", failure(error).message()))
             })?;
-            // Trailers say nothing here.
-            let Ok(chunk) = frame.into_data() else { continue };
+            let Some(chunk) = chunk else { return Ok(()) };
             let room = self.limits.plain - self.received;
             let fits = &chunk[..chunk.len().min(room)];
             self.received += fits.len();
@@ -186,7 +211,6 @@ impl Body {
                 return Err(Error::reject(format!("the answer is over `body_size` ({limit})")));
             }
         }
-        Ok(())
     }
 
     fn unusable(&self, error: &io::Error) -> Error {

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, StatusCode};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
 use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{AsyncFilter, Attributes, Batch, ConfigError, Cx, Error, Output, Plugin};
 

@@ -7,17 +7,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
-use hyper::{Method, Response, StatusCode};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Client, Method, StatusCode, Url};
 use tidegate_sdk::{Class, ConfigError, Error};
 use tokio::time::{Instant, timeout_at};
-use url::Url;
 
-use super::answer::{Answer, Limits};
+use super::answer::{self, Answer, Limits};
 use super::login::Login;
 use super::options::{ExchangeOptions, shown};
-use super::transport::Transport;
 use crate::coding;
 
 /// Calls servers for one component, over connections that are kept. Safe to use from many tasks.
@@ -32,7 +30,7 @@ pub(crate) struct Caller {
     /// Whether what is sent is more than a question, so that a redirect must not turn it into one.
     carries: bool,
     /// Made when the component opens, for it reads the system's certificates.
-    transport: OnceLock<Transport>,
+    client: OnceLock<Client>,
 }
 
 /// The longest time limit that makes sense, within what the clock can count.
@@ -68,7 +66,7 @@ impl Caller {
             connect_time_limit: options.connect_time_limit.0.min(LONGEST),
             redirects: options.redirects,
             carries: method != Method::GET,
-            transport: OnceLock::new(),
+            client: OnceLock::new(),
         })
     }
 
@@ -77,15 +75,25 @@ impl Caller {
     /// # Errors
     /// If the system's certificates cannot be read.
     pub(crate) fn open(&self) -> Result<(), Error> {
-        self.transport().map(drop)
+        self.client().map(drop)
     }
 
-    fn transport(&self) -> Result<&Transport, Error> {
-        if let Some(transport) = self.transport.get() {
-            return Ok(transport);
+    fn client(&self) -> Result<&Client, Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
         }
-        let transport = Transport::new(self.connect_time_limit)?;
-        Ok(self.transport.get_or_init(|| transport))
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // A program that embeds the engine may not have chosen a provider, and without one the client
+            // panics. An error means that another thread was faster, which is as good.
+            drop(rustls::crypto::ring::default_provider().install_default());
+        }
+        let (redirects, carries) = (self.redirects, self.carries);
+        let client = Client::builder()
+            .connect_timeout(self.connect_time_limit)
+            .redirect(Policy::custom(move |attempt| redirect(attempt, redirects, carries)))
+            .build()
+            .map_err(|error| Error::misconfigured(answer::failure(error).message()))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Asks, and reads the answer. Any status is an answer: see [`Answer::error`].
@@ -94,15 +102,15 @@ impl Caller {
     /// If no answer comes. The class is ambiguous if the question may have arrived nevertheless.
     pub(crate) async fn ask(&self, question: &Question) -> Result<Answer, Error> {
         let deadline = Instant::now() + self.time_limit;
-        let transport = self.transport()?;
-        let login = self.login(transport, None, deadline).await?;
-        let answer = self.exchange(transport, question, login.as_ref(), deadline).await?;
+        let client = self.client()?;
+        let login = self.login(client, None, deadline).await?;
+        let answer = self.exchange(client, question, login.as_ref(), deadline).await?;
         if answer.status != StatusCode::UNAUTHORIZED || !matches!(self.login, Some(Login::Token(_))) {
             return Ok(answer);
         }
         // The token may have been withdrawn before its time: once more with a new one.
-        let login = self.login(transport, login.as_ref(), deadline).await?;
-        self.exchange(transport, question, login.as_ref(), deadline).await
+        let login = self.login(client, login.as_ref(), deadline).await?;
+        self.exchange(client, question, login.as_ref(), deadline).await
     }
 
     /// As [`ask`](Self::ask), for questions that do no harm when they are asked twice and whose answer is
@@ -123,79 +131,61 @@ impl Caller {
 
     async fn login(
         &self,
-        transport: &Transport,
+        client: &Client,
         refused: Option<&HeaderValue>,
         deadline: Instant,
     ) -> Result<Option<HeaderValue>, Error> {
         match &self.login {
             None => Ok(None),
             Some(Login::Fixed(header)) => Ok(Some(header.clone())),
-            Some(Login::Token(token)) => token.header(transport, refused, deadline).await.map(Some),
+            Some(Login::Token(token)) => token.header(client, refused, deadline).await.map(Some),
         }
     }
 
     async fn exchange(
         &self,
-        transport: &Transport,
+        client: &Client,
         question: &Question,
         login: Option<&HeaderValue>,
         deadline: Instant,
     ) -> Result<Answer, Error> {
         let mut headers = question.headers.clone();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))));
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
         headers.extend(login.map(|login| (AUTHORIZATION, login.clone())));
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
+        let mut request = client.request(question.method.clone(), question.url.clone()).headers(headers);
+        if let Some(body) = &question.body {
+            request = request.body(body.clone());
+        }
         let context = format!("{} {}", question.method, shown(&question.url));
-        let answered = timeout_at(deadline, self.answered(transport, question, &headers)).await;
-        let response = answered.unwrap_or_else(|_| {
-            let limit = tidegate_sdk::Duration(self.time_limit);
-            Err(Error::ambiguous(format!("no answer within the time limit of {limit}")))
-        });
+        let response = match timeout_at(deadline, request.send()).await {
+            Ok(sent) => sent.map_err(answer::failure),
+            Err(_) => {
+                let limit = tidegate_sdk::Duration(self.time_limit);
+                Err(Error::ambiguous(format!("no answer within the time limit of {limit}")))
+            }
+        };
         let response = response.map_err(|error| error.context(&context))?;
         Ok(Answer::read(context, response, self.limits, deadline).await)
     }
-
-    /// The head of the answer, after the redirects that may be followed.
-    async fn answered(
-        &self,
-        transport: &Transport,
-        question: &Question,
-        headers: &HeaderMap,
-    ) -> Result<Response<Incoming>, Error> {
-        let mut url = question.url.clone();
-        let mut followed = 0;
-        loop {
-            let (method, body) = (question.method.clone(), question.body.clone());
-            let response = transport.send(method, &url, headers.clone(), body).await?;
-            let target = redirect_target(&response, &url).filter(|target| {
-                followed < self.redirects && may_follow(response.status(), &url, target, self.carries)
-            });
-            let Some(target) = target else { return Ok(response) };
-            url = target;
-            followed += 1;
-        }
-    }
 }
 
-/// Where a redirect leads.
-fn redirect_target(response: &Response<Incoming>, url: &Url) -> Option<Url> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let target = response.headers().get(LOCATION)?.to_str().ok()?;
-    url.join(target).ok()
-}
-
-/// Whether a redirect is followed: within one host, so that no credential leaves it, and never where the rules turn what
-/// was sent into a mere question.
-fn may_follow(status: StatusCode, from: &Url, to: &Url, carries: bool) -> bool {
+/// Redirects are followed within one host, so that no credential leaves it, and never where the rules turn
+/// what was sent into a mere question.
+fn redirect(attempt: Attempt<'_>, limit: usize, carries: bool) -> Action {
+    let Some(from) = attempt.previous().last() else { return attempt.stop() };
+    let to = attempt.url();
     let ports = (from.port_or_known_default(), to.port_or_known_default());
     let upgraded = from.scheme() == "http" && to.scheme() == "https" && ports == (Some(80), Some(443));
     let same = from.scheme() == to.scheme() && ports.0 == ports.1;
-    let whole = !carries || matches!(status.as_u16(), 307 | 308);
-    whole && from.host() == to.host() && (same || upgraded)
+    let whole = !carries || matches!(attempt.status().as_u16(), 307 | 308);
+    let allowed =
+        whole && attempt.previous().len() <= limit && from.host() == to.host() && (same || upgraded);
+    match allowed {
+        true => attempt.follow(),
+        false => attempt.stop(),
+    }
 }

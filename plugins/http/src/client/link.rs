@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use hyper::header::{HeaderMap, LINK};
-use url::Url;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, LINK};
 
 /// One link of a header.
 #[derive(Debug, PartialEq, Eq)]

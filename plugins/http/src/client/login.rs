@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Method;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use tidegate_sdk::{Class, ConfigError, Error};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use url::Url;
 
 use self::token::Granted;
-use super::answer::{Answer, Limits};
+use super::answer::{self, Answer, Limits};
 use super::options::{AuthOptions, Credentials, OAuth2, checked_url, header_value, shown};
-use super::transport::Transport;
 
 /// The checked form of the option `auth`.
 #[derive(Debug)]
@@ -71,12 +69,12 @@ impl TokenLogin {
     /// The header with a token that is still good; a new one if `refused` is the one that is kept.
     pub(crate) async fn header(
         &self,
-        transport: &Transport,
+        client: &reqwest::Client,
         refused: Option<&HeaderValue>,
         deadline: Instant,
     ) -> Result<HeaderValue, Error> {
         let fetched =
-            tokio::time::timeout_at(deadline, self.kept_or_fetched(transport, refused, deadline)).await;
+            tokio::time::timeout_at(deadline, self.kept_or_fetched(client, refused, deadline)).await;
         let late = |_| Error::retry("no answer within the time limit");
         fetched
             .map_err(late)
@@ -86,7 +84,7 @@ impl TokenLogin {
 
     async fn kept_or_fetched(
         &self,
-        transport: &Transport,
+        client: &reqwest::Client,
         refused: Option<&HeaderValue>,
         deadline: Instant,
     ) -> Result<HeaderValue, Error> {
@@ -98,28 +96,22 @@ impl TokenLogin {
             }
         }
         *kept = None;
-        let token = self.fetch(transport, deadline).await?;
+        let token = self.fetch(client, deadline).await?;
         let header = token.header.clone();
         *kept = Some(token);
         Ok(header)
     }
 
-    async fn fetch(&self, transport: &Transport, deadline: Instant) -> Result<Token, Error> {
+    async fn fetch(&self, client: &reqwest::Client, deadline: Instant) -> Result<Token, Error> {
         let options = &self.options;
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(options.scope.as_deref().map(|scope| ("scope", scope)));
-        let mut headers = HeaderMap::new();
-        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        headers.insert(CONTENT_TYPE, form_type);
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut request = client.post(self.url.clone());
         match options.credentials {
             Credentials::Header => {
                 let secret = form_encoded(options.client_secret.expose());
-                let login = basic_header(&form_encoded(&options.client_id), &secret);
-                let login = header_value(&login, String::new).map_err(|_| {
-                    Error::misconfigured("the client's id or secret cannot be sent in a header")
-                })?;
-                headers.insert(AUTHORIZATION, login);
+                request =
+                    request.header(AUTHORIZATION, basic_header(&form_encoded(&options.client_id), &secret));
             }
             Credentials::Body => {
                 form.push(("client_id", &options.client_id));
@@ -127,12 +119,13 @@ impl TokenLogin {
             }
         }
         // Asking for a token twice does no harm, so no failure of it is ambiguous.
-        let again = |error: Error| match error.class() {
-            Class::Ambiguous => Error::retry(error.message()),
-            _ => error,
+        let again = |error: reqwest::Error| match answer::failure(error) {
+            error if error.class() == Class::Ambiguous => Error::retry(error.message()),
+            error => error,
         };
-        let form = form_body(&self.url, &form).into();
-        let response = transport.send(Method::POST, &self.url, headers, Some(form)).await.map_err(again)?;
+        let form = form_body(&self.url, &form);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        let response = request.send().await.map_err(again)?;
         let limits = Limits { plain: TOKEN_SIZE, inflated: TOKEN_SIZE, pause: LONGEST_PAUSE };
         let answer = Answer::read("POST".into(), response, limits, deadline).await;
         match (answer.error(), answer.fault) {
@@ -168,8 +161,7 @@ impl Token {
     }
 }
 
-/// The value of `Authorization` for a user and a password.
-pub(crate) fn basic_header(user: &str, password: &str) -> String {
+fn basic_header(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 

@@ -16,7 +16,6 @@ mod retry_after;
 mod send;
 #[cfg(test)]
 mod test_server;
-mod transport;
 
 pub(crate) use caller::Caller;
 pub(crate) use poll::fuzzing;

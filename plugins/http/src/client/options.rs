@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tidegate_sdk::{ConfigError, Duration, Secret, Size};
-use url::Url;
 
 /// How a server is called; the same for the source, the filter and the sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -121,7 +121,7 @@ pub(crate) enum AskMethod {
     Post,
 }
 
-impl From<AskMethod> for hyper::Method {
+impl From<AskMethod> for reqwest::Method {
     fn from(method: AskMethod) -> Self {
         match method {
             AskMethod::Get => Self::GET,

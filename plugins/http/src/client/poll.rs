@@ -18,16 +18,15 @@ mod walk;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hyper::header::{
+use reqwest::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
-use hyper::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{
     Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch,
     SourceRejection,
 };
-use url::Url;
 
 use self::body::Body;
 use self::cursor::{Order, Seen};

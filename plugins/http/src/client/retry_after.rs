@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::{Duration, SystemTime};
 
-use hyper::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 /// The pause from `now` on, if the server asks for one in a form that is understood.
 pub(crate) fn pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hyper::StatusCode;
+use reqwest::StatusCode;
 use tidegate_sdk::{Attempt, Batch, Class, Error};
 
 use super::cache::Key;

@@ -333,6 +333,17 @@ async fn a_body_that_trickles_is_ended_by_the_time_limit() {
 }
 
 #[tokio::test]
+async fn interim_answers_without_an_end_are_ended_by_the_time_limit() {
+    let flood = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(100);
+    for (piece, pause) in [(&flood[..27], 5), (&flood[..], 0)] {
+        let pause = Duration::from_millis(pause);
+        let asked = endless("", piece, pause, json!({ "time_limit": "100ms" })).await;
+        let error = asked.expect_err("it never ends");
+        assert!(error.message().contains("time limit"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_without_an_end_is_left_at_its_limit() {
     let piece = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
     let asked = endless(CHUNKED, &piece, Duration::ZERO, json!({ "body_size": "1MiB" })).await;

@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidegate_sdk::Error;

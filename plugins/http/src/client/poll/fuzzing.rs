@@ -1,9 +1,9 @@
 //! The decoders of `http_poll`, for the fuzz targets.
 
 use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderValue, LINK};
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue, LINK};
 use tidegate_sdk::json::{self, Path};
-use url::Url;
 
 use super::cursor::Seen;
 use super::decode::Decoder;

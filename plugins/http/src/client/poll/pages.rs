@@ -3,12 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use hyper::header::{HeaderMap, LINK};
+use reqwest::Url;
+use reqwest::header::{HeaderMap, LINK};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
-use url::Url;
 
 use super::options::{PaginationKind, PaginationOptions};
 use crate::client::link;

@@ -32,7 +32,7 @@ async fn failure(server: &Server, options: Value) -> Error {
 
 /// The parameter `name` of what was asked.
 fn parameter(asked: &Asked, name: &str) -> Option<String> {
-    let url = url::Url::parse(&format!("http://h{}", asked.target)).unwrap();
+    let url = reqwest::Url::parse(&format!("http://h{}", asked.target)).unwrap();
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 

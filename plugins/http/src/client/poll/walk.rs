@@ -6,7 +6,7 @@ mod tests;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use url::Url;
+use reqwest::Url;
 
 use super::cursor::Seen;
 use super::pages::{Next, Page, Pages};

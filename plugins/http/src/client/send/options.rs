@@ -58,7 +58,7 @@ pub(super) enum SendMethod {
     Patch,
 }
 
-impl From<SendMethod> for hyper::Method {
+impl From<SendMethod> for reqwest::Method {
     fn from(method: SendMethod) -> Self {
         match method {
             SendMethod::Post => Self::POST,

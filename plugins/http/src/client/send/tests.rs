@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use hyper::header::{CONTENT_ENCODING, HeaderMap};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use serde_json::{Value, json};
 use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{Batch, Class, Delivery, Error};

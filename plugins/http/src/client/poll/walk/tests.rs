@@ -1,6 +1,6 @@
 //! One poll over its pages, without a server.
 
-use hyper::header::HeaderMap;
+use reqwest::header::HeaderMap;
 
 use super::*;
 use crate::client::poll::pages::Parameter;

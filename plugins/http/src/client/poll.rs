@@ -182,8 +182,8 @@ impl HttpPoll {
         if !self.schedule.wait(cx).await? {
             return Ok(false);
         }
-        let anew = || Walk::at(None, 0, Seen::from(self.since.clone()), 0);
-        self.walk = Some(self.suspended.take().unwrap_or_else(anew));
+        let first = || Walk::at(None, 0, Seen::from(self.since.clone()), 0);
+        self.walk = Some(self.suspended.take().unwrap_or_else(first));
         Ok(true)
     }
 

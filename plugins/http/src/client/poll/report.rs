@@ -68,7 +68,7 @@ impl Report {
         }
     }
 
-    /// A poll was cut after so many pages; `next` says what the next one does.
+    /// A poll was cut after `pages` pages; `next` says what the next one does.
     pub(super) fn cut(&mut self, cx: &Cx, cut: &Cut, pages: u64, useful: bool, next: &str) {
         self.cuts = self.cuts.saturating_add(1);
         if !useful {

@@ -104,6 +104,8 @@ func main() {
 			found.Error = err.Error()
 		} else if read, ok := message.(*rfc3164.SyslogMessage); ok {
 			base(&found, read.Base)
+		} else {
+			found.Valid = false
 		}
 		out.Encode(found)
 	}

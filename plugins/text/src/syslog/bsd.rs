@@ -55,7 +55,8 @@ fn host(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
 fn tag(scan: &mut Scan<'_>, fields: &mut Fields) {
     let rest = scan.rest();
     let word = &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
-    let Some(tag) = word.strip_suffix(b":").filter(|tag| !tag.is_empty()) else {
+    let is_tag = |tag: &&[u8]| !tag.is_empty() && !tag.iter().any(u8::is_ascii_control);
+    let Some(tag) = word.strip_suffix(b":").filter(is_tag) else {
         fields.null("app_name");
         return fields.null("proc_id");
     };

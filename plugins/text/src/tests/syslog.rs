@@ -135,6 +135,7 @@ fn words_of_the_older_form_are_told_apart() {
         ("h http://x/ failed", ["h", "-", "-", "http://x/ failed"]),
         ("h 10.0.0.1:8080 refused", ["h", "-", "-", "10.0.0.1:8080 refused"]),
         ("h su:", ["h", "su", "-", ""]),
+        ("h su[a\nb]: x", ["h", "-", "-", "su[a\nb]: x"]),
         ("h su: two\nlines", ["h", "su", "-", "two\nlines"]),
     ] {
         assert_eq!(read(rest), expected(words), "{rest}");

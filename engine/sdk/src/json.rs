@@ -2,7 +2,7 @@
 //!
 //! # What counts as JSON
 //!
-//! One rule holds wherever JSON comes in (files, standard input, polls, requests, commands, Redis, answers to a
+//! The same rule holds wherever JSON comes in (files, standard input, polls, requests, commands, Redis, answers to a
 //! filter):
 //!
 //! - A JSON text is one value as RFC 8259 describes it, in UTF-8, nested at most [`DEPTH`] deep.

@@ -106,12 +106,12 @@ fn address<'a>(scan: &mut Scan<'a>, what: &str) -> Result<&'a [u8], String> {
     }
 }
 
-/// Whether the text is an IP address, or a list of some.
+/// Tells whether the text is an IP address, or a list of some.
 fn is_address(text: &[u8]) -> bool {
     text != b"-" && is_list_of_addresses(text)
 }
 
-/// Whether the text is a list of addresses as `X-Forwarded-For` has it, where `unknown` and `-` may stand for one.
+/// Tells whether the text is a list of addresses as `X-Forwarded-For` has it, where `unknown` and `-` may stand for one.
 fn is_list_of_addresses(text: &[u8]) -> bool {
     let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
     let is_item = |item: &str| {
@@ -123,7 +123,7 @@ fn is_list_of_addresses(text: &[u8]) -> bool {
         || std::str::from_utf8(text).is_ok_and(|text| text.split(',').all(|item| is_item(item.trim())))
 }
 
-/// Whether the text is a name with the number of a port behind it.
+/// Tells whether the text is a name with the number of a port behind it.
 fn has_port(text: &[u8]) -> bool {
     let Some(colon) = memrchr(b':', text) else { return false };
     let port = &text[colon + 1..];
@@ -159,7 +159,7 @@ fn request(request: &[u8], fields: &mut Fields) {
     }
 }
 
-/// Whether the byte may stand in the name of a method (RFC 9110, section 5.6.2).
+/// Tells whether the byte may stand in the name of a method (RFC 9110, section 5.6.2).
 fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }

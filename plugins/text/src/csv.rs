@@ -1,4 +1,4 @@
-//! One record of comma-separated values, as RFC 4180 describes it.
+//! A record of comma-separated values, as RFC 4180 describes it.
 
 use tidegate_sdk::framing::{CsvReader, CsvStep};
 

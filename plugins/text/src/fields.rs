@@ -1,4 +1,4 @@
-//! Where the formats write what they found: a JSON object, made in one buffer that is used again.
+//! The output of the formats: a JSON object, made in one buffer that is used again.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -22,7 +22,7 @@ pub(crate) struct Fields {
     opened: Vec<usize>,
 }
 
-/// Up to so many names are compared with each other one by one.
+/// The largest number of names that are compared with each other one by one.
 const FEW: usize = 24;
 
 impl Fields {

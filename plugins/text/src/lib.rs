@@ -1,6 +1,6 @@
 //! Text to JSON: the filter `parse`.
 //!
-//! Never guesses: text that is not of the format it was told is rejected, with the byte where it departs from
+//! Never guesses: text that is not of its format is rejected, with the byte where it departs from
 //! it. Never takes more than linear time for a line, and never fails as a whole because of one.
 //!
 //! Read `fields::Fields` first, where every format writes what it found, then `parse.rs`, the filter.

@@ -39,7 +39,7 @@ pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     if any { Ok(()) } else { Err("the line is empty".to_owned()) }
 }
 
-/// Whether the byte may stand in a key, or in a value without quotes.
+/// Tells whether the byte may stand in a key, or in a value without quotes.
 fn is_plain(byte: u8) -> bool {
     byte > b' ' && byte != b'=' && byte != b'"'
 }

@@ -35,7 +35,7 @@ pub(crate) fn any(text: &str) -> Option<DateTime> {
     }
 }
 
-/// Whether the text is a time of RFC 3339 as syslog has it: with `T`, with an offset, and without a leap second.
+/// Tells whether the text is a time of RFC 3339 as syslog has it: with `T`, with an offset, and without a leap second.
 pub(crate) fn is_of_syslog(text: &[u8]) -> bool {
     let is_strict = |written: &Written| written.offset.is_some() && written.second < 60;
     let has_capitals = text.get(10) == Some(&b'T') && !text.ends_with(b"z");
@@ -85,7 +85,7 @@ fn written(text: &[u8]) -> Option<Written> {
     Some(Written { civil: date.to_datetime(time), offset, second })
 }
 
-/// One to nine digits behind a point, in billionths.
+/// The digits behind a point, one to nine, in billionths.
 fn fraction(digits: &[u8]) -> Option<i32> {
     if digits.is_empty() || digits.len() > 9 {
         return None;

@@ -31,7 +31,7 @@ pub struct CsvReader {
     fields: Vec<Field>,
 }
 
-/// What [`CsvReader::read`] comes to.
+/// The outcome of [`CsvReader::read`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CsvStep {
     /// The record goes on behind the text.
@@ -197,12 +197,12 @@ impl CsvReader {
         self.fields.len()
     }
 
-    /// Whether nothing has been read.
+    /// Tells whether nothing has been read.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// Whether a field of the record that was read is quoted, so that line breaks may be in it.
+    /// Tells whether a field of the record that was read is quoted, so that line breaks may be in it.
     pub fn has_quotes(&self) -> bool {
         self.fields.iter().any(|field| field.quotes != Quotes::None)
     }

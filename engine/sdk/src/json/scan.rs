@@ -1,4 +1,4 @@
-//! One pass over JSON text, from token to token.
+//! A pass over JSON text, from token to token.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -323,7 +323,7 @@ pub(super) fn plain(text: &[u8]) -> Option<usize> {
     text[at..].iter().position(special).map(|found| at + found)
 }
 
-/// Where the string ends that well-formed JSON text begins with.
+/// The end of the string that well-formed JSON text begins with.
 pub(super) fn string_end(text: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = memchr::memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {

@@ -82,7 +82,7 @@ impl Records {
         self.names.is_none()
     }
 
-    /// Whether a line over the limit is going by, whose beginning is settled and whose end is not.
+    /// Tells whether a line over the limit is going by, whose beginning is settled and whose end is not.
     pub(crate) fn is_within(&self) -> bool {
         self.oversized.is_some()
     }

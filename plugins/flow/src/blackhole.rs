@@ -1,4 +1,4 @@
-//! The sink `blackhole`: takes everything, keeps nothing.
+//! The sink `blackhole`: drops all events.
 
 #[cfg(test)]
 mod tests;
@@ -21,16 +21,15 @@ plugin = "blackhole"
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    /// How many events a second it takes at most, such as `1000`: to see how a pipeline behaves when its sink
-    /// is slow. Left out, it takes them as fast as they come. It keeps this pace while the pipeline
-    /// drains, as a slow server would.
+    /// The most events a second, such as `1000`, to test a pipeline with a slow sink. The sink keeps this pace while
+    /// the pipeline drains, as a slow server would. Default: no limit.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     rate: Option<u64>,
 }
 
 struct Blackhole {
     rate: Option<Rate>,
-    /// The bucket of the rate: when it is full again, in nanoseconds after `started`.
+    /// The bucket of the rate: the time at which it is full, in nanoseconds after `started`.
     full: u64,
     started: Instant,
 }
@@ -41,7 +40,7 @@ pub(crate) fn plugin() -> Plugin {
 
 fn build(Options { rate }: Options) -> Result<Blackhole, ConfigError> {
     let rate = rate.map(|events| {
-        // A timer is late by a millisecond or so; up to ten of them are made up for.
+        // A timer is late by about a millisecond. The burst makes up for ten.
         let burst = (events / 100).max(1);
         let refused = || ConfigError::at("/rate", "it is between 1 and 1,000,000,000 events a second");
         Rate::new(events, std::time::Duration::from_secs(1), burst).ok_or_else(refused)
@@ -64,7 +63,7 @@ impl Sink for Blackhole {
     }
 
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
-        // Several at a rate would take several times as much.
+        // Several sinks with a rate would take several times as much.
         let free = self.rate.is_none();
         free.then(|| Box::new(Self { rate: None, full: 0, started: self.started }) as Box<dyn ErasedSink>)
     }

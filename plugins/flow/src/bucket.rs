@@ -1,4 +1,4 @@
-//! Token buckets: how many events may pass by when.
+//! Token buckets: the rates of events.
 
 #[cfg(test)]
 mod tests;
@@ -8,28 +8,28 @@ use std::time::Duration;
 
 use crate::key::BuildAsIs;
 
-/// A rate: so many events in so long, and how many may come at once after a silence.
+/// A rate: a number of events in a span of time, and the burst that may pass at once after a silence.
 ///
-/// The bucket of a rate is one point in time: when it will be full again (this is the generic cell rate
-/// algorithm of ITU-T I.371). So it costs eight bytes, and a full bucket and none are the same.
+/// The bucket of a rate is one point in time: the moment at which it is full again (the generic cell rate algorithm of
+/// ITU-T I.371). So it takes eight bytes, and a full bucket is the same as none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
-    /// Nanoseconds that one event takes.
+    /// The nanoseconds of one event.
     interval: u64,
-    /// Nanoseconds that a whole burst takes.
+    /// The nanoseconds of a whole burst.
     burst: u64,
 }
 
 impl Rate {
-    /// `events` in `per`, at most `burst` at once. `None` if that is nothing, or over 1,000,000,000 a second.
+    /// A rate of `events` in `per`, at most `burst` at once. `None` if it is zero or over 1,000,000,000 a second.
     pub(crate) fn new(events: u64, per: Duration, burst: u64) -> Option<Self> {
         let interval = u64::try_from(per.as_nanos()).ok()?.checked_div(events)?;
         let burst = interval.checked_mul(burst)?;
         (burst > 0).then_some(Self { interval, burst })
     }
 
-    /// Lets one event pass at `now` (nanoseconds since any start), or says in how many nanoseconds it may.
-    /// `full` is the bucket.
+    /// Admits one event at `now` (nanoseconds since any start), or returns the nanoseconds until it may pass. `full`
+    /// is the bucket.
     pub(crate) fn admit(self, full: &mut u64, now: u64) -> Result<(), u64> {
         let then = (*full).max(now).saturating_add(self.interval);
         match then.saturating_sub(now) <= self.burst {
@@ -43,19 +43,19 @@ impl Rate {
 }
 
 impl Rate {
-    /// Lets events pass, whether or not the rate allows it: they are counted as far as a bucket goes.
+    /// Admits events regardless of the rate. They are counted up to the size of the bucket.
     pub(crate) fn force(self, full: &mut u64, now: u64, events: u64) {
         let then = (*full).max(now).saturating_add(self.interval.saturating_mul(events));
         *full = then.min(now.saturating_add(self.burst));
     }
 
-    /// Nanoseconds that one event takes.
+    /// The nanoseconds of one event.
     pub(crate) fn interval(self) -> u64 {
         self.interval
     }
 
-    /// In how many nanoseconds a bucket is full, if with another rate, whose events took `interval`, it was to be
-    /// in `wait`: what had been used of it stays used. `None` if that is no rate.
+    /// Converts the time `wait` until a bucket is full from another rate, whose events took `interval`. Used tokens
+    /// stay used. `None` if that is not a rate.
     pub(crate) fn converted(self, wait: u64, interval: u64) -> Option<u64> {
         let wait = (u128::from(wait) * u128::from(self.interval)).checked_div(interval.into())?;
         Some(u64::try_from(wait).unwrap_or(u64::MAX).min(self.burst))
@@ -77,7 +77,7 @@ impl Buckets {
         Self { rate, half: (limit / 2).max(1), young: HashMap::default(), old: HashMap::default() }
     }
 
-    /// Whether an event of this key may pass at `now`.
+    /// Admits or refuses an event of this key at `now`.
     pub(crate) fn admit(&mut self, key: u128, now: u64) -> bool {
         if let Some(full) = self.young.get_mut(&key) {
             return self.rate.admit(full, now).is_ok();
@@ -91,19 +91,19 @@ impl Buckets {
         admitted
     }
 
-    /// The rate of each.
+    /// The rate of each bucket.
     pub(crate) fn rate(&self) -> Rate {
         self.rate
     }
 
-    /// The keys whose buckets are not full at `now`, and in how many nanoseconds they will be. Those that were
-    /// seen lately come first.
+    /// The keys whose buckets are not full at `now`, and the nanoseconds until they are. Keys that were seen lately
+    /// come first.
     pub(crate) fn used(&self, now: u64) -> impl Iterator<Item = (u128, u64)> {
         let waits = move |(key, full): (&u128, &u64)| (*key, full.saturating_sub(now));
         self.young.iter().chain(&self.old).map(waits).filter(|(_, wait)| *wait > 0)
     }
 
-    /// Takes over such keys, and forgets all others. What is over the limit is left.
+    /// Replaces all keys by these, up to the limit.
     pub(crate) fn take_over(&mut self, used: impl IntoIterator<Item = (u128, u64)>, now: u64) {
         (self.young, self.old) = Default::default();
         for (key, wait) in used.into_iter().take(2 * self.half) {

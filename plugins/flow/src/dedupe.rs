@@ -1,4 +1,4 @@
-//! The filter `dedupe`: each event once.
+//! The filter `dedupe`: drops repeats of events.
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +15,7 @@ use crate::key::{Key, Missing};
 use crate::state::{Reader, Writer};
 use crate::window::Window;
 
-/// The most keys that can be asked for: about 6 GiB of memory.
+/// The largest `events`: about 6 GiB of memory.
 const MOST: usize = 100_000_000;
 
 const NAME: &str = "dedupe";
@@ -32,21 +32,20 @@ within = "10m"
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    /// Where the value is that tells events apart, such as `".id"`, or several places that count together:
-    /// `[".tenant", ".id"]`. Values count by their text, so `1` and `"1"` are the same. Left out, two events
-    /// are the same if their payloads are, byte for byte; they need not be JSON then.
+    /// The path of the value that identifies an event, such as `".id"`, or several paths that count together:
+    /// `[".tenant", ".id"]`. Values are compared as text, so `1` and `"1"` are the same. Default: the whole
+    /// payload, byte by byte, which need not be JSON.
     key: Option<Key>,
-    /// How many events are remembered: the last so many that were let through. Each takes about 64 bytes of
-    /// memory, whatever the size of its key. At most 100,000,000. A reload keeps them, the newest 2,500,000 at
-    /// least.
+    /// The number of events that are remembered: the last ones that passed. Each takes about 64 bytes of memory,
+    /// whatever the size of its key. At most 100,000,000. A reload keeps at least the newest 2,500,000.
     #[schemars(range(min = 1, max = MOST))]
     events: usize,
-    /// For how long an event is remembered, such as `"10m"`; a repeat does not prolong it, so of an event
-    /// that comes again and again, one passes in each such span. Left out, only `events` counts; given, an
-    /// event is forgotten by whichever comes first.
+    /// The time for which an event is remembered, such as `"10m"`. A repeat does not prolong it, so of an event that
+    /// comes again and again, one passes in each span. An event is forgotten by `events` or `within`, whichever
+    /// comes first. Default: only `events` counts.
     within: Option<Duration>,
-    /// What becomes of an event that has no value at `key`, or null there: `"pass"` lets every one of them
-    /// through, `"reject"` sends it to the dead letters.
+    /// The fate of an event with no value at `key`, or null: `"pass"` lets it through, `"reject"` sends it to the
+    /// dead letters. Only with a `key`. Default: `"pass"`.
     missing: Option<Missing>,
 }
 
@@ -61,9 +60,9 @@ struct Dedupe {
     missing: Missing,
     window: Window,
     started: Instant,
-    /// The time that had passed before, for the filter whose place this one has taken.
+    /// The time that had passed for the filters that this one replaced.
     before: Time,
-    /// Drawn at the start, so that nobody can prepare two keys that look the same here.
+    /// Random, so that no input can be prepared with two keys of one hash.
     seed: u64,
 }
 
@@ -150,13 +149,13 @@ impl Filter for Dedupe {
 }
 
 impl Dedupe {
-    /// The time since the first of the filters that have taken one another's place. It stands still between two.
+    /// The time that passed for this filter and those that it replaced. It stands still between them.
     fn now(&self) -> Time {
         self.before.saturating_add(self.started.elapsed())
     }
 }
 
-/// Enough for 584 years.
+/// The nanoseconds of a time, up to 584 years.
 fn nanoseconds(time: Time) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

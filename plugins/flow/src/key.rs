@@ -1,4 +1,4 @@
-//! What tells events apart: the values at one or several places in their JSON.
+//! Keys of events: the values at one or several paths in their JSON.
 
 #[cfg(test)]
 mod tests;
@@ -15,18 +15,18 @@ use tidegate_sdk::json::Path;
 use tidegate_sdk::{schemars, serde};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128_with_seed};
 
-/// One path, or a list of paths that count together.
+/// A path, or a list of paths that count together.
 #[derive(Clone, Debug)]
 pub(crate) struct Key(Vec<Path>);
 
-/// What becomes of an event that has no value at one of the paths (or null there).
+/// The fate of an event with no value at one of the paths, or null.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Missing {
-    /// It goes on.
+    /// The event passes.
     #[default]
     Pass,
-    /// It is rejected, and goes to the dead letters.
+    /// The event is rejected.
     Reject,
 }
 
@@ -43,14 +43,14 @@ impl Missing {
         Ok(option.unwrap_or_default())
     }
 
-    /// The reason to reject an event without `key`, if it is to be rejected.
+    /// The reason to reject an event without `key`. `None` if it passes.
     pub(crate) fn reason(self, key: &Key) -> Option<String> {
         (self == Self::Reject).then(|| format!("the event has no value at {key}"))
     }
 }
 
 impl Key {
-    /// The 128-bit XXH3 of the key of `payload`; `None` if it has none.
+    /// The 128-bit XXH3 of the key of `payload`. `None` if it has none.
     ///
     /// # Errors
     /// If the payload is not JSON.
@@ -84,7 +84,7 @@ impl Key {
     }
 }
 
-/// Adds one of several values, and its length, so that `ab` and `c` are not `a` and `bc`.
+/// Adds a value of several and its length, so that `ab` and `c` differ from `a` and `bc`.
 fn update(hash: &mut Xxh3, text: &str) {
     hash.update(text.as_bytes());
     hash.update(&(text.len() as u64).to_le_bytes());
@@ -147,7 +147,7 @@ impl JsonSchema for Key {
     }
 }
 
-/// For maps whose keys are hashes already: it takes their lower half as it is.
+/// A hasher for keys that are hashes already: it uses their lower half.
 #[derive(Default)]
 pub(crate) struct AsIs(u64);
 

@@ -1,4 +1,4 @@
-//! The filter `sample`: one event in so many.
+//! The filter `sample`: keeps a share of the events.
 
 #[cfg(test)]
 mod tests;
@@ -24,16 +24,16 @@ key = ".user"
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    /// Of how many events one is kept. Without a `key` it is the first of every so many, in the order in
-    /// which they come; a reload goes on counting where it was.
+    /// The number of events of which one is kept. Without a `key` it is the first of each run of `one_in` events, in
+    /// their order. A reload keeps the count.
     #[schemars(range(min = 1))]
     one_in: u64,
-    /// Where the value is whose events stay together, such as `".user"`, or several places that count
-    /// together. About one value in `one_in` is kept, with all its events, and the same ones in every run: an
-    /// event is kept if the 64-bit XXH3 (seed 0) of the value's text is a multiple of `one_in`.
+    /// The path of the value whose events stay together, such as `".user"`, or several paths that count together.
+    /// About one value in `one_in` is kept, with all its events, and the same values in every run: an event is
+    /// kept if the 64-bit XXH3 (seed 0) of the value's text is a multiple of `one_in`.
     key: Option<Key>,
-    /// What becomes of an event that has no value at `key`, or null there: `"pass"` keeps every one of them,
-    /// `"reject"` sends it to the dead letters.
+    /// The fate of an event with no value at `key`, or null: `"pass"` keeps it, `"reject"` sends it to the dead
+    /// letters. Only with a `key`. Default: `"pass"`.
     missing: Option<Missing>,
 }
 
@@ -48,12 +48,12 @@ struct Sample {
     one_in: u64,
     key: Option<Key>,
     missing: Missing,
-    /// How many events came since the last that was kept; for a sample without a key.
+    /// The number of events since the last one that was kept, without a key.
     since: u64,
 }
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::filter(NAME, "Keeps one event in so many, or all events of one key in so many", SAMPLE, build)
+    Plugin::filter(NAME, "Keeps one event in N, or all events of one key in N", SAMPLE, build)
 }
 
 fn build(options: Options) -> Result<Sample, ConfigError> {
@@ -106,7 +106,7 @@ impl Filter for Sample {
         if !state.is_empty() {
             return Err("it is longer than a state".into());
         }
-        // Where fewer are skipped than before, the next one may be due already.
+        // With a smaller `one_in` the next event may be due already.
         self.since = if since < self.one_in { since } else { 0 };
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! How what a filter remembers is written down for the filter that takes its place at a reload.
+//! The encoding of a filter's state for the filter that replaces it at a reload.
 //!
-//! It begins with the name of the plugin and a version. Numbers are little-endian; those that are usually small take seven
-//! bits a byte. Nothing is known of what is read: every read may find that there is no more.
+//! It begins with the name of the plugin and a version. Numbers are little-endian. Small numbers take seven bits a
+//! byte. The bytes are not trusted: every read may find that there is no more.
 
 #[cfg(test)]
 mod tests;
 
 use crate::key::Key;
 
-/// The version that is written, and the only one that is read.
+/// The version that is written and read.
 const VERSION: u8 = 1;
 
 /// The most bytes that [`Writer::small`] takes.
@@ -39,14 +39,14 @@ impl Writer {
         self.0.push(number as u8);
     }
 
-    /// By what events are told apart.
+    /// The key of the filter.
     pub(crate) fn key(&mut self, key: Option<&Key>) {
-        let text = told(key);
+        let text = described(key);
         self.small(text.len() as u64);
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    /// Whether an entry of a hash and a small number still has its place in a state.
+    /// Whether a state has room for a hash and a small number more.
     pub(crate) fn has_room(&self) -> bool {
         self.0.len() + size_of::<u128>() + SMALL <= tidegate_sdk::STATE_BYTES
     }
@@ -62,7 +62,7 @@ pub(crate) struct Reader<'a>(&'a [u8]);
 const CUT: &str = "it is cut off";
 
 impl<'a> Reader<'a> {
-    /// Begins to read a state of this plugin.
+    /// A reader of a state of this plugin.
     pub(crate) fn new(plugin: &str, state: &'a [u8]) -> Result<Self, String> {
         let rest = state.strip_prefix(plugin.as_bytes()).and_then(|rest| rest.strip_prefix(&[0]));
         let Some((version, rest)) = rest.and_then(<[u8]>::split_first) else {
@@ -108,12 +108,12 @@ impl<'a> Reader<'a> {
         Err("a number in it is too large".into())
     }
 
-    /// That events are still told apart by the same.
+    /// Checks that the key is still the same.
     pub(crate) fn same_key(&mut self, key: Option<&Key>) -> Result<(), String> {
         let length = usize::try_from(self.small()?).ok();
         let (text, rest) = length.and_then(|length| self.0.split_at_checked(length)).ok_or(CUT)?;
         self.0 = rest;
-        let now = told(key);
+        let now = described(key);
         match text == now.as_bytes() {
             true => Ok(()),
             false => Err(format!("its key is {}, and now it is {now}", String::from_utf8_lossy(text))),
@@ -122,6 +122,6 @@ impl<'a> Reader<'a> {
 }
 
 /// A key in words.
-fn told(key: Option<&Key>) -> String {
+fn described(key: Option<&Key>) -> String {
     key.map_or_else(|| "the whole event".into(), |key| format!("the value at {key}"))
 }

@@ -1,4 +1,4 @@
-//! The filter `throttle`: so many events in so long.
+//! The filter `throttle`: limits the rate of events.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use crate::bucket::{Buckets, Rate};
 use crate::key::{Key, Missing};
 use crate::state::{Reader, Writer};
 
-/// The most keys that can be asked for: about 1 GiB of memory.
+/// The largest `max_keys`: about 1 GiB of memory.
 const MOST_KEYS: usize = 10_000_000;
 
 const NAME: &str = "throttle";
@@ -31,33 +31,33 @@ per = "1s"
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    /// How many events pass in each span of `per`. After a reload it goes on where it was: what was used up stays
-    /// used up, also under another rate.
+    /// The number of events that pass in each span of `per`. A reload keeps what was used up, also under another
+    /// rate.
     #[schemars(range(min = 1))]
     events: u64,
     /// The span in which `events` events pass, such as `"1s"` or `"1h"`.
     per: Duration,
-    /// How many events may pass at once after a silence. Left out, as many as `events`; 1 spaces them evenly.
+    /// The number of events that may pass at once after a silence; 1 spaces them evenly. Default: `events`.
     #[schemars(range(min = 1))]
     burst: Option<u64>,
-    /// What becomes of events over the rate: `"wait"` holds them, and with them what feeds this filter, until
-    /// they may pass; `"drop"` drops them.
+    /// The fate of events over the rate: `"wait"` holds them, and everything upstream, until they may pass; `"drop"`
+    /// drops them.
     excess: Excess,
-    /// Where the value is that has a rate of its own, such as `".user"`, or several places that count
-    /// together. Only with `excess = "drop"`: an event that waits would hold up those of other keys. Left
-    /// out, all events share one rate.
+    /// The path of the value that has a rate of its own, such as `".user"`, or several paths that count together.
+    /// Only with `excess = "drop"`: an event that waits would block those of other keys. Default: all events share
+    /// one rate.
     key: Option<Key>,
-    /// What becomes of an event that has no value at `key`, or null there: `"pass"` lets every one of them
-    /// through, `"reject"` sends it to the dead letters.
+    /// The fate of an event with no value at `key`, or null: `"pass"` lets it through, `"reject"` sends it to the
+    /// dead letters. Only with a `key`. Default: `"pass"`.
     missing: Option<Missing>,
-    /// How many values of `key` are remembered, at about 100 bytes each. Above it, those not seen for longest
-    /// are forgotten first, and start with a full burst when they come again; at least the last half of
-    /// `max_keys` values are always known.
+    /// The number of values of `key` that are remembered, at about 100 bytes each. Above it, those not seen for longest
+    /// are forgotten, and start with a full burst when they come again. At least the last half of `max_keys` values
+    /// are always known.
     #[schemars(range(min = 2, max = MOST_KEYS))]
     max_keys: usize,
 }
 
-/// What becomes of events over the rate.
+/// The fate of events over the rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Excess {
@@ -82,26 +82,26 @@ impl Default for Options {
     }
 }
 
-/// One rate for all events; those over it wait.
+/// A rate for all events. Those over it wait.
 struct Wait {
     rate: Rate,
     full: u64,
     started: Instant,
 }
 
-/// A rate for all events, or for each key; those over it are dropped.
+/// A rate for all events, or for each key. Events over it are dropped.
 struct DropExcess {
     buckets: Buckets,
     key: Option<Key>,
     missing: Missing,
     max_keys: usize,
     started: Instant,
-    /// Drawn at the start, so that nobody can prepare keys that share a rate.
+    /// Random, so that no input can be prepared whose keys share a rate.
     seed: u64,
 }
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::any_filter(NAME, "Lets at most so many events pass in each span of time", SAMPLE, build)
+    Plugin::any_filter(NAME, "Limits the number of events that pass in a span of time", SAMPLE, build)
 }
 
 fn build(options: Options) -> Result<Component, ConfigError> {
@@ -139,7 +139,7 @@ fn build(options: Options) -> Result<Component, ConfigError> {
 impl AsyncFilter for Wait {
     async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
         let mut passed = 0;
-        // While the pipeline drains, what is in flight goes on at once: nothing new comes behind it.
+        // While the pipeline drains, events in flight pass at once: no new ones follow.
         while passed < batch.len() && !cx.is_stopping() {
             match self.rate.admit(&mut self.full, now(self.started)) {
                 Ok(()) => passed += 1,
@@ -170,8 +170,7 @@ impl AsyncFilter for Wait {
     }
 }
 
-/// The buckets that are not full, for a throttle that takes over: whether its events wait or are dropped does not
-/// matter.
+/// The state: the buckets that are not full. It is the same for both kinds of `excess`.
 fn saved(
     rate: Rate,
     (seed, key): (u64, Option<&Key>),
@@ -191,7 +190,7 @@ fn saved(
     state.finish()
 }
 
-/// What was saved, as this rate has it.
+/// A saved state, converted to this rate.
 struct Restored {
     seed: u64,
     used: Vec<(u128, u64)>,
@@ -253,7 +252,7 @@ impl Filter for DropExcess {
     }
 }
 
-/// Nanoseconds since `started`: enough for 584 years.
+/// The nanoseconds since `started`, up to 584 years.
 fn now(started: Instant) -> u64 {
     started.elapsed().as_nanos() as u64
 }

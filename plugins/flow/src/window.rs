@@ -1,4 +1,4 @@
-//! Which keys were seen lately.
+//! The keys that were seen lately.
 
 #[cfg(test)]
 mod tests;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::key::BuildAsIs;
 
-/// Remembers the keys (as hashes) of the last so many events that were new, for at most so long. Knows no
-/// clock: it is told the time, which may stand still and never goes back.
+/// Remembers the keys (as hashes) of the last new events, up to a number and an age. It has no clock: each call
+/// passes the time, which never goes back.
 #[derive(Debug)]
 pub(crate) struct Window {
     events: usize,
@@ -24,7 +24,7 @@ impl Window {
         Self { events, within, known: HashSet::default(), order: VecDeque::new() }
     }
 
-    /// Whether `key` is new at the time `now`. If so, it is known from then on. A repeat does not prolong it.
+    /// Adds `key` at the time `now`. True if it is new. A repeat does not prolong its time.
     pub(crate) fn admit(&mut self, key: u128, now: Duration) -> bool {
         self.forget_until(now);
         if !self.known.insert(key) {
@@ -37,17 +37,17 @@ impl Window {
         true
     }
 
-    /// The keys that are known with their times, the newest first.
+    /// The known keys with their times, the newest first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = (u128, Duration)> {
         self.order.iter().rev().copied()
     }
 
-    /// The most keys that are known.
+    /// The limit of known keys.
     pub(crate) fn events(&self) -> usize {
         self.events
     }
 
-    /// Knows these keys and no others: the newest first, as [`newest`](Self::newest) tells them.
+    /// Replaces all keys by these, the newest first, as [`newest`](Self::newest) returns them.
     pub(crate) fn know(&mut self, newest: &[(u128, Duration)]) {
         (self.known, self.order) = (HashSet::default(), VecDeque::new());
         for (key, seen) in newest.iter().take(self.events).rev() {

@@ -1,14 +1,12 @@
-//! Events into streams, lists, sets, hashes, strings and channels of a Redis server (the sink `redis`), and out
-//! of its streams (the source `redis_stream`).
+//! The sink `redis` writes events into streams, lists, sets, hashes, strings and channels of a Redis server. The source
+//! `redis_stream` reads its streams.
 //!
-//! This crate never resends a command that was answered, never guesses what became of one that was not, and
-//! never lets one bad event hold up the others. It speaks the protocol itself (`server::connection`) rather than
-//! through a client library, because a client answers a broken pipeline as a whole, and here the fate of each
-//! command in it counts.
+//! This crate never resends a command that was answered, never guesses the fate of one that was not, and never lets one
+//! bad event block the others. It speaks the protocol itself (`server::connection`): a client library reports a broken
+//! pipeline as a whole, and here the fate of each command counts.
 //!
-//! Read `sink::options::Options` first: the manual. Then `server::commands::Commands`, what a batch
-//! becomes, and `server::verdict::Verdict`, what the server's answer to each of them means. `sink::transactional` is
-//! where events and their position become one step.
+//! Start reading at `sink::options::Options`, the manual. `sink::plan` turns a batch into commands, `server::verdict`
+//! gives each reply its meaning, and `sink::transactional` stores events and their position in one step.
 
 #[doc(hidden)]
 pub mod fuzzing;
@@ -33,7 +31,7 @@ stream = "users:active"
 group = "tidegate"
 "#;
 
-/// What this crate adds to the registry.
+/// The plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
     vec![
         Plugin::source(

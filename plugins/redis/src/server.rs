@@ -1,6 +1,4 @@
-//! The server or servers that a component talks to, as one.
-//!
-//! Knows nothing of events and batches but their numbers: commands go in, and what became of each comes out.
+//! A client for the server or servers of a component. Commands go in, and a verdict on each comes out.
 
 pub(crate) mod address;
 pub(crate) mod ask;
@@ -27,9 +25,9 @@ use link::{Link, Route};
 use sentinel::Sentinels;
 use verdict::Verdict;
 
-/// The server or servers that a component talks to.
+/// The server or servers of a component.
 pub(crate) enum Servers {
-    /// One, at a fixed address or found through Sentinel.
+    /// A single server, at a fixed address or found through Sentinel.
     One(Link),
     /// The nodes of a cluster.
     Many(Cluster),
@@ -60,7 +58,7 @@ impl Servers {
         }
     }
 
-    /// Sends every command and says what became of each.
+    /// Sends every command and returns the verdict on each.
     pub(crate) async fn send(&mut self, commands: &Commands) -> Vec<Verdict> {
         match self {
             Self::One(link) => {
@@ -71,8 +69,8 @@ impl Servers {
         }
     }
 
-    /// Sends every command that `supply` adds to those (none yet) in `commands`, and says what became of each.
-    /// A single server is sent the first ones while the others are made.
+    /// Sends every command that `supply` adds to `commands`, which are empty, and returns the verdict on each. A single
+    /// server gets the first commands while the others are made.
     pub(crate) async fn send_from(
         &mut self,
         commands: &mut Commands,
@@ -87,7 +85,7 @@ impl Servers {
         }
     }
 
-    /// A connection of its own to the server that has `key`, for an exchange whose every step counts.
+    /// Opens another connection to the server that has `key`.
     pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Connection, Error> {
         match self {
             Self::One(link) => link.dial().await,
@@ -103,7 +101,8 @@ impl Servers {
         }
     }
 
-    /// After a connection of [`dial`](Self::dial) broke or was sent elsewhere: looks for the server afresh.
+    /// Marks the location of the server as outdated, after a connection of [`dial`](Self::dial) broke or was
+    /// redirected.
     pub(crate) fn forget(&mut self) {
         if let Self::Many(cluster) = self {
             cluster.forget();
@@ -119,7 +118,7 @@ impl Servers {
     }
 }
 
-/// The name of this machine, as far as it can be known.
+/// The host name of this machine, or `localhost`.
 pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = name.or_else(|| std::env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned());

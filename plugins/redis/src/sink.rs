@@ -105,8 +105,8 @@ impl RedisSink {
         Ok(())
     }
 
-    /// Records the verdict on each of `commands` for its events. Returns the events of shared commands whose values were
-    /// refused: the server does not say which of them is at fault.
+    /// Records the verdict on each of `commands` for its events. Returns the events of shared commands whose values
+    /// were refused: the server does not say which of them is at fault.
     fn account(
         &mut self,
         commands: &Commands,

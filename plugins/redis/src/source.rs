@@ -1,4 +1,4 @@
-//! The source: entries of a stream in, batches out, and an acknowledgement for each that was delivered.
+//! The source: reads entries of a stream as batches, and acknowledges each that was delivered.
 
 pub(crate) mod ledger;
 pub(crate) mod member;
@@ -31,14 +31,14 @@ use options::{Form, Options, Start};
 use page::{Entry, Id, Page};
 use release::Release;
 
-/// How long new entries are waited for at a time: a pipeline that drains waits no longer.
+/// The longest wait for new entries. A pipeline that drains waits no longer.
 const WAIT: Time = Time::from_millis(500);
 
-/// How many entries are read at first, and how much faster than before at most.
+/// The number of entries of the first read, and the most by which it grows from one read to the next.
 const FIRST_COUNT: usize = 64;
 const GROWTH: usize = 4;
 
-/// The longest answer that is read, in bytes, unless one event may be longer.
+/// The longest reply that is read, in bytes, unless one event may be longer.
 const ANSWER_BYTES: usize = 64 << 20;
 
 /// The source `redis_stream`.
@@ -51,11 +51,11 @@ pub(crate) struct RedisStream {
     member: Option<Arc<Member>>,
     releasing: Option<JoinHandle<()>>,
     connection: Option<Connection>,
-    /// Behind which of this consumer's pending entries to go on; `None` once they have all been read.
+    /// The last of this consumer's pending entries that was read. `None` once all of them are read.
     pending: Option<Id>,
-    /// Where to go on taking over, and when the last round of that ended.
+    /// The id at which the take-over continues, and the end of its last round.
     take_over: (Id, Option<Instant>),
-    /// How many entries are asked for.
+    /// The number of entries of the next read.
     count: usize,
     /// The newest entry that was read.
     newest: Option<Id>,
@@ -91,7 +91,7 @@ impl RedisStream {
             dialer: Arc::clone(&self.dialer),
             stream: self.options.stream.clone(),
             group: self.options.group.clone(),
-            // Only names that are made here are removed, so only their component is told.
+            // Only consumers with default names are removed, so only their component is passed on.
             component: consumer.is_none().then(|| cx.component().to_owned()),
             consumer: consumer.unwrap_or(own),
             longest: ANSWER_BYTES.max(cx.event_size().saturating_mul(4)),
@@ -99,7 +99,7 @@ impl RedisStream {
         }
     }
 
-    /// Creates the group if it is not there. `again` if it was there before.
+    /// Creates the group, unless it exists. `again` if it existed before.
     async fn create(&self, connection: &mut Connection, member: &Member, again: bool) -> Result<(), Error> {
         let start = match (self.options.start, self.newest) {
             (Start::First, _) => "0".to_owned(),
@@ -113,18 +113,18 @@ impl RedisStream {
         Ok(())
     }
 
-    /// One reading, which may find nothing.
+    /// Reads once. The page may be empty.
     async fn read(&mut self, member: &Member) -> Result<Page, Trouble> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                // What an answer that was lost had brought is pending by now.
+                // The entries of a lost reply are pending.
                 self.pending = Some(Id::default());
                 member.dial().await?
             }
         };
         let page = self.read_from(&mut connection, member).await?;
-        // Only now: if this is dropped half-way, the connection goes with it.
+        // If this future is dropped before, the connection is dropped with it.
         self.connection = Some(connection);
         Ok(page)
     }
@@ -150,7 +150,7 @@ impl RedisStream {
         Ok(page)
     }
 
-    /// What to do when nothing could be read.
+    /// Handles a read that failed.
     async fn overcome(&mut self, trouble: Trouble, member: &Member) -> Result<(), Error> {
         match trouble {
             Trouble::NoGroup => {
@@ -172,24 +172,24 @@ impl RedisStream {
                 member.stream, member.longest
             ))),
             Trouble::Error(error) => {
-                // What was asked for may have been more than the connection carries within the time limit.
+                // The reply may have been more than the connection carries within the time limit.
                 self.count = (self.count / GROWTH).max(1);
                 Err(error)
             }
         }
     }
 
-    /// The group is the record of what was done. Without it everything would come again.
+    /// The error for a lost group. The group is the record of what is done; without it everything would come again.
     fn group_is_gone(&self) -> Error {
         let Options { group, stream, .. } = &self.options;
         Error::fatal(format!(
             "the consumer group `{group}` of `{stream}` is gone, and with it the record of which entries are done \
              (XGROUP DESTROY, FLUSHALL, or a server that keeps nothing across a restart?); look at the data, then \
-             start again: the group is created anew, and begins where `start` says"
+             start again: the group is created again, and begins where `start` says"
         ))
     }
 
-    /// Asks for as many entries next time as make a full batch of the size that they have.
+    /// Sets the number of entries of the next read, so that they fill a batch at the size of these.
     fn adapt(&mut self, page: &Page) {
         if page.entries.is_empty() {
             return;
@@ -199,7 +199,7 @@ impl RedisStream {
         self.count = fits.min(self.count.saturating_mul(GROWTH));
     }
 
-    /// The batch of a page; `None` if there is nothing in it that is not on its way already.
+    /// The batch of a page. `None` if all of its entries are in flight already.
     fn batch(&self, page: &Page, member: &Member, cx: &Cx) -> Option<SourceBatch> {
         if !page.trimmed.is_empty() {
             warn!(
@@ -226,7 +226,7 @@ impl RedisStream {
                 }
             }
         }
-        // Those that became events first: that is the order of receipts.
+        // Receipts begin with the entries that became events.
         ids.append(&mut others);
         if ids.is_empty() {
             return None;
@@ -239,7 +239,7 @@ impl RedisStream {
         })
     }
 
-    /// The field that was asked for. All fields if they were, or if there is no such field.
+    /// The payload of an entry: the field, or all fields if they are wanted or the field is missing.
     fn payload(&self, page: &Page, entry: &Entry) -> Payload {
         let field = self.options.field.as_bytes();
         let found = match self.options.form {
@@ -254,7 +254,7 @@ impl RedisStream {
         }
     }
 
-    /// Whether an entry may become an event.
+    /// Checks an entry before it becomes an event.
     fn check(&self, payload: &Payload, entry: &Entry, cx: &Cx) -> Result<(), String> {
         if matches!((payload, self.options.form), (Payload::Made(_), Form::Payload)) {
             return Err(format!("the entry has no field `{}`", self.options.field));
@@ -300,9 +300,9 @@ impl RedisStream {
     }
 }
 
-/// What becomes the payload of an event.
+/// The payload of an event.
 enum Payload {
-    /// It lies in the answer of the server.
+    /// A part of the reply.
     There(Range<usize>),
     /// It lies there over several lines, and is JSON.
     Line(Vec<u8>),
@@ -470,7 +470,7 @@ impl Source for RedisStream {
         let (Some(member), Some(mut connection)) = (self.member.take(), self.connection.take()) else {
             return Ok(());
         };
-        // What is left is for the next process of this name, or for whoever takes it over.
+        // The entries that are left go to the next process of this name, or are taken over.
         if let Ok(false) = member.has_pending(&mut connection).await {
             member.leave(&mut connection).await?;
         }

@@ -1,4 +1,4 @@
-//! Redis Cluster: which node has which slot, and what to do when that changes.
+//! Redis Cluster: the map from slots to nodes, and redirections.
 //!
 //! Specification: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
@@ -16,13 +16,13 @@ use crate::server::resp::Reply;
 use crate::server::slot::{SLOTS, slot};
 use crate::server::verdict::Verdict;
 
-/// "No node has it."
+/// The mark of a slot without a node.
 const NOBODY: u16 = u16::MAX;
 
-/// How many nodes are known at a time, at most: the specification's own limit.
+/// The most nodes that are known at a time: the limit of the specification.
 const NODES: usize = 1000;
 
-/// How often one command follows a redirection.
+/// The most redirections that one command follows.
 const REDIRECTIONS: usize = 5;
 
 /// The nodes of a cluster.
@@ -31,9 +31,9 @@ pub(crate) struct Cluster {
     login: Arc<Login>,
     dialer: Arc<Dialer>,
     nodes: Vec<Node>,
-    /// The index of the node that has each slot.
+    /// The index of each slot's node.
     slots: Vec<u16>,
-    /// Whether what is known of the slots may be wrong.
+    /// Whether the slot map may be outdated.
     stale: bool,
 }
 
@@ -42,20 +42,20 @@ struct Node {
     link: Link,
 }
 
-/// A command that is not done yet, and the node to ask if it is not the one that has its slot.
+/// A command that is not done yet, and the node of an ASK redirection.
 struct Pending {
     command: usize,
     ask: Option<Address>,
 }
 
 impl Cluster {
-    /// A cluster that is found from these nodes.
+    /// A cluster that is discovered from these nodes.
     pub(crate) fn new(seeds: Vec<Address>, login: Arc<Login>, dialer: Arc<Dialer>) -> Self {
         let slots = vec![NOBODY; SLOTS];
         Self { seeds, login, dialer, nodes: Vec::new(), slots, stale: true }
     }
 
-    /// Learns which node has which slot, if that is not known.
+    /// Loads the slot map, if it is outdated.
     pub(crate) async fn connect(&mut self) -> Result<(), Error> {
         if !self.stale {
             return Ok(());
@@ -78,7 +78,7 @@ impl Cluster {
         let mut connection = self.dialer.dial(address, &self.login).await?;
         let ranges = read_slots(&mut connection, address).await?;
         connection.close().await;
-        // Nodes that stay keep their connections; those that left the cluster are dropped with theirs.
+        // Nodes that stay keep their connections. Those that left the cluster are dropped with theirs.
         let mut before = std::mem::take(&mut self.nodes);
         self.slots.fill(NOBODY);
         for (first, last, address) in ranges {
@@ -92,7 +92,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The index of the node at `address`, which becomes known if it was not; `None` if there are too many.
+    /// The index of the node at `address`, which is added if it is new. `None` if there are too many.
     fn node(&mut self, address: Address) -> Option<usize> {
         if let Some(index) = self.nodes.iter().position(|node| node.address == address) {
             return Some(index);
@@ -114,7 +114,7 @@ impl Cluster {
         }
     }
 
-    /// A connection of its own to the node that has the slot of `key`.
+    /// Opens another connection to the node that has the slot of `key`.
     pub(crate) async fn dial(&mut self, key: &[u8]) -> Result<Connection, Error> {
         self.connect().await?;
         let owner = self.slots[usize::from(slot(key))];
@@ -127,13 +127,12 @@ impl Cluster {
         }
     }
 
-    /// Takes what is known of the slots for old.
+    /// Marks the slot map as outdated.
     pub(crate) fn forget(&mut self) {
         self.stale = true;
     }
 
-    /// Sends every command to the node that has its slot, to all nodes at the same time, and
-    /// follows redirections.
+    /// Sends every command to the node of its slot, to all nodes at the same time, and follows redirections.
     pub(crate) async fn send(&mut self, commands: &Commands) -> Vec<Verdict> {
         let mut verdicts = vec![again("no node of the cluster has the key's slot"); commands.list.len()];
         let mut pending: Vec<_> =
@@ -179,7 +178,7 @@ impl Cluster {
         join_all(exchanges).await.into_iter().flatten().collect()
     }
 
-    /// Notes what was answered, and returns the commands that were sent elsewhere, in order.
+    /// Records the verdicts, and returns the redirected commands, in order.
     fn settle(&mut self, answers: Vec<(usize, Verdict)>, verdicts: &mut [Verdict]) -> Vec<Pending> {
         let mut pending = Vec::new();
         for (command, verdict) in answers {
@@ -205,8 +204,8 @@ impl Cluster {
         pending
     }
 
-    /// The address in a redirection: `host:port`, where a host with colons stands as it is. A server that does
-    /// not know the host leaves it out.
+    /// The address in a redirection: `host:port`, without brackets around a host with colons. A server that does not
+    /// know the host leaves it out.
     fn address(&self, text: &str) -> Option<Address> {
         let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty())?;
         let tls = self.seeds.iter().any(Address::is_tls);
@@ -218,7 +217,7 @@ fn again(message: &str) -> Verdict {
     Verdict::Again(Class::Retry, message.into())
 }
 
-/// First and last slot of each range, and the node that has it.
+/// The first and the last slot of each range, and its node.
 async fn read_slots(
     connection: &mut Connection,
     asked: &Address,
@@ -246,7 +245,7 @@ fn slot_range(range: &Reply<'_>, asked: &Address) -> Option<(usize, usize, Addre
     };
     let [host, Reply::Integer(port), ..] = node.as_slice() else { return None };
     let Address::Tcp { host: asked_host, tls, .. } = asked else { return None };
-    // A node that does not know its own name means the one it was asked by.
+    // A node that does not know its own name is reached by the name that it was asked by.
     let host =
         host.text().filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| asked_host.clone());
     let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);

@@ -1,4 +1,4 @@
-//! Commands that are sent together, encoded one behind the other.
+//! The commands of a batch, encoded one after the other.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use crate::server::resp;
 use crate::server::slot::slot;
 use crate::server::verdict::Expect;
 
-/// How much buffer is kept from one batch to the next.
+/// The buffer that is kept from one batch to the next, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// Commands that are sent together, encoded one behind the other, and the events that each stands for.
+/// The commands of a batch, encoded one after the other, and the events of each.
 #[derive(Default)]
 pub(crate) struct Commands {
     pub(crate) buffer: Vec<u8>,
@@ -18,26 +18,26 @@ pub(crate) struct Commands {
     pub(crate) list: Vec<Command>,
 }
 
-/// Makes commands, some at a time.
+/// Makes the commands of a batch in pieces.
 pub(crate) trait CommandSource: Send {
-    /// Adds some commands. False if there were none left; then it is not asked again.
+    /// Adds some commands. False if there are none left.
     fn supply(&mut self, commands: &mut Commands) -> bool;
 }
 
 /// One encoded command.
 pub(crate) struct Command {
-    /// Where it lies in the buffer.
+    /// Its position in the buffer.
     pub(crate) bytes: Range<usize>,
-    /// Where its key lies in the buffer.
+    /// The position of its key in the buffer.
     pub(crate) key: Range<usize>,
-    /// Which part of the order its events are.
+    /// The position of its events in `order`.
     pub(crate) events: Range<usize>,
-    /// What a good answer to it looks like.
+    /// The form of a good reply.
     pub(crate) expect: Expect,
 }
 
 impl Commands {
-    /// Forgets the commands and keeps the memory, within reason.
+    /// Removes the commands and keeps the memory, up to a limit.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_BYTES);
@@ -50,13 +50,12 @@ impl Commands {
         &self.buffer[self.list[command].key.clone()]
     }
 
-    /// The slot of a cluster that the key of a command belongs to.
+    /// The cluster slot of a command's key.
     pub(crate) fn slot(&self, command: usize) -> u16 {
         slot(self.key(command))
     }
 
-    /// Adds a command that stands for the events of the order from number `first` on: its name, its key, and
-    /// `rest` piece by piece.
+    /// Adds a command for the events of `order` from number `first` on: its name, its key, and the other arguments.
     pub(crate) fn push<A: AsRef<[u8]>, B: AsRef<[u8]>>(
         &mut self,
         name: &str,
@@ -81,7 +80,7 @@ impl Commands {
         });
     }
 
-    /// Adds a command that stands for no event.
+    /// Adds a command without events.
     pub(crate) fn push_bare(&mut self, name: &str, key: &[u8], rest: &[&str], expect: Expect) {
         self.push::<&str, _>(name, key, (&[], rest, &[]), self.order.len(), expect);
     }

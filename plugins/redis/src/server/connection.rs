@@ -46,7 +46,7 @@ pub(crate) struct Broken {
     pub(crate) error: Error,
 }
 
-/// A connection that is logged in.
+/// A connection after its log-in.
 pub(crate) struct Connection {
     stream: Box<dyn Duplex>,
     inbox: BytesMut,
@@ -103,7 +103,7 @@ impl Connection {
             resp::command(&mut request, &[b"SELECT", login.database.to_string().as_bytes()]);
             count += 1;
         }
-        // A name in `CLIENT LIST` helps whoever operates the server; a user may lack the right to set one.
+        // A name in `CLIENT LIST` helps the operators of the server. A user may lack the right to set one.
         resp::command(&mut request, &[b"CLIENT", b"SETNAME", b"tidegate"]);
         resp::command(&mut request, &[b"PING"]);
         let mut refused = None;
@@ -117,7 +117,7 @@ impl Connection {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Whether the server has closed the connection, or has sent something unasked, as far as is known here.
+    /// Whether the server has closed the connection or has sent something unasked, as far as the runtime knows.
     pub(crate) fn is_closed(&mut self) -> bool {
         !self.inbox.is_empty() || self.stream.read_buf(&mut self.inbox).now_or_never().is_some()
     }

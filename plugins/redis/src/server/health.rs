@@ -1,4 +1,4 @@
-//! Whether a server can be trusted with records, looked at each time that it is connected to.
+//! Checks of a server that is to keep records, made on each new connection.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::server::connection::Connection;
 /// The first version whose scripts may write after something that depends on the moment.
 const OLDEST: u64 = 5;
 
-/// How often, and how many times, the rewrite of an append-only file is looked at before others get a turn.
+/// The interval and the number of checks of a running rewrite, before the engine may do something else.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOKS: usize = 100;
 
-/// Looks at the server and makes it ready to be written to. Returns its major version.
+/// Checks the server and prepares it for writes. Returns its major version.
 ///
 /// # Errors
 /// If it evicts keys or is too old, and while its append-only file is being rewritten.
@@ -32,7 +32,7 @@ pub(crate) async fn prepare(connection: &mut Connection, cx: &Cx) -> Result<u64,
     Ok(version)
 }
 
-/// One section of INFO; `None` if the user has no right to it.
+/// A section of INFO. `None` if the user has no right to it.
 async fn section(connection: &mut Connection, name: &str) -> Result<Option<String>, Error> {
     match ask(connection, &[b"INFO", name.as_bytes()]).await? {
         Ok(text) => Ok(Some(text)),
@@ -68,10 +68,10 @@ fn check_policy(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Rewrites the append-only file, if it was not since the server started.
+/// Rewrites the append-only file, unless that was done since the server started.
 ///
-/// A file whose tail was torn off within a transaction leaves that transaction open: the server reads what is
-/// appended behind it as part of it, and drops all of that at its next start. A rewritten file has no tail.
+/// A file that was torn within a transaction leaves that transaction open. The server takes later commands for a part
+/// of it and drops all of them at its next start. A rewritten file has no torn tail.
 async fn rewrite(connection: &mut Connection, cx: &Cx) -> Result<(), Error> {
     let mut asked = false;
     for _ in 0..LOOKS {

@@ -1,4 +1,4 @@
-//! A server that is connected to when needed, and again when the connection broke.
+//! A server that is connected to on demand, and again after its connection broke.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::server::resp::{self, Reply};
 use crate::server::sentinel::{Sentinels, Watch};
 use crate::server::verdict::{Verdict, classify};
 
-/// How many bytes of commands are sent before their answers are waited for.
+/// The most bytes of commands in one exchange.
 const EXCHANGE_BYTES: usize = 1 << 20;
 
 /// The time that replicas have to confirm what was written before, ahead of the next write.
@@ -120,11 +120,10 @@ impl Link {
         }
     }
 
-    /// Sends these of the commands (each behind an ASKING, if asked to) and says what became of them,
-    /// in their order.
+    /// Sends these commands, each after an ASKING if `asking`. Returns their verdicts in order.
     ///
-    /// What must be tried again ends it: the commands behind are not sent any more, so that they do not
-    /// overtake. Those that were on their way together with it are, and may.
+    /// A command that must be retried ends it: later commands are not sent, so they do not overtake it. Commands of
+    /// the same exchange may overtake it.
     pub(crate) async fn send(&mut self, all: &Commands, commands: &[usize], asking: bool) -> Vec<Verdict> {
         let mut verdicts = Vec::with_capacity(commands.len());
         let mut rest = commands;
@@ -133,7 +132,7 @@ impl Link {
             rest = later;
             self.exchange(all, now, asking, &mut verdicts).await;
             if let Some(halt) = halt(&verdicts[verdicts.len() - now.len()..]) {
-                // A server that was demoted, or restarts, is left: the next attempt looks for it afresh.
+                // The server may have been demoted, or may restart. The next attempt looks it up again.
                 self.connection = None;
                 verdicts.resize(commands.len(), halt);
                 break;
@@ -142,7 +141,7 @@ impl Link {
         verdicts
     }
 
-    /// As [`send`](Self::send), of all commands that `supply` adds, which are sent while it adds more.
+    /// As [`send`](Self::send), for all commands that `supply` adds. They are sent while it adds more.
     pub(crate) async fn send_from(
         &mut self,
         commands: &mut Commands,
@@ -185,7 +184,7 @@ impl Link {
         verdicts
     }
 
-    /// Sends commands in one go and adds a verdict for each.
+    /// Sends commands in one exchange and adds a verdict for each.
     async fn exchange(
         &mut self,
         all: &Commands,
@@ -245,18 +244,18 @@ async fn wait_for_replicas(connection: &mut Connection, count: u32, limit: Durat
     }
 }
 
-/// Commands that go out together, while more of them are made.
+/// The commands of one exchange, sent while more of them are made.
 struct Batched<'x, S> {
     commands: &'x mut Commands,
     supply: &'x mut S,
-    /// The first of the commands, and where in the buffer it begins.
+    /// The first command, and its start in the buffer.
     first: usize,
     start: usize,
-    /// The first command that is left for another exchange, and where it begins.
+    /// The first command of the next exchange, and its start in the buffer.
     count: usize,
     end: usize,
     verdicts: &'x mut Vec<Verdict>,
-    /// Whether there are no more.
+    /// Whether all commands are made.
     is_over: bool,
 }
 
@@ -288,7 +287,7 @@ impl<S: CommandSource> Exchange for Batched<'_, S> {
 }
 
 impl<S> Batched<'_, S> {
-    /// What is to be thought of the commands that were not answered.
+    /// Adds the verdicts of the commands without a reply.
     fn give_up(&mut self, broken: &Broken) {
         let Broken { written, error, .. } = broken;
         let message: Arc<str> = error.message().into();
@@ -298,14 +297,14 @@ impl<S> Batched<'_, S> {
             .collect();
         let answered = self.verdicts.len() - self.first;
         for class in unanswered(&ends, answered, *written) {
-            // What is wrong with a server that cannot be reached is known; of one that broke off, it is not.
+            // The problem of a server that cannot be reached is known. After a part was sent, it is not.
             let class = if *written == 0 { error.class() } else { class };
             self.verdicts.push(Verdict::Again(class, Arc::clone(&message)));
         }
     }
 }
 
-/// What is to be thought of the commands behind those with these verdicts, if they must not be sent any more.
+/// The verdict of all later commands, if one of these verdicts stops them.
 fn halt(verdicts: &[Verdict]) -> Option<Verdict> {
     verdicts.iter().find_map(|verdict| match verdict {
         Verdict::Again(Class::Ambiguous, message) => Some(Verdict::Again(Class::Retry, Arc::clone(message))),
@@ -314,14 +313,14 @@ fn halt(verdicts: &[Verdict]) -> Option<Verdict> {
     })
 }
 
-/// What is to be thought of the commands behind the first `answered`, of which each ends where `ends` says,
-/// after `written` bytes have left. A command of which no byte has left was certainly not done.
+/// The classes of the commands after the first `answered`, when `written` bytes have left. `ends` are the ends of the
+/// commands. A command of which no byte has left was certainly not done.
 fn unanswered(ends: &[usize], answered: usize, written: usize) -> impl Iterator<Item = Class> {
     let begins = std::iter::once(0).chain(ends.iter().copied()).take(ends.len());
     begins.skip(answered).map(move |begin| if begin < written { Class::Ambiguous } else { Class::Retry })
 }
 
-/// How many of the commands go out together: at least one.
+/// The number of commands in the next exchange: at least one.
 fn exchange_length(all: &Commands, commands: &[usize]) -> usize {
     let mut bytes = 0;
     let fits = commands.iter().take_while(|command| {
@@ -331,8 +330,7 @@ fn exchange_length(all: &Commands, commands: &[usize]) -> usize {
     fits.count().max(1)
 }
 
-/// The bytes to send, and where in them each command ends. Commands that lie one behind the other
-/// are sent from where they are, without a copy.
+/// The bytes to send, and the end of each command in them. Adjacent commands are not copied.
 fn request<'p>(all: &'p Commands, commands: &[usize], asking: bool) -> (Cow<'p, [u8]>, Vec<usize>) {
     let spans = || commands.iter().map(|command| all.list[*command].bytes.clone());
     let in_a_row = commands.windows(2).all(|pair| pair[0] + 1 == pair[1]);
@@ -357,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_not_left_is_not_ambiguous() {
+    fn unsent_commands_are_not_ambiguous() {
         let classes = |answered, written| unanswered(&[10, 20, 30], answered, written).collect::<Vec<_>>();
         assert_eq!(classes(0, 0), [Class::Retry; 3]);
         assert_eq!(classes(1, 20), [Class::Ambiguous, Class::Retry]);

@@ -85,8 +85,8 @@ fn line(out: &mut Vec<u8>, marker: u8, number: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Finds the end of one reply while its bytes arrive. It looks at no byte twice, so a reply in small pieces costs no more
-/// than the same reply in one.
+/// Finds the end of one reply while its bytes arrive. It looks at no byte twice, so a reply in small pieces costs no
+/// more than the same reply in one.
 #[derive(Debug)]
 pub(crate) struct Frame {
     /// The start of the next value.

@@ -158,7 +158,7 @@ impl Sentinels {
             Opinion::Master(master) if master != *connection.address() => return Ok(false),
             Opinion::FailingOver => return Err(self.failing_over()),
             Opinion::Master(_) => {}
-            // Without sentinels nobody replaces a master. It goes on, as it would at a fixed address.
+            // Without sentinels no master is replaced. The connection is used as one to a fixed address.
             Opinion::Unknown(error) => {
                 warn!(%error, "no sentinel says whether the master is still the master; it is taken for that");
             }
@@ -196,7 +196,7 @@ impl Sentinels {
                 Ok(view) if view.is_failing_over => return Opinion::FailingOver,
                 Ok(view) if best.as_ref().is_none_or(|best| best.epoch < view.epoch) => best = Some(view),
                 Ok(_) => {}
-                // What somebody must change is worth more in a message than that a machine is down.
+                // A mistake in the configuration is worth more in a message than a machine that is down.
                 Err(error) if error.class() == Class::Misconfigured => problem = Some(error),
                 Err(error) => problem = problem.or(Some(error)),
             }

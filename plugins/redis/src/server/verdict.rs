@@ -1,4 +1,4 @@
-//! What a server's answer means for the events of the command it answers.
+//! The meaning of a reply for the events of its command.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use tidegate_sdk::{Class, Error};
 
 use crate::server::resp::Reply;
 
-/// What a good answer to a command looks like.
+/// The form of a good reply to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
-    /// A number, whatever it is: that nobody listens to a channel, or a member was there before, is no error.
+    /// Any number. A channel without subscribers and a known member of a set are no errors.
     Number,
     /// The id of a new entry.
     Id,
@@ -17,24 +17,24 @@ pub(crate) enum Expect {
     Ok,
 }
 
-/// What became of a command.
+/// The fate of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// It was done. Holds the number that was answered, or 0.
+    /// The command was done. Holds the number in the reply, or 0.
     Done(i64),
-    /// The server refuses the key: it holds another type, or the user has no right to it.
+    /// The server refuses the key: its type is another, or the user has no right to it.
     Key(String),
     /// The server refuses the values.
     Event(String),
-    /// It was not done, or (if ambiguous) maybe; it may go through later.
+    /// The command was not done, or may not have been done (if ambiguous). It can be retried.
     Again(Class, Arc<str>),
-    /// The key's slot lives at another node of the cluster.
+    /// The key's slot is at another node of the cluster.
     Moved { slot: u16, address: String },
-    /// The key is being moved to another node of the cluster, which takes it if asked first.
+    /// The key is being moved to another node of the cluster, which accepts the command after ASKING.
     Ask { address: String },
 }
 
-/// What `reply` means for a command of which `expect` is the good answer.
+/// The verdict that `reply` means for a command that expects `expect`.
 pub(crate) fn classify(expect: Expect, reply: &Reply<'_>) -> Verdict {
     match (expect, reply) {
         (_, Reply::Error(text)) => classify_error(&String::from_utf8_lossy(text)),
@@ -47,7 +47,7 @@ pub(crate) fn classify(expect: Expect, reply: &Reply<'_>) -> Verdict {
     }
 }
 
-/// What an error means for the command that it answers.
+/// The verdict that an error means for its command.
 pub(crate) fn classify_error(text: &str) -> Verdict {
     let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
     let message = || format!("the server answered: {text}");
@@ -57,7 +57,7 @@ pub(crate) fn classify_error(text: &str) -> Verdict {
         "OOM" | "LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY"
         | "NOREPLICAS" | "MISCONF" | "UNBLOCKED" => again(Class::Retry),
         "NOAUTH" | "WRONGPASS" | "DENIED" | "CROSSSLOT" => again(Class::Misconfigured),
-        // The right to the command is the component's concern, the right to a key may be one event's.
+        // A missing right to the command concerns the component. A missing right to a key may concern one event.
         "NOPERM" if rest.contains("to run") => again(Class::Misconfigured),
         "NOPERM" | "WRONGTYPE" => Verdict::Key(message()),
         "ERR" if is_misconfigured(rest) => again(Class::Misconfigured),
@@ -66,7 +66,7 @@ pub(crate) fn classify_error(text: &str) -> Verdict {
     }
 }
 
-/// Whether this error would meet every event alike, so that rejecting them one by one would lose them all.
+/// Whether every event would meet this error, so rejecting them one by one would lose all of them.
 fn is_misconfigured(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     ["unknown command", "wrong number of arguments", "syntax error"].iter().any(|text| message.contains(text))
@@ -79,10 +79,10 @@ fn redirect(code: &str, rest: &str) -> Option<Verdict> {
     Some(if code == "ASK" { Verdict::Ask { address } } else { Verdict::Moved { slot, address } })
 }
 
-/// What an error while logging in means; `None` if it does not matter.
+/// The error that a reply to the log-in means. `None` if the reply does not matter.
 pub(crate) fn at_login(text: &[u8]) -> Option<Error> {
     let text = String::from_utf8_lossy(text);
-    // A right that is not needed, or an old server that does not know the subcommand for the name.
+    // The right is not needed, or an old server does not know the subcommand for the name.
     if text.starts_with("NOPERM") || text.contains("CLIENT") {
         return None;
     }

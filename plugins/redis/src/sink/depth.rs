@@ -1,4 +1,4 @@
-//! How deep the key is that is written to, so that a slow reader slows the source.
+//! The depth limit of the key: a slow reader of the key slows the source.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use crate::server::commands::Commands;
 use crate::server::verdict::{Expect, Verdict};
 use crate::sink::options::Options;
 
-/// For how long a look at the depth is good.
+/// The time for which a depth that was read counts.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// For how many events a look at the depth is good.
+/// The number of events for which a depth that was read counts.
 const EVENTS: usize = 8192;
 
-/// Looks at the depth of a key now and then.
+/// Reads the depth of a key at intervals.
 pub(crate) struct Depth {
     key: String,
     question: &'static str,
@@ -25,14 +25,14 @@ pub(crate) struct Depth {
 }
 
 impl Depth {
-    /// The depth that the options limit, if they do.
+    /// The limit of the options, if there is one.
     pub(crate) fn new(options: &Options) -> Option<Self> {
         let key = options.key.as_literal()?.to_owned();
         let (limit, question) = (options.depth_limit?, options.command.depth()?);
         Some(Self { key, question, limit, looked: None, events: 0 })
     }
 
-    /// Before `events` more are written: refuses them as busy if the key is too deep.
+    /// Checks the depth before `events` more are written. Busy if the key is too deep.
     pub(crate) async fn check(&mut self, servers: &mut Servers, events: usize) -> Result<(), Error> {
         self.events += events;
         let fresh = self.looked.is_some_and(|looked| looked.elapsed() < INTERVAL);
@@ -48,10 +48,10 @@ impl Depth {
                 self.looked = None;
                 Err(Error::busy(message, INTERVAL))
             }
-            // Nothing was written, so that the answer is missing is not ambiguous here.
+            // Nothing was written, so a missing answer is not ambiguous.
             Some(Verdict::Again(Class::Ambiguous, message)) => Err(Error::retry(&*message)),
             Some(Verdict::Again(class, message)) => Err(Error::new(class, &*message)),
-            // The write that follows meets the same refusal, and knows what it means for the events.
+            // The write that follows gets the same refusal, and reports it for the events.
             _ => {
                 (self.looked, self.events) = (Some(Instant::now()), 0);
                 Ok(())

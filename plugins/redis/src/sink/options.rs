@@ -29,23 +29,22 @@ pub(crate) struct Options {
     /// With `as = "payload"`: the name of the field. Either a path (`.id`), or text as in `key` (`user:{.id}`).
     /// Default for `xadd`: `event`; for `hset` it must be given.
     pub(crate) field: Option<String>,
-    /// What is written instead of the whole payload: the value at this path, text without its quotes.
+    /// The path of the value that is written instead of the whole payload; text is written without its quotes.
     /// Example: `.name`.
     pub(crate) value: Option<Path>,
     /// For `zadd`: where the score is. An event without a number there is rejected. Example: `.ts`.
     pub(crate) score: Option<Path>,
-    /// How long a key lives after it was last written to, such as `"1h"`. Free for `set`; for the others it
-    /// is one more command (and one more exchange) for each key of each batch. Not for `publish`.
+    /// The time that a key lives after its last write, such as `"1h"`. Free for `set`; for other commands it is one
+    /// more command (and one more exchange) for each key of each batch. Not for `publish`.
     pub(crate) ttl: Option<Duration>,
-    /// For `xadd`, `rpush` and `lpush`: how many entries the key keeps. The oldest go first.
+    /// For `xadd`, `rpush` and `lpush`: the number of entries that the key keeps. The oldest are removed first.
     #[schemars(range(min = 1))]
     pub(crate) maxlen: Option<u64>,
     /// For `xadd`: keep exactly `maxlen` entries, not somewhat more. Exact trimming costs the server more.
     #[serde(default)]
     pub(crate) maxlen_exact: bool,
-    /// Pause while the key holds this many entries or more, so that a slow reader slows the source instead of
-    /// filling the server. Looked at every 100 ms or 8192 events. Only for a literal key, and not for `set` and
-    /// `publish`.
+    /// Pause while the key holds this many entries or more, so that a slow reader slows the source and does not fill
+    /// the server. Checked every 100 ms or 8192 events. Only for a literal key, and not for `set` and `publish`.
     #[schemars(range(min = 1))]
     pub(crate) depth_limit: Option<u64>,
     /// The number of replicas that must have a batch before it counts as delivered (`WAIT`), such as `1`. If fewer
@@ -77,11 +76,11 @@ pub(crate) enum Command {
     Zadd,
 }
 
-/// What becomes of the payload where an entry has fields.
+/// The form of the payload in an entry with fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Form {
-    /// One field holds the payload.
+    /// The payload is one field.
     Payload,
     /// Each member of the JSON object is a field.
     Fields,
@@ -107,12 +106,12 @@ impl Command {
         self.name().to_ascii_lowercase()
     }
 
-    /// Whether one command can carry many events.
+    /// Whether a command can carry many events.
     pub(crate) fn is_variadic(self) -> bool {
         !matches!(self, Self::Xadd | Self::Publish | Self::Set)
     }
 
-    /// Whether it writes to a list.
+    /// Whether the command writes to a list.
     pub(crate) fn is_list(self) -> bool {
         matches!(self, Self::Rpush | Self::Lpush)
     }

@@ -11,42 +11,42 @@ use crate::server::verdict::Expect;
 use crate::sink::options::Command;
 use crate::sink::shape::{Argument, Shape};
 
-/// How many events share one command, at most.
+/// The most events of one command.
 const COMMAND_EVENTS: usize = 512;
 
-/// How many bytes of values one command carries before it is closed. A longer one would keep the server from
-/// its other clients for too long.
+/// The bytes of values after which a command is closed. A longer one would block the server's other clients for too
+/// long.
 const COMMAND_BYTES: usize = 256 << 10;
 
-/// How many bytes of commands are made at a time, where each holds one event.
+/// The bytes of single-event commands that are made at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The commands that write a batch, each with events of one key, in order. They are made while those before
-/// them are on their way, so the server need not wait for the whole batch.
+/// The commands that write a batch, each with events of one key, in order. They are made while earlier commands are in
+/// flight, so the server need not wait for the whole batch.
 pub(crate) struct Plan<'a> {
     shape: &'a Shape,
     batch: &'a Batch,
-    /// The events of each key. One group of all events if the key is not made from data.
+    /// The events of each key. A literal key has one group.
     groups: Vec<Group<'a>>,
-    /// Which group is at hand, and how many of its events are planned.
+    /// The current group, and the number of its events that are planned.
     group: usize,
     event: usize,
     arguments: Vec<Argument<'a>>,
     /// The most events of one command.
     most: usize,
-    /// Names the events that cannot be written.
+    /// Rejects the events that cannot be written.
     pub(crate) delivery: Delivery,
 }
 
 /// Events of one key, in order.
 struct Group<'a> {
     key: Cow<'a, str>,
-    /// Their indices; `None` for all.
+    /// The indices of the events. `None` for all events.
     events: Option<Vec<usize>>,
 }
 
 impl<'a> Plan<'a> {
-    /// The commands that write `batch`, none of them made yet.
+    /// A plan to write `batch`. No command is made yet.
     pub(crate) fn new(shape: &'a Shape, batch: &'a Batch) -> Self {
         let mut delivery = Delivery::complete();
         let groups = match shape.key.as_literal() {
@@ -72,7 +72,7 @@ impl<'a> Plan<'a> {
         Self { most: 1, ..Self::new(shape, batch) }
     }
 
-    /// Some commands of one event each.
+    /// Makes some commands of one event each.
     fn one_each(&mut self, commands: &mut Commands) {
         let start = commands.buffer.len();
         while self.event < self.batch.len() && commands.buffer.len() - start < PIECE_BYTES {
@@ -91,7 +91,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// One command for events of the key at hand, as many as fit.
+    /// Makes one command with as many events of the current key as fit.
     fn together(&mut self, commands: &mut Commands) {
         let group = &self.groups[self.group];
         let count = group.events.as_ref().map_or(self.batch.len(), Vec::len);
@@ -145,7 +145,7 @@ fn write(shape: &Shape, key: &[u8], arguments: &[Argument<'_>], first: usize, co
     commands.push(shape.command.name(), key, (&shape.head, arguments, &shape.tail), first, expect);
 }
 
-/// The events of each key, in order; the keys in the order in which they first occur.
+/// The events of each key, in order. The keys are in the order of their first events.
 fn by_key<'a>(shape: &'a Shape, batch: &'a Batch, delivery: &mut Delivery) -> Vec<Group<'a>> {
     let mut groups: Vec<(Cow<'a, str>, Vec<usize>)> = Vec::new();
     let mut known: HashMap<Cow<'a, str>, usize> = HashMap::new();

@@ -29,7 +29,7 @@ impl Setup {
             .to_owned())
     }
 
-    /// Whether a key needs something done after it was written to.
+    /// Whether a key is trimmed, or given a time to live, after a write.
     pub(crate) fn owes(&self) -> bool {
         self.expires() || self.trims()
     }
@@ -42,7 +42,7 @@ impl Setup {
         self.options.maxlen.is_some() && self.shape.command.is_list()
     }
 
-    /// The first and last index of what a list keeps; empty if it keeps all.
+    /// The first and the last index that a list keeps. Empty if it keeps all.
     pub(crate) fn trim(&self) -> (String, String) {
         match (self.trims(), self.options.maxlen, self.shape.command) {
             (true, Some(maxlen), Command::Lpush) => ("0".to_owned(), (maxlen - 1).to_string()),
@@ -51,8 +51,7 @@ impl Setup {
         }
     }
 
-    /// How a transaction trims the key behind its writes: as [`trim`](Self::trim), or for a stream how exactly
-    /// and to how many entries.
+    /// The trim of a transaction: as [`trim`](Self::trim), or for a stream the exactness and the number of entries.
     pub(crate) fn trim_after(&self) -> (String, String) {
         match (self.shape.command, self.options.maxlen) {
             (Command::Xadd, Some(maxlen)) => {
@@ -63,14 +62,13 @@ impl Setup {
         }
     }
 
-    /// How long a key lives after it was written to, in milliseconds; empty if the command itself says it, or
-    /// nothing does.
+    /// The time to live of a key after a write, in milliseconds. Empty if the command itself has it, or there is none.
     pub(crate) fn ttl(&self) -> String {
         let ttl = self.options.ttl.filter(|_| self.expires());
         ttl.map(|ttl| ttl.as_millis().to_string()).unwrap_or_default()
     }
 
-    /// The type that a key must have; empty if what it was does not matter.
+    /// The type that a key must have. Empty for any.
     pub(crate) fn kind(&self) -> &'static str {
         match self.shape.command {
             Command::Xadd => "stream",

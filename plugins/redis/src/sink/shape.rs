@@ -1,4 +1,4 @@
-//! What of an event goes into its command, and what else stands there.
+//! The form of commands: the arguments that an event gives, and those that are fixed.
 
 use std::borrow::Cow;
 
@@ -14,16 +14,16 @@ const LONGEST_TTL: u128 = 1000 * 365 * 24 * 3600 * 1000;
 /// everything that was sent behind it.
 const MOST_ARGUMENTS: usize = 1_000_000;
 
-/// One argument of a command: a slice of the batch, or made from it where escapes had to go.
+/// An argument of a command: a slice of the batch, or a copy where escapes were undone.
 pub(crate) type Argument<'a> = Cow<'a, [u8]>;
 
 /// The form of the commands that a component sends.
 pub(crate) struct Shape {
     pub(crate) command: Command,
     pub(crate) key: Template,
-    /// What stands between the key and the values.
+    /// The arguments between the key and the values.
     pub(crate) head: Vec<String>,
-    /// What stands behind the values.
+    /// The arguments after the values.
     pub(crate) tail: Vec<String>,
     values: Values,
 }
@@ -45,7 +45,7 @@ enum Name {
 }
 
 impl Shape {
-    /// How many arguments a command has beside its key and its values.
+    /// The number of arguments beside the key and the values.
     pub(crate) fn fixed(&self) -> usize {
         self.head.len() + self.tail.len()
     }
@@ -72,7 +72,7 @@ impl Shape {
         Ok(Self { command: options.command, key: options.key.clone(), head, tail, values })
     }
 
-    /// Adds the arguments that stand for one event. After an error some may have been added.
+    /// Adds the arguments of one event. After an error some may have been added.
     pub(crate) fn arguments<'a>(
         &'a self,
         payload: &'a [u8],
@@ -130,13 +130,13 @@ fn number<'a>(payload: &'a [u8], path: &Path) -> Result<Argument<'a>, String> {
     let raw = path.find(payload)?.ok_or_else(|| format!("the event has no `{path}`, which is its score"))?;
     let parsed = std::str::from_utf8(raw).ok().and_then(|text| text.parse::<f64>().ok());
     match parsed {
-        // Redis refuses a number that is too small for it rather than taking it for zero.
+        // Redis refuses a number that underflows to zero.
         Some(number) if number.is_finite() && !(number == 0.0 && has_digits(raw)) => Ok(Cow::Borrowed(raw)),
         _ => Err(format!("`{path}` is not a number, so it cannot be the score")),
     }
 }
 
-/// Whether a number has digits other than 0 in front of its exponent.
+/// Whether a number has a digit other than 0 before its exponent.
 fn has_digits(raw: &[u8]) -> bool {
     raw.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| (b'1'..=b'9').contains(byte))
 }
@@ -186,7 +186,7 @@ fn values(options: &Options) -> Result<Values, ConfigError> {
     }
 }
 
-/// A field's name: where it is in the event, or a template.
+/// The name of a field: a path in the event, or a template.
 fn name(field: &str) -> Result<Name, ConfigError> {
     let problem = |message: String| ConfigError::at("/field", message);
     match field.starts_with('.') {
@@ -195,7 +195,7 @@ fn name(field: &str) -> Result<Name, ConfigError> {
     }
 }
 
-/// Options that the command has no use for would be silently without effect, so they are refused.
+/// Refuses options that have no effect for the command.
 fn check(options: &Options) -> Result<(), ConfigError> {
     let command = options.command;
     let refuse = |pointer: &str, what: &str| {

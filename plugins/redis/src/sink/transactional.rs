@@ -1,10 +1,8 @@
-//! Effectively once: each lane's record lives in a hash beside the data, and one step stores the events and the
-//! record, or neither: a transaction where what it writes can be taken back, and else a function inside of Redis.
+//! Effectively once: a hash beside the data holds a record of each lane. One step stores events and record, or
+//! neither. It is a transaction if its writes can be undone, and otherwise a function inside of Redis.
 //!
-//! Whatever happens between here and the server, the record says what is there. So nothing is guessed: after
-//! a lost answer the next call finds the record it wants to write there already, a server that lost its
-//! newest data is noticed because the record is not what it was, and another process that took the sink over
-//! has left its name.
+//! The record in the server is the truth. After a lost reply, the next call finds the new record there. A server that
+//! lost its newest data has an older record. Another process that took the sink over has left its name.
 
 pub(crate) mod procedure;
 pub(crate) mod record;
@@ -29,10 +27,10 @@ use record::{Held, State, Stored};
 use transaction::{Ended, Transactions};
 use writes::{CALL_EVENTS, Item, Preface, Writes};
 
-/// How much buffer is kept from one call to the next.
+/// The buffer that is kept from one call to the next, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// What a sink holds of its lanes. There is one for each lane, as there is in the server.
+/// The transactional side of a sink.
 #[derive(Default)]
 pub(crate) struct Transactional {
     claimed: Option<Claimed>,
@@ -41,36 +39,35 @@ pub(crate) struct Transactional {
 }
 
 struct Claimed {
-    /// The key of the hash.
+    /// The key of the hash with the records.
     state: String,
-    /// Ours alone: no other claim has it.
+    /// The name of this claim. No other claim has it.
     owner: String,
     epoch: u64,
     lanes: BTreeMap<Lane, Held>,
 }
 
-/// A connection to a server that was looked at.
+/// A connection to a server that was checked.
 struct Session {
     connection: Connection,
     /// The major version of the server.
     version: u64,
     procedure: Procedure,
-    /// The script that ends a transaction, once it is known that there may be transactions; empty if there may
-    /// not.
+    /// The script that ends a transaction. Empty if the server takes no transactions, `None` until that is known.
     seal: Option<String>,
 }
 
-/// What came of one call.
+/// The result of one call.
 enum Called {
     Done,
-    /// The server holds the key with this number of the call as another type.
+    /// These keys of the call, by number, hold another type.
     Refused(Vec<(usize, String)>),
 }
 
-/// The key of the hash with the records of a sink. In a cluster it shares the slot of what is written to.
+/// The key of the hash with the records of a sink. In a cluster it shares the slot of the data.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason why there is none.
 pub(crate) fn state_key(setup: &Setup, pipeline: &str, sink: &str) -> Result<String, String> {
     if setup.options.command == Command::Publish {
         return Err("`publish` keeps nothing, so no position can be kept with it; write to a stream with \
@@ -94,7 +91,7 @@ pub(crate) fn state_key(setup: &Setup, pipeline: &str, sink: &str) -> Result<Str
     }
 }
 
-/// What a cluster looks at of a key that has a tag.
+/// The hash tag of a key.
 fn tag(key: &str) -> Option<&str> {
     let (_, rest) = key.split_once('{')?;
     let (tag, _) = rest.split_once('}')?;
@@ -102,7 +99,7 @@ fn tag(key: &str) -> Option<&str> {
 }
 
 impl Transactional {
-    /// Takes the sink over.
+    /// Claims the sink.
     pub(crate) async fn claim(
         &mut self,
         (setup, servers): (&Setup, &mut Servers),
@@ -112,7 +109,7 @@ impl Transactional {
         let state = state_key(setup, &claim.pipeline, &claim.sink).map_err(Error::fatal)?;
         self.claimed = None;
         self.session = None;
-        // Two claims must never share a name, not even if the server forgot the first one.
+        // Two claims must never share a name, even if the server lost the first one.
         let token = RandomState::new().build_hasher().finish();
         let owner = format!("{}/{}/{token:016x}", host_name(), std::process::id());
         let mut found = None;
@@ -143,7 +140,7 @@ impl Transactional {
         Ok(records)
     }
 
-    /// Delivers a batch together with the record of its lane.
+    /// Stores a batch together with the record of its lane.
     pub(crate) async fn commit(
         &mut self,
         (setup, servers): (&Setup, &mut Servers),
@@ -183,7 +180,7 @@ impl Transactional {
         Ok(delivery)
     }
 
-    /// Whether this server can be sent transactions with what this sink writes. Asked once a connection.
+    /// Whether the server takes transactions with the writes of this sink. Asked once a connection.
     async fn may_transact(&mut self, setup: &Setup) -> Result<bool, Error> {
         let (Some(claimed), Some(session)) = (&self.claimed, &mut self.session) else {
             return Err(unclaimed());
@@ -196,7 +193,7 @@ impl Transactional {
         Ok(session.seal.as_ref().is_some_and(|seal| !seal.is_empty()))
     }
 
-    /// Delivers what is to be written as transactions.
+    /// Stores the writes by transactions.
     async fn transact(
         &mut self,
         (setup, servers): (&Setup, &mut Servers),
@@ -204,8 +201,8 @@ impl Transactional {
         (lane, record): (&Lane, &Record),
         mut delivery: Delivery,
     ) -> Result<Delivery, Error> {
-        // The session is given back when all is answered: if this future is dropped half-way, the connection
-        // goes with it.
+        // The session is given back when all is answered. If this future is dropped before, the connection is dropped
+        // with it.
         let (Some(claimed), Some(mut session)) = (&mut self.claimed, self.session.take()) else {
             return Err(unclaimed());
         };
@@ -238,13 +235,13 @@ impl Transactional {
         }
         result.inspect_err(|_| servers.forget())?;
         claimed.lanes.entry(lane.clone()).or_default().sent.clear();
-        // A master that was replaced takes the record with it: the next one tells how far it is.
+        // A replaced master loses the record with the data. The new master's record says how far it is.
         confirm(servers, &mut session).await?;
         self.session = Some(session);
         Ok(delivery)
     }
 
-    /// Sends one call. A second time if the server had forgotten the function: then nothing was done.
+    /// Sends one call, and once more if the server did not know the function: then nothing was done.
     async fn call(
         &mut self,
         (setup, servers): (&Setup, &mut Servers),
@@ -275,7 +272,7 @@ impl Transactional {
             let target = (&session.procedure, claimed.state.as_str());
             let keys =
                 writes.encode(&setup.shape, items.clone(), (&preface, records), target, &mut self.request);
-            // From here on it may be in the server, until an answer says more.
+            // From here on the record may be in the server, until a reply says more.
             held.sent.push(next.clone());
             match call(&mut session.connection, &self.request).await {
                 Ok(Answer::List(list)) => {
@@ -288,7 +285,7 @@ impl Transactional {
         Err(forgetful())
     }
 
-    /// After a call that was not done, or nobody knows: the connection is left.
+    /// Closes the connection after a call that was not done, or may not have been.
     fn give_up(&mut self, answer: Result<Answer, Error>, servers: &mut Servers) -> Result<(), Error> {
         self.session = None;
         servers.forget();
@@ -296,12 +293,12 @@ impl Transactional {
             Ok(Answer::Refused(error)) => Err(error),
             Ok(Answer::Elsewhere) => Err(Error::retry("the key moves to another node of the cluster")),
             Ok(Answer::Unknown | Answer::List(_)) => Ok(()),
-            // Whether it was done is seen when the record is read back, before anything is sent again.
+            // The record is read back before anything is sent again. It shows whether the call was done.
             Err(error) => Err(error),
         }
     }
 
-    /// Sees that there is a connection, and on a new one that the records are where they were left.
+    /// Ensures that there is a connection. On a new one, compares the records with those that are known.
     async fn verify(&mut self, servers: &mut Servers, cx: &Cx) -> Result<(), Error> {
         if self.session.as_mut().is_some_and(|session| !session.connection.is_closed()) {
             return Ok(());
@@ -345,7 +342,7 @@ impl Transactional {
 }
 
 impl Session {
-    /// Connects to the server that has `key`, looks at it, and brings it the function.
+    /// Connects to the server that has `key`, checks it, and loads the function.
     async fn open(servers: &mut Servers, key: &str, cx: &Cx) -> Result<Self, Error> {
         let mut connection = servers.dial(key.as_bytes()).await?;
         let prepared = async {
@@ -363,7 +360,7 @@ impl Claimed {
         compared.map_err(|error| self.explain(error))
     }
 
-    /// What the function's answer means.
+    /// The meaning of the function's reply.
     fn classify(
         &mut self,
         lane: &Lane,
@@ -410,7 +407,7 @@ impl Claimed {
     }
 }
 
-/// Blames the events whose keys the server refused, or the component if it has but one key.
+/// Rejects the events whose keys the server refused. With a literal key the component is misconfigured.
 fn refuse<'w>(
     setup: &Setup,
     writes: &Writes<'_>,

@@ -1,4 +1,4 @@
-//! Which entries are on their way, and which are to be acknowledged.
+//! The entries in flight, and those that are to be acknowledged.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,22 +9,22 @@ use tokio::sync::Notify;
 
 use crate::source::page::Id;
 
-/// How many entries may be on their way. Beyond that the source waits.
+/// The most entries in flight. At the limit the source waits.
 const IN_FLIGHT: usize = 1 << 17;
 
-/// What the source, the callbacks of its batches and the releasing task share.
+/// The state that the source, the callbacks of its batches and the acknowledging task share.
 #[derive(Default)]
 pub(crate) struct Ledger {
     state: Mutex<State>,
-    /// Told of every change.
+    /// Notified of every change.
     pub(crate) changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Read, and not acknowledged.
+    /// Entries that were read and are not acknowledged.
     in_flight: HashSet<Id>,
-    /// Delivered, and when. Each is in flight too, so there are no more than those.
+    /// Delivered entries and the time of their delivery. Each is in flight too.
     settled: VecDeque<(Instant, Vec<Id>)>,
     closing: bool,
     abandoned: bool,
@@ -40,7 +40,7 @@ impl State {
 
 impl Ledger {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is a single step, so what a panicking thread left behind is whole.
+        // Each change is a single step, so a panic leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -49,22 +49,22 @@ impl Ledger {
         self.state().in_flight.len() < IN_FLIGHT
     }
 
-    /// Puts an entry on its way; false if it is on its way already.
+    /// Adds an entry to those in flight. False if it is in flight already.
     pub(crate) fn begin(&self, id: Id) -> bool {
         self.state().in_flight.insert(id)
     }
 
-    /// Everything that is on its way.
+    /// All entries in flight.
     pub(crate) fn in_flight(&self) -> Vec<Id> {
         self.state().in_flight.iter().copied().collect()
     }
 
-    /// How many entries are on their way.
+    /// The number of entries in flight.
     pub(crate) fn len(&self) -> usize {
         self.state().in_flight.len()
     }
 
-    /// The entries of one batch have ended. Those that failed stay pending, and are read again.
+    /// Records the outcome of a batch. Entries that failed stay pending and are read again.
     pub(crate) fn settle(&self, ids: Vec<Id>, outcome: &Outcome) {
         let mut state = self.state();
         match outcome {
@@ -75,7 +75,7 @@ impl Ledger {
         self.changed.notify_waiters();
     }
 
-    /// Takes what was delivered `lag` ago or earlier, and when the next will be due.
+    /// Takes the entries that were delivered `lag` ago or earlier. Returns them and the time at which more are due.
     pub(crate) fn take_due(&self, lag: Duration) -> (Vec<Id>, Option<Instant>) {
         let mut state = self.state();
         let mut due = Vec::new();
@@ -88,12 +88,12 @@ impl Ledger {
         (due, state.settled.front().map(|(since, _)| *since + lag))
     }
 
-    /// Gives back what could not be acknowledged.
+    /// Gives back entries that could not be acknowledged.
     pub(crate) fn give_back(&self, ids: Vec<Id>, since: Instant) {
         self.state().settled.push_front((since, ids));
     }
 
-    /// These are acknowledged.
+    /// Removes entries that are acknowledged.
     pub(crate) fn released(&self, ids: &[Id]) {
         let mut state = self.state();
         state.forget(ids);
@@ -101,25 +101,25 @@ impl Ledger {
         self.changed.notify_waiters();
     }
 
-    /// No more will be read: what is delivered is acknowledged, and that is the end.
+    /// Ends the acknowledging task once all delivered entries are acknowledged.
     pub(crate) fn close(&self) {
         self.state().closing = true;
         self.changed.notify_waiters();
     }
 
-    /// Nobody waits for what is left.
+    /// Ends the acknowledging task at once.
     pub(crate) fn abandon(&self) {
         self.state().abandoned = true;
         self.changed.notify_waiters();
     }
 
-    /// Whether the releasing task is to end.
+    /// Whether the acknowledging task is to end now.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.state();
         state.abandoned || (state.closing && state.settled.is_empty())
     }
 
-    /// Whether it is to end soon.
+    /// Whether the acknowledging task is to end soon.
     pub(crate) fn is_closing(&self) -> bool {
         let state = self.state();
         state.abandoned || state.closing

@@ -1,4 +1,4 @@
-//! One consumer of a group: the commands that it gives, and what their answers mean.
+//! A consumer of a group: its commands, and the meaning of their replies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::server::resp;
 use crate::server::{Servers, health, verdict};
 use crate::source::page::{Id, Page, Refusal, deliveries};
 
-/// How many ids one command names, at most.
+/// The most ids in one command.
 const COMMAND_IDS: usize = 1_000;
 
 /// Removes dead consumers: see [`Member::remove_dead`].
 const REMOVE_DEAD: &str = include_str!("remove_dead.lua");
 
-/// Who reads what, and from where.
+/// A consumer, and the server of its stream.
 pub(crate) struct Member {
     pub(crate) target: Target,
     pub(crate) login: Arc<Login>,
@@ -29,18 +29,18 @@ pub(crate) struct Member {
     pub(crate) consumer: String,
     /// The component, if the consumer has the name that is made from it.
     pub(crate) component: Option<String>,
-    /// The longest answer that is read, in bytes.
+    /// The longest reply that is read, in bytes.
     pub(crate) longest: usize,
-    /// With which a server is looked at before anything is asked of it, if the sink acknowledges.
+    /// The context for the checks of a server, if the sink acknowledges.
     pub(crate) by_receipt: Option<Cx>,
 }
 
-/// Why nothing was read.
+/// The reason why nothing was read.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// The group is gone, or the stream.
     NoGroup,
-    /// The answer is longer than what is read at a time.
+    /// The reply is longer than the limit.
     TooLong,
     /// Anything else.
     Error(Error),
@@ -53,10 +53,10 @@ impl From<Error> for Trouble {
 }
 
 impl Member {
-    /// A connection to the server that has the stream.
+    /// Connects to the server that has the stream.
     ///
-    /// Reading changes a group, so what holds for the sink's writes holds for it: if the sink acknowledges, no
-    /// command is given before the append-only file is one that commands can be added to.
+    /// Reading changes a group. So if the sink acknowledges, the append-only file is checked before the first command,
+    /// as it is before the sink's writes.
     pub(crate) async fn dial(&self) -> Result<Connection, Error> {
         let servers = &mut Servers::new(&self.target, &self.login, &self.dialer);
         let mut connection = servers.dial(self.stream.as_bytes()).await?;
@@ -66,7 +66,7 @@ impl Member {
         Ok(connection)
     }
 
-    /// Whether the group is there.
+    /// Whether the group exists.
     pub(crate) async fn has_group(&self, connection: &mut Connection) -> Result<bool, Error> {
         let words = ["XPENDING", &self.stream, &self.group];
         match ask(connection, &words.map(str::as_bytes)).await? {
@@ -76,7 +76,7 @@ impl Member {
         }
     }
 
-    /// Creates the group, and the stream, unless they are there. True if the group was created.
+    /// Creates the group and the stream, unless they exist. True if the group was created.
     pub(crate) async fn create(&self, connection: &mut Connection, start: &str) -> Result<bool, Error> {
         let words = ["XGROUP", "CREATE", &self.stream, &self.group, start, "MKSTREAM"];
         match ask(connection, &words.map(str::as_bytes)).await? {
@@ -86,7 +86,7 @@ impl Member {
         }
     }
 
-    /// Reads entries: those pending with this consumer behind `after`, or else new ones, which are waited for.
+    /// Reads entries: with `after`, those pending with this consumer after that id. Otherwise waits for new ones.
     pub(crate) async fn read(
         &self,
         connection: &mut Connection,
@@ -105,7 +105,7 @@ impl Member {
         Page::read(&answer).map_err(|refusal| self.trouble(refusal))
     }
 
-    /// Takes over entries that no consumer gave a sign of life for since `idle`, from `from` on.
+    /// Takes over entries without a sign of life for `idle`, from the id `from` on.
     pub(crate) async fn take_over(
         &self,
         connection: &mut Connection,
@@ -119,7 +119,7 @@ impl Member {
         Page::claimed(&answer).map_err(|refusal| self.trouble(refusal))
     }
 
-    /// Notes how often each entry of the page was delivered. `more` others of this consumer may lie between.
+    /// Adds the number of deliveries to each entry of the page. `more` others of this consumer may lie between them.
     pub(crate) async fn count(
         &self,
         connection: &mut Connection,
@@ -147,14 +147,14 @@ impl Member {
         Ok(!deliveries(&answer).map_err(|refusal| self.trouble(refusal))?.is_empty())
     }
 
-    /// Takes this consumer out of the group.
+    /// Removes this consumer from the group.
     pub(crate) async fn leave(&self, connection: &mut Connection) -> Result<(), Error> {
         let words = ["XGROUP", "DELCONSUMER", &self.stream, &self.group, &self.consumer];
         ask(connection, &words.map(str::as_bytes)).await?.map(drop).map_err(|text| self.refused(&text))
     }
 
-    /// Removes consumers that have been idle for `idle` and have nothing pending, and whose names were made like that of
-    /// this consumer: `HOST-PID-COMPONENT`. Returns their names.
+    /// Removes consumers that have been idle for `idle` and have nothing pending, and whose names are of the form of
+    /// this consumer's: `HOST-PID-COMPONENT`. Returns their names.
     ///
     /// A script looks and removes in one step. Between two commands a consumer could read entries, which would be
     /// removed with it. A consumer that lives after all is created again by its next read.
@@ -174,7 +174,7 @@ impl Member {
         ask_with(connection, &words.map(str::as_bytes), names).await
     }
 
-    /// What the sink acknowledges these entries with.
+    /// The receipts with which the sink acknowledges these entries.
     pub(crate) fn receipts(&self, ids: &[Id]) -> Receipts {
         let scope = [&self.stream, &self.group, &self.consumer].map(String::clone);
         let mut receipts = Receipts::new(&scope.into());
@@ -187,7 +187,7 @@ impl Member {
         self.about(connection, ids, &["XACK", &self.stream, &self.group], &[]).await
     }
 
-    /// Gives a sign of life for entries that nobody else has taken over since `idle`.
+    /// Gives a sign of life for entries that no other consumer has taken over in the last `idle`.
     pub(crate) async fn touch(
         &self,
         connection: &mut Connection,
@@ -199,7 +199,7 @@ impl Member {
         self.about(connection, ids, &words, &["JUSTID"]).await
     }
 
-    /// Gives one command about many entries, some at a time.
+    /// Sends a command about many entries, in chunks.
     async fn about(
         &self,
         connection: &mut Connection,
@@ -225,7 +225,7 @@ impl Member {
             .await
             .map_err(|broken| broken.error)?;
         match refused {
-            // There is nothing left to acknowledge; whoever reads creates the group again.
+            // There is nothing left to acknowledge. The next read creates the group again.
             Some(text) if text.starts_with("NOGROUP") => Ok(()),
             Some(text) => Err(self.refused(&text)),
             None => Ok(()),
@@ -250,7 +250,7 @@ impl Member {
     fn trouble(&self, refusal: Refusal) -> Trouble {
         match refusal {
             Refusal::Error(text) if text.starts_with("NOGROUP") => Trouble::NoGroup,
-            // A stream that is deleted while its new entries are waited for.
+            // The stream was deleted during a wait for new entries.
             Refusal::Error(text) if text.starts_with("UNBLOCKED") => Trouble::NoGroup,
             Refusal::Error(text) => Trouble::Error(self.refused(&text)),
             Refusal::Malformed => Trouble::Error(Error::misconfigured(

@@ -22,8 +22,8 @@ pub(crate) struct Options {
     /// everything take two groups.
     #[schemars(length(min = 1))]
     pub(crate) group: String,
-    /// Where a group that is created begins: `"0"` at the first entry that the stream holds, `"$"` at the
-    /// first that comes from now on. A group that was there already goes on where it is.
+    /// The start of a group that is created: `"0"` at the first entry that the stream holds, `"$"` at the first
+    /// entry that comes from now on. A group that exists continues where it is.
     #[serde(default)]
     pub(crate) start: Start,
     /// The name of this process in its group. No two processes that run at the same time may share one. With
@@ -31,33 +31,32 @@ pub(crate) struct Options {
     /// again at once; otherwise after `claim_after`. Default: the name of the host, the id of the process and
     /// the name of the component. Two pipelines of a process that name a component alike set `consumer` in one.
     pub(crate) consumer: Option<String>,
-    /// What becomes the payload: `payload`, the value of one field; or `fields`, the whole entry as a JSON
-    /// object of texts, in which bytes that are not UTF-8 are replaced, and a field that occurs several times is an
-    /// array.
+    /// The payload: `payload` is the value of one field, `fields` the whole entry as a JSON object of texts. Bytes
+    /// that are not UTF-8 are replaced, and a field that occurs several times becomes an array.
     #[serde(default = "payload", rename = "as")]
     pub(crate) form: Form,
     /// With `as = "payload"`: the name of the field, as in `field = "data"`. An entry that lacks it is
     /// rejected.
     #[serde(default = "event")]
     pub(crate) field: String,
-    /// After how long without a sign of life a consumer is taken for dead, and its entries are taken over, such
+    /// The time without a sign of life after which a consumer is taken for dead and its entries are taken over, such
     /// as `"1m"`. A consumer that is busy gives a sign of life three times as often. Shorter than `time_limit` and
     /// `connect_time_limit` together, it is a warning: one lost answer then lets others take over live entries.
     #[serde(default = "thirty_seconds")]
     pub(crate) claim_after: Duration,
-    /// How often an entry may be delivered before it is rejected, as one that brings every process down. Left
-    /// out, there is no limit. Each restart of the pipeline that finds the entry not acknowledged counts.
+    /// The number of deliveries after which an entry is rejected, as one that crashes every process. Each restart of
+    /// the pipeline that finds the entry unacknowledged counts. Default: no limit.
     #[schemars(range(min = 1))]
     pub(crate) max_deliveries: Option<u64>,
-    /// How long after its delivery an entry is acknowledged, such as `"0s"`. It gives the servers that the sinks
-    /// write to the time to get it onto their disks: Redis with `appendfsync everysec` needs a second. A
-    /// process that is killed leaves that much to be delivered twice. Without effect where the sink acknowledges,
-    /// under `delivery = "effectively_once"`.
+    /// The time between the delivery of an entry and its acknowledgement, such as `"0s"`. The servers that the sinks
+    /// write to use it to store the event on disk: Redis with `appendfsync everysec` needs a second. After a
+    /// kill, the entries of that time are delivered twice. No effect where the sink acknowledges, under
+    /// `delivery = "effectively_once"`.
     #[serde(default = "two_seconds")]
     pub(crate) ack_after: Duration,
 }
 
-/// Where a new group begins.
+/// The start of a new group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub(crate) enum Start {
     /// At the first entry that the stream holds.
@@ -69,7 +68,7 @@ pub(crate) enum Start {
     Next,
 }
 
-/// What of an entry becomes the payload.
+/// The part of an entry that becomes the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Form {

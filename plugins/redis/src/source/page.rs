@@ -1,4 +1,4 @@
-//! What the server answers to a reading of a stream: entries, found in the reply and not copied out of it. Pure.
+//! The replies to reads of a stream. Entries point into the reply. Pure.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::server::resp::{Cursor, Item, Malformed};
 pub(crate) struct Id(pub(crate) u64, pub(crate) u64);
 
 impl Id {
-    /// The id that stands in `bytes`.
+    /// Parses an id.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(bytes).map_err(|_| Malformed)?;
         let (time, number) = text.split_once('-').ok_or(Malformed)?;
@@ -26,37 +26,37 @@ impl fmt::Display for Id {
     }
 }
 
-/// One entry.
+/// An entry of a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) id: Id,
-    /// How often it was delivered, this time included.
+    /// The number of its deliveries, including this one.
     pub(crate) deliveries: u64,
-    /// Where its fields lie: names and values in turn.
+    /// The position of its fields: names and values in turn.
     fields: Range<usize>,
     count: usize,
 }
 
-/// Entries that were read at a time.
+/// The entries of one read.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
-    /// The reply that they lie in.
+    /// The reply.
     pub(crate) bytes: Bytes,
     pub(crate) entries: Vec<Entry>,
-    /// Entries that are pending and no longer in the stream.
+    /// Pending entries that are no longer in the stream.
     pub(crate) trimmed: Vec<Id>,
-    /// The last id that was answered, whatever became of it.
+    /// The last id in the reply.
     pub(crate) last: Option<Id>,
-    /// Where to go on taking over.
+    /// The id at which the next take-over continues.
     pub(crate) next: Id,
 }
 
-/// What else may be answered.
+/// A reply without entries.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Refusal {
-    /// The text of an error.
+    /// An error of the server.
     Error(String),
-    /// Something that does not fit the question.
+    /// A reply that does not fit the command.
     Malformed,
 }
 
@@ -67,7 +67,7 @@ impl From<Malformed> for Refusal {
 }
 
 impl Page {
-    /// The answer to XREADGROUP.
+    /// Parses the reply to XREADGROUP.
     pub(crate) fn read(bytes: &Bytes) -> Result<Self, Refusal> {
         let mut page = Self { bytes: bytes.clone(), ..Self::default() };
         let mut cursor = Cursor::new(bytes);
@@ -84,7 +84,7 @@ impl Page {
         Ok(page)
     }
 
-    /// The answer to XAUTOCLAIM.
+    /// Parses the reply to XAUTOCLAIM.
     pub(crate) fn claimed(bytes: &Bytes) -> Result<Self, Refusal> {
         let mut page = Self { bytes: bytes.clone(), ..Self::default() };
         let mut cursor = Cursor::new(bytes);
@@ -94,7 +94,7 @@ impl Page {
         }
         page.next = Id::parse(&bytes[cursor.bulk()?])?;
         page.entries(bytes, &mut cursor)?;
-        // Redis 7 forgets entries that were trimmed by itself, and names them.
+        // Redis 7 removes trimmed entries from the pending ones by itself, and names them.
         for _ in 0..if parts > 2 { cursor.array()?.unwrap_or(0) } else { 0 } {
             let id = cursor.bulk()?;
             page.trimmed.push(Id::parse(&bytes[id])?);
@@ -104,7 +104,7 @@ impl Page {
 
     fn entries(&mut self, bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<(), Refusal> {
         for _ in 0..cursor.array()?.unwrap_or(0) {
-            // Redis 6.2 leaves a hole for a claimed entry that was trimmed.
+            // Redis 6.2 answers null for a claimed entry that was trimmed.
             let Some(2) = cursor.array()? else { continue };
             let id = Id::parse(&bytes[cursor.bulk()?])?;
             self.last = Some(id);
@@ -121,15 +121,15 @@ impl Page {
         Ok(())
     }
 
-    /// Names and values of an entry, by where they lie in the reply.
+    /// The positions of an entry's names and values in the reply.
     pub(crate) fn fields(&self, entry: &Entry) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         let mut cursor = Cursor::from(&self.bytes, entry.fields.start);
-        // They were gone through once, so all of them are there.
+        // The parse has read all of them, so none is missing.
         (0..entry.count / 2).map_while(move |_| Some((cursor.bulk().ok()?, cursor.bulk().ok()?)))
     }
 }
 
-/// The answer to XPENDING: ids, and how often each was delivered.
+/// Parses the reply to XPENDING: ids and their numbers of deliveries.
 pub(crate) fn deliveries(bytes: &Bytes) -> Result<Vec<(Id, u64)>, Refusal> {
     let mut cursor = Cursor::new(bytes);
     let mut found = Vec::new();

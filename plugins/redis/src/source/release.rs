@@ -1,4 +1,4 @@
-//! The task that acknowledges what was delivered, and shows that the rest is still being worked on.
+//! The task that acknowledges delivered entries, and gives signs of life for the others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,31 +10,31 @@ use crate::server::connection::Connection;
 use crate::source::ledger::Ledger;
 use crate::source::member::Member;
 
-/// For how long nothing is tried after an error.
+/// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long the end may take once a server does not answer.
+/// The time limit of the last acknowledgements when a server does not answer.
 const LAST_TRIES: Duration = Duration::from_secs(10);
 
-/// How often dead consumers are looked for.
+/// The interval between two searches for dead consumers.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(3600);
 
 /// A consumer with nothing pending is dead after this time without a sign of life, or after ten times `claim_after`
 /// if that is longer. A consumer that waits for entries gives one twice a second.
 const DEAD_AFTER: Duration = Duration::from_secs(3600);
 
-/// What the task needs.
+/// The task.
 pub(crate) struct Release {
     pub(crate) member: Arc<Member>,
     pub(crate) ledger: Arc<Ledger>,
-    /// How long after its delivery an entry is acknowledged.
+    /// The time between the delivery of an entry and its acknowledgement.
     pub(crate) lag: Duration,
-    /// After how long an entry is taken over by others.
+    /// The time after which other consumers take an entry over.
     pub(crate) claim_after: Duration,
 }
 
 impl Release {
-    /// Works until the source is closed and all that was delivered is acknowledged.
+    /// Runs until the source is closed and all delivered entries are acknowledged.
     pub(crate) async fn run(self) {
         let mut connection = None;
         let mut touched = Instant::now();
@@ -66,7 +66,7 @@ impl Release {
                 break;
             }
             let pause = tokio::time::sleep_until(next.into());
-            // After an error a change is no reason to try again at once.
+            // After an error the pause is kept, whatever changes.
             match failing {
                 Some(_) => pause.await,
                 None => tokio::select! { () = changed => {}, () = pause => {} },
@@ -96,7 +96,7 @@ impl Release {
         Ok(next)
     }
 
-    /// Does what is due, and says when there is more.
+    /// Does what is due. Returns the time at which more is due.
     async fn step(
         &self,
         connection: &mut Option<Connection>,

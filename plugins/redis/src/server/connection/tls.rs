@@ -1,4 +1,4 @@
-//! TLS: which certificates are trusted, and the handshake.
+//! TLS: trusted certificates, and the handshake.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::server::address::Address;
 use crate::server::options::TlsOptions;
 
-/// The TLS side of connections. The files are read for each connection, so a certificate that was renewed
-/// needs no restart.
+/// The TLS options of connections. The files are read for each connection, so a renewed certificate needs no
+/// restart.
 pub(crate) struct Tls(TlsOptions);
 
 impl Tls {
@@ -22,7 +22,7 @@ impl Tls {
         Self(options)
     }
 
-    /// Proves that the other side is `host`, and encrypts from there on.
+    /// Verifies that the peer is `host`, and encrypts the stream.
     pub(crate) async fn shake_hands(
         &self,
         stream: TcpStream,
@@ -37,7 +37,7 @@ impl Tls {
         let connector = TlsConnector::from(config);
         connector.connect(server, stream).await.map_err(|error| {
             let message = format!("no TLS connection to {address}: {error}");
-            // A certificate that does not fit stays so until somebody changes it; a broken line does not.
+            // A wrong certificate stays wrong until it is replaced. A broken connection is retried.
             match error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
                 true => Error::misconfigured(message),
                 false => Error::retry(message),

@@ -1,4 +1,4 @@
-//! The function that runs inside of Redis: how it gets there, and how it is called.
+//! The function that runs inside of Redis: loading and calling it.
 
 use tidegate_sdk::Error;
 
@@ -9,10 +9,10 @@ use crate::server::verdict::{Verdict, classify_error};
 
 const SOURCE: &str = concat!(include_str!("tidegate.lua"), include_str!("settle.lua"));
 
-/// The first version of Redis that keeps functions.
+/// The first version of Redis with functions.
 const FUNCTIONS: u64 = 7;
 
-/// How the function is called on one server.
+/// The way to call the function on a server.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Procedure {
     /// By name: the server keeps it with its data.
@@ -21,12 +21,12 @@ pub(crate) enum Procedure {
     Script(String),
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// Texts, one for each value of the reply.
+    /// The texts of the reply.
     List(Vec<String>),
-    /// The server does not know the function (any more). Nothing was done.
+    /// The server does not know the function. Nothing was done.
     Unknown,
     /// The server refused it. Nothing was done.
     Refused(Error),
@@ -35,7 +35,7 @@ pub(crate) enum Answer {
 }
 
 impl Procedure {
-    /// Brings the function to a server of that major version. That it is there already is fine.
+    /// Loads the function into a server of this major version. It may be there already.
     pub(crate) async fn load(connection: &mut Connection, version: u64) -> Result<Self, Error> {
         if version >= FUNCTIONS {
             let name = name();
@@ -58,7 +58,7 @@ impl Procedure {
         }
     }
 
-    /// Begins a call with these keys and so many arguments, which are to follow.
+    /// Begins a call with these keys and this number of arguments, which are to follow.
     pub(crate) fn begin<K: AsRef<[u8]>>(&self, request: &mut Vec<u8>, keys: &[K], arguments: usize) {
         resp::begin(request, 3 + keys.len() + arguments);
         let (command, name) = match self {
@@ -72,7 +72,7 @@ impl Procedure {
     }
 }
 
-/// Sends a call and reads what came of it. An error means that nobody knows whether it was done.
+/// Sends a call and reads its result. After an error the call may have been done.
 pub(crate) async fn call(connection: &mut Connection, request: &[u8]) -> Result<Answer, Error> {
     let mut answer = Answer::Unknown;
     connection.exchange(request, 1, |reply| answer = read(&reply)).await.map_err(|broken| broken.error)?;
@@ -98,8 +98,8 @@ fn read(reply: &Reply<'_>) -> Answer {
     }
 }
 
-/// The name of the function. It holds a checksum (FNV-1a) of the text, so that two releases with different
-/// texts do not take each other's.
+/// The name of the function. It holds a checksum (FNV-1a) of the text, so that releases with different texts do not use
+/// each other's.
 fn name() -> String {
     let checksum = SOURCE
         .bytes()

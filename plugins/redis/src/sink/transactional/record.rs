@@ -1,15 +1,14 @@
-//! What is remembered of each lane, and what it means if the server remembers something else. Pure.
+//! The record of each lane, and its comparison with that of the server. Pure.
 
 use std::collections::BTreeMap;
 
 use tidegate_sdk::{Error, Lane, Record};
 
-/// The fields of the hash that are no lanes.
+/// The fields of the hash that are not lanes.
 const EPOCH: &str = "epoch";
 const OWNER: &str = "owner";
 
-/// A record, and the text that stands for it in the server. Texts are compared, not values, so that the server
-/// need not understand them.
+/// A record and its text in the server. Texts are compared, not values, so the server need not parse them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) record: Record,
@@ -17,21 +16,21 @@ pub(crate) struct Stored {
     pub(crate) text: String,
 }
 
-/// What we know of one lane.
+/// The known state of one lane.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    /// The record that is in the server, as far as we know.
+    /// The record in the server, as far as it is known.
     pub(crate) stored: Stored,
-    /// The records that may be in the server in place of it: they were sent, and no answer came.
+    /// Records that may be in the server instead: they were sent, and no reply came.
     pub(crate) sent: Vec<Stored>,
 }
 
-/// What the server holds of a sink.
+/// The state of a sink in the server.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct State {
-    /// How often it was claimed; `None` if there is nothing at all.
+    /// The number of claims. `None` if there is no state.
     pub(crate) epoch: Option<u64>,
-    /// Who claimed it last.
+    /// The name of the last claim.
     pub(crate) owner: String,
     /// The text of each lane's record.
     pub(crate) lanes: BTreeMap<String, String>,
@@ -54,7 +53,7 @@ impl Stored {
 }
 
 impl State {
-    /// From names and values in turn, as HGETALL answers.
+    /// Reads names and values in turn, the reply to HGETALL.
     pub(crate) fn new(list: Vec<String>) -> Self {
         let mut state = Self::default();
         let mut list = list.into_iter();
@@ -82,10 +81,10 @@ pub(crate) fn lane(field: &str) -> Result<Lane, Error> {
     }
 }
 
-/// Compares what the server holds with what we know, and takes over what a lost answer would have told.
+/// Compares the server's state with the known one, and adopts records whose replies were lost.
 ///
 /// # Errors
-/// If they do not fit, with what follows from it.
+/// If they differ, with the consequence.
 pub(crate) fn compare(
     (owner, epoch): (&str, u64),
     known: &mut BTreeMap<Lane, Held>,
@@ -103,13 +102,13 @@ pub(crate) fn compare(
             let record = if text.is_empty() { Record::default() } else { Stored::read(text)?.record };
             lost += held.stored.record.done.saturating_sub(record.done);
         }
-        // What is not there now never will be: the connection on which it was sent is gone.
+        // A record that is not there now never will be: the connection that it was sent over is closed.
         held.sent.clear();
     }
     if differs { Err(rolled_back(lost)) } else { Ok(()) }
 }
 
-/// Whether the sink is still ours.
+/// Whether this process still owns the sink.
 pub(crate) fn compare_owner(
     (owner, epoch): (&str, u64),
     known: &BTreeMap<Lane, Held>,
@@ -136,7 +135,7 @@ fn fenced() -> Error {
 fn gone(committed: u64) -> Error {
     Error::fatal(format!(
         "the record of this sink is gone from Redis, though {committed} events were committed (FLUSHALL, or a \
-         server that keeps nothing across a restart?), so nobody can tell what is there; look at the data, \
+         server that keeps nothing across a restart?), so it is not known which events are there; look at the data, \
          then run once with --start-over"
     ))
 }

@@ -1,8 +1,8 @@
-//! Effectively once by acknowledgement: entries of a stream on this server are acknowledged together with what was
-//! made of them, by one function inside of Redis.
+//! Effectively once by acknowledgement: one function inside of Redis acknowledges entries of a stream and writes the
+//! events that were made of them.
 //!
-//! Many processes may share the group, so nobody claims anything. What fences is the entry itself: it is pending
-//! until the first of them acknowledges it, and what the others made of it is not written.
+//! Many processes may share the group, so there is no claim. The entry itself is the fence: it is pending until the
+//! first process acknowledges it, and the events that others made of it are not written.
 
 mod calls;
 
@@ -21,7 +21,7 @@ use crate::sink::setup::Setup;
 
 use calls::{Call, Preface, calls};
 
-/// What a sink holds of the entries that it settles.
+/// The acknowledging side of a sink.
 #[derive(Default)]
 pub(crate) struct Settler {
     session: Option<Session>,
@@ -29,30 +29,30 @@ pub(crate) struct Settler {
     progress: Progress,
 }
 
-/// How far the entries at hand are, of which some may be done when the rest has to be tried again.
+/// The progress of the current entries. Some may be done when the others are retried.
 #[derive(Default)]
 struct Progress {
-    /// The first receipt of these entries, by which they are known again.
+    /// The first receipt of these entries, by which a retry is recognized.
     batch: Option<Vec<u8>>,
     /// The first entry that is not done.
     done: usize,
-    /// Those that were done by others.
+    /// Entries that other processes have done.
     elsewhere: BTreeSet<usize>,
-    /// Whether the call behind these was sent before, and no answer came: then it may have been done.
+    /// Whether the next call was sent before without a reply: then it may have been done.
     sent: bool,
 }
 
-/// The names that the source wrote down.
+/// The names in the receipts of the source.
 struct Scope<'r> {
     stream: &'r str,
     group: &'r str,
     consumer: &'r str,
 }
 
-/// Where the sink writes, in the words of [`Target::domain`].
+/// The transaction domain of the sink: see [`Target::domain`].
 ///
 /// # Errors
-/// Why it cannot acknowledge there.
+/// The reason why the sink cannot acknowledge there.
 pub(crate) fn domain(setup: &Setup) -> Result<String, String> {
     if setup.options.command == Command::Publish {
         return Err(
@@ -81,7 +81,7 @@ pub(crate) fn domain(setup: &Setup) -> Result<String, String> {
 }
 
 impl Settler {
-    /// Acknowledges what the receipts stand for and writes what was made of it.
+    /// Acknowledges the entries of the receipts and writes the events that were made of them.
     pub(crate) async fn settle(
         &mut self,
         (setup, servers): (&Setup, &mut Servers),
@@ -121,8 +121,8 @@ impl Settler {
         Ok(delivery)
     }
 
-    /// Does one call. A second time if the server had forgotten the function: then nothing was done. Returns
-    /// the keys that hold another type, if there are any.
+    /// Sends one call, and once more if the server did not know the function: then nothing was done. Returns the keys
+    /// that hold another type, if there are any.
     async fn call(
         &mut self,
         (setup, servers): (&Setup, &mut Servers),
@@ -184,7 +184,7 @@ impl Settler {
 }
 
 impl Progress {
-    /// Forgets what is known, unless it is of these entries.
+    /// Resets the progress, unless it is that of these entries.
     fn of(&mut self, receipts: &Receipts) {
         let range = receipts.range();
         let batch = (!range.is_empty()).then(|| receipts.get(range.start).to_vec());
@@ -193,8 +193,8 @@ impl Progress {
         }
     }
 
-    /// These entries are done, and the `others` among them by others, unless it was a call of ours that had
-    /// been sent before.
+    /// Records that these entries are done. `others` among them were done by other processes, unless this call had been
+    /// sent before.
     fn did(&mut self, entries: std::ops::Range<usize>, others: Vec<usize>, sent: bool) {
         if !sent {
             self.elsewhere.extend(others.into_iter().map(|number| entries.start + number));
@@ -212,15 +212,15 @@ impl<'r> Scope<'r> {
     }
 }
 
-/// What came of a call that was answered.
+/// The result of a call with a reply.
 enum Judged {
-    /// It is done, but for these of its entries, which others had done before.
+    /// The call is done. These of its entries had been done before.
     Done(Vec<usize>),
-    /// Nothing was done: these of the sink's keys hold another type.
+    /// Nothing was done. These of the sink's keys hold another type.
     Refused(Vec<(usize, String)>),
 }
 
-/// What the function's answer means.
+/// The meaning of the function's reply.
 fn classify(keys: &[usize], list: &[String]) -> Result<Judged, Error> {
     match (list.first().map(String::as_str), list.get(1)) {
         (Some("DONE"), _) => {

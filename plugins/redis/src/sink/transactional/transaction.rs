@@ -1,10 +1,9 @@
-//! Events and their record as a transaction: plain commands that write, and a short script that stores the record
-//! behind them or takes them back.
+//! Transactions of events and their record: plain commands that write, and a short script after them that stores the
+//! record or undoes the writes.
 //!
-//! A function that is handed the events costs the server two to three times what the plain commands cost, because
-//! each value is copied into Lua and out again. Here the values go the plain way. Several transactions are on
-//! their way at a time: each expects the record of the one before it, so when one is refused, all that follow take
-//! back what they have written.
+//! A function that gets the events costs the server two to three times as much as plain commands, because each value
+//! is copied into Lua and out again. Several transactions are in flight at a time. Each expects the record of the one
+//! before it, so after a refusal all later ones undo their writes.
 
 use std::ops::Range;
 
@@ -20,33 +19,31 @@ use crate::sink::shape::Shape;
 
 const SEAL: &str = include_str!("seal.lua");
 
-/// The first version of Redis whose MULTI is refused in no state of the server. Were it refused, the commands
-/// behind it would be done one by one.
+/// The first version of Redis that refuses MULTI in no state. After a refused MULTI, the commands would be done one by
+/// one.
 const OLDEST: u64 = 7;
 
-/// How many events one transaction carries. The server starts on it when all of it is there, and does nothing else
-/// until it is done.
+/// The most events of one transaction. The server starts it when it is complete, and does nothing else until its end.
 const EVENTS: usize = 2_048;
 
-/// How many bytes of transactions are on their way before their answers are waited for.
+/// The most bytes of transactions in one exchange.
 const EXCHANGE_BYTES: usize = 1 << 20;
 
-/// What a user must be allowed for a transaction to be sealed, and to be taken back.
+/// The commands that a user needs for the script of a transaction.
 const NEEDED: [&str; 9] = ["HMGET", "HSET", "TYPE", "LTRIM", "XREVRANGE", "XDEL", "XTRIM", "PEXPIRE", "EVAL"];
 
-/// Whether what `command` writes can be taken back, so that it can come before the look at the record.
+/// Whether the writes of `command` can be undone, so that they can come before the check of the record.
 pub(crate) fn can_be_taken_back(command: Command) -> bool {
     matches!(command, Command::Rpush | Command::Lpush | Command::Xadd)
 }
 
-/// The script that seals a transaction, without its comments: it is sent each time, so that no server can have
-/// forgotten it.
+/// The script that ends a transaction, without its comments. It is sent each time, so no server can lack it.
 pub(crate) fn script() -> String {
     let lines = SEAL.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("--"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether this server lets this user do transactions with all that is in them.
+/// Whether the server lets the user run transactions with these commands.
 pub(crate) async fn is_allowed(
     connection: &mut Connection,
     version: u64,
@@ -73,23 +70,23 @@ pub(crate) async fn is_allowed(
     Ok(is_allowed && !refused)
 }
 
-/// What came of one transaction.
+/// The result of one transaction.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// The script's answer, and what a command before it was refused with, if one was.
+    /// The script's reply, and the refusal of a command before it, if there was one.
     Sealed(Vec<String>, Option<String>),
-    /// The server took none of it.
+    /// The server did nothing of it.
     Refused(Error),
 }
 
-/// One transaction that was sent.
+/// A transaction that was sent.
 pub(crate) struct Sent {
-    /// The record that is there once it is done.
+    /// The record after it.
     pub(crate) next: Stored,
-    /// Its keys, in the order in which the script numbers them, as indices of [`Writes::keys`].
+    /// Its keys as indices of [`Writes::keys`], in the order of their numbers.
     pub(crate) keys: Vec<usize>,
     pub(crate) items: Range<usize>,
-    /// How many commands stand before the script.
+    /// The number of commands before the script.
     commands: usize,
 }
 
@@ -97,26 +94,26 @@ pub(crate) struct Sent {
 pub(crate) struct Transactions<'x> {
     shape: &'x Shape,
     writes: &'x Writes<'x>,
-    /// What the server holds of the lane, and may hold.
+    /// The known state of the lane in the server.
     held: &'x mut Held,
     state: &'x str,
     script: &'x str,
     preface: Preface<'x>,
-    /// The record when all is done.
+    /// The record after all of them.
     record: &'x Record,
-    /// What is still to be made, in order.
+    /// The transactions that are not made yet, in order.
     calls: std::vec::IntoIter<Range<usize>>,
     request: &'x mut Vec<u8>,
     sent: Vec<Sent>,
     ended: Vec<Ended>,
-    /// How many replies to the transaction at hand were read, and the first refusal among them.
+    /// The number of replies to the current transaction that were read, and the first refusal among them.
     read: usize,
     refused: Option<String>,
     replies: usize,
 }
 
 impl<'x> Transactions<'x> {
-    /// The transactions that store `writes` and `record`, none of them made yet.
+    /// The transactions that store `writes` and `record`. None is made yet.
     pub(crate) fn new(
         (shape, writes, record): (&'x Shape, &'x Writes<'x>, &'x Record),
         held: &'x mut Held,
@@ -145,8 +142,8 @@ impl<'x> Transactions<'x> {
         }
     }
 
-    /// Sends all of them, as many at a time as may be on their way together. Returns those that were sent with
-    /// what came of them, and what happened to the connection if not all were answered.
+    /// Sends all of them, in exchanges of limited size. Returns those that were sent with their results, and the
+    /// error of the connection if not all were answered.
     pub(crate) async fn send(
         mut self,
         connection: &mut Connection,
@@ -160,7 +157,7 @@ impl<'x> Transactions<'x> {
         (self.sent.into_iter().zip(self.ended).collect(), result)
     }
 
-    /// The record that is there when what is before `items.end` is done.
+    /// The record after the items before `items.end`.
     fn next(&self, items: &Range<usize>) -> Record {
         match self.writes.items.get(items.end) {
             Some(item) => Record { done: item.number, ..self.held.stored.record.clone() },
@@ -187,7 +184,7 @@ impl<'x> Transactions<'x> {
         words.for_each(|word| resp::argument(self.request, word.as_bytes()));
         counts.iter().for_each(|count| resp::argument(self.request, count.to_string().as_bytes()));
         resp::command(self.request, &[b"EXEC"]);
-        // From here on it may be in the server, until an answer says more.
+        // From here on the record may be in the server, until a reply says more.
         self.held.sent.push(next.clone());
         self.replies += commands + 3;
         self.sent.push(Sent { next, keys, items, commands });
@@ -227,7 +224,7 @@ impl Exchange for Transactions<'_> {
 }
 
 impl Ended {
-    /// What the reply to EXEC means, after one of the commands before it was `refused`.
+    /// The result that the reply to EXEC means, if one of the commands before it was `refused`.
     fn new(reply: &Reply<'_>, refused: Option<String>) -> Self {
         match (reply, refused) {
             (Reply::Array(replies), None) => {
@@ -248,12 +245,12 @@ impl Ended {
                     _ => Self::unfit(),
                 }
             }
-            // The server takes nothing of a transaction of which it refused a command; unless that command was
-            // MULTI itself, and then EXEC is an error of another kind.
+            // The server does nothing of a transaction with a refused command. If that command was MULTI itself, EXEC
+            // gets another error.
             (Reply::Error(text), Some(refused)) if text.starts_with(b"EXECABORT") => {
                 Self::Refused(ask::error(&refused))
             }
-            // It ran out of memory between the commands and EXEC, say.
+            // For example, the server ran out of memory between the commands and EXEC.
             (Reply::Error(text), None) => {
                 let text = String::from_utf8_lossy(text);
                 let reason = text.split_once("because of: ").map_or(&*text, |(_, reason)| reason);
@@ -288,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_was_not_done_is_told_from_one_that_was() {
+    fn discarded_and_executed_transactions_are_distinguished() {
         let abort = Reply::Error(b"EXECABORT Transaction discarded because of previous errors.");
         assert_eq!(class(&abort, Some("OOM command not allowed")), Some(Class::Retry));
         assert_eq!(

@@ -11,20 +11,20 @@ use crate::sink::options;
 use crate::sink::shape::{Argument, Shape};
 use crate::sink::transactional::procedure::Procedure;
 
-/// How many events one call carries, at most.
+/// The most events of one call.
 pub(crate) const CALL_EVENTS: usize = 5_000;
 
-/// How many bytes of arguments one call carries before it is closed: the server does nothing else meanwhile.
+/// The bytes of arguments after which a call is closed. The server does nothing else during a call.
 pub(super) const CALL_BYTES: usize = 1 << 20;
 
-/// What an argument costs beside its bytes.
+/// The cost of an argument beside its bytes.
 const ARGUMENT_BYTES: usize = 8;
 
 /// How many arguments one command within the function has, at most: Lua's stack is not endless. Even, so that
 /// pairs stay together.
 pub(super) const COMMAND_ARGUMENTS: usize = 4_000;
 
-/// What is to be written of a batch.
+/// The writes of a batch.
 #[derive(Default)]
 pub(crate) struct Writes<'a> {
     /// Each key once, in the order in which they first occur.
@@ -33,19 +33,19 @@ pub(crate) struct Writes<'a> {
     pub(super) arguments: Vec<Argument<'a>>,
 }
 
-/// One event to be written.
+/// An event to be written.
 pub(crate) struct Item {
     /// Its index in the batch.
     pub(crate) event: usize,
     /// Its number in its lane.
     pub(crate) number: u64,
-    /// Which of the keys it goes to.
+    /// The index of its key.
     pub(crate) key: usize,
-    /// Where its arguments are.
+    /// The position of its arguments.
     pub(super) arguments: Range<usize>,
 }
 
-/// What every call says beside its events.
+/// The arguments of a call beside its events.
 pub(crate) struct Preface<'p> {
     pub(crate) lane: &'p str,
     pub(crate) owner: &'p str,
@@ -53,13 +53,13 @@ pub(crate) struct Preface<'p> {
     pub(crate) kind: &'static str,
     /// First and last index that a list keeps; empty if all.
     pub(crate) trim: &'p (String, String),
-    /// How long the keys live, in milliseconds; empty if for ever.
+    /// The time to live of the keys, in milliseconds. Empty for none.
     pub(crate) ttl: &'p str,
 }
 
-/// One command within a call: arguments of consecutive pieces, all to one key.
+/// A command within a call: arguments of consecutive pieces for one key.
 struct Command {
-    /// Which of the call's keys.
+    /// The number of the key in the call.
     key: usize,
     count: usize,
     pieces: Range<usize>,
@@ -103,8 +103,8 @@ impl<'a> Writes<'a> {
         writes
     }
 
-    /// Which items each call has, `events` at most. A call ends only where all that is in it comes before all
-    /// that follows, so that one number tells what is done.
+    /// The items of each call, at most `events`. A call ends only where all of its items come before all later ones,
+    /// so that one number says what is done.
     pub(crate) fn calls(&self, events: usize) -> Vec<Range<usize>> {
         let mut least = vec![u64::MAX; self.items.len() + 1];
         for (index, item) in self.items.iter().enumerate().rev() {
@@ -131,8 +131,8 @@ impl<'a> Writes<'a> {
         arguments.iter().map(|argument| argument.len() + ARGUMENT_BYTES).sum()
     }
 
-    /// Encodes a call with these items, which finds the `expected` record and leaves `record`. Returns the keys of the call, in the order in which the function
-    /// numbers them, as indices of [`keys`](Self::keys).
+    /// Encodes a call with these items, which finds the `expected` record and leaves `record`. Returns the keys of
+    /// the call, in the order in which the function numbers them, as indices of [`keys`](Self::keys).
     pub(crate) fn encode(
         &self,
         shape: &Shape,
@@ -168,7 +168,8 @@ impl<'a> Writes<'a> {
         keys
     }
 
-    /// One command within a call, behind its key: how many arguments it has, and these. `count` is that of the pieces.
+    /// Encodes a command within a call after its key: the number of its arguments, and these. `count` is that of the
+    /// pieces.
     pub(super) fn encode_command(
         &self,
         shape: &Shape,
@@ -245,7 +246,7 @@ impl<'a> Writes<'a> {
     }
 }
 
-/// An entry of a stream, or a string, cannot be written in pieces.
+/// Refuses an entry or a string with too many arguments: it cannot be written in pieces.
 fn check_length(shape: &Shape, arguments: usize) -> Result<(), String> {
     match shape.command.is_variadic() || arguments <= COMMAND_ARGUMENTS {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Entries and what was made of them as calls of the function inside of Redis. Pure.
+//! Encodes entries and their events as calls of the function inside of Redis. Pure.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,31 +11,31 @@ use crate::sink::shape::Shape;
 use crate::sink::transactional::procedure::Procedure;
 use crate::sink::transactional::writes::{CALL_BYTES, CALL_EVENTS, COMMAND_ARGUMENTS, Item, Writes, split};
 
-/// One call: some entries, and all that was made of each.
+/// A call: some entries, and all events of each.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Call {
-    /// Which entries of the source batch.
+    /// The entries of the source batch.
     pub(super) entries: Range<usize>,
-    /// Which of the items, of which those of one entry lie together.
+    /// The items. Those of one entry are adjacent.
     pub(super) items: Range<usize>,
-    /// The number in the lane of the first entry.
+    /// The number of the first entry in its lane.
     number: u64,
 }
 
-/// What every call says beside its entries and events.
+/// The arguments of a call beside its entries and events.
 pub(super) struct Preface<'p> {
     /// The stream, the group, and the consumer that most of the entries are pending with.
     pub(super) scope: [&'p str; 3],
-    /// The type that the keys must have; empty if any will do.
+    /// The type that the keys must have. Empty for any.
     pub(super) kind: &'static str,
-    /// First and last index that a list keeps; empty if all.
+    /// The first and the last index that a list keeps. Empty for all.
     pub(super) trim: &'p (String, String),
-    /// How long the keys live, in milliseconds; empty if for ever.
+    /// The time to live of the keys, in milliseconds. Empty for none.
     pub(super) ttl: &'p str,
 }
 
-/// Cuts the `entries` and their items, which are in the order of these, into calls. What was made of one entry
-/// is never in two of them, so a call is longer than others where that is much.
+/// Splits the `entries` and their items, which are in the same order, into calls. The items of one entry are never
+/// split, so an entry with many items makes a long call.
 pub(super) fn calls(
     writes: &Writes<'_>,
     number: impl Fn(&Item) -> usize,
@@ -63,17 +63,17 @@ pub(super) fn calls(
     calls
 }
 
-/// One command within a call: arguments of consecutive pieces, all to one key.
+/// A command within a call: arguments of consecutive pieces for one key.
 struct Command {
-    /// Which of the call's keys.
+    /// The number of the key in the call.
     key: usize,
     count: usize,
     owners: Owners,
     pieces: Range<usize>,
 }
 
-/// Whose the arguments of a command are: that of each of `count` entries, from number `first` of the call on, are
-/// the next `each`.
+/// The entries that the arguments of a command belong to: each of `count` entries, from number `first` of the call on,
+/// has the next `each` arguments.
 #[derive(Default)]
 struct Owners(Vec<Stretch>);
 
@@ -84,7 +84,7 @@ struct Stretch {
 }
 
 impl Owners {
-    /// The next `count` arguments are those of this entry. Entries come in order, or one again.
+    /// Adds `count` arguments of an entry. Entries come in order. The last one may come again.
     fn push(&mut self, entry: usize, count: usize) {
         let Some(last) = self.0.last_mut() else {
             return self.0.push(Stretch { first: entry, count: 1, each: count });
@@ -115,8 +115,7 @@ impl Owners {
 }
 
 impl Call {
-    /// Encodes it. Returns the keys of the call, in the order in which the function numbers them, as indices of
-    /// [`Writes::keys`].
+    /// Encodes the call. Returns its keys as indices of [`Writes::keys`], in the order of their numbers.
     pub(super) fn encode(
         &self,
         (shape, writes): (&Shape, &Writes<'_>),
@@ -147,8 +146,7 @@ impl Call {
         keys
     }
 
-    /// The keys of the items, their arguments in the order in which they are sent, and which of them share a
-    /// command.
+    /// The keys of the items, their arguments in order, and the commands that these form.
     fn commands(&self, shape: &Shape, writes: &Writes<'_>) -> (Vec<usize>, Vec<Range<usize>>, Vec<Command>) {
         let mut keys = Vec::new();
         let mut places: HashMap<usize, usize> = HashMap::new();

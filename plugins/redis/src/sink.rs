@@ -138,7 +138,7 @@ impl RedisSink {
                 Verdict::Again(class, message) => (class, message),
                 Verdict::Moved { .. } | Verdict::Ask { .. } => (Class::Misconfigured, WRONG_NODE.into()),
             };
-            again.add(carried, class, message);
+            again.add(carried, class, &message);
         }
         self.pending_trims.sort_unstable();
         self.pending_trims.dedup();
@@ -167,8 +167,8 @@ impl RedisSink {
 struct Again(Vec<(usize, Class, Arc<str>)>);
 
 impl Again {
-    fn add(&mut self, events: &[usize], class: Class, message: Arc<str>) {
-        self.0.extend(events.iter().map(|event| (*event, class, Arc::clone(&message))));
+    fn add(&mut self, events: &[usize], class: Class, message: &Arc<str>) {
+        self.0.extend(events.iter().map(|event| (*event, class, Arc::clone(message))));
     }
 
     fn finish(mut self, delivery: &mut Delivery) {

@@ -12,23 +12,27 @@ use std::time::{Duration, Instant};
 use tidegate_sdk::{Cx, Error};
 use tokio::sync::Notify;
 
-use super::siblings::{self, Folders};
+use super::siblings::{self, Folders, Identity};
 use crate::failure::reason;
 use crate::source::feed::on_shared_thread;
 use crate::source::listing::{self, Listing};
 use crate::source::names::shown;
-use crate::source::place::FileId;
+use crate::source::place::{self, FileId};
 
 /// How many files are followed at once, at most: each is an open descriptor.
 pub(crate) const FILES: usize = 1000;
 /// How many files may wait, open, until those before them are read.
 const WAITING: usize = 500;
 
+/// How often a file may be renamed while it is being opened.
+const RENAMES: usize = 5;
+
 /// A file that a path leads to.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) name: String,
     pub(crate) id: FileId,
+    born: Option<u64>,
     pub(crate) length: u64,
 }
 
@@ -123,8 +127,8 @@ pub(crate) async fn discover(listing: Listing, pause: Duration, board: Arc<Board
 
 struct Discovery {
     listing: Listing,
-    /// Which file each path led to at the last look.
-    names: HashMap<String, FileId>,
+    /// The file that was opened last of those that each path led to.
+    names: HashMap<String, Identity>,
     folders: Folders,
     /// Paths that could not be looked at or opened, so that each is reported once.
     complained: HashSet<PathBuf>,
@@ -135,6 +139,8 @@ struct Discovery {
 
 impl Discovery {
     fn look(&mut self, board: &Board) {
+        // Before the paths are looked at: what is made between the two is at one of them, or seen at the next look.
+        let folders = self.folders.look(self.names.keys().map(String::as_str));
         let listed = match self.listing.files() {
             Ok(listed) if listed.files.len() <= FILES => listed,
             Ok(listed) => {
@@ -158,15 +164,15 @@ impl Discovery {
         let mut found = Vec::with_capacity(listed.files.len());
         let mut fresh = Vec::new();
         for seen in &listed.files {
-            let one =
-                Found { name: shown(&seen.path), id: FileId::of(&seen.known), length: seen.known.len() };
+            let (id, born) = (FileId::of(&seen.known), place::born(&seen.known));
+            let one = Found { name: shown(&seen.path), id, born, length: seen.known.len() };
             if one.length > 0 && !board.state().held.contains(&one.id) {
                 fresh.push((seen.path.as_path(), one.clone()));
             }
             found.push(one);
         }
         let missed = self.missed(&found, &fresh);
-        self.names = found.iter().map(|one| (one.name.clone(), one.id)).collect();
+        self.folders = folders;
         let missed = missed.iter().map(|(path, one)| (path.as_path(), one));
         for (path, one) in missed.chain(fresh.iter().map(|(path, one)| (*path, one))) {
             if !self.arrive(path, one, board) {
@@ -175,6 +181,7 @@ impl Discovery {
         }
         self.complained.retain(|path| troubled.contains(path));
         self.is_first = false;
+        self.remember(&found, board);
         board.state().found = Some(found);
     }
 
@@ -185,18 +192,16 @@ impl Discovery {
             self.complain(path, &error);
             return false;
         }
-        let opened = listing::open(path).and_then(|file| Ok((FileId::of(&file.metadata()?), file)));
-        let file = match opened {
-            Ok((id, file)) if id == one.id => file,
-            // It was rotated just now; the next look finds both.
-            Ok(_) => return true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
+        let file = match open(path, one.id) {
+            Ok(Some(file)) => file,
+            Ok(None) => return true,
             Err(error) => {
                 self.complain(path, &error);
                 return false;
             }
         };
         let at_start = self.late.remove(path) || self.is_first;
+        self.folders.learn(&one.name, (one.id, one.born));
         let mut state = board.state();
         state.held.insert(one.id);
         let (name, id, file) = (one.name.clone(), one.id, Arc::new(file));
@@ -204,26 +209,43 @@ impl Discovery {
         true
     }
 
+    /// Takes note of which files are known by now.
+    fn remember(&mut self, found: &[Found], board: &Board) {
+        self.folders.complete(found.iter().map(|one| one.name.as_str()));
+        for one in found {
+            let identity = (one.id, one.born);
+            if board.state().held.contains(&one.id) {
+                self.names.insert(one.name.clone(), identity);
+            } else {
+                self.folders.forget(&one.name, identity);
+            }
+        }
+        // A path may lead nowhere for a moment, between two files.
+        if self.names.len() > 2 * FILES {
+            self.names.retain(|name, _| found.iter().any(|one| one.name == *name));
+        }
+    }
+
     /// Files that had a path for a while between two looks, and have lost it to another one since: they lie beside
     /// it under the name that rotation gave them.
-    fn missed(&mut self, found: &[Found], fresh: &[(&Path, Found)]) -> Vec<(PathBuf, Found)> {
+    fn missed(&self, found: &[Found], fresh: &[(&Path, Found)]) -> Vec<(PathBuf, Found)> {
         let mut missed: Vec<(PathBuf, Found)> = Vec::new();
         for (path, one) in fresh {
-            let Some(before) = self.names.get(&one.name).filter(|before| **before != one.id) else {
+            let Some(before) = self.names.get(&one.name).copied() else { continue };
+            if before == (one.id, one.born) {
                 continue;
-            };
-            for sibling in siblings::rotated_since(path, *before, &self.folders) {
-                let is_known = found.iter().any(|other| other.id == sibling.id)
-                    || self.names.values().any(|id| *id == sibling.id)
-                    || missed.iter().any(|(_, other)| other.id == sibling.id);
+            }
+            for sibling in siblings::rotated_since(path, before, &self.folders) {
+                let identity = (sibling.id, sibling.born);
+                let is_known = found.iter().any(|other| (other.id, other.born) == identity)
+                    || self.names.values().any(|known| *known == identity)
+                    || missed.iter().any(|(_, other)| (other.id, other.born) == identity);
                 if !is_known {
-                    let missing = Found { name: one.name.clone(), id: sibling.id, length: sibling.length };
-                    missed.push((sibling.path, missing));
+                    let (id, born, length) = (sibling.id, sibling.born, sibling.length);
+                    missed.push((sibling.path, Found { name: one.name.clone(), id, born, length }));
                 }
             }
         }
-        let names = found.iter().map(|one| one.name.as_str());
-        self.folders.remember(names);
         missed
     }
 
@@ -236,4 +258,22 @@ impl Discovery {
             tracing::warn!(file = %name, "{name} cannot be read: {why}; trying again at each look");
         }
     }
+}
+
+/// Opens the file of this identity, though it may be rotated at the same time. `None` if it is gone.
+fn open(path: &Path, id: FileId) -> io::Result<Option<File>> {
+    let mut path = path.to_owned();
+    for _ in 0..RENAMES {
+        match listing::open(&path).and_then(|file| Ok((FileId::of(&file.metadata()?), file))) {
+            Ok((other, file)) if other == id => return Ok(Some(file)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        match siblings::renamed(&path, id) {
+            Some(renamed) => path = renamed,
+            None => break,
+        }
+    }
+    Ok(None)
 }

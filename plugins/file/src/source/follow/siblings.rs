@@ -29,7 +29,7 @@ pub(crate) struct Sibling {
     pub(crate) path: PathBuf,
     pub(crate) id: FileId,
     pub(crate) length: u64,
-    born: Option<u64>,
+    pub(crate) born: Option<u64>,
     changed: Option<SystemTime>,
 }
 
@@ -41,48 +41,93 @@ pub(crate) enum Moved {
     Copy(PathBuf, Arc<File>),
 }
 
-/// Which files were in the folders of some paths at the last look.
+/// Which files were in the folders of some paths at the last look. An inode alone is not enough to know one again: that
+/// of a file that rotation has deleted is often given to the next one at once.
 #[derive(Debug, Default)]
 pub(crate) struct Folders(HashMap<PathBuf, Folder>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Folder {
     changed: Option<SystemTime>,
-    inodes: HashSet<u64>,
+    files: Arc<HashSet<Identity>>,
 }
 
+/// What tells a file from every other one that is or was there.
+pub(crate) type Identity = (FileId, Option<u64>);
+
 impl Folders {
-    /// Takes note of what is in the folders of these files now.
-    pub(crate) fn remember<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        let mut folders: HashSet<PathBuf> = names.map(|name| folder_of(&path_of(name)).to_owned()).collect();
+    /// What is in the folders of these files now.
+    pub(crate) fn look<'a>(&self, names: impl Iterator<Item = &'a str>) -> Self {
+        let folders: HashSet<PathBuf> = names.map(|name| folder_of(&path_of(name)).to_owned()).collect();
+        let mut now = HashMap::new();
         if folders.len() > FOLDERS {
-            folders.clear();
+            return Self(now);
         }
-        self.0.retain(|folder, _| folders.contains(folder));
         for folder in folders {
             // The time is read first: what changes behind that is seen at the next look.
             let changed = fs::metadata(&folder).and_then(|known| known.modified()).ok();
             let settled = changed.is_some_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 3));
-            if settled && self.0.get(&folder).is_some_and(|known| known.changed == changed) {
-                continue;
-            }
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
-            let inodes = entries.filter_map(Result::ok).take(NAMES).map(|entry| entry.ino()).collect();
-            self.0.insert(folder, Folder { changed, inodes });
+            let same = self.0.get(&folder).filter(|known| settled && known.changed == changed);
+            let files = match same {
+                Some(known) => Arc::clone(&known.files),
+                None => Arc::new(files_in(&folder)),
+            };
+            now.insert(folder, Folder { changed, files });
+        }
+        Self(now)
+    }
+
+    /// Adds the folders of these files that were not looked at yet.
+    pub(crate) fn complete<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let missing = |name: &&str| !self.0.contains_key(folder_of(&path_of(name)));
+        let missing: Vec<&str> = names.filter(missing).collect();
+        let added = Self::default().look(missing.into_iter());
+        self.0.extend(added.0);
+    }
+
+    /// A file that was opened is not new at the next look, wherever it was when the folder was looked at.
+    pub(crate) fn learn(&mut self, name: &str, identity: Identity) {
+        if let Some(folder) = self.0.get_mut(folder_of(&path_of(name))) {
+            Arc::make_mut(&mut folder.files).insert(identity);
         }
     }
 
-    fn knows(&self, folder: &Path, inode: u64) -> bool {
-        self.0.get(folder).is_none_or(|known| known.inodes.contains(&inode))
+    /// A file that nobody has opened is new again at the next look.
+    pub(crate) fn forget(&mut self, name: &str, identity: Identity) {
+        if let Some(folder) = self.0.get_mut(folder_of(&path_of(name)))
+            && folder.files.contains(&identity)
+        {
+            Arc::make_mut(&mut folder.files).remove(&identity);
+        }
     }
+
+    fn knows(&self, folder: &Path, identity: Identity) -> bool {
+        self.0.get(folder).is_none_or(|known| known.files.contains(&identity))
+    }
+}
+
+fn files_in(folder: &Path) -> HashSet<Identity> {
+    let Ok(entries) = fs::read_dir(folder) else { return HashSet::new() };
+    let known = entries.filter_map(Result::ok).take(NAMES).filter_map(|entry| entry.metadata().ok());
+    known.map(|known| (FileId::of(&known), place::born(&known))).collect()
 }
 
 /// The files beside `path`, with names as rotation gives them, that were not there at the last look, in the order in
 /// which they were made. `before` is the file that was at the path then.
-pub(crate) fn rotated_since(path: &Path, before: FileId, folders: &Folders) -> Vec<Sibling> {
+pub(crate) fn rotated_since(path: &Path, before: Identity, folders: &Folders) -> Vec<Sibling> {
     let folder = folder_of(path);
-    let is_new = |sibling: &Sibling| sibling.id != before && !folders.knows(folder, sibling.id.inode);
+    let is_new = |sibling: &Sibling| {
+        let identity = (sibling.id, sibling.born);
+        identity != before && !folders.knows(folder, identity)
+    };
     rotated(path).into_iter().filter(is_new).collect()
+}
+
+/// Where the file of this identity is by now, which was at `path` or beside it a moment ago.
+pub(crate) fn renamed(path: &Path, id: FileId) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder_of(path)).ok()?.filter_map(Result::ok).take(NAMES);
+    let mut same = entries.filter(|entry| entry.ino() == id.inode);
+    same.find(|entry| entry.metadata().is_ok_and(|known| FileId::of(&known) == id)).map(|entry| entry.path())
 }
 
 /// The files beside `path`, with names as rotation gives them, that were begun after the file that `place` is in, in

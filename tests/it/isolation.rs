@@ -174,7 +174,7 @@ fn a_filter_that_crashes_by_chance_loses_nothing_and_rejects_nothing() {
     let place = Place::new("nth.c");
     let all = lines(60_000, &[]);
     let ended = filtered(&place, FILTER, &all, &[]);
-    assert!(ended.stderr.contains("crashed (SIGABRT); starting it anew"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("crashed (SIGABRT); restarting it"), "{}", ended.stderr);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_death_while_it_settles_is_neither_lost_nor_twice() {
     let ended = place.run().end().expect(0);
     let told = |text: &str| assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
     told("entries -> settling: effectively once");
-    told("the plugin crashed (SIGABRT); starting it anew");
+    told("the plugin crashed (SIGABRT); restarting it");
     let line = |number: usize| match number % 10 {
         0 => format!("{number}"),
         1 => format!("{number} {{\"n\":{number}}} \"again\""),

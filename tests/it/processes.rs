@@ -59,7 +59,7 @@ fn a_process_that_is_killed_under_load_loses_nothing() {
     until("the last line", || place.out().len() >= all.len());
     running.signal("TERM");
     let ended = running.end().expect(0);
-    assert!(ended.stderr.contains("crashed (SIGKILL); starting it anew"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("crashed (SIGKILL); restarting it"), "{}", ended.stderr);
     assert!(place.out() == all, "each line is there once, in order");
     assert!(place.reasons().is_empty());
 }

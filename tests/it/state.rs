@@ -186,7 +186,7 @@ fn a_library_that_breaks_as_it_hands_over_costs_no_event() {
         (
             puts("to->put(to, (tg_buf){ NULL, 5 });"),
             "inline",
-            "hands over no state: the plugin broke the contract: 5 bytes at once are no part of a state",
+            "hands over no state: the plugin broke the contract: 5 bytes at once are not a part of a state",
         ),
     ];
     for ((from, to), isolation, said) in &ways {

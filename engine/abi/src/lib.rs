@@ -7,6 +7,8 @@
 //! Start with [`Module`], the table of a library, then [`Batch`], the data of most calls.
 
 #![allow(unsafe_code, reason = "reads pointers that came from the other side")]
+#![cfg_attr(not(test), warn(clippy::undocumented_unsafe_blocks))]
+#![warn(clippy::match_bool)]
 
 mod layout;
 mod module;

@@ -71,11 +71,11 @@ pub(super) unsafe fn call<K>(
     error: *mut abi::Error,
     work: impl FnOnce(&Link, &mut K) -> Answer,
 ) -> Status {
-    // SAFETY: as the caller promises. Only shared references are ever made of it, so stop and settled may come
+    // SAFETY: the caller guarantees it. Only shared references are ever made of it, so stop and settled may come
     // meanwhile.
     let instance = unsafe { &*this.cast::<Instance<K>>() };
     let answer = guard(&instance.link, || instance.locked(work));
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     unsafe { tell(answer, error) }
 }
 
@@ -84,7 +84,7 @@ pub(super) unsafe fn call<K>(
 /// # Safety
 /// As [`call`].
 pub(super) unsafe fn signal<K>(this: *mut c_void, work: impl FnOnce(&Link)) {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let instance = unsafe { &*this.cast::<Instance<K>>() };
     let _ = guard(&instance.link, || {
         let _context = threads::enter_if_started();
@@ -115,7 +115,7 @@ pub(super) unsafe fn destroy<K>(this: *mut c_void) {
 pub(super) unsafe fn create(inst: u64, error: *mut abi::Error, work: impl FnOnce() -> Answer) -> Status {
     let _log = log::within(inst);
     let answer = caught(work).unwrap_or_else(|message| Err(Refusal::Panic(message)));
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     unsafe { tell(answer, error) }
 }
 
@@ -179,7 +179,7 @@ unsafe fn tell(answer: Answer, error: *mut abi::Error) -> Status {
             abi::Error::new(Status::PANIC, &format!("the plugin panicked: {message}"))
         }
     };
-    // SAFETY: as the caller promises. The engine's struct may be one of a newer minor, which is longer, and keeps its
+    // SAFETY: the caller guarantees it. The engine's struct may be one of a newer minor, which is longer, and keeps its
     // own word for its size.
     unsafe {
         if !error.is_null() && (*error).struct_size as usize >= size_of::<abi::Error>() {

@@ -31,7 +31,7 @@ pub(super) enum Lineage {
 /// `given` is a batch as the header describes one that a plugin is given, valid until this returns; its buffers, where
 /// it has no `retain`, too.
 pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage: Lineage) -> Batch {
-    // SAFETY: as the caller promises. An engine of another minor has a shorter or a longer one.
+    // SAFETY: the caller guarantees it. An engine of another minor has a shorter or a longer one.
     let (given, buffers) = unsafe {
         let given = abi::read(given);
         (given, buffers(&given))
@@ -52,7 +52,7 @@ pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage:
         (Lineage::OfSource, Some(from)) => (Some(from.to_vec()), None),
         (Lineage::AtHand, Some(from)) => (None, Some(from.into())),
     };
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let (attributes, runs) = unsafe {
         let attrs = column(given.attr, given.n_attr as usize).unwrap_or_default();
         (own(&given, attrs, &buffers), runs(&given, attrs, &buffers, names))
@@ -72,7 +72,7 @@ pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage:
 /// # Safety
 /// `start` is null, or points to `count` values that live for `'a`.
 unsafe fn column<'a, T>(start: *const T, count: usize) -> Option<&'a [T]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, count) })
 }
 
@@ -117,7 +117,7 @@ impl AsRef<[u8]> for Borrowed {
 /// # Safety
 /// As [`batch`].
 unsafe fn buffers(given: &abi::Batch) -> Vec<Bytes> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let buffers = unsafe { column(given.buf, given.n_buf as usize).unwrap_or_default() };
     let (Some(retain), Some(release)) = (given.retain, given.release) else {
         // SAFETY: they are valid until the caller returns.
@@ -179,7 +179,7 @@ unsafe fn attributes(attrs: &[Attr], buffers: &[Bytes]) -> Attributes {
     };
     let mut attributes = Attributes::default();
     for attr in attrs {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         let value = unsafe {
             match attr.kind {
                 attribute::TEXT => AttributeValue::Text(text(attr.value.text)),
@@ -198,18 +198,18 @@ unsafe fn attributes(attrs: &[Attr], buffers: &[Bytes]) -> Attributes {
 /// # Safety
 /// As [`batch`].
 unsafe fn runs(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes], names: &mut Names) -> Vec<Run> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let runs = unsafe { column(given.run, given.n_run as usize).unwrap_or_default() };
     // Two runs of one batch of one source share their origin, by which they are recognised. A single run, which is
     // what nearly all batches are, needs no look.
     let mut known: HashMap<(&[u8], u64), Arc<Origin>> = HashMap::new();
     let each = runs.iter().map(|run| {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         let mut origin = || unsafe { Arc::new(origin(run, attrs, buffers, names)) };
         let origin = match runs.len() {
             1 => origin(),
             _ => {
-                // SAFETY: as the caller promises.
+                // SAFETY: the caller guarantees it.
                 let source = unsafe { run.source.bytes() };
                 Arc::clone(known.entry((source, run.sequence)).or_insert_with(origin))
             }
@@ -223,7 +223,7 @@ unsafe fn runs(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes], names: &mu
 /// As [`batch`].
 unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut Names) -> Origin {
     let common = &attrs[run.attr as usize..(run.attr + run.n_attr) as usize];
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     unsafe {
         Origin {
             source: familiar(&mut names.source, run.source),
@@ -231,9 +231,10 @@ unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut 
             partition: familiar(&mut names.partition, run.partition),
             position: position(run.position),
             first: run.first,
-            attributes: match common.is_empty() {
-                true => Arc::default(),
-                false => Arc::new(attributes(common, buffers)),
+            attributes: if common.is_empty() {
+                Arc::default()
+            } else {
+                Arc::new(attributes(common, buffers))
             },
             // The engine keeps these for itself.
             before: None,
@@ -248,16 +249,16 @@ unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut 
 /// # Safety
 /// `given` is as the header describes it, and valid for the call.
 pub(super) unsafe fn receipts(given: *const abi::AckHandles) -> Receipts {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let (given, scope, ends) = unsafe {
         let given = abi::read(given);
         let scope = column(given.scope, given.n_scope as usize).unwrap_or_default();
         (given, scope, column(given.end, given.n as usize).unwrap_or_default())
     };
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let scope: Arc<[String]> = scope.iter().map(|text| unsafe { text.text() }.into_owned()).collect();
     let all = Buf { p: given.bytes, n: ends.last().copied().unwrap_or_default().into() };
-    // SAFETY: as the caller promises: the last one's end is that of the bytes.
+    // SAFETY: the caller guarantees it: the last one's end is that of the bytes.
     let (all, mut start) = (unsafe { all.bytes() }, 0);
     let mut receipts = Receipts::of_part(&scope, given.first as usize);
     for end in ends {
@@ -270,7 +271,7 @@ pub(super) unsafe fn receipts(given: *const abi::AckHandles) -> Receipts {
 /// # Safety
 /// The bytes are valid.
 pub(super) unsafe fn position(position: Buf) -> Option<Position> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let bytes = (!position.p.is_null()).then(|| unsafe { position.bytes() })?;
     Some(Position::from_bytes(Bytes::copy_from_slice(bytes)))
 }
@@ -278,7 +279,7 @@ pub(super) unsafe fn position(position: Buf) -> Option<Position> {
 /// # Safety
 /// The text is valid.
 unsafe fn familiar(known: &mut Arc<str>, text: Str) -> Arc<str> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let text = unsafe { text.text() };
     if **known != *text {
         *known = text.into();

@@ -146,10 +146,10 @@ impl Spelled {
     fn over(&mut self, own: Vec<Bytes>, spelled: abi::Batch) -> abi::Batch {
         self.buffers.clear();
         self.buffers.extend(own.iter().map(|buffer| Buf::new(buffer)));
-        let (release, owner): (Option<unsafe extern "C" fn(*mut c_void)>, *mut c_void) = match own.is_empty()
-        {
-            true => (None, std::ptr::null_mut()),
-            false => (Some(release), Box::into_raw(Box::new(own)).cast()),
+        let (release, owner): (Option<unsafe extern "C" fn(*mut c_void)>, *mut c_void) = if own.is_empty() {
+            (None, std::ptr::null_mut())
+        } else {
+            (Some(release), Box::into_raw(Box::new(own)).cast())
         };
         abi::Batch {
             buf: self.buffers.as_ptr(),
@@ -192,7 +192,7 @@ const NO_VIEW: View = View { buf: abi::NONE, off: 0, len: 0 };
 /// # Safety
 /// `owner` is what came with them, and is given back once.
 unsafe extern "C" fn release(owner: *mut c_void) {
-    // SAFETY: as the caller promises. What is dropped may have been made by the plugin, so it may panic.
+    // SAFETY: the caller guarantees it. What is dropped may have been made by the plugin, so it may panic.
     let _ = call::caught(|| drop(unsafe { Box::from_raw(owner.cast::<Vec<Bytes>>()) }));
 }
 
@@ -210,12 +210,12 @@ fn views(spans: &[Span]) -> *const View {
 fn translated(spans: &[Span], places: Option<&[mapping::Place]>, list: &mut Vec<View>) -> *const View {
     let Some(places) = places else { return views(spans) };
     list.clear();
-    list.extend(spans.iter().map(|span| match span.is_none() {
-        true => NO_VIEW,
-        false => {
-            let place = places[span.buffer as usize];
-            View { buf: place.buffer, off: span.offset + place.offset, len: span.length }
+    list.extend(spans.iter().map(|span| {
+        if span.is_none() {
+            return NO_VIEW;
         }
+        let place = places[span.buffer as usize];
+        View { buf: place.buffer, off: span.offset + place.offset, len: span.length }
     }));
     list.as_ptr()
 }

@@ -70,7 +70,7 @@ impl State {
     /// As [`decode::batch`], until the operation has ended; `out` is valid for the call.
     unsafe fn process(&mut self, link: &Link, batch: *const abi::Batch, out: &abi::Out) -> Answer {
         let Self { kind, names, spelled } = self;
-        // SAFETY: as the caller promises; it is read when the operation begins.
+        // SAFETY: the caller guarantees it; it is read when the operation begins.
         let mut given = || unsafe { decode::batch(batch, names, Lineage::AtHand) };
         match kind {
             Kind::Plain(filter) => {
@@ -209,10 +209,7 @@ impl Life for State {
     }
 
     fn extension(id: &CStr) -> *const c_void {
-        match id == abi::STATE {
-            true => (&raw const state::OPS).cast(),
-            false => std::ptr::null(),
-        }
+        if id == abi::STATE { (&raw const state::OPS).cast() } else { std::ptr::null() }
     }
 }
 

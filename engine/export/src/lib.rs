@@ -7,7 +7,9 @@
 //! border is entered. `work.rs` is how a future becomes an operation that is asked again; `given.rs` and `spelled.rs`
 //! are a batch on its way in and out.
 
-#![allow(unsafe_code, reason = "pointers cross the border to the engine here")]
+#![allow(unsafe_code, reason = "exchanges pointers with the engine through the C ABI")]
+#![cfg_attr(not(test), warn(clippy::undocumented_unsafe_blocks))]
+#![warn(clippy::match_bool)]
 
 mod call;
 mod capabilities;

@@ -92,7 +92,7 @@ unsafe fn opening(open: *const abi::Open) -> Opening {
         };
         (open, positions)
     };
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let resume = |one: &abi::Resume| unsafe { Some((text(one.partition), position(one.position)?)) };
     Opening {
         resume: positions.iter().filter_map(resume).collect(),
@@ -121,9 +121,9 @@ unsafe extern "C" fn destroy<K: Life>(this: *mut c_void) {
 }
 
 unsafe extern "C" fn get_extension<K: Life>(_this: *mut c_void, id: *const c_char) -> *const c_void {
-    match id.is_null() {
-        true => std::ptr::null(),
-        // SAFETY: as above, which for the id is that it ends with NUL.
-        false => K::extension(unsafe { CStr::from_ptr(id) }),
+    if id.is_null() {
+        return std::ptr::null();
     }
+    // SAFETY: as above; the id ends with NUL.
+    K::extension(unsafe { CStr::from_ptr(id) })
 }

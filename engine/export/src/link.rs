@@ -100,6 +100,6 @@ impl Link {
 /// # Safety
 /// It is valid for the call.
 pub(super) unsafe fn text(text: Str) -> String {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     unsafe { text.text() }.into_owned()
 }

@@ -50,7 +50,7 @@ impl State {
     unsafe fn write(&mut self, link: &Link, batch: *const abi::Batch, report: *const abi::Report) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.writing, |mut sink| {
-            // SAFETY: as the caller promises.
+            // SAFETY: the caller guarantees it.
             let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
             let cx = cx.clone();
             Box::pin(async move {
@@ -58,7 +58,7 @@ impl State {
                 (sink, written)
             })
         })??;
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         unsafe { tell(delivery, report) }
     }
 
@@ -85,7 +85,7 @@ impl State {
     ) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.committing, |mut sink| {
-            // SAFETY: as the caller promises.
+            // SAFETY: the caller guarantees it.
             let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
             let (cx, (lane, record)) = (cx.clone(), record());
             Box::pin(async move {
@@ -93,7 +93,7 @@ impl State {
                 (sink, committed)
             })
         })??;
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         unsafe { tell(delivery, report) }
     }
 
@@ -108,7 +108,7 @@ impl State {
     ) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.settling, |mut sink| {
-            // SAFETY: as the caller promises.
+            // SAFETY: the caller guarantees it.
             let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
             let (cx, receipts) = (cx.clone(), receipts());
             Box::pin(async move {
@@ -116,7 +116,7 @@ impl State {
                 (sink, settled)
             })
         })??;
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         unsafe {
             tell_elsewhere(&delivery, report)?;
             tell(delivery, report)
@@ -127,7 +127,7 @@ impl State {
 /// # Safety
 /// `report` is valid for the call.
 unsafe fn tell_elsewhere(delivery: &Delivery, report: *const abi::Report) -> Result<(), Error> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let said_to = unsafe { abi::read(report) };
     let mut events = delivery.elsewhere().to_vec();
     events.sort_unstable();
@@ -142,7 +142,7 @@ unsafe fn tell_elsewhere(delivery: &Delivery, report: *const abi::Report) -> Res
 /// `report` is valid for the call.
 unsafe fn tell(delivery: Delivery, report: *const abi::Report) -> Answer {
     let (rejected, again) = delivery.into_parts();
-    // SAFETY: as the caller promises. The engine's may be one of another minor.
+    // SAFETY: the caller guarantees it. The engine's may be one of another minor.
     let said_to = unsafe { abi::read(report) };
     for Rejection { event, reason } in rejected {
         let why = abi::Error::new(Status::REJECT, &reason);

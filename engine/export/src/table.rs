@@ -105,7 +105,7 @@ unsafe extern "C" fn create(
 /// # Safety
 /// `create` and `this` are as the header says.
 unsafe fn instance(plugin: &Plugin, create: &abi::Create, this: *mut *mut c_void) -> Answer {
-    // SAFETY: as the caller promises; the host is valid for ever.
+    // SAFETY: the caller guarantees it; the host is valid for ever.
     let (options, name, host) = unsafe { (create.options.bytes(), text(create.name), &*create.host) };
     let options: Value = serde_json::from_slice(options)
         .map_err(|error| ConfigError::at("", format!("the options are not JSON: {error}")))?;
@@ -125,7 +125,7 @@ unsafe fn instance(plugin: &Plugin, create: &abi::Create, this: *mut *mut c_void
             return Err(ConfigError::at("", format!("the {kind} plugin built something else")).into());
         }
     };
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     unsafe { *this = instance };
     Ok(Status::OK)
 }

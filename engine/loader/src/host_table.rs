@@ -1,4 +1,4 @@
-//! What the engine does for libraries: the table of functions that each is given, and who is behind an instance's number.
+//! The functions of the engine for libraries, and the registry from instance numbers to wakers.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -15,29 +15,29 @@ use tidegate_abi::{self as abi, Str};
 use tidegate_sdk::Progress;
 use tokio::time::{Instant, Sleep};
 
-/// No line of a library's log is longer, in bytes.
+/// The limit for a line of a library's log, in bytes.
 const LOG_LINE: usize = 8 << 10;
 
-/// Everything that instances share: one a process, which lives as long as the code that was loaded, which is for ever.
+/// The table of functions and the registry. There is one per process, and it lives as long as the loaded code: for ever.
 pub(crate) struct HostTable {
     table: abi::Host,
     next: AtomicU64,
-    /// Numbers are never given twice, so one whose instance is gone finds nothing.
-    signals: Mutex<HashMap<u64, Arc<Wakers>>>,
+    /// Numbers are not reused, so the number of a destroyed instance finds nothing.
+    wakers: Mutex<HashMap<u64, Arc<Wakers>>>,
 }
 
-/// What is under way on an instance: its main operation, and the commit of a source beside it.
+/// The operations that an instance may have at the same time: its main operation, and the commit of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     Work = 0,
     Commit = 1,
 }
 
-/// How a library reaches the tasks that wait for an instance.
+/// Wakes the tasks that wait for an instance.
 pub(crate) struct Wakers {
     component: String,
     slots: [WakeSlot; 2],
-    /// When the instance wants to be woken by itself: the earliest time of those it has asked for.
+    /// The earliest time for which the instance has requested a wake.
     alarm: Mutex<Option<Instant>>,
     progress: Mutex<Option<Arc<Progress>>>,
 }
@@ -49,19 +49,19 @@ struct WakeSlot {
 }
 
 impl HostTable {
-    /// A hub that is never dropped.
+    /// Creates a table that is never dropped.
     pub(crate) fn leaked() -> &'static Self {
-        let hub = Box::leak(Box::new(Self {
-            // SAFETY: `Host` begins with its size.
+        let table = Box::leak(Box::new(Self {
+            // SAFETY: the first field of `Host` is its size.
             table: unsafe { abi::sized() },
             next: AtomicU64::new(1),
-            signals: Mutex::default(),
+            wakers: Mutex::default(),
         }));
-        hub.table = abi::Host {
+        table.table = abi::Host {
             struct_size: size_of::<abi::Host>() as u32,
             abi_minor: abi::MINOR,
             version: Str::new(env!("CARGO_PKG_VERSION")),
-            ctx: (&raw const *hub).cast_mut().cast(),
+            ctx: (&raw const *table).cast_mut().cast(),
             log: Some(log),
             log_level: Some(log_level),
             wake: Some(wake),
@@ -69,28 +69,28 @@ impl HostTable {
             progress: Some(progress),
             get_extension: Some(get_extension),
         };
-        hub
+        table
     }
 
-    /// The table that libraries are given.
+    /// The table that libraries receive.
     pub(crate) fn table(&'static self) -> &'static abi::Host {
         &self.table
     }
 
-    /// A number for a new instance.
+    /// Registers a new instance.
     pub(crate) fn register(&self, component: &str) -> (u64, Arc<Wakers>) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let signals = Arc::new(Wakers {
+        let wakers = Arc::new(Wakers {
             component: component.to_owned(),
             slots: Default::default(),
             alarm: Mutex::default(),
             progress: Mutex::default(),
         });
-        self.lock().insert(number, Arc::clone(&signals));
-        (number, signals)
+        self.lock().insert(number, Arc::clone(&wakers));
+        (number, wakers)
     }
 
-    /// Forgets a number.
+    /// Removes an instance.
     pub(crate) fn unregister(&self, number: u64) {
         self.lock().remove(&number);
     }
@@ -100,7 +100,7 @@ impl HostTable {
     }
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<u64, Arc<Wakers>>> {
-        self.signals.lock()
+        self.wakers.lock()
     }
 }
 
@@ -110,12 +110,12 @@ impl Wakers {
         &self.component
     }
 
-    /// Says that a call begins: only what is told from now on counts as a wake.
+    /// Marks the start of a call: earlier wakes no longer count.
     pub(crate) fn calling(&self, slot: Slot) {
         self.slots[slot as usize].woken.store(false, Ordering::SeqCst);
     }
 
-    /// Waits until the instance was woken since the call began, or wants to be by itself.
+    /// Waits for a wake since the call began, or for the alarm.
     pub(crate) async fn woken(&self, slot: Slot) {
         let waiting = &self.slots[slot as usize];
         let mut sleep: Option<Pin<Box<Sleep>>> = None;
@@ -124,7 +124,7 @@ impl Wakers {
             if waiting.woken.swap(false, Ordering::SeqCst) {
                 return Poll::Ready(());
             }
-            // It stays set until it is time: another wake may come before, and the other slot may wait for it, too.
+            // The alarm stays set until it is due: a wake may come first, and the other slot may wait for the alarm as well.
             let Some(at) = *self.alarm() else { return Poll::Pending };
             if sleep.as_ref().is_none_or(|sleep| sleep.deadline() != at) {
                 sleep = Some(Box::pin(tokio::time::sleep_until(at)));
@@ -149,12 +149,12 @@ impl Wakers {
         let mut alarm = self.alarm();
         *alarm = Some(alarm.map_or(at, |earlier| earlier.min(at)));
         drop(alarm);
-        // Whoever waits looks at the alarm, and goes on waiting until then.
+        // The waiting tasks read the alarm, and wait for it.
         self.slots.iter().for_each(|waiting| waiting.waker.wake());
     }
 
-    /// Where a source's progress goes.
-    pub(crate) fn tell_progress_to(&self, progress: &Arc<Progress>) {
+    /// Sets the destination of a source's progress.
+    pub(crate) fn report_progress_to(&self, progress: &Arc<Progress>) {
         *self.progress.lock() = Some(Arc::clone(progress));
     }
 
@@ -166,20 +166,20 @@ impl Wakers {
     }
 }
 
-/// The hub behind the table that a library hands back.
+/// The host table that a library passes back.
 ///
 /// # Safety
-/// `host` is the table that this library was given, or null.
-unsafe fn hub<'a>(host: *const abi::Host) -> Option<&'a HostTable> {
-    // SAFETY: the table lives for ever, and its context is the hub, which does too.
+/// `host` is the table that the library received, or null.
+unsafe fn table<'a>(host: *const abi::Host) -> Option<&'a HostTable> {
+    // SAFETY: the table and its context live for ever.
     unsafe { host.as_ref().and_then(|host| host.ctx.cast::<HostTable>().as_ref()) }
 }
 
 unsafe extern "C" fn log(host: *const abi::Host, inst: u64, level: u32, message: Str) {
-    // SAFETY: the caller hands back its table, and a text that is valid for the call.
-    let (hub, message) = unsafe { (hub(host), message.text()) };
-    let signals = hub.and_then(|hub| hub.find(inst));
-    let component = signals.as_ref().map_or("plugin", |signals| signals.component());
+    // SAFETY: the library passes its table, and a text that is valid for the call.
+    let (table, message) = unsafe { (table(host), message.text()) };
+    let wakers = table.and_then(|table| table.find(inst));
+    let component = wakers.as_ref().map_or("plugin", |wakers| wakers.component());
     let mut end = message.len().min(LOG_LINE);
     while !message.is_char_boundary(end) {
         end -= 1;
@@ -207,25 +207,25 @@ unsafe extern "C" fn log_level(_host: *const abi::Host) -> u32 {
 }
 
 unsafe extern "C" fn wake(host: *const abi::Host, inst: u64) {
-    // SAFETY: the caller hands back its table.
-    if let Some(signals) = unsafe { hub(host) }.and_then(|hub| hub.find(inst)) {
-        signals.wake();
+    // SAFETY: the library passes its table.
+    if let Some(wakers) = unsafe { table(host) }.and_then(|table| table.find(inst)) {
+        wakers.wake();
     }
 }
 
 unsafe extern "C" fn wake_after(host: *const abi::Host, inst: u64, nanoseconds: u64) {
-    // SAFETY: the caller hands back its table.
-    let Some(signals) = unsafe { hub(host) }.and_then(|hub| hub.find(inst)) else { return };
-    // What is beyond the clock never comes.
+    // SAFETY: the library passes its table.
+    let Some(wakers) = unsafe { table(host) }.and_then(|table| table.find(inst)) else { return };
+    // A time that the clock cannot represent never comes.
     if let Some(at) = Instant::now().checked_add(Duration::from_nanos(nanoseconds)) {
-        signals.wake_at(at);
+        wakers.wake_at(at);
     }
 }
 
 unsafe extern "C" fn progress(host: *const abi::Host, inst: u64, done: u64, total: u64) {
-    // SAFETY: the caller hands back its table.
-    let Some(signals) = (unsafe { hub(host) }).and_then(|hub| hub.find(inst)) else { return };
-    let progress = signals.progress.lock().clone();
+    // SAFETY: the library passes its table.
+    let Some(wakers) = (unsafe { table(host) }).and_then(|table| table.find(inst)) else { return };
+    let progress = wakers.progress.lock().clone();
     if let Some(progress) = progress {
         progress.set(done, total);
     }

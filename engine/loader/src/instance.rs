@@ -1,7 +1,7 @@
-//! One instance of a plugin in this process, and how a call of it is made.
+//! An instance of a plugin in this process, and its calls.
 //!
-//! Calls never overlap: a lock is held around each, or the instance's thread makes them all. What a call is given lives in
-//! a box that outlasts whoever waits for it, because a library may hold on to it until the operation ends.
+//! Calls never overlap: each holds a lock, or the thread of the instance makes all of them. The arguments of a call live in a
+//! box that outlives the caller, because a library may use them until the operation ends.
 
 pub(crate) mod filter;
 pub(crate) mod in_process;
@@ -24,26 +24,27 @@ use tidegate_abi::{self as abi, Status, Str};
 use tidegate_sdk::{Class, ConfigError, Cx, Error, Exclusive, Replay};
 use tokio::sync::oneshot;
 
+use crate::boundary::import_batch;
 use crate::host_table::{HostTable, Slot, Wakers};
 use crate::instance::thread::Thread;
 use crate::library::tables::Tables;
 use crate::link::{Capabilities, Fault, InstanceContext};
 
-/// How long a call that has taken too long may go on once it was told to stop.
+/// Time for a call that exceeded its limit to return after `stop`.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// How an instance's calls are made.
+/// The way in which the calls of an instance are made.
 #[derive(Clone, Copy)]
 pub(crate) struct CallMode {
-    /// On a thread of their own.
+    /// Whether on a thread of their own.
     pub(crate) thread: bool,
-    /// How long one may take there.
+    /// The time limit of a call on a thread.
     pub(crate) call_time: Duration,
 }
 
-/// A call with what it is given and what it answers.
+/// A call with its arguments and results.
 pub(crate) trait Call: Send + 'static {
-    /// What is called, for messages: `write`.
+    /// The name of the function, for messages: `write`.
     const NAME: &'static str;
 
     /// Makes the call.
@@ -65,19 +66,19 @@ pub(crate) struct Instance {
     call_time: Duration,
 }
 
-/// What the thread and late callers need of an instance.
+/// The part of an instance that its thread and late callers share.
 pub(crate) struct Core {
     pub(crate) tables: Tables,
     this: *mut c_void,
     number: u64,
     signals: Arc<Wakers>,
-    hub: &'static HostTable,
-    /// SharedBatch around each call.
+    host: &'static HostTable,
+    /// Held during each call.
     calls: Mutex<()>,
     /// False once the instance is destroyed.
     alive: RwLock<bool>,
     drained: AtomicBool,
-    /// What calls were given that nobody waits for any more.
+    /// The arguments of calls that are no longer awaited.
     abandoned: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
@@ -87,31 +88,31 @@ unsafe impl Send for Core {}
 unsafe impl Sync for Core {}
 
 impl Instance {
-    /// Makes one.
+    /// Creates an instance.
     pub(crate) fn create(
         tables: &Tables,
-        hub: &'static HostTable,
-        manner: CallMode,
+        host: &'static HostTable,
+        mode: CallMode,
         options: &Value,
-        who: &InstanceContext,
+        context: &InstanceContext,
     ) -> Result<Self, ConfigError> {
         let options = options.to_string();
-        let (number, signals) = hub.register(&who.component);
+        let (number, signals) = host.register(&context.component);
         let create = abi::Create {
             struct_size: size_of::<abi::Create>() as u32,
             reserved: 0,
-            host: hub.table(),
+            host: host.table(),
             inst: number,
-            event_size: who.event_size as u64,
-            name: Str::new(&who.component),
+            event_size: context.event_size as u64,
+            name: Str::new(&context.component),
             options: Str::new(&options),
         };
         let (mut this, mut error) = (std::ptr::null_mut(), abi::Error::empty());
-        let function = tables.component.create.expect("the handshake has seen it");
-        // SAFETY: the table is that of the function, and what it is given is valid for the call.
+        let function = tables.component.create.expect("the handshake has checked it");
+        // SAFETY: the function belongs to the table, and the arguments are valid for the call.
         let status = unsafe { function(tables.component, &raw const create, &raw mut this, &raw mut error) };
         if status != Status::OK {
-            hub.unregister(number);
+            host.unregister(number);
             return Err(config_error(status, &error));
         }
         let core = Core {
@@ -119,40 +120,40 @@ impl Instance {
             this,
             number,
             signals,
-            hub,
+            host,
             calls: Mutex::default(),
             alive: RwLock::new(true),
             drained: AtomicBool::new(false),
             abandoned: Mutex::default(),
         };
-        let mut instance = Self { core: Arc::new(core), thread: None, call_time: manner.call_time };
-        if manner.thread || tables.blocks() {
-            let thread = Thread::start(&who.component);
-            let thread =
-                thread.map_err(|error| ConfigError::at("", format!("no thread can be started: {error}")))?;
+        let mut instance = Self { core: Arc::new(core), thread: None, call_time: mode.call_time };
+        if mode.thread || tables.blocks() {
+            let thread = Thread::start(&context.component);
+            let thread = thread
+                .map_err(|error| ConfigError::at("", format!("a thread cannot be started: {error}")))?;
             instance.thread = Some(thread);
         }
         Ok(instance)
     }
 
-    /// What it says of itself.
-    pub(crate) fn facts(&self) -> Capabilities {
-        let mut told = CapabilitiesReport::default();
-        // SAFETY: `Capabilities` begins with its size.
+    /// What it can do.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let mut report = CapabilitiesReport::default();
+        // SAFETY: the first field of `Capabilities` is its size.
         let mut facts: abi::Capabilities = unsafe { abi::sized() };
-        facts.ctx = (&raw mut told).cast();
+        facts.ctx = (&raw mut report).cast();
         facts.output = Some(add_output);
         facts.explain = Some(set_explain);
-        facts.not_transactional = Some(set_why_not);
-        facts.transaction_domain = Some(set_domain);
-        facts.no_transaction_domain = Some(set_no_domain);
+        facts.not_transactional = Some(set_not_transactional);
+        facts.transaction_domain = Some(set_transaction_domain);
+        facts.no_transaction_domain = Some(set_no_transaction_domain);
         facts.exclusive = Some(report::add_exclusive);
         facts.warn = Some(report::add_warning);
         if let Some(describe) = self.core.tables.base.describe {
-            // SAFETY: the instance is there, nothing else is under way, and the facts are valid for the call.
+            // SAFETY: the instance exists, no other call is in progress, and the struct is valid for the call.
             unsafe { describe(self.core.this, &raw mut facts) };
         }
-        let CapabilitiesReport { outputs, explain, why_not, domain, exclusive, warnings } = told;
+        let CapabilitiesReport { outputs, explain, why_not, domain, exclusive, warnings } = report;
         let why_not =
             why_not.unwrap_or_else(|| "it cannot store a position in one transaction with the events".into());
         Capabilities {
@@ -161,12 +162,13 @@ impl Instance {
                 abi::replay::REDELIVERY => Replay::Redelivery,
                 _ => Replay::Never,
             },
-            commits: facts.wants_commit != 0,
-            settles: facts.wants_batch_done != 0,
+            wants_commit: facts.wants_commit != 0,
+            wants_batch_done: facts.wants_batch_done != 0,
             waits: facts.waits != 0,
             parallel: facts.parallel != 0,
             transactional: if facts.transactional != 0 { Ok(()) } else { Err(why_not) },
-            domain: domain.unwrap_or_else(|| Err(self.core.tables.no_domain().into())),
+            transaction_domain: domain
+                .unwrap_or_else(|| Err(self.core.tables.no_transaction_domain().into())),
             outputs,
             explain,
             exclusive,
@@ -174,25 +176,25 @@ impl Instance {
         }
     }
 
-    /// Whether its calls are made here, rather than on its thread.
+    /// Whether its calls are made inline rather than on its thread.
     pub(crate) fn is_inline(&self) -> bool {
         self.thread.is_none()
     }
 
-    /// The part that can be shared.
+    /// The shared part.
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }
 
-    /// Makes a call until it answers something else than "not yet".
+    /// Repeats a call until it returns another status than "pending".
     ///
     /// # Errors
-    /// What it answers, or how it broke. [`Status::END`] is no error.
+    /// The error that it returns, or how it broke. [`Status::END`] is not an error.
     pub(crate) async fn perform<C: Call>(&self, slot: Slot, cx: &Cx, call: C) -> Result<(C, Status), Fault> {
         let job = Box::new(Job { call, error: abi::Error::empty() });
         let mut parked = Parked { core: &self.core, job: Some(job) };
         loop {
-            let job = parked.job.take().expect("it is there between calls");
+            let job = parked.job.take().expect("the job is parked between calls");
             let (job, status) = match &self.thread {
                 None => self.core.call(slot, job),
                 Some(thread) => self.on_thread(thread, slot, job).await?,
@@ -212,17 +214,14 @@ impl Instance {
     /// Makes a call of a plugin that does not wait.
     ///
     /// # Errors
-    /// What it answers, or how it broke.
+    /// The error that it returns, or how it broke.
     pub(crate) fn call_plain<C: Call>(&self, call: C) -> Result<C, Fault> {
         let (job, status) = self.core.call(Slot::Work, Box::new(Job { call, error: abi::Error::empty() }));
         match status {
             Status::OK => Ok(job.call),
             Status::PENDING => {
                 self.core.abandon(job);
-                Err(Fault::Broken(format!(
-                    "answered `{}` with TG_PENDING, and says that it never waits",
-                    C::NAME
-                )))
+                Err(Fault::Broken(format!("returned TG_PENDING from `{}` although it never waits", C::NAME)))
             }
             status => Err(fault(status, &job.error)),
         }
@@ -243,10 +242,10 @@ impl Instance {
             }
         });
         if !handed_over {
-            return Err(Fault::Broken("takes no calls any more".into()));
+            return Err(Fault::Broken("takes no more calls".into()));
         }
         if let Ok(answer) = tokio::time::timeout(self.call_time, &mut answered).await {
-            return answer.map_err(|_| Fault::Broken("takes no calls any more".into()));
+            return answer.map_err(|_| Fault::Broken("takes no more calls".into()));
         }
         self.core.stop();
         match tokio::time::timeout(LAST_WORD, answered).await {
@@ -256,9 +255,9 @@ impl Instance {
         Err(Fault::Broken(format!("did not return from `{}` within {:?}", C::NAME, self.call_time)))
     }
 
-    /// Waits until it is time for another call, and tells the instance when the pipeline begins to drain.
+    /// Waits until the call has to be repeated, and calls `drain` when the pipeline begins to drain.
     async fn woken(&self, slot: Slot, cx: &Cx) {
-        // InstanceContext may block has waited already, and need not wake anybody.
+        // A plugin that blocks has waited already, and does not have to wake the engine.
         const BREATH: Duration = Duration::from_millis(1);
         let patience = if self.core.tables.blocks() { BREATH } else { Duration::MAX };
         let drained = slot == Slot::Commit || self.core.drained.load(Ordering::Relaxed);
@@ -269,16 +268,16 @@ impl Instance {
         }
     }
 
-    /// Tells the instance that the pipeline drains.
+    /// Calls `drain`, once.
     pub(crate) fn drain(&self) {
         if self.core.drained.swap(true, Ordering::Relaxed) {
             return;
         }
         let core = Arc::clone(&self.core);
         let drain = move || {
-            let _one_at_a_time = core.lock();
+            let _guard = core.lock();
             if let Some(drain) = core.tables.base.drain {
-                // SAFETY: the instance is there, and no other call is under way.
+                // SAFETY: the instance exists, and no other call is in progress.
                 unsafe { drain(core.this) };
             }
         };
@@ -288,9 +287,9 @@ impl Instance {
         }
     }
 
-    /// Where a source's progress goes.
-    pub(crate) fn tell_progress_to(&self, cx: &Cx) {
-        self.core.signals.tell_progress_to(cx.progress());
+    /// Sets the destination of a source's progress.
+    pub(crate) fn report_progress_to(&self, cx: &Cx) {
+        self.core.signals.report_progress_to(cx.progress());
     }
 }
 
@@ -300,7 +299,7 @@ impl Drop for Instance {
         let core = Arc::clone(&self.core);
         match &self.thread {
             None => core.destroy(),
-            // Behind the call that it may still be in.
+            // After the call that may still be in progress.
             Some(thread) => drop(thread.run(move || core.destroy())),
         }
     }
@@ -312,38 +311,38 @@ impl Core {
     }
 
     fn call<C: Call>(&self, slot: Slot, mut job: Box<Job<C>>) -> (Box<Job<C>>, Status) {
-        let _one_at_a_time = self.lock();
+        let _guard = self.lock();
         self.signals.calling(slot);
         job.error = abi::Error::empty();
         let Job { call, error } = &mut *job;
-        // SAFETY: the instance is there, and no other call is under way.
+        // SAFETY: the instance exists, and no other call is in progress.
         let status = unsafe { call.run(self.this, error) };
         (job, status)
     }
 
-    /// Tells a source how all events of one of its batches ended, unless it is gone.
-    pub(crate) fn settled(&self, sequence: u64, outcome: u32, reason: &str) {
+    /// Calls `batch_done` of a source that is not destroyed.
+    pub(crate) fn batch_done(&self, sequence: u64, outcome: u32, reason: &str) {
         let alive = self.alive.read();
         if let (true, Some(batch_done)) = (*alive, self.tables.source().batch_done) {
-            // SAFETY: the instance is there as long as `alive` is held, and this call may come beside others.
+            // SAFETY: the instance exists while `alive` is held, and this call may overlap others.
             unsafe { batch_done(self.this, sequence, outcome, Str::new(reason)) };
         }
     }
 
     fn stop(&self) {
         if let Some(stop) = self.tables.base.stop {
-            // SAFETY: the instance is there until `destroy`, and this call may come beside others.
+            // SAFETY: the instance exists until `destroy`, and this call may overlap others.
             unsafe { stop(self.this) };
         }
     }
 
     fn destroy(&self) {
-        let _one_at_a_time = self.lock();
+        let _guard = self.lock();
         *self.alive.write() = false;
-        let destroy = self.tables.base.destroy.expect("the handshake has seen it");
-        // SAFETY: no call is under way, and none comes after this.
+        let destroy = self.tables.base.destroy.expect("the handshake has checked it");
+        // SAFETY: no call is in progress, and none comes after this.
         unsafe { destroy(self.this) };
-        self.hub.unregister(self.number);
+        self.host.unregister(self.number);
         self.abandoned.lock().clear();
     }
 
@@ -352,7 +351,7 @@ impl Core {
     }
 }
 
-/// What a call is given, while nobody makes it.
+/// The arguments of a call between its repetitions.
 struct Parked<'a, C: Call> {
     core: &'a Core,
     job: Option<Box<Job<C>>>,
@@ -366,10 +365,10 @@ impl<C: Call> Drop for Parked<'_, C> {
     }
 }
 
-/// What an answer that is not success means.
+/// The fault for a status that is not success.
 fn fault(status: Status, error: &abi::Error) -> Fault {
     let message = match error.message() {
-        message if message.is_empty() => format!("it failed with code {}, and says no more", status.0),
+        message if message.is_empty() => format!("it failed with code {} and without a message", status.0),
         message => message,
     };
     let class = match status {
@@ -381,7 +380,7 @@ fn fault(status: Status, error: &abi::Error) -> Fault {
         Status::REPLAY => Class::Replay,
         Status::PANIC => return Fault::Broken(format!("panicked: {message}")),
         Status(unknown) if unknown > 0 => {
-            return Fault::Broken(format!("answered with {unknown}, which means nothing"));
+            return Fault::Broken(format!("returned {unknown}, which is not a status"));
         }
         _ => Class::Fatal,
     };
@@ -390,8 +389,8 @@ fn fault(status: Status, error: &abi::Error) -> Fault {
     Fault::Error(if error_after.is_zero() { built } else { built.after(error_after) })
 }
 
-/// What a library says by the error of a call back: why an event was rejected, or is to be tried again.
-pub(crate) fn said(error: &abi::Error) -> Error {
+/// The error that a library passes to a callback: the reason to reject or retry an event.
+pub(crate) fn passed_error(error: &abi::Error) -> Error {
     match fault(error.code, error) {
         Fault::Error(error) => error,
         Fault::Broken(why) => Error::retry(why),
@@ -400,7 +399,7 @@ pub(crate) fn said(error: &abi::Error) -> Error {
 
 fn config_error(status: Status, error: &abi::Error) -> ConfigError {
     let message = match error.message() {
-        message if message.is_empty() => "the plugin refuses these options, and does not say why".into(),
+        message if message.is_empty() => "the plugin refuses these options without a message".into(),
         message if status == Status::PANIC => format!("the plugin panicked: {message}"),
         message => message,
     };
@@ -414,7 +413,7 @@ fn config_error(status: Status, error: &abi::Error) -> ConfigError {
     }
 }
 
-/// What an instance has said of itself by calling back.
+/// What an instance has reported through callbacks of `describe`.
 #[derive(Default)]
 struct CapabilitiesReport {
     outputs: Vec<String>,
@@ -425,58 +424,61 @@ struct CapabilitiesReport {
     warnings: Vec<ConfigError>,
 }
 
-/// No filter has more outputs.
+/// The limit for outputs of a filter.
 const OUTPUTS: usize = 1024;
 
+/// The report that callbacks of `describe` fill in.
+///
 /// # Safety
-/// `facts` are those that `describe` was given.
-unsafe fn told<'a>(facts: *const abi::Capabilities) -> Option<&'a mut CapabilitiesReport> {
-    // SAFETY: their context is the place that was made for it, and nobody else looks at it during the call.
-    unsafe { facts.as_ref().and_then(|facts| facts.ctx.cast::<CapabilitiesReport>().as_mut()) }
+/// `to` is the struct that `describe` received.
+unsafe fn collected<'a>(to: *const abi::Capabilities) -> Option<&'a mut CapabilitiesReport> {
+    // SAFETY: its context is the report, which nobody else accesses during the call.
+    unsafe { to.as_ref().and_then(|to| to.ctx.cast::<CapabilitiesReport>().as_mut()) }
 }
 
-unsafe extern "C" fn add_output(facts: *const abi::Capabilities, name: Str) {
-    // SAFETY: the caller hands back the facts, and a text that is valid for the call.
-    if let (Some(told), Ok(name)) =
-        unsafe { (told(facts), crate::boundary::import_batch::text(name, "an output")) }
-        && told.outputs.len() < OUTPUTS
-    {
-        told.outputs.push(name);
+/// Passes a text of `describe` to the report of the instance. A text that is too long or not UTF-8 is ignored.
+///
+/// # Safety
+/// `to` is the struct that `describe` received, and the text is valid for the call.
+unsafe fn report(
+    to: *const abi::Capabilities,
+    text: Str,
+    what: &str,
+    set: impl FnOnce(&mut CapabilitiesReport, String),
+) {
+    // SAFETY: the caller guarantees it.
+    let (report, text) = unsafe { (collected(to), import_batch::text(text, what)) };
+    if let (Some(report), Ok(text)) = (report, text) {
+        set(report, text);
     }
 }
 
-unsafe extern "C" fn set_explain(facts: *const abi::Capabilities, text: Str) {
+unsafe extern "C" fn add_output(to: *const abi::Capabilities, name: Str) {
+    let add = |report: &mut CapabilitiesReport, name: String| {
+        if report.outputs.len() < OUTPUTS {
+            report.outputs.push(name);
+        }
+    };
+    // SAFETY: the plugin passes the struct that it received, and a text that is valid for the call.
+    unsafe { report(to, name, "an output", add) }
+}
+
+unsafe extern "C" fn set_explain(to: *const abi::Capabilities, text: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(text)) =
-        unsafe { (told(facts), crate::boundary::import_batch::text(text, "what it explains")) }
-    {
-        told.explain = Some(text);
-    }
+    unsafe { report(to, text, "an explanation", |report, text| report.explain = Some(text)) }
 }
 
-unsafe extern "C" fn set_why_not(facts: *const abi::Capabilities, text: Str) {
+unsafe extern "C" fn set_not_transactional(to: *const abi::Capabilities, why: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(text)) =
-        unsafe { (told(facts), crate::boundary::import_batch::text(text, "why not")) }
-    {
-        told.why_not = Some(text);
-    }
+    unsafe { report(to, why, "a reason", |report, why| report.why_not = Some(why)) }
 }
 
-unsafe extern "C" fn set_domain(facts: *const abi::Capabilities, text: Str) {
+unsafe extern "C" fn set_transaction_domain(to: *const abi::Capabilities, name: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(text)) =
-        unsafe { (told(facts), crate::boundary::import_batch::text(text, "a domain")) }
-    {
-        told.domain = Some(Ok(text));
-    }
+    unsafe { report(to, name, "a transaction domain", |report, name| report.domain = Some(Ok(name))) }
 }
 
-unsafe extern "C" fn set_no_domain(facts: *const abi::Capabilities, why: Str) {
+unsafe extern "C" fn set_no_transaction_domain(to: *const abi::Capabilities, why: Str) {
     // SAFETY: as above.
-    if let (Some(told), Ok(why)) =
-        unsafe { (told(facts), crate::boundary::import_batch::text(why, "why not")) }
-    {
-        told.domain = Some(Err(why));
-    }
+    unsafe { report(to, why, "a reason", |report, why| report.domain = Some(Err(why))) }
 }

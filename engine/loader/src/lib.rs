@@ -8,7 +8,7 @@
 //! side of the C ABI is the crate `tidegate-export`, the ABI itself `tidegate-abi`.
 
 #![allow(unsafe_code, reason = "calls libraries through the C ABI")]
-#![warn(clippy::undocumented_unsafe_blocks)]
+#![warn(clippy::match_bool, clippy::undocumented_unsafe_blocks)]
 
 /// Batches across the C ABI, in both directions.
 mod boundary;

@@ -1,5 +1,5 @@
-//! An instance of a plugin that may break, wherever it runs: what stands behind it is `instance` or another process, and
-//! what makes it whole again is `recover`.
+//! The interface to an instance of a plugin that may break, in this process (`instance`) or in a child process (`process`).
+//! The module `restart` handles the breaks.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use tidegate_sdk::{
     Replay, SourceBatch,
 };
 
-/// Why an operation failed.
+/// The reason of a failed operation.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The plugin says so.
+    /// The plugin returned an error.
     Error(Error),
-    /// The instance is of no use any more: it panicked, crashed, hung, or broke the contract. Says how, as the end of a
-    /// sentence that begins with the plugin.
+    /// The instance broke: it panicked, crashed, hung, or broke the contract. The text is the end of a sentence that begins
+    /// with the plugin.
     Broken(String),
 }
 
@@ -31,23 +31,23 @@ pub(crate) fn broke_contract(why: impl std::fmt::Display) -> Fault {
     Fault::Broken(format!("broke the contract: {why}"))
 }
 
-/// What an instance says of itself before it is opened.
+/// What an instance can do, known before it is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Capabilities {
     pub(crate) replay: Replay,
-    pub(crate) commits: bool,
-    pub(crate) settles: bool,
+    pub(crate) wants_commit: bool,
+    pub(crate) wants_batch_done: bool,
     pub(crate) waits: bool,
     pub(crate) parallel: bool,
     pub(crate) transactional: Result<(), String>,
-    pub(crate) domain: Result<String, String>,
+    pub(crate) transaction_domain: Result<String, String>,
     pub(crate) outputs: Vec<String>,
     pub(crate) explain: Option<String>,
     pub(crate) exclusive: Vec<Exclusive>,
     pub(crate) warnings: Vec<ConfigError>,
 }
 
-/// Whose instance it is.
+/// The component that an instance belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct InstanceContext {
     /// The name of the component.
@@ -56,15 +56,16 @@ pub(crate) struct InstanceContext {
     pub(crate) event_size: usize,
 }
 
-/// Where instances run.
+/// Creates instances of one plugin.
 pub(crate) trait InstanceFactory: Send + Sync + 'static {
-    /// Makes an instance. Does no input or output of the plugin's.
+    /// Creates an instance. The plugin does no input or output.
     ///
     /// # Errors
-    /// What the plugin says against its options, or how it broke.
-    fn create(&self, options: &Value, who: &InstanceContext) -> Result<(Link, Capabilities), ConfigError>;
+    /// The error of the plugin for its options, or how it broke.
+    fn create(&self, options: &Value, context: &InstanceContext)
+    -> Result<(Link, Capabilities), ConfigError>;
 
-    /// Whether that is a matter of microseconds; else it is done where somebody may wait.
+    /// Whether `create` takes microseconds. Otherwise it runs on a thread that may block.
     fn is_quick(&self) -> bool {
         true
     }
@@ -79,7 +80,7 @@ pub(crate) enum Link {
 
 /// A source that may break.
 pub(crate) trait SourceLink: Send {
-    /// Opens it where it resumes, and tells it whether the sink acknowledges for it ([`Cx::by_receipt`]).
+    /// Opens it at its positions, and passes on whether the sink acknowledges ([`Cx::by_receipt`]).
     fn open<'a>(
         &'a mut self,
         cx: &'a Cx,
@@ -87,11 +88,11 @@ pub(crate) trait SourceLink: Send {
     ) -> Promise<'a, Result<(), Fault>>;
     fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Fault>>;
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
-    /// The half of it that tells its input what is safe. Works beside the rest.
+    /// The commit half, which may be used at the same time as the rest.
     fn committing(&self) -> std::sync::Arc<dyn CommitLink>;
 }
 
-/// The half of a source that tells its input what is safe.
+/// The commit half of a source.
 pub(crate) trait CommitLink: Send + Sync {
     fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> Promise<'a, Result<(), Fault>>;
 }
@@ -99,25 +100,25 @@ pub(crate) trait CommitLink: Send + Sync {
 /// A filter that may break.
 pub(crate) trait FilterLink: Send {
     fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
-    /// What it makes of a batch. `resumable` says whether it may leave events for the next call.
+    /// Processes a batch. `resumable` says whether the filter may defer events to the next call.
     fn process<'a>(
         &'a mut self,
         batch: &'a Batch,
         resumable: bool,
         cx: &'a Cx,
     ) -> Promise<'a, Result<Output, Fault>>;
-    /// What it remembers, if there is anything to hand over.
+    /// The state, if the filter has one.
     fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>>;
-    /// Goes on with what another one remembered.
+    /// Restores the state of another instance.
     fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
     fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
-    /// The same as a plain function, if it can be called like one.
+    /// The filter as a plain function, if its calls return at once.
     fn plain(&mut self) -> Option<&mut dyn PlainLink> {
         None
     }
 }
 
-/// A filter that never waits, called where it is.
+/// A filter whose calls return at once.
 pub(crate) trait PlainLink: Send {
     fn process(&mut self, batch: &Batch) -> Result<Output, Fault>;
     fn save(&mut self) -> Result<Option<Vec<u8>>, Fault>;

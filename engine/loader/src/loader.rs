@@ -1,4 +1,4 @@
-//! The front door: from the path of a library to its plugins.
+//! The entry point of this crate: opens libraries and returns their plugins.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -23,65 +23,65 @@ use crate::restart::{
     InstanceSpec, RestartingFilter, RestartingPlainFilter, RestartingSink, RestartingSource,
 };
 
-/// A library that somebody asks for.
+/// A library to open.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Its file.
     pub path: &'a Path,
-    /// What the file must hash to, in hexadecimal digits.
+    /// The required SHA-256 of the file, in hexadecimal digits.
     pub sha256: Option<&'a str>,
 }
 
-/// Loads libraries, each once, and keeps them.
+/// Loads each library once and keeps it.
 pub struct Loader {
     shared: Arc<Shared>,
-    /// By the hash of the file.
+    /// The libraries by the hash of their file.
     known: Mutex<HashMap<String, Arc<Loaded>>>,
     cache: Option<PathBuf>,
 }
 
 struct Shared {
-    hub: &'static HostTable,
+    host: &'static HostTable,
     program: PathBuf,
     resident: AtomicUsize,
     strict: bool,
-    /// Where processes are started, once one is.
-    nursery: OnceLock<Result<Arc<Spawner>, String>>,
+    /// Spawns child processes; started when the first child is.
+    spawner: OnceLock<Result<Arc<Spawner>, String>>,
 }
 
 impl Shared {
-    fn nursery(&self) -> Result<Arc<Spawner>, String> {
+    fn spawner(&self) -> Result<Arc<Spawner>, String> {
         let start = || match Spawner::new(self.program.clone()) {
-            Ok(nursery) => Ok(Arc::new(nursery)),
+            Ok(spawner) => Ok(Arc::new(spawner)),
             Err(error) => Err(format!("no process can be started: {error}")),
         };
-        self.nursery.get_or_init(start).clone()
+        self.spawner.get_or_init(start).clone()
     }
 }
 
 impl Loader {
-    /// A loader. `program` is this program, which it starts for what it does not do in this process; in `cache` it keeps
-    /// what it found out about libraries.
+    /// Creates a loader. It starts `program`, which is this program, as a child process, and caches descriptions of
+    /// libraries in the folder `cache`.
     pub fn new(program: PathBuf, cache: Option<PathBuf>) -> Self {
         Self::made(program, cache, false)
     }
 
-    /// A loader whose components are not made whole again when they break: the call fails for good, and says how. For
-    /// checking a library.
+    /// Creates a loader whose components are not restarted after a fault: the call fails with the fault. For checking a
+    /// library.
     pub fn strict(program: PathBuf) -> Self {
         Self::made(program, None, true)
     }
 
     fn made(program: PathBuf, cache: Option<PathBuf>, strict: bool) -> Self {
-        let (hub, resident, nursery) = (HostTable::leaked(), AtomicUsize::new(0), OnceLock::new());
-        let shared = Shared { hub, program, resident, strict, nursery };
+        let (host, resident, spawner) = (HostTable::leaked(), AtomicUsize::new(0), OnceLock::new());
+        let shared = Shared { host, program, resident, strict, spawner };
         Self { shared: Arc::new(shared), known: Mutex::default(), cache }
     }
 
-    /// The plugins of a library. None of its code runs in this process before a component is built inline or in a thread.
+    /// The plugins of a library. Its code runs in this process only when a component is built inline or on a thread.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// The reason why the library is refused.
     pub fn open(&self, wanted: Wanted<'_>) -> Result<Vec<Plugin>, Refusal> {
         let library = Library::open(wanted.path, wanted.sha256)?;
         let known = self.known.lock().get(&library.sha256).cloned();
@@ -97,13 +97,13 @@ impl Loader {
         Ok(loaded.plugins())
     }
 
-    /// How many libraries' code is in this process. It only grows: code that was loaded stays.
+    /// The number of libraries loaded into this process. It never decreases, because libraries are not unloaded.
     pub fn resident(&self) -> usize {
         self.shared.resident.load(Ordering::Relaxed)
     }
 }
 
-/// A library that is known, and loaded once it is needed here.
+/// A described library, loaded into this process when a component needs it here.
 struct Loaded {
     title: String,
     description: Description,
@@ -137,39 +137,44 @@ impl Loaded {
         all.filter_map(plugin).collect()
     }
 
-    /// Where it runs unless the pipeline file says otherwise.
+    /// The isolation of a plugin unless the pipeline file sets another.
     fn isolation(&self, plugin: &Described) -> Isolation {
-        let apart = self.description.flags & (flag::PANIC_ABORT | flag::FOREIGN_RUNTIME) != 0;
-        match apart || plugin.caps & cap::PROCESS != 0 {
-            true => Isolation::Process,
-            false => Isolation::Inline,
-        }
+        let needs_process = self.description.flags & (flag::PANIC_ABORT | flag::FOREIGN_RUNTIME) != 0;
+        if needs_process || plugin.caps & cap::PROCESS != 0 { Isolation::Process } else { Isolation::Inline }
     }
 
-    /// Its code, in this process.
+    /// The library, loaded into this process.
     fn module(&self) -> Result<&Module, Refusal> {
         let load = || {
-            let module = Module::load(self.library.clone(), self.shared.hub)?;
+            let module = Module::load(self.library.clone(), self.shared.host)?;
             self.shared.resident.fetch_add(1, Ordering::Relaxed);
             Ok(module)
         };
         self.module.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 
-    fn apart(&self, plugin: &Plugin, call_time: Duration) -> Result<Arc<dyn InstanceFactory>, ConfigError> {
-        let nursery = self.shared.nursery().map_err(|error| ConfigError::at("", error))?;
+    fn child_process(
+        &self,
+        plugin: &Plugin,
+        call_time: Duration,
+    ) -> Result<Arc<dyn InstanceFactory>, ConfigError> {
+        let spawner = self.shared.spawner().map_err(|error| ConfigError::at("", error))?;
         Ok(Arc::new(ChildProcess {
             library: self.library.clone(),
             kind: plugin.kind(),
             plugin: plugin.name().to_owned(),
-            nursery,
+            spawner,
             call_time,
         }))
     }
 
-    fn home(&self, plugin: &Plugin, placement: &Placement) -> Result<Arc<dyn InstanceFactory>, ConfigError> {
+    fn factory(
+        &self,
+        plugin: &Plugin,
+        placement: &Placement,
+    ) -> Result<Arc<dyn InstanceFactory>, ConfigError> {
         if placement.isolation == Isolation::Process {
-            return self.apart(plugin, placement.call_time.0);
+            return self.child_process(plugin, placement.call_time.0);
         }
         let module = self.module().map_err(|refusal| ConfigError::at("", refusal.0))?;
         let found = module
@@ -181,8 +186,8 @@ impl Loaded {
             return Err(ConfigError::at("", message));
         };
         let thread = placement.isolation == Isolation::Thread;
-        let manner = CallMode { thread, call_time: placement.call_time.0 };
-        Ok(InProcess { tables: *tables, hub: self.shared.hub, manner }.shared())
+        let mode = CallMode { thread, call_time: placement.call_time.0 };
+        Ok(InProcess { tables: *tables, host: self.shared.host, mode }.shared())
     }
 }
 
@@ -201,26 +206,29 @@ impl tidegate_sdk::Library for Loaded {
         options: &Value,
         placement: &Placement,
     ) -> Result<Component, ConfigError> {
-        let home = self.home(plugin, placement)?;
-        let who = InstanceContext {
+        let factory = self.factory(plugin, placement)?;
+        let context = InstanceContext {
             component: plugin.name().to_owned(),
             event_size: tidegate_sdk::Cx::EVENT_SIZE.as_usize(),
         };
-        let (link, facts) = home.create(options, &who)?;
-        let recipe = InstanceSpec {
-            home,
+        let (link, capabilities) = factory.create(options, &context)?;
+        let spec = InstanceSpec {
+            factory,
             options: options.clone(),
-            facts,
+            capabilities,
             plugin: plugin.name().to_owned(),
             strict: self.shared.strict,
         };
         Ok(match link {
-            Link::Source(_) => Component::Source(Box::new(RestartingSource::new(recipe))),
-            Link::Filter(mut link) => match link.plain().is_some() {
-                true => Component::Filter(Box::new(RestartingPlainFilter::new(recipe, link))),
-                false => Component::AsyncFilter(Box::new(RestartingFilter::new(recipe))),
-            },
-            Link::Sink(_) => Component::Sink(Box::new(RestartingSink::new(recipe))),
+            Link::Source(_) => Component::Source(Box::new(RestartingSource::new(spec))),
+            Link::Filter(mut link) => {
+                if link.plain().is_some() {
+                    Component::Filter(Box::new(RestartingPlainFilter::new(spec, link)))
+                } else {
+                    Component::AsyncFilter(Box::new(RestartingFilter::new(spec)))
+                }
+            }
+            Link::Sink(_) => Component::Sink(Box::new(RestartingSink::new(spec))),
         })
     }
 }

@@ -1,13 +1,13 @@
-//! `isolation = "process"`: an instance in a process of its own.
+//! `isolation = "process"`: an instance in a child process.
 //!
-//! The engine starts itself once more for each instance (`nursery`), keeps the child company until it is over (`keeper`),
-//! and calls the instance over a socket (`connection`, `remote`). The child loads the same library and serves that one
-//! instance with the links that an instance in the engine has (`serve`, `desk`). Batches go through two shared regions
-//! (`region`): in with one copy of what their spans mean (`stretches`, `pack`, `receipts`), back with one copy of what is new
-//! (`unpack`); what lies within the batch that a filter was given is not copied back, but found again in the original.
+//! The engine spawns itself once for each instance (`spawner`), supervises the child until it ends (`supervisor`), and calls
+//! the instance over a socket (`connection`, `remote`). The child loads the same library and serves one instance with the
+//! same links as an instance in the engine (`child`). Batches go through two regions of shared memory (`shared`): the
+//! engine copies the bytes of the spans in, and copies new bytes out. Bytes of the input that a filter keeps are mapped
+//! back to the original.
 //!
-//! The child is not trusted: whatever comes from it was looked at before it is used. What went wrong is told as a
-//! [`Fault`](crate::link::Fault), and `recover` sees to the rest, as for every other instance.
+//! The child is not trusted: everything that it sends is checked before use. A fault becomes a
+//! [`Fault`](crate::link::Fault), which `restart` handles as for every other instance.
 
 mod child;
 mod child_process;

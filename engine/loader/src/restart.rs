@@ -1,7 +1,7 @@
-//! What makes a component whole again when its instance breaks: another one is made, told where to go on, and given again
-//! what the first has not answered for. The events at which it breaks each time are rejected.
+//! Restarts a component whose instance breaks: creates another instance, resumes it, and gives it the unfinished batch again.
+//! Events that break the plugin each time are rejected.
 //!
-//! One path for every library and every isolation: only who runs the instance differs.
+//! All isolations use this path; they differ only in the factory of the instances.
 
 mod bisect;
 mod filter;
@@ -19,26 +19,28 @@ pub(crate) use sink::RestartingSink;
 pub(crate) use source::RestartingSource;
 pub(crate) use spec::InstanceSpec;
 
-/// Lets go of an instance that broke.
-fn unless_broken<L: ?Sized, T>(link: &mut Option<Box<L>>, result: Result<T, Fault>) -> Result<T, Fault> {
+/// Drops an instance that broke.
+fn drop_if_broken<L: ?Sized, T>(link: &mut Option<Box<L>>, result: Result<T, Fault>) -> Result<T, Fault> {
     if matches!(result, Err(Fault::Broken(_))) {
         *link = None;
     }
     result
 }
 
-/// What a break means while the instance did something that no event is to blame for.
-fn blameless(result: Result<(), Fault>, doing: &str) -> Result<(), Error> {
+/// The result of `open` or `close`, which no event can break.
+fn lifecycle_result(result: Result<(), Fault>, doing: &str) -> Result<(), Error> {
     result.map_err(|fault| match fault {
         Fault::Error(error) => error,
         Fault::Broken(why) => Error::retry(format!("the plugin {why} while it {doing}")),
     })
 }
 
+/// The reason of the dead letter for an event that breaks the plugin.
 fn reason(why: &str) -> String {
     format!("the plugin {why}, each time that it is given this event")
 }
 
+/// The error for a batch in which too many events break the plugin.
 fn gave_up(why: &str) -> Error {
     Error::retry(format!("the plugin {why}, at too many events of one batch for it to be the events"))
 }

@@ -3,6 +3,8 @@
 //! Calls a plugin like the engine does and checks the results; never runs a pipeline. Start with [`build_source`] and its
 //! siblings, then [`apply`] and [`read_all`].
 
+#![warn(clippy::match_bool)]
+
 pub mod conformance;
 
 use std::sync::Arc;

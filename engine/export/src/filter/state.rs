@@ -27,7 +27,7 @@ impl State {
             }
         };
         let Some(saved) = saved else { return Ok(Status::OK) };
-        // SAFETY: as the caller promises; the bytes live until `put` returns.
+        // SAFETY: the caller guarantees it; the bytes live until `put` returns.
         let put = unsafe { (*keep).put.map(|put| put(keep, Buf::new(&saved))) };
         match put {
             Some(Status::OK) => Ok(Status::OK),
@@ -42,7 +42,7 @@ impl State {
     /// # Safety
     /// `state` is valid until the operation has ended.
     unsafe fn restore(&mut self, link: &Link, state: Buf) -> Answer {
-        // SAFETY: as the caller promises; it is read when the operation begins.
+        // SAFETY: the caller guarantees it; it is read when the operation begins.
         let bytes = || unsafe { state.bytes() };
         let restored = match &mut self.kind {
             Kind::Plain(filter) => filter.restore(bytes()),

@@ -65,9 +65,10 @@ impl AsyncFilter for Waiting {
 
 fn remembering(text: Option<&str>, waits: bool) -> Instance {
     let plugin = Plugin::any_filter("remembering", "", "", |options: Remembering| {
-        Ok::<_, ConfigError>(match options.waits {
-            true => Component::AsyncFilter(Box::new(Waiting(options))),
-            false => Component::Filter(Box::new(options)),
+        Ok::<_, ConfigError>(if options.waits {
+            Component::AsyncFilter(Box::new(Waiting(options)))
+        } else {
+            Component::Filter(Box::new(options))
         })
     });
     let options = json!({ "text": text, "waits": waits });

@@ -1,4 +1,4 @@
-//! A batch as a library sees it: the same bytes and, where the layout is the same, the same columns.
+//! Exports a batch to a library: the same bytes and, where the layout is the same, the same columns.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -8,36 +8,35 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tidegate_abi::{self as abi, Attr, AttrValue, Buf, Run, Str, View};
 use tidegate_sdk::{AttributeValue, Attributes, Batch, Receipts, Span};
 
-/// What a library may hold on to: the bytes that the batch's views mean.
+/// The part of an exported batch that a library may retain: the bytes.
 pub(crate) struct SharedBatch {
     pub(crate) batch: Batch,
-    /// Names and texts of attributes, as one more buffer.
+    /// Names and texts of attributes, as an additional buffer.
     pub(crate) texts: Bytes,
-    /// How many references the library holds.
+    /// The number of references that the library holds.
     retained: AtomicUsize,
-    /// Whether it has given back one that it did not hold.
+    /// Whether it has released a reference that it did not hold.
     over_released: AtomicBool,
 }
 
-/// A batch that is lent to a library for one operation.
+/// A batch that is exported to a library for one operation.
 pub(crate) struct ExportedBatch {
-    held: Arc<SharedBatch>,
+    shared: Arc<SharedBatch>,
     table: abi::Batch,
     _columns: Columns,
 }
 
-/// Receipts that are lent to a library for one operation: those of the entries at hand, no others.
+/// Acknowledgement handles that are exported to a library for one operation.
 pub(crate) struct ExportedHandles {
     table: abi::AckHandles,
-    _held: (Receipts, Vec<Str>, Vec<u32>),
+    _owned: (Receipts, Vec<Str>, Vec<u32>),
 }
 
-// SAFETY: the pointers of the table point into `_held`, which is not changed and moves with it: what it holds lies on the
-// heap.
+// SAFETY: the pointers of the table point to heap memory of `_owned`, which does not change and moves with the table.
 unsafe impl Send for ExportedHandles {}
 
 impl ExportedHandles {
-    /// Lends them.
+    /// Exports the handles.
     pub(crate) fn new(receipts: &Receipts) -> Self {
         let (receipts, range) = (receipts.clone(), receipts.range());
         let scope: Vec<Str> = receipts.scope().iter().map(|text| Str::new(text)).collect();
@@ -56,16 +55,16 @@ impl ExportedHandles {
             bytes: receipts.bytes().as_ptr(),
             end: ends.as_ptr(),
         };
-        Self { table, _held: (receipts, scope, ends) }
+        Self { table, _owned: (receipts, scope, ends) }
     }
 
-    /// The table that is handed over.
+    /// The table for the library.
     pub(crate) fn table(&self) -> *const abi::AckHandles {
         &raw const self.table
     }
 }
 
-/// What the table points to.
+/// The memory that the table points to.
 struct Columns {
     buffers: Vec<Buf>,
     runs: Vec<Run>,
@@ -73,13 +72,13 @@ struct Columns {
     attribute_ends: Vec<u32>,
 }
 
-// SAFETY: the pointers of the table point into `held` and `_columns`, which are not changed and move with it.
+// SAFETY: the pointers of the table point into `shared` and `_columns`, which do not change and move with the table.
 unsafe impl Send for ExportedBatch {}
 // SAFETY: as above.
 unsafe impl Sync for ExportedBatch {}
 
 impl ExportedBatch {
-    /// Lends the batch.
+    /// Exports a batch.
     pub(crate) fn new(batch: &Batch) -> Self {
         let mut texts = Texts { buffer: batch.buffers().len() as u32, bytes: BytesMut::new() };
         let mut attributes = Vec::new();
@@ -102,48 +101,48 @@ impl ExportedBatch {
                 position: position.map_or(Buf::NONE, |position| Buf::new(position.as_bytes())),
             });
         }
-        let held = Arc::new(SharedBatch {
+        let shared = Arc::new(SharedBatch {
             batch: batch.clone(),
             texts: texts.bytes.freeze(),
             retained: AtomicUsize::new(0),
             over_released: AtomicBool::new(false),
         });
         let mut buffers: Vec<Buf> = batch.buffers().iter().map(|buffer| Buf::new(buffer)).collect();
-        if !held.texts.is_empty() {
-            buffers.push(Buf::new(&held.texts));
+        if !shared.texts.is_empty() {
+            buffers.push(Buf::new(&shared.texts));
         }
         let columns = Columns { buffers, runs, attributes, attribute_ends };
-        Self { table: table(&held, &columns), held, _columns: columns }
+        Self { table: table(&shared, &columns), shared, _columns: columns }
     }
 
-    /// The table that is handed over.
+    /// The table for the library.
     pub(crate) fn table(&self) -> *const abi::Batch {
         &raw const self.table
     }
 
-    /// That the library has not given back what it did not hold. Where it does so after the operation, nobody is left
-    /// who could notice.
+    /// Checks that the library has not released references that it did not hold. A release after the operation is not
+    /// noticed.
     ///
     /// # Errors
     /// How it broke the contract.
     pub(crate) fn sound(&self) -> Result<(), String> {
-        match self.held.over_released.load(Ordering::Relaxed) {
-            true => Err("a batch is released more often than it was retained".into()),
-            false => Ok(()),
+        if self.shared.over_released.load(Ordering::Relaxed) {
+            return Err("a batch is released more often than it was retained".into());
         }
+        Ok(())
     }
 
-    /// The batch, with what else was lent of it.
-    pub(crate) fn held(&self) -> &Arc<SharedBatch> {
-        &self.held
+    /// The batch and its texts.
+    pub(crate) fn shared(&self) -> &Arc<SharedBatch> {
+        &self.shared
     }
 }
 
-fn table(held: &Arc<SharedBatch>, columns: &Columns) -> abi::Batch {
+fn table(shared: &Arc<SharedBatch>, columns: &Columns) -> abi::Batch {
     const { assert!(size_of::<Span>() == size_of::<View>() && Span::NONE.buffer == abi::NONE) };
-    let batch = &held.batch;
+    let batch = &shared.batch;
     let some = |spans: Option<&[Span]>| spans.map_or(std::ptr::null(), |spans| spans.as_ptr().cast::<View>());
-    // SAFETY: `Batch` begins with its size.
+    // SAFETY: the first field of `Batch` is its size.
     let mut table: abi::Batch = unsafe { abi::sized() };
     table.n = batch.len() as u32;
     table.n_buf = columns.buffers.len() as u32;
@@ -161,34 +160,34 @@ fn table(held: &Arc<SharedBatch>, columns: &Columns) -> abi::Batch {
     table.from = batch.source_indices().map_or(std::ptr::null(), <[u32]>::as_ptr);
     table.partition = Str::EMPTY;
     table.position = Buf::NONE;
-    table.owner = Arc::as_ptr(held).cast_mut().cast();
+    table.owner = Arc::as_ptr(shared).cast_mut().cast();
     table.retain = Some(retain);
     table.release = Some(release);
     table
 }
 
 unsafe extern "C" fn retain(owner: *mut c_void) {
-    let held = owner.cast_const().cast::<SharedBatch>();
-    // SAFETY: the owner is that of a batch that is lent at the moment, or that was retained before.
+    let shared = owner.cast_const().cast::<SharedBatch>();
+    // SAFETY: the owner is that of a batch that is exported now, or that was retained before.
     unsafe {
-        (*held).retained.fetch_add(1, Ordering::Relaxed);
-        Arc::increment_strong_count(held);
+        (*shared).retained.fetch_add(1, Ordering::Relaxed);
+        Arc::increment_strong_count(shared);
     }
 }
 
 unsafe extern "C" fn release(owner: *mut c_void) {
-    let held = owner.cast_const().cast::<SharedBatch>();
-    // SAFETY: as above. The reference that is given back keeps it until the last line.
+    let shared = owner.cast_const().cast::<SharedBatch>();
+    // SAFETY: as above. The released reference keeps it alive until the last line.
     unsafe {
         let less = |retained: usize| retained.checked_sub(1);
-        match (*held).retained.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less) {
-            Ok(_) => Arc::decrement_strong_count(held),
-            Err(_) => (*held).over_released.store(true, Ordering::Relaxed),
+        match (*shared).retained.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less) {
+            Ok(_) => Arc::decrement_strong_count(shared),
+            Err(_) => (*shared).over_released.store(true, Ordering::Relaxed),
         }
     }
 }
 
-/// The attributes that events have for themselves, and where each event's end. Nothing if no event has any.
+/// The events' own attributes, and for each event the end of its attributes. Empty if no event has any.
 fn own_attributes(batch: &Batch, texts: &mut Texts, attributes: &mut Vec<Attr>) -> Vec<u32> {
     if !batch.has_own_attributes() {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! A batch that came from a library: nothing in it is believed before it was looked at.
+//! Imports a batch of a library: checks everything in it before use.
 
 pub(crate) mod handles;
 
@@ -15,36 +15,38 @@ use crate::boundary::export_batch::SharedBatch;
 use crate::boundary::metadata::MetadataLimit;
 use crate::library::tables::read;
 
-/// No batch of a library has more events.
+/// The limit for events of a batch.
 const EVENTS: u32 = 1 << 24;
-/// No batch of a library has more buffers.
+/// The limit for buffers of a batch.
 const BUFFERS: u32 = 1 << 16;
-/// No batch of a library has more attributes.
+/// The limit for attributes of a batch.
 const ATTRIBUTES: u32 = 1 << 24;
-/// No name, partition or reason is longer, in bytes.
+/// The limit for a name, partition or reason, in bytes.
 const NAME: u64 = 4 << 10;
-/// No position is longer, in bytes.
+/// The limit for a position, in bytes.
 const POSITION: u64 = 64 << 10;
-/// What is kept of an event that is longer than allowed, in bytes.
+/// The kept part of an event that exceeds the event size, in bytes.
 const HEAD: usize = 64 << 10;
 
-/// A batch that a filter has made of the one at hand.
+/// Imports a batch that a filter has emitted.
 ///
 /// # Errors
-/// How it breaks the contract.
+/// The way in which it breaks the contract.
 ///
 /// # Safety
-/// `table` points to a batch as the header describes it, or to less than that says: what can be checked is.
-pub(crate) unsafe fn emitted(held: &SharedBatch, table: *const abi::Batch) -> Result<Batch, String> {
-    // SAFETY: as the caller promises, here and below.
+/// `table` is null, or points to a batch whose pointers are valid as the header describes.
+pub(crate) unsafe fn emitted(input: &SharedBatch, table: *const abi::Batch) -> Result<Batch, String> {
+    // SAFETY: the caller guarantees it, here and below.
     let incoming = unsafe { ForeignBatch::read(table)? };
-    let batch = &held.batch;
+    let batch = &input.batch;
     let mut builder = batch.derive();
-    if !held.texts.is_empty() {
-        builder.add_buffer(held.texts.clone());
+    if !input.texts.is_empty() {
+        builder.add_buffer(input.texts.clone());
     }
-    let texts = Some(&held.texts).filter(|texts| !texts.is_empty());
-    let mut incoming = incoming.behind(batch.buffers().iter().chain(texts).cloned().collect(), &mut builder);
+    let texts = Some(&input.texts).filter(|texts| !texts.is_empty());
+    let mut incoming =
+        incoming.append_to(batch.buffers().iter().chain(texts).cloned().collect(), &mut builder);
+    // SAFETY: as above.
     let from = unsafe { column(incoming.table.from, incoming.table.n, "from")? };
     let data = incoming.data()?;
     for (event, view) in data.iter().enumerate() {
@@ -53,15 +55,15 @@ pub(crate) unsafe fn emitted(held: &SharedBatch, table: *const abi::Batch) -> Re
             return Err(format!("event {event} says it was made from event {made_from} of {}", batch.len()));
         }
         builder.write_span(made_from, incoming.span(*view, || format!("event {event}"))?);
-        incoming.beside(event, &mut builder)?;
+        incoming.metadata_of(event, &mut builder)?;
     }
     Ok(builder.finish())
 }
 
-/// A batch that a source has read, and its number for it.
+/// Imports a batch that a source has read. Returns it with the source's number.
 ///
 /// # Errors
-/// How it breaks the contract.
+/// The way in which it breaks the contract.
 ///
 /// # Safety
 /// As [`emitted`].
@@ -69,10 +71,11 @@ pub(crate) unsafe fn read_by_source(
     table: *const abi::Batch,
     event_size: usize,
 ) -> Result<(SourceBatch, u64), String> {
-    // SAFETY: as the caller promises, here and below.
+    // SAFETY: the caller guarantees it, here and below.
     let incoming = unsafe { ForeignBatch::read(table)? };
     let mut builder = Batch::builder();
-    let mut incoming = incoming.behind(Vec::new(), &mut builder);
+    let mut incoming = incoming.append_to(Vec::new(), &mut builder);
+    // SAFETY: as above.
     let receipts = unsafe { handles::handed_over(incoming.table.ack_handles, incoming.table.n)? };
     let (mut rejected, mut too_long) = (incoming.refused()?, Vec::new());
     for (event, view) in incoming.data()?.iter().enumerate() {
@@ -85,8 +88,9 @@ pub(crate) unsafe fn read_by_source(
             continue;
         }
         builder.push_span(span);
-        incoming.beside(event, &mut builder)?;
+        incoming.metadata_of(event, &mut builder)?;
     }
+    // SAFETY: as above.
     let partition = unsafe { text(incoming.table.partition, "the partition")? };
     builder.set_partition(partition.into());
     let position = incoming.table.position;
@@ -94,7 +98,7 @@ pub(crate) unsafe fn read_by_source(
         if position.n > POSITION {
             return Err(format!("a position has {} bytes, and may have {POSITION}", position.n));
         }
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         let bytes = Bytes::copy_from_slice(unsafe { position.bytes() });
         builder.set_position(Position::from_bytes(bytes));
     }
@@ -108,7 +112,7 @@ pub(crate) unsafe fn read_by_source(
     Ok((read, incoming.table.seq))
 }
 
-/// Calls a library back, once, when nobody needs its buffers any more.
+/// Calls `release` of the library once, when its buffers are no longer in use.
 struct Release {
     release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
     owner: *mut c_void,
@@ -116,40 +120,40 @@ struct Release {
 
 // SAFETY: the contract lets `release` be called from any thread.
 unsafe impl Send for Release {}
-// SAFETY: nothing but its end does anything.
+// SAFETY: shared references give no access; only the drop calls the library.
 unsafe impl Sync for Release {}
 
 impl Drop for Release {
     fn drop(&mut self) {
         if let Some(release) = self.release {
-            // SAFETY: this is the one call, and nobody has a view into the buffers any more.
+            // SAFETY: this is the only call, and no view into the buffers is left.
             unsafe { release(self.owner) };
         }
     }
 }
 
-/// One buffer of a library.
+/// A buffer of a library.
 struct Buffer {
     bytes: Buf,
     _release: Arc<Release>,
 }
 
-// SAFETY: the contract says that the bytes stay as they are until `release`, whoever looks at them.
+// SAFETY: the contract says that the bytes do not change until `release`.
 unsafe impl Send for Buffer {}
 // SAFETY: as above.
 unsafe impl Sync for Buffer {}
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: the bytes are there until `_release` is dropped.
+        // SAFETY: the bytes are valid until `_release` is dropped.
         unsafe { self.bytes.bytes() }
     }
 }
 
-/// A table that was read, and whose buffers are ours to give back.
+/// A table that was read, with the duty to release its buffers.
 struct ForeignBatch {
     table: abi::Batch,
-    /// What views may mean: the buffers of the batch at hand, if there is one, and its own.
+    /// The buffers that views refer to: those of the input, if there is one, and the batch's own.
     buffers: Vec<Bytes>,
     ends: Option<Vec<u32>>,
     keys: Option<Vec<View>>,
@@ -158,9 +162,9 @@ struct ForeignBatch {
 }
 
 impl ForeignBatch {
-    /// Takes the batch over: whatever is found in it, it is given back once.
+    /// Reads a batch and takes it over: it is released once, whatever is in it.
     unsafe fn read(table: *const abi::Batch) -> Result<Self, String> {
-        // SAFETY: as the caller promises, here and below.
+        // SAFETY: the caller guarantees it, here and below.
         let table = unsafe { read(table, size_through!(abi::Batch, owner), "a batch")? };
         let release = Arc::new(Release { release: table.release, owner: table.owner });
         if table.n > EVENTS || table.n_buf > BUFFERS || table.n_attr > ATTRIBUTES || table.n_refused > EVENTS
@@ -174,6 +178,7 @@ impl ForeignBatch {
             return Err(format!("{} of {} attributes cannot be common", table.n_common, table.n_attr));
         }
         let mut buffers = Vec::with_capacity(table.n_buf as usize);
+        // SAFETY: as above.
         for bytes in unsafe { column(table.buf, table.n_buf, "buf")? }.unwrap_or_default() {
             if (bytes.p.is_null() && bytes.n > 0) || bytes.n > u64::from(u32::MAX) {
                 return Err(format!("buffer {} is not {} bytes", buffers.len(), bytes.n));
@@ -183,6 +188,7 @@ impl ForeignBatch {
         if buffers.len() < table.n_buf as usize {
             return Err("`buf` is NULL".into());
         }
+        // SAFETY: as above.
         let ends = unsafe { column(table.attr_end, table.n, "attr_end")? };
         let mut last = 0;
         for end in ends.into_iter().flatten() {
@@ -194,15 +200,17 @@ impl ForeignBatch {
         Ok(Self {
             buffers,
             ends: ends.map(<[u32]>::to_vec),
+            // SAFETY: as above.
             keys: unsafe { column(table.key, table.n, "key")? }.map(<[View]>::to_vec),
+            // SAFETY: as above.
             times: unsafe { column(table.time, table.n, "time")? }.map(<[i64]>::to_vec),
             metadata: MetadataLimit::default(),
             table,
         })
     }
 
-    /// Adds the buffers to those that `builder` has, which are these.
-    fn behind(mut self, mut all: Vec<Bytes>, builder: &mut BatchBuilder) -> Self {
+    /// Appends the batch's own buffers to `all`, the buffers that `builder` has.
+    fn append_to(mut self, mut all: Vec<Bytes>, builder: &mut BatchBuilder) -> Self {
         for buffer in &self.buffers {
             builder.add_buffer(buffer.clone());
         }
@@ -212,7 +220,7 @@ impl ForeignBatch {
     }
 
     fn data<'a>(&self) -> Result<&'a [View], String> {
-        // SAFETY: the table says that they are there, for as long as the call lasts.
+        // SAFETY: the table guarantees this number of entries for the call.
         let data = unsafe { column(self.table.data, self.table.n, "data")? };
         match data {
             None if self.table.n > 0 => Err("`data` is NULL".into()),
@@ -220,7 +228,7 @@ impl ForeignBatch {
         }
     }
 
-    /// A view that lies in its buffer.
+    /// Checks that a view lies within its buffer.
     fn span(&self, view: View, what: impl Fn() -> String) -> Result<Span, String> {
         let end = u64::from(view.off) + u64::from(view.len);
         match self.buffers.get(view.buf as usize).map(Bytes::len) {
@@ -240,8 +248,8 @@ impl ForeignBatch {
         self.buffers[span.buffer as usize].slice(start..start + span.length as usize)
     }
 
-    /// Key, time and attributes of the event that was added last.
-    fn beside(&mut self, event: usize, builder: &mut BatchBuilder) -> Result<(), String> {
+    /// Sets key, time and attributes of the event that was added last.
+    fn metadata_of(&mut self, event: usize, builder: &mut BatchBuilder) -> Result<(), String> {
         if let Some(keys) = &self.keys {
             builder.key_span(match keys[event].buf {
                 abi::NONE => Span::NONE,
@@ -258,13 +266,13 @@ impl ForeignBatch {
         Ok(())
     }
 
-    /// Where the attributes of single events end and those of all begin.
+    /// The end of the attributes of single events, and the start of those of all events.
     fn own_end(&self) -> u32 {
         self.table.n_attr - self.table.n_common
     }
 
     fn attributes(&mut self, range: std::ops::Range<u32>) -> Result<Attributes, String> {
-        // SAFETY: the table says that they are there, for as long as the call lasts.
+        // SAFETY: the table guarantees this number of entries for the call.
         let all = unsafe { column(self.table.attr, self.table.n_attr, "attr")? };
         let all = match all {
             None if self.table.n_attr > 0 => return Err("`attr` is NULL".into()),
@@ -281,14 +289,14 @@ impl ForeignBatch {
     }
 
     fn attribute_value(&mut self, attribute: &Attr) -> Result<AttributeValue, String> {
-        // SAFETY: any bits are a value of each of these types, and the type says which is meant.
+        // SAFETY: any bits are a valid value of each of these types.
         unsafe {
             Ok(match attribute.kind {
                 abi::attribute::TEXT => AttributeValue::Text(self.attribute_text(attribute.value.text)?),
                 abi::attribute::INTEGER => AttributeValue::Integer(attribute.value.i),
                 abi::attribute::FLOAT => AttributeValue::Float(attribute.value.f),
                 abi::attribute::BOOLEAN => AttributeValue::Boolean(attribute.value.i != 0),
-                other => return Err(format!("{other} is no type of an attribute")),
+                other => return Err(format!("{other} is not a type of an attribute")),
             })
         }
     }
@@ -300,7 +308,7 @@ impl ForeignBatch {
     }
 
     fn refused(&self) -> Result<Vec<SourceRejection>, String> {
-        // SAFETY: the table says that they are there, for as long as the call lasts.
+        // SAFETY: the table guarantees this number of entries for the call.
         let refused = unsafe { column(self.table.refused, self.table.n_refused, "refused")? };
         let refused = refused.unwrap_or_default().iter().map(|one| {
             let span = self.span(one.data, || "refused input".into())?;
@@ -312,20 +320,20 @@ impl ForeignBatch {
     }
 }
 
-/// A column of a table, if it has one.
+/// A column of a table, if the table has it.
 ///
 /// # Safety
-/// It is NULL, or points to so many entries.
+/// It is NULL, or points to this number of entries.
 unsafe fn column<'a, T>(entries: *const T, count: u32, what: &str) -> Result<Option<&'a [T]>, String> {
     match (entries.is_null(), entries.is_aligned()) {
         (true, _) => Ok(None),
-        (false, false) => Err(format!("`{what}` is not where such a column can be")),
-        // SAFETY: as the caller promises.
+        (false, false) => Err(format!("`{what}` is not aligned")),
+        // SAFETY: the caller guarantees it.
         (false, true) => Ok(Some(unsafe { std::slice::from_raw_parts(entries, count as usize) })),
     }
 }
 
-/// A text that came with a call.
+/// Reads a text of a library.
 ///
 /// # Safety
 /// It points to as many bytes as it says.
@@ -333,7 +341,7 @@ pub(crate) unsafe fn text(text: Str, what: &str) -> Result<String, String> {
     if text.n > NAME || (text.p.is_null() && text.n > 0) {
         return Err(format!("{what} has {} bytes, and may have {NAME}", text.n));
     }
-    // SAFETY: as the caller promises, and it is not null.
+    // SAFETY: the caller guarantees it, and it is not null.
     let bytes = unsafe { text.bytes() };
     String::from_utf8(bytes.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
 }

@@ -1,4 +1,4 @@
-//! A filter of a library, in this process.
+//! A filter of a library in this process.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -17,10 +17,10 @@ use crate::instance::{Call, Instance};
 use crate::link::broke_contract;
 use crate::link::{Fault, FilterLink, PlainLink};
 
-/// The filter.
+/// A filter.
 pub(crate) struct Filter {
     instance: Instance,
-    /// Number of its outputs, with the main one.
+    /// Number of its outputs, including the main output.
     outputs: usize,
     waits: bool,
 }
@@ -33,14 +33,14 @@ impl Filter {
     fn call(&self, batch: &Batch, resumable: bool) -> Box<Process> {
         Box::new(Process {
             filter: *self.instance.core().tables.filter(),
-            lent: ExportedBatch::new(batch),
-            // SAFETY: `Out` begins with its size.
+            exported: ExportedBatch::new(batch),
+            // SAFETY: the first field of `Out` is its size.
             out: unsafe { abi::sized() },
             ports: Vec::new(),
             collected: Collected {
                 output: Output::new(),
                 resumable,
-                left: None,
+                deferred: None,
                 broken: None,
                 outputs: self.outputs,
             },
@@ -112,22 +112,22 @@ impl PlainLink for Filter {
 /// `route`, or `process`.
 struct Process {
     filter: abi::Filter,
-    lent: ExportedBatch,
+    exported: ExportedBatch,
     out: Out,
     ports: Vec<u16>,
     collected: Collected,
-    /// Which events were rejected through `out`, for `route`.
+    /// For `route`: which events were rejected through `out`.
     rejected: Vec<bool>,
 }
 
 // SAFETY: the pointers of `out` point to the call itself, which is boxed.
 unsafe impl Send for Process {}
 
-/// What was put out so far.
+/// The output so far.
 struct Collected {
     output: Output,
     resumable: bool,
-    left: Option<u32>,
+    deferred: Option<u32>,
     broken: Option<String>,
     outputs: usize,
 }
@@ -139,16 +139,16 @@ impl Call for Box<Process> {
         self.out.ctx = (&raw mut **self).cast();
         self.out.emit = Some(emit);
         self.out.reject = Some(reject);
-        self.out.defer_from = Some(leave_from);
-        let (table, out) = (self.lent.table(), &raw const self.out);
+        self.out.defer_from = Some(defer_from);
+        let (table, out) = (self.exported.table(), &raw const self.out);
         match (self.filter.route, self.filter.process) {
             (Some(route), _) => {
                 self.ports = vec![PORT_DROP; self.rejected.len()];
                 let ports = self.ports.as_mut_ptr();
-                // SAFETY: as the caller promises; there is a port for each event.
+                // SAFETY: the caller guarantees it; there is a port for each event.
                 unsafe { route(this, table, ports, out, error) }
             }
-            // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+            // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
             (None, Some(process)) => unsafe { process(this, table, out, error) },
             (None, None) => Status::FATAL,
         }
@@ -160,25 +160,25 @@ impl Process {
         if let Some(why) = self.collected.broken.take() {
             return Err(broke_contract(why));
         }
-        self.lent.sound().map_err(broke_contract)?;
+        self.exported.sound().map_err(broke_contract)?;
         if !self.ports.is_empty() {
             self.routed().map_err(broke_contract)?;
         }
         let mut output = self.collected.output;
-        if let Some(left) = self.collected.left {
+        if let Some(deferred) = self.collected.deferred {
             let mut resumable = Output::resumable();
             let (emitted, rejected) = output.take();
             emitted.into_iter().for_each(|(port, batch)| resumable.emit_to(port, batch));
             rejected.into_iter().for_each(|one| resumable.reject(one.event, one.reason));
-            let _known_to_work = resumable.leave_from(left as usize);
+            let _ = resumable.leave_from(deferred as usize);
             output = resumable;
         }
         Ok(output)
     }
 
-    /// Sends each event to the output that `route` has named.
+    /// Emits each event to the output that `route` has set.
     fn routed(&mut self) -> Result<(), String> {
-        let batch = &self.lent.held().batch;
+        let batch = &self.exported.shared().batch;
         let mut first = None;
         for (event, port) in self.ports.iter().enumerate() {
             match *port {
@@ -191,7 +191,7 @@ impl Process {
                 port => first = first.or(Some(port)),
             }
         }
-        // All to one output, which is what a filter that only keeps or drops does.
+        // All events go to one output, as in a filter that only keeps or drops.
         let Some(first) = first else { return Ok(()) };
         if self.ports.iter().all(|port| *port == first) {
             self.collected.output.emit_to(first, batch.clone());
@@ -206,17 +206,17 @@ impl Process {
     }
 }
 
-/// Runs a call back: what it answers is noted, and a panic of ours does not cross the border.
+/// Runs a callback: records its error, and keeps a panic from crossing the ABI.
 ///
 /// # Safety
-/// `out` is what `process` or `route` was given, and the call is from within it.
+/// `out` is the argument of `process` or `route`, and the callback is made during that call.
 unsafe fn back(out: *const Out, work: impl FnOnce(&mut Process) -> Result<(), String>) -> Status {
-    // SAFETY: its context is the call, which nobody else looks at meanwhile.
+    // SAFETY: its context is the call, which nobody else accesses meanwhile.
     let Some(process) = (unsafe { out.as_ref().and_then(|out| out.ctx.cast::<Process>().as_mut()) }) else {
         return Status::FATAL;
     };
     let answer = std::panic::catch_unwind(AssertUnwindSafe(|| work(process)));
-    match answer.unwrap_or_else(|_| Err("what was put out could not be taken".into())) {
+    match answer.unwrap_or_else(|_| Err("the output could not be processed".into())) {
         Ok(()) => Status::OK,
         Err(why) => {
             process.collected.broken.get_or_insert(why);
@@ -226,22 +226,22 @@ unsafe fn back(out: *const Out, work: impl FnOnce(&mut Process) -> Result<(), St
 }
 
 unsafe extern "C" fn emit(out: *const Out, port: u32, batch: *const abi::Batch) -> Status {
-    // SAFETY: the plugin calls back with what it was given, and with a batch of its own.
+    // SAFETY: the plugin passes the struct that it received, and a batch of its own.
     unsafe {
         back(out, |process| {
-            let adopted = import_batch::emitted(process.lent.held(), batch)?;
+            let imported = import_batch::emitted(process.exported.shared(), batch)?;
             let outputs = process.collected.outputs;
             if port as usize >= outputs {
                 return Err(format!("there is no output {port} of {outputs}"));
             }
-            process.collected.output.emit_to(port as Port, adopted);
+            process.collected.output.emit_to(port as Port, imported);
             Ok(())
         })
     }
 }
 
 unsafe extern "C" fn reject(out: *const Out, event: u32, why: *const abi::Error) -> Status {
-    // SAFETY: the plugin calls back with what it was given, and with an error of its own.
+    // SAFETY: the plugin passes the struct that it received, and an error of its own.
     unsafe {
         back(out, |process| {
             let reason = why.as_ref().map(abi::Error::message).unwrap_or_default();
@@ -256,16 +256,16 @@ unsafe extern "C" fn reject(out: *const Out, event: u32, why: *const abi::Error)
     }
 }
 
-unsafe extern "C" fn leave_from(out: *const Out, event: u32) -> Status {
-    // SAFETY: the plugin calls back with what it was given.
+unsafe extern "C" fn defer_from(out: *const Out, event: u32) -> Status {
     let mut can = false;
+    // SAFETY: the plugin passes the struct that it received.
     let status = unsafe {
         back(out, |process| {
             can = process.collected.resumable;
             if can && !(1..process.rejected.len()).contains(&(event as usize)) {
-                return Err(format!("event {event} cannot be the first that is left"));
+                return Err(format!("event {event} cannot be the first deferred event"));
             }
-            process.collected.left = can.then_some(event);
+            process.collected.deferred = can.then_some(event);
             Ok(())
         })
     };

@@ -1,4 +1,4 @@
-//! Instances in this process: called where the engine is, or on a thread of their own.
+//! Instances in this process, called inline or on a thread of their own.
 
 use std::sync::Arc;
 
@@ -13,34 +13,44 @@ use crate::instance::{CallMode, Instance};
 use crate::library::tables::{Ops, Tables};
 use crate::link::{Capabilities, InstanceContext, InstanceFactory, Link};
 
-/// A plugin that is loaded here.
+/// A plugin of a library that is loaded into this process.
 pub(crate) struct InProcess {
     pub(crate) tables: Tables,
-    pub(crate) hub: &'static HostTable,
-    pub(crate) manner: CallMode,
+    pub(crate) host: &'static HostTable,
+    pub(crate) mode: CallMode,
 }
 
 impl InstanceFactory for InProcess {
-    fn create(&self, options: &Value, who: &InstanceContext) -> Result<(Link, Capabilities), ConfigError> {
-        let instance = Instance::create(&self.tables, self.hub, self.manner, options, who)?;
-        let facts = instance.facts();
-        if let (Ops::Sink(sink), Ok(_)) = (&self.tables.ops, &facts.domain)
+    fn create(
+        &self,
+        options: &Value,
+        context: &InstanceContext,
+    ) -> Result<(Link, Capabilities), ConfigError> {
+        let instance = Instance::create(&self.tables, self.host, self.mode, options, context)?;
+        let capabilities = instance.capabilities();
+        if let (Ops::Sink(sink), Ok(_)) = (&self.tables.ops, &capabilities.transaction_domain)
             && sink.ack_and_write.is_none()
         {
             let why = "its library breaks the ABI: the sink names a transaction domain, and `ack_and_write` is NULL";
             return Err(ConfigError::at("", why));
         }
         let link = match &self.tables.ops {
-            Ops::Source(_) => Link::Source(Box::new(Source::new(instance, who.event_size, facts.settles))),
-            Ops::Filter(_) => Link::Filter(Box::new(Filter::new(instance, facts.outputs.len(), facts.waits))),
+            Ops::Source(_) => Link::Source(Box::new(Source::new(
+                instance,
+                context.event_size,
+                capabilities.wants_batch_done,
+            ))),
+            Ops::Filter(_) => {
+                Link::Filter(Box::new(Filter::new(instance, capabilities.outputs.len(), capabilities.waits)))
+            }
             Ops::Sink(_) => Link::Sink(Box::new(Sink::new(instance))),
         };
-        Ok((link, facts))
+        Ok((link, capabilities))
     }
 }
 
 impl InProcess {
-    /// As a home.
+    /// The shared factory.
     pub(crate) fn shared(self) -> Arc<dyn InstanceFactory> {
         Arc::new(self)
     }

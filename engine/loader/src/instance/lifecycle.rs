@@ -8,7 +8,7 @@ use tidegate_sdk::Position;
 
 use crate::instance::{Call, Instance};
 
-/// `open`, of every kind.
+/// The call of `open`.
 pub(crate) struct Open {
     function: Option<unsafe extern "C" fn(*mut c_void, *const abi::Open, *mut abi::Error) -> Status>,
     resume: Vec<(String, Position)>,
@@ -22,12 +22,12 @@ unsafe impl Send for Open {}
 impl Open {
     pub(crate) fn of(instance: &Instance, resume: &BTreeMap<String, Position>) -> Self {
         let resume: Vec<_> = resume.iter().map(|(name, place)| (name.clone(), place.clone())).collect();
-        // SAFETY: `Open` begins with its size.
+        // SAFETY: the first field of `Open` is its size.
         let table = unsafe { abi::sized() };
         Self { function: instance.core().tables.base.open, resume, places: Vec::new(), table }
     }
 
-    /// The same, for a source whose sink acknowledges for it.
+    /// Sets whether the sink acknowledges for the source.
     pub(crate) fn sink_acknowledges(mut self, is: bool) -> Self {
         self.table.sink_acknowledges = is.into();
         self
@@ -46,12 +46,12 @@ impl Call for Open {
             .collect();
         self.table.n_resume = self.places.len() as u32;
         self.table.resume = self.places.as_ptr();
-        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
         unsafe { function(this, &raw const self.table, error) }
     }
 }
 
-/// `close`, of every kind.
+/// The call of `close`.
 pub(crate) struct Close(Option<unsafe extern "C" fn(*mut c_void, *mut abi::Error) -> Status>);
 
 impl Close {
@@ -64,7 +64,7 @@ impl Call for Close {
     const NAME: &'static str = "close";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         self.0.map_or(Status::OK, |function| unsafe { function(this, error) })
     }
 }

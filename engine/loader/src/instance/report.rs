@@ -3,7 +3,7 @@
 use tidegate_abi::{self as abi, Str};
 use tidegate_sdk::{ConfigError, Exclusive, Resource};
 
-use super::told;
+use super::collected;
 use crate::boundary::import_batch::text;
 
 /// The largest number of claims, and of warnings, that are kept.
@@ -16,9 +16,9 @@ pub(super) unsafe extern "C" fn add_exclusive(
     of_same_name: u32,
     help: Str,
 ) {
-    // SAFETY: the caller hands back the capabilities, and texts that are valid for the call.
+    // SAFETY: the plugin passes the struct that it received, and texts that are valid for the call.
     let (told, texts) = unsafe {
-        (told(to), (text(pointer, "a pointer"), text(resource, "a resource"), text(help, "a help")))
+        (collected(to), (text(pointer, "a pointer"), text(resource, "a resource"), text(help, "a help")))
     };
     if let (Some(told), (Ok(pointer), Ok(resource), Ok(help))) = (told, texts)
         && told.exclusive.len() < MOST
@@ -38,8 +38,9 @@ pub(super) unsafe extern "C" fn add_warning(
     end: u32,
 ) {
     // SAFETY: as above.
-    let (told, texts) =
-        unsafe { (told(to), (text(pointer, "a pointer"), text(message, "a warning"), text(help, "a help"))) };
+    let (told, texts) = unsafe {
+        (collected(to), (text(pointer, "a pointer"), text(message, "a warning"), text(help, "a help")))
+    };
     if let (Some(told), (Ok(pointer), Ok(message), Ok(help))) = (told, texts)
         && told.warnings.len() < MOST
     {

@@ -1,4 +1,4 @@
-//! A sink of a library, in this process.
+//! A sink of a library in this process.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -13,16 +13,16 @@ use crate::boundary::export_batch::{ExportedBatch, ExportedHandles};
 use crate::boundary::import_batch::text;
 use crate::host_table::Slot;
 use crate::instance::lifecycle::{Close, Open};
-use crate::instance::{Call, Instance, said};
+use crate::instance::{Call, Instance, passed_error};
 use crate::link::broke_contract;
 use crate::link::{Fault, SinkLink};
 
-/// No position of a record is longer, in bytes.
+/// The limit for the position of a record, in bytes.
 const POSITION: u64 = 64 << 10;
-/// No sink has records of more lanes.
+/// The limit for records of a sink.
 const LANES: usize = 1 << 20;
 
-/// The sink.
+/// A sink.
 pub(crate) struct Sink {
     instance: Instance,
 }
@@ -82,7 +82,7 @@ impl SinkLink for Sink {
     ) -> Promise<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
             let reported = Reported::new(batch, self.instance.core().tables.sink());
-            // SAFETY: `Record` begins with its size.
+            // SAFETY: the first field of `Record` is its size.
             let table = unsafe { abi::sized() };
             let call = Commit { reported, lane: lane.clone(), record: record.clone(), table };
             let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
@@ -98,8 +98,8 @@ impl SinkLink for Sink {
     ) -> Promise<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
             let mut reported = Reported::new(batch, self.instance.core().tables.sink());
-            reported.said.settles = true;
-            let call = Settle { reported, receipts: ExportedHandles::new(receipts) };
+            reported.state.acknowledges = true;
+            let call = AckAndWrite { reported, receipts: ExportedHandles::new(receipts) };
             let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
             call.reported.delivery()
         })
@@ -112,55 +112,55 @@ impl SinkLink for Sink {
     }
 }
 
-/// A batch that is lent to a sink, and what it says of the events.
+/// A batch for a sink, and the sink's report on it.
 struct Reported {
     sink: abi::Sink,
-    lent: ExportedBatch,
-    said: Box<SinkReport>,
+    exported: ExportedBatch,
+    state: Box<SinkReport>,
     report: Report,
 }
 
-// SAFETY: the pointers of `report` point to `said`, which is boxed.
+// SAFETY: the pointers of `report` point to `state`, which is boxed.
 unsafe impl Send for Reported {}
 
 struct SinkReport {
     events: usize,
     delivery: Delivery,
     last: Option<u32>,
-    last_elsewhere: Option<u32>,
-    /// Whether the operation is `settle`.
-    settles: bool,
+    last_done: Option<u32>,
+    /// Whether the operation is `ack_and_write`.
+    acknowledges: bool,
     broken: Option<String>,
 }
 
 impl Reported {
     fn new(batch: &Batch, sink: &abi::Sink) -> Self {
-        let said = SinkReport {
+        let state = SinkReport {
             events: batch.len(),
             delivery: Delivery::complete(),
             last: None,
-            last_elsewhere: None,
-            settles: false,
+            last_done: None,
+            acknowledges: false,
             broken: None,
         };
-        // SAFETY: `Report` begins with its size.
+        // SAFETY: the first field of `Report` is its size.
         let report = unsafe { abi::sized() };
-        Self { sink: *sink, lent: ExportedBatch::new(batch), said: Box::new(said), report }
+        Self { sink: *sink, exported: ExportedBatch::new(batch), state: Box::new(state), report }
     }
 
     fn report(&mut self) -> *const Report {
-        self.report.ctx = (&raw mut *self.said).cast();
+        self.report.ctx = (&raw mut *self.state).cast();
         self.report.reject = Some(reject);
-        self.report.retry = Some(again);
-        self.report.already_done = Some(elsewhere);
+        self.report.retry = Some(retry);
+        self.report.already_done = Some(already_done);
         &raw const self.report
     }
 
     fn delivery(self) -> Result<Delivery, Fault> {
-        self.lent.sound().map_err(broke_contract)?;
-        match self.said.broken {
+        self.exported.sound().map_err(broke_contract)?;
+        match self.state.broken {
             Some(why) => Err(broke_contract(why)),
-            None => Ok(self.said.delivery),
+            None => Ok(self.state.delivery),
         }
     }
 }
@@ -172,9 +172,9 @@ impl Call for Write {
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
         let report = self.0.report();
-        let function = self.0.sink.write.expect("the handshake has seen it");
-        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
-        unsafe { function(this, self.0.lent.table(), report, error) }
+        let function = self.0.sink.write.expect("the handshake has checked it");
+        // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
+        unsafe { function(this, self.0.exported.table(), report, error) }
     }
 }
 
@@ -204,25 +204,25 @@ impl Call for Commit {
             base: self.record.base,
             done: self.record.done,
         };
-        let table = self.reported.lent.table();
-        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        let table = self.reported.exported.table();
+        // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
         unsafe { function(this, table, &raw const self.table, report, error) }
     }
 }
 
-struct Settle {
+struct AckAndWrite {
     reported: Reported,
     receipts: ExportedHandles,
 }
 
-impl Call for Settle {
+impl Call for AckAndWrite {
     const NAME: &'static str = "ack_and_write";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
         let Some(function) = self.reported.sink.ack_and_write else { return Status::UNSUPPORTED };
         let report = self.reported.report();
-        let (batch, receipts) = (self.reported.lent.table(), self.receipts.table());
-        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        let (batch, receipts) = (self.reported.exported.table(), self.receipts.table());
+        // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
         unsafe { function(this, batch, receipts, report, error) }
     }
 }
@@ -251,15 +251,15 @@ impl Call for Box<Claiming> {
         self.claim_table.reset = self.claim.afresh.into();
         self.claim_table.pipeline = Str::new(&self.claim.pipeline);
         self.claim_table.sink = Str::new(&self.claim.sink);
-        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
         unsafe { function(this, &raw const self.claim_table, &raw const self.records, error) }
     }
 }
 
-/// Notes what a call back says, or how it breaks the contract.
+/// Runs a callback: records how it breaks the contract, and keeps a panic from crossing the ABI.
 fn note(broken: &mut Option<String>, work: impl FnOnce() -> Result<(), String>) -> Status {
     let answer = std::panic::catch_unwind(AssertUnwindSafe(work));
-    match answer.unwrap_or_else(|_| Err("what was reported could not be taken".into())) {
+    match answer.unwrap_or_else(|_| Err("the report could not be processed".into())) {
         Ok(()) => Status::OK,
         Err(why) => {
             broken.get_or_insert(why);
@@ -268,12 +268,19 @@ fn note(broken: &mut Option<String>, work: impl FnOnce() -> Result<(), String>) 
     }
 }
 
+/// The state behind a report.
+///
+/// # Safety
+/// `report` is the struct that the sink received. Its context is not accessed otherwise meanwhile.
+unsafe fn state<'a>(report: *const Report) -> Option<&'a mut SinkReport> {
+    // SAFETY: the caller guarantees it.
+    unsafe { report.as_ref().and_then(|report| report.ctx.cast::<SinkReport>().as_mut()) }
+}
+
 unsafe extern "C" fn reject(report: *const Report, event: u32, why: *const abi::Error) -> Status {
-    // SAFETY: the plugin calls back with what it was given, and with an error of its own.
-    let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<SinkReport>().as_mut()) };
-    let (Some(SinkReport { events, delivery, broken, .. }), why) = (noted, unsafe { why.as_ref() }) else {
-        return Status::FATAL;
-    };
+    // SAFETY: the plugin passes the struct that it received, and an error of its own.
+    let (state, why) = unsafe { (state(report), why.as_ref()) };
+    let Some(SinkReport { events, delivery, broken, .. }) = state else { return Status::FATAL };
     note(broken, || {
         if event as usize >= *events {
             return Err(format!("there is no event {event} to reject"));
@@ -283,38 +290,33 @@ unsafe extern "C" fn reject(report: *const Report, event: u32, why: *const abi::
     })
 }
 
-unsafe extern "C" fn again(report: *const Report, event: u32, why: *const abi::Error) -> Status {
+unsafe extern "C" fn retry(report: *const Report, event: u32, why: *const abi::Error) -> Status {
     // SAFETY: as above.
-    let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<SinkReport>().as_mut()) };
-    let (Some(said_before), Some(why)) = (noted, unsafe { why.as_ref() }) else { return Status::FATAL };
-    let SinkReport { events, delivery, broken, last, settles, .. } = said_before;
+    let (Some(state), Some(why)) = (unsafe { (state(report), why.as_ref()) }) else { return Status::FATAL };
+    let SinkReport { events, delivery, broken, last, acknowledges, .. } = state;
     note(broken, || {
-        if *settles {
-            return Err(format!(
-                "event {event} cannot be tried again alone: `ack_and_write` fails as a whole"
-            ));
+        if *acknowledges {
+            return Err(format!("event {event} cannot be retried alone: `ack_and_write` fails as a whole"));
         }
         if event as usize >= *events || last.is_some_and(|last| last >= event) {
-            return Err(format!("event {event} cannot be tried again, or is named out of order"));
+            return Err(format!("event {event} cannot be retried, or is named out of order"));
         }
         if why.code.0 >= 0 || why.code == Status::REJECT {
-            return Err(format!("{} is no reason to try event {event} again", why.code.0));
+            return Err(format!("{} is not a reason to retry event {event}", why.code.0));
         }
         *last = Some(event);
-        delivery.again([event as usize], said(why));
+        delivery.again([event as usize], passed_error(why));
         Ok(())
     })
 }
 
-unsafe extern "C" fn elsewhere(report: *const Report, event: u32) -> Status {
+unsafe extern "C" fn already_done(report: *const Report, event: u32) -> Status {
     // SAFETY: as above.
-    let noted = unsafe { report.as_ref().and_then(|report| report.ctx.cast::<SinkReport>().as_mut()) };
-    let Some(SinkReport { events, delivery, broken, last_elsewhere: last, settles, .. }) = noted else {
-        return Status::FATAL;
-    };
+    let Some(state) = (unsafe { state(report) }) else { return Status::FATAL };
+    let SinkReport { events, delivery, broken, last_done: last, acknowledges, .. } = state;
     note(broken, || {
-        if !*settles || event as usize >= *events || last.is_some_and(|last| last >= event) {
-            return Err(format!("event {event} cannot be done elsewhere, or is named out of order"));
+        if !*acknowledges || event as usize >= *events || last.is_some_and(|last| last >= event) {
+            return Err(format!("event {event} cannot be done already, or is named out of order"));
         }
         *last = Some(event);
         delivery.done_elsewhere(event as usize);
@@ -323,17 +325,19 @@ unsafe extern "C" fn elsewhere(report: *const Report, event: u32) -> Status {
 }
 
 unsafe extern "C" fn found(records: *const abi::Records, record: *const abi::Record) -> Status {
-    // SAFETY: the plugin calls back with what it was given, and with a record of its own.
+    // SAFETY: the plugin passes the struct that it received, and a record of its own.
     let claiming = unsafe { records.as_ref().and_then(|records| records.ctx.cast::<Claiming>().as_mut()) };
     let Some(Claiming { found, broken, .. }) = claiming else { return Status::FATAL };
     note(broken, || {
         // SAFETY: as above, here and below.
         let record = unsafe { crate::library::tables::read(record, size_of::<abi::Record>(), "a record")? };
+        // SAFETY: as above.
         let (source, partition) =
             unsafe { (text(record.source, "a source")?, text(record.partition, "a partition")?) };
         let position = match record.position {
             position if position.p.is_null() => None,
             position if position.n > POSITION => return Err("a position is too long".into()),
+            // SAFETY: as above.
             position => Some(Position::from_bytes(Bytes::copy_from_slice(unsafe { position.bytes() }))),
         };
         if found.len() >= LANES || record.done < record.base {

@@ -1,4 +1,4 @@
-//! A source of a library, in this process.
+//! A source of a library in this process.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -15,19 +15,19 @@ use crate::instance::lifecycle::{Close, Open};
 use crate::instance::{Call, Core, Instance};
 use crate::link::{CommitLink, Fault, SourceLink, broke_contract};
 
-/// How long a source that blocks may wait for its next event, so that its commits and the drain get their turn.
+/// The longest wait of a source that blocks, after which commits and the drain are handled.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// The source.
+/// A source.
 pub(crate) struct Source {
     instance: Arc<Instance>,
     event_size: usize,
-    settles: bool,
+    wants_batch_done: bool,
 }
 
 impl Source {
-    pub(crate) fn new(instance: Instance, event_size: usize, settles: bool) -> Self {
-        Self { instance: Arc::new(instance), event_size, settles }
+    pub(crate) fn new(instance: Instance, event_size: usize, wants_batch_done: bool) -> Self {
+        Self { instance: Arc::new(instance), event_size, wants_batch_done }
     }
 }
 
@@ -38,7 +38,7 @@ impl SourceLink for Source {
         resume: &'a BTreeMap<String, Position>,
     ) -> Promise<'a, Result<(), Fault>> {
         Box::pin(async move {
-            self.instance.tell_progress_to(cx);
+            self.instance.report_progress_to(cx);
             let open = Open::of(&self.instance, resume).sink_acknowledges(cx.by_receipt());
             self.instance.perform(Slot::Work, cx, open).await.map(drop)
         })
@@ -58,9 +58,13 @@ impl SourceLink for Source {
             if status == Status::END {
                 return Ok(None);
             }
-            let read = next.read.unwrap_or_else(|| Err("`next` answered TG_OK without a batch".into()));
+            let read = next.read.unwrap_or_else(|| Err("`next` returned TG_OK without a batch".into()));
             let (batch, sequence) = read.map_err(broke_contract)?;
-            Ok(Some(if self.settles { settling(batch, sequence, self.instance.core()) } else { batch }))
+            Ok(Some(if self.wants_batch_done {
+                with_batch_done(batch, sequence, self.instance.core())
+            } else {
+                batch
+            }))
         })
     }
 
@@ -75,15 +79,15 @@ impl SourceLink for Source {
     }
 }
 
-/// Passes on how the batch ended. The source may be gone by then.
-fn settling(batch: SourceBatch, sequence: u64, core: &Arc<Core>) -> SourceBatch {
+/// Reports the end of the batch to the source, if that still exists.
+fn with_batch_done(batch: SourceBatch, sequence: u64, core: &Arc<Core>) -> SourceBatch {
     let core = Arc::downgrade(core);
     batch.on_settled(move |outcome| {
         let Some(core) = core.upgrade() else { return };
         match outcome {
-            Outcome::Delivered => core.settled(sequence, abi::outcome::DELIVERED, ""),
-            Outcome::Rejected(reason) => core.settled(sequence, abi::outcome::REJECTED, &reason),
-            Outcome::Failed => core.settled(sequence, abi::outcome::FAILED, ""),
+            Outcome::Delivered => core.batch_done(sequence, abi::outcome::DELIVERED, ""),
+            Outcome::Rejected(reason) => core.batch_done(sequence, abi::outcome::REJECTED, &reason),
+            Outcome::Failed => core.batch_done(sequence, abi::outcome::FAILED, ""),
         }
     })
 }
@@ -95,7 +99,7 @@ impl CommitLink for Committing {
         Box::pin(async move {
             let Some(instance) = self.0.upgrade() else { return Err(Fault::Broken("is gone".into())) };
             let Some(function) = instance.core().tables.source().commit else { return Ok(()) };
-            // A commit goes on while the pipeline drains.
+            // Commits continue while the pipeline drains.
             let cx = Cx::new("", tokio_util::sync::CancellationToken::new());
             let call = Commit { function, partition: partition.to_owned(), position: position.clone() };
             instance.perform(Slot::Commit, &cx, call).await.map(drop)
@@ -113,14 +117,14 @@ impl Call for Next {
     const NAME: &'static str = "next";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
-        let function = self.function.expect("the handshake has seen it");
-        // SAFETY: `Batch` begins with its size.
+        let function = self.function.expect("the handshake has checked it");
+        // SAFETY: the first field of `Batch` is its size.
         let mut batch: abi::Batch = unsafe { abi::sized() };
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         let status = unsafe { function(this, WAIT.as_nanos() as u64, &raw mut batch, error) };
         if status == Status::OK {
             batch.struct_size = size_of::<abi::Batch>() as u32;
-            // SAFETY: the plugin has filled it in, and nothing else of it is called before this is over.
+            // SAFETY: the plugin has filled it in, and no other call is made before it is read.
             self.read = Some(unsafe { import_batch::read_by_source(&raw const batch, self.event_size) });
         }
         status
@@ -137,7 +141,7 @@ impl Call for Commit {
     const NAME: &'static str = "commit";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
-        // SAFETY: as the caller promises, and what it is given is here until the operation ends.
+        // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
         unsafe { (self.function)(this, Str::new(&self.partition), Buf::new(self.position.as_bytes()), error) }
     }
 }

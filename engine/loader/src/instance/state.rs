@@ -1,6 +1,6 @@
-//! What a filter of a library remembers, on its way to the one that takes its place: the extension `tidegate.state/1`.
+//! Saves and restores the state of a filter of a library: the extension `tidegate.state/1`.
 //!
-//! Nothing of it is understood here. That there is not too much of it is seen to as it comes.
+//! The bytes are not interpreted. Their size is limited as they arrive.
 
 use std::ffi::c_void;
 use std::panic::AssertUnwindSafe;
@@ -13,25 +13,25 @@ use crate::library::tables;
 use crate::link::Fault;
 use crate::link::broke_contract;
 
-/// The functions of an instance for this; `None` if it has none.
+/// The extension of an instance, if it has one.
 ///
 /// # Safety
 /// `this` is an instance with this base.
 unsafe fn table(base: &abi::Base, this: *mut c_void) -> Result<Option<abi::State>, String> {
     let Some(get_extension) = base.get_extension else { return Ok(None) };
-    // SAFETY: as the caller promises, and the id ends with NUL.
+    // SAFETY: the caller guarantees it, and the id ends with NUL.
     let table = unsafe { get_extension(this, abi::STATE.as_ptr()) };
     if table.is_null() {
         return Ok(None);
     }
-    // SAFETY: that is what the answer is by its name, and it is constant.
+    // SAFETY: the id defines the type of the table, which is constant.
     let table = unsafe {
         tables::read(table.cast::<abi::State>(), size_of::<abi::State>(), "the table of its state")
     };
     table.map(Some)
 }
 
-/// `save`.
+/// The call of `save`.
 pub(crate) struct Save {
     base: abi::Base,
     keep: StateWriter,
@@ -45,12 +45,12 @@ unsafe impl Send for Save {}
 impl Save {
     pub(crate) fn of(instance: &Instance) -> Box<Self> {
         let base = instance.core().tables.base;
-        // SAFETY: `StateWriter` begins with its size.
+        // SAFETY: the first field of `StateWriter` is its size.
         let keep = unsafe { abi::sized() };
         Box::new(Self { base, keep, saved: None, broken: None })
     }
 
-    /// What was saved, if anything was.
+    /// The saved state, if there is one.
     pub(crate) fn result(self) -> Result<Option<Vec<u8>>, Fault> {
         match self.broken {
             Some(why) => Err(broke_contract(why)),
@@ -72,15 +72,15 @@ impl Call for Box<Save> {
     const NAME: &'static str = "save";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
-        // What was put in a call that did not end the operation does not count.
+        // Only the parts of the call that ends the operation count.
         self.saved = None;
         self.keep.ctx = (&raw mut **self).cast();
         self.keep.put = Some(put);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         match unsafe { table(&self.base, this) } {
             Ok(Some(abi::State { save: Some(save), .. })) => {
                 let keep = &raw const self.keep;
-                // SAFETY: as the caller promises, and `keep` is here until the operation ends.
+                // SAFETY: the caller guarantees it, and `keep` is here until the operation ends.
                 unsafe { save(this, keep, error) }
             }
             Ok(_) => Status::OK,
@@ -93,20 +93,20 @@ impl Call for Box<Save> {
 }
 
 unsafe extern "C" fn put(keep: *const StateWriter, part: Buf) -> Status {
-    // SAFETY: the plugin calls back with what it was given, whose context is the call, which nobody else looks at
+    // SAFETY: the plugin passes the struct that it received. Its context is the call, which nobody else accesses
     // meanwhile.
     let Some(save) = (unsafe { keep.as_ref().and_then(|keep| keep.ctx.cast::<Save>().as_mut()) }) else {
         return Status::FATAL;
     };
     let work = AssertUnwindSafe(|| {
         if part.n > STATE_BYTES as u64 || (part.p.is_null() && part.n > 0) {
-            return Err(format!("{} bytes at once are no part of a state", part.n));
+            return Err(format!("{} bytes at once are not a part of a state", part.n));
         }
-        // SAFETY: the plugin says that so many bytes are there, for the call.
+        // SAFETY: the plugin guarantees this number of bytes for the call.
         save.put(unsafe { part.bytes() })
     });
-    // A panic of ours does not cross the border.
-    match std::panic::catch_unwind(work).unwrap_or_else(|_| Err("what was put could not be taken".into())) {
+    // A panic must not cross the ABI.
+    match std::panic::catch_unwind(work).unwrap_or_else(|_| Err("the state could not be processed".into())) {
         Ok(()) => Status::OK,
         Err(why) => {
             save.broken.get_or_insert(why);
@@ -115,7 +115,7 @@ unsafe extern "C" fn put(keep: *const StateWriter, part: Buf) -> Status {
     }
 }
 
-/// `restore`.
+/// The call of `restore`.
 pub(crate) struct Restore {
     base: abi::Base,
     state: Vec<u8>,
@@ -136,14 +136,14 @@ impl Call for Restore {
     const NAME: &'static str = "restore";
 
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         match unsafe { table(&self.base, this) } {
             Ok(Some(abi::State { restore: Some(restore), .. })) => {
-                // SAFETY: as the caller promises, and the bytes are here until the operation ends.
+                // SAFETY: the caller guarantees it, and the bytes are here until the operation ends.
                 unsafe { restore(this, Buf::new(&self.state), error) }
             }
             Ok(_) => {
-                *error = abi::Error::new(Status::UNSUPPORTED, "the plugin takes over no state");
+                *error = abi::Error::new(Status::UNSUPPORTED, "the plugin does not restore a state");
                 Status::UNSUPPORTED
             }
             Err(why) => {

@@ -1,4 +1,4 @@
-//! What is in a library, found out in a process of its own: a library that crashes when it is loaded crashes there.
+//! The description of a library, made by a child process, so that a library that crashes when it is loaded crashes there.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Read, Write};
@@ -16,23 +16,23 @@ use crate::host_table::HostTable;
 use crate::library::file::{Library, Refusal};
 use crate::library::handshake::Module;
 
-/// How long a library may take to be loaded and described.
+/// Time limit for loading and describing a library.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often is looked whether it is done.
+/// Interval between checks whether the child has ended.
 const LOOK: Duration = Duration::from_millis(2);
-/// No description is longer, in bytes.
+/// The limit for a description, in bytes.
 const DESCRIPTION: u64 = 64 << 20;
 
-/// What is in a library.
+/// The description of a library.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Description {
     /// SHA-256 of its file.
     pub sha256: String,
-    /// What it calls itself.
+    /// Its id.
     pub id: String,
     /// Its version.
     pub version: String,
-    /// What it says of itself as a whole, as bits.
+    /// Its flags.
     pub flags: u32,
     /// Its plugins.
     pub plugins: Vec<Described>,
@@ -45,18 +45,18 @@ pub struct Described {
     pub kind: String,
     /// Its name in a pipeline file.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub summary: String,
     /// A piece of a pipeline file that uses it.
     pub sample: String,
     /// The schema of its options.
     pub schema: Value,
-    /// What it can do or asks for, as bits.
+    /// Its capabilities, as bits.
     pub caps: u32,
 }
 
 impl Described {
-    /// As the engine knows it; `None` if the kind is not one.
+    /// The manual for the engine; `None` if the kind is unknown.
     pub(crate) fn manual(&self) -> Option<Manual> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.kind)?;
         let Self { name, summary, sample, schema, .. } = self.clone();
@@ -64,10 +64,10 @@ impl Described {
     }
 }
 
-/// Loads the library in this process, which is there for nothing else, and tells what is in it.
+/// Loads the library into this process, which exists for nothing else, and describes it.
 ///
 /// # Errors
-/// Why it is refused.
+/// The reason why the library is refused.
 pub fn describe(path: &Path, sha256: Option<&str>) -> Result<Description, Refusal> {
     let library = Library::open(path, sha256)?;
     let sha256 = library.sha256.clone();
@@ -89,7 +89,7 @@ pub fn describe(path: &Path, sha256: Option<&str>) -> Result<Description, Refusa
     })
 }
 
-/// Has `program`, which is this one, describe the library in another process, or finds what it said before.
+/// Describes the library in a child process of `program`, which is this program, or returns the cached description.
 pub(crate) fn described(
     library: &Library,
     program: &Path,
@@ -103,7 +103,7 @@ pub(crate) fn described(
     }
     let text = ask(library, program)?;
     let description: Description = serde_json::from_str(&text).map_err(|error| {
-        Refusal(format!("`{}` is not described in a readable way: {error}", library.path.display()))
+        Refusal(format!("`{}` has an unreadable description: {error}", library.path.display()))
     })?;
     if let Some(kept) = kept {
         keep(&kept, &text);
@@ -115,7 +115,7 @@ fn kept_at(cache: &Path, sha256: &str) -> PathBuf {
     cache.join(format!("{sha256}-{}.json", env!("CARGO_PKG_VERSION")))
 }
 
-/// Keeps the description. If that cannot be, the library is asked again next time.
+/// Caches the description. If that fails, the library is described again next time.
 fn keep(path: &Path, text: &str) {
     let new = path.with_extension(format!("{}.new", std::process::id()));
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -127,11 +127,11 @@ fn keep(path: &Path, text: &str) {
         .and_then(|()| options.open(&new)?.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&new, path));
     if let Err(error) = kept {
-        tracing::debug!("`{}` cannot be kept: {error}", path.display());
+        tracing::debug!("`{}` cannot be cached: {error}", path.display());
     }
 }
 
-/// What the other process says on the last line of its output.
+/// Runs the child process and returns the last line of its output.
 fn ask(library: &Library, program: &Path) -> Result<String, Refusal> {
     let refuse = |why: String| Refusal(format!("`{}` {why}", library.path.display()));
     let mut child = Command::new(program)
@@ -154,8 +154,9 @@ fn ask(library: &Library, program: &Path) -> Result<String, Refusal> {
             Ok(Some(status)) => break Some(status),
             Ok(None) if since.elapsed() < PATIENCE => std::thread::sleep(LOOK),
             _ => {
-                let _it_may_be_over = child.kill();
-                let _it_was_killed = child.wait();
+                // The child may have ended already.
+                let _ = child.kill();
+                let _ = child.wait();
                 break None;
             }
         }
@@ -163,9 +164,9 @@ fn ask(library: &Library, program: &Path) -> Result<String, Refusal> {
     let (said, complained) = (reading.join().unwrap_or_default(), complaining.join().unwrap_or_default());
     match status {
         Some(status) if status.success() => Ok(said.lines().last().unwrap_or_default().to_owned()),
-        // What is refused is told in one sentence, the last line that it wrote.
+        // The reason of a refusal is the last line on standard error.
         Some(status) if status.code() == Some(2) => {
-            Err(Refusal(complained.lines().last().unwrap_or("it is refused without a word").to_owned()))
+            Err(Refusal(complained.lines().last().unwrap_or("it is refused without a reason").to_owned()))
         }
         Some(status) => Err(refuse(format!("{} when it is loaded, so it is not", death(status)))),
         None => Err(refuse(format!("takes more than {PATIENCE:?} to be loaded, so it is not"))),
@@ -175,7 +176,8 @@ fn ask(library: &Library, program: &Path) -> Result<String, Refusal> {
 fn text_of(stream: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
-        let _what_came_so_far = stream.take(DESCRIPTION).read_to_end(&mut bytes);
+        // After an error, the bytes so far are used.
+        let _ = stream.take(DESCRIPTION).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,4 +1,4 @@
-//! A library's file: looked at before it is loaded, and loaded as it was looked at.
+//! The file of a library: checked before it is loaded, and loaded exactly as it was checked.
 
 use std::fmt;
 use std::fs::File;
@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 
 mod owner;
 
-/// No library is larger: what is, was given by mistake.
+/// The limit for the size of a library.
 const LIBRARY_SIZE: u64 = 1 << 30;
 
-/// Why a library is not loaded: one sentence with its path, what is wrong with it, and what to do.
+/// The reason why a library is not loaded: one sentence with its path, the problem, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(pub String);
 
@@ -27,19 +27,19 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The bytes of a library, out of the reach of whoever may write to its file.
+/// A sealed copy of the bytes of a library.
 #[derive(Clone)]
 pub(crate) struct Library {
-    /// The file as it was named.
+    /// The path of the file.
     pub(crate) path: PathBuf,
     /// SHA-256 of the bytes, in hexadecimal digits.
     pub(crate) sha256: String,
-    /// A copy in memory that nobody can change any more.
+    /// A copy in memory that cannot be changed.
     sealed: Arc<File>,
 }
 
 impl Library {
-    /// Reads the file, and looks at all that can be seen of it without running it.
+    /// Reads and checks the file without running it.
     pub(crate) fn open(path: &Path, wanted: Option<&str>) -> Result<Self, Refusal> {
         let refuse = |why: String| Refusal(format!("`{}` {why}", path.display()));
         let file = File::open(path).map_err(|error| match error.kind() {
@@ -69,27 +69,27 @@ impl Library {
         Ok(Self { path: path.to_owned(), sha256, sealed: Arc::new(sealed) })
     }
 
-    /// One that another process has opened, and handed down as `sealed`.
+    /// A library that the parent process has opened, inherited as `sealed`.
     pub(crate) fn inherited(path: &Path, sha256: &str, sealed: File) -> Self {
         Self { path: path.to_owned(), sha256: sha256.to_owned(), sealed: Arc::new(sealed) }
     }
 
-    /// The copy in memory, to hand down to a process of this program.
+    /// The copy in memory, for a child process to inherit.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.sealed.as_fd()
     }
 
-    /// The path to load it from, for as long as it lives.
+    /// The path from which to load it, valid as long as this lives.
     pub(crate) fn loadable(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.sealed.as_raw_fd()).into()
     }
 }
 
-/// The machine of this program, as an ELF header names it, with its name.
+/// Machine numbers of ELF headers, with their names.
 const MACHINES: [(u16, &str); 6] =
     [(62, "x86_64"), (183, "aarch64"), (3, "x86"), (40, "arm"), (243, "riscv64"), (22, "s390x")];
 
-/// Whether the bytes are a whole shared library for this machine. Field by field as the ELF specification has them.
+/// Checks that the bytes are a complete shared library for this machine, by the ELF header.
 fn elf(bytes: &[u8]) -> Result<(), String> {
     const HEADER: usize = 64;
     const SHARED: u16 = 3;
@@ -123,7 +123,7 @@ fn elf(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The bytes as a file that is in memory only, and that nobody can change.
+/// Copies the bytes to a sealed file in memory.
 fn seal(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;

@@ -1,5 +1,4 @@
-//! The checks before a library is used. Each refusal is one sentence: which library, what it wanted, what there is, what
-//! to do.
+//! Loads a library and checks its table. A refusal is one sentence: the library, the reason, and what to do.
 
 use std::ffi::c_void;
 use std::path::Path;
@@ -12,13 +11,13 @@ use crate::host_table::HostTable;
 use crate::library::file::{Library, Refusal};
 use crate::library::tables::{Ops, Tables, read};
 
-/// No library has more plugins.
+/// The limit for plugins of a library.
 const COMPONENTS: u32 = 256;
-/// No text of a library's tables is longer, in bytes.
+/// The limit for a text of a table, in bytes.
 const TEXT: u64 = 4 << 20;
 
-/// A library that is loaded and was found sound. It stays loaded for ever: code that threads may be in, and that
-/// functions to run at a thread's end may be in, cannot be taken away.
+/// A loaded and checked library. It is never unloaded, because threads may run its code, and the C library may call its
+/// functions when a thread ends.
 pub(crate) struct Module {
     pub(crate) id: String,
     pub(crate) version: String,
@@ -27,22 +26,22 @@ pub(crate) struct Module {
 }
 
 impl Module {
-    /// Loads the library and shakes hands.
+    /// Loads the library and checks its table.
     pub(crate) fn load(library: Library, hub: &'static HostTable) -> Result<Self, Refusal> {
         use libloading::os::unix;
         const NODELETE: i32 = 0x1000;
         let path = library.path.clone();
         let refuse = |why: String| Refusal(format!("`{}` {why}", path.display()));
-        // SAFETY: this runs the library's initialisers. It was described in a process of its own before, so they are
-        // known to return; that they do no harm is what loading a library trusts it with.
+        // SAFETY: this runs the initialisers of the library. A child process has run them before, so they return. Loading a
+        // library trusts it not to corrupt memory.
         let loaded = unsafe {
             unix::Library::open(Some(library.loadable()), unix::RTLD_NOW | unix::RTLD_LOCAL | NODELETE)
         };
         let loaded =
             loaded.map_err(|error| refuse(format!("cannot be loaded: {}", readable(&error, &library))))?;
-        // The loader knows libraries by the path they were opened at, so the descriptor behind it is never given back.
+        // The dynamic linker identifies libraries by their path, which names this descriptor, so it is never closed.
         std::mem::forget(library);
-        // SAFETY: a symbol of this name is this function: the name says so, and the header says what it is.
+        // SAFETY: the header defines the type of the symbol with this name.
         let entry = unsafe { loaded.get::<abi::Entry>(abi::ENTRY.as_bytes()) };
         let entry = entry.map(|entry| *entry);
         std::mem::forget(loaded);
@@ -62,7 +61,7 @@ impl Module {
     /// Checks the table that an entry has returned.
     ///
     /// # Safety
-    /// `table` is NULL, or points to a table as the header describes it, which stays there for ever.
+    /// `table` is NULL, or points to a table as the header describes it, which lives for ever.
     pub(crate) unsafe fn check(
         table: *const abi::Module,
         path: &Path,
@@ -70,9 +69,9 @@ impl Module {
     ) -> Result<Self, Refusal> {
         let plain = |why: String| Refusal(format!("`{}` {why}", path.display()));
         if table.is_null() {
-            return Err(plain("says that it cannot work with this version of Tidegate".into()));
+            return Err(plain("says that it does not work with this version of Tidegate".into()));
         }
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         let module = unsafe { read(table, size_through!(abi::Module, components), "its table") }
             .map_err(|why| plain(format!("breaks the ABI: {why}")))?;
         // SAFETY: the texts of the table are constant.
@@ -96,7 +95,7 @@ impl Module {
         if module.n_components == 0 || module.n_components > COMPONENTS || module.components.is_null() {
             return Err(refuse(format!("breaks the ABI: it names {} plugins", module.n_components)));
         }
-        // SAFETY: the table says that so many pointers are there.
+        // SAFETY: the table holds this number of pointers.
         let components =
             unsafe { std::slice::from_raw_parts(module.components, module.n_components as usize) };
         let mut plugins = Vec::new();
@@ -117,12 +116,12 @@ impl Module {
     }
 }
 
-/// One plugin of the table.
+/// Reads one plugin of the table.
 ///
 /// # Safety
 /// As [`Module::check`].
 unsafe fn plugin(component: *const abi::Component) -> Result<(Manual, Tables), String> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it.
     let table = unsafe { read(component, size_through!(abi::Component, ops), "the table of a plugin")? };
     // SAFETY: its texts are constant.
     let name = unsafe { text(table.name, "the name of a plugin")? };
@@ -157,14 +156,13 @@ unsafe fn plugin(component: *const abi::Component) -> Result<(Manual, Tables), S
     Ok((manual, Tables { component, caps: table.caps, base, ops }))
 }
 
+/// Reads the functions of a plugin of this kind.
+///
 /// # Safety
 /// `table` is NULL or the table of a plugin of this kind.
 unsafe fn ops(kind: u32, table: *const c_void) -> Result<(Kind, Ops), String> {
-    let has = |there: bool, what: &str| match there {
-        true => Ok(()),
-        false => Err(format!("`{what}` is NULL")),
-    };
-    // SAFETY: as the caller promises, in each case.
+    let has = |there: bool, what: &str| if there { Ok(()) } else { Err(format!("`{what}` is NULL")) };
+    // SAFETY: the caller guarantees it, in each case.
     unsafe {
         match kind {
             abi::kind::SOURCE => {
@@ -187,7 +185,7 @@ unsafe fn ops(kind: u32, table: *const c_void) -> Result<(Kind, Ops), String> {
     }
 }
 
-/// A text of a table.
+/// Reads a text of a table.
 ///
 /// # Safety
 /// The text is constant.
@@ -195,12 +193,12 @@ unsafe fn text(text: abi::Str, what: &str) -> Result<String, String> {
     if text.n > TEXT || (text.p.is_null() && text.n > 0) {
         return Err(format!("{what} is not a text"));
     }
-    // SAFETY: as the caller promises, and it is not null.
+    // SAFETY: the caller guarantees it, and it is not null.
     let bytes = unsafe { text.bytes() };
     String::from_utf8(bytes.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
 }
 
-/// What the system's loader says, with the library's own name in place of the copy's.
+/// The message of the dynamic linker, with the path of the library instead of that of the copy.
 fn readable(error: &libloading::Error, library: &Library) -> String {
     let mut text = error.to_string();
     if let Some(source) = std::error::Error::source(error) {

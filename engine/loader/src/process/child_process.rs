@@ -1,4 +1,4 @@
-//! Instances in processes of their own, one each.
+//! Instances in child processes, one process each.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -21,26 +21,26 @@ use crate::process::shared::region::{self, Writer};
 use crate::process::spawner::Spawner;
 use crate::process::supervisor::ChildHandle;
 
-/// How long a child may take from its start until its instance is made.
+/// Time limit from the spawn of a child to the creation of its instance.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long one may take to end whose socket is closed.
+/// Time for a child with a closed socket to end.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a child that does not answer has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A plugin whose instances run apart.
+/// A plugin whose instances run in child processes.
 pub(crate) struct ChildProcess {
     pub(crate) library: Library,
     pub(crate) kind: Kind,
     pub(crate) plugin: String,
-    pub(crate) nursery: Arc<Spawner>,
+    pub(crate) spawner: Arc<Spawner>,
     pub(crate) call_time: Duration,
 }
 
-/// Why there is no instance.
+/// The reason why there is no instance.
 enum SpawnError {
-    ConfigErrorMessage(ConfigError),
+    Config(ConfigError),
     Broken(String),
     System(io::Error),
 }
@@ -52,12 +52,16 @@ impl From<io::Error> for SpawnError {
 }
 
 impl InstanceFactory for ChildProcess {
-    fn create(&self, options: &Value, who: &InstanceContext) -> Result<(Link, Capabilities), ConfigError> {
-        let (remote, facts) = self.start(options, who).map_err(|unborn| match unborn {
-            SpawnError::ConfigErrorMessage(error) => error,
+    fn create(
+        &self,
+        options: &Value,
+        context: &InstanceContext,
+    ) -> Result<(Link, Capabilities), ConfigError> {
+        let (remote, capabilities) = self.start(options, context).map_err(|error| match error {
+            SpawnError::Config(error) => error,
             SpawnError::Broken(why) => ConfigError::at("", format!("the plugin {why} before it was ready")),
             SpawnError::System(error) => {
-                ConfigError::at("", format!("no process can be started for it: {error}"))
+                ConfigError::at("", format!("a child process cannot be started for it: {error}"))
             }
         })?;
         let link = match self.kind {
@@ -65,7 +69,7 @@ impl InstanceFactory for ChildProcess {
             Kind::Filter => Link::Filter(Box::new(remote)),
             Kind::Sink => Link::Sink(Box::new(remote)),
         };
-        Ok((link, facts))
+        Ok((link, capabilities))
     }
 
     fn is_quick(&self) -> bool {
@@ -74,7 +78,11 @@ impl InstanceFactory for ChildProcess {
 }
 
 impl ChildProcess {
-    fn start(&self, options: &Value, who: &InstanceContext) -> Result<(Remote, Capabilities), SpawnError> {
+    fn start(
+        &self,
+        options: &Value,
+        context: &InstanceContext,
+    ) -> Result<(Remote, Capabilities), SpawnError> {
         let (mut socket, theirs) = UnixStream::pair()?;
         let given = Writer::new(region::create("tidegate-given")?);
         let made = region::create("tidegate-made")?;
@@ -89,63 +97,63 @@ impl ChildProcess {
             "--descriptors".to_owned(),
             numbers.join(","),
         ];
-        let (child, said) = self.nursery.start(&arguments, &inherited)?;
-        let kept = ChildHandle::new(child, said, &who.component, &self.nursery)?;
+        let (child, output) = self.spawner.start(&arguments, &inherited)?;
+        let child = ChildHandle::new(child, output, &context.component, &self.spawner)?;
         drop(theirs);
         let create = CreateMessage {
             kind: self.kind.name().to_owned(),
             plugin: self.plugin.clone(),
-            component: who.component.clone(),
-            event_size: who.event_size,
+            component: context.component.clone(),
+            event_size: context.event_size,
             options: options.clone(),
             call_time: self.call_time,
             level: tracing::level_filters::LevelFilter::current().to_string(),
         };
-        let answer = hand_shake(&mut socket, &create, &kept)?;
-        let facts = match answer.topic {
+        let answer = handshake(&mut socket, &create, &child)?;
+        let capabilities = match answer.topic {
             Topic::Done => {
                 answer.read::<CapabilitiesMessage>().map(Capabilities::from).map_err(SpawnError::Broken)?
             }
             Topic::Failed => {
-                let misfit = answer.read::<ConfigErrorMessage>().map_err(SpawnError::Broken)?;
-                return Err(SpawnError::ConfigErrorMessage(misfit.into()));
+                let error = answer.read::<ConfigErrorMessage>().map_err(SpawnError::Broken)?;
+                return Err(SpawnError::Config(error.into()));
             }
             _ => return Err(SpawnError::Broken(answer.text())),
         };
-        let tether = ChildGuard::new(kept, socket.try_clone()?);
-        let remote = Remote::new(tether, socket, given, made, self.call_time, who.event_size);
-        Ok((remote, facts))
+        let guard = ChildGuard::new(child, socket.try_clone()?);
+        let remote = Remote::new(guard, socket, given, made, self.call_time, context.event_size);
+        Ok((remote, capabilities))
     }
 }
 
-/// Has the instance made, and waits for the answer.
-fn hand_shake(
+/// Requests the instance and waits for the answer.
+fn handshake(
     socket: &mut UnixStream,
     create: &CreateMessage,
-    kept: &ChildHandle,
+    child: &ChildHandle,
 ) -> Result<Frame, SpawnError> {
     let until = Instant::now() + PATIENCE;
     socket.set_write_timeout(Some(PATIENCE))?;
-    // If it is dead already, that is seen when the answer is read.
+    // If the child has ended already, the read of the answer fails.
     let _ = socket.write_all(&Frame::new(Topic::Create).with(create).encode());
     let (mut inbox, mut piece) = (Inbox::default(), [0; 4096]);
     loop {
         let rest = until.saturating_duration_since(Instant::now());
         if rest.is_zero() {
-            kept.wait(Duration::ZERO);
+            child.wait(Duration::ZERO);
             return Err(SpawnError::Broken(format!("did not return from `create` within {PATIENCE:?}")));
         }
         // A process that the child forked may hold the socket open, so the end of the child is looked for as well.
-        let has_ended = kept.has_ended();
+        let has_ended = child.has_ended();
         socket.set_read_timeout(Some(rest.min(LOOK_EVERY)))?;
         match socket.read(&mut piece) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_ended => {
-                return Err(SpawnError::Broken(exit_status::past(kept.wait(GRACE))));
+                return Err(SpawnError::Broken(exit_status::past(child.wait(GRACE))));
             }
-            Ok(0) => return Err(SpawnError::Broken(exit_status::past(kept.wait(GRACE)))),
+            Ok(0) => return Err(SpawnError::Broken(exit_status::past(child.wait(GRACE)))),
             Ok(length) => inbox.feed(&piece[..length]),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                return Err(SpawnError::Broken(exit_status::past(kept.wait(GRACE))));
+                return Err(SpawnError::Broken(exit_status::past(child.wait(GRACE))));
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => return Err(error.into()),

@@ -1,4 +1,4 @@
-//! The engine's end of the socket: operations and their answers, and what goes one way.
+//! The engine's end of the socket: requests and answers, and frames without an answer.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -18,31 +18,31 @@ use crate::process::frame::{Frame, Inbox, Topic};
 use crate::process::message::{ErrorMessage, LogMessage, ProgressMessage};
 use crate::process::supervisor::ChildWatch;
 
-/// No more waits to be sent, in bytes: a child that takes so little hangs.
+/// The limit for unsent bytes. A child that exceeds it hangs.
 const WAITING: usize = 64 << 20;
-/// How long a child whose socket is closed may take to end.
+/// Time for a child with a closed socket to end.
 const GRACE: Duration = Duration::from_secs(1);
-/// A child is given at least so long to answer, whatever `call_time` is.
+/// The shortest time limit for an answer, whatever `call_time` is.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// A longer `call_time` means for ever.
+/// The longest time limit, which means for ever.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Read at once, in bytes.
+/// The size of a read, in bytes.
 const PIECE: usize = 16 << 10;
 
-/// A connection that somebody pumps.
+/// A connection to a child, served by a task.
 pub(crate) struct Connection {
     stream: UnixStream,
     outbox: Mutex<VecDeque<u8>>,
-    /// Told when something is in the outbox.
+    /// Notified when the outbox is not empty.
     more: Notify,
     calls: Mutex<Calls>,
 }
 
-/// What is under way.
+/// The operations in progress.
 #[derive(Default)]
 struct Calls {
     waiting: [Option<PendingCall>; 2],
-    /// Why there will be no answers any more, as the end of a sentence that begins with the plugin.
+    /// The reason why no answers will come, as the end of a sentence that begins with the plugin.
     over: Option<String>,
 }
 
@@ -52,7 +52,7 @@ struct PendingCall {
 }
 
 impl Connection {
-    /// Begins to pump: until the child is over, however that comes about.
+    /// Starts the task that serves the connection until the child has ended.
     pub(crate) fn start(
         socket: Blocking,
         watch: ChildWatch,
@@ -68,19 +68,19 @@ impl Connection {
             more: Notify::new(),
             calls: Mutex::default(),
         });
-        let pump = ConnectionTask {
+        let task = ConnectionTask {
             connection: Arc::clone(&connection),
             watch,
             inbox: Inbox::default(),
-            pulse: Heartbeat { call_time, asked: None, next: Instant::now() + call_time / 4 },
+            heartbeat: Heartbeat { call_time, asked: None, next: Instant::now() + call_time / 4 },
             cx: cx.clone(),
         };
-        cx.spawn(pump.run());
+        cx.spawn(task.run());
         Ok(connection)
     }
 
-    /// Asks for an operation, and waits for what becomes of it.
-    pub(crate) async fn ask(&self, frame: &Frame) -> Result<Frame, Fault> {
+    /// Requests an operation and waits for its answer.
+    pub(crate) async fn request(&self, frame: &Frame) -> Result<Frame, Fault> {
         let (answer, answered) = oneshot::channel();
         {
             let mut calls = self.calls();
@@ -89,7 +89,7 @@ impl Connection {
             }
             let waiting = &mut calls.waiting[frame.slot as usize];
             if waiting.is_some() {
-                return Err(Fault::Broken("was given up in the middle of a call".into()));
+                return Err(Fault::Broken("was abandoned during a call".into()));
             }
             *waiting = Some(PendingCall { what: frame.topic.name(), answer });
         }
@@ -108,13 +108,13 @@ impl Connection {
         }
     }
 
-    /// Sends a frame. Never waits: what the socket does not take is sent by the pump.
+    /// Sends a frame without waiting. The task sends what the socket does not accept now.
     pub(crate) fn send(&self, frame: &Frame) {
         let bytes = frame.encode();
         let mut outbox = self.outbox.lock();
         let mut rest = bytes.as_slice();
         if outbox.is_empty() {
-            // If it is full or gone, the pump finds out.
+            // If the socket is full or closed, the task notices.
             let sent = self.stream.try_write(rest).unwrap_or(0);
             rest = &rest[sent..];
         }
@@ -124,7 +124,7 @@ impl Connection {
         }
     }
 
-    /// Sends what the socket takes. False if it takes nothing any more, or so little that it hangs.
+    /// Sends what the socket accepts. False if it is closed, or if too much is unsent.
     fn flush(&self) -> bool {
         let mut outbox = self.outbox.lock();
         while !outbox.is_empty() {
@@ -145,7 +145,7 @@ impl Connection {
         self.calls.lock()
     }
 
-    /// What is under way, if anything is.
+    /// The name of an operation in progress.
     fn call(&self) -> Option<&'static str> {
         self.calls().waiting.iter().flatten().map(|waiting| waiting.what).next()
     }
@@ -158,7 +158,7 @@ impl Connection {
         true
     }
 
-    /// There will be no answers any more. The first reason stays.
+    /// Ends all operations. The first reason is kept.
     fn end(&self, why: impl FnOnce() -> String) {
         let mut calls = self.calls();
         calls.over.get_or_insert_with(why);
@@ -166,10 +166,10 @@ impl Connection {
     }
 }
 
-/// Whether the child still is with us.
+/// Tracks whether the child answers.
 struct Heartbeat {
     call_time: Duration,
-    /// Since when it has not answered.
+    /// The time of the ping that is not answered yet.
     asked: Option<Instant>,
     next: Instant,
 }
@@ -180,12 +180,12 @@ impl Heartbeat {
     }
 }
 
-/// What reads the socket, for as long as the child is there.
+/// The task that serves a connection while the child lives.
 struct ConnectionTask {
     connection: Arc<Connection>,
     watch: ChildWatch,
     inbox: Inbox,
-    pulse: Heartbeat,
+    heartbeat: Heartbeat,
     cx: Cx,
 }
 
@@ -215,8 +215,8 @@ impl ConnectionTask {
                     drained = true;
                     connection.send(&Frame::new(Topic::Drain));
                 }
-                () = sleep_until(self.pulse.at()) => {
-                    if !self.feel() {
+                () = sleep_until(self.heartbeat.at()) => {
+                    if !self.check_heartbeat() {
                         break;
                     }
                 }
@@ -225,7 +225,7 @@ impl ConnectionTask {
         self.over().await;
     }
 
-    /// Reads what is there. False if nothing will come any more.
+    /// Reads the available frames. False if the connection is over.
     fn read(&mut self) -> bool {
         let mut piece = [0; PIECE];
         loop {
@@ -267,34 +267,34 @@ impl ConnectionTask {
                 }
             }
             topic => {
-                self.pulse.asked = None;
-                self.pulse.next = Instant::now() + self.pulse.call_time / 4;
+                self.heartbeat.asked = None;
+                self.heartbeat.next = Instant::now() + self.heartbeat.call_time / 4;
                 return topic == Topic::Pong || self.connection.answer(frame);
             }
         }
         true
     }
 
-    /// Asks whether the child is there, if something is asked of it. False if it has not answered for too long.
-    fn feel(&mut self) -> bool {
+    /// Pings the child during an operation. False if it has not answered in time.
+    fn check_heartbeat(&mut self) -> bool {
         let now = Instant::now();
         let Some(what) = self.connection.call() else {
-            self.pulse.asked = None;
-            self.pulse.next = now + self.pulse.call_time / 4;
+            self.heartbeat.asked = None;
+            self.heartbeat.next = now + self.heartbeat.call_time / 4;
             return true;
         };
-        if self.pulse.asked.is_some() {
-            let call_time = self.pulse.call_time;
+        if self.heartbeat.asked.is_some() {
+            let call_time = self.heartbeat.call_time;
             self.connection.end(|| format!("did not return from `{what}` within {call_time:?}"));
             self.watch.kill();
             return false;
         }
-        self.pulse.asked = Some(now);
+        self.heartbeat.asked = Some(now);
         self.connection.send(&Frame::new(Topic::Ping));
         true
     }
 
-    /// The socket is closed: the child is dead, or dies now.
+    /// Ends the child after its socket was closed.
     async fn over(mut self) {
         let status = match tokio::time::timeout(GRACE, self.watch.ended()).await {
             Ok(status) => status,
@@ -307,7 +307,7 @@ impl ConnectionTask {
     }
 }
 
-/// What the child says, as if the plugin had said it here.
+/// Logs a line of the child.
 pub(crate) fn log(component: &str, frame: &Frame) {
     let Ok(LogMessage { level, message }) = frame.read() else { return };
     match level.as_str() {

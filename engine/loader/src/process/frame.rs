@@ -1,26 +1,26 @@
-//! What goes over the socket: a head of fixed size, and a body that is usually empty.
+//! The frames of the socket: a head of fixed size, and a body that is usually empty.
 
 use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// In the answer of `next`: there is no batch, and none will come.
+/// In the answer of `next`: the input has ended.
 pub(crate) const ENDED: u32 = 1;
-/// In the answer of `next`: the source wants to be told how the batch ended.
+/// In the answer of `next`: the source wants to know the outcome of the batch.
 pub(crate) const WANTS_BATCH_DONE: u32 = 2;
 
-/// No body is longer, in bytes: what is large goes through a region.
+/// The limit for a body, in bytes. Batches go through shared memory.
 pub(crate) const BODY: usize = 64 << 20;
 
-/// Bytes of a head.
+/// The size of a head, in bytes.
 const HEAD: usize = 48;
 
-/// What a frame is about.
+/// The topic of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Topic {
-    // From the engine: operations, each of which is answered.
+    // From the engine: operations, with an answer.
     Create = 1,
     Open,
     Next,
@@ -32,27 +32,27 @@ pub(crate) enum Topic {
     Save,
     Restore,
     Close,
-    /// A source's commit, which may go on beside an operation.
+    /// A commit of a source, which may overlap another operation.
     CommitPosition,
     // From the engine, without an answer.
     BatchDone,
     Drain,
-    /// Are you there? Answered as soon as no call is being made.
+    /// Answered when no call is in progress.
     Ping,
-    // From the child: what became of an operation.
+    // From the child: answers.
     Done,
-    /// It failed, as the body says.
+    /// The operation failed; the body is the error.
     Failed,
-    /// The instance is of no use any more: the body says how.
+    /// The instance broke; the body is the reason.
     Broken,
-    // From the child, unasked.
+    // From the child, without a request.
     Log,
     Progress,
     Pong,
 }
 
 impl Topic {
-    /// The function of a plugin that an operation calls.
+    /// The name of the function that an operation calls.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -95,17 +95,17 @@ const TOPICS: [Topic; 21] = [
     Topic::Pong,
 ];
 
-/// Of an operation and its answer: the main one, or a source's commit beside it.
+/// The slot of the main operation.
 pub(crate) const WORK: u32 = 0;
-/// As above.
+/// The slot of a commit of a source, which may overlap the main operation.
 pub(crate) const BESIDE: u32 = 1;
 
-/// A stretch of a region.
+/// A range of a region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Area {
-    /// Its first byte.
+    /// The offset of its first byte.
     pub(crate) start: u64,
-    /// One past its last byte.
+    /// The offset after its last byte.
     pub(crate) end: u64,
 }
 
@@ -115,53 +115,53 @@ impl Area {
     }
 }
 
-/// One message.
+/// A frame.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) topic: Topic,
     /// [`WORK`] or [`BESIDE`].
     pub(crate) slot: u32,
-    /// A number that goes with the topic: whether events may be left, whether the sink acknowledges, an outcome.
+    /// A number that depends on the topic: whether events may be deferred, whether the sink acknowledges, an outcome.
     pub(crate) number: u32,
-    /// Where the batch lies in the region of whoever sends this.
+    /// The area of the batch in the sender's region.
     pub(crate) area: Area,
-    /// In an answer: what of the engine's region the plugin still holds on to.
+    /// In an answer: the part of the engine's region that the plugin retains.
     pub(crate) held: Area,
     pub(crate) body: Vec<u8>,
 }
 
 impl Frame {
-    /// A frame without a body.
+    /// Creates a frame without a body.
     pub(crate) fn new(topic: Topic) -> Self {
         Self { topic, slot: WORK, number: 0, area: Area::default(), held: Area::default(), body: Vec::new() }
     }
 
-    /// The same with a body, as JSON.
+    /// Sets the body, as JSON.
     pub(crate) fn with(mut self, body: &impl Serialize) -> Self {
         self.body = serde_json::to_vec(body).expect("messages are plain data with names as keys");
         self
     }
 
-    /// The same with a text as its body.
-    pub(crate) fn saying(mut self, text: &str) -> Self {
+    /// Sets the body, as text.
+    pub(crate) fn with_text(mut self, text: &str) -> Self {
         self.body = text.as_bytes().to_vec();
         self
     }
 
-    /// The body, from JSON.
+    /// Parses the body from JSON.
     ///
     /// # Errors
-    /// It is not of this form.
+    /// The body does not have this form.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_json::from_slice(&self.body).map_err(|error| format!("a message is not readable: {error}"))
     }
 
-    /// The body as text, whatever is no text in it replaced.
+    /// The body as text, with invalid UTF-8 replaced.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// As it goes over the socket.
+    /// The bytes for the socket.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD + self.body.len());
         for number in [self.topic as u32, self.slot, self.number, self.body.len() as u32] {
@@ -175,7 +175,7 @@ impl Frame {
     }
 }
 
-/// Frames from the bytes that come out of a socket, in whatever pieces.
+/// Assembles frames from the bytes of a socket.
 #[derive(Default)]
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
@@ -183,7 +183,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Adds what came.
+    /// Adds bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         if self.read > 0 {
             self.bytes.drain(..self.read);
@@ -192,10 +192,10 @@ impl Inbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole frame, if it is there.
+    /// The next complete frame, if there is one.
     ///
     /// # Errors
-    /// What came is not a frame.
+    /// The bytes are not a frame.
     pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
         let bytes = &self.bytes[self.read..];
         let Some((head, rest)) = bytes.split_at_checked(HEAD) else { return Ok(None) };
@@ -207,7 +207,7 @@ impl Inbox {
             return Err(broken(format!("a message has {length} bytes, and may have {BODY}")));
         }
         let topic = TOPICS.into_iter().find(|topic| *topic as u32 == short(0));
-        let topic = topic.ok_or_else(|| broken(format!("{} is no topic of a message", short(0))))?;
+        let topic = topic.ok_or_else(|| broken(format!("{} is not a topic of a message", short(0))))?;
         let Some(body) = rest.get(..length) else { return Ok(None) };
         let frame = Frame {
             topic,
@@ -227,9 +227,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_come_out_as_they_went_in_whatever_the_pieces() {
+    fn frames_survive_any_split_of_their_bytes() {
         let area = Area { start: 8, end: 1 << 40 };
-        let frame = Frame { slot: BESIDE, number: 7, area, ..Frame::new(Topic::BatchDone).saying("because") };
+        let frame =
+            Frame { slot: BESIDE, number: 7, area, ..Frame::new(Topic::BatchDone).with_text("because") };
         let bytes = [frame.encode(), Frame::new(Topic::Ping).encode()].concat();
         for piece in [1, 5, HEAD, bytes.len()] {
             let (mut inbox, mut seen) = (Inbox::default(), Vec::new());
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_refused() {
+    fn invalid_frames_are_refused() {
         let mut inbox = Inbox::default();
         inbox.feed(&[0xff; HEAD]);
         assert!(inbox.next().is_err());
@@ -253,6 +254,6 @@ mod tests {
         let mut bytes = Frame::new(Topic::Done).encode();
         bytes[0] = 99;
         inbox.feed(&bytes);
-        assert!(inbox.next().unwrap_err().to_string().contains("99 is no topic"));
+        assert!(inbox.next().unwrap_err().to_string().contains("99 is not a topic"));
     }
 }

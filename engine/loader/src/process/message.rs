@@ -1,4 +1,4 @@
-//! The bodies of frames: what is not needed for each event, as JSON. Positions are bytes, and travel as base64.
+//! The bodies of frames, as JSON: everything that is not per event. Positions are bytes, encoded as base64.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct CreateMessage {
     pub(crate) event_size: usize,
     pub(crate) options: Value,
     pub(crate) call_time: Duration,
-    /// The most talkative level that anybody reads: `INFO`.
+    /// The most verbose level that is logged: `INFO`.
     pub(crate) level: String,
 }
 
@@ -35,16 +35,16 @@ impl CreateMessage {
     }
 }
 
-/// What an instance says of itself.
+/// The capabilities of an instance.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct CapabilitiesMessage {
     replay: u8,
-    commits: bool,
-    settles: bool,
+    wants_commit: bool,
+    wants_batch_done: bool,
     waits: bool,
     parallel: bool,
     why_not: Option<String>,
-    domain: Result<String, String>,
+    transaction_domain: Result<String, String>,
     outputs: Vec<String>,
     explain: Option<String>,
     exclusive: Vec<ExclusiveMessage>,
@@ -75,23 +75,23 @@ impl From<ExclusiveMessage> for Exclusive {
 }
 
 impl From<Capabilities> for CapabilitiesMessage {
-    fn from(facts: Capabilities) -> Self {
+    fn from(capabilities: Capabilities) -> Self {
         Self {
-            replay: match facts.replay {
+            replay: match capabilities.replay {
                 Replay::Never => 0,
                 Replay::Redelivery => 1,
                 Replay::Position => 2,
             },
-            commits: facts.commits,
-            settles: facts.settles,
-            waits: facts.waits,
-            parallel: facts.parallel,
-            why_not: facts.transactional.err(),
-            domain: facts.domain,
-            outputs: facts.outputs,
-            explain: facts.explain,
-            exclusive: facts.exclusive.into_iter().map(Into::into).collect(),
-            warnings: facts.warnings.into_iter().map(Into::into).collect(),
+            wants_commit: capabilities.wants_commit,
+            wants_batch_done: capabilities.wants_batch_done,
+            waits: capabilities.waits,
+            parallel: capabilities.parallel,
+            why_not: capabilities.transactional.err(),
+            transaction_domain: capabilities.transaction_domain,
+            outputs: capabilities.outputs,
+            explain: capabilities.explain,
+            exclusive: capabilities.exclusive.into_iter().map(Into::into).collect(),
+            warnings: capabilities.warnings.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -104,12 +104,12 @@ impl From<CapabilitiesMessage> for Capabilities {
                 2 => Replay::Position,
                 _ => Replay::Never,
             },
-            commits: created.commits,
-            settles: created.settles,
+            wants_commit: created.wants_commit,
+            wants_batch_done: created.wants_batch_done,
             waits: created.waits,
             parallel: created.parallel,
             transactional: created.why_not.map_or(Ok(()), Err),
-            domain: created.domain,
+            transaction_domain: created.transaction_domain,
             outputs: created.outputs,
             explain: created.explain,
             exclusive: created.exclusive.into_iter().map(Into::into).collect(),
@@ -118,7 +118,7 @@ impl From<CapabilitiesMessage> for Capabilities {
     }
 }
 
-/// What is wrong with the options.
+/// An error in the options.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ConfigErrorMessage {
     pointer: String,
@@ -151,7 +151,7 @@ const CLASSES: [Class; 7] = [
     Class::Fatal,
 ];
 
-/// Why an operation failed.
+/// The error of an operation.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ErrorMessage {
     class: usize,
@@ -178,7 +178,7 @@ impl From<ErrorMessage> for Error {
     }
 }
 
-/// A position, or none.
+/// A position, or no position.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct EncodedPosition(Option<String>);
 
@@ -219,7 +219,7 @@ pub(crate) struct CommitMessage {
     pub(crate) position: EncodedPosition,
 }
 
-/// What a filter has made, beside the batches.
+/// The result of a filter, without the batches.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct FilterResult {
     pub(crate) rejected: Vec<(usize, String)>,
@@ -232,7 +232,7 @@ impl FilterResult {
         Self { rejected: rejected.collect(), left: output.take_left() }
     }
 
-    /// Puts the rejections in, and what is left.
+    /// Adds the rejections and the deferred events to `output`.
     pub(crate) fn put(self, output: &mut Output, events: usize) -> Result<(), String> {
         let mut seen = vec![false; events];
         for (event, reason) in self.rejected {
@@ -251,17 +251,17 @@ impl FilterResult {
     }
 }
 
-/// What a sink says of its batch. An empty body is a complete delivery.
+/// The result of a sink. An empty body is a complete delivery.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SinkResult {
     rejected: Vec<(usize, String)>,
     again: Option<(Vec<usize>, ErrorMessage)>,
-    /// Only of `settle`.
+    /// Only of `ack_and_write`.
     elsewhere: Vec<usize>,
 }
 
 impl SinkResult {
-    /// `None` if all is delivered.
+    /// `None` if every event is delivered.
     pub(crate) fn of(delivery: Delivery) -> Option<Self> {
         let elsewhere = delivery.elsewhere().to_vec();
         let (rejected, again) = delivery.into_parts();
@@ -272,14 +272,14 @@ impl SinkResult {
         (!complete).then_some(told)
     }
 
-    /// What it says of a batch of so many events, in an answer of `settle` or of another operation.
-    pub(crate) fn delivery(self, events: usize, settles: bool) -> Result<Delivery, String> {
+    /// The delivery of a batch with this number of events; `acknowledges` if the operation was `ack_and_write`.
+    pub(crate) fn delivery(self, events: usize, acknowledges: bool) -> Result<Delivery, String> {
         let mut delivery = Delivery::complete();
         let ascending = self.elsewhere.is_sorted_by(|one, next| one < next);
-        let within = self.elsewhere.last().is_none_or(|last| settles && *last < events);
-        if !ascending || !within || (settles && self.again.is_some()) {
+        let within = self.elsewhere.last().is_none_or(|last| acknowledges && *last < events);
+        if !ascending || !within || (acknowledges && self.again.is_some()) {
             return Err(
-                "what was done elsewhere is not of the batch, in order, or is no answer to this".into()
+                "the events that are already done are not events of the batch, in order, or the operation cannot report them".into()
             );
         }
         self.elsewhere.into_iter().for_each(|event| delivery.done_elsewhere(event));
@@ -296,7 +296,7 @@ impl SinkResult {
                 || again.last().is_some_and(|last| *last >= events)
                 || error.class() == Class::Reject
             {
-                return Err("the events to be tried again are not events of the batch, in order".into());
+                return Err("the events to retry are not events of the batch, in order".into());
             }
             delivery.again(again, error);
         }
@@ -326,7 +326,7 @@ impl From<ClaimMessage> for Claim {
     }
 }
 
-/// One lane and how far it is.
+/// The record of one lane.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LaneRecord {
     source: String,
@@ -357,7 +357,7 @@ impl LaneRecord {
     }
 }
 
-/// A line of the log, from the child.
+/// A line of the log of the child.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LogMessage {
     /// `INFO`
@@ -365,7 +365,7 @@ pub(crate) struct LogMessage {
     pub(crate) message: String,
 }
 
-/// How far a source is, from the child.
+/// The progress of a source in the child.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ProgressMessage {
     pub(crate) done: u64,
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_survive_whatever_their_bytes_are() {
+    fn positions_of_any_bytes_survive() {
         let position = Position::from_bytes(Bytes::from_static(&[0, 255, b'"', 10, 128]));
         let resume = BTreeMap::from([("a\u{e4}".to_owned(), position)]);
         let text = serde_json::to_string(&ResumeMessage::of(&resume)).unwrap();
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_event_of_the_batch_is_refused() {
+    fn results_with_events_outside_of_the_batch_are_refused() {
         let again = |events: &[usize]| SinkResult {
             rejected: vec![],
             again: Some((events.to_vec(), ErrorMessage::from(&Error::busy("later", Duration::from_secs(3))))),
@@ -400,11 +400,11 @@ mod tests {
         assert_eq!((events, error.class()), (&[1, 2][..], Class::Busy));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
         assert!(again(&[2, 1]).delivery(3, false).is_err() && again(&[3]).delivery(3, false).is_err());
-        assert!(again(&[1, 2]).delivery(3, true).is_err(), "`settle` fails as a whole");
+        assert!(again(&[1, 2]).delivery(3, true).is_err(), "`ack_and_write` fails as a whole");
         let elsewhere =
             |events: &[usize]| SinkResult { rejected: vec![], again: None, elsewhere: events.to_vec() };
         assert_eq!(elsewhere(&[0, 2]).delivery(3, true).unwrap().elsewhere(), [0, 2]);
-        assert!(elsewhere(&[0, 2]).delivery(3, false).is_err(), "nothing else is done elsewhere");
+        assert!(elsewhere(&[0, 2]).delivery(3, false).is_err(), "other operations cannot report it");
         assert!(elsewhere(&[3]).delivery(3, true).is_err() && elsewhere(&[2, 2]).delivery(3, true).is_err());
         let made = |rejected: &[usize], left| FilterResult {
             rejected: rejected.iter().map(|event| (*event, String::new())).collect(),

@@ -1,4 +1,4 @@
-//! An instance in a process of its own, as the engine calls it.
+//! The engine's side of an instance in a child process.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,59 +29,59 @@ use crate::process::shared::region::{Writer, copy_out};
 use crate::process::shared::unpack::{InputBatch, Unpacker};
 use crate::process::supervisor::ChildHandle;
 
-/// What comes back at once may be so long, in bytes.
+/// The limit for the batches of an answer, in bytes.
 const ANSWER: u64 = 4 << 30;
-/// The area of a state is no longer, in bytes: the state, and the word on where it lies.
+/// The limit for the area of a state, in bytes: the state and its table.
 const STATE: u64 = STATE_BYTES as u64 + 4096;
-/// What a plugin may hold on to reaches no further, in bytes.
+/// The limit for the end of the retained part, in bytes.
 const HELD: u64 = 4 << 30;
 
-/// What holds a child. Dropping it tells the child to end, and sees to it.
+/// Guards a child. Dropping it tells the child to end, and kills it if it does not.
 pub(crate) struct ChildGuard {
-    kept: ChildHandle,
+    child: ChildHandle,
     socket: UnixStream,
 }
 
 impl ChildGuard {
-    pub(crate) fn new(kept: ChildHandle, socket: UnixStream) -> Self {
-        Self { kept, socket }
+    pub(crate) fn new(child: ChildHandle, socket: UnixStream) -> Self {
+        Self { child, socket }
     }
 }
 
 impl Drop for ChildGuard {
     fn drop(&mut self) {
-        // An error says that nobody is there any more.
+        // After an error, the child has ended already.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 }
 
-/// The instance.
+/// An instance in a child process.
 pub(crate) struct Remote {
-    tether: ChildGuard,
-    /// Until it is opened.
+    guard: ChildGuard,
+    /// The socket until the instance is opened.
     socket: Option<UnixStream>,
     connection: Option<Arc<Connection>>,
-    /// What the child is given.
+    /// The region with the batches for the child.
     given: Writer,
-    /// What it has made.
+    /// The region with the batches of the child.
     made: File,
-    /// What of the given it holds on to.
+    /// The part of the first region that the plugin retains.
     held: Area,
     scratch: Vec<u8>,
     call_time: Duration,
     event_size: usize,
 }
 
-/// A batch that was handed over, and how to understand what is said of it.
+/// A batch that was sent, with the tables to interpret the answer.
 struct SentBatch {
     area: Area,
-    stretches: CopyRanges,
+    ranges: CopyRanges,
     sets: Sets,
 }
 
 impl Remote {
     pub(crate) fn new(
-        tether: ChildGuard,
+        guard: ChildGuard,
         socket: UnixStream,
         given: Writer,
         made: File,
@@ -89,7 +89,7 @@ impl Remote {
         event_size: usize,
     ) -> Self {
         Self {
-            tether,
+            guard,
             socket: Some(socket),
             connection: None,
             given,
@@ -103,38 +103,38 @@ impl Remote {
 
     async fn start(&mut self, cx: &Cx, resume: &BTreeMap<String, Position>) -> Result<(), Fault> {
         if let Some(socket) = self.socket.take() {
-            let watch = self.tether.kept.watch();
+            let watch = self.guard.child.watch();
             let connection = Connection::start(socket, watch, self.call_time, cx);
             self.connection =
                 Some(connection.map_err(|error| Fault::Broken(format!("cannot be reached: {error}")))?);
         }
         let frame = Frame { number: cx.by_receipt().into(), ..Frame::new(Topic::Open) };
-        self.ask(frame.with(&ResumeMessage::of(resume))).await.map(drop)
+        self.request(frame.with(&ResumeMessage::of(resume))).await.map(drop)
     }
 
-    async fn ask(&mut self, frame: Frame) -> Result<Frame, Fault> {
+    async fn request(&mut self, frame: Frame) -> Result<Frame, Fault> {
         let Some(connection) = &self.connection else { return Err(Fault::Broken("was not opened".into())) };
-        let answer = connection.ask(&frame).await?;
+        let answer = connection.request(&frame).await?;
         self.held = answer.held;
         if self.held.end > HELD {
-            return Err(Fault::Broken("holds on to more than it may".into()));
+            return Err(Fault::Broken("retains more than it may".into()));
         }
         Ok(answer)
     }
 
-    /// Puts a batch where the child sees it, and behind it the receipts of the entries that it was made from.
-    fn hand(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<SentBatch, Fault> {
+    /// Writes a batch into the region, followed by the acknowledgement handles of its entries.
+    fn send(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<SentBatch, Fault> {
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
-        let packed = packer.batch(batch).and_then(|(stretches, sets)| {
+        let packed = packer.batch(batch).and_then(|(ranges, sets)| {
             receipts.iter().for_each(|receipts| ack_handles::pack(&mut packer, receipts));
             let (area, scratch) = packer.write(&mut self.given, self.held)?;
             self.scratch = scratch;
-            Ok(SentBatch { area, stretches, sets })
+            Ok(SentBatch { area, ranges, sets })
         });
         packed.map_err(|error| Fault::Broken(format!("cannot be given a batch: {error}")))
     }
 
-    /// A copy of what the child has put where the engine sees it.
+    /// Copies an area of the child's region.
     fn take(&self, area: Area) -> Result<Bytes, Fault> {
         copy_out(&self.made, area, ANSWER).map_err(broke_contract)
     }
@@ -145,8 +145,8 @@ impl Remote {
         batch: &Batch,
         receipts: Option<&Receipts>,
     ) -> Result<Delivery, Fault> {
-        frame.area = self.hand(batch, receipts)?.area;
-        let answer = self.ask(frame).await?;
+        frame.area = self.send(batch, receipts)?.area;
+        let answer = self.request(frame).await?;
         if answer.body.is_empty() {
             return Ok(Delivery::complete());
         }
@@ -156,12 +156,12 @@ impl Remote {
     }
 
     async fn filtered(&mut self, batch: &Batch, resumable: bool) -> Result<Output, Fault> {
-        let SentBatch { area, stretches, sets } = self.hand(batch, None)?;
+        let SentBatch { area, ranges, sets } = self.send(batch, None)?;
         let frame = Frame { area, number: resumable.into(), ..Frame::new(Topic::Process) };
-        let answer = self.ask(frame).await?;
+        let answer = self.request(frame).await?;
         let mut output = if resumable { Output::resumable() } else { Output::new() };
         if !answer.area.is_empty() {
-            let original = InputBatch { batch, stretches: &stretches, sets, lineage: Lineage::default() };
+            let original = InputBatch { batch, ranges: &ranges, sets, lineage: Lineage::default() };
             emitted(&self.take(answer.area)?, original, &mut output).map_err(broke_contract)?;
         }
         if !answer.body.is_empty() {
@@ -172,17 +172,17 @@ impl Remote {
     }
 
     async fn saved(&mut self) -> Result<Option<Vec<u8>>, Fault> {
-        let answer = self.ask(Frame::new(Topic::Save)).await?;
+        let answer = self.request(Frame::new(Topic::Save)).await?;
         if answer.area.is_empty() {
             return Ok(None);
         }
         let bytes = copy_out(&self.made, answer.area, STATE).map_err(broke_contract)?;
         let state =
             Unpacker::new(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(broke_contract)?;
-        match state.len() > STATE_BYTES {
-            true => Err(broke_contract(format!("its state has more than {STATE_BYTES} bytes"))),
-            false => Ok(Some(state.to_vec())),
+        if state.len() > STATE_BYTES {
+            return Err(broke_contract(format!("its state has more than {STATE_BYTES} bytes")));
         }
+        Ok(Some(state.to_vec()))
     }
 
     async fn restored(&mut self, state: &[u8]) -> Result<(), Fault> {
@@ -192,11 +192,11 @@ impl Remote {
         let (area, scratch) =
             written.map_err(|error| Fault::Broken(format!("cannot be given its state: {error}")))?;
         self.scratch = scratch;
-        self.ask(Frame { area, ..Frame::new(Topic::Restore) }).await.map(drop)
+        self.request(Frame { area, ..Frame::new(Topic::Restore) }).await.map(drop)
     }
 
     async fn read(&mut self) -> Result<Option<SourceBatch>, Fault> {
-        let answer = self.ask(Frame::new(Topic::Next)).await?;
+        let answer = self.request(Frame::new(Topic::Next)).await?;
         if answer.number & ENDED != 0 {
             return Ok(None);
         }
@@ -212,12 +212,16 @@ impl Remote {
                 Outcome::Failed => (2, String::new()),
             };
             let area = Area { start: number, end: 0 };
-            connection.send(&Frame { number: outcome, area, ..Frame::new(Topic::BatchDone).saying(&reason) });
+            connection.send(&Frame {
+                number: outcome,
+                area,
+                ..Frame::new(Topic::BatchDone).with_text(&reason)
+            });
         })))
     }
 }
 
-/// What a filter has emitted.
+/// Reads the batches that a filter has emitted.
 fn emitted(area: &Bytes, mut original: InputBatch<'_>, output: &mut Output) -> Result<(), String> {
     let mut unpacker = Unpacker::new(area)?;
     for _ in 0..unpacker.number()? {
@@ -229,7 +233,7 @@ fn emitted(area: &Bytes, mut original: InputBatch<'_>, output: &mut Output) -> R
     Ok(())
 }
 
-/// What a source has read, and its number for it.
+/// Reads the batch of a source and the child's number for it.
 fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
     let mut unpacker = Unpacker::new(area)?;
     let number = unpacker.long()?;
@@ -249,7 +253,7 @@ fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
     }
     let receipts = ack_handles::unpack(&mut unpacker)?;
     if receipts.range().start != 0 || receipts.range().end < read.batch.len() {
-        return Err("the receipts are not those of the batch".into());
+        return Err("the acknowledgement handles are not those of the batch".into());
     }
     Ok((read.with_receipts(receipts), number))
 }
@@ -268,7 +272,7 @@ impl SourceLink for Remote {
     }
 
     fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
-        Box::pin(async move { self.ask(Frame::new(Topic::Close)).await.map(drop) })
+        Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
     }
 
     fn committing(&self) -> Arc<dyn CommitLink> {
@@ -276,7 +280,7 @@ impl SourceLink for Remote {
     }
 }
 
-/// The half of a source that tells its input what is safe. It does not hold the child.
+/// The commit half of a source. It does not keep the child.
 struct Committing(Option<Arc<Connection>>);
 
 impl CommitLink for Committing {
@@ -285,7 +289,7 @@ impl CommitLink for Committing {
             let Some(connection) = &self.0 else { return Err(Fault::Broken("is gone".into())) };
             let safe = CommitMessage { partition: partition.to_owned(), position: Some(position).into() };
             let frame = Frame { slot: BESIDE, ..Frame::new(Topic::CommitPosition).with(&safe) };
-            connection.ask(&frame).await.map(drop)
+            connection.request(&frame).await.map(drop)
         })
     }
 }
@@ -313,7 +317,7 @@ impl FilterLink for Remote {
     }
 
     fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
-        Box::pin(async move { self.ask(Frame::new(Topic::Close)).await.map(drop) })
+        Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
     }
 }
 
@@ -332,7 +336,7 @@ impl SinkLink for Remote {
         _cx: &'a Cx,
     ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
         Box::pin(async move {
-            let answer = self.ask(Frame::new(Topic::Claim).with(&ClaimMessage::from(claim))).await?;
+            let answer = self.request(Frame::new(Topic::Claim).with(&ClaimMessage::from(claim))).await?;
             let marks = answer.read::<Vec<LaneRecord>>().map_err(broke_contract)?;
             marks.into_iter().map(LaneRecord::record).collect::<Result<_, _>>().map_err(broke_contract)
         })
@@ -358,6 +362,6 @@ impl SinkLink for Remote {
     }
 
     fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
-        Box::pin(async move { self.ask(Frame::new(Topic::Close)).await.map(drop) })
+        Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
     }
 }

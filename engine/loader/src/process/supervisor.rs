@@ -1,4 +1,4 @@
-//! InstanceContext is with a child from its first to its last moment: passes on what it writes, and knows how it ended.
+//! Supervises one child process: logs its output and collects its exit status.
 
 use parking_lot::Mutex;
 use std::io::{self, Read};
@@ -14,61 +14,63 @@ use tokio::sync::watch;
 
 use crate::process::spawner::Spawner;
 
-/// How long a child that was let go may take to end by itself.
+/// Time for a released child to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
-/// No line of what a child writes is longer, in bytes; what is, becomes several.
+/// The limit for a line of output, in bytes. A longer line is split.
 const LINE: usize = 8 << 10;
 
-/// Nothing until it has ended; then how, if that could be found out.
+/// `None` until the child has ended, then its exit status if that is known.
 pub(crate) type Ended = Option<Option<ExitStatus>>;
 
-/// A child that is being kept. Dropping it lets the child go: it ends soon, by itself or not.
+/// A handle of a supervised child. Dropping it releases the child, which is killed if it does not end soon.
 pub(crate) struct ChildHandle {
     process: Arc<OwnedFd>,
     ended: watch::Receiver<Ended>,
     ended_once: Mutex<mpsc::Receiver<Option<ExitStatus>>>,
-    /// Closed when this is dropped, which the keeper sees.
-    _leash: io::PipeWriter,
+    /// Closed on drop, which the supervisor notices.
+    _release: io::PipeWriter,
 }
 
 impl ChildHandle {
-    /// Begins to keep it. `said` takes all that it writes, for the log of `component`.
+    /// Starts the supervision. `output` is the read end of its output, which goes to the log of `component`.
     pub(crate) fn new(
         mut child: Child,
-        said: io::PipeReader,
+        output: io::PipeReader,
         component: &str,
-        nursery: &Arc<Spawner>,
+        spawner: &Arc<Spawner>,
     ) -> io::Result<Self> {
         let pid = Pid::from_child(&child);
         let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(process) => Arc::new(process),
             Err(error) => {
-                let _it_may_be_over = child.kill();
-                let _it_was_killed = child.wait();
+                // The child may have ended already.
+                let _ = child.kill();
+                let _ = child.wait();
                 return Err(error.into());
             }
         };
-        let (released, leash) = io::pipe()?;
-        let (tell, ended) = watch::channel(None);
-        let (tell_once, ended_once) = sync_channel(1);
-        let keeper = ChildSupervisor {
+        let (released, release) = io::pipe()?;
+        let (report, ended) = watch::channel(None);
+        let (report_once, ended_once) = sync_channel(1);
+        let supervisor = ChildSupervisor {
             child,
             process: Arc::clone(&process),
-            said: Some(said),
+            output: Some(output),
             released: Some(released),
             lines: Lines { component: component.to_owned(), bytes: Vec::new() },
             kill_at: None,
-            _nursery: Arc::clone(nursery),
+            _nursery: Arc::clone(spawner),
         };
-        std::thread::Builder::new().name("plugin-keeper".into()).spawn(move || {
-            let status = keeper.keep();
-            let _there_is_room_for_one = tell_once.try_send(status);
-            tell.send_replace(Some(status));
+        std::thread::Builder::new().name("plugin-supervisor".into()).spawn(move || {
+            let status = supervisor.run();
+            // The channel has room for the only status.
+            let _ = report_once.try_send(status);
+            report.send_replace(Some(status));
         })?;
-        Ok(Self { process, ended, ended_once: Mutex::new(ended_once), _leash: leash })
+        Ok(Self { process, ended, ended_once: Mutex::new(ended_once), _release: release })
     }
 
-    /// A view of it for somebody who does not keep it.
+    /// A watch that does not keep the child.
     pub(crate) fn watch(&self) -> ChildWatch {
         ChildWatch { process: Arc::clone(&self.process), ended: self.ended.clone() }
     }
@@ -78,7 +80,7 @@ impl ChildHandle {
         self.ended.borrow().is_some()
     }
 
-    /// Waits for its end where that may block, and then ends it.
+    /// Blocks until the child ends, and kills it after `limit`.
     pub(crate) fn wait(&self, limit: Duration) -> Option<ExitStatus> {
         let once = self.ended_once.lock();
         once.recv_timeout(limit).ok().or_else(|| {
@@ -88,7 +90,7 @@ impl ChildHandle {
     }
 }
 
-/// A child as somebody sees it who does not keep it.
+/// Observes a child without keeping it.
 #[derive(Clone)]
 pub(crate) struct ChildWatch {
     process: Arc<OwnedFd>,
@@ -96,46 +98,46 @@ pub(crate) struct ChildWatch {
 }
 
 impl ChildWatch {
-    /// Ends it at once.
+    /// Kills it.
     pub(crate) fn kill(&self) {
         kill(&self.process);
     }
 
-    /// Waits until it is over.
+    /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> Option<ExitStatus> {
         self.ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.flatten())
     }
 }
 
 fn kill(process: &OwnedFd) {
-    // An error says that it is over already.
+    // After an error, the child has ended already.
     let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
 }
 
 struct ChildSupervisor {
     child: Child,
     process: Arc<OwnedFd>,
-    said: Option<io::PipeReader>,
+    output: Option<io::PipeReader>,
     released: Option<io::PipeReader>,
     lines: Lines,
     kill_at: Option<Instant>,
-    /// A child dies with the thread that has started it, so that one stays until the child has ended.
+    /// Keeps the spawning thread alive: a child dies with the thread that has spawned it.
     _nursery: Arc<Spawner>,
 }
 
 impl ChildSupervisor {
-    /// Until it is over.
-    fn keep(mut self) -> Option<ExitStatus> {
+    /// Runs until the child has ended.
+    fn run(mut self) -> Option<ExitStatus> {
         loop {
             if self.kill_at.is_some_and(|at| at <= Instant::now()) {
                 kill(&self.process);
                 self.kill_at = None;
             }
-            let Ok([over, said, released]) = self.wait() else { break };
-            if said {
-                self.listen();
+            let Ok([ended, output, released]) = self.wait() else { break };
+            if output {
+                self.read_output();
             }
-            if over {
+            if ended {
                 self.kill_group();
                 break;
             }
@@ -144,7 +146,7 @@ impl ChildSupervisor {
                 self.kill_at = Some(Instant::now() + GRACE);
             }
         }
-        self.listen_to_the_rest();
+        self.read_rest();
         self.child.wait().ok()
     }
 
@@ -155,13 +157,13 @@ impl ChildSupervisor {
         let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
     }
 
-    /// Waits for its end, for what it writes, and for being let go.
+    /// Waits for its end, its output, or the drop of its handle.
     fn wait(&self) -> io::Result<[bool; 3]> {
         let rest = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
         let rest =
             rest.map(|rest| Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() });
         let mut all = vec![PollFd::new(&self.process, PollFlags::IN)];
-        let places = [self.said.as_ref(), self.released.as_ref()].map(|pipe| {
+        let places = [self.output.as_ref(), self.released.as_ref()].map(|pipe| {
             pipe.map(|pipe| {
                 all.push(PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN));
                 all.len() - 1
@@ -175,30 +177,30 @@ impl ChildSupervisor {
         Ok([seen(0), places[0].is_some_and(seen), places[1].is_some_and(seen)])
     }
 
-    /// Reads what is there.
-    fn listen(&mut self) -> bool {
+    /// Reads available output.
+    fn read_output(&mut self) -> bool {
         let mut piece = [0; 4096];
-        let read = self.said.as_mut().map_or(Ok(0), |said| said.read(&mut piece));
+        let read = self.output.as_mut().map_or(Ok(0), |output| output.read(&mut piece));
         match read {
             Ok(length) if length > 0 => {
                 self.lines.add(&piece[..length]);
                 true
             }
             _ => {
-                self.said = None;
+                self.output = None;
                 false
             }
         }
     }
 
-    /// Reads what is there still, and no more: a process that it has started may keep the pipe for ever.
-    fn listen_to_the_rest(&mut self) {
+    /// Reads the rest of the output without waiting: a process that the child has started may keep the pipe open.
+    fn read_rest(&mut self) {
         const PIECES: usize = 64;
         for _ in 0..PIECES {
-            let Some(said) = &self.said else { break };
-            let mut all = [PollFd::from_borrowed_fd(said.as_fd(), PollFlags::IN)];
+            let Some(output) = &self.output else { break };
+            let mut all = [PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)];
             let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-            if !matches!(poll(&mut all, Some(&at_once)), Ok(1)) || !self.listen() {
+            if !matches!(poll(&mut all, Some(&at_once)), Ok(1)) || !self.read_output() {
                 break;
             }
         }
@@ -206,7 +208,7 @@ impl ChildSupervisor {
     }
 }
 
-/// What a child writes, line by line into the log.
+/// Logs the output of a child line by line.
 struct Lines {
     component: String,
     bytes: Vec<u8>,

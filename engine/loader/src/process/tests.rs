@@ -1,4 +1,4 @@
-//! Batches through a region and back, and bytes that are none.
+//! Batches through shared memory and back, and invalid bytes.
 
 use std::sync::Arc;
 
@@ -34,13 +34,13 @@ fn batch() -> Batch {
     Batch::concat(&[first.stamped(&"one".into(), 7), second.stamped(&"two".into(), 8)])
 }
 
-/// A batch as the other side sees it, with what is needed to understand what that says of it.
+/// Sends a batch to the other side. Returns what it sees, and the tables to interpret its answer.
 fn through(batch: &Batch) -> (Batch, Sets, CopyRanges, Sets, u64) {
     let mut packer = Packer::new(Vec::new());
-    let (stretches, ours) = packer.batch(batch).unwrap();
+    let (ranges, ours) = packer.batch(batch).unwrap();
     let (bytes, size) = written(packer);
     let (there, theirs) = Unpacker::new(&bytes).unwrap().batch().unwrap();
-    (there, theirs, stretches, ours, size)
+    (there, theirs, ranges, ours, size)
 }
 
 fn written(packer: Packer<'_>) -> (Bytes, u64) {
@@ -49,7 +49,7 @@ fn written(packer: Packer<'_>) -> (Bytes, u64) {
     (copy_out(&file, area, 1 << 30).unwrap(), area.end - area.start)
 }
 
-/// All that can be asked of a batch.
+/// Everything that a batch holds, as text.
 fn told(batch: &Batch) -> Vec<String> {
     let event = |event: usize| {
         let origin = batch.origin(event);
@@ -103,13 +103,13 @@ fn receipts_arrive_behind_their_batch_and_keep_their_numbers() {
 
 /// What the other side makes of its view of `batch`, as it comes back.
 fn back(batch: &Batch, make: impl Fn(&Batch) -> Batch) -> (Batch, Batch) {
-    let (there, mut theirs, stretches, sets, _) = through(batch);
+    let (there, mut theirs, ranges, sets, _) = through(batch);
     let made = make(&there);
     let mut packer = Packer::new(Vec::new());
     packer.derived(&made, &mut Input { batch: &there, sets: &mut theirs }).unwrap();
     let (bytes, _) = written(packer);
-    let mut original = InputBatch { batch, stretches: &stretches, sets, lineage: Lineage::default() };
-    let here = Unpacker::new(&bytes).unwrap().derived(&mut original).unwrap();
+    let mut input = InputBatch { batch, ranges: &ranges, sets, lineage: Lineage::default() };
+    let here = Unpacker::new(&bytes).unwrap().derived(&mut input).unwrap();
     (made, here)
 }
 
@@ -146,7 +146,7 @@ fn what_is_new_comes_back_beside_it() {
 #[test]
 fn whatever_the_bytes_are_nothing_breaks() {
     let batch = batch();
-    let (there, mut theirs, stretches, _, _) = through(&batch);
+    let (there, mut theirs, ranges, _, _) = through(&batch);
     let made = there.select([0, 1, 3, 6]);
     let mut packer = Packer::new(Vec::new());
     packer.derived(&made, &mut Input { batch: &there, sets: &mut theirs }).unwrap();
@@ -166,12 +166,8 @@ fn whatever_the_bytes_are_nothing_breaks() {
         if let Ok(receipts) = there {
             receipts.range().for_each(|index| drop(receipts.get(index).to_vec()));
         }
-        let original = InputBatch {
-            batch: &batch,
-            stretches: &stretches,
-            sets: Sets::default(),
-            lineage: Lineage::default(),
-        };
+        let original =
+            InputBatch { batch: &batch, ranges: &ranges, sets: Sets::default(), lineage: Lineage::default() };
         if let Ok(batch) = Unpacker::new(bytes).and_then(|mut unpacker| unpacker.derived(&mut { original })) {
             told(&batch);
         }

@@ -1,52 +1,51 @@
-//! Which event of a batch breaks a plugin: found by trying again, then by halves. Pure: says what to try next.
+//! Finds the event of a batch that breaks a plugin: retries the batch, then halves it. Pure: decides what to try next.
 
 use std::ops::Range;
 
-/// How often the same events are tried before they are halved, or one is given up: a plugin that breaks at random, or
-/// for what came before, is not the fault of the events at hand.
+/// Number of tries of the same events before they are halved. A plugin may break at random, or because of earlier events.
 const TRIES: u32 = 2;
-/// How often a single event is tried.
+/// Number of tries of a single event.
 const TRIES_OF_ONE: u32 = 3;
-/// How many events of a batch may be given up: beyond that, it is not the events.
+/// Number of events of one batch that may be rejected. With more, the events are not the cause.
 const KILLERS: usize = 16;
 
-/// A batch on its way through a plugin that may break.
+/// The search in one batch.
 pub(crate) struct Bisection {
-    /// What is still to be tried, last first.
+    /// The ranges that are not tried yet, last first.
     left: Vec<Range<usize>>,
     tries: u32,
     killers: usize,
 }
 
-/// What to do after the plugin broke.
+/// The next step after a break.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Go on with what is next.
+    /// Try the next range.
     Again,
-    /// This event breaks it, each time: reject it, and go on.
+    /// Reject this event, which breaks the plugin each time, and continue.
     Reject(usize),
-    /// So many events break it that it is not the events.
+    /// Give up: too many events break the plugin.
     GiveUp,
 }
 
 impl Bisection {
-    /// A batch of this many events.
+    /// The search in a batch of this many events.
     pub(crate) fn of(events: usize) -> Self {
         Self { left: std::iter::once(0..events).collect(), tries: 0, killers: 0 }
     }
 
-    /// The events to try next, in order.
+    /// The next range to try.
     pub(crate) fn next(&self) -> Option<Range<usize>> {
         self.left.last().cloned()
     }
 
-    /// These are through.
+    /// Records that the plugin survived the range.
     pub(crate) fn survived(&mut self) {
         self.left.pop();
         self.tries = 0;
     }
 
-    /// The plugin broke at these.
+    /// Records that the plugin broke at the range.
     pub(crate) fn broke(&mut self) -> Verdict {
         self.tries += 1;
         let Some(range) = self.next() else { return Verdict::GiveUp };
@@ -74,8 +73,7 @@ impl Bisection {
 mod tests {
     use super::*;
 
-    /// What becomes of a batch in which these events break the plugin: what got through, what was rejected, how often
-    /// it broke.
+    /// Runs the search with these killers. Returns the events that got through, the rejected events and the number of breaks.
     fn run(events: usize, killers: &[usize]) -> (Vec<usize>, Vec<usize>, usize) {
         let (mut through, mut rejected, mut broke) = (Vec::new(), Vec::new(), 0);
         let mut bisection = Bisection::of(events);
@@ -96,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn one_killer_is_found_and_the_rest_gets_through_in_order() {
+    fn single_killer_is_found_and_the_rest_gets_through_in_order() {
         for killer in 0..100 {
             let (through, rejected, broke) = run(100, &[killer]);
             assert_eq!(rejected, [killer]);
@@ -106,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_broke_once_rejects_nothing() {
+    fn single_break_rejects_nothing() {
         let mut bisection = Bisection::of(10);
         assert_eq!(bisection.broke(), Verdict::Again);
         assert_eq!(bisection.next(), Some(0..10));
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_breaks_at_everything_is_given_up() {
+    fn search_gives_up_if_every_event_breaks_the_plugin() {
         let all: Vec<usize> = (0..1000).collect();
         let (through, rejected, _) = run(1000, &all);
         assert_eq!((through.len(), rejected.len()), (0, KILLERS));

@@ -1,7 +1,7 @@
-//! Filters that are made anew when they break, and are given again what they have not answered for.
+//! Filters that are restarted when they break, and receive their unfinished batch again.
 //!
-//! One that is made anew remembers nothing: what the one before it knew is gone with it, and what it was given to begin
-//! with is no help, because it may be what broke it.
+//! A restarted filter has no state. The state that the broken one restored is not used again, because it may have caused
+//! the break.
 
 use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection};
@@ -9,10 +9,10 @@ use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Exclusive, Filter
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
 use super::spec::InstanceSpec;
-use super::{blameless, gave_up, reason, unless_broken};
+use super::{drop_if_broken, gave_up, lifecycle_result, reason};
 use crate::link::{Fault, FilterLink, InstanceContext, Link, PlainLink};
 
-/// Puts what was made of a part of a batch to what was made of the parts before it.
+/// Appends the output for a part of a batch to the output for the parts before it.
 fn merge(whole: &mut Output, mut part: Output, start: usize) {
     let (emitted, rejected) = part.take();
     emitted.into_iter().for_each(|(port, batch)| whole.emit_to(port, batch));
@@ -20,23 +20,23 @@ fn merge(whole: &mut Output, mut part: Output, start: usize) {
     rejected.into_iter().for_each(shifted);
 }
 
-/// A filter that is called through a task of its own.
+/// A filter whose calls are awaited.
 pub(crate) struct RestartingFilter {
-    recipe: InstanceSpec,
+    spec: InstanceSpec,
     link: Option<Box<dyn FilterLink>>,
-    breaks: RestartPolicy,
+    policy: RestartPolicy,
 }
 
 impl RestartingFilter {
-    pub(crate) fn new(recipe: InstanceSpec) -> Self {
-        Self { breaks: RestartPolicy::new(&recipe), recipe, link: None }
+    pub(crate) fn new(spec: InstanceSpec) -> Self {
+        Self { policy: RestartPolicy::new(&spec), spec, link: None }
     }
 
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
-        let Link::Filter(mut link) = self.recipe.make(cx).await? else {
+        let Link::Filter(mut link) = self.spec.create(cx).await? else {
             return Err(Error::fatal("the plugin is no filter any more"));
         };
-        blameless(link.open(cx).await, "opened")?;
+        lifecycle_result(link.open(cx).await, "opened")?;
         self.link = Some(link);
         Ok(())
     }
@@ -45,9 +45,9 @@ impl RestartingFilter {
         if self.link.is_none() {
             self.start(cx).await?;
         }
-        let link = self.link.as_mut().expect("it was just started");
+        let link = self.link.as_mut().expect("the instance is started");
         let made = link.process(batch, resumable, cx).await;
-        unless_broken(&mut self.link, made)
+        drop_if_broken(&mut self.link, made)
     }
 }
 
@@ -66,17 +66,17 @@ impl AsyncFilter for RestartingFilter {
                     let left = made.take_left();
                     merge(out, made, range.start);
                     if let Some(left) = left.filter(|_| whole) {
-                        let _known_to_work = out.leave_from(left);
+                        let _ = out.leave_from(left);
                     }
                     bisection.survived();
                 }
                 Err(Fault::Error(error)) => return Err(error),
                 Err(Fault::Broken(why)) => {
-                    let pause = self.breaks.of(whole, cx.component(), &why)?;
+                    let pause = self.policy.broke_at(whole, cx.component(), &why)?;
                     match bisection.broke() {
                         Verdict::Again => drop(cx.sleep(pause).await),
                         Verdict::Reject(event) => {
-                            self.breaks.explained();
+                            self.policy.found_cause();
                             out.reject(event, reason(&why));
                         }
                         Verdict::GiveUp => return Err(gave_up(&why)),
@@ -88,72 +88,72 @@ impl AsyncFilter for RestartingFilter {
     }
 
     fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
-        self.recipe
-            .facts
+        self.spec
+            .capabilities
             .parallel
-            .then(|| Box::new(Self::new(self.recipe.clone())) as Box<dyn ErasedAsyncFilter>)
+            .then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn ErasedAsyncFilter>)
     }
 
     fn outputs(&self) -> Vec<String> {
-        self.recipe.facts.outputs.clone()
+        self.spec.capabilities.outputs.clone()
     }
 
     fn exclusive(&self) -> Vec<Exclusive> {
-        self.recipe.facts.exclusive.clone()
+        self.spec.capabilities.exclusive.clone()
     }
 
     fn warnings(&self) -> Vec<ConfigError> {
-        self.recipe.facts.warnings.clone()
+        self.spec.capabilities.warnings.clone()
     }
 
     fn explain(&self) -> Option<String> {
-        self.recipe.facts.explain.clone()
+        self.spec.capabilities.explain.clone()
     }
 
     async fn save(&mut self, cx: &Cx) -> Option<Vec<u8>> {
         let saved = self.link.as_mut()?.save(cx).await;
-        kept(unless_broken(&mut self.link, saved), cx.component())
+        kept(drop_if_broken(&mut self.link, saved), cx.component())
     }
 
     async fn restore(&mut self, state: &[u8], cx: &Cx) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Err("the plugin is not open".into()) };
         let restored = link.restore(state, cx).await;
-        unless_broken(&mut self.link, restored).map_err(refused)
+        drop_if_broken(&mut self.link, restored).map_err(refused)
     }
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
         match self.link.take() {
-            Some(mut link) => blameless(link.close(cx).await, "closed"),
+            Some(mut link) => lifecycle_result(link.close(cx).await, "closed"),
             None => Ok(()),
         }
     }
 }
 
-/// A filter that is called where it is.
+/// A filter whose calls return at once.
 pub(crate) struct RestartingPlainFilter {
-    recipe: InstanceSpec,
+    spec: InstanceSpec,
     link: Box<dyn FilterLink>,
-    breaks: RestartPolicy,
+    policy: RestartPolicy,
 }
 
 impl RestartingPlainFilter {
-    pub(crate) fn new(recipe: InstanceSpec, link: Box<dyn FilterLink>) -> Self {
-        Self { breaks: RestartPolicy::new(&recipe), recipe, link }
+    pub(crate) fn new(spec: InstanceSpec, link: Box<dyn FilterLink>) -> Self {
+        Self { policy: RestartPolicy::new(&spec), spec, link }
     }
 
     fn renew(&mut self) -> Result<(), Error> {
-        let who =
-            InstanceContext { component: self.recipe.plugin.clone(), event_size: Cx::EVENT_SIZE.as_usize() };
-        match self.recipe.home.create(&self.recipe.options, &who) {
+        let context =
+            InstanceContext { component: self.spec.plugin.clone(), event_size: Cx::EVENT_SIZE.as_usize() };
+        match self.spec.factory.create(&self.spec.options, &context) {
             Ok((Link::Filter(link), _)) => self.link = link,
             Ok(_) => return Err(Error::fatal("the plugin is no filter any more")),
-            Err(error) => return Err(Error::fatal(format!("no instance can be made: {error}"))),
+            Err(error) => return Err(Error::fatal(format!("no instance can be created: {error}"))),
         }
         Ok(())
     }
 
     fn plain(&mut self) -> &mut dyn PlainLink {
-        self.link.plain().expect("it was plain when it was built")
+        self.link.plain().expect("the filter was plain when it was built")
     }
 }
 
@@ -181,20 +181,20 @@ impl Filter for RestartingPlainFilter {
     }
 
     fn fork(&self) -> Option<Box<dyn Filter>> {
-        if !self.recipe.facts.parallel {
+        if !self.spec.capabilities.parallel {
             return None;
         }
-        let who =
-            InstanceContext { component: self.recipe.plugin.clone(), event_size: Cx::EVENT_SIZE.as_usize() };
-        match self.recipe.home.create(&self.recipe.options, &who) {
-            Ok((Link::Filter(link), _)) => Some(Box::new(Self::new(self.recipe.clone(), link))),
+        let context =
+            InstanceContext { component: self.spec.plugin.clone(), event_size: Cx::EVENT_SIZE.as_usize() };
+        match self.spec.factory.create(&self.spec.options, &context) {
+            Ok((Link::Filter(link), _)) => Some(Box::new(Self::new(self.spec.clone(), link))),
             _ => None,
         }
     }
 
     fn save(&mut self) -> Option<Vec<u8>> {
         let saved = self.plain().save();
-        kept(saved, &self.recipe.plugin)
+        kept(saved, &self.spec.plugin)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
@@ -206,23 +206,23 @@ impl Filter for RestartingPlainFilter {
     }
 
     fn outputs(&self) -> Vec<String> {
-        self.recipe.facts.outputs.clone()
+        self.spec.capabilities.outputs.clone()
     }
 
     fn exclusive(&self) -> Vec<Exclusive> {
-        self.recipe.facts.exclusive.clone()
+        self.spec.capabilities.exclusive.clone()
     }
 
     fn warnings(&self) -> Vec<ConfigError> {
-        self.recipe.facts.warnings.clone()
+        self.spec.capabilities.warnings.clone()
     }
 
     fn explain(&self) -> Option<String> {
-        self.recipe.facts.explain.clone()
+        self.spec.capabilities.explain.clone()
     }
 }
 
-/// What there is to hand over; if that failed, nothing, and the log says why.
+/// The saved state. If saving failed, logs the reason and returns none.
 fn kept(saved: Result<Option<Vec<u8>>, Fault>, component: &str) -> Option<Vec<u8>> {
     saved.unwrap_or_else(|fault| {
         tracing::warn!(component, "hands over no state: {}", refused(fault));
@@ -230,7 +230,7 @@ fn kept(saved: Result<Option<Vec<u8>>, Fault>, component: &str) -> Option<Vec<u8
     })
 }
 
-/// Why a state was not saved, or not taken over.
+/// The reason why a state was not saved or restored.
 fn refused(fault: Fault) -> String {
     match fault {
         Fault::Error(error) => error.message().to_owned(),
@@ -240,12 +240,13 @@ fn refused(fault: Fault) -> String {
 
 impl RestartingPlainFilter {
     fn broke(&mut self, bisection: &mut Bisection, why: &str, out: &mut Output) -> Result<(), Error> {
-        let _nobody_waits_here = self.breaks.another(&self.recipe.plugin, why)?;
+        // Plain filters do not wait, so the delay is ignored.
+        let _ = self.policy.broke(&self.spec.plugin, why)?;
         self.renew()?;
         match bisection.broke() {
             Verdict::Again => {}
             Verdict::Reject(event) => out.reject(event, reason(why)),
-            // A plain filter has no other way to say that the component is of no use.
+            // A plain filter cannot be retried, so the component fails.
             Verdict::GiveUp => return Err(Error::fatal(gave_up(why).message())),
         }
         Ok(())

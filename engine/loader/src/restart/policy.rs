@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use super::spec::InstanceSpec;
 
-/// The pause before an instance that broke for the second time in a row is made anew; it doubles from there.
+/// Delay before the restart after the second break in a row; doubled for each further break.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
+/// The longest delay.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// After so long without a break, the next one counts as the first.
+/// Time without a break after which the next break counts as the first.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
-/// How often an instance broke lately.
+/// Decides when a broken instance is restarted, from its recent breaks.
 pub(super) struct RestartPolicy {
     strict: bool,
     row: u32,
@@ -22,28 +22,28 @@ pub(super) struct RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// Of an instance of this recipe.
-    pub(super) fn new(recipe: &InstanceSpec) -> Self {
-        Self { strict: recipe.strict, row: 0, last: None }
+    /// The policy for instances of this specification.
+    pub(super) fn new(spec: &InstanceSpec) -> Self {
+        Self { strict: spec.strict, row: 0, last: None }
     }
 
-    /// Tells of a break at a whole batch, or at a part of one. While the culprit is looked for, breaks are to be
-    /// expected: they are no reason to wait, and not worth a line each.
-    pub(super) fn of(&mut self, whole: bool, component: &str, why: &str) -> Result<Duration, Error> {
+    /// Records a break at a whole batch or at a part of one, and returns the delay. Breaks at parts are expected during the
+    /// search for the event that breaks the plugin: they cause no delay and no warning.
+    pub(super) fn broke_at(&mut self, whole: bool, component: &str, why: &str) -> Result<Duration, Error> {
         if whole || self.strict {
-            return self.another(component, why);
+            return self.broke(component, why);
         }
-        tracing::debug!(component, "the plugin {why}; looking for the event at which it does");
+        tracing::debug!(component, "the plugin {why}; searching for the event that causes it");
         Ok(Duration::ZERO)
     }
 
-    /// The event is found that it was for, so the plugin is not to blame for what comes next.
-    pub(super) fn explained(&mut self) {
+    /// Resets the row of breaks: the event that caused them was found.
+    pub(super) fn found_cause(&mut self) {
         self.row = 0;
     }
 
-    /// Tells of a break, and says how long to wait before the next instance is made.
-    pub(super) fn another(&mut self, component: &str, why: &str) -> Result<Duration, Error> {
+    /// Records a break, and returns the delay before the restart.
+    pub(super) fn broke(&mut self, component: &str, why: &str) -> Result<Duration, Error> {
         if self.strict {
             return Err(Error::fatal(format!("the plugin {why}")));
         }
@@ -52,7 +52,7 @@ impl RestartPolicy {
         }
         self.row += 1;
         self.last = Some(Instant::now());
-        tracing::warn!(component, "the plugin {why}; starting it anew");
+        tracing::warn!(component, "the plugin {why}; restarting it");
         Ok(match self.row {
             1 => Duration::ZERO,
             row => FIRST_PAUSE.saturating_mul(1 << (row - 2).min(16)).min(LONGEST_PAUSE),

@@ -1,4 +1,4 @@
-//! A sink that is made anew when it breaks, and is given again what it has not answered for.
+//! A sink that is restarted when it breaks, and receives its unfinished batch again.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,60 +9,64 @@ use tidegate_sdk::{Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, La
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
 use super::spec::InstanceSpec;
-use super::{blameless, gave_up, reason, unless_broken};
+use super::{drop_if_broken, gave_up, lifecycle_result, reason};
 use crate::link::{Fault, Link, SinkLink};
 
-/// A sink.
+/// A sink that is restarted when it breaks.
 pub(crate) struct RestartingSink {
-    recipe: InstanceSpec,
+    spec: InstanceSpec,
     link: Option<Box<dyn SinkLink>>,
-    breaks: RestartPolicy,
-    /// Whether an instance broke in the middle of settling the entries at hand, so that nobody knows which of them
-    /// it was done with.
+    policy: RestartPolicy,
+    /// Whether an instance broke while it acknowledged the current entries, so that it is unknown which are done.
     doubtful: bool,
 }
 
 impl RestartingSink {
-    pub(crate) fn new(recipe: InstanceSpec) -> Self {
-        Self { breaks: RestartPolicy::new(&recipe), recipe, link: None, doubtful: false }
+    pub(crate) fn new(spec: InstanceSpec) -> Self {
+        Self { policy: RestartPolicy::new(&spec), spec, link: None, doubtful: false }
     }
 
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
-        let Link::Sink(mut link) = self.recipe.make(cx).await? else {
+        let Link::Sink(mut link) = self.spec.create(cx).await? else {
             return Err(Error::fatal("the plugin is no sink any more"));
         };
-        blameless(link.open(cx).await, "opened")?;
+        lifecycle_result(link.open(cx).await, "opened")?;
         self.link = Some(link);
         Ok(())
     }
 
-    /// The instance; another one if the last one broke.
+    /// The instance; a new one if the last one broke.
     async fn started(&mut self, cx: &Cx) -> Result<&mut dyn SinkLink, Error> {
         if self.link.is_none() {
             self.start(cx).await?;
         }
-        Ok(self.link.as_deref_mut().expect("it was just started"))
+        Ok(self.link.as_deref_mut().expect("the instance is started"))
     }
 
     async fn write_once(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Fault> {
         let written = self.started(cx).await?.write(batch, cx).await;
-        unless_broken(&mut self.link, written)
+        drop_if_broken(&mut self.link, written)
     }
 
-    async fn settle_once(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Fault> {
+    async fn acknowledge_once(
+        &mut self,
+        batch: &Batch,
+        receipts: &Receipts,
+        cx: &Cx,
+    ) -> Result<Delivery, Fault> {
         let settled = self.started(cx).await?.settle(batch, receipts, cx).await;
-        unless_broken(&mut self.link, settled)
+        drop_if_broken(&mut self.link, settled)
     }
 
-    /// What a break means in the middle of a transaction: the records say what was done, so the graph starts anew
-    /// from them.
+    /// The result of a call within a transaction. After a break the graph restarts from the stored records.
     fn in_transaction<T>(&mut self, result: Result<T, Fault>, cx: &Cx) -> Result<T, Error> {
         result.map_err(|fault| match fault {
             Fault::Error(error) => error,
             Fault::Broken(why) => {
                 self.link = None;
-                match self.breaks.another(cx.component(), &why) {
-                    Ok(_the_graph_has_pauses) => Error::replay(format!("the plugin {why}")),
+                match self.policy.broke(cx.component(), &why) {
+                    // The restart of the graph has a delay of its own.
+                    Ok(_) => Error::replay(format!("the plugin {why}")),
                     Err(error) => error,
                 }
             }
@@ -91,17 +95,17 @@ impl Sink for RestartingSink {
                     bisection.survived();
                 }
                 Err(Fault::Error(error)) if whole => return Err(error),
-                // What is through is through: the rest comes again.
+                // The parts before are delivered; the rest is retried.
                 Err(Fault::Error(error)) => {
                     delivery.again(range.start..batch.len(), error);
                     return Ok(delivery);
                 }
                 Err(Fault::Broken(why)) => {
-                    let pause = self.breaks.of(whole, cx.component(), &why)?;
+                    let pause = self.policy.broke_at(whole, cx.component(), &why)?;
                     match bisection.broke() {
                         Verdict::Again => drop(cx.sleep(pause).await),
                         Verdict::Reject(event) => {
-                            self.breaks.explained();
+                            self.policy.found_cause();
                             delivery.reject(event, reason(&why));
                         }
                         Verdict::GiveUp => {
@@ -116,15 +120,15 @@ impl Sink for RestartingSink {
     }
 
     fn exclusive(&self) -> Vec<Exclusive> {
-        self.recipe.facts.exclusive.clone()
+        self.spec.capabilities.exclusive.clone()
     }
 
     fn warnings(&self) -> Vec<ConfigError> {
-        self.recipe.facts.warnings.clone()
+        self.spec.capabilities.warnings.clone()
     }
 
     fn transactional(&self) -> Result<(), String> {
-        self.recipe.facts.transactional.clone()
+        self.spec.capabilities.transactional.clone()
     }
 
     async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
@@ -150,19 +154,21 @@ impl Sink for RestartingSink {
     }
 
     fn domain(&self) -> Result<String, String> {
-        self.recipe.facts.domain.clone()
+        self.spec.capabilities.transaction_domain.clone()
     }
 
-    /// A break in here leaves open which entries are done. It is what a lost answer is, and has the same way out: the
-    /// server knows. What is acknowledged is written too, in one step; so another instance is asked for the same
-    /// entries again, and does those that are left. The one that broke cannot do harm later, whatever it had sent or
-    /// still sends: an entry is acknowledged once. So there is no need for a claim, and none to start the graph anew.
+    /// After a break it is unknown which entries are done, as after a lost response. The server knows: an entry is
+    /// acknowledged and written in one step, and only once. So the next instance receives the same entries and handles
+    /// those that are left. Late requests of the broken instance do no harm. Neither a claim nor a restart of the graph
+    /// is needed.
     ///
-    /// Where a batch breaks the plugin each time, it is halved between entries, because what was made of one stays
-    /// together. The events of an entry that does it alone become dead letters, and the entry comes once more without
-    /// them. (If the plugin breaks only behind the server's answer, they are dead letters and delivered: not lost.)
+    /// A batch that breaks the plugin each time is halved between entries, because the events of one entry stay
+    /// together. If a single entry breaks the plugin, its events become dead letters, and the entry is retried without
+    /// them. (If the plugin breaks only after the response of the server, the events are both dead letters and
+    /// delivered, but not lost.)
     ///
-    /// What was "done elsewhere" after a break may have been done by the instance that broke, and is not counted so.
+    /// Entries reported as already done after a break may have been done by the broken instance, and are not counted as
+    /// done elsewhere.
     async fn settle(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Error> {
         let all = receipts.range();
         let mut bisection = Bisection::of(all.len());
@@ -172,7 +178,7 @@ impl Sink for RestartingSink {
             let entries = all.start + range.start..all.start + range.end;
             let events = events_of(batch, &entries, whole);
             let part = if whole { batch.clone() } else { batch.select(events.iter().copied()) };
-            match self.settle_once(&part, &receipts.part(entries), cx).await {
+            match self.acknowledge_once(&part, &receipts.part(entries), cx).await {
                 Ok(settled) => {
                     let elsewhere = settled.elsewhere().iter().filter(|_| !self.doubtful);
                     elsewhere.for_each(|event| delivery.done_elsewhere(events[*event]));
@@ -180,15 +186,15 @@ impl Sink for RestartingSink {
                     rejected.into_iter().for_each(|one| delivery.reject(events[one.event], one.reason));
                     bisection.survived();
                 }
-                // What is through is through, and will be found so.
+                // Entries that are done are reported as already done when they are retried.
                 Err(Fault::Error(error)) => return Err(error),
                 Err(Fault::Broken(why)) => {
                     self.doubtful = true;
-                    let pause = self.breaks.of(whole, cx.component(), &why)?;
+                    let pause = self.policy.broke_at(whole, cx.component(), &why)?;
                     match bisection.broke() {
                         Verdict::Again => drop(cx.sleep(pause).await),
                         Verdict::Reject(_) if !events.is_empty() => {
-                            self.breaks.explained();
+                            self.policy.found_cause();
                             events.into_iter().for_each(|event| delivery.reject(event, reason(&why)));
                         }
                         Verdict::Reject(_) | Verdict::GiveUp => return Err(gave_up(&why)),
@@ -196,24 +202,24 @@ impl Sink for RestartingSink {
                 }
             }
         }
-        // What was rejected has the rest come again, of which much is done by now.
+        // After a rejection the remaining entries come again, and many of them are done.
         self.doubtful &= !delivery.rejected().is_empty();
         Ok(delivery)
     }
 
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
-        self.recipe.facts.parallel.then(|| Box::new(Self::new(self.recipe.clone())) as Box<dyn ErasedSink>)
+        self.spec.capabilities.parallel.then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn ErasedSink>)
     }
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
         match self.link.take() {
-            Some(mut link) => blameless(link.close(cx).await, "closed"),
+            Some(mut link) => lifecycle_result(link.close(cx).await, "closed"),
             None => Ok(()),
         }
     }
 }
 
-/// The events that were made of these entries; `whole` if these are all there are.
+/// The events made from these entries; `whole` if these are all entries of the batch.
 fn events_of(batch: &Batch, entries: &Range<usize>, whole: bool) -> Vec<usize> {
     let is_of = |event: &usize| whole || entries.contains(&(batch.source_index(*event) as usize));
     (0..batch.len()).filter(is_of).collect()

@@ -1,4 +1,4 @@
-//! A source that is made anew when it breaks, and goes on behind what it has handed over.
+//! A source that is restarted when it breaks, and resumes after the last batch that it has returned.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{Commit, ConfigError, Cx, Error, Exclusive, Position, Replay, Source, SourceBatch};
 
-use super::blameless;
+use super::lifecycle_result;
 use super::policy::RestartPolicy;
 use super::spec::InstanceSpec;
 use crate::link::{CommitLink, Fault, Link, SourceLink};
 
-/// A source.
+/// A source that is restarted when it breaks.
 pub(crate) struct RestartingSource {
-    recipe: InstanceSpec,
+    spec: InstanceSpec,
     link: Option<Box<dyn SourceLink>>,
-    /// Where it goes on: behind what it has handed over, whether that is safe yet or not.
+    /// The positions after the last batches, whether these are delivered or not.
     places: BTreeMap<String, Position>,
     committing: Arc<Committing>,
-    breaks: RestartPolicy,
+    policy: RestartPolicy,
 }
 
-/// The newest instance's half for commits.
+/// The commit half of the current instance.
 #[derive(Default)]
 struct Committing(Mutex<Option<Arc<dyn CommitLink>>>);
 
@@ -37,18 +37,18 @@ impl Committing {
 }
 
 impl RestartingSource {
-    pub(crate) fn new(recipe: InstanceSpec) -> Self {
-        let (breaks, committing) = (RestartPolicy::new(&recipe), Arc::default());
-        Self { recipe, link: None, places: BTreeMap::new(), committing, breaks }
+    pub(crate) fn new(spec: InstanceSpec) -> Self {
+        let (policy, committing) = (RestartPolicy::new(&spec), Arc::default());
+        Self { spec, link: None, places: BTreeMap::new(), committing, policy }
     }
 
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
-        let Link::Source(mut link) = self.recipe.make(cx).await? else {
+        let Link::Source(mut link) = self.spec.create(cx).await? else {
             return Err(Error::fatal("the plugin is no source any more"));
         };
         let mut resume = cx.resume_all().clone();
         resume.extend(self.places.iter().map(|(name, place)| (name.clone(), place.clone())));
-        blameless(link.open(cx, &resume).await, "opened")?;
+        lifecycle_result(link.open(cx, &resume).await, "opened")?;
         self.committing.set(Some(link.committing()));
         self.link = Some(link);
         Ok(())
@@ -64,7 +64,7 @@ impl Source for RestartingSource {
         if self.link.is_none() {
             self.start(cx).await?;
         }
-        let link = self.link.as_mut().expect("it was just started");
+        let link = self.link.as_mut().expect("the instance is started");
         match link.next(cx).await {
             Ok(Some(read)) => {
                 for run in read.batch.runs() {
@@ -79,39 +79,39 @@ impl Source for RestartingSource {
             Err(Fault::Broken(why)) => {
                 self.link = None;
                 self.committing.set(None);
-                let pause = self.breaks.another(cx.component(), &why)?;
+                let pause = self.policy.broke(cx.component(), &why)?;
                 Err(Error::retry(format!("the plugin {why}")).after(pause))
             }
         }
     }
 
     fn replay(&self) -> Replay {
-        self.recipe.facts.replay
+        self.spec.capabilities.replay
     }
 
     fn exclusive(&self) -> Vec<Exclusive> {
-        self.recipe.facts.exclusive.clone()
+        self.spec.capabilities.exclusive.clone()
     }
 
     fn warnings(&self) -> Vec<ConfigError> {
-        self.recipe.facts.warnings.clone()
+        self.spec.capabilities.warnings.clone()
     }
 
     fn domain(&self) -> Result<String, String> {
-        self.recipe.facts.domain.clone()
+        self.spec.capabilities.transaction_domain.clone()
     }
 
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
-        self.recipe
-            .facts
-            .commits
+        self.spec
+            .capabilities
+            .wants_commit
             .then(|| Box::new(Committer(Arc::clone(&self.committing))) as Box<dyn Commit>)
     }
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
         self.committing.set(None);
         match self.link.take() {
-            Some(mut link) => blameless(link.close(cx).await, "closed"),
+            Some(mut link) => lifecycle_result(link.close(cx).await, "closed"),
             None => Ok(()),
         }
     }

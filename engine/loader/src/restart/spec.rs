@@ -7,30 +7,31 @@ use tidegate_sdk::{Cx, Error};
 
 use crate::link::{Capabilities, InstanceContext, InstanceFactory, Link};
 
-/// What it takes to make an instance.
+/// The specification of an instance.
 #[derive(Clone)]
 pub(crate) struct InstanceSpec {
-    pub(crate) home: Arc<dyn InstanceFactory>,
+    pub(crate) factory: Arc<dyn InstanceFactory>,
     pub(crate) options: Value,
-    pub(crate) facts: Capabilities,
-    /// The plugin's name, until the component's is known.
+    pub(crate) capabilities: Capabilities,
+    /// The name of the plugin, used until the name of the component is known.
     pub(crate) plugin: String,
-    /// An instance that breaks is not made anew: the component fails for good.
+    /// Whether the component fails for good when an instance breaks, instead of restarting it.
     pub(crate) strict: bool,
 }
 
 impl InstanceSpec {
-    pub(super) async fn make(&self, cx: &Cx) -> Result<Link, Error> {
-        let who = InstanceContext { component: cx.component().to_owned(), event_size: cx.event_size() };
-        let made = match self.home.is_quick() {
-            true => self.home.create(&self.options, &who),
-            false => {
-                let recipe = self.clone();
-                let making = cx.spawn_blocking(move || recipe.home.create(&recipe.options, &who));
-                making.await.map_err(|_| Error::retry("no instance can be made at the moment"))?
-            }
+    /// Creates an instance.
+    pub(super) async fn create(&self, cx: &Cx) -> Result<Link, Error> {
+        let context = InstanceContext { component: cx.component().to_owned(), event_size: cx.event_size() };
+        let made = if self.factory.is_quick() {
+            self.factory.create(&self.options, &context)
+        } else {
+            let spec = self.clone();
+            let making = cx.spawn_blocking(move || spec.factory.create(&spec.options, &context));
+            making.await.map_err(|_| Error::retry("no instance can be created at the moment"))?
         };
-        // It was made before, so what keeps it from being made again is not in the options.
-        made.map(|(link, _)| link).map_err(|error| Error::retry(format!("no instance can be made: {error}")))
+        // An instance with these options was created before, so the options are not the reason.
+        made.map(|(link, _)| link)
+            .map_err(|error| Error::retry(format!("no instance can be created: {error}")))
     }
 }

@@ -36,9 +36,10 @@ impl Filter for Tested {
                 _ => {}
             }
             let event = if self.0 == "order" { batch.len() - 1 - event } else { event };
-            match batch.payload(event).is_empty() {
-                true => out.reject(if self.0 == "range" { 1_000_000 } else { event }, "it is empty"),
-                false => kept.keep(event),
+            if batch.payload(event).is_empty() {
+                out.reject(if self.0 == "range" { 1_000_000 } else { event }, "it is empty");
+            } else {
+                kept.keep(event);
             }
         }
         out.emit_to(u16::from(self.0 == "port"), kept.finish());

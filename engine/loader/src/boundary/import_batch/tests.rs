@@ -43,7 +43,7 @@ fn handed<T>(columns: &Columns, counter: &AtomicUsize, work: impl FnOnce(*const 
     fn some<T>(column: &[T]) -> *const T {
         if column.is_empty() { std::ptr::null() } else { column.as_ptr() }
     }
-    // SAFETY: `Batch` begins with its size.
+    // SAFETY: the first field of `Batch` is its size.
     let mut table: abi::Batch = unsafe { abi::sized() };
     table.n = columns.data.len() as u32;
     (table.buf, table.n_buf) = (buffers.as_ptr(), buffers.len() as u32);
@@ -75,9 +75,9 @@ fn view(buf: u32, off: u32, len: u32) -> View {
 }
 
 fn emit(columns: &Columns, counter: &AtomicUsize) -> Result<Batch, String> {
-    let lent = ExportedBatch::new(&at_hand());
+    let exported = ExportedBatch::new(&at_hand());
     // SAFETY: the table is sound as far as pointers go.
-    handed(columns, counter, |table| unsafe { emitted(lent.held(), table) })
+    handed(columns, counter, |table| unsafe { emitted(exported.shared(), table) })
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn each_breach_is_named_and_gives_the_buffers_back_once() {
         (Columns { n_common: 1, ..good.clone() }, "1 of 0 attributes cannot be common"),
         (
             Columns { attr_end: vec![1], attr: vec![(view(2, 0, 5), 9, none())], ..good.clone() },
-            "9 is no type of an attribute",
+            "9 is not a type of an attribute",
         ),
         (
             Columns { attr_end: vec![1], attr: vec![(view(2, 0, 5), 1, none())], ..good },
@@ -165,18 +165,20 @@ fn a_source_hands_over_position_refused_input_and_what_is_too_long() {
 
 #[test]
 fn tables_that_are_none_are_refused() {
-    let held = ExportedBatch::new(&at_hand());
+    let exported = ExportedBatch::new(&at_hand());
     // SAFETY: a null table, and one that says that it is short.
     unsafe {
-        assert_eq!(emitted(held.held(), std::ptr::null()).unwrap_err(), "a batch is NULL");
+        assert_eq!(emitted(exported.shared(), std::ptr::null()).unwrap_err(), "a batch is NULL");
         let mut table: abi::Batch = abi::sized();
         table.struct_size = 12;
-        assert!(emitted(held.held(), &raw const table).unwrap_err().contains("says that it has 12 bytes"));
+        assert!(
+            emitted(exported.shared(), &raw const table).unwrap_err().contains("says that it has 12 bytes")
+        );
         table = abi::sized();
         table.n = u32::MAX;
-        assert!(emitted(held.held(), &raw const table).unwrap_err().contains("beyond what is allowed"));
+        assert!(emitted(exported.shared(), &raw const table).unwrap_err().contains("beyond what is allowed"));
         table.n = 2;
-        assert_eq!(emitted(held.held(), &raw const table).unwrap_err(), "`data` is NULL");
+        assert_eq!(emitted(exported.shared(), &raw const table).unwrap_err(), "`data` is NULL");
     }
 }
 
@@ -222,7 +224,7 @@ proptest! {
         if let Ok(batch) = emit(&columns, &counter) {
             for event in 0..batch.len() {
                 prop_assert!(batch.payload(event).len() <= 14);
-                let _all_can_be_read = (batch.key(event), batch.attribute(event, "name"), batch.origin(event));
+                let _ = (batch.key(event), batch.attribute(event, "name"), batch.origin(event));
             }
         }
         prop_assert_eq!(counter.load(Ordering::SeqCst), 1);
@@ -247,7 +249,7 @@ fn metadata_of_a_batch_is_limited() {
             .iter()
             .map(|(name, kind, text)| Attr { name: *name, kind: *kind, value: AttrValue { text: *text } })
             .collect();
-        // SAFETY: `Batch` begins with its size.
+        // SAFETY: the first field of `Batch` is its size.
         let mut table: abi::Batch = unsafe { abi::sized() };
         (table.buf, table.n_buf) = (&raw const buffer, 1);
         (table.attr, table.n_attr, table.n_common) = (attr.as_ptr(), attr.len() as u32, attr.len() as u32);

@@ -1,4 +1,4 @@
-//! Where the child does one operation at a time.
+//! Executes operations in the child, one at a time.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::process::shared::unpack::Unpacker;
 
 type Settle = Box<dyn FnOnce(Outcome) + Send>;
 
-/// The batches of a source whose end it wants to be told of, by number. The engine's budget limits how many there are.
+/// Callbacks of a source for the outcomes of its batches, by number. The engine's budget limits their count.
 #[derive(Clone, Default)]
 pub(crate) struct PendingBatches(Arc<Mutex<(u64, HashMap<u64, Settle>)>>);
 
@@ -31,7 +31,7 @@ impl PendingBatches {
         number
     }
 
-    /// Tells the source.
+    /// Calls the callback of a batch.
     pub(crate) fn settle(&self, number: u64, outcome: Outcome) {
         let settle = self.0.lock().1.remove(&number);
         if let Some(settle) = settle {
@@ -40,18 +40,18 @@ impl PendingBatches {
     }
 }
 
-/// The instance, with what it is given and where it puts what it makes.
+/// The instance with its regions.
 pub(crate) struct Dispatcher {
     link: Link,
     given: Reader,
     made: Writer,
     scratch: Vec<u8>,
-    settling: PendingBatches,
+    pending: PendingBatches,
 }
 
 impl Dispatcher {
     pub(crate) fn new(link: Link, given: Reader, made: Writer) -> Self {
-        Self { link, given, made, scratch: Vec::new(), settling: PendingBatches::default() }
+        Self { link, given, made, scratch: Vec::new(), pending: PendingBatches::default() }
     }
 
     pub(crate) fn committing(&self) -> Option<Arc<dyn CommitLink>> {
@@ -61,14 +61,14 @@ impl Dispatcher {
         }
     }
 
-    pub(crate) fn settling(&self) -> PendingBatches {
-        self.settling.clone()
+    pub(crate) fn pending(&self) -> PendingBatches {
+        self.pending.clone()
     }
 
-    /// Does what a frame asks for, and says what became of it.
+    /// Executes the operation of a frame and returns the answer.
     pub(crate) async fn perform(&mut self, frame: Frame, cx: &Cx) -> Frame {
         let done = self.work(&frame, cx).await;
-        // By now all that this side has made of the batch is dropped, so what is still held, the plugin holds.
+        // This side has dropped all its references to the batch, so the plugin holds those that are left.
         Frame { held: self.given.held(), ..answer(done) }
     }
 
@@ -112,7 +112,7 @@ impl Dispatcher {
         };
         let SourceBatch { batch, rejected, settled, receipts, .. } = read;
         let (settles, number) = match settled {
-            Some(settle) => (WANTS_BATCH_DONE, self.settling.add(settle)),
+            Some(settle) => (WANTS_BATCH_DONE, self.pending.add(settle)),
             None => (0, 0),
         };
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
@@ -187,7 +187,7 @@ impl Dispatcher {
         Ok(Frame::new(Topic::Done).with(&marks))
     }
 
-    /// The area of the answer is empty if there is nothing to hand over.
+    /// The area of the answer is empty if there is no state.
     async fn save(&mut self, cx: &Cx) -> Result<Frame, Fault> {
         let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
         let mut done = Frame::new(Topic::Done);
@@ -207,7 +207,7 @@ impl Dispatcher {
         Ok(Frame::new(Topic::Done))
     }
 
-    /// The batch in an area, where it is, and what stands behind it.
+    /// The batch of an area, its attribute sets, and the reader for the bytes after it.
     fn batch(&mut self, area: Area) -> Result<(Batch, Sets, Unpacker), Fault> {
         let bytes = self.given.area(area).map_err(system)?;
         let unpacked = Unpacker::new(&bytes).and_then(|mut unpacker| {
@@ -217,7 +217,7 @@ impl Dispatcher {
         unpacked.map_err(Fault::Broken)
     }
 
-    /// Puts what was made where the engine sees it, which has taken what was there before.
+    /// Writes the output into the region. The engine has copied the earlier output.
     fn put(&mut self, packer: Packer<'_>) -> Result<Area, Fault> {
         let (area, scratch) = packer.write(&mut self.made, Area::default()).map_err(system)?;
         self.scratch = scratch;
@@ -225,11 +225,11 @@ impl Dispatcher {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+#[allow(clippy::needless_pass_by_value, reason = "used in `map_err`")]
 fn system(error: io::Error) -> Fault {
     Fault::Broken(format!("cannot exchange a batch with the engine: {error}"))
 }
 
 fn misplaced() -> Fault {
-    Fault::Broken("was asked for what it cannot do".into())
+    Fault::Broken("received an operation of another kind".into())
 }

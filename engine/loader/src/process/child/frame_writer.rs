@@ -1,4 +1,4 @@
-//! The child's end of the socket, as far as it speaks: answers from its loop, and lines of the log from any thread.
+//! Writes frames to the engine: answers from the loop of the child, and log lines from any thread.
 
 use parking_lot::Mutex;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use tracing::{Event, Metadata, Subscriber};
 use crate::process::frame::{Frame, Topic};
 use crate::process::message::LogMessage;
 
-/// InstanceContext speaks.
+/// Writes frames to the socket.
 #[derive(Clone)]
 pub(crate) struct FrameWriter(Arc<Mutex<UnixStream>>);
 
@@ -24,8 +24,8 @@ impl FrameWriter {
         Self(Arc::new(Mutex::new(socket)))
     }
 
-    /// Says it. Waits while the socket is full; the engine always listens. An error means that it is gone.
-    pub(crate) fn say(&self, frame: &Frame) -> io::Result<()> {
+    /// Writes a frame. Waits while the socket is full; the engine always reads. An error means that the engine is gone.
+    pub(crate) fn write(&self, frame: &Frame) -> io::Result<()> {
         let bytes = frame.encode();
         let mut rest = bytes.as_slice();
         let mut socket = self.0.lock();
@@ -34,7 +34,8 @@ impl FrameWriter {
                 Ok(length) => rest = &rest[length..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let _interrupted = poll(&mut [PollFd::new(&*socket, PollFlags::OUT)], None);
+                    // An interruption repeats the loop.
+                    let _ = poll(&mut [PollFd::new(&*socket, PollFlags::OUT)], None);
                 }
                 Err(error) => return Err(error),
             }
@@ -43,9 +44,9 @@ impl FrameWriter {
     }
 }
 
-/// Sends what is logged in this process to the engine.
+/// Sends the log of this process to the engine.
 pub(crate) struct Logger {
-    pub(crate) voice: FrameWriter,
+    pub(crate) writer: FrameWriter,
     pub(crate) level: LevelFilter,
 }
 
@@ -62,8 +63,8 @@ impl Subscriber for Logger {
         let mut message = Message(String::new());
         event.record(&mut message);
         let line = LogMessage { level: event.metadata().level().to_string(), message: message.0 };
-        // Nobody is there to whom it could be said that nobody listens.
-        let _ = self.voice.say(&Frame::new(Topic::Log).with(&line));
+        // If the engine is gone, there is no place to report it.
+        let _ = self.writer.write(&Frame::new(Topic::Log).with(&line));
     }
 
     fn new_span(&self, _span: &Attributes<'_>) -> Id {
@@ -79,13 +80,14 @@ impl Subscriber for Logger {
     fn exit(&self, _span: &Id) {}
 }
 
-/// The message of an event. The engine knows by itself which component it is of.
+/// The message of an event, without fields: the engine knows the component.
 struct Message(String);
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() == "message" {
-            let _memory_takes_all = write!(self.0, "{value:?}");
+            // Writing to a string cannot fail.
+            let _ = write!(self.0, "{value:?}");
         }
     }
 }

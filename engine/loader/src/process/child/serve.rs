@@ -1,4 +1,4 @@
-//! The child: loads the library that it has inherited, makes one instance, and does what the engine asks of it.
+//! The main loop of the child: loads the inherited library, creates one instance, and serves it.
 
 use std::fs::File;
 use std::future::Future;
@@ -30,17 +30,17 @@ use crate::process::message::{
 };
 use crate::process::shared::region::{Reader, Writer};
 
-/// Read at once, in bytes.
+/// The size of a read, in bytes.
 const PIECE: usize = 16 << 10;
 
-/// Serves one instance of a plugin of the library to the engine that has started this process, until that lets go.
-/// `descriptors` are those that the engine has left open: the library, the socket, and the two regions, with commas in
-/// between. `path` and `sha256` are what the library is called.
+/// Serves one instance of a plugin to the engine that has spawned this process, until the engine closes the socket.
+/// `descriptors` are the inherited descriptors, separated by commas: the library, the socket, and the two regions. `path`
+/// and `sha256` name the library.
 ///
 /// # Errors
-/// This process was not started by an engine.
+/// This process was not spawned by an engine.
 pub fn serve(path: &Path, sha256: &str, descriptors: &str) -> Result<(), Refusal> {
-    let refuse = || Refusal("this is for the engine, which says in which files it wants to be served".into());
+    let refuse = || Refusal("this command is only for the engine, which passes open descriptors".into());
     let numbers: Vec<RawFd> = descriptors.split(',').map_while(|number| number.parse().ok()).collect();
     let &[library, socket, given, made] = numbers.as_slice() else { return Err(refuse()) };
     let inherited = [library, socket, given, made].map(inherit);
@@ -50,47 +50,48 @@ pub fn serve(path: &Path, sha256: &str, descriptors: &str) -> Result<(), Refusal
     let create = match first(&mut socket, &mut inbox) {
         Ok(Some(create)) => create,
         Ok(None) => return Ok(()),
-        Err(error) => return Err(Refusal(format!("the engine does not say what to make: {error}"))),
+        Err(error) => return Err(Refusal(format!("the engine did not request an instance: {error}"))),
     };
     let Ok(speaking) = socket.try_clone() else { return Err(refuse()) };
-    let voice = FrameWriter::new(speaking);
+    let writer = FrameWriter::new(speaking);
     let level = create.level.parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
-    // It is the first and only one of this process.
-    let _ = tracing::subscriber::set_global_default(Logger { voice: voice.clone(), level });
+    // It is the only subscriber of this process.
+    let _ = tracing::subscriber::set_global_default(Logger { writer: writer.clone(), level });
     let library = Library::inherited(path, sha256, File::from(library));
-    let (link, facts) = match make(library, &create) {
+    let (link, capabilities) = match make(library, &create) {
         Ok(made) => made,
         Err(answer) => {
-            let _the_engine_may_be_gone = voice.say(&answer);
+            // The engine may be gone.
+            let _ = writer.write(&answer);
             return Ok(());
         }
     };
-    let desk = Dispatcher::new(link, Reader::new(given.into()), Writer::new(made.into()));
+    let dispatcher = Dispatcher::new(link, Reader::new(given.into()), Writer::new(made.into()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Refusal(format!("a process cannot begin its work: {error}")))?;
+    let runtime = runtime.map_err(|error| Refusal(format!("the child process cannot start: {error}")))?;
     let stopping = CancellationToken::new();
     let cx = Cx::new(&create.component, stopping.clone()).with_event_size(Size(create.event_size as u64));
     let served = runtime.block_on(async {
         ignore_signals();
-        let host = ChildLoop::new(socket, inbox, voice, stopping, cx, desk)?;
-        host.voice.say(&Frame::new(Topic::Done).with(&CapabilitiesMessage::from(facts)))?;
+        let host = ChildLoop::new(socket, inbox, writer, stopping, cx, dispatcher)?;
+        host.writer.write(&Frame::new(Topic::Done).with(&CapabilitiesMessage::from(capabilities)))?;
         host.run().await
     });
-    // The engine is gone, so there is nobody left to tell.
+    // An error means that the engine is gone.
     let _ = served;
     Ok(())
 }
 
-/// Takes over a descriptor that was left open. It does not go on to processes that a plugin starts.
+/// Takes over an inherited descriptor, and keeps it from processes that a plugin starts.
 fn inherit(number: RawFd) -> Option<OwnedFd> {
     let there = number > 2 && Path::new(&format!("/proc/self/fd/{number}")).exists();
-    // SAFETY: it is open, and nothing of this process has opened it: it was inherited, to be used here.
+    // SAFETY: it is open and was inherited for this purpose; nothing in this process has opened it.
     let descriptor = there.then(|| unsafe { OwnedFd::from_raw_fd(number) })?;
     rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC).ok()?;
     Some(descriptor)
 }
 
-/// What to make; `None` if the engine has let go already.
+/// The request for the instance; `None` if the engine has closed the socket.
 fn first(socket: &mut Blocking, inbox: &mut Inbox) -> io::Result<Option<CreateMessage>> {
     let mut piece = [0; PIECE];
     loop {
@@ -104,62 +105,72 @@ fn first(socket: &mut Blocking, inbox: &mut Inbox) -> io::Result<Option<CreateMe
     }
 }
 
-/// The instance, in this process like any other; or what to answer.
+/// Creates the instance in this process, or the answer if that fails.
 fn make(library: Library, create: &CreateMessage) -> Result<(Link, Capabilities), Frame> {
-    let broken = |why: String| Frame::new(Topic::Broken).saying(&why);
-    let hub = HostTable::leaked();
-    let module = Module::load(library, hub).map_err(|refusal| broken(format!("is refused: {refusal}")))?;
+    let broken = |why: String| Frame::new(Topic::Broken).with_text(&why);
+    let host = HostTable::leaked();
+    let module = Module::load(library, host).map_err(|refusal| broken(format!("is refused: {refusal}")))?;
     let kind = create.kind();
     let found =
         module.plugins.iter().find(|(manual, _)| Some(manual.kind) == kind && manual.name == create.plugin);
-    let Some((_, tables)) = found else { return Err(broken("is not in its library any more".into())) };
-    let manner = CallMode { thread: false, call_time: create.call_time };
-    let home = InProcess { tables: *tables, hub, manner };
-    let who = InstanceContext { component: create.component.clone(), event_size: create.event_size };
-    home.create(&create.options, &who)
+    let Some((_, tables)) = found else { return Err(broken("is no longer in its library".into())) };
+    let mode = CallMode { thread: false, call_time: create.call_time };
+    let home = InProcess { tables: *tables, host, mode };
+    let context = InstanceContext { component: create.component.clone(), event_size: create.event_size };
+    home.create(&create.options, &context)
         .map_err(|error| Frame::new(Topic::Failed).with(&ConfigErrorMessage::from(error)))
 }
 
-/// What ends a whole group of processes is for the engine to answer: it drains, and needs its children for that.
+/// Ignores signals to the whole process group: the engine drains, and needs its children for that.
 fn ignore_signals() {
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
-        // Once it is listened for, a signal does nothing else. If it cannot be, it ends this process, which is survived.
+        // A signal with a listener has no other effect. Without a listener it ends this process, which the engine survives.
         let _ = signal(kind);
     }
 }
 
 type Work = Pin<Box<dyn Future<Output = (Dispatcher, Frame)>>>;
 
-/// What serves.
+/// The loop and its state.
 struct ChildLoop {
     stream: UnixStream,
     inbox: Inbox,
-    voice: FrameWriter,
+    writer: FrameWriter,
     stopping: CancellationToken,
     cx: Cx,
-    desk: Option<Dispatcher>,
+    dispatcher: Option<Dispatcher>,
     committing: Option<Arc<dyn CommitLink>>,
-    settling: PendingBatches,
-    told: Option<(u64, u64)>,
+    pending: PendingBatches,
+    reported: Option<(u64, u64)>,
 }
 
 impl ChildLoop {
     fn new(
         socket: Blocking,
         inbox: Inbox,
-        voice: FrameWriter,
+        writer: FrameWriter,
         stopping: CancellationToken,
         cx: Cx,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let committing = desk.committing();
-        let settling = desk.settling();
+        let committing = dispatcher.committing();
+        let pending = dispatcher.pending();
         let stream = UnixStream::from_std(socket)?;
-        Ok(Self { stream, inbox, voice, stopping, cx, desk: Some(desk), committing, settling, told: None })
+        Ok(Self {
+            stream,
+            inbox,
+            writer,
+            stopping,
+            cx,
+            dispatcher: Some(dispatcher),
+            committing,
+            pending,
+            reported: None,
+        })
     }
 
-    /// Until the engine lets go.
+    /// Runs until the engine closes the socket.
     async fn run(mut self) -> io::Result<()> {
         let mut work: Option<Work> = None;
         let mut beside: Option<Promise<'static, Frame>> = None;
@@ -167,15 +178,15 @@ impl ChildLoop {
             let (working, committing) = (work.is_some(), beside.is_some());
             tokio::select! {
                 biased;
-                (desk, answer) = finished(&mut work), if working => {
+                (dispatcher, answer) = finished(&mut work), if working => {
                     work = None;
-                    self.desk = Some(desk);
-                    self.tell_progress()?;
-                    self.voice.say(&answer)?;
+                    self.dispatcher = Some(dispatcher);
+                    self.report_progress()?;
+                    self.writer.write(&answer)?;
                 }
                 answer = finished(&mut beside), if committing => {
                     beside = None;
-                    self.voice.say(&answer)?;
+                    self.writer.write(&answer)?;
                 }
                 ready = self.stream.readable() => {
                     ready?;
@@ -185,11 +196,11 @@ impl ChildLoop {
                     while let Some(frame) = self.inbox.next()? {
                         match frame.topic {
                             Topic::CommitPosition => beside = Some(self.commit(&frame)),
-                            Topic::BatchDone => self.settled(&frame),
+                            Topic::BatchDone => self.batch_done(&frame),
                             Topic::Drain => self.stopping.cancel(),
                             Topic::Ping => {
-                                self.tell_progress()?;
-                                self.voice.say(&Frame::new(Topic::Pong))?;
+                                self.report_progress()?;
+                                self.writer.write(&Frame::new(Topic::Pong))?;
                             }
                             _ => work = self.begin(frame),
                         }
@@ -199,7 +210,7 @@ impl ChildLoop {
         }
     }
 
-    /// Reads what is there. False if the engine has let go.
+    /// Reads the available bytes. False if the engine has closed the socket.
     fn read(&mut self) -> io::Result<bool> {
         let mut piece = [0; PIECE];
         match self.stream.try_read(&mut piece) {
@@ -214,11 +225,11 @@ impl ChildLoop {
     }
 
     fn begin(&mut self, frame: Frame) -> Option<Work> {
-        let mut desk = self.desk.take()?;
+        let mut dispatcher = self.dispatcher.take()?;
         let cx = self.cx.clone();
         Some(Box::pin(async move {
-            let answer = desk.perform(frame, &cx).await;
-            (desk, answer)
+            let answer = dispatcher.perform(frame, &cx).await;
+            (dispatcher, answer)
         }))
     }
 
@@ -237,25 +248,25 @@ impl ChildLoop {
         })
     }
 
-    fn settled(&self, frame: &Frame) {
+    fn batch_done(&self, frame: &Frame) {
         let outcome = match frame.number {
             0 => tidegate_sdk::Outcome::Delivered,
             1 => tidegate_sdk::Outcome::Rejected(frame.text()),
             _ => tidegate_sdk::Outcome::Failed,
         };
-        self.settling.settle(frame.area.start, outcome);
+        self.pending.settle(frame.area.start, outcome);
     }
 
-    /// Says how far the source is, if that is news.
-    fn tell_progress(&mut self) -> io::Result<()> {
+    /// Reports the progress of the source, if it has changed.
+    fn report_progress(&mut self) -> io::Result<()> {
         let now = self.cx.progress().get();
-        let Some((done, total)) = now.filter(|_| now != self.told) else { return Ok(()) };
-        self.told = now;
-        self.voice.say(&Frame::new(Topic::Progress).with(&ProgressMessage { done, total }))
+        let Some((done, total)) = now.filter(|_| now != self.reported) else { return Ok(()) };
+        self.reported = now;
+        self.writer.write(&Frame::new(Topic::Progress).with(&ProgressMessage { done, total }))
     }
 }
 
-/// What becomes of something that is under way; waits for ever if nothing is.
+/// Waits for an operation in progress; for ever if there is none.
 async fn finished<T>(under_way: &mut Option<impl Future<Output = T> + Unpin>) -> T {
     match under_way {
         Some(under_way) => under_way.await,

@@ -1,4 +1,4 @@
-//! Receipts on their way through a region: those of the entries at hand, behind the batch that they belong to.
+//! Acknowledgement handles in shared memory, after the batch that they belong to.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::boundary::import_batch::handles::{HANDLE, HANDLES_BYTES, SCOPE};
 use crate::process::shared::pack::Packer;
 use crate::process::shared::unpack::{EVENTS, Unpacker};
 
-/// Writes them down.
+/// Writes the handles.
 pub(crate) fn pack(packer: &mut Packer<'_>, receipts: &Receipts) {
     packer.number(receipts.scope().len() as u32);
     receipts.scope().iter().for_each(|text| packer.bytes(text.as_bytes()));
@@ -18,21 +18,25 @@ pub(crate) fn pack(packer: &mut Packer<'_>, receipts: &Receipts) {
     range.for_each(|index| packer.bytes(receipts.get(index)));
 }
 
-/// Reads them.
+/// Reads the handles.
 ///
 /// # Errors
-/// What is there are no receipts.
+/// The bytes are not handles.
 pub(crate) fn unpack(unpacker: &mut Unpacker) -> Result<Receipts, String> {
     let texts = unpacker.number()?;
     if texts > SCOPE {
-        return Err(format!("{texts} texts for all receipts are more than {SCOPE}"));
+        return Err(format!(
+            "the acknowledgement handles have {texts} texts in their scope, and may have {SCOPE}"
+        ));
     }
     let scope: Result<Vec<String>, String> =
-        (0..texts).map(|_| unpacker.text("what holds for the receipts")).collect();
+        (0..texts).map(|_| unpacker.text("the scope of the acknowledgement handles")).collect();
     let scope: Arc<[String]> = scope?.into();
     let (first, count) = (unpacker.number()? as usize, unpacker.number()? as usize);
     if first.saturating_add(count) > EVENTS {
-        return Err(format!("{count} receipts behind {first} are more than a batch may have ({EVENTS})"));
+        return Err(format!(
+            "{count} acknowledgement handles from {first} on are more than a batch may have ({EVENTS})"
+        ));
     }
     let (mut receipts, mut bytes) = (Receipts::of_part(&scope, first), 0);
     for _ in 0..count {

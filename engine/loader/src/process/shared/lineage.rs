@@ -1,19 +1,19 @@
-//! Whether the events that came back were made from events that were handed over.
+//! Checks that the events of an answer were made from events of the input.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use tidegate_sdk::Batch;
 
-/// Looks up the events of one batch by where they came from.
+/// Looks up events of one batch by their source index.
 #[derive(Debug, Default)]
 pub(crate) struct Lineage {
-    /// Of runs whose events are not in the order of their source: the indices in it, made when they are asked for.
+    /// For runs that are not in source order: their source indices, built on demand.
     unordered: Vec<(usize, HashSet<u32>)>,
 }
 
 impl Lineage {
-    /// Whether run number `run` of the batch has an event for each of these indices in its source's batch.
+    /// Whether run number `run` of the batch has an event with each of these source indices.
     pub(crate) fn holds(&mut self, batch: &Batch, run: usize, indices: &[u32]) -> bool {
         let Some(events) = events(batch, run) else { return false };
         let Some(all) = batch.source_indices() else {
@@ -31,14 +31,14 @@ impl Lineage {
     }
 }
 
-/// The events of one run.
+/// The events of a run.
 fn events(batch: &Batch, run: usize) -> Option<Range<usize>> {
     let end = batch.runs().get(run)?.end as usize;
     let start = run.checked_sub(1).map_or(0, |before| batch.runs()[before].end as usize);
     Some(start..end)
 }
 
-/// Events mostly come back in order, so the next is looked for right behind the last.
+/// The events of an answer are mostly in order, so the search continues after the last one.
 fn in_order(known: &[u32], indices: &[u32]) -> bool {
     let mut at = 0;
     indices.iter().all(|index| {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn only_events_that_were_there_are_known() {
+    fn only_events_of_the_input_are_known() {
         let mut builder = Batch::builder();
         (0..10).for_each(|_| builder.push_copy(b"x"));
         let whole = builder.finish();

@@ -1,11 +1,11 @@
-//! A batch on its way into a region: its bytes, once, and its columns as plain tables in front of them.
+//! Writes a batch into shared memory: its columns as plain tables, followed by one copy of its bytes.
 //!
 //! ```text
 //! length of the tables (8 bytes) | tables | payload
 //! ```
 //!
-//! Numbers are in the byte order of the machine, which both sides share. A span is three numbers: which payload, where in
-//! it, how long. Payload 0 is that of the batch that the engine has handed over, payload 1 that of an answer to it.
+//! Numbers are in the byte order of the machine. A span is three numbers: payload, offset, length. Payload 0 is that of the
+//! engine's batch, payload 1 that of the answer.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,21 +17,21 @@ use crate::process::frame::Area;
 use crate::process::shared::copy_ranges::CopyRanges;
 use crate::process::shared::region::{Writer, place};
 
-/// In the flags of a batch: which columns it has.
+/// Flag of a batch with keys.
 pub(crate) const KEYS: u32 = 1;
-/// As above.
+/// Flag of a batch with times.
 pub(crate) const TIMES: u32 = 2;
-/// As above.
+/// Flag of a batch with source indices.
 pub(crate) const LINEAGE: u32 = 4;
-/// As above.
+/// Flag of a batch with attributes of single events.
 pub(crate) const ATTRIBUTES: u32 = 8;
-/// It is the batch that was handed over, as it was. No column follows.
+/// Flag of a batch that is the unchanged input. No columns follow.
 pub(crate) const SAME: u32 = 16;
 
-/// For an event without attributes of its own.
+/// The set of an event without attributes of its own.
 pub(crate) const NO_SET: u32 = u32::MAX;
 
-/// What a value of an attribute is.
+/// The type of an attribute.
 pub(crate) const TEXT: u32 = 0;
 /// As above.
 pub(crate) const INTEGER: u32 = 1;
@@ -40,7 +40,7 @@ pub(crate) const FLOAT: u32 = 2;
 /// As above.
 pub(crate) const BOOLEAN: u32 = 3;
 
-/// The distinct attributes that events of a batch have, by which both sides know them.
+/// The distinct attribute sets of a batch, numbered in the same order on both sides.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
     pub(crate) list: Vec<Arc<Attributes>>,
@@ -57,13 +57,13 @@ impl Sets {
     }
 }
 
-/// What a batch in an answer refers to: the batch that was handed over.
+/// The input that a batch of an answer refers to.
 pub(crate) struct Input<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) sets: &'a mut Sets,
 }
 
-/// Collects what goes into a region.
+/// Collects the tables and payload for a region.
 pub(crate) struct Packer<'a> {
     tables: Vec<u8>,
     payload: Vec<&'a [u8]>,
@@ -71,7 +71,7 @@ pub(crate) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// Begins, with memory from the last time.
+    /// Starts, reusing memory of the last batch.
     pub(crate) fn new(mut scratch: Vec<u8>) -> Self {
         scratch.clear();
         scratch.extend_from_slice(&[0; 8]);
@@ -91,7 +91,7 @@ impl<'a> Packer<'a> {
         self.tables.extend_from_slice(bytes);
     }
 
-    /// Puts the bytes behind the payload so far, and a word on where into the tables.
+    /// Appends bytes to the payload, and their offset and length to the tables.
     pub(crate) fn piece(&mut self, bytes: &'a [u8]) {
         self.long(self.length);
         self.number(bytes.len() as u32);
@@ -103,18 +103,18 @@ impl<'a> Packer<'a> {
         self.length += bytes.len() as u64;
     }
 
-    /// A whole batch. What is needed to understand what an answer says of it is returned.
+    /// Writes a batch. Returns the tables to interpret an answer to it.
     pub(crate) fn batch(&mut self, batch: &'a Batch) -> io::Result<(CopyRanges, Sets)> {
         let mut sets = Sets::default();
-        let stretches = self.columns(batch, 0, &mut sets)?;
+        let ranges = self.columns(batch, 0, &mut sets)?;
         self.number(batch.runs().len() as u32);
         for run in batch.runs() {
             self.run(run);
         }
-        Ok((stretches, sets))
+        Ok((ranges, sets))
     }
 
-    /// A batch that was made of another.
+    /// Writes a batch that was made from the input.
     pub(crate) fn derived(&mut self, batch: &'a Batch, given: &mut Input<'_>) -> io::Result<()> {
         if std::ptr::eq(batch.spans(), given.batch.spans()) {
             self.number(SAME);
@@ -128,7 +128,7 @@ impl<'a> Packer<'a> {
             let same = |known: &Run| Arc::ptr_eq(&known.origin, &run.origin);
             let next = origins[from..].iter().position(same).map(|at| at + from);
             let found = next.or_else(|| origins.iter().position(same));
-            from = found.ok_or_else(|| io::Error::other("an event came from nowhere"))?;
+            from = found.ok_or_else(|| io::Error::other("an event has an unknown origin"))?;
             self.number(run.end);
             self.number(from as u32);
         }
@@ -137,11 +137,11 @@ impl<'a> Packer<'a> {
 
     fn columns(&mut self, batch: &'a Batch, first: u32, sets: &mut Sets) -> io::Result<CopyRanges> {
         let too_large = || io::Error::other("a batch has 4 GiB or more");
-        let stretches = CopyRanges::of(batch, first).ok_or_else(too_large)?;
+        let ranges = CopyRanges::of(batch, first).ok_or_else(too_large)?;
         let base = u32::try_from(self.length).map_err(|_| too_large())?;
-        for stretch in stretches.list() {
-            let buffer = &batch.buffers()[stretch.buffer as usize];
-            self.take(&buffer[stretch.start as usize..stretch.end as usize]);
+        for range in ranges.list() {
+            let buffer = &batch.buffers()[range.buffer as usize];
+            self.take(&buffer[range.start as usize..range.end as usize]);
         }
         u32::try_from(self.length).map_err(|_| too_large())?;
         let lineage = batch.source_indices();
@@ -151,8 +151,8 @@ impl<'a> Packer<'a> {
         let attributes = has(batch.has_own_attributes(), ATTRIBUTES);
         self.number(keys | times | attributes | has(lineage.is_some(), LINEAGE));
         self.number(batch.len() as u32);
-        self.spans(batch.spans(), first, base, &stretches);
-        self.spans(batch.key_spans().unwrap_or_default(), first, base, &stretches);
+        self.spans(batch.spans(), first, base, &ranges);
+        self.spans(batch.key_spans().unwrap_or_default(), first, base, &ranges);
         for time in batch.timestamps().unwrap_or_default() {
             self.tables.extend_from_slice(&time.to_ne_bytes());
         }
@@ -162,10 +162,10 @@ impl<'a> Packer<'a> {
         if batch.has_own_attributes() {
             self.own_attributes(batch, sets);
         }
-        Ok(stretches)
+        Ok(ranges)
     }
 
-    fn spans(&mut self, spans: &[Span], first: u32, base: u32, stretches: &CopyRanges) {
+    fn spans(&mut self, spans: &[Span], first: u32, base: u32, ranges: &CopyRanges) {
         let mut hint = 0;
         let start = self.tables.len();
         self.tables.resize(start + size_of_val(spans), 0);
@@ -173,7 +173,7 @@ impl<'a> Packer<'a> {
             let (payload, offset) = match *span {
                 span if span.is_none() => (u32::MAX, 0),
                 span if span.buffer < first => (0, span.offset),
-                span => (first, base + stretches.place(span, &mut hint)),
+                span => (first, base + ranges.place(span, &mut hint)),
             };
             entry[..4].copy_from_slice(&payload.to_ne_bytes());
             entry[4..8].copy_from_slice(&offset.to_ne_bytes());
@@ -222,7 +222,7 @@ impl<'a> Packer<'a> {
         self.set(&origin.attributes);
     }
 
-    /// Writes it all, beside what is held. Returns where, and the memory for the next time.
+    /// Writes everything beside the retained area. Returns the area, and the memory for the next batch.
     pub(crate) fn write(mut self, region: &mut Writer, held: Area) -> io::Result<(Area, Vec<u8>)> {
         let length = self.tables.len() as u64;
         self.tables[..8].copy_from_slice(&length.to_ne_bytes());

@@ -1,7 +1,7 @@
-//! Memory that the engine and one child share: one of the two writes, the other reads.
+//! Shared memory of the engine and one child: one side writes, the other reads.
 //!
-//! What the engine reads it copies out at once, by a read of the file, so nothing that the child does to the bytes later
-//! can reach an event. The child reads in place: the engine overwrites nothing that the child holds on to.
+//! The engine copies what it reads, so later writes of the child do not reach an event. The child reads in place, and the
+//! engine does not overwrite areas that the child retains.
 
 use std::fs::File;
 use std::io;
@@ -15,19 +15,19 @@ use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 
 use crate::process::frame::Area;
 
-/// A region begins with so many bytes, and doubles.
+/// The initial size of a region, in bytes; it doubles as needed.
 const LEAST: u64 = 1 << 20;
-/// No region is larger, in bytes: what needs more, holds on to too much.
+/// The limit for a region, in bytes.
 const MOST: u64 = 8 << 30;
 
-/// A region without a size, in memory only. It can grow and cannot shrink.
+/// Creates an empty region in memory. It can grow and cannot shrink.
 pub(crate) fn create(name: &str) -> io::Result<File> {
     let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK)?;
     Ok(File::from(file))
 }
 
-/// The side that writes.
+/// The writing side.
 pub(crate) struct Writer {
     file: File,
     map: Option<MmapRaw>,
@@ -42,10 +42,10 @@ impl Writer {
         self.file.as_fd()
     }
 
-    /// Sees to it that there are `size` bytes.
+    /// Grows the region to at least `size` bytes.
     ///
     /// # Errors
-    /// There is not so much memory.
+    /// There is not enough memory.
     pub(crate) fn reserve(&mut self, size: u64) -> io::Result<()> {
         let has = self.map.as_ref().map_or(0, |map| map.len() as u64);
         if size <= has {
@@ -60,12 +60,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes `bytes` at `offset`, which was reserved before.
+    /// Writes `bytes` at `offset`, within the reserved size.
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) {
         let map = self.map.as_ref().filter(|map| offset + bytes.len() as u64 <= map.len() as u64);
-        let map = map.expect("what is written was reserved");
-        // SAFETY: the bytes lie within the mapping, which was just seen; nobody in this process has a reference to them,
-        // and the file cannot shrink.
+        let map = map.expect("the range is reserved");
+        // SAFETY: the bytes lie within the mapping, as checked above; this process has no reference to them, and the file
+        // cannot shrink.
         unsafe {
             let to = map.as_mut_ptr().add(offset as usize);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
@@ -73,26 +73,26 @@ impl Writer {
     }
 }
 
-/// A copy of an area, taken at once.
+/// Copies an area.
 ///
 /// # Errors
 /// The area is not within the region, or is longer than `limit`.
 pub(crate) fn copy_out(file: &File, area: Area, limit: u64) -> io::Result<Bytes> {
     let length = area.end.checked_sub(area.start).filter(|length| *length <= limit);
-    let length = length.ok_or_else(|| io::Error::other("a batch has no length that can be"))?;
+    let length = length.ok_or_else(|| io::Error::other("a batch has an invalid length"))?;
     let mut bytes = vec![0; length as usize];
     file.read_exact_at(&mut bytes, area.start)?;
     Ok(bytes.into())
 }
 
-/// The side that reads in place, in the child.
+/// The reading side in the child.
 pub(crate) struct Reader {
     file: File,
     map: Option<Arc<Mmap>>,
     lent: Vec<(Area, Weak<Leased>)>,
 }
 
-/// InstanceContext holds on to an area.
+/// An area that is in use.
 struct Leased {
     map: Arc<Mmap>,
     area: Area,
@@ -111,7 +111,7 @@ impl Reader {
         Self { file, map: None, lent: Vec::new() }
     }
 
-    /// The bytes of an area, where they are.
+    /// The bytes of an area, in place.
     ///
     /// # Errors
     /// The area is not within the region.
@@ -121,8 +121,8 @@ impl Reader {
         }
         let map = match &self.map {
             Some(map) if area.end <= map.len() as u64 => Arc::clone(map),
-            // SAFETY: the file cannot shrink, and the engine writes to no area that it has lent and that was not given
-            // back, which is what `held` tells it of.
+            // SAFETY: the file cannot shrink, and the engine does not write to areas that are in use, which `held`
+            // reports.
             _ => Arc::new(unsafe { Mmap::map(&self.file)? }),
         };
         if area.end > map.len() as u64 {
@@ -134,7 +134,7 @@ impl Reader {
         Ok(Bytes::from_owner(Lease(leased)))
     }
 
-    /// What somebody still holds on to, as one area around it all.
+    /// One area that covers all areas in use.
     pub(crate) fn held(&mut self) -> Area {
         self.lent.retain(|(_, lease)| lease.strong_count() > 0);
         let areas = self.lent.iter().map(|(area, _)| *area);
@@ -144,13 +144,10 @@ impl Reader {
     }
 }
 
-/// Where `size` bytes can go, beside what is held.
+/// The offset for `size` bytes beside the retained area.
 pub(crate) fn place(held: Area, size: u64) -> u64 {
     const LINE: u64 = 64;
-    match held.is_empty() || size <= held.start {
-        true => 0,
-        false => held.end.next_multiple_of(LINE),
-    }
+    if held.is_empty() || size <= held.start { 0 } else { held.end.next_multiple_of(LINE) }
 }
 
 #[cfg(test)]
@@ -158,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_what_is_held_is_told() {
+    fn written_bytes_are_read_and_areas_in_use_are_reported() {
         let file = create("test").unwrap();
         let mut writer = Writer::new(file.try_clone().unwrap());
         let mut reader = Reader::new(file.try_clone().unwrap());
@@ -170,7 +167,7 @@ mod tests {
         writer.reserve(LEAST + 1).unwrap();
         writer.write(LEAST, b"x");
         assert_eq!(&reader.area(Area { start: LEAST, end: LEAST + 1 }).unwrap()[..], b"x");
-        assert_eq!(&bytes[..], b"234", "the old mapping is there as long as it is needed");
+        assert_eq!(&bytes[..], b"234", "the old mapping lives as long as its bytes");
         drop(bytes);
         assert!(reader.held().is_empty());
         assert_eq!(&copy_out(&file, Area { start: 8, end: 10 }, 2).unwrap()[..], b"89");
@@ -180,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_region_does_not_shrink() {
+    fn region_does_not_shrink() {
         let file = create("test").unwrap();
         file.set_len(100).unwrap();
         assert!(file.set_len(50).is_err());
     }
 
     #[test]
-    fn a_batch_goes_beside_what_is_held() {
+    fn batch_is_placed_beside_the_retained_area() {
         assert_eq!(place(Area::default(), 100), 0);
         assert_eq!(place(Area { start: 100, end: 200 }, 100), 0);
         assert_eq!(place(Area { start: 100, end: 200 }, 101), 256);

@@ -1,4 +1,4 @@
-//! A batch that came out of a region: nothing in its tables is believed before it was looked at.
+//! Reads a batch from shared memory: checks everything in its tables before use.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use crate::process::shared::pack::{
     ATTRIBUTES, BOOLEAN, FLOAT, INTEGER, KEYS, LINEAGE, NO_SET, SAME, Sets, TEXT, TIMES,
 };
 
-/// No batch has more events.
+/// The limit for events of a batch.
 pub(crate) const EVENTS: usize = 1 << 24;
-/// No name, partition or reason is longer, in bytes.
+/// The limit for a name, partition or reason, in bytes.
 const NAME: usize = 64 << 10;
 
-/// The batch that an answer refers to, as the engine has it.
+/// The input that an answer refers to.
 pub(crate) struct InputBatch<'a> {
     pub(crate) batch: &'a Batch,
-    pub(crate) stretches: &'a CopyRanges,
+    pub(crate) ranges: &'a CopyRanges,
     pub(crate) sets: Sets,
     pub(crate) lineage: Lineage,
 }
 
-/// Reads tables from front to back.
+/// Reads tables sequentially.
 pub(crate) struct Unpacker {
     tables: Bytes,
     at: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Unpacker {
 }
 
 impl Unpacker {
-    /// Of an area's bytes.
+    /// Starts to read an area.
     pub(crate) fn new(area: &Bytes) -> Result<Self, String> {
         let length = area.first_chunk::<8>().map_or(0, |length| u64::from_ne_bytes(*length));
         let length = usize::try_from(length).ok().filter(|length| (8..=area.len()).contains(length));
@@ -92,15 +92,15 @@ impl Unpacker {
         self.take(length)
     }
 
-    /// A piece of the payload.
+    /// A part of the payload.
     pub(crate) fn piece(&mut self) -> Result<Bytes, String> {
         let (start, length) = (self.long()?, self.number()?);
         let end = start.checked_add(length.into()).filter(|end| *end <= self.payload.len() as u64);
-        let end = end.ok_or("a piece lies outside of its batch")?;
+        let end = end.ok_or("a part of the payload lies outside of its batch")?;
         Ok(self.payload.slice(start as usize..end as usize))
     }
 
-    /// A whole batch, over the bytes where they are.
+    /// Reads a batch, over the bytes in place.
     pub(crate) fn batch(&mut self) -> Result<(Batch, Sets), String> {
         let flags = self.number()?;
         let (payload, mut sets) = (self.payload.clone(), Sets::default());
@@ -115,35 +115,36 @@ impl Unpacker {
         Ok((Batch::from_parts(parts), sets))
     }
 
-    /// A batch that was made of another.
-    pub(crate) fn derived(&mut self, original: &mut InputBatch<'_>) -> Result<Batch, String> {
+    /// Reads a batch that was made from the input.
+    pub(crate) fn derived(&mut self, input: &mut InputBatch<'_>) -> Result<Batch, String> {
         let flags = self.number()?;
         if flags & SAME != 0 {
-            return Ok(original.batch.clone());
+            return Ok(input.batch.clone());
         }
         let (payload, mut hint) = (self.payload.clone(), 0);
-        let own = original.batch.buffers().len() as u32;
+        let own = input.batch.buffers().len() as u32;
         let place = |span: Span| match span.buffer {
-            0 => original.stretches.origin(span.offset, span.length, &mut hint),
+            0 => input.ranges.origin(span.offset, span.length, &mut hint),
             1 if within(span, &payload) => Some(Span { buffer: own, ..span }),
             _ => None,
         };
-        let mut parts = self.columns(flags, &mut original.sets, place)?;
-        parts.buffers.extend_from_slice(original.batch.buffers());
+        let mut parts = self.columns(flags, &mut input.sets, place)?;
+        parts.buffers.extend_from_slice(input.batch.buffers());
         if !self.payload.is_empty() {
             parts.buffers.push(self.payload.clone());
         }
-        let runs = original.batch.runs();
+        let runs = input.batch.runs();
         let mut start = 0;
         for _ in 0..self.number()? {
             self.metadata.count::<Run>(0)?;
             let (end, number) = (self.number()?, self.number()? as usize);
-            let known = runs.get(number).ok_or("an event came from nowhere")?;
+            let known = runs.get(number).ok_or("an event has an unknown origin")?;
             let events = start as usize..end as usize;
             let lineage = parts.lineage.as_ref().and_then(|lineage| lineage.get(events));
-            let lineage = lineage.ok_or("the events of a batch do not say what they were made from")?;
-            if !original.lineage.holds(original.batch, number, lineage) {
-                return Err("an event says it was made from one that was not there".into());
+            let lineage =
+                lineage.ok_or("the events of a batch do not name the events they were made from")?;
+            if !input.lineage.holds(input.batch, number, lineage) {
+                return Err("an event names an event that is not in the input".into());
             }
             parts.runs.push(Run { end, origin: Arc::clone(&known.origin) });
             start = end;
@@ -216,7 +217,9 @@ impl Unpacker {
         for set in chunks(self.take(count * 4)?).map(u32::from_ne_bytes) {
             own.push(match set {
                 NO_SET => None,
-                set => Some(Arc::clone(sets.list.get(set as usize).ok_or("there are no such attributes")?)),
+                set => Some(Arc::clone(
+                    sets.list.get(set as usize).ok_or("an event has an unknown set of attributes")?,
+                )),
             });
         }
         Ok(own)
@@ -236,7 +239,7 @@ impl Unpacker {
                 INTEGER => AttributeValue::Integer(self.long()?.cast_signed()),
                 FLOAT => AttributeValue::Float(f64::from_bits(self.long()?)),
                 BOOLEAN => AttributeValue::Boolean(self.long()? != 0),
-                other => return Err(format!("{other} is no type of an attribute")),
+                other => return Err(format!("{other} is not a type of an attribute")),
             };
             set.set(name, value);
         }
@@ -271,12 +274,12 @@ fn chunks<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u8; N]
     bytes.chunks_exact(N).map(|chunk| chunk.try_into().expect("a chunk is as long as it was asked for"))
 }
 
-/// Whether the runs cover the events, in order.
+/// Checks that the runs cover the events in order.
 fn covered(parts: &Parts) -> Result<(), String> {
     let ends = parts.runs.iter().map(|run| run.end as usize);
     let last = parts.runs.last().map_or(0, |run| run.end as usize);
-    match ends.is_sorted() && last == parts.events.len() {
-        true => Ok(()),
-        false => Err("the origins of a batch do not cover its events".into()),
+    if ends.is_sorted() && last == parts.events.len() {
+        return Ok(());
     }
+    Err("the origins of a batch do not cover its events".into())
 }

@@ -35,7 +35,7 @@ struct Breaking(Arc<Mutex<Server>>);
 impl InstanceFactory for Breaking {
     fn create(&self, _: &Value, _: &InstanceContext) -> Result<(Link, Capabilities), ConfigError> {
         self.0.lock().instances += 1;
-        Ok((Link::Sink(Box::new(self.clone())), facts()))
+        Ok((Link::Sink(Box::new(self.clone())), capabilities()))
     }
 }
 
@@ -86,24 +86,25 @@ fn settle(server: &mut Server, batch: &Batch, receipts: &Receipts) -> Result<Del
     for (event, text) in batch.texts().into_iter().enumerate() {
         let entry = batch.source_index(event) as usize;
         assert_eq!(receipts.get(entry), entry.to_string().as_bytes(), "an event comes with its receipt");
-        match mine.contains(&entry) {
-            true => server.written.push(text),
-            false => delivery.done_elsewhere(event),
+        if mine.contains(&entry) {
+            server.written.push(text);
+        } else {
+            delivery.done_elsewhere(event);
         }
     }
     server.pending.retain(|entry| !receipts.range().contains(entry));
     if matches!(next, Break::Behind) { Err(broken()) } else { Ok(delivery) }
 }
 
-fn facts() -> Capabilities {
+fn capabilities() -> Capabilities {
     Capabilities {
         replay: Replay::Never,
-        commits: false,
-        settles: false,
+        wants_commit: false,
+        wants_batch_done: false,
         waits: true,
         parallel: false,
         transactional: Err(String::new()),
-        domain: Ok("here".into()),
+        transaction_domain: Ok("here".into()),
         outputs: Vec::new(),
         explain: None,
         exclusive: Vec::new(),
@@ -126,14 +127,14 @@ async fn settled(texts: &[&str], breaks: &[Break], done_by_others: &[usize]) -> 
         server.pending = (0..texts.len()).filter(|entry| !done_by_others.contains(entry)).collect();
         server.breaks = breaks.iter().copied().collect();
     }
-    let recipe = InstanceSpec {
-        home: Arc::new(home.clone()),
+    let spec = InstanceSpec {
+        factory: Arc::new(home.clone()),
         options: Value::Null,
-        facts: facts(),
+        capabilities: capabilities(),
         plugin: "breaking".into(),
         strict: false,
     };
-    let (mut sink, cx) = (RestartingSink::new(recipe), Cx::new("sink", CancellationToken::new()));
+    let (mut sink, cx) = (RestartingSink::new(spec), Cx::new("sink", CancellationToken::new()));
     let mut builder = Batch::builder();
     texts.iter().for_each(|text| builder.push_copy(text.as_bytes()));
     let mut batch = builder.finish();

@@ -36,25 +36,37 @@ fn receipts_are_copied_as_they_are() {
         (texts(&receipts), receipts.scope()),
         (vec!["1-0".into(), String::new(), "2-0".into()], &["stream".to_owned(), "group".to_owned()][..])
     );
-    // SAFETY: there are none.
-    assert_eq!(unsafe { handed_over(std::ptr::null(), 5) }, Ok(None), "it need not have any");
+    // SAFETY: NULL means no handles.
+    assert_eq!(unsafe { handed_over(std::ptr::null(), 5) }, Ok(None), "handles are optional");
     assert_eq!(adopted(&table(&[], &[]), 0).unwrap().unwrap().range(), 0..0);
 }
 
 #[test]
-fn each_breach_is_named() {
+fn each_breach_of_the_contract_is_named() {
     let (scope, good) = ([Str::new("stream")], table(&[], &[3, 6]));
     let long = abi::AckHandles { n_scope: SCOPE + 1, ..good };
     let cases: [(abi::AckHandles, u32, &str); 9] = [
-        (good, 3, "3 events have 2 receipts, and each is to have one"),
-        (abi::AckHandles { struct_size: 12, ..good }, 2, "`receipts` says that it has 12 bytes"),
-        (abi::AckHandles { first: 1, ..good }, 2, "2 receipts from number 1 on"),
-        (abi::AckHandles { n: EVENTS + 1, ..good }, 2, "16777217 receipts from number 0 on"),
-        (long, 2, "2 receipts from number 0 on, with 17 texts"),
-        (abi::AckHandles { end: std::ptr::null(), ..good }, 2, "`scope` or `end` of the receipts is NULL"),
+        (good, 3, "3 events have 2 acknowledgement handles, and each needs one"),
+        (abi::AckHandles { struct_size: 12, ..good }, 2, "`ack_handles` says that it has 12 bytes"),
+        (abi::AckHandles { first: 1, ..good }, 2, "2 acknowledgement handles from number 1 on"),
+        (abi::AckHandles { n: EVENTS + 1, ..good }, 2, "16777217 acknowledgement handles from number 0 on"),
+        (long, 2, "2 acknowledgement handles from number 0 on, with 17 texts"),
+        (
+            abi::AckHandles { end: std::ptr::null(), ..good },
+            2,
+            "`scope` or `end` of the acknowledgement handles is NULL",
+        ),
         (abi::AckHandles { n_scope: 1, scope: std::ptr::null(), ..good }, 2, "`scope` or `end`"),
-        (abi::AckHandles { bytes: std::ptr::null(), ..good }, 2, "the receipts are not in order, or 6 bytes"),
-        (table(&[Str { p: std::ptr::null(), n: 5 }], &[3, 6]), 2, "what holds for the receipts has 5 bytes"),
+        (
+            abi::AckHandles { bytes: std::ptr::null(), ..good },
+            2,
+            "the acknowledgement handles are not in order, or 6 bytes",
+        ),
+        (
+            table(&[Str { p: std::ptr::null(), n: 5 }], &[3, 6]),
+            2,
+            "the scope of the acknowledgement handles has 5 bytes",
+        ),
     ];
     for (table, events, expected) in cases {
         let told = adopted(&table, events).expect_err(expected);
@@ -62,20 +74,20 @@ fn each_breach_is_named() {
     }
     for ends in [[6, 3], [3, u32::MAX]] {
         let told = adopted(&table(&scope, &ends), 2).unwrap_err();
-        assert!(told.starts_with("the receipts are not in order"), "{told}");
+        assert!(told.starts_with("the acknowledgement handles are not in order"), "{told}");
     }
     let large = vec![b'x'; HANDLE + 1];
     let table = abi::AckHandles { bytes: large.as_ptr(), n: 1, ..table(&[], &[large.len() as u32]) };
-    assert!(adopted(&table, 1).unwrap_err().starts_with("a receipt has 4097 bytes"));
+    assert!(adopted(&table, 1).unwrap_err().starts_with("an acknowledgement handle has 4097 bytes"));
 }
 
 #[test]
-fn the_receipt_of_an_event_that_is_too_long_stands_behind_the_others() {
+fn handle_of_a_refused_event_is_moved_behind_the_others() {
     let bytes = b"onetoo longthree";
     let buffers = [Buf::new(bytes)];
     let data = [(0, 3), (3, 8), (11, 5)].map(|(off, len)| View { buf: 0, off, len });
     let receipts = table(&[], &[3, 6, 9, 12]);
-    // SAFETY: `Batch` begins with its size.
+    // SAFETY: the first field of `Batch` is its size.
     let mut batch: abi::Batch = unsafe { abi::sized() };
     (batch.n, batch.data, batch.n_buf, batch.buf) = (3, data.as_ptr(), 1, buffers.as_ptr());
     batch.ack_handles = &raw const receipts;

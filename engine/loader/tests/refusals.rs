@@ -52,7 +52,7 @@ fn each_fault_of_a_table_is_named() {
     let expected = [
         "`PATH` has no symbol `tidegate_plugin_v1`, so it is not a plugin library: `export_plugin!` makes one in Rust, \
          and the header tidegate_plugin.h says what it is in C",
-        "`PATH` says that it cannot work with this version of Tidegate",
+        "`PATH` says that it does not work with this version of Tidegate",
         "`PATH` breaks the ABI: its table says that it has 16 bytes, and has to have 72",
         "`PATH` (refused 2.1.0) needs the plugin ABI 1.7, and this version of Tidegate has 1.0: use a newer Tidegate, \
          or an older library",

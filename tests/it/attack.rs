@@ -27,7 +27,7 @@ const PIPELINE: &str = r#"
 const HALVES: [&[u8]; 3] = [
     b"",
     b"POST /events HTTP/1.1\r\nhost:",
-    b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n12",
+    b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n12",
 ];
 
 /// Opens connections that say half of what they should, until `stop`; each waits for the server to end it.
@@ -46,7 +46,8 @@ fn slow_client(address: SocketAddr, half: &[u8], stop: &AtomicBool, ended: &Atom
 /// Sends large requests and leaves without waiting for an answer, until `stop`.
 fn flooding_client(address: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) {
     let body = "x".repeat(100 << 10);
-    let request = format!("POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let request =
+        format!("POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     while !stop.load(Ordering::SeqCst) {
         let Ok(mut stream) = TcpStream::connect(address) else { continue };
         let _ = stream.write_all(request.as_bytes());
@@ -58,7 +59,8 @@ fn flooding_client(address: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) {
 fn honest(server: SocketAddr) -> Option<u16> {
     let mut stream = TcpStream::connect(server).ok()?;
     stream.set_read_timeout(Some(LIMIT)).ok()?;
-    let request = b"POST /events HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 6\r\n\r\nhonest";
+    let request =
+        b"POST /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 6\r\n\r\nhonest";
     stream.write_all(request).ok()?;
     let mut answer = Vec::new();
     // A reset behind the answer does not take it back.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub(crate) struct Running {
     child: Child,
     log: Arc<Log>,
     stdout: Option<std::thread::JoinHandle<String>>,
+    /// Standard input, if it is kept open.
+    _stdin: Option<ChildStdin>,
     _data: Option<tempfile::TempDir>,
 }
 
@@ -115,13 +117,27 @@ impl Tidegate {
         self.start_with(&[])
     }
 
-    fn start_with(mut self, input: &[u8]) -> Running {
+    /// Starts, with a standard input that stays open and says nothing.
+    pub(crate) fn start_open(self) -> Running {
+        self.spawn(None)
+    }
+
+    fn start_with(self, input: &[u8]) -> Running {
+        self.spawn(Some(input))
+    }
+
+    fn spawn(mut self, input: Option<&[u8]>) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let input = input.to_vec();
-        // A reader that has gone is the program's own business.
-        std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let kept = match input.map(<[u8]>::to_vec) {
+            Some(input) => {
+                // A reader that has gone is the program's own business.
+                std::thread::spawn(move || drop(stdin.write_all(&input)));
+                None
+            }
+            None => Some(stdin),
+        };
         let mut stdout = child.stdout.take().unwrap();
         let stdout = std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -139,7 +155,7 @@ impl Tidegate {
             sink.lines.lock().unwrap().1 = true;
             sink.more.notify_all();
         });
-        Running { child, log, stdout: Some(stdout), _data: self.data }
+        Running { child, log, stdout: Some(stdout), _stdin: kept, _data: self.data }
     }
 }
 
@@ -247,7 +263,7 @@ pub(crate) struct Answer {
 pub(crate) fn http(address: SocketAddr, request: &str, content_type: &str, body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let mut head = format!("{request} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    let mut head = format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     if !body.is_empty() {
         head += &format!("content-type: {content_type}\r\ncontent-length: {}\r\n", body.len());
     }

@@ -22,6 +22,8 @@ mod commands;
 mod crash;
 /// Dead letters: the budget, the store, and the way back into the pipeline.
 mod dead_letters;
+/// Endpoints: many requests at once, requests that are over, bad requests.
+mod endpoint;
 /// What runs out: space on a disk, file descriptors, a reader of standard output, a server that keeps its data.
 mod exhaustion;
 /// Files that are replaced, rotated, and special.
@@ -46,6 +48,8 @@ mod plugin_bench;
 mod processes;
 /// The data folder: who may read it, and what happens to its records when names and sinks change.
 mod records;
+/// Readiness of every plugin.
+mod readiness;
 /// Redis stopped half-way, dead at the start, slow: everything arrives.
 mod redis;
 /// SIGHUP and `--watch`: what changed is replaced, the rest runs on.

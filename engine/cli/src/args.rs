@@ -203,6 +203,10 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) admin: Option<SocketAddr>,
 
+    /// Serve the admin pages for this host too: what a proxy in front of it passes on in `Host`
+    #[arg(long, value_name = "NAME", requires = "admin")]
+    pub(crate) admin_host: Vec<String>,
+
     /// Reload when a pipeline file changes, as on SIGHUP; run until stopped, even if all has ended
     ///
     /// The files are looked at every second. A folder is looked at for files that come and go.

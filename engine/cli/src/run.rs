@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tidegate_config::Pipeline;
 use tidegate_runtime::{Engine, Options};
+use tidegate_sdk::Hosts;
 use tokio::runtime::Runtime;
 
 use crate::admin::Admin;
@@ -61,8 +62,10 @@ async fn start_and_watch(
         start_over: arguments.start_over,
     };
     // The address is taken first, so that a port in use is told before anything runs.
+    let hosts = Hosts::new(&arguments.admin_host)
+        .map_err(|name| Failure::wrong(format!("--admin-host {name} is not the name of a host")))?;
     let listener = match arguments.admin {
-        Some(address) => Some(Admin::bind(address).await?),
+        Some(address) => Some(Admin::bind(address, hosts).await?),
         None => None,
     };
     promises::log(pipelines.iter());

@@ -185,13 +185,13 @@ fn replay(source: &Node) -> (Replay, Result<String, String>) {
 }
 
 /// Each source, with on how many ways its events can reach each component.
-fn reach(graph: &Graph) -> Vec<(usize, Vec<usize>)> {
+pub(crate) fn reach(graph: &Graph) -> Vec<(usize, Vec<usize>)> {
     let sources = graph.nodes.iter().enumerate().filter(|(_, node)| node.kind() == Kind::Source);
     sources.map(|(index, _)| (index, paths_from(graph, index))).collect()
 }
 
 /// The sinks among the components that are reached, and on how many ways.
-fn sinks_of(graph: &Graph, paths: &[usize]) -> Vec<(usize, usize)> {
+pub(crate) fn sinks_of(graph: &Graph, paths: &[usize]) -> Vec<(usize, usize)> {
     let reached = paths.iter().copied().enumerate().filter(|(_, paths)| *paths > 0);
     reached.filter(|(index, _)| graph.nodes[*index].kind() == Kind::Sink).collect()
 }

@@ -17,6 +17,7 @@ mod editor;
 mod guarantee;
 mod options;
 
+mod answers;
 mod check;
 mod component;
 mod document;

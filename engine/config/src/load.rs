@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tidegate_sdk::{Kind, Plugin, Registry, Size};
 use toml::de::DeTable;
 
+use crate::answers;
 use crate::check::{Checker, Scope};
 use crate::component::{Draft, From, Reader, has_errors, name_problem};
 use crate::diagnostic::{BYTE_ORDER_MARK, Diagnostic};
@@ -138,7 +139,9 @@ impl<'a> Load<'a> {
         if !(keys_are_sound && is_connected && is_built) {
             return None;
         }
-        let pipeline = self.pipeline(keys, graph::graphs(&drafts, &wiring.feeds));
+        let graphs = graph::graphs(&drafts, &wiring.feeds);
+        self.diagnostics.extend(answers::unpaired(&graphs, &drafts));
+        let pipeline = self.pipeline(keys, graphs);
         self.delivery(&pipeline, &root);
         Some(pipeline)
     }

@@ -69,6 +69,12 @@ pub trait Source: Send + 'static {
         true
     }
 
+    /// The plugin of the sinks that answer what this source holds open, such as `"http_response"`. The engine refuses
+    /// a source whose events reach no such sink.
+    fn answered_by(&self) -> Option<&'static str> {
+        None
+    }
+
     /// For a source whose input forgets what was delivered (a consumer group's XACK, a delete): the half
     /// that tells it so. Called once, after [`open`](Self::open).
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
@@ -307,6 +313,12 @@ pub trait Sink: Send + 'static {
         _cx: &Cx,
     ) -> impl Future<Output = Result<Delivery, Error>> + Send {
         async { Err(Error::fatal("the sink is not transactional")) }
+    }
+
+    /// Whether the sink only answers what a source holds open: the engine refuses it downstream of a source that is
+    /// not [answered by](Source::answered_by) its plugin.
+    fn answers(&self) -> bool {
+        false
     }
 
     /// Where what the sink writes is kept, if it can acknowledge there the entries of a source of the same

@@ -24,6 +24,8 @@ pub trait ErasedSource: Send {
     fn replay(&self) -> Replay;
     /// [`Source::domain`]
     fn domain(&self) -> Result<String, String>;
+    /// [`Source::answered_by`]
+    fn answered_by(&self) -> Option<&'static str>;
     /// [`Source::committer`]
     fn committer(&mut self) -> Option<Box<dyn Commit>>;
     /// [`Source::exclusive`]
@@ -48,6 +50,9 @@ impl<S: Source> ErasedSource for S {
     }
     fn domain(&self) -> Result<String, String> {
         Source::domain(self)
+    }
+    fn answered_by(&self) -> Option<&'static str> {
+        Source::answered_by(self)
     }
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
         Source::committer(self)
@@ -160,6 +165,8 @@ pub trait ErasedSink: Send {
         record: &'a Record,
         cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Error>>;
+    /// [`Sink::answers`]
+    fn answers(&self) -> bool;
     /// [`Sink::domain`]
     fn domain(&self) -> Result<String, String>;
     /// [`Sink::settle`]
@@ -204,6 +211,9 @@ impl<S: Sink> ErasedSink for S {
         cx: &'a Cx,
     ) -> Promise<'a, Result<Delivery, Error>> {
         Box::pin(Sink::commit(self, batch, lane, record, cx))
+    }
+    fn answers(&self) -> bool {
+        Sink::answers(self)
     }
     fn domain(&self) -> Result<String, String> {
         Sink::domain(self)

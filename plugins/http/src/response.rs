@@ -125,6 +125,10 @@ impl Sink for HttpResponse {
         Ok(delivery)
     }
 
+    fn answers(&self) -> bool {
+        true
+    }
+
     fn fork(&self) -> Option<Box<dyn ErasedSink>> {
         Some(Box::new(Self { exchange: Arc::clone(&self.exchange), style: Arc::clone(&self.style) }))
     }

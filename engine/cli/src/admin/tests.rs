@@ -27,13 +27,15 @@ impl Pipelines for Fixed {
 }
 
 async fn serve(health: Health) -> (SocketAddr, Serving) {
-    let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let admin =
+        Admin::bind("127.0.0.1:0".parse().unwrap(), Hosts::new(["tide.example"]).unwrap()).await.unwrap();
     (admin.address(), admin.serve(Arc::new(Fixed(health))))
 }
 
 async fn ask(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(format!("{request}\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let host = if request.contains("\r\n") { "" } else { "\r\nHost: localhost" };
+    stream.write_all(format!("{request}{host}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
@@ -91,7 +93,74 @@ async fn stopping_ends_connections_that_say_nothing() {
 #[tokio::test]
 async fn an_address_in_use_is_a_clear_error() {
     let (address, serving) = serve(Health::Ready).await;
-    let Err(failure) = Admin::bind(address).await else { panic!("the address is in use") };
+    let Err(failure) = Admin::bind(address, Hosts::default()).await else { panic!("the address is in use") };
     assert!(failure.message.starts_with(&format!("--admin {address} cannot be listened on")), "{failure:?}");
     serving.stop().await;
+}
+
+#[tokio::test]
+async fn only_requests_for_this_machine_are_served() {
+    let (address, serving) = serve(Health::Ready).await;
+    let port = address.port();
+    for good in [
+        format!("Host: localhost:{port}"),
+        "Host: 127.0.0.1".to_owned(),
+        "Host: [::1]:1".to_owned(),
+        "Host: tide.example".to_owned(),
+        format!("Host: localhost\r\nOrigin: http://localhost:{port}"),
+        "X-No-Host: there is none".to_owned(),
+    ] {
+        let answer = ask(address, &format!("GET /status HTTP/1.1\r\n{good}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{good}: {answer}");
+    }
+    for bad in [
+        "Host: evil.example",
+        "Host: evil.example\r\nHost: localhost",
+        "Host: localhost\r\nOrigin: https://evil.example",
+        "Host: localhost\r\nOrigin: null",
+    ] {
+        for path in ["/", "/status", "/metrics", "/healthz"] {
+            let answer = ask(address, &format!("GET {path} HTTP/1.1\r\n{bad}")).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 403") || answer.starts_with("HTTP/1.1 400"),
+                "{bad}: {answer}"
+            );
+        }
+    }
+    let answer = ask(address, "GET http://evil.example/status HTTP/1.1\r\nHost: localhost").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    serving.stop().await;
+}
+
+/// One client held all connections, and no other one was accepted.
+#[tokio::test]
+async fn a_client_that_holds_every_connection_keeps_nobody_out() {
+    let (address, serving) = serve(Health::Ready).await;
+    let mut held = Vec::new();
+    for number in 0..3 * CONNECTIONS {
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        if number % 2 == 0 {
+            silent.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+        }
+        held.push(silent);
+    }
+    for _ in 0..10 {
+        let answer = timeout(HEADER_TIME, ask(address, "GET /healthz HTTP/1.1")).await;
+        assert!(answer.expect("at once").ends_with("\r\n\r\nok\n"));
+    }
+    timeout(Duration::from_secs(10), serving.stop()).await.expect("none of them holds it up");
+}
+
+#[test]
+fn the_address_with_the_most_connections_gives_up_its_oldest() {
+    let places = Arc::new(Places::default());
+    let take = |last: u8| Places::take(&places, IpAddr::from([127, 0, 0, last]));
+    let honest = take(1);
+    let greedy: Vec<Place> = (1..CONNECTIONS).map(|_| take(2)).collect();
+    let more = [take(3), take(2)];
+    assert!(!honest.given_up.is_cancelled() && more.iter().all(|place| !place.given_up.is_cancelled()));
+    let gone = greedy.iter().take_while(|place| place.given_up.is_cancelled()).count();
+    assert_eq!(gone, 2, "the two oldest");
+    drop((honest, greedy, more));
+    assert!(places.0.lock().unwrap().all.is_empty());
 }

@@ -79,34 +79,31 @@ impl Budget {
 
 impl Budget {
     /// As [`count`](Self::count), for letters that are dropped where there are too many: those count for nothing, and
-    /// there is room again as time and events pass.
+    /// there is room again as time and events pass. Returns how many there is room for, and why not for all.
     pub(crate) fn offer(
         &mut self,
         time: Duration,
         component: &str,
         reached: u64,
         letters: u64,
-    ) -> Result<(), Exceeded> {
+    ) -> (u64, Option<Exceeded>) {
         let DeadLetterOptions { share, per_minute, .. } = self.options;
-        if share > 0.0 {
-            let window = self.shares.entry(component.to_owned());
-            let window = window.or_insert_with(|| Window::new(EVENTS / EVENTS_STEP, EVENTS_STEP));
-            let letters = window.add(reached, 0) + letters;
-            if letters as f64 > share * EVENTS as f64 {
-                return Err(Exceeded::Share { letters, share });
-            }
+        let (mut room, mut exceeded) = (letters, None);
+        let window = self.shares.entry(component.to_owned());
+        let window = window.or_insert_with(|| Window::new(EVENTS / EVENTS_STEP, EVENTS_STEP));
+        let (sum, most) = (window.add(reached, 0), (share * EVENTS as f64) as u64);
+        if share > 0.0 && sum + room > most {
+            exceeded = Some(Exceeded::Share { letters: sum + letters, share });
+            room = most.saturating_sub(sum);
         }
-        if per_minute > 0 {
-            let letters = self.minute.add(time.as_secs(), 0) + letters;
-            if letters > per_minute {
-                return Err(Exceeded::PerMinute { letters, limit: per_minute });
-            }
+        let (sum, limit) = (self.minute.add(time.as_secs(), 0), per_minute);
+        if limit > 0 && sum + room > limit {
+            exceeded = Some(Exceeded::PerMinute { letters: sum + letters, limit });
+            room = limit.saturating_sub(sum);
         }
-        self.minute.add(time.as_secs(), letters);
-        if let Some(window) = self.shares.get_mut(component) {
-            window.add(reached, letters);
-        }
-        Ok(())
+        window.add(reached, room);
+        self.minute.add(time.as_secs(), room);
+        (room, exceeded)
     }
 }
 
@@ -212,10 +209,16 @@ mod tests {
     fn offered_letters_find_room_again_when_the_window_has_moved_on() {
         let mut budget = budget(0.01, 100);
         let at = |second| Duration::from_secs(second);
-        assert_eq!(budget.offer(at(0), "a", 100, 100), Ok(()));
-        assert!(budget.offer(at(0), "a", 101, 1).is_err());
-        assert!(budget.offer(at(59), "a", 20_000, 1).is_err(), "the minute is not over");
-        assert_eq!(budget.offer(at(61), "a", 20_000, 100), Ok(()));
+        let mut offer = |second, reached, letters| {
+            let (room, exceeded) = budget.offer(at(second), "a", reached, letters);
+            assert_eq!(exceeded.is_some(), room < letters);
+            room
+        };
+        assert_eq!(offer(0, 100, 40), 40);
+        assert_eq!(offer(0, 100, 100), 60, "as many as there is room for");
+        assert_eq!(offer(0, 101, 1), 0);
+        assert_eq!(offer(59, 20_000, 1), 0, "the minute is not over");
+        assert_eq!(offer(61, 20_000, 100), 100);
     }
 
     proptest! {

@@ -107,13 +107,16 @@ impl Letterbox {
     /// Keeps letters of events that clients have sent, if there is room. If there is none, or the store fails, they
     /// are counted and dropped: what clients send must not stop a graph.
     pub(crate) async fn offer(&self, meter: &Meter, mut letters: Vec<DeadLetter>) -> Result<(), Failure> {
-        let count = letters.len();
-        let has_room = {
+        let (room, exceeded) = {
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            spare.offer(self.started.elapsed(), meter.name(), meter.reached(), count as u64)
+            spare.offer(self.started.elapsed(), meter.name(), meter.reached(), letters.len() as u64)
         };
-        if let Err(exceeded) = has_room {
-            meter.tell_not_kept(count, &format!("too many dead letters: {exceeded}"));
+        let count = usize::try_from(room).unwrap_or(usize::MAX).min(letters.len());
+        if let Some(exceeded) = exceeded {
+            meter.tell_not_kept(letters.len() - count, &format!("too many dead letters: {exceeded}"));
+            letters.truncate(count);
+        }
+        if letters.is_empty() {
             return Ok(());
         }
         if let Some(ledger) = &self.ledger {

@@ -55,6 +55,11 @@ impl Refusal {
         Self { header: Some((ALLOW, allow.clone())), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
     }
 
+    /// The same, with this header in place of another.
+    pub(super) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+
     /// The same, to be tried again after so many seconds.
     pub(super) fn retry_after(self, seconds: u16) -> Self {
         Self { header: Some((RETRY_AFTER, HeaderValue::from(seconds))), ..self }

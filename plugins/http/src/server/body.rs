@@ -4,17 +4,17 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_ENCODING, HeaderMap};
+use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use tidegate_sdk::Size;
 use tokio::time::Instant;
 
 use super::answer::Refusal;
 use super::options::Options;
 use crate::budget::{Budget, Reserved};
+use crate::coding::{self, Coding, Decoder};
 
 /// Bodies up to this are copied out of the connection's buffer: that is less work than a new buffer.
 const SMALL: usize = 4096;
@@ -41,16 +41,14 @@ pub(super) async fn read(
     if pace.body.size_hint().lower() > options.body_size.bytes() {
         return Err(over(options.body_size));
     }
-    let encoding = headers.get(CONTENT_ENCODING).map_or(&b"identity"[..], |value| value.as_bytes());
-    match encoding {
-        _ if encoding.eq_ignore_ascii_case(b"identity") => plain(&mut pace, budget).await,
-        _ if encoding.eq_ignore_ascii_case(b"gzip") || encoding.eq_ignore_ascii_case(b"x-gzip") => {
-            inflated(&mut pace, budget).await
-        }
-        _ => {
-            let message = "the content encoding is not known; send gzip, or no encoding";
-            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
-        }
+    let codings = coding::codings(headers).map_err(|refused| {
+        let refusal = Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, refused.to_string());
+        refusal.with(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED))
+    })?;
+    if codings.is_empty() {
+        plain(&mut pace, budget).await
+    } else {
+        inflated(&mut pace, &codings, budget).await
     }
 }
 
@@ -77,31 +75,35 @@ async fn plain(pace: &mut Pace<'_>, budget: &Arc<Budget>) -> Result<Content, Ref
     Ok(Content { bytes, reserved })
 }
 
-async fn inflated(pace: &mut Pace<'_>, budget: &Arc<Budget>) -> Result<Content, Refusal> {
+async fn inflated(pace: &mut Pace<'_>, codings: &[Coding], budget: &Arc<Budget>) -> Result<Content, Refusal> {
     let limit = pace.options.inflated_size;
     let target = Target { bytes: Vec::new(), limit, reserved: budget.reserve(), refusal: None };
-    let mut decoder = MultiGzDecoder::new(target);
-    let broken = |decoder: &mut MultiGzDecoder<Target>, error: io::Error| {
-        decoder.get_mut().refusal.take().unwrap_or_else(|| {
-            Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not gzip as its header says: {error}"))
+    let mut decoder = Decoder::new(codings, target)
+        .map_err(|_| Refusal::unavailable("the body cannot be decoded now; try again later"))?;
+    let broken = |decoder: &mut Decoder<Target>, error: io::Error| {
+        decoder.target().refusal.take().unwrap_or_else(|| {
+            let names: Vec<&str> = codings.iter().map(|coding| coding.name()).collect();
+            let names = names.join(", ");
+            let message = format!("the body is not {names} as its header says: {error}");
+            Refusal::new(StatusCode::BAD_REQUEST, message)
         })
     };
     while let Some(piece) = pace.next().await? {
         for step in piece.chunks(STEP) {
-            let before = decoder.get_ref().bytes.len();
+            let before = decoder.target().bytes.len();
             decoder.write_all(step).map_err(|error| broken(&mut decoder, error))?;
-            if decoder.get_ref().bytes.len() - before > 1 << 16 {
+            if decoder.target().bytes.len() - before > 1 << 16 {
                 tokio::task::yield_now().await;
             }
         }
     }
     if pace.received > 0 {
-        decoder.try_finish().map_err(|error| broken(&mut decoder, error))?;
+        decoder.finish().map_err(|error| broken(&mut decoder, error))?;
     }
-    let target = decoder.finish().map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not gzip as its header says: {error}"))
-    })?;
-    Ok(Content { bytes: target.bytes.into(), reserved: target.reserved })
+    let target = decoder.target();
+    let bytes = std::mem::take(&mut target.bytes).into();
+    let reserved = std::mem::replace(&mut target.reserved, budget.reserve());
+    Ok(Content { bytes, reserved })
 }
 
 /// Where an inflated body goes: full at its limit.
@@ -141,7 +143,7 @@ fn hold(reserved: &mut Reserved, bytes: usize) -> Result<(), Refusal> {
 }
 
 fn over(limit: Size) -> Refusal {
-    Refusal::too_large(format!("the body is over the limit of {limit}"))
+    Refusal::too_large(format!("the body is over the limit of {limit}")).and_close()
 }
 
 /// A body with its clock and its count.

@@ -7,6 +7,7 @@ use tidegate_sdk::framing::without_mark;
 use tidegate_sdk::{Span, json};
 
 use super::options::Decode;
+use super::query;
 use crate::exchange::Shape;
 
 /// A body and the events in it.
@@ -34,6 +35,8 @@ pub(super) enum Problem {
     Malformed(String),
     /// It is more events than this limit.
     TooMany(usize),
+    /// It is of this content type, which does not become events by itself.
+    Unsupported(String),
 }
 
 impl Events {
@@ -62,7 +65,7 @@ pub(super) fn decode(
 ) -> Result<Decoded, Problem> {
     body.advance(body.len() - without_mark(&body).len());
     let how = match how {
-        Decode::Auto => by_type(content_type, &body),
+        Decode::Auto => by_type(content_type, &body)?,
         fixed => fixed,
     };
     let (events, shape) = match how {
@@ -80,6 +83,7 @@ pub(super) fn decode(
             }
             (events, Shape::Array)
         }
+        Decode::Form => return Ok(Decoded::whole(query::form(&body).map_err(Problem::Malformed)?)),
         Decode::JsonLines => (lines(&body, limit, true)?, Shape::JsonLines),
         Decode::Lines => (lines(&body, limit, false)?, Shape::Lines),
     };
@@ -87,29 +91,30 @@ pub(super) fn decode(
 }
 
 /// What `auto` comes to: the content type decides, and where it says nothing, the first byte.
-fn by_type(content_type: &str, body: &[u8]) -> Decode {
+fn by_type(content_type: &str, body: &[u8]) -> Result<Decode, Problem> {
     // The usual one, told apart before anything is copied.
     if content_type == "application/json" {
-        return array_or(body, Decode::Json);
+        return Ok(array_or(body, Decode::Json));
     }
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let by_first = |other| array_or(body, other);
-    match essence.as_str() {
+    Ok(match essence.as_str() {
         "application/x-ndjson"
         | "application/ndjson"
         | "application/jsonl"
         | "application/x-jsonlines"
         | "application/json-lines" => Decode::JsonLines,
-        "application/json" => by_first(Decode::Json),
-        json if json.ends_with("+json") => by_first(Decode::Json),
+        "application/json" => array_or(body, Decode::Json),
+        json if json.ends_with("+json") => array_or(body, Decode::Json),
         text if text.starts_with("text/") => Decode::Lines,
         // Many lines that each are an object are JSON lines; else the first line is not whole by itself.
-        _ if first(body) == Some(b'{') => match json_lines_likely(body) {
-            true => Decode::JsonLines,
-            false => Decode::Json,
-        },
-        _ => by_first(Decode::Lines),
-    }
+        _ if first(body) == Some(b'{') && json_lines_likely(body) => Decode::JsonLines,
+        _ if first(body) == Some(b'{') => Decode::Json,
+        "" | "application/octet-stream" => array_or(body, Decode::Lines),
+        // As curl sends JSON, if it is not told the type.
+        _ if first(body) == Some(b'[') => Decode::JsonArray,
+        _ if body.is_empty() => Decode::Lines,
+        other => return Err(Problem::Unsupported(other.to_owned())),
+    })
 }
 
 /// An array if it begins as one, and else `other`.

@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
+use tidegate_sdk::Hosts;
 
 use super::answer::{self, Answer, Refusal};
 use super::options::Settings;
@@ -25,6 +26,9 @@ pub(super) fn pass(head: &Parts, settings: &Settings, rate: Option<&Rate>) -> Re
         && !authorized(&head.headers, token.expose())
     {
         return Err(Refusal::unauthorized());
+    }
+    if let Some(hosts) = &settings.hosts {
+        check_host(head, hosts)?;
     }
     let path = head.uri.path();
     let asks_of_the_server = head.method == Method::OPTIONS && path == "*";
@@ -46,6 +50,26 @@ pub(super) fn pass(head: &Parts, settings: &Settings, rate: Option<&Rate>) -> Re
             let message = "there are more requests a second than this server takes";
             Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(1))
         }
+    }
+}
+
+/// Refuses what a browser sends on behalf of a page from elsewhere. Clients that are no browsers may leave both out.
+fn check_host(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let named = head.headers.get_all(HOST).iter().map(text);
+    let named = named.chain(head.uri.authority().map(|authority| authority.as_str().to_owned()));
+    let strange = named.into_iter().find(|host| !hosts.allows(host));
+    let foreign = head.headers.get_all(ORIGIN).iter().map(text).find(|origin| !hosts.allows_origin(origin));
+    match strange.map(|host| ("host", host)).or(foreign.map(|origin| ("origin", origin))) {
+        Some((what, name)) => {
+            let name: String = name.chars().take(100).collect();
+            let message = format!(
+                "the {what} `{name}` is not one that this server is for: without a `token` these are the names of \
+                 loopback, such as localhost and 127.0.0.1, and those of its option `hosts`"
+            );
+            Err(Refusal::new(StatusCode::FORBIDDEN, message))
+        }
+        None => Ok(()),
     }
 }
 

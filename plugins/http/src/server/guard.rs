@@ -28,10 +28,10 @@ const SERVING: u8 = 3;
 const ANSWERING: u8 = 4;
 
 /// How long a client gets to take the answer to a request whose body was not read, and go.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(10);
 
 /// How much of such a body is read and thrown away.
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: usize = 64 << 20;
 
 /// What a connection is at, told by the one who serves its requests.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{ConfigError, Duration, Secret, Size};
+use tidegate_sdk::{ConfigError, Duration, Hosts, Secret, Size};
 
 use crate::exchange::Shape;
 
@@ -40,6 +40,11 @@ pub(crate) struct Options {
     /// only a loopback address allows.
     #[schemars(example = "${file:/run/secrets/ingest-token}")]
     pub(crate) token: Option<Secret>,
+    /// Names by which clients may call a server that has no `token`, besides those of loopback: what a reverse proxy
+    /// passes on in `Host`. Requests with another `Host`, or of a page with another `Origin`, answer 403, because a web
+    /// page could send them through the browser of its reader.
+    #[schemars(example = ["events.example.com"])]
+    pub(crate) hosts: Vec<String>,
     /// Request headers to keep as attributes: `x-request-id` becomes `header_x_request_id`.
     #[schemars(example = ["x-request-id"])]
     pub(crate) headers: Vec<String>,
@@ -111,7 +116,8 @@ pub(crate) enum Verb {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decode {
     /// By `Content-Type`: JSON is an array of events if it begins with `[`, and else one event; NDJSON is an
-    /// event a line; other text is an event a line. Where the type says nothing, the first byte does.
+    /// event a line; other text is an event a line. Where the type says nothing, the first byte does. A body of
+    /// another type, such as a form, is refused with 415, unless it begins as JSON.
     #[default]
     Auto,
     /// One JSON value is one event, an array too.
@@ -124,6 +130,9 @@ pub(crate) enum Decode {
     Text,
     /// Each line an event; empty lines are skipped.
     Lines,
+    /// A form (`application/x-www-form-urlencoded`) is one event: an object with a text for each field, and an array
+    /// where a field occurs more than once.
+    Form,
 }
 
 /// When a request is answered, and with what.
@@ -174,6 +183,7 @@ impl Default for Options {
             respond: Respond::Delivered,
             answer_as: AnswerAs::Request,
             token: None,
+            hosts: Vec::new(),
             headers: Vec::new(),
             time_limit: Duration::seconds(30),
             run_on: false,
@@ -220,6 +230,8 @@ pub(crate) struct Settings {
     pub(crate) methods: Vec<Method>,
     /// What the header `Allow` says.
     pub(crate) allow: HeaderValue,
+    /// The hosts that requests may be for; `None` if a token is asked for.
+    pub(crate) hosts: Option<Hosts>,
     /// The headers to keep, and the attribute for each.
     pub(crate) headers: Vec<(HeaderName, String)>,
 }
@@ -270,7 +282,12 @@ impl Settings {
         }
         let allow = HeaderValue::from_str(&names.join(", ")).expect("names of methods are ASCII letters");
         let headers = kept_headers(&options.headers)?;
-        Ok(Self { path: rule, methods, allow, headers, options })
+        let hosts = Hosts::new(&options.hosts).map_err(|name| {
+            ConfigError::at("/hosts", format!("`{name}` is not the name of a host"))
+                .help("write it like \"events.example.com\", without `http://` and without a path")
+        })?;
+        let hosts = options.token.is_none().then_some(hosts);
+        Ok(Self { path: rule, methods, allow, hosts, headers, options })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tidegate_sdk::{Attributes, Client, Cx, Outcome, Size};
@@ -114,6 +114,7 @@ impl Server {
     /// The events of a request: those of its body, or the one that it is itself.
     async fn decode(&self, head: &Parts, content: &mut Content) -> Result<Decoded, Refusal> {
         let body = std::mem::take(&mut content.bytes);
+        let received = body.len();
         let content_type = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         let options = &self.settings.options;
         let bare = [Method::POST, Method::PUT, Method::PATCH].contains(&head.method);
@@ -134,9 +135,12 @@ impl Server {
             let message = format!("an event is over the limit of {}", Size(limit as u64));
             return Err(Refusal::too_large(message));
         }
-        match content.reserved.grow(size_of_val(spans)) {
-            true => Ok(decoded),
-            false => Err(Refusal::unavailable("the server holds as many bytes as it may; try again later")),
+        // What is decoded may be longer than what came.
+        let more = size_of_val(spans) + decoded.body.len().saturating_sub(received);
+        if content.reserved.grow(more) {
+            Ok(decoded)
+        } else {
+            Err(Refusal::unavailable("the server holds as many bytes as it may; try again later"))
         }
     }
 
@@ -183,6 +187,15 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 fn problem(problem: Problem) -> Refusal {
     match problem {
         Problem::Malformed(message) => Refusal::new(StatusCode::BAD_REQUEST, message),
+        Problem::Unsupported(content_type) => {
+            let content_type: String = content_type.chars().take(100).collect();
+            let message = format!(
+                "a body of type {content_type} does not become events by itself: send application/json, \
+                 application/x-ndjson or text/plain, or let the server have `decode = \"form\"` or \"text\""
+            );
+            let accept = HeaderValue::from_static("application/json, application/x-ndjson, text/*");
+            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).with(ACCEPT, accept)
+        }
         Problem::TooMany(limit) => {
             Refusal::too_large(format!("the body is more than {limit} events; send it in parts"))
         }

@@ -125,6 +125,10 @@ impl Source for HttpServer {
         address.map(|address| Exclusive::new("/listen", address)).into_iter().collect()
     }
 
+    fn answered_by(&self) -> Option<&'static str> {
+        (self.settings.options.respond == Respond::Result).then_some("http_response")
+    }
+
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         let listen = &self.settings.options.listen;
         let listener = TcpListener::bind(listen.as_str()).await.map_err(|error| {

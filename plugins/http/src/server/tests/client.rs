@@ -37,8 +37,10 @@ impl Reply {
 
 /// The bytes of a request. `headers` is lines with their ends.
 pub(super) fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 

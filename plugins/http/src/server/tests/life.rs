@@ -42,7 +42,7 @@ async fn pipelined_requests_are_answered_in_order() {
 #[tokio::test]
 async fn a_client_may_ask_before_it_sends() {
     let server = Driven::delivering(json!({ "token": "t" })).await;
-    let head = "POST /events HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 1\r\n";
+    let head = "POST /events HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 1\r\n";
     let mut client = Client::connect(server.address).await;
     client.send(format!("{head}authorization: Bearer t\r\n\r\n").as_bytes()).await;
     assert_eq!(client.reply().await.status, 100);
@@ -66,11 +66,39 @@ async fn an_answer_before_the_end_of_the_body_is_not_lost() {
     server.stop().await;
 }
 
+/// Clients that send all of a body before they read the answer saw a broken pipe in place of the answer.
+#[tokio::test]
+async fn a_body_far_over_the_limit_is_read_to_its_end_and_dropped() {
+    let server = Driven::delivering(json!({ "body_size": "1KiB" })).await;
+    for chunked in [false, true] {
+        let mut client = Client::connect(server.address).await;
+        let (piece, pieces) = (vec![b' '; 1 << 20], 24);
+        let length = match chunked {
+            false => format!("content-length: {}", pieces << 20),
+            true => "transfer-encoding: chunked".to_owned(),
+        };
+        client.send(format!("POST /events HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n").as_bytes()).await;
+        for _ in 0..pieces {
+            if chunked {
+                client.send(b"100000\r\n").await;
+            }
+            client.send(&piece).await;
+            if chunked {
+                client.send(b"\r\n").await;
+            }
+        }
+        let reply = client.reply().await;
+        assert_eq!((reply.status, reply.header("connection")), (413, Some("close")));
+    }
+    assert_eq!(server.budget.used(), 0);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_within_its_body_leaves_nothing() {
     let server = Driven::delivering(json!({})).await;
     let mut client = Client::connect(server.address).await;
-    client.send(b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 9999\r\n\r\n123").await;
+    client.send(b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999\r\n\r\n123").await;
     until("the body is read", || server.budget.used() == 3).await;
     drop(client);
     until("the body is let go of", || server.budget.used() == 0).await;
@@ -83,7 +111,7 @@ async fn requests_in_flight_are_finished_when_the_pipeline_stops() {
     let mut server = Opened::new(json!({})).await;
     let idle = Client::connect(server.address).await;
     let mut half = Client::connect(server.address).await;
-    half.send(b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n12").await;
+    half.send(b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n12").await;
     let budget = server.source.budget();
     until("half a body is here", || budget.used() == 2).await;
     let mut waiting = Client::connect(server.address).await;

@@ -64,6 +64,69 @@ async fn a_client_that_leaves_cancels_its_work() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_text_is_refused_and_the_types_are_named() {
+    let server = Driven::delivering(json!({})).await;
+    let boundary = "--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n";
+    let cases = [
+        ("multipart/form-data; boundary=x", boundary),
+        ("application/x-www-form-urlencoded", "a=1&b=2"),
+        ("Application/X-WWW-Form-Urlencoded; charset=utf-8", "a=1"),
+        ("application/xml", "<a/>"),
+        ("image/png", "\u{89}PNG"),
+    ];
+    for (content_type, body) in cases {
+        let reply = post(server.address, &format!("content-type: {content_type}\r\n"), body).await;
+        assert_eq!(reply.status, 415, "{content_type}");
+        assert!(reply.error().contains("application/json") && reply.error().contains("decode"), "{reply:?}");
+    }
+    assert!(server.entered().is_empty());
+    // What curl sends if it is not told a type, and types that say nothing.
+    for (content_type, body) in [
+        ("application/x-www-form-urlencoded", "{\"a\":1}"),
+        ("application/x-www-form-urlencoded", "[1]"),
+        ("application/octet-stream", "1"),
+    ] {
+        let reply = post(server.address, &format!("content-type: {content_type}\r\n"), body).await;
+        assert_eq!(reply.status, 200, "{content_type}: {body}");
+    }
+    server.stop().await;
+    let server = Driven::delivering(json!({ "decode": "form" })).await;
+    let reply =
+        post(server.address, "content-type: application/x-www-form-urlencoded\r\n", "a=1&b=x+y").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(server.entered(), [r#"{"a":"1","b":"x y"}"#]);
+    server.stop().await;
+}
+
+/// Guards a server without a token from pages that the browser of somebody on this machine shows.
+#[tokio::test]
+async fn without_a_token_a_request_is_for_a_known_host_and_origin() {
+    let server = Driven::delivering(json!({ "hosts": ["events.example"] })).await;
+    let ask = async |headers: &str| {
+        let request = format!("POST /events HTTP/1.1\r\n{headers}content-length: 1\r\n\r\n1");
+        once(server.address, request.as_bytes()).await.status
+    };
+    for good in ["host: localhost:1\r\n", "host: EVENTS.example\r\norigin: http://127.0.0.1:3000\r\n"] {
+        assert_eq!(ask(good).await, 200, "{good}");
+    }
+    for bad in [
+        "host: evil.example\r\n",
+        "host: localhost\r\norigin: https://evil.example\r\n",
+        "host: localhost\r\norigin: null\r\n",
+    ] {
+        assert_eq!(ask(bad).await, 403, "{bad}");
+    }
+    assert_eq!(server.entered().len(), 2);
+    server.stop().await;
+    // Who knows the token is no page from elsewhere.
+    let server = Driven::delivering(json!({ "token": "t" })).await;
+    let request =
+        "POST /events HTTP/1.1\r\nhost: any.example\r\nauthorization: Bearer t\r\ncontent-length: 1\r\n\r\n1";
+    assert_eq!(once(server.address, request.as_bytes()).await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn accepted_is_told_before_the_pipeline_has_it() {
     let mut server = Opened::new(json!({ "respond": "accepted" })).await;
     let mut client = Client::connect(server.address).await;
@@ -154,13 +217,13 @@ async fn a_token_is_asked_for_before_all_else() {
 async fn what_is_too_large_is_refused_while_it_is_read() {
     let options = json!({ "body_size": "2MiB", "events": 3, "header_size": "8KiB", "header_count": 20 });
     let server = Driven::delivering(options).await;
-    let announced = b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 99999999\r\n\r\n";
+    let announced = b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999\r\n\r\n";
     let reply = once(server.address, announced).await;
     assert_eq!(reply.status, 413, "before a byte of the body");
     assert!(reply.error().contains("2MiB"));
 
     let mut client = Client::connect(server.address).await;
-    client.send(b"POST /events HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client.send(b"POST /events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n").await;
     let chunk = [b"80000\r\n".as_slice(), &vec![b' '; 0x80000], b"\r\n"].concat();
     for _ in 0..5 {
         client.send(&chunk).await;

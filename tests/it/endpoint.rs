@@ -1,0 +1,324 @@
+//! Endpoints: many requests at once, requests that are over, bad requests, and what `check` knows of them.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use crate::harness::{LIMIT, Running, Tidegate, free_port, http, until};
+
+/// A server that hands each request to `answer`, which returns a status; each has a thread of its own.
+fn upstream(answer: impl Fn(&str) -> u16 + Send + Sync + 'static) -> SocketAddr {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream);
+                loop {
+                    let mut first = String::new();
+                    if reader.read_line(&mut first).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    let mut line = String::new();
+                    while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                        line.clear();
+                    }
+                    let status = answer(first.split(' ').nth(1).unwrap_or_default());
+                    let text = format!("HTTP/1.1 {status} x\r\ncontent-length: 6\r\n\r\n\"done\"");
+                    if reader.get_mut().write_all(text.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// An endpoint that asks the upstream about each request, and the address that it listens on.
+fn endpoint(upstream: SocketAddr, server: &str, filter: &str) -> (Running, SocketAddr) {
+    let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let running = Tidegate::pipeline(&format!(
+        r#"
+        [source.api]
+        plugin = "http_server"
+        listen = "{listen}"
+        respond = "result"
+        {server}
+        [filter.ask]
+        plugin = "http"
+        url = "http://{upstream}/{{.id}}"
+        into = "answer"
+        {filter}
+        [sink.answer]
+        plugin = "http_response"
+        "#
+    ))
+    .start();
+    running.wait_for(&format!("listening on {listen}"));
+    (running, listen)
+}
+
+fn post(address: SocketAddr, body: &str) -> (u16, String) {
+    let answer = http(address, "POST /events", "application/json", body.as_bytes());
+    (answer.status, answer.body)
+}
+
+#[test]
+fn twenty_clients_are_served_at_once() {
+    const CLIENTS: usize = 20;
+    // Answers come only when all twenty have been asked for.
+    let barrier = Arc::new(Barrier::new(CLIENTS));
+    let upstream = upstream(move |_| {
+        barrier.wait();
+        200
+    });
+    let (running, address) = endpoint(upstream, "", &format!("parallel = {CLIENTS}"));
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || {
+                let expected = format!(r#"{{"id":{client},"answer":"done"}}"#);
+                assert_eq!(post(address, &format!(r#"{{"id":{client}}}"#)), (200, expected));
+            });
+        }
+    });
+    running.signal("TERM");
+}
+
+#[test]
+fn one_request_that_never_succeeds_holds_up_no_other_and_ends_with_its_client() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let upstream = upstream(move |path| {
+        if path != "/bad" {
+            return 200;
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        500
+    });
+    // The default retry: for ever.
+    for (parallel, time_limit) in [("parallel = 1", "1s"), ("", "2s")] {
+        let retry = "retry = { base = \"1ms\", cap = \"1ms\" }";
+        let server = format!("time_limit = \"{time_limit}\"");
+        let (mut running, address) = endpoint(upstream, &server, &format!("{parallel}\n{retry}"));
+        let bad = std::thread::spawn(move || post(address, r#"{"id":"bad"}"#));
+        until("it is retried", || asked.load(Ordering::SeqCst) >= 5);
+        assert_eq!(post(address, r#"{"id":"good"}"#).0, 200, "{parallel}");
+        let (status, body) = bad.join().unwrap();
+        assert!(status == 504 && body.contains("cancelled"), "{status} {body}");
+        running.signal("TERM");
+        running.end().expect(0);
+        let before = asked.swap(0, Ordering::SeqCst);
+        assert!(before >= 5);
+    }
+}
+
+/// After 101 of them the pipeline stopped, until a restart.
+#[test]
+fn bad_requests_stop_nothing_and_leave_no_dead_letters() {
+    for (respond, on_reject) in
+        [("result", ""), ("delivered", "on_reject = \"dead_letter\""), ("delivered", "on_reject = \"stop\"")]
+    {
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let sink = if respond == "result" { "http_response" } else { "blackhole" };
+        let call = Tidegate::pipeline(&format!(
+            r#"
+            [source.api]
+            plugin = "http_server"
+            listen = "{listen}"
+            respond = "{respond}"
+            [filter.number]
+            plugin = "jq"
+            query = '{{n: (.n|tonumber)}}'
+            {on_reject}
+            [sink.out]
+            plugin = "{sink}"
+            "#
+        ));
+        let mut running = call.arg("--admin").arg("127.0.0.1:0").start();
+        let admin = running.address("admin listening on");
+        running.wait_for(&format!("listening on {listen}"));
+        for _ in 0..150 {
+            assert_eq!(post(listen, r#"{"n":"x"}"#).0, 422, "{respond} {on_reject}");
+        }
+        assert_eq!(post(listen, r#"{"n":"7"}"#).0, 200, "{respond} {on_reject}");
+        assert_eq!(http(admin, "GET /healthz", "", b"").status, 200);
+        assert_eq!(http(admin, "GET /readyz", "", b"").status, 200);
+        let metrics = http(admin, "GET /metrics", "", b"").body;
+        let kept = metrics.lines().find(|line| {
+            line.starts_with("tidegate_dead_letters_total{") && line.contains("component=\"number\"")
+        });
+        let kept: usize = kept.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        assert_eq!(kept, if on_reject.contains("dead_letter") { 100 } else { 0 }, "{respond} {on_reject}");
+        let line = running.wait_for("rejected 1 event; the latest reason");
+        assert!(line.contains("WARN") && line.contains("number"), "{line}");
+        running.signal("TERM");
+        running.end().expect(0);
+    }
+}
+
+#[test]
+fn what_was_accepted_is_kept_within_the_budget_and_stops_nothing() {
+    let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut running = Tidegate::pipeline(&format!(
+        r#"
+        [source.api]
+        plugin = "http_server"
+        listen = "{listen}"
+        respond = "accepted"
+        [filter.number]
+        plugin = "jq"
+        query = '.n|tonumber'
+        [sink.out]
+        plugin = "stdout"
+        "#
+    ))
+    .start();
+    running.wait_for(&format!("listening on {listen}"));
+    for number in 0..150 {
+        assert_eq!(post(listen, r#"{"n":"x"}"#).0, 202);
+        if number == 149 {
+            assert_eq!(post(listen, r#"{"n":"7"}"#).0, 202);
+        }
+    }
+    running.signal("TERM");
+    let ended = running.end().expect(0);
+    assert_eq!(ended.lines(), ["7"]);
+    assert!(ended.stderr.contains("did not keep"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("100 dead letters"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_pipeline_that_waits_for_a_restart_is_not_alive() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in");
+    std::fs::write(&input, "x\n".repeat(150)).unwrap();
+    let mut running = Tidegate::pipeline(&format!(
+        r#"
+        [source.lines]
+        plugin = "file"
+        path = "{}"
+        follow = true
+        [filter.number]
+        plugin = "jq"
+        query = 'tonumber'
+        [sink.out]
+        plugin = "blackhole"
+        "#,
+        input.display()
+    ))
+    .arg("--admin")
+    .arg("127.0.0.1:0")
+    .start();
+    let admin = running.address("admin listening on");
+    let mut answer = http(admin, "GET /healthz", "", b"");
+    until("it is blocked", || {
+        answer = http(admin, "GET /healthz", "", b"");
+        answer.status == 503
+    });
+    assert!(answer.body.contains("`number` is blocked: too many dead letters"), "{}", answer.body);
+    assert_eq!(http(admin, "GET /readyz", "", b"").status, 503);
+    running.signal("TERM");
+    running.end().expect(1);
+}
+
+#[test]
+fn what_a_command_wrote_before_it_failed_is_delivered() {
+    for (filter, lines) in
+        [("", 200_000), ("[filter.f]\nplugin = \"jq\"\nquery = 'select(. > 0)'\nworkers = 3", 200_000)]
+    {
+        let pipeline = format!(
+            "[source.seq]\nplugin = \"exec\"\nmode = \"once\"\ncommand = [\"sh\", \"-c\", \"seq {lines}; exit 3\"]\n{filter}\n\
+             [sink.out]\nplugin = \"stdout\"\n"
+        );
+        let ended = Tidegate::pipeline(&pipeline).end().expect(1);
+        assert!(ended.stderr.contains("exit status 3"), "{}", ended.stderr);
+        let mut expected = 1;
+        for line in ended.stdout.lines() {
+            assert_eq!(line, expected.to_string());
+            expected += 1;
+        }
+        assert_eq!(expected, lines + 1);
+    }
+}
+
+fn check(folder: &Path, text: &str) -> (i32, String) {
+    let path = folder.join("p.toml");
+    std::fs::write(&path, text).unwrap();
+    let ended = Tidegate::new(&["check"]).arg(path).end();
+    (ended.code, ended.stdout + &ended.stderr)
+}
+
+#[test]
+fn check_pairs_requests_with_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = |name: &str, respond: &str| {
+        format!(
+            "[source.{name}]\nplugin = \"http_server\"\nlisten = \"127.0.0.1:0\"\nrespond = \"{respond}\"\n"
+        )
+    };
+    let answer = "[sink.answer]\nplugin = \"http_response\"\n";
+    let hole = "[sink.hole]\nplugin = \"blackhole\"\n";
+    let ticks = "[source.ticks]\nplugin = \"generate\"\nline = \"x\"\ninterval = \"1h\"\n";
+    let both = "[sink.answer]\nplugin = \"http_response\"\nfrom = [\"api\", \"other\"]\n";
+    let cases = [
+        (source("api", "result") + answer, 0, ""),
+        (source("api", "result") + answer + "[sink.log]\nplugin = \"blackhole\"\nfrom = \"api\"\n", 0, ""),
+        (source("api", "delivered") + hole, 0, ""),
+        (
+            source("api", "result") + hole,
+            2,
+            "error[unanswered]: `api` waits for answers from a sink `http_response`",
+        ),
+        (
+            source("api", "delivered") + answer,
+            2,
+            "error[nothing-to-answer]: `answer` answers requests, and `api`",
+        ),
+        (source("api", "accepted") + answer, 2, "error[nothing-to-answer]"),
+        (ticks.to_owned() + answer, 2, "`ticks`, whose events reach it, waits for no answer"),
+        (source("api", "result") + &source("other", "delivered") + both, 2, "and `other`, whose events"),
+    ];
+    for (text, code, message) in cases {
+        let (found, printed) = check(folder.path(), &text);
+        assert_eq!(found, code, "{text}\n{printed}");
+        assert!(printed.contains(message), "{printed}");
+    }
+}
+
+#[test]
+fn each_pipeline_has_its_own_duration() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let short = write(
+        "short.toml",
+        "[source.a]\nplugin = \"generate\"\nline = \"x\"\ncount = 1\n[sink.b]\nplugin = \"blackhole\"\n",
+    );
+    let long = write(
+        "long.toml",
+        "[source.a]\nplugin = \"exec\"\nmode = \"once\"\ncommand = [\"sleep\", \"1\"]\n[sink.b]\nplugin = \"blackhole\"\n",
+    );
+    let started = Instant::now();
+    let ended = Tidegate::run(&[&short, &long]).args(["--log-format", "json"]).end().expect(0);
+    let seconds = |name: &str| {
+        let mut lines =
+            ended.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let line = lines
+            .find(|line| line.to_string().contains("elapsed_seconds") && line.to_string().contains(name));
+        let line = line.unwrap_or_else(|| panic!("{}", ended.stderr));
+        let found = line.get("elapsed_seconds").or_else(|| line["fields"].get("elapsed_seconds"));
+        found.and_then(serde_json::Value::as_f64).unwrap()
+    };
+    assert!(seconds("\"long\"") >= 1.0);
+    assert!(seconds("\"short\"") < seconds("\"long\"") - 0.3, "{}", ended.stderr);
+    assert!(started.elapsed() < LIMIT && Duration::from_secs(1) <= started.elapsed());
+}

@@ -97,14 +97,14 @@ impl Lane {
     }
 
     /// The batch with its place in the source's sequence and the client that sent it.
-    pub(crate) fn stamp(&self, batch: Batch, client: Option<Client>) -> Batch {
+    pub(crate) fn stamp(&self, batch: Batch, client: Option<&Client>) -> Batch {
         let (sequence, events) = (self.next_sequence.fetch_add(1, Ordering::Relaxed), batch.len());
         batch.with_origin(|origin| {
             let mut reading = lock(&self.reading);
             let place = reading.entry(Arc::clone(&origin.partition)).or_default();
             origin.source = Arc::clone(&self.source);
             origin.sequence = sequence;
-            origin.client.clone_from(&client);
+            origin.client = client.cloned();
             origin.before.clone_from(&place.position);
             origin.first = place.base;
             origin.events = events as u32;

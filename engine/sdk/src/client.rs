@@ -93,16 +93,16 @@ mod tests {
         pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
-    fn batch(client: Option<Client>) -> Batch {
+    fn batch(client: Option<&Client>) -> Batch {
         let mut builder = Batch::builder();
         ["a", "b"].iter().for_each(|text| builder.push_copy(text.as_bytes()));
-        builder.finish().with_origin(|origin| origin.client.clone_from(&client))
+        builder.finish().with_origin(|origin| origin.client = client.cloned())
     }
 
     #[test]
     fn a_batch_is_cancelled_when_each_of_its_clients_is_gone() {
         let (one, two) = (CancellationToken::new(), CancellationToken::new());
-        let both = [&one, &two].map(|gone| batch(Some(Client::waiting(gone.clone()))));
+        let both = [&one, &two].map(|gone| batch(Some(&Client::waiting(gone.clone()))));
         let both = Batch::concat(&both);
         assert!(both.is_awaited() && !both.is_cancelled() && both.without_cancelled().is_none());
         one.cancel();
@@ -118,8 +118,8 @@ mod tests {
         for client in [None, Some(Client::answered())] {
             let gone = CancellationToken::new();
             gone.cancel();
-            let alone = batch(client);
-            let mixed = Batch::concat(&[alone.clone(), batch(Some(Client::waiting(gone)))]);
+            let alone = batch(client.as_ref());
+            let mixed = Batch::concat(&[alone.clone(), batch(Some(&Client::waiting(gone)))]);
             for batch in [&alone, &mixed] {
                 assert!(!batch.is_awaited() && !batch.is_cancelled());
                 assert!(!resolves(batch.cancelled()));

@@ -185,7 +185,7 @@ impl Reader {
         if replaced {
             self.lane.replaced_input(&batch.runs()[0].origin.partition);
         }
-        let batch = self.lane.stamp(batch, client);
+        let batch = self.lane.stamp(batch, client.as_ref());
         self.head.meter.took(&batch);
         self.head.meter.gave(&batch);
         let since = Instant::now();

@@ -118,7 +118,8 @@ impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let fits = match self.bytes.len() + bytes.len() > self.limit.as_usize() {
             true => {
-                Err(Refusal::too_large(format!("the body is over the limit of {} when inflated", self.limit)))
+                let message = format!("the body is over the limit of {} when inflated", self.limit);
+                Err(Refusal::too_large(message).and_close())
             }
             false => hold(&mut self.reserved, bytes.len()),
         };

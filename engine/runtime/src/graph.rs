@@ -98,6 +98,8 @@ struct Now {
     state: GraphState,
     lanes: Lanes,
     restarts: u64,
+    /// Cancelled when the run has failed, and delivers what was read.
+    winding_down: CancellationToken,
     /// How long it ran, once it is over.
     ran: Option<Duration>,
     /// What its filters remember, once it has drained for another to take its place.
@@ -133,6 +135,11 @@ impl Supervised {
             GraphState::Over(end) => Some(end.clone()),
             _ => None,
         }
+    }
+
+    /// Whether the run has failed, and only delivers what was read before.
+    pub(crate) fn is_winding_down(&self) -> bool {
+        self.now().winding_down.is_cancelled()
     }
 
     /// Asks the graph to finish what is in flight.
@@ -223,6 +230,7 @@ impl Supervised {
 
     async fn run_once(&self) -> Result<End, Failure> {
         let tasks = GraphTasks::new(&self.spec.stopping);
+        self.now().winding_down = tasks.winding_down().clone();
         drop(self.spec.saving.take());
         let failed = CancellationToken::new();
         let lanes = wiring::start(&self.spec, &tasks, &failed);

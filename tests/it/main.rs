@@ -46,10 +46,10 @@ mod pipelines;
 mod plugin_bench;
 /// The processes of plugins: killed under load, gone with their engine, and kept from what is not theirs.
 mod processes;
-/// The data folder: who may read it, and what happens to its records when names and sinks change.
-mod records;
 /// Readiness of every plugin.
 mod readiness;
+/// The data folder: who may read it, and what happens to its records when names and sinks change.
+mod records;
 /// Redis stopped half-way, dead at the start, slow: everything arrives.
 mod redis;
 /// SIGHUP and `--watch`: what changed is replaced, the rest runs on.

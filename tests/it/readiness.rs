@@ -1,6 +1,6 @@
 //! Readiness, through the binary, of every plugin that there is.
 
-use tidegate_testkit::redis::Redis;
+use tidegate_servers::redis::Redis;
 
 use crate::harness::{Tidegate, free_port, http, until};
 

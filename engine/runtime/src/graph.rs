@@ -108,8 +108,14 @@ struct Now {
 
 impl Supervised {
     pub(crate) fn new(name: String, spec: Spec) -> Self {
-        let now =
-            Now { state: GraphState::Running, lanes: Lanes::new(), restarts: 0, ran: None, saved: None };
+        let now = Now {
+            state: GraphState::Running,
+            lanes: Lanes::new(),
+            restarts: 0,
+            winding_down: CancellationToken::new(),
+            ran: None,
+            saved: None,
+        };
         let (deadline, over) = (CancellationToken::new(), CancellationToken::new());
         // The counts may go on from a graph whose place this one takes.
         let started = spec.meters.iter().map(|meter| meter.started()).min().unwrap_or_else(Instant::now);

@@ -109,6 +109,8 @@ pub(crate) async fn opened(graph: &Supervised) -> Result<(), String> {
         match status.state {
             GraphState::Over(End::Failed(reason)) => return Err(reason),
             GraphState::Over(_) => return Ok(()),
+            // What failed as it started is over as soon as nothing is left to deliver.
+            _ if graph.is_winding_down() => {}
             _ if ends.all(|component| component.health != Health::Starting) => return Ok(()),
             _ if Instant::now() >= until => return Ok(()),
             _ => {}

@@ -1,5 +1,4 @@
-//! The one way in which every function of the border is entered: nothing unwinds out of it, and an instance that has
-//! panicked is not entered again.
+//! The entry of every function of the ABI: catches panics, and rejects calls on an instance that has panicked.
 
 use std::any::Any;
 use std::ffi::c_void;
@@ -12,23 +11,23 @@ use super::link::Link;
 use super::{log, threads};
 use tidegate_sdk::{Class, ConfigError, Error};
 
-/// An instance, as the engine holds it: `*mut c_void` of the border is a `Box` of this.
+/// An instance. The `*mut c_void` of the ABI is a `Box` of this.
 pub(super) struct Instance<K> {
     link: Link,
-    /// Calls on one instance never overlap, so nobody ever waits for this.
+    /// Never contended, because calls on one instance do not overlap.
     state: Mutex<K>,
 }
 
-/// Why a call has no result.
+/// The reason why a call has no result.
 pub(super) enum Refusal {
-    /// Not a failure, or one that has no more to be said about.
+    /// A status without a message, which may not be a failure.
     Status(Status),
     Config(ConfigError),
     Error(Error),
     Panic(String),
 }
 
-/// What a call answers.
+/// The result of a call.
 pub(super) type Answer = Result<Status, Refusal>;
 
 impl From<Status> for Refusal {
@@ -49,37 +48,36 @@ impl From<ConfigError> for Refusal {
     }
 }
 
-// Stop and settled come from other threads than the call that runs.
+// `stop` and `batch_done` may come from other threads during a call.
 const _: () = {
     const fn may_be_shared<T: Send + Sync>() {}
     may_be_shared::<Link>();
 };
 
 impl<K: Send> Instance<K> {
-    /// Hands an instance over to the engine, which gives it back to `destroy`.
+    /// Hands an instance over to the engine, which passes it to `destroy`.
     pub(super) fn hand_over(link: Link, state: K) -> *mut c_void {
         Box::into_raw(Box::new(Self { link, state: Mutex::new(state) })).cast()
     }
 }
 
-/// Runs a call that may fail and answers for it in `error`.
+/// Runs a call and reports its failure in `error`.
 ///
 /// # Safety
-/// `this` is an instance of `K` that was handed over and not destroyed; `error` is null, or valid for the call.
+/// `this` is an instance of `K` that was handed over and is not destroyed; `error` is null or valid for the call.
 pub(super) unsafe fn call<K>(
     this: *mut c_void,
     error: *mut abi::Error,
     work: impl FnOnce(&Link, &mut K) -> Answer,
 ) -> Status {
-    // SAFETY: the caller guarantees it. Only shared references are ever made of it, so stop and settled may come
-    // meanwhile.
+    // SAFETY: the caller guarantees it. All references are shared, so `stop` and `batch_done` may come meanwhile.
     let instance = unsafe { &*this.cast::<Instance<K>>() };
     let answer = guard(&instance.link, || instance.locked(work));
     // SAFETY: the caller guarantees it.
-    unsafe { tell(answer, error) }
+    unsafe { write_error(answer, error) }
 }
 
-/// Runs a call of which the engine wants no answer, and which may come from any thread.
+/// Runs a call without a result, which may come from any thread.
 ///
 /// # Safety
 /// As [`call`].
@@ -93,12 +91,12 @@ pub(super) unsafe fn signal<K>(this: *mut c_void, work: impl FnOnce(&Link)) {
     });
 }
 
-/// Ends an instance: what it was about is dropped. A panic on the way leaks what was not dropped yet.
+/// Drops an instance. After a panic, the rest of it is leaked.
 ///
 /// # Safety
-/// As [`call`], and it is not used afterwards.
+/// As [`call`], and `this` is not used afterwards.
 pub(super) unsafe fn destroy<K>(this: *mut c_void) {
-    // SAFETY: it was made by `hand_over`, and is given back once.
+    // SAFETY: it was created by `hand_over`, and is passed back once.
     let instance = unsafe { Box::from_raw(this.cast::<Instance<K>>()) };
     let _log = log::within(instance.link.inst);
     let _ = caught(move || {
@@ -108,15 +106,15 @@ pub(super) unsafe fn destroy<K>(this: *mut c_void) {
     });
 }
 
-/// Runs what has no instance yet, and answers for it in `error`.
+/// Runs a call that has no instance yet, and reports its failure in `error`.
 ///
 /// # Safety
-/// `error` is null, or valid for the call.
+/// `error` is null or valid for the call.
 pub(super) unsafe fn create(inst: u64, error: *mut abi::Error, work: impl FnOnce() -> Answer) -> Status {
     let _log = log::within(inst);
     let answer = caught(work).unwrap_or_else(|message| Err(Refusal::Panic(message)));
     // SAFETY: the caller guarantees it.
-    unsafe { tell(answer, error) }
+    unsafe { write_error(answer, error) }
 }
 
 impl<K> Instance<K> {
@@ -142,13 +140,13 @@ fn guard(link: &Link, work: impl FnOnce() -> Answer) -> Answer {
     })
 }
 
-/// What `work` returns, or what it panicked with.
+/// The result of `work`, or the message of its panic.
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _expected = log::expecting_a_panic();
-    // What is left half-done by a panic is not entered again: `Link::broken` sees to it.
+    // A state that a panic left inconsistent is not used again: `Link::broken` prevents it.
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let message = log::last_panic().unwrap_or_else(|| said(&*payload));
-        // The drop of any other payload is the plugin's code, and may panic in its turn, which nothing would catch.
+        // Dropping another payload runs code of the plugin, which may panic again without being caught.
         if !payload.is::<String>() && !payload.is::<&str>() {
             std::mem::forget(payload);
         }
@@ -156,18 +154,20 @@ pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// The text that a panic carries.
+/// The message of a panic.
 pub(super) fn said(payload: &dyn Any) -> String {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),
-        _ => "it said nothing".to_owned(),
+        _ => "without a message".to_owned(),
     }
 }
 
+/// Writes the failure of a call into the struct of the engine, and returns the status.
+///
 /// # Safety
-/// `error` is null, or valid for the call.
-unsafe fn tell(answer: Answer, error: *mut abi::Error) -> Status {
+/// `error` is null or valid for the call.
+unsafe fn write_error(answer: Answer, error: *mut abi::Error) -> Status {
     let said = match answer {
         Ok(status) | Err(Refusal::Status(status)) => return status,
         Err(Refusal::Config(wrong)) => {
@@ -179,17 +179,16 @@ unsafe fn tell(answer: Answer, error: *mut abi::Error) -> Status {
             abi::Error::new(Status::PANIC, &format!("the plugin panicked: {message}"))
         }
     };
-    // SAFETY: the caller guarantees it. The engine's struct may be one of a newer minor, which is longer, and keeps its
-    // own word for its size.
+    // SAFETY: the caller guarantees it. The struct of the engine may be longer, and keeps its size.
     unsafe {
-        if !error.is_null() && (*error).struct_size as usize >= size_of::<abi::Error>() {
-            *error = abi::Error { struct_size: (*error).struct_size, ..said };
+        if !error.is_null() {
+            abi::write(error, &said);
         }
     }
     said.code
 }
 
-/// An error as the border has it.
+/// Converts an error for the ABI.
 pub(super) fn error_of(error: &Error) -> abi::Error {
     let code = match error.class() {
         Class::Retry => Status::RETRY,

@@ -1,4 +1,4 @@
-//! A batch that the engine gives: made into a [`Batch`] over the same bytes.
+//! Decodes a batch of the engine: a [`Batch`] over the same bytes.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -9,35 +9,34 @@ use tidegate_abi::{self as abi, Attr, Buf, Str, attribute};
 
 use tidegate_sdk::{AttributeValue, Attributes, Batch, Origin, Parts, Position, Receipts, Run, Span};
 
-/// The names that came with the batch before: they are mostly the same again, and then nothing is allocated.
+/// The names of the last batch. The next batch mostly has the same, and then nothing is allocated.
 #[derive(Default)]
 pub(super) struct Names {
     source: Arc<str>,
     partition: Arc<str>,
 }
 
-/// Where the indices of the column `from` lead.
+/// The use of the indices in the column `from`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lineage {
-    /// What is made of the batch goes back to the engine by its index in this batch.
-    AtHand,
-    /// Nothing is made of it.
+    /// Output refers to this batch by index.
+    OfInput,
+    /// There is no output.
     OfSource,
 }
 
-/// The batch at `given`.
+/// Decodes the batch at `given`.
 ///
 /// # Safety
-/// `given` is a batch as the header describes one that a plugin is given, valid until this returns; its buffers, where
-/// it has no `retain`, too.
+/// `given` is a batch that a plugin receives, as the header describes it, and valid until this returns.
 pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage: Lineage) -> Batch {
-    // SAFETY: the caller guarantees it. An engine of another minor has a shorter or a longer one.
+    // SAFETY: the caller guarantees it.
     let (given, buffers) = unsafe {
         let given = abi::read(given);
         (given, buffers(&given))
     };
     let count = given.n as usize;
-    // SAFETY: a column has one entry an event.
+    // SAFETY: a column has one entry for each event.
     let (data, keys, times, from) = unsafe {
         (
             column(given.data, count).unwrap_or_default(),
@@ -50,7 +49,7 @@ pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names, lineage:
     let (lineage, sources) = match (lineage, from) {
         (_, None) => (None, None),
         (Lineage::OfSource, Some(from)) => (Some(from.to_vec()), None),
-        (Lineage::AtHand, Some(from)) => (None, Some(from.into())),
+        (Lineage::OfInput, Some(from)) => (None, Some(from.into())),
     };
     // SAFETY: the caller guarantees it.
     let (attributes, runs) = unsafe {
@@ -86,30 +85,30 @@ struct Held {
     release: unsafe extern "C" fn(owner: *mut c_void),
 }
 
-// SAFETY: release may be called from any thread, and the owner is used for nothing else.
+// SAFETY: `release` may be called from any thread, and the owner is used for nothing else.
 unsafe impl Send for Held {}
 // SAFETY: as above.
 unsafe impl Sync for Held {}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // SAFETY: this is the one call for the one retain, and no bytes are left that it keeps.
+        // SAFETY: this is the only `release` for one `retain`, and its bytes are no longer used.
         unsafe { (self.release)(self.owner) }
     }
 }
 
-/// Bytes of the engine, with the reference that keeps them.
+/// Bytes of the engine with the reference that keeps them valid.
 struct Borrowed {
     bytes: Buf,
     _held: Arc<Held>,
 }
 
-// SAFETY: the bytes do not change as long as they are held, so any thread may read them.
+// SAFETY: the bytes do not change while they are retained, so any thread may read them.
 unsafe impl Send for Borrowed {}
 
 impl AsRef<[u8]> for Borrowed {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: they are valid as long as `_held` is.
+        // SAFETY: they are valid as long as `_held`.
         unsafe { self.bytes.bytes() }
     }
 }
@@ -133,12 +132,12 @@ unsafe fn buffers(given: &abi::Batch) -> Vec<Bytes> {
     buffers.iter().map(share).collect()
 }
 
-/// Each event's own attributes. Neighbours that have the same share them.
+/// The events' own attributes. Neighbours with equal attributes share them.
 ///
 /// # Safety
 /// As [`batch`].
 unsafe fn own(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes]) -> Option<Vec<Option<Arc<Attributes>>>> {
-    // SAFETY: a column has one entry an event.
+    // SAFETY: a column has one entry for each event.
     let ends = unsafe { column(given.attr_end, given.n as usize)? };
     let mut start = 0;
     let mut before: (&[Attr], Option<Arc<Attributes>>) = (&[], None);
@@ -146,7 +145,7 @@ unsafe fn own(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes]) -> Option<V
         let these = &attrs[start as usize..*end as usize];
         start = *end;
         if !same(these, before.0) {
-            // SAFETY: the type of each says which value it has.
+            // SAFETY: the type of each attribute names its value.
             before = (these, Some(Arc::new(unsafe { attributes(these, buffers) })));
         }
         before.1.clone().filter(|_| !these.is_empty())
@@ -154,10 +153,10 @@ unsafe fn own(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes]) -> Option<V
     Some(each.collect())
 }
 
-/// Whether two lists of attributes are spelled in the same bytes.
+/// Whether two lists of attributes refer to the same bytes.
 fn same(one: &[Attr], other: &[Attr]) -> bool {
     let equal = |(one, other): (&Attr, &Attr)| {
-        // SAFETY: the type of each says which value it has; a float is compared by its bits.
+        // SAFETY: the type of each attribute names its value; a float is compared by its bits.
         one.name == other.name
             && one.kind == other.kind
             && unsafe {
@@ -171,7 +170,7 @@ fn same(one: &[Attr], other: &[Attr]) -> bool {
 }
 
 /// # Safety
-/// The type of each says which value it has.
+/// The type of each attribute names its value.
 unsafe fn attributes(attrs: &[Attr], buffers: &[Bytes]) -> Attributes {
     let text = |view: abi::View| {
         let start = view.off as usize;
@@ -186,7 +185,7 @@ unsafe fn attributes(attrs: &[Attr], buffers: &[Bytes]) -> Attributes {
                 attribute::INTEGER => AttributeValue::Integer(attr.value.i),
                 attribute::FLOAT => AttributeValue::Float(attr.value.f),
                 attribute::BOOLEAN => AttributeValue::Boolean(attr.value.i != 0),
-                // A type of a newer minor: the plugin was not made for it.
+                // A type of a newer minor, which the plugin does not know.
                 _ => continue,
             }
         };
@@ -200,8 +199,8 @@ unsafe fn attributes(attrs: &[Attr], buffers: &[Bytes]) -> Attributes {
 unsafe fn runs(given: &abi::Batch, attrs: &[Attr], buffers: &[Bytes], names: &mut Names) -> Vec<Run> {
     // SAFETY: the caller guarantees it.
     let runs = unsafe { column(given.run, given.n_run as usize).unwrap_or_default() };
-    // Two runs of one batch of one source share their origin, by which they are recognised. A single run, which is
-    // what nearly all batches are, needs no look.
+    // Runs of the same source batch share their origin, which identifies it. Most batches have a single run and need no
+    // lookup.
     let mut known: HashMap<(&[u8], u64), Arc<Origin>> = HashMap::new();
     let each = runs.iter().map(|run| {
         // SAFETY: the caller guarantees it.
@@ -236,7 +235,7 @@ unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut 
             } else {
                 Arc::new(attributes(common, buffers))
             },
-            // The engine keeps these for itself.
+            // Known only to the engine.
             before: None,
             events: 0,
             client: None,
@@ -244,7 +243,7 @@ unsafe fn origin(run: &abi::Run, attrs: &[Attr], buffers: &[Bytes], names: &mut 
     }
 }
 
-/// The receipts at `given`.
+/// Decodes acknowledgement handles.
 ///
 /// # Safety
 /// `given` is as the header describes it, and valid for the call.
@@ -258,7 +257,7 @@ pub(super) unsafe fn receipts(given: *const abi::AckHandles) -> Receipts {
     // SAFETY: the caller guarantees it.
     let scope: Arc<[String]> = scope.iter().map(|text| unsafe { text.text() }.into_owned()).collect();
     let all = Buf { p: given.bytes, n: ends.last().copied().unwrap_or_default().into() };
-    // SAFETY: the caller guarantees it: the last one's end is that of the bytes.
+    // SAFETY: the caller guarantees it: the end of the last handle is the end of the bytes.
     let (all, mut start) = (unsafe { all.bytes() }, 0);
     let mut receipts = Receipts::of_part(&scope, given.first as usize);
     for end in ends {
@@ -269,7 +268,7 @@ pub(super) unsafe fn receipts(given: *const abi::AckHandles) -> Receipts {
 }
 
 /// # Safety
-/// The bytes are valid.
+/// The bytes are valid for the call.
 pub(super) unsafe fn position(position: Buf) -> Option<Position> {
     // SAFETY: the caller guarantees it.
     let bytes = (!position.p.is_null()).then(|| unsafe { position.bytes() })?;
@@ -277,7 +276,7 @@ pub(super) unsafe fn position(position: Buf) -> Option<Position> {
 }
 
 /// # Safety
-/// The text is valid.
+/// The text is valid for the call.
 unsafe fn familiar(known: &mut Arc<str>, text: Str) -> Arc<str> {
     // SAFETY: the caller guarantees it.
     let text = unsafe { text.text() };

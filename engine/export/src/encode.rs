@@ -1,4 +1,4 @@
-//! A batch that is handed over: spelled as the header has it, over its own bytes.
+//! Encodes batches for the engine, over their own bytes.
 
 mod mapping;
 mod texts;
@@ -15,10 +15,10 @@ use self::texts::Texts;
 use super::call;
 use tidegate_sdk::{Batch, Error, Receipts, SourceBatch, SourceRejection, Span};
 
-/// What a batch that is handed over points to, beside its bytes. Kept between calls, so that the lists are not
-/// allocated anew, and because the engine reads what `next` hands over after it has returned.
+/// The memory that an encoded batch points to, beside its bytes. It is reused between calls, and outlives `next`, because
+/// the engine reads the batch after `next` has returned.
 #[derive(Default)]
-pub(super) struct Spelled {
+pub(super) struct Encoder {
     buffers: Vec<Buf>,
     data: Vec<View>,
     keys: Vec<View>,
@@ -26,20 +26,19 @@ pub(super) struct Spelled {
     attr_end: Vec<u32>,
     attrs: Vec<Attr>,
     refused: Vec<abi::Refused>,
-    /// The batch of a source that was handed over last, without its buffers.
+    /// The last batch of a source, without its buffers.
     last: Option<(Batch, Vec<SourceRejection>)>,
-    receipts: Option<Box<SpelledReceipts>>,
+    receipts: Option<Box<EncodedHandles>>,
 }
 
-/// What the receipts of a source's batch point to.
-struct SpelledReceipts {
+/// Encoded acknowledgement handles with the memory that they point to.
+struct EncodedHandles {
     table: abi::AckHandles,
     _own: (Receipts, Vec<Str>, Vec<u32>),
 }
 
-// SAFETY: what the lists point to is only written down for the engine, never read through them, and lives in values that
-// may be sent themselves.
-unsafe impl Send for Spelled {}
+// SAFETY: the pointers are only written for the engine, never read here, and point into values that are `Send`.
+unsafe impl Send for Encoder {}
 
 // A column of spans is a column of views.
 const _: () = assert!(
@@ -49,9 +48,9 @@ const _: () = assert!(
         && offset_of!(Span, length) == offset_of!(View, len)
 );
 
-impl Spelled {
-    /// A source's batch. Everything in it but the buffers is valid until the next call.
-    pub(super) fn read(&mut self, read: SourceBatch, seq: u64) -> Result<abi::Batch, Error> {
+impl Encoder {
+    /// Encodes a source's batch. Everything except the buffers is valid until the next call.
+    pub(super) fn source_batch(&mut self, read: SourceBatch, seq: u64) -> Result<abi::Batch, Error> {
         let SourceBatch { mut batch, rejected, receipts, .. } = read;
         if batch.runs().len() != 1 {
             return Err(Error::fatal("a batch of a source has one origin: build it with `Batch::builder`"));
@@ -62,10 +61,10 @@ impl Spelled {
         self.attributes(&batch, batch.has_own_attributes(), &mut texts);
         let origin = &batch.runs()[0].origin;
         let common = self.attrs.len();
-        texts.spell(&origin.attributes, &mut self.attrs);
+        texts.encode(&origin.attributes, &mut self.attrs);
         own.extend(texts.finish()?);
-        self.receipts = receipts.map(SpelledReceipts::new);
-        let mut spelled = abi::Batch {
+        self.receipts = receipts.map(EncodedHandles::new);
+        let mut encoded = abi::Batch {
             data: views(batch.spans()),
             key: batch.key_spans().map_or(std::ptr::null(), views),
             time: batch.timestamps().map_or(std::ptr::null(), <[i64]>::as_ptr),
@@ -81,16 +80,16 @@ impl Spelled {
                 .map_or(std::ptr::null(), |receipts| &raw const receipts.table),
             ..nothing()
         };
-        spelled.n = batch.len() as u32;
+        encoded.n = batch.len() as u32;
         self.last = Some((batch, rejected));
-        Ok(self.over(own, spelled))
+        Ok(self.over(own, encoded))
     }
 
-    /// A filter's batch, made from events of `given`. Everything in it but the buffers is valid as long as both are.
-    pub(super) fn emitted(&mut self, batch: &Batch, given: &Batch) -> Result<abi::Batch, Error> {
+    /// Encodes a filter's batch, made from events of `given`. Everything except the buffers is valid as long as both batches.
+    pub(super) fn filter_batch(&mut self, batch: &Batch, given: &Batch) -> Result<abi::Batch, Error> {
         if !descends(batch, given) {
             return Err(Error::fatal(
-                "the filter emitted an event that was not made from the batch at hand: use `Batch::derive`",
+                "the filter emitted an event that was not made from its input: use `Batch::derive`",
             ));
         }
         let Mapping { places, mut own } = Mapping::new(given.buffers(), batch.buffers());
@@ -98,7 +97,7 @@ impl Spelled {
         let inherits = inherits_attributes(batch, given);
         self.attributes(batch, !inherits, &mut texts);
         own.extend(texts.finish()?);
-        let spelled = abi::Batch {
+        let encoded = abi::Batch {
             n: batch.len() as u32,
             data: translated(batch.spans(), places.as_deref(), &mut self.data),
             key: match (batch.key_spans(), given.key_spans()) {
@@ -114,10 +113,10 @@ impl Spelled {
             from: batch.input_indices().map_or(std::ptr::null(), <[u32]>::as_ptr),
             ..nothing()
         };
-        Ok(self.over(own, spelled))
+        Ok(self.over(own, encoded))
     }
 
-    /// What the source has refused: its bytes become buffers of their own.
+    /// Encodes refused input, whose bytes become buffers.
     fn refuse(&mut self, rejected: &[SourceRejection], own: &mut Vec<Bytes>) {
         self.refused.clear();
         for refused in rejected {
@@ -128,22 +127,22 @@ impl Spelled {
         }
     }
 
-    /// The events' own attributes, if they are to be told.
-    fn attributes(&mut self, batch: &Batch, told: bool, texts: &mut Texts) {
+    /// Encodes the events' own attributes, if `needed`.
+    fn attributes(&mut self, batch: &Batch, needed: bool, texts: &mut Texts) {
         self.attr_end.clear();
         self.attrs.clear();
-        if told {
+        if needed {
             for event in 0..batch.len() {
                 if let Some(own) = batch.own_attributes(event) {
-                    texts.spell(own, &mut self.attrs);
+                    texts.encode(own, &mut self.attrs);
                 }
                 self.attr_end.push(self.attrs.len() as u32);
             }
         }
     }
 
-    /// The same batch over these buffers, which the engine gives back to [`release`].
-    fn over(&mut self, own: Vec<Bytes>, spelled: abi::Batch) -> abi::Batch {
+    /// Adds these buffers, which the engine passes to [`release`].
+    fn over(&mut self, own: Vec<Bytes>, encoded: abi::Batch) -> abi::Batch {
         self.buffers.clear();
         self.buffers.extend(own.iter().map(|buffer| Buf::new(buffer)));
         let (release, owner): (Option<unsafe extern "C" fn(*mut c_void)>, *mut c_void) = if own.is_empty() {
@@ -159,12 +158,12 @@ impl Spelled {
             n_attr: self.attrs.len() as u32,
             release,
             owner,
-            ..spelled
+            ..encoded
         }
     }
 }
 
-impl SpelledReceipts {
+impl EncodedHandles {
     fn new(receipts: Receipts) -> Box<Self> {
         let scope: Vec<Str> = receipts.scope().iter().map(|text| Str::new(text)).collect();
         let end = receipts.range().scan(0, |end, index| {
@@ -187,17 +186,17 @@ impl SpelledReceipts {
 
 const NO_VIEW: View = View { buf: abi::NONE, off: 0, len: 0 };
 
-/// Gives buffers back.
+/// Releases buffers.
 ///
 /// # Safety
-/// `owner` is what came with them, and is given back once.
+/// `owner` belongs to the buffers, and is released once.
 unsafe extern "C" fn release(owner: *mut c_void) {
-    // SAFETY: the caller guarantees it. What is dropped may have been made by the plugin, so it may panic.
+    // SAFETY: the caller guarantees it. The buffers may run code of the plugin when dropped, which may panic.
     let _ = call::caught(|| drop(unsafe { Box::from_raw(owner.cast::<Vec<Bytes>>()) }));
 }
 
 fn nothing() -> abi::Batch {
-    // SAFETY: it is one of the structs that say their size.
+    // SAFETY: `Batch` begins with its size.
     unsafe { abi::sized() }
 }
 
@@ -205,8 +204,7 @@ fn views(spans: &[Span]) -> *const View {
     spans.as_ptr().cast()
 }
 
-/// A column of views whose buffers are numbered as the engine numbers them; `list` is where it lies if it has to be
-/// written anew.
+/// A column of views with the buffer numbers of the engine. `list` holds it if it has to be rewritten.
 fn translated(spans: &[Span], places: Option<&[mapping::Place]>, list: &mut Vec<View>) -> *const View {
     let Some(places) = places else { return views(spans) };
     list.clear();
@@ -220,7 +218,7 @@ fn translated(spans: &[Span], places: Option<&[mapping::Place]>, list: &mut Vec<
     list.as_ptr()
 }
 
-/// A column that says that there is nothing: the engine would take it from the batch at hand if there was no column.
+/// A column without values. Without a column the engine would inherit the values of the input.
 fn blank<T: Clone>(list: &mut Vec<T>, nothing: T, count: usize) -> *const T {
     list.clear();
     list.resize(count, nothing);
@@ -237,7 +235,7 @@ fn descends(batch: &Batch, given: &Batch) -> bool {
     })
 }
 
-/// Whether each event has the attributes of the event that it was made from, so that nothing need be said of them.
+/// Whether each event has the attributes of the event that it was made from, so that it can inherit them.
 fn inherits_attributes(batch: &Batch, given: &Batch) -> bool {
     if !batch.has_own_attributes() && !given.has_own_attributes() {
         return true;

@@ -1,4 +1,4 @@
-//! A filter behind the border: a plain function, or one that waits.
+//! An exported filter: a plain function, or one that waits.
 
 mod state;
 
@@ -9,7 +9,7 @@ use tidegate_abi::{self as abi, Status};
 use super::call::{self, Answer, Refusal};
 use super::capabilities::Capabilities;
 use super::decode::{self, Lineage, Names};
-use super::encode::Spelled;
+use super::encode::Encoder;
 use super::lifecycle::{Life, Opening};
 use super::link::Link;
 use super::operation::{Work, drive};
@@ -19,11 +19,11 @@ use tidegate_sdk::{Batch, Cx, Error, Filter, Output, Rejection};
 type Boxed = Box<dyn ErasedAsyncFilter>;
 type Processed = (Batch, Batch, Output, Result<(), Error>);
 
-/// A filter, and what it is about.
+/// The state of a filter's instance.
 pub(super) struct State {
     kind: Kind,
     names: Names,
-    spelled: Spelled,
+    encoder: Encoder,
 }
 
 enum Kind {
@@ -39,7 +39,7 @@ struct Waiting {
     closing: Option<Work<Boxed, Result<(), Error>>>,
     saving: Option<Work<Boxed, Option<Vec<u8>>>>,
     restoring: Option<Work<Boxed, Result<(), String>>>,
-    /// The batch at hand and what the filter has left of it, if that is to be dealt with in the same operation.
+    /// The input and its deferred part, if that is processed in the same operation.
     rest: Option<(Batch, Batch)>,
 }
 
@@ -63,24 +63,24 @@ impl State {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, names: Names::default(), spelled: Spelled::default() }
+        Self { kind, names: Names::default(), encoder: Encoder::default() }
     }
 
     /// # Safety
     /// As [`decode::batch`], until the operation has ended; `out` is valid for the call.
     unsafe fn process(&mut self, link: &Link, batch: *const abi::Batch, out: &abi::Out) -> Answer {
-        let Self { kind, names, spelled } = self;
+        let Self { kind, names, encoder } = self;
         // SAFETY: the caller guarantees it; it is read when the operation begins.
-        let mut given = || unsafe { decode::batch(batch, names, Lineage::AtHand) };
+        let mut given = || unsafe { decode::batch(batch, names, Lineage::OfInput) };
         match kind {
             Kind::Plain(filter) => {
                 let (given, mut output) = (given(), Output::new());
                 filter.process(&given, &mut output)?;
-                put_out(&given, &given, output, spelled, out)?;
+                emit(&given, &given, output, encoder, out)?;
             }
             Kind::Waiting(waiting) => loop {
                 let (given, part, output) = waiting.process(link, &mut given, out.defer_from.is_some())?;
-                let Some(left) = put_out(&given, &part, output, spelled, out)? else { break };
+                let Some(left) = emit(&given, &part, output, encoder, out)? else { break };
                 let rest = part.select(left..part.len());
                 waiting.rest = Some((given, rest));
             },
@@ -89,21 +89,21 @@ impl State {
     }
 }
 
-/// Hands over what a filter made of `part`, which is all or the end of the batch that was given. Returns the first
-/// event of `part` that the filter has left and the engine does not want to come back to.
-fn put_out(
+/// Emits the output of a filter for `part`, which is all or the end of the input. Returns the first deferred event of
+/// `part` if the engine does not support deferring.
+fn emit(
     given: &Batch,
     part: &Batch,
     mut output: Output,
-    spelled: &mut Spelled,
+    encoder: &mut Encoder,
     out: &abi::Out,
 ) -> Result<Option<usize>, Error> {
     let index = |event: usize| if event < part.len() { part.input_index(event) } else { u32::MAX };
     let left = output.take_left().filter(|left| (1..part.len()).contains(left));
     let (emitted, rejected) = output.take();
     for (port, batch) in emitted {
-        let batch = spelled.emitted(&batch, given)?;
-        // SAFETY: what the batch points to lives until the next one is spelled.
+        let batch = encoder.filter_batch(&batch, given)?;
+        // SAFETY: the memory of the batch lives until the next batch is encoded.
         taken(out.emit.map(|emit| unsafe { emit(out, u32::from(port), &raw const batch) }))?;
     }
     for Rejection { event, reason } in rejected {
@@ -112,23 +112,23 @@ fn put_out(
         taken(out.reject.map(|reject| unsafe { reject(out, index(event), &raw const why) }))?;
     }
     let Some(event) = left else { return Ok(None) };
-    // SAFETY: `out` is valid for the call, as all of the functions of the border are promised.
+    // SAFETY: `out` is valid for the call.
     match out.defer_from.map(|leave_from| unsafe { leave_from(out, index(event)) }) {
         Some(Status::UNSUPPORTED) => Ok(Some(event)),
         status => taken(status).map(|()| None),
     }
 }
 
-/// The engine has said what is wrong with what it was given; the operation fails.
+/// Fails if the engine refused the output; it has recorded the reason.
 fn taken(status: Option<Status>) -> Result<(), Error> {
     match status {
         Some(Status::OK) => Ok(()),
-        _ => Err(Error::fatal("the engine refused what the filter put out")),
+        _ => Err(Error::fatal("the engine refused the output of the filter")),
     }
 }
 
 impl Waiting {
-    /// The batch that was given, the part of it that is dealt with now, and what came of that.
+    /// Returns the input, the part of it that is processed now, and the output.
     fn process(
         &mut self,
         link: &Link,
@@ -221,7 +221,7 @@ pub(super) static OPS: abi::Filter = abi::Filter {
     process: Some(process),
 };
 
-// SAFETY, of all below: the engine calls them with an instance of a filter, and with what the header says.
+// SAFETY, of all below: the engine passes an instance of a filter and valid arguments.
 
 unsafe extern "C" fn process(
     this: *mut c_void,

@@ -1,11 +1,11 @@
-//! The library side of the C ABI: what makes a plugin crate a shared library that any build of the engine loads.
+//! The library side of the C ABI: makes a shared library of a plugin crate, which any build of the engine loads.
 //!
-//! Never lets a panic cross the border, never blocks the engine's thread on a component that waits, and never uses
-//! memory of the engine beyond the operation it was given for, unless it holds a reference of its own.
+//! No panic crosses the ABI, no component that waits blocks a thread of the engine, and memory of the engine is used after
+//! an operation only if it is retained.
 //!
-//! Read [`export_plugin!`](crate::export_plugin) first, then `call.rs`: the one way in which every function of the
-//! border is entered. `work.rs` is how a future becomes an operation that is asked again; `given.rs` and `spelled.rs`
-//! are a batch on its way in and out.
+//! Start with [`export_plugin!`](crate::export_plugin), then read `call.rs`, through which every function of the ABI is
+//! entered. `operation.rs` turns a future into an operation that the engine polls; `decode.rs` and `encode.rs` convert
+//! batches of the engine and for the engine.
 
 #![allow(unsafe_code, reason = "exchanges pointers with the engine through the C ABI")]
 #![cfg_attr(not(test), warn(clippy::undocumented_unsafe_blocks))]
@@ -35,10 +35,10 @@ pub use table::Library;
 #[doc(hidden)]
 pub use tidegate_abi as abi;
 
-/// Makes a shared library of this crate: exports the one symbol that the engine looks for.
+/// Makes a shared library of this crate: exports the symbol that the engine looks up.
 ///
-/// Takes a function that returns the crate's plugins, the same that a built-in crate has. The library is known by
-/// the name and version of the crate. Goes into `lib.rs` of a crate with `crate-type = ["cdylib"]`, once:
+/// Takes a function that returns the plugins of the crate, as a built-in crate has it. The library has the name and
+/// version of the crate. Use it once, in `lib.rs` of a crate with `crate-type = ["cdylib"]`:
 ///
 /// ```standalone_crate
 /// use tidegate_sdk::Plugin;
@@ -58,8 +58,8 @@ pub use tidegate_abi as abi;
 #[macro_export]
 macro_rules! export_plugin {
     ($plugins:expr) => {
-        /// The entry of the library: a table of its plugins, which is the same each time.
-        #[allow(unsafe_code, reason = "the name of the symbol is the contract with the engine")]
+        /// The entry point of the library. Returns the same table of its plugins each time.
+        #[allow(unsafe_code, reason = "the ABI defines the name of the symbol")]
         #[unsafe(no_mangle)]
         pub extern "C" fn tidegate_plugin_v1(
             _host_minor: u32,

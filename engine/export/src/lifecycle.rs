@@ -1,4 +1,4 @@
-//! The life of an instance: what sources, filters and sinks have in common.
+//! The life cycle of an instance, common to sources, filters and sinks.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_void};
@@ -12,26 +12,26 @@ use super::link::{Link, text};
 
 use tidegate_sdk::Position;
 
-/// What one kind of component does in its life.
+/// The life cycle of one kind of component.
 pub(super) trait Life: 'static {
-    /// Tells what it can do.
+    /// Describes what it can do.
     fn describe(&mut self, capabilities: &mut Capabilities);
-    /// Makes connections, opens files.
+    /// Connects, opens files.
     fn open(&mut self, link: &Link, opening: Opening) -> Answer;
-    /// Makes durable what is buffered, ends connections.
+    /// Flushes buffers, disconnects.
     fn close(&mut self, link: &Link) -> Answer;
-    /// The constant table of an optional part, which every instance of the kind has; null if there is no such thing.
+    /// The constant table of an extension, the same for every instance of the kind; null if there is none.
     fn extension(_id: &CStr) -> *const c_void {
         std::ptr::null()
     }
 }
 
-/// What a source is told when it is opened.
+/// The arguments of `open`.
 #[derive(Default)]
 pub(super) struct Opening {
-    /// Where it resumes, by partition.
+    /// The positions at which a source resumes, by partition.
     pub(super) resume: BTreeMap<String, Position>,
-    /// Whether the sink acknowledges for it.
+    /// Whether the sink acknowledges for the source.
     pub(super) sink_acknowledges: bool,
 }
 
@@ -52,8 +52,7 @@ impl<K: Life> Table<K> {
     };
 }
 
-// SAFETY, of all below: the engine calls them with an instance of the kind whose table they are in, and with what the
-// header says.
+// SAFETY, of all below: the engine passes an instance of the kind that the table belongs to, and valid arguments.
 
 unsafe extern "C" fn describe<K: Life>(this: *mut c_void, to: *mut abi::Capabilities) {
     // SAFETY: as above.
@@ -77,7 +76,7 @@ unsafe extern "C" fn open<K: Life>(
 }
 
 /// # Safety
-/// `open` is null, or valid for the call, as far as it says.
+/// `open` is null, or valid for the call as far as its size reaches.
 unsafe fn opening(open: *const abi::Open) -> Opening {
     if open.is_null() {
         return Opening::default();

@@ -1,4 +1,4 @@
-//! What ties an instance to the engine that made it.
+//! The link from an instance to the engine.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,18 +7,18 @@ use std::task::{Wake, Waker};
 use tidegate_abi::{self as abi, Str};
 use tokio_util::sync::CancellationToken;
 
-use super::pending::Settling;
+use super::pending::PendingBatches;
 use tidegate_sdk::{Cx, Size};
 
-/// The part of an instance that may be used from any thread, also while one of its calls runs.
+/// The part of an instance that any thread may use, also during a call.
 pub(super) struct Link {
     host: &'static abi::Host,
-    /// The number by which the engine knows the instance.
+    /// The number of the instance in the engine.
     pub(super) inst: u64,
-    /// Wakes the engine up for this instance. Harmless after the instance is gone: the engine ignores its number.
+    /// Wakes the engine for this instance. After the instance is destroyed, the engine ignores its number.
     pub(super) waker: Waker,
-    /// The batches of a source that are on their way.
-    pub(super) settling: Settling,
+    /// The batches of a source whose outcome is not known yet.
+    pub(super) pending: PendingBatches,
     draining: CancellationToken,
     stopped: AtomicBool,
     broken: OnceLock<String>,
@@ -36,7 +36,7 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(wake) = self.host.wake {
-            // SAFETY: the engine's functions may be called from any thread, with the host they belong to.
+            // SAFETY: the functions of the engine may be called from any thread, with their host.
             unsafe { wake(self.host, self.inst) }
         }
     }
@@ -48,24 +48,24 @@ impl Link {
             host,
             inst,
             waker: Arc::new(Bell { host, inst }).into(),
-            settling: Settling::default(),
+            pending: PendingBatches::default(),
             draining: CancellationToken::new(),
             stopped: AtomicBool::new(false),
             broken: OnceLock::new(),
         }
     }
 
-    /// What a component is given that runs behind this link.
+    /// The context of a component.
     pub(super) fn cx(&self, component: &str, event_size: u64) -> Cx {
         Cx::new(component, self.draining.clone()).with_event_size(Size(event_size))
     }
 
-    /// The pipeline drains.
+    /// Begins the drain.
     pub(super) fn drain(&self) {
         self.draining.cancel();
     }
 
-    /// Every operation answers from now on that it was cancelled. Tasks of the component see a drain.
+    /// Makes every operation return `CANCELLED` from now on. Tasks of the component see a drain.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         self.draining.cancel();
@@ -76,13 +76,13 @@ impl Link {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// The instance has panicked: nothing in it is to be relied on any more.
+    /// Marks the instance as broken by a panic.
     pub(super) fn break_down(&self, message: &str) {
-        // Only the first panic is told; those after it may follow from it.
+        // Only the first panic is reported; later ones may follow from it.
         let _ = self.broken.set(message.to_owned());
     }
 
-    /// What it panicked with, if it has.
+    /// The message of the panic, if there was one.
     pub(super) fn broken(&self) -> Option<&str> {
         self.broken.get().map(String::as_str)
     }
@@ -95,10 +95,10 @@ impl Link {
     }
 }
 
-/// A text that the engine handed over, for the length of a call.
+/// Copies a text of the engine.
 ///
 /// # Safety
-/// It is valid for the call.
+/// The text is valid for the call.
 pub(super) unsafe fn text(text: Str) -> String {
     // SAFETY: the caller guarantees it.
     unsafe { text.text() }.into_owned()

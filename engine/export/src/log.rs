@@ -1,4 +1,4 @@
-//! What the library says: its `tracing` events go to the engine's log, and so do its panics.
+//! Forwards `tracing` events and panics of the library to the log of the engine.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
@@ -12,19 +12,19 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::call;
 
-/// A longer message is cut.
+/// The limit for a message, in bytes.
 const LONGEST: usize = 8 << 10;
 
 thread_local! {
-    /// The instance whose call this thread is in; 0 is the library as a whole.
+    /// The instance whose call runs on this thread; 0 for the library.
     static INSTANCE: Cell<u64> = const { Cell::new(0) };
-    /// Whether a panic of this thread would be caught and told as an error.
+    /// Whether a panic of this thread is caught and reported as an error.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
-    /// What the thread panicked with, and where.
+    /// The message of the last panic of this thread, with its place.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Until it is dropped, what this thread logs is said by this instance.
+/// Attributes log lines of this thread to an instance, until the guard is dropped.
 pub(super) fn within(inst: u64) -> impl Drop {
     struct Back(u64);
     impl Drop for Back {
@@ -35,7 +35,7 @@ pub(super) fn within(inst: u64) -> impl Drop {
     Back(INSTANCE.replace(inst))
 }
 
-/// Until it is dropped, a panic of this thread is kept for [`last_panic`] rather than logged.
+/// Keeps a panic of this thread for [`last_panic`] instead of logging it, until the guard is dropped.
 pub(super) fn expecting_a_panic() -> impl Drop {
     struct Back(bool);
     impl Drop for Back {
@@ -46,20 +46,20 @@ pub(super) fn expecting_a_panic() -> impl Drop {
     Back(EXPECTED.replace(true))
 }
 
-/// What this thread panicked with last, with the place in the code, if [`init`] has been called.
+/// The last panic of this thread with its place in the code, if [`init`] has been called.
 pub(super) fn last_panic() -> Option<String> {
     PANIC.take()
 }
 
-/// Once, before anything else: from now on the engine's log is the library's.
+/// Called once, before everything else: installs the log and the panic hook.
 pub(super) unsafe extern "C" fn init(host: *const abi::Host, _error: *mut abi::Error) -> Status {
-    // SAFETY: the host is valid for ever.
+    // SAFETY: the host is valid for the life of the process.
     let host: &'static abi::Host = unsafe { &*host };
-    // There may be one already, if the crate is linked into a program of its own: then that one stays.
+    // A program that links this crate may have a subscriber already, which stays.
     let _ = tracing::subscriber::set_global_default(Forward(host));
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| match EXPECTED.get() {
-        // Where panics abort, nobody comes back to tell it: these are its last words.
+        // Where panics abort, there is no return to report the panic, so it is logged here.
         true if cfg!(panic = "unwind") => PANIC.set(Some(described(panic))),
         expected if host.log.is_some() => {
             let who = if expected { "the plugin" } else { "a thread" };
@@ -80,17 +80,17 @@ fn described(panic: &PanicHookInfo<'_>) -> String {
 
 fn say(host: &'static abi::Host, level: u32, message: &str) {
     if let Some(log) = host.log {
-        // SAFETY: the engine's functions may be called from any thread, with the host they belong to.
+        // SAFETY: the functions of the engine may be called from any thread, with their host.
         unsafe { log(host, INSTANCE.get(), level, Str::new(message)) }
     }
 }
 
-/// Hands events to the engine. Spans are nothing to it.
+/// Forwards events to the engine. Spans are ignored.
 pub(super) struct Forward(pub(super) &'static abi::Host);
 
 impl Subscriber for Forward {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-        // What the engine reads may change while it runs, so each event asks anew.
+        // The level of the engine may change, so each event checks it.
         Interest::sometimes()
     }
 
@@ -152,7 +152,7 @@ impl Visit for Line {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),

@@ -1,4 +1,4 @@
-//! How a future becomes an operation that the engine asks again.
+//! Turns a future into an operation that the engine polls.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use super::link::Link;
 use super::threads;
 use tidegate_sdk::Error;
 
-/// An operation under way. It owns the component meanwhile, and gives it back with its result.
+/// An operation in progress. It owns the component and returns it with the result.
 pub(super) type Work<C, T> = Pin<Box<dyn Future<Output = (C, T)> + Send>>;
 
-/// Begins the operation of `slot`, or goes on with it.
+/// Starts the operation of `slot`, or polls it.
 ///
-/// The component is in `component` while no operation of it is under way, so two can never run at a time.
+/// The component is in `component` while no operation is in progress, so two can never run at the same time.
 pub(super) fn drive<C, T>(
     link: &Link,
     component: &mut Option<C>,
@@ -42,5 +42,7 @@ pub(super) fn drive<C, T>(
 }
 
 fn idle<C>(component: &mut Option<C>) -> Result<C, Error> {
-    component.take().ok_or_else(|| Error::fatal("the engine began an operation while another was under way"))
+    component
+        .take()
+        .ok_or_else(|| Error::fatal("the engine started an operation while another was in progress"))
 }

@@ -1,4 +1,4 @@
-//! The functions that a source wants called when its batches have ended.
+//! Callbacks of a source for the outcomes of its batches.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,22 +7,21 @@ use std::task::Waker;
 
 use tidegate_sdk::Outcome;
 
-/// So many batches of one source may be on their way with a function to call at their end. Then the source is not
-/// asked for another before one has ended.
+/// The limit for batches of one source with a callback. At the limit, the source is not read until one has finished.
 const LIMIT: usize = 1 << 16;
 
-type Settled = Box<dyn FnOnce(Outcome) + Send>;
+type Callback = Box<dyn FnOnce(Outcome) + Send>;
 
-/// The functions by the number of their batch.
+/// The callbacks by the number of their batch.
 #[derive(Default)]
-pub(super) struct Settling {
-    waiting: Mutex<HashMap<u64, Settled>>,
-    /// Whether the source is held up until one has ended.
+pub(super) struct PendingBatches {
+    waiting: Mutex<HashMap<u64, Callback>>,
+    /// Whether the source waits for a batch to finish.
     held_up: AtomicBool,
 }
 
-impl Settling {
-    /// Whether the source has to wait. If so, the one that ends next wakes it up.
+impl PendingBatches {
+    /// Whether the source has to wait. If so, the next batch that finishes wakes it.
     pub(super) fn is_full(&self) -> bool {
         let waiting = self.lock();
         let full = waiting.len() >= LIMIT;
@@ -32,27 +31,27 @@ impl Settling {
         full
     }
 
-    /// Keeps the function of batch `seq`.
-    pub(super) fn keep(&self, seq: u64, settled: Settled) {
-        self.lock().insert(seq, settled);
+    /// Adds the callback of batch `seq`.
+    pub(super) fn add(&self, seq: u64, callback: Callback) {
+        self.lock().insert(seq, callback);
     }
 
-    /// Calls the function of batch `seq`, if there is one, on this thread.
-    pub(super) fn settle(&self, seq: u64, outcome: Outcome, waker: &Waker) {
+    /// Calls the callback of batch `seq` on this thread, if there is one.
+    pub(super) fn finish(&self, seq: u64, outcome: Outcome, waker: &Waker) {
         let mut waiting = self.lock();
-        let settled = waiting.remove(&seq);
+        let callback = waiting.remove(&seq);
         let held_up = self.held_up.swap(false, Ordering::Relaxed);
         drop(waiting);
         if held_up {
             waker.wake_by_ref();
         }
-        if let Some(settled) = settled {
-            settled(outcome);
+        if let Some(callback) = callback {
+            callback(outcome);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Settled>> {
-        // Nothing panics while it is held; were it so, a map is still a map.
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Callback>> {
+        // No code panics while the lock is held, and the map would stay valid.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

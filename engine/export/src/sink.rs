@@ -1,4 +1,4 @@
-//! A sink behind the border.
+//! An exported sink.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -17,7 +17,7 @@ use tidegate_sdk::{Claim, Cx, Delivery, Error, Lane, Receipts, Record, Rejection
 type Boxed = Box<dyn ErasedSink>;
 type Lanes = BTreeMap<Lane, Record>;
 
-/// A sink, and what it is about.
+/// The state of a sink's instance.
 pub(super) struct State {
     sink: Option<Boxed>,
     cx: Cx,
@@ -26,7 +26,7 @@ pub(super) struct State {
     writing: Option<Work<Boxed, Result<Delivery, Error>>>,
     claiming: Option<Work<Boxed, Result<Lanes, Error>>>,
     committing: Option<Work<Boxed, Result<Delivery, Error>>>,
-    settling: Option<Work<Boxed, Result<Delivery, Error>>>,
+    acknowledging: Option<Work<Boxed, Result<Delivery, Error>>>,
     closing: Option<Work<Boxed, Result<(), Error>>>,
 }
 
@@ -40,7 +40,7 @@ impl State {
             writing: None,
             claiming: None,
             committing: None,
-            settling: None,
+            acknowledging: None,
             closing: None,
         }
     }
@@ -59,7 +59,7 @@ impl State {
             })
         })??;
         // SAFETY: the caller guarantees it.
-        unsafe { tell(delivery, report) }
+        unsafe { report_delivery(delivery, report) }
     }
 
     fn claim(&mut self, link: &Link, claim: impl FnOnce() -> Claim) -> Result<Lanes, call::Refusal> {
@@ -94,12 +94,12 @@ impl State {
             })
         })??;
         // SAFETY: the caller guarantees it.
-        unsafe { tell(delivery, report) }
+        unsafe { report_delivery(delivery, report) }
     }
 
     /// # Safety
     /// As [`write`](Self::write).
-    unsafe fn settle(
+    unsafe fn acknowledge(
         &mut self,
         link: &Link,
         batch: *const abi::Batch,
@@ -107,7 +107,7 @@ impl State {
         report: *const abi::Report,
     ) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
-        let delivery = drive(link, &mut self.sink, &mut self.settling, |mut sink| {
+        let delivery = drive(link, &mut self.sink, &mut self.acknowledging, |mut sink| {
             // SAFETY: the caller guarantees it.
             let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
             let (cx, receipts) = (cx.clone(), receipts());
@@ -118,53 +118,53 @@ impl State {
         })??;
         // SAFETY: the caller guarantees it.
         unsafe {
-            tell_elsewhere(&delivery, report)?;
-            tell(delivery, report)
+            report_already_done(&delivery, report)?;
+            report_delivery(delivery, report)
         }
     }
 }
 
 /// # Safety
 /// `report` is valid for the call.
-unsafe fn tell_elsewhere(delivery: &Delivery, report: *const abi::Report) -> Result<(), Error> {
+unsafe fn report_already_done(delivery: &Delivery, report: *const abi::Report) -> Result<(), Error> {
     // SAFETY: the caller guarantees it.
-    let said_to = unsafe { abi::read(report) };
+    let table = unsafe { abi::read(report) };
     let mut events = delivery.elsewhere().to_vec();
     events.sort_unstable();
     for event in events {
-        // SAFETY: it is the report's own function.
-        taken(said_to.already_done.map(|already_done| unsafe { already_done(report, index(event)) }))?;
+        // SAFETY: the function belongs to the report.
+        taken(table.already_done.map(|already_done| unsafe { already_done(report, index(event)) }))?;
     }
     Ok(())
 }
 
 /// # Safety
 /// `report` is valid for the call.
-unsafe fn tell(delivery: Delivery, report: *const abi::Report) -> Answer {
+unsafe fn report_delivery(delivery: Delivery, report: *const abi::Report) -> Answer {
     let (rejected, again) = delivery.into_parts();
-    // SAFETY: the caller guarantees it. The engine's may be one of another minor.
-    let said_to = unsafe { abi::read(report) };
+    // SAFETY: the caller guarantees it.
+    let table = unsafe { abi::read(report) };
     for Rejection { event, reason } in rejected {
         let why = abi::Error::new(Status::REJECT, &reason);
         // SAFETY: the error lives until the call returns.
-        taken(said_to.reject.map(|reject| unsafe { reject(report, index(event), &raw const why) }))?;
+        taken(table.reject.map(|reject| unsafe { reject(report, index(event), &raw const why) }))?;
     }
     if let Some((events, error)) = again {
         let why = error_of(&error);
         for event in events {
             // SAFETY: the error lives until the call returns.
-            taken(said_to.retry.map(|retry| unsafe { retry(report, index(event), &raw const why) }))?;
+            taken(table.retry.map(|retry| unsafe { retry(report, index(event), &raw const why) }))?;
         }
     }
     Ok(Status::OK)
 }
 
-/// A number that is no event's is refused by the engine.
+/// The index for the engine, which refuses one that is out of range.
 fn index(event: usize) -> u32 {
     u32::try_from(event).unwrap_or(u32::MAX)
 }
 
-/// The engine has said what is wrong with what it was told; the operation fails.
+/// Fails if the engine refused the report; it has recorded the reason.
 fn taken(status: Option<Status>) -> Result<(), Error> {
     match status {
         Some(Status::OK) => Ok(()),
@@ -219,7 +219,7 @@ pub(super) static OPS: abi::Sink = abi::Sink {
     ack_and_write: Some(ack_and_write),
 };
 
-// SAFETY, of all below: the engine calls them with an instance of a sink, and with what the header says.
+// SAFETY, of all below: the engine passes an instance of a sink and valid arguments.
 
 unsafe extern "C" fn write(
     this: *mut c_void,
@@ -245,7 +245,7 @@ unsafe extern "C" fn claim(
                 Claim { pipeline: text(pipeline).into(), sink: text(sink).into(), afresh: reset != 0 }
             };
             for (lane, record) in state.claim(link, claimed)? {
-                let record = spelled(&lane, &record);
+                let record = encode_record(&lane, &record);
                 taken((*records).found.map(|found| found(records, &raw const record)))?;
             }
             Ok(Status::OK)
@@ -253,7 +253,7 @@ unsafe extern "C" fn claim(
     }
 }
 
-fn spelled(lane: &Lane, record: &Record) -> abi::Record {
+fn encode_record(lane: &Lane, record: &Record) -> abi::Record {
     abi::Record {
         struct_size: size_of::<abi::Record>() as u32,
         reserved: 0,
@@ -295,7 +295,7 @@ unsafe extern "C" fn ack_and_write(
     // SAFETY: as above.
     unsafe {
         call::call::<State>(this, error, |link, state| {
-            state.settle(link, batch, || decode::receipts(receipts), report)
+            state.acknowledge(link, batch, || decode::receipts(receipts), report)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A source behind the border.
+//! An exported source.
 
 use std::ffi::c_void;
 
@@ -7,7 +7,7 @@ use tidegate_abi::{self as abi, Buf, Status, Str, outcome};
 use super::call::{self, Answer};
 use super::capabilities::Capabilities;
 use super::decode::position;
-use super::encode::Spelled;
+use super::encode::Encoder;
 use super::lifecycle::{Life, Opening};
 use super::link::{Link, text};
 use super::operation::{Work, drive};
@@ -16,7 +16,7 @@ use tidegate_sdk::{Commit, Cx, Error, Outcome, Position, SourceBatch};
 
 type Boxed = Box<dyn ErasedSource>;
 
-/// A source, and what it is about.
+/// The state of a source's instance.
 pub(super) struct State {
     source: Option<Boxed>,
     cx: Cx,
@@ -27,8 +27,8 @@ pub(super) struct State {
     committing: Option<Work<Box<dyn Commit>, Result<(), Error>>>,
     /// The number of the next batch.
     seq: u64,
-    spelled: Spelled,
-    /// The progress that the engine knows of.
+    encoder: Encoder,
+    /// The progress that was reported last.
     progress: Option<(u64, u64)>,
 }
 
@@ -43,13 +43,13 @@ impl State {
             committer: None,
             committing: None,
             seq: 0,
-            spelled: Spelled::default(),
+            encoder: Encoder::default(),
             progress: None,
         }
     }
 
     fn next(&mut self, link: &Link) -> Result<Option<abi::Batch>, call::Refusal> {
-        if self.reading.is_none() && link.settling.is_full() {
+        if self.reading.is_none() && link.pending.is_full() {
             return Err(Status::PENDING.into());
         }
         let cx = &self.cx;
@@ -63,9 +63,9 @@ impl State {
         self.report_progress(link);
         let Some(mut read) = read?? else { return Ok(None) };
         let settled = read.settled.take();
-        let batch = self.spelled.read(read, self.seq)?;
+        let batch = self.encoder.source_batch(read, self.seq)?;
         if let Some(settled) = settled {
-            link.settling.keep(self.seq, settled);
+            link.pending.add(self.seq, settled);
         }
         self.seq += 1;
         Ok(Some(batch))
@@ -143,7 +143,7 @@ pub(super) static OPS: abi::Source = abi::Source {
     batch_done: Some(batch_done),
 };
 
-// SAFETY, of all below: the engine calls them with an instance of a source, and with what the header says.
+// SAFETY, of all below: the engine passes an instance of a source and valid arguments.
 
 unsafe extern "C" fn next(
     this: *mut c_void,
@@ -182,7 +182,7 @@ unsafe extern "C" fn batch_done(this: *mut c_void, seq: u64, outcome: u32, reaso
                 outcome::REJECTED => Outcome::Rejected(text(reason)),
                 _ => Outcome::Failed,
             };
-            link.settling.settle(seq, outcome, &link.waker);
+            link.pending.finish(seq, outcome, &link.waker);
         });
     }
 }

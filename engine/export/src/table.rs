@@ -1,4 +1,4 @@
-//! The table of a library: its plugins as the engine reads them.
+//! The table of a library.
 
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -12,16 +12,16 @@ use super::link::{Link, text};
 use super::{filter, log, sink, source};
 use tidegate_sdk::{Component, ConfigError, Kind, Plugin};
 
-/// The table of one library, made at the first call. For [`export_plugin!`](crate::export_plugin).
+/// The table of a library, created by the first call. For [`export_plugin!`](crate::export_plugin).
 pub struct Library(OnceLock<Option<&'static Module>>);
 
 impl Library {
-    /// One whose table is not made yet.
+    /// Creates a library without a table.
     pub const fn new() -> Self {
         Self(OnceLock::new())
     }
 
-    /// The table; null if making it panics. It lives as long as the library, which is never unloaded.
+    /// The table; null if its creation panics. It lives as long as the library, which is never unloaded.
     pub fn table(&self, id: &str, version: &str, plugins: impl FnOnce() -> Vec<Plugin>) -> *const Module {
         let made = self.0.get_or_init(|| call::caught(|| module(id, version, plugins())).ok());
         made.map_or(std::ptr::null(), std::ptr::from_ref)
@@ -53,7 +53,7 @@ fn module(id: &str, version: &str, plugins: Vec<Plugin>) -> &'static Module {
     }))
 }
 
-/// One plugin as the engine has it. What the engine gives back to `create` is a pointer to the first field.
+/// A plugin with its table. The engine passes a pointer to the first field to `create`.
 #[repr(C)]
 struct Entry {
     component: abi::Component,
@@ -94,8 +94,7 @@ unsafe extern "C" fn create(
     this: *mut *mut c_void,
     error: *mut abi::Error,
 ) -> Status {
-    // SAFETY: the engine gives back the pointer that is in the table, which is that of an entry, and the rest as the
-    // header says.
+    // SAFETY: the engine passes the pointer from the table, which is that of an entry, and valid arguments.
     unsafe {
         let (entry, create) = (&*component.cast::<Entry>(), &*create);
         call::create(create.inst, error, || instance(&entry.plugin, create, this))
@@ -103,9 +102,9 @@ unsafe extern "C" fn create(
 }
 
 /// # Safety
-/// `create` and `this` are as the header says.
+/// `create` and `this` are valid for the call.
 unsafe fn instance(plugin: &Plugin, create: &abi::Create, this: *mut *mut c_void) -> Answer {
-    // SAFETY: the caller guarantees it; the host is valid for ever.
+    // SAFETY: the caller guarantees it; the host is valid for the life of the process.
     let (options, name, host) = unsafe { (create.options.bytes(), text(create.name), &*create.host) };
     let options: Value = serde_json::from_slice(options)
         .map_err(|error| ConfigError::at("", format!("the options are not JSON: {error}")))?;

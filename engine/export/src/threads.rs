@@ -1,8 +1,7 @@
-//! The threads of the library: one tokio runtime for all its components that wait.
+//! The tokio runtime of the library, for all its components that wait.
 //!
-//! A library has a tokio of its own, which shares nothing with the engine's. Futures are polled on the engine's
-//! threads within the context of this runtime; its worker drives the sockets and timers, and runs what the components
-//! spawn.
+//! It shares nothing with the runtime of the engine. Futures are polled on threads of the engine in the context of this
+//! runtime; its worker thread drives sockets and timers and runs spawned tasks.
 
 use std::sync::OnceLock;
 
@@ -10,11 +9,11 @@ use tokio::runtime::{Builder, EnterGuard, Runtime};
 
 use tidegate_sdk::Error;
 
-/// There is one in a library, as there is one allocator: the entry is a plain function, which nobody hands a value
-/// that could hold it. Libraries are never unloaded, so it never ends.
+/// A static, because the entry point of a library is a plain function without state. Libraries are never unloaded, so it
+/// never ends.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
-/// Enters the context of the runtime, which is started on the first call.
+/// Enters the context of the runtime, which the first call starts.
 pub(super) fn enter() -> Result<EnterGuard<'static>, Error> {
     if RUNTIME.get().is_none() {
         let built =
@@ -22,14 +21,14 @@ pub(super) fn enter() -> Result<EnterGuard<'static>, Error> {
         let built =
             built.map_err(|error| Error::retry(format!("the library cannot start its threads: {error}")))?;
         if let Err(second) = RUNTIME.set(built) {
-            // Another instance was opened at the same time. Dropping a runtime would wait for its threads.
+            // Another instance was opened at the same time. A drop of the runtime would wait for its threads.
             second.shutdown_background();
         }
     }
     enter_if_started().ok_or_else(|| Error::fatal("the library has no threads"))
 }
 
-/// The same, if there was a reason to start it.
+/// Enters the context of the runtime if it is started.
 pub(super) fn enter_if_started() -> Option<EnterGuard<'static>> {
     RUNTIME.get().map(Runtime::enter)
 }

@@ -1,19 +1,19 @@
-//! Which buffers of a batch are those of the batch at hand.
+//! Maps the buffers of an emitted batch to those of the input.
 
 use bytes::Bytes;
 
-/// Where a buffer lies: in this buffer, as the engine numbers them, from this byte on.
+/// The place of a buffer: a buffer number of the engine, and an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) buffer: u32,
     pub(super) offset: u32,
 }
 
-/// The buffers of a batch: those of the batch at hand come first, then its own.
+/// The buffers of a batch: those of the input first, then its own.
 pub(super) struct Mapping {
-    /// The place of each buffer; `None` if each is at its own number, as in a batch that was derived.
+    /// The place of each buffer; `None` if each has its own number, as in a derived batch.
     pub(super) places: Option<Vec<Place>>,
-    /// The buffers that are not of the batch at hand.
+    /// The buffers that are not of the input.
     pub(super) own: Vec<Bytes>,
 }
 
@@ -22,7 +22,7 @@ impl Mapping {
         let shared = buffers.iter().zip(given).take_while(|(one, other)| is_same(one, other)).count();
         let mut own = Vec::new();
         let mut places: Vec<Place> = (0..shared as u32).map(|buffer| Place { buffer, offset: 0 }).collect();
-        // What comes behind fewer than all of the batch at hand has another number, whatever it is.
+        // If not all buffers of the input are shared, the following buffers have other numbers.
         let mut moved = shared < given.len().min(buffers.len());
         let mut by_address = None;
         for buffer in &buffers[shared..] {
@@ -38,21 +38,21 @@ impl Mapping {
     }
 }
 
-/// The numbers of the buffers, by where they begin.
+/// The numbers of the buffers, sorted by address.
 fn sorted(given: &[Bytes]) -> Vec<u32> {
     let mut numbers: Vec<u32> = (0..given.len() as u32).collect();
     numbers.sort_unstable_by_key(|number| given[*number as usize].as_ptr().addr());
     numbers
 }
 
-/// The buffer of `given` that `buffer` is a part of. As long as both are held, equal addresses are the same bytes.
+/// The buffer of `given` that contains `buffer`. While both are alive, equal addresses are the same bytes.
 fn within(buffer: &Bytes, given: &[Bytes], by_address: &[u32]) -> Option<Place> {
     let start = buffer.as_ptr().addr();
     let behind = by_address.partition_point(|number| given[*number as usize].as_ptr().addr() <= start);
     let number = *by_address.get(behind.checked_sub(1)?)?;
     let whole = &given[number as usize];
     let offset = start - whole.as_ptr().addr();
-    // A view counts in 32 bits.
+    // A view has 32-bit offsets.
     let end = whole.len().min(u32::MAX as usize);
     let fits = !buffer.is_empty() && offset + buffer.len() <= end;
     fits.then_some(Place { buffer: number, offset: offset as u32 })

@@ -1,32 +1,32 @@
-//! The names and texts of attributes, written into a buffer of their own.
+//! Encodes the names and texts of attributes into one buffer.
 
 use bytes::Bytes;
 use tidegate_abi::{Attr, AttrValue, View, attribute};
 
 use tidegate_sdk::{AttributeValue, Attributes, Error};
 
-/// So many different names are written once; there rarely are more than a few.
+/// The number of distinct names that are written only once. A batch rarely has more.
 const NAMES: usize = 32;
 
-/// The buffer while it is written.
+/// The buffer under construction.
 pub(super) struct Texts {
     /// Its number in the batch.
     buffer: u32,
     bytes: Vec<u8>,
     /// The names so far.
     names: Vec<View>,
-    /// The attributes that were spelled last, and where: events of one file or request share theirs.
+    /// The last attributes and their range: events of one file or request share theirs.
     last: (*const Attributes, std::ops::Range<usize>),
 }
 
 impl Texts {
-    /// The texts become buffer number `buffer`.
+    /// Starts buffer number `buffer`.
     pub(super) fn new(buffer: usize) -> Self {
         Self { buffer: buffer as u32, bytes: Vec::new(), names: Vec::new(), last: (std::ptr::null(), 0..0) }
     }
 
-    /// Adds these attributes to `attrs`.
-    pub(super) fn spell(&mut self, attributes: &Attributes, attrs: &mut Vec<Attr>) {
+    /// Appends attributes to `attrs`.
+    pub(super) fn encode(&mut self, attributes: &Attributes, attrs: &mut Vec<Attr>) {
         if std::ptr::eq(self.last.0, attributes) {
             attrs.extend_from_within(self.last.1.clone());
             return;
@@ -47,7 +47,7 @@ impl Texts {
         self.last = (attributes, start..attrs.len());
     }
 
-    /// The buffer, if anything was written.
+    /// The buffer, unless it is empty.
     pub(super) fn finish(self) -> Result<Option<Bytes>, Error> {
         match u32::try_from(self.bytes.len()) {
             Ok(_) if self.names.is_empty() => Ok(None),
@@ -69,7 +69,7 @@ impl Texts {
     }
 
     fn write(&mut self, text: &[u8]) -> View {
-        // Numbers that do not fit are refused by `finish`.
+        // `finish` refuses a buffer with offsets over 32 bits.
         let view = View { buf: self.buffer, off: self.bytes.len() as u32, len: text.len() as u32 };
         self.bytes.extend_from_slice(text);
         view

@@ -1,4 +1,4 @@
-//! What a filter remembers, on its way to the one that takes its place: the extension `tidegate.state/1`.
+//! Saves and restores the state of a filter: the extension `tidegate.state/1`.
 
 use std::ffi::c_void;
 
@@ -32,7 +32,7 @@ impl State {
         match put {
             Some(Status::OK) => Ok(Status::OK),
             _ => Err(Error::fatal(format!(
-                "the state has {} bytes, which the engine does not take; at most {STATE_BYTES} can be handed over",
+                "the engine refused the state of {} bytes; the limit is {STATE_BYTES}",
                 saved.len()
             ))
             .into()),
@@ -70,7 +70,7 @@ pub(super) static OPS: abi::State = abi::State {
     restore: Some(restore),
 };
 
-// SAFETY, of both below: the engine calls them with an instance of a filter, and with what the header says.
+// SAFETY, of both below: the engine passes an instance of a filter and valid arguments.
 
 unsafe extern "C" fn save(
     this: *mut c_void,

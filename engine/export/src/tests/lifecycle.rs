@@ -138,7 +138,7 @@ fn another_operation_waits_for_its_turn() {
     assert_eq!(source.poll_next().0, Status::PENDING);
     let (status, error) = source.close();
     assert_eq!((status, error.code), (Status::FATAL, Status::FATAL));
-    assert!(error.message().contains("under way"), "{}", error.message());
+    assert!(error.message().contains("in progress"), "{}", error.message());
 }
 
 #[test]

@@ -118,10 +118,10 @@ fn what_one_puts_another_takes() {
 }
 
 #[test]
-fn what_the_engine_does_not_take_is_not_handed_over() {
+fn state_that_the_engine_refuses_is_not_handed_over() {
     let (status, message, _) = save(&remembering(Some("so far"), false), 3);
     assert_eq!(status, Status::FATAL);
-    assert!(message.starts_with("the state has 6 bytes, which the engine does not take"), "{message}");
+    assert!(message.starts_with("the engine refused the state of 6 bytes"), "{message}");
 }
 
 #[test]

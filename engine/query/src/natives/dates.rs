@@ -70,7 +70,8 @@ fn to_value(fields: &Fields) -> Val {
 /// The fields that an array holds; those that are missing are 0.
 fn from_value(parts: &Array) -> Option<Fields> {
     let number = |place: usize| match parts.get(place) {
-        None => Some(0.0),
+        // A year counts from 1900 in the C library.
+        None => Some(if place == 0 { 1900.0 } else { 0.0 }),
         Some(value) => value.as_number().filter(|number| !number.is_nan()),
     };
     let whole = |place: usize| Some((number(place)? as i64).clamp(-i64::from(i32::MAX), i64::from(i32::MAX)));

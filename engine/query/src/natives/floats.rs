@@ -120,9 +120,9 @@ pub(super) const NATIVES: &[Native] = &[
     }),
     native("infinite", 0, |_, _| Ok(Val::Float(f64::INFINITY))),
     native("nan", 0, |_, _| Ok(Val::Float(f64::NAN))),
-    native("isinfinite", 0, |value, _| number_of(&value).map(|number| Val::Bool(number.is_infinite()))),
-    native("isnan", 0, |value, _| number_of(&value).map(|number| Val::Bool(number.is_nan()))),
-    native("isnormal", 0, |value, _| number_of(&value).map(|number| Val::Bool(number.is_normal()))),
+    native("isinfinite", 0, |value, _| Ok(Val::Bool(value.as_number().is_some_and(f64::is_infinite)))),
+    native("isnan", 0, |value, _| Ok(Val::Bool(value.as_number().is_some_and(f64::is_nan)))),
+    native("isnormal", 0, |value, _| Ok(Val::Bool(value.as_number().is_some_and(f64::is_normal)))),
 ];
 
 fn pair(left: f64, right: f64) -> Val {

@@ -186,6 +186,7 @@ impl Parser<'_> {
 
     /// What is taken out of `term`, and `?` behind it.
     fn suffixes(&mut self, mut term: Term) -> Parsed<Term> {
+        let mut indexed = !self.text[term.span.start..].starts_with('(');
         loop {
             let start = term.span.start;
             let kind = match self.token.word {
@@ -198,7 +199,7 @@ impl Parser<'_> {
                 Word::Sign => match self.word() {
                     "?" => {
                         self.advance()?;
-                        Kind::Try(Box::new(term), None)
+                        if indexed { optional(term) } else { Kind::Try(Box::new(term), None) }
                     }
                     "?//" => {
                         // Behind a term this is `?` and `//`.
@@ -226,6 +227,7 @@ impl Parser<'_> {
             if self.depth > 1000 {
                 return Err(self.problem("the query is nested deeper than 1000"));
             }
+            indexed = matches!(kind, Kind::Index(..));
             term = Term { kind, span: start..self.end };
         }
     }
@@ -410,5 +412,26 @@ impl Parser<'_> {
         }
         plain.push(char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER));
         Ok(at + 6)
+    }
+}
+
+/// `?` behind what is taken out of a value: it is only for that step, not for those in front of it.
+fn optional(term: Term) -> Kind {
+    let span = term.span.clone();
+    match term.kind {
+        Kind::Index(base, access)
+            if !matches!(base.kind, Kind::Identity)
+                && match &*access {
+                    Access::Each => true,
+                    Access::At(key) => key.literal_text().is_some(),
+                    Access::Slice(..) => false,
+                } =>
+        {
+            let here = Box::new(Term { kind: Kind::Identity, span: span.clone() });
+            let step = Term { kind: Kind::Index(here, access), span: span.clone() };
+            let caught = Term { kind: Kind::Try(Box::new(step), None), span };
+            Kind::Pipe(base, Box::new(caught))
+        }
+        kind => Kind::Try(Box::new(Term { kind, span }), None),
     }
 }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Requests {
     clients: Vec<CancellationToken>,
     next: usize,
-    outcomes: mpsc::UnboundedSender<(usize, Outcome)>,
+    outcomes: mpsc::Sender<(usize, Outcome)>,
     /// Whether the source ends when all requests are read.
     ends: bool,
 }
@@ -43,20 +43,20 @@ impl Source for Requests {
         builder.push_copy(number.to_string().as_bytes());
         let outcomes = self.outcomes.clone();
         let batch = SourceBatch::from(builder.finish()).sent_by(Client::waiting(client.clone()));
-        Ok(Some(batch.on_settled(move |outcome| drop(outcomes.send((number, outcome))))))
+        Ok(Some(batch.on_settled(move |outcome| drop(outcomes.try_send((number, outcome))))))
     }
 }
 
 /// The clients of a source that is added to `fakes`.
 struct Clients {
     clients: Vec<CancellationToken>,
-    outcomes: mpsc::UnboundedReceiver<(usize, Outcome)>,
+    outcomes: mpsc::Receiver<(usize, Outcome)>,
 }
 
 impl Clients {
     fn of(fakes: &mut Fakes, count: usize, ends: bool) -> (usize, Self) {
         let clients: Vec<_> = (0..count).map(|_| CancellationToken::new()).collect();
-        let (sender, outcomes) = mpsc::unbounded_channel();
+        let (sender, outcomes) = mpsc::channel(1024);
         let given = clients.clone();
         let build = move |_: NoOptions| {
             Ok::<_, ConfigError>(Requests { clients: given.clone(), next: 0, outcomes: sender.clone(), ends })

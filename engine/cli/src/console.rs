@@ -35,7 +35,7 @@ struct State {
     is_writing: bool,
 }
 
-/// Starts the thread. From now on [`print`] does not block.
+/// Starts the thread. From now on [`print()`] does not block.
 pub(crate) fn start() -> io::Result<()> {
     let console = Arc::clone(CONSOLE.get_or_init(Arc::default));
     std::thread::Builder::new().name("console".into()).spawn(move || console.run(&mut write_stderr))?;

@@ -1,9 +1,13 @@
 //! The way of what is read to the pipeline, and the task that reads.
 //!
-//! Files are read in steps on threads that all components share. A step never waits for the pipeline: it ends, and its
-//! thread is free, as soon as a batch finds no room.
+//! Files are read in steps on threads that all components share. A step waits for the pipeline for some milliseconds at
+//! most: then it ends, and its thread is free, until the batch has found room.
 
 use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use tidegate_sdk::{Class, Cx, Error, SourceBatch};
@@ -18,6 +22,10 @@ const STEP: Duration = Duration::from_millis(100);
 /// How many steps are taken at the same time in this process, so that files, even of a network that hangs, leave threads
 /// to everything else.
 const AT_ONCE: usize = 64;
+
+/// How long a step waits for room. In a steady flow room comes sooner than another thread would, and without this wait each
+/// batch of it would cost one.
+const BRIEFLY: Duration = Duration::from_millis(2);
 
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 
@@ -96,7 +104,11 @@ impl Feed {
         }
         match self.sender.try_send(item) {
             Ok(()) => {}
-            Err(TrySendError::Full(item)) => self.waiting.push_back(item),
+            Err(TrySendError::Full(item)) => match briefly(self.sender.reserve()) {
+                Some(Ok(room)) => room.send(item),
+                Some(Err(_)) => self.over = true,
+                None => self.waiting.push_back(item),
+            },
             Err(TrySendError::Closed(_)) => self.over = true,
         }
     }
@@ -109,6 +121,32 @@ impl Feed {
             }
         }
         true
+    }
+}
+
+/// Wakes a thread that waits for a future.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future on this thread, for [`BRIEFLY`]. `None` if it is not done by then.
+fn briefly<T>(future: impl Future<Output = T>) -> Option<T> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut cx, mut future) = (Context::from_waker(&waker), pin!(future));
+    let until = Instant::now() + BRIEFLY;
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut cx) {
+            return Some(done);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        thread::park_timeout(left);
     }
 }
 

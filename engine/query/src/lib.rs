@@ -37,7 +37,7 @@ use std::fmt;
 
 pub use compile::number;
 use evaluate::{Bound, Env, Exit, Machine};
-pub use lint::lint;
+pub use lint::{lint, lint_condition};
 pub use meter::{Limit, Limits};
 pub use natives::math::remainder_of;
 pub use natives::regex::Regex;

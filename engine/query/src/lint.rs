@@ -10,6 +10,14 @@ pub fn lint(tree: &Term) -> Vec<Problem> {
     found
 }
 
+/// The same for a query whose result only counts as true or false, such as that of a route.
+pub fn lint_condition(tree: &Term) -> Vec<Problem> {
+    let mut found = lint(tree);
+    condition(tree, &mut found);
+    found.sort_by_key(|problem: &Problem| problem.span.start);
+    found
+}
+
 fn look(term: &Term, found: &mut Vec<Problem>) {
     match &term.kind {
         Kind::Call(name, arguments) if name == "select" && arguments.len() == 1 => {

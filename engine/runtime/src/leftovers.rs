@@ -45,9 +45,9 @@ fn of_pipeline(pipeline: &Pipeline, ids: &BTreeSet<&str>, data_dir: &Path) -> Ve
         && let Some((old, name)) = renamed(&sources, ids, data_dir)
     {
         found.push(format!(
-            "pipeline `{0}` has no stored position, and {1} has one of `{name}` under the id `{old}`, which no file has: if \
-             the pipeline was renamed, everything that it has read is delivered again. Set `[pipeline] id = \"{old}\"`, or \
-             remove {1}",
+            "pipeline `{0}` has no stored position, and {1} has one of `{name}` under the id `{old}`, which is not a \
+             pipeline of this run: if `{0}` is the new name of `{old}`, everything that was read is delivered again, unless \
+             `[pipeline] id = \"{old}\"` is set. If `{old}` is another pipeline, all is well",
             pipeline.name,
             data_dir.join(&old).display()
         ));

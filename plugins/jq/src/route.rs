@@ -121,7 +121,7 @@ impl Route {
     fn new(options: Options) -> Result<Self, ConfigError> {
         let routes = options.routes.0.into_iter().map(|(name, query)| {
             check_name(&name)?;
-            let query = Query::compile(&query, &format!("/routes/{name}"), &["$meta"])?;
+            let query = Query::condition(&query, &format!("/routes/{name}"), &["$meta"])?;
             Ok((name, query))
         });
         let routes: Arc<[_]> = routes.collect::<Result<_, ConfigError>>()?;

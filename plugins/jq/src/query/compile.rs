@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use tidegate_query::Problem;
+use tidegate_query::syntax::Term;
 use tidegate_sdk::ConfigError;
 
 use super::Query;
@@ -21,6 +22,27 @@ impl Query {
     /// # Errors
     /// The first thing that is wrong, underlined.
     pub(crate) fn compile(text: &str, pointer: &str, offered: &[&'static str]) -> Result<Self, ConfigError> {
+        Self::checked(text, pointer, offered, tidegate_query::lint)
+    }
+
+    /// Compiles a query whose result only counts as true or false.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, underlined.
+    pub(crate) fn condition(
+        text: &str,
+        pointer: &str,
+        offered: &[&'static str],
+    ) -> Result<Self, ConfigError> {
+        Self::checked(text, pointer, offered, tidegate_query::lint_condition)
+    }
+
+    fn checked(
+        text: &str,
+        pointer: &str,
+        offered: &[&'static str],
+        lint: fn(&Term) -> Vec<Problem>,
+    ) -> Result<Self, ConfigError> {
         if text.len() > LONGEST {
             let message = format!("the query is longer than {LONGEST} bytes");
             return Err(ConfigError::at(pointer, message));
@@ -35,7 +57,7 @@ impl Query {
                 Ok(_) => OnceLock::new(),
                 Err(_) => OnceLock::from(tidegate_query::Query::of(&tree, &bare(&variables))?),
             };
-            Ok::<_, Problem>((program, fast, tidegate_query::lint(&tree)))
+            Ok::<_, Problem>((program, fast, lint(&tree)))
         });
         let compiled = compiled.map_err(|error| ConfigError::at(pointer, error.to_string()))?;
         match compiled {

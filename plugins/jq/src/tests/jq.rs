@@ -455,6 +455,8 @@ fn what_is_surely_a_mistake_is_a_warning() {
     assert!(found[0].message.contains("`==` compares"), "{}", found[0].message);
     let found = warnings("route", &json!({ "routes": { "a": ".x", "b": "\"a\" == \"b\"" } }));
     assert_eq!((found.len(), &*found[0].pointer), (1, "/routes/b"));
+    let found = warnings("route", &json!({ "routes": { "a": ".n = 1", "rest": "true" } }));
+    assert_eq!((found.len(), &*found[0].pointer), (1, "/routes/a"), "a route is a condition");
     let found = warnings("generate", &json!({ "query": "select(\"x\") | $n" }));
     assert_eq!((found.len(), &*found[0].pointer), (1, "/query"));
     assert!(warnings("jq", &json!({ "query": "select(.status == \"active\") | .a = 1" })).is_empty());

@@ -17,6 +17,9 @@ pub(super) const NATIVES: &[Native] = &[
     native("indices", 1, |value, arguments| indices(&value, &arguments[0])),
 ];
 
+/// The longest text, in bytes, that is looked for at each place by itself, which is fastest where it is rare.
+const SHORT: usize = 64;
+
 fn contains(value: &Val, part: &Val) -> Result<bool, Exit> {
     meter::step()?;
     match (value, part) {
@@ -66,13 +69,54 @@ pub(super) fn places_of_part(elements: &Array, part: &Array) -> Result<Val, Exit
         return Ok(Val::Null);
     }
     let mut places = Array::default();
-    for (place, window) in elements.windows(part.len()).enumerate() {
+    occurrences(elements, part, Val::equals, |place| places.push(Val::from(place)))?;
+    Ok(Val::Array(places))
+}
+
+/// Calls `found` with each place at which `part` begins in `whole`, overlaps included, in linear time: the search of
+/// Knuth, Morris and Pratt (SIAM Journal on Computing 6, 1977).
+fn occurrences<T>(
+    whole: &[T],
+    part: &[T],
+    equal: impl Fn(&T, &T) -> bool,
+    mut found: impl FnMut(usize) -> Result<(), Exit>,
+) -> Result<(), Exit> {
+    if part.is_empty() || part.len() > whole.len() {
+        return Ok(());
+    }
+    let borders = borders(part, &equal)?;
+    let mut matched = 0;
+    for (end, element) in whole.iter().enumerate() {
         meter::step()?;
-        if window.iter().zip(part.iter()).all(|(left, right)| left.equals(right)) {
-            places.push(Val::from(place))?;
+        while matched > 0 && (matched == part.len() || !equal(element, &part[matched])) {
+            matched = borders[matched - 1];
+        }
+        if equal(element, &part[matched]) {
+            matched += 1;
+        }
+        if matched == part.len() {
+            found(end + 1 - part.len())?;
         }
     }
-    Ok(Val::Array(places))
+    Ok(())
+}
+
+/// For each beginning of `part`, the length of the longest shorter beginning with which it also ends.
+fn borders<T>(part: &[T], equal: &impl Fn(&T, &T) -> bool) -> Result<Vec<usize>, Exit> {
+    meter::reserve(size_of_val(part).max(part.len() * size_of::<usize>()))?;
+    let mut borders = vec![0; part.len()];
+    let mut length = 0;
+    for end in 1..part.len() {
+        meter::step()?;
+        while length > 0 && !equal(&part[end], &part[length]) {
+            length = borders[length - 1];
+        }
+        if equal(&part[end], &part[length]) {
+            length += 1;
+        }
+        borders[end] = length;
+    }
+    Ok(borders)
 }
 
 /// Where `part` begins in `text`, in characters.
@@ -81,14 +125,22 @@ fn places_in_text(text: &Text, part: &Text) -> Result<Val, Exit> {
     if part.is_empty() {
         return Ok(Val::Array(places));
     }
+    let (mut counted, mut characters) = (0, 0);
+    let mut add = |at: usize| {
+        characters += text[counted..at].chars().count();
+        counted = at;
+        places.push(Val::from(characters))
+    };
+    if part.len() > SHORT {
+        occurrences(text.as_bytes(), part.as_bytes(), u8::eq, add)?;
+        return Ok(Val::Array(places));
+    }
     let finder = memchr::memmem::Finder::new(part.as_bytes());
-    let (mut start, mut counted, mut characters) = (0, 0, 0);
+    let mut start = 0;
     while let Some(found) = finder.find(&text.as_bytes()[start..]) {
         meter::step()?;
         let at = start + found;
-        characters += text[counted..at].chars().count();
-        counted = at;
-        places.push(Val::from(characters))?;
+        add(at)?;
         start = at + text[at..].chars().next().map_or(1, char::len_utf8);
     }
     Ok(Val::Array(places))

@@ -205,3 +205,18 @@ fn an_error_of_a_limit_is_not_caught() {
     }
     assert_eq!(results("1", "0").unwrap(), ["1"]);
 }
+
+#[test]
+fn places_of_a_long_part_are_found_in_linear_time() {
+    // Each place takes one step and not as many as the part is long, or the limit of steps would end it.
+    let text = format!("\"{}\"", "a".repeat(300_000));
+    for query in [
+        "indices(.[150000:]) | [length, .[0], .[-1]]",
+        "explode | indices(.[150000:]) | [length, .[0], .[-1]]",
+    ] {
+        assert_eq!(results(query, &text).unwrap(), ["[150001,0,150000]"], "{query}");
+    }
+    let query = r#"[indices("aé" * 40)[0, 1, -1]], ("xaéaéx" | indices("aéaé")), ([1, 2, 1, 2, 1] | indices([1, 2, 1]))"#;
+    let text = format!("\"{}\"", "aé".repeat(50));
+    assert_eq!(results(query, &text).unwrap(), ["[0,2,20]", "[1]", "[0,2]"]);
+}

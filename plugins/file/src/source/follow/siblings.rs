@@ -156,7 +156,11 @@ pub(crate) fn find(path: &Path, place: &Place, left: &mut usize) -> Option<Moved
     }
     let name = path.file_name()?.as_bytes();
     let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok).take(NAMES);
-    let mut copies = entries.filter(|entry| is_rotation_of(entry.file_name().as_bytes(), name, true));
+    // What took the file's own path is another file, however it begins.
+    let mut copies = entries.filter(|entry| {
+        let entry = entry.file_name();
+        entry.as_bytes() != name && is_rotation_of(entry.as_bytes(), name, true)
+    });
     copies.find_map(|entry| {
         let path = entry.path();
         let file = open(&path).ok().filter(|file| file.metadata().is_ok_and(|known| known.is_file()))?;

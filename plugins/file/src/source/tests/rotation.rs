@@ -155,6 +155,28 @@ async fn a_file_that_is_gone_is_reported_once_and_the_next_one_is_new_input() {
     run.stop().await;
 }
 
+/// Guards against a file that was taken for a rotated copy of the one before it, because it began with the same lines.
+#[tokio::test]
+async fn a_file_that_took_the_path_of_another_is_new_input_however_it_begins() {
+    let folder = TempDir::new().unwrap();
+    let (input, options) = (path(&folder, "app.log"), followed(path(&folder, "app.log")));
+    let lines = |count: usize| (0..count).map(|number| format!("{number:0>99}\n")).collect::<String>();
+    append(&input, &lines(20));
+    let mut run = Run::start(&options).await;
+    run.until(20).await;
+    let (_, _, positions) = run.stop().await;
+    let new = path(&folder, "new");
+    append(&new, &lines(21));
+    fs::rename(&new, &input).unwrap();
+    let mut run = Run::resume(&options, positions).await;
+    let gone = run.next().await.unwrap();
+    let position: Value = gone.batch.runs()[0].origin.position.as_ref().unwrap().read().unwrap();
+    assert_eq!(position["gone"], true);
+    assert!(run.next().await.unwrap().is_replaced_input());
+    assert_eq!(run.until(21).await.len(), 21);
+    run.stop().await;
+}
+
 #[tokio::test]
 async fn a_file_renamed_within_the_glob_while_stopped_goes_on_under_its_first_name() {
     let folder = TempDir::new().unwrap();

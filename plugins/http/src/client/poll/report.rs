@@ -11,6 +11,8 @@ const CUTS: u32 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     cuts: u32,
+    /// The line of the last cut about the poll after it: a change of it is always in the log.
+    next: &'static str,
     /// Answers that were of no use, and why the last one was.
     unusable: u32,
     reason: String,
@@ -69,13 +71,14 @@ impl Report {
     }
 
     /// A poll was cut after `pages` pages; `next` says what the next one does.
-    pub(super) fn cut(&mut self, cx: &Cx, cut: &Cut, pages: u64, useful: bool, next: &str) {
+    pub(super) fn cut(&mut self, cx: &Cx, cut: &Cut, pages: u64, useful: bool, next: &'static str) {
         self.cuts = self.cuts.saturating_add(1);
         if !useful {
             return self.complain_of_answers(cx);
         }
         let (cuts, reason) = (self.cuts, &cut.reason);
-        if cuts.is_power_of_two() {
+        let changed = std::mem::replace(&mut self.next, next) != next;
+        if cuts.is_power_of_two() || changed {
             tracing::warn!(
                 component = cx.component(),
                 pages,

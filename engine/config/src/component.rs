@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tidegate_sdk::{Component, Kind, Plugin, Registry};
+use tidegate_sdk::{Component, ConfigError, Kind, Plugin, Registry};
 
 use crate::check::{Checker, Scope};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -131,28 +131,41 @@ impl<'a> Reader<'a> {
         if let Some(plugin) = draft.plugin.clone() {
             let rest = Item { origin: header, data: Data::Table(rest) };
             draft.options = rest.json();
-            match trial::build(&plugin, &rest, broken) {
-                // The plugin has no problem, but an engine key has one.
-                Ok(component) if !sound => draft.claims = claims(&draft.name, &component, &rest),
-                Ok(component) => {
-                    draft.outputs = Some(outputs(&component));
-                    draft.claims = claims(&draft.name, &component, &rest);
-                    let doubts = component.warnings();
-                    diagnostics.extend(
-                        doubts.iter().map(|one| doubt(one, &draft.name, &plugin, &rest, self.source)),
-                    );
-                    idle_keys(&component, &draft, &own, diagnostics);
-                }
-                Err(problems) => diagnostics.extend(
-                    problems
-                        .iter()
-                        // After a problem with the schema, one with the whole says the same again.
-                        .filter(|one| sound || !one.pointer.is_empty())
-                        .map(|one| refusal(one, &draft.name, &plugin, &rest, self.source)),
-                ),
-            }
+            let built = trial::build(&plugin, &rest, broken);
+            self.add_built(&mut draft, (&plugin, &rest, &own), built, sound, diagnostics);
         }
         draft
+    }
+
+    /// Adds what building the component shows: what it claims, its outputs, and its problems and doubts. Unless its
+    /// keys are `sound`, only claims and problems are known.
+    fn add_built(
+        &self,
+        draft: &mut Draft,
+        (plugin, rest, own): (&Plugin, &Item, &Table),
+        built: Result<Component, Vec<ConfigError>>,
+        sound: bool,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        match built {
+            Ok(component) => {
+                draft.claims = claims(&draft.name, &component, rest);
+                if sound {
+                    draft.outputs = Some(outputs(&component));
+                    let doubts = component.warnings();
+                    diagnostics
+                        .extend(doubts.iter().map(|one| doubt(one, &draft.name, plugin, rest, self.source)));
+                    idle_keys(&component, draft, own, diagnostics);
+                }
+            }
+            Err(problems) => diagnostics.extend(
+                problems
+                    .iter()
+                    // After a problem with the schema, one with the whole says the same again.
+                    .filter(|one| sound || !one.pointer.is_empty())
+                    .map(|one| refusal(one, &draft.name, plugin, rest, self.source)),
+            ),
+        }
     }
 
     fn scope(&self, kind: Kind, name: &str, plugin: Option<&'a Plugin>, table: &Table) -> Scope<'_> {

@@ -49,8 +49,29 @@ impl Exit {
 
 pub(crate) type Outcome = Result<(), Exit>;
 
+/// Receives values, or paths, one by one.
+pub(crate) type Receiver<'a, T> = &'a mut dyn FnMut(T) -> Outcome;
+
 /// Receives results, one by one.
-pub(crate) type Out<'a> = &'a mut dyn FnMut(Val) -> Outcome;
+pub(crate) type Out<'a> = Receiver<'a, Val>;
+
+/// Runs `work`, and gives back an error of its own. An error of `out`, which takes its results, goes on.
+pub(crate) fn guarded<T>(
+    out: Receiver<'_, T>,
+    work: &mut dyn FnMut(Receiver<'_, T>) -> Outcome,
+) -> Result<Option<Val>, Exit> {
+    let mut beyond = false;
+    let outcome = work(&mut |result| {
+        let outcome = out(result);
+        beyond = outcome.is_err();
+        outcome
+    });
+    match outcome {
+        Ok(()) => Ok(None),
+        Err(Exit::Error(error)) if !beyond => Ok(Some(*error)),
+        Err(exit) => Err(exit),
+    }
+}
 
 /// One evaluation of a program.
 pub(crate) struct Machine<'p> {
@@ -258,32 +279,13 @@ impl<'p> Machine<'p> {
         input: &Val,
         out: Out<'_>,
     ) -> Outcome {
-        let error = match self.guarded(out, &mut |out| self.run(body, env, input.clone(), out))? {
+        let error = match guarded(out, &mut |out| self.run(body, env, input.clone(), out))? {
             Some(error) => error,
             None => return Ok(()),
         };
         match caught {
             Some(caught) => self.run(caught, env, error, out),
             None => Ok(()),
-        }
-    }
-
-    /// Runs `work`, and gives back an error that is its own: those of whoever receives its results go on.
-    pub(crate) fn guarded(
-        &self,
-        out: Out<'_>,
-        work: &mut dyn FnMut(Out<'_>) -> Outcome,
-    ) -> Result<Option<Val>, Exit> {
-        let mut beyond = false;
-        let outcome = work(&mut |value| {
-            let outcome = out(value);
-            beyond = outcome.is_err();
-            outcome
-        });
-        match outcome {
-            Ok(()) => Ok(None),
-            Err(Exit::Error(error)) if !beyond => Ok(Some(*error)),
-            Err(exit) => Err(exit),
         }
     }
 
@@ -311,8 +313,8 @@ impl<'p> Machine<'p> {
         out: Out<'_>,
     ) -> Outcome {
         let mut found = false;
-        self.guarded(
-            &mut |value| {
+        guarded(
+            &mut |value: Val| {
                 if value.is_true() {
                     found = true;
                     out(value)

@@ -1,6 +1,6 @@
 //! `as`, `reduce` and `foreach`.
 
-use super::{Bound, Env, Exit, Machine, Out, Outcome};
+use super::{Bound, Env, Exit, Machine, Out, Outcome, guarded};
 use crate::meter;
 use crate::natives::access;
 use crate::program::{Foreach, Pattern, Patterns, Reduce};
@@ -98,7 +98,7 @@ impl<'p> Machine<'p> {
             if place + 1 == patterns.patterns.len() {
                 return work(out);
             }
-            if self.guarded(out, &mut work)?.is_none() {
+            if guarded(out, &mut work)?.is_none() {
                 return Ok(());
             }
         }

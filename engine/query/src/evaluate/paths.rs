@@ -4,7 +4,7 @@ use std::mem::size_of;
 use std::rc::Rc;
 
 use super::special::is_each_or_nothing;
-use super::{Env, Exit, Machine, Outcome};
+use super::{Env, Exit, Machine, Outcome, Receiver, guarded};
 use crate::meter;
 use crate::natives::{access, math, strings};
 use crate::program::{Kind, Node, Special};
@@ -122,7 +122,7 @@ impl Place {
 }
 
 /// Receives places, one by one.
-pub(super) type Places<'a> = &'a mut dyn FnMut(Place) -> Outcome;
+pub(super) type Places<'a> = Receiver<'a, Place>;
 
 impl<'p> Machine<'p> {
     /// Hands the place of each result of `node` to `out`.
@@ -180,8 +180,8 @@ impl<'p> Machine<'p> {
             Kind::Try(body, caught) => self.try_paths(body, caught.as_deref(), env, &place, out),
             Kind::Alternative(left, right) => {
                 let mut found = false;
-                self.guarded_paths(
-                    &mut |place| {
+                guarded(
+                    &mut |place: Place| {
                         found |= place.value.is_true();
                         if place.value.is_true() { out(place) } else { Ok(()) }
                     },
@@ -190,10 +190,8 @@ impl<'p> Machine<'p> {
                 if found { Ok(()) } else { self.paths(right, env, place, out) }
             }
             Kind::Bind(source, patterns, body) => self.values(source, env, input, &mut |value| {
-                self.with_places(out, &mut |out| {
-                    self.bind_any(patterns, env, &value, &mut |_| Ok(()), &mut |env, _| {
-                        self.paths(body, env, place.clone(), out)
-                    })
+                self.bind_any(patterns, env, &value, &mut |_| Ok(()), &mut |env, _| {
+                    self.paths(body, env, place.clone(), out)
                 })
             }),
             Kind::Reduce(_) | Kind::Foreach(_) => self.fold_paths(node, env, &place, out),
@@ -242,29 +240,6 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// Runs `work` with `out`, which it may lend again and again.
-    fn with_places(&self, out: Places<'_>, work: &mut dyn FnMut(Places<'_>) -> Outcome) -> Outcome {
-        work(out)
-    }
-
-    fn guarded_paths(
-        &self,
-        out: Places<'_>,
-        work: &mut dyn FnMut(Places<'_>) -> Outcome,
-    ) -> Result<Option<Val>, Exit> {
-        let mut beyond = false;
-        let outcome = work(&mut |place| {
-            let outcome = out(place);
-            beyond = outcome.is_err();
-            outcome
-        });
-        match outcome {
-            Ok(()) => Ok(None),
-            Err(Exit::Error(error)) if !beyond => Ok(Some(*error)),
-            Err(exit) => Err(exit),
-        }
-    }
-
     fn try_paths(
         &self,
         body: &'p Node,
@@ -273,7 +248,7 @@ impl<'p> Machine<'p> {
         place: &Place,
         out: Places<'_>,
     ) -> Outcome {
-        let error = self.guarded_paths(out, &mut |out| self.paths(body, env, place.clone(), out))?;
+        let error = guarded(out, &mut |out| self.paths(body, env, place.clone(), out))?;
         match (error, caught) {
             (Some(error), Some(caught)) => self.paths(caught, env, place.calculated(error), out),
             _ => Ok(()),

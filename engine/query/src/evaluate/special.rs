@@ -7,6 +7,9 @@ use crate::natives::{access, arrays, math, paths};
 use crate::program::{Kind, Node, Special};
 use crate::value::{Array, Val, shown};
 
+/// An error that the compiler rules out.
+const WRONG_NUMBER: &str = "a function has the wrong number of arguments";
+
 impl<'p> Machine<'p> {
     pub(super) fn special(
         &self,
@@ -120,6 +123,26 @@ impl<'p> Machine<'p> {
                     if left < 0.0 { out(value) } else { Ok(()) }
                 })
             }),
+            (Special::IsEmpty | Special::Any | Special::All, _) => {
+                self.decided(special, arguments, env, input, out)
+            }
+            (Special::Until, [condition, update]) => self.until(condition, update, env, input, out),
+            (Special::While, [condition, update]) => self.while_holds(condition, update, env, input, out),
+            _ => Err(Exit::error(WRONG_NUMBER)),
+        }
+    }
+
+    /// Functions that look at the results of another only until the answer is known.
+    fn decided(
+        &self,
+        special: Special,
+        arguments: &'p [Node],
+        env: &Env<'p>,
+        input: Val,
+        out: Out<'_>,
+    ) -> Outcome {
+        let label = self.new_label();
+        match (special, arguments) {
             (Special::IsEmpty, [filter]) => {
                 let mut empty = true;
                 ended(
@@ -145,9 +168,7 @@ impl<'p> Machine<'p> {
                 )?;
                 out(Val::Bool(decided == decides))
             }
-            (Special::Until, [condition, update]) => self.until(condition, update, env, input, out),
-            (Special::While, [condition, update]) => self.while_holds(condition, update, env, input, out),
-            _ => Err(Exit::error("a function has the wrong number of arguments")),
+            _ => Err(Exit::error(WRONG_NUMBER)),
         }
     }
 

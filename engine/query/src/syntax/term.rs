@@ -103,6 +103,26 @@ impl Parser<'_> {
         }
     }
 
+    /// `reduce` or `foreach`, of which only the latter may have an extraction.
+    fn fold(&mut self, each: bool) -> Parsed<Kind> {
+        self.advance()?;
+        let source = Box::new(self.source()?);
+        self.expect("as")?;
+        let patterns = self.patterns()?;
+        let opening = self.token.span.clone();
+        self.expect("(")?;
+        let init = self.query()?;
+        self.expect(";")?;
+        let update = self.query()?;
+        let extract = if each && self.accept(";")? { Some(self.query()?) } else { None };
+        self.close(")", opening)?;
+        Ok(if each {
+            Kind::Foreach(source, patterns, Box::new((init, update, extract)))
+        } else {
+            Kind::Reduce(source, patterns, Box::new((init, update)))
+        })
+    }
+
     /// A term that begins with a name.
     fn named(&mut self) -> Parsed<Kind> {
         match self.word() {
@@ -113,33 +133,8 @@ impl Parser<'_> {
                 let caught = if self.accept("catch")? { Some(Box::new(self.term()?)) } else { None };
                 Ok(Kind::Try(Box::new(body), caught))
             }
-            "reduce" => {
-                self.advance()?;
-                let source = Box::new(self.source()?);
-                self.expect("as")?;
-                let patterns = self.patterns()?;
-                let opening = self.token.span.clone();
-                self.expect("(")?;
-                let init = self.query()?;
-                self.expect(";")?;
-                let update = self.query()?;
-                self.close(")", opening)?;
-                Ok(Kind::Reduce(source, patterns, Box::new((init, update))))
-            }
-            "foreach" => {
-                self.advance()?;
-                let source = Box::new(self.source()?);
-                self.expect("as")?;
-                let patterns = self.patterns()?;
-                let opening = self.token.span.clone();
-                self.expect("(")?;
-                let init = self.query()?;
-                self.expect(";")?;
-                let update = self.query()?;
-                let extract = if self.accept(";")? { Some(self.query()?) } else { None };
-                self.close(")", opening)?;
-                Ok(Kind::Foreach(source, patterns, Box::new((init, update, extract))))
-            }
+            "reduce" => self.fold(false),
+            "foreach" => self.fold(true),
             "break" => {
                 self.advance()?;
                 if self.token.word != Word::Variable {

@@ -1,18 +1,18 @@
 //! The sink `file`.
 
-mod claimed;
 mod confine;
-mod exact;
+mod encode;
 mod ledger;
 mod location;
 mod options;
-mod pack;
+mod ownership;
+mod restore;
 mod rotate;
 mod route;
-mod settle;
 mod special;
 mod target;
 mod targets;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
@@ -23,8 +23,8 @@ use std::sync::Arc;
 pub use options::{Compression, Mode, RotateOptions, SinkOptions};
 use tidegate_sdk::{Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Record, Resource, Sink};
 
-use exact::Exact;
 use targets::Targets;
+use transaction::Transactions;
 
 /// The sink: the open files, which travel to a blocking thread and back for each write.
 pub(crate) struct FileSink {
@@ -36,7 +36,7 @@ pub(crate) struct FileSink {
     /// Whether a ledger that was left beside the files is out of the way.
     disowned: bool,
     /// The lanes, once they are claimed; `None` while a commit is under way.
-    exact: Option<Box<Exact>>,
+    exact: Option<Box<Transactions>>,
 }
 
 impl FileSink {
@@ -108,7 +108,7 @@ impl Sink for FileSink {
         // Gives the lock back, if this sink has it from an earlier claim.
         self.exact = None;
         let (options, claim) = (Arc::clone(&self.options), claim.clone());
-        let claimed = cx.spawn_blocking(move || Exact::claim(options, &claim));
+        let claimed = cx.spawn_blocking(move || Transactions::claim(options, &claim));
         let exact = claimed.await.map_err(|_| Error::fatal("the thread that claims the files failed"))??;
         let lanes = exact.lanes().clone();
         self.exact = Some(Box::new(exact));

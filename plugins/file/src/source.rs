@@ -3,13 +3,13 @@
 mod blocks;
 mod feed;
 mod follow;
+mod format;
 mod framing;
 mod listing;
 mod names;
 mod once;
 mod options;
-mod packing;
-mod place;
+mod position;
 pub(crate) mod records;
 mod stream;
 

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use rustix::fs::OFlags;
 use tidegate_sdk::{Batch, Error};
 
+use super::encode::{begins_like, encode, whole_length};
 use super::location::Location;
 use super::options::{Compression, SinkOptions};
-use super::pack::{begins_like, pack, whole_length};
 use super::rotate;
 use super::route::Refused;
 use super::special::{Special, is_special};
@@ -212,7 +212,7 @@ impl Target {
         if self.is_due(batch, events[0], options) {
             self.seal(options)?;
         }
-        let bytes = pack(batch, events, options.compress)
+        let bytes = encode(batch, events, options.compress)
             .map_err(|error| problem("compressed", self.location.path(), &error))?;
         let Some(mut file) = self.file.as_ref() else {
             return Err(Error::retry(format!("{} is not open", self.location.path().display())));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tidegate_sdk::{Batch, Delivery, Error};
 
-use super::claimed;
 use super::location::Location;
 use super::options::{Mode, SinkOptions};
+use super::ownership;
 use super::route::{self, Refused};
 use super::target::{Target, Unfinished};
 
@@ -38,7 +38,7 @@ impl Targets {
 
     /// Puts a ledger out of the way that is left from when events were delivered effectively once.
     pub(crate) fn disown(&mut self) -> Result<(), Error> {
-        claimed::disown(&self.options.path)
+        ownership::disown(&self.options.path)
     }
 
     /// Appends the events; with [`Mode::Truncate`] the file is emptied first.

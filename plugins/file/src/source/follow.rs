@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tidegate_sdk::{Batch, Error, Position, SourceBatch};
 
 use super::feed::{Feed, Next, Steps, drive};
+use super::format::FileFormat;
 use super::listing::Listing;
 use super::names::{path_of, shown};
 use super::options::{SourceOptions, StartAt};
-use super::packing::Packing;
-use super::place::{FileId, Place};
+use super::position::{FileId, FilePosition};
 use super::stream::{Start, Stream};
 use discovery::{Arrival, Board, Found, Look};
 use followed::Followed;
@@ -132,7 +132,7 @@ impl Follow {
     }
 
     /// A file has another of the names that are followed.
-    fn go_on_elsewhere(&mut self, name: &str, place: Place, feed: &mut Feed) {
+    fn go_on_elsewhere(&mut self, name: &str, place: FilePosition, feed: &mut Feed) {
         let Some(at) = self.waiting.iter().position(|one| one.id == place.id) else { return };
         let Some(arrival) = self.waiting.remove(at) else { return };
         if let Ok(Some(stream)) = Stream::open(&self.options, arrival.file, name, &Start::At(place), feed) {
@@ -142,7 +142,7 @@ impl Follow {
     }
 
     /// A file has a name that is not followed, or was copied, maybe compressed.
-    fn go_on_beside(&mut self, name: &str, place: &Place, moved: Moved, feed: &mut Feed) {
+    fn go_on_beside(&mut self, name: &str, place: &FilePosition, moved: Moved, feed: &mut Feed) {
         let (path, file, start) = match moved {
             Moved::Same(path, file) => (path, file, Start::At(place.clone())),
             Moved::Copy(path, file) => (path, file, Start::Copied(place.clone())),
@@ -226,7 +226,7 @@ impl Follow {
         for arrival in std::mem::take(&mut self.waiting) {
             let young = arrival.seen.elapsed() < *self.options.poll_interval * 2;
             // The first few bytes of an archive could be those of text.
-            let undecided = young && Packing::may_change(&arrival.file).unwrap_or(false);
+            let undecided = young && FileFormat::may_change(&arrival.file).unwrap_or(false);
             if taken.insert(arrival.name.clone()) && !undecided {
                 some |= self.open(arrival, feed);
             } else {
@@ -271,7 +271,7 @@ impl Follow {
     }
 
     fn start(&self, name: &str, id: FileId, at_start: bool, feed: &Feed) -> Result<Start, Error> {
-        let own = feed.cx().resume(name).map(Position::read::<Place>).transpose()?;
+        let own = feed.cx().resume(name).map(Position::read::<FilePosition>).transpose()?;
         Ok(match own {
             Some(_) if self.begun.contains(name) => Start::Beginning,
             Some(own) if at_start && own.id == id => Start::At(own),
@@ -283,10 +283,10 @@ impl Follow {
 }
 
 /// What was stored of each file. Of one that was renamed while it was read, the name that is furthest behind.
-fn furthest_behind(feed: &Feed) -> Vec<(String, Place)> {
-    let mut places: HashMap<FileId, (String, Place)> = HashMap::new();
+fn furthest_behind(feed: &Feed) -> Vec<(String, FilePosition)> {
+    let mut places: HashMap<FileId, (String, FilePosition)> = HashMap::new();
     for (name, position) in feed.cx().resume_all() {
-        let Ok(place) = position.read::<Place>() else { continue };
+        let Ok(place) = position.read::<FilePosition>() else { continue };
         if place.gone {
             continue;
         }
@@ -295,13 +295,13 @@ fn furthest_behind(feed: &Feed) -> Vec<(String, Place)> {
             *known = (name.clone(), place);
         }
     }
-    let mut places: Vec<(String, Place)> = places.into_values().collect();
+    let mut places: Vec<(String, FilePosition)> = places.into_values().collect();
     places.sort_by(|one, other| one.0.cmp(&other.0));
     places
 }
 
 /// A file is gone, and nobody knows whether it had been read to its end.
-fn lost(name: &str, place: &Place, feed: &mut Feed) {
+fn lost(name: &str, place: &FilePosition, feed: &mut Feed) {
     if place.closed && place.torn_at.is_none() {
         return;
     }
@@ -314,6 +314,6 @@ fn lost(name: &str, place: &Place, feed: &mut Feed) {
     );
     let mut mark = Batch::builder();
     mark.set_partition(name.into());
-    mark.set_position(Position::new(&Place { gone: true, ..place.clone() }));
+    mark.set_position(Position::new(&FilePosition { gone: true, ..place.clone() }));
     feed.send(SourceBatch::from(mark.finish()));
 }

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use tidegate_sdk::{ConfigError, Error};
 
 use super::names::shown;
-use super::place::FileId;
+use super::position::FileId;
 use crate::failure::{failed, reason};
 use walk::Glob;
 

@@ -9,7 +9,7 @@ use super::feed::{Feed, Next, Steps};
 use super::listing::{self, Seen};
 use super::names::shown;
 use super::options::SourceOptions;
-use super::place::Place;
+use super::position::FilePosition;
 use super::stream::{Problem, Start, Stream};
 use crate::failure::failed;
 
@@ -90,7 +90,7 @@ impl Steps for Once {
 fn open(options: &SourceOptions, path: &Path, feed: &Feed) -> Result<Option<Stream>, Error> {
     let name = shown(path);
     let start = match feed.cx().resume(&name) {
-        Some(position) => Start::At(position.read::<Place>()?),
+        Some(position) => Start::At(position.read::<FilePosition>()?),
         None => Start::Beginning,
     };
     match listing::open(path) {

@@ -11,9 +11,9 @@ use rustix::fs::SeekFrom;
 use tidegate_sdk::{Attributes, Batch, BatchBuilder, Error, Position, SourceBatch, SourceRejection};
 
 use super::blocks::Blocks;
+use super::format::{FileFormat, Input};
 use super::framing::Framing;
-use super::packing::{Input, Packing};
-use super::place::{Checksum, FileId, Place, Recent, Unpacked};
+use super::position::{Checksum, FileId, FilePosition, Recent, Unpacked};
 use crate::failure::{failed, reason};
 
 pub(crate) use opening::Start;
@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     name: Arc<str>,
     attributes: Arc<Attributes>,
     file: Arc<File>,
-    packing: Packing,
+    packing: FileFormat,
     id: FileId,
     born: Option<u64>,
     head: Checksum,
@@ -115,7 +115,7 @@ impl Stream {
         let result = self.input.read(&mut buffer[before..]);
         buffer.truncate(before + *result.as_ref().unwrap_or(&0));
         self.recent.pass(&buffer[before..]);
-        if self.packing != Packing::Plain {
+        if self.packing != FileFormat::Plain {
             self.unpacked.pass(&buffer[before..]);
         }
         result
@@ -135,7 +135,7 @@ impl Stream {
 
     /// How much to ask for: no more than there is, because a batch holds on to all that was asked for.
     fn wanted(&self) -> usize {
-        if self.packing != Packing::Plain {
+        if self.packing != FileFormat::Plain {
             return READ;
         }
         let length = self.file.metadata().map_or(u64::MAX, |known| known.len());
@@ -245,17 +245,17 @@ impl Stream {
         SourceBatch::from(builder.finish()).with_rejected(rejected)
     }
 
-    fn place(&mut self) -> Place {
+    fn place(&mut self) -> FilePosition {
         // The checksums only serve to know the file again; without one the rest of the place does.
         if self.head.is_short_head() {
             self.head = Checksum::head(&self.file).unwrap_or(self.head);
         }
         let tail = match self.packing {
-            Packing::Plain => Checksum::before(&self.file, self.whole).unwrap_or_default(),
+            FileFormat::Plain => Checksum::before(&self.file, self.whole).unwrap_or_default(),
             _ if self.whole == self.offset => self.unpacked.checksum(),
             _ => Checksum::default(),
         };
-        Place {
+        FilePosition {
             id: self.id,
             born: self.born,
             head: self.head,
@@ -270,7 +270,7 @@ impl Stream {
 
     /// Passes over what is no text at the beginning. False if too little was read to know where that ends.
     fn begin(&mut self) -> bool {
-        if self.packing == Packing::Plain && !self.pass_hole() {
+        if self.packing == FileFormat::Plain && !self.pass_hole() {
             return false;
         }
         let buffer = self.framing.buffer();
@@ -345,7 +345,7 @@ impl Stream {
     }
 
     pub(crate) fn is_packed(&self) -> bool {
-        self.packing != Packing::Plain
+        self.packing != FileFormat::Plain
     }
 
     /// Whether an archive ends within a member, so far.

@@ -17,7 +17,7 @@ use crate::failure::reason;
 use crate::source::feed::on_shared_thread;
 use crate::source::listing::{self, Listing};
 use crate::source::names::shown;
-use crate::source::place::{self, FileId};
+use crate::source::position::{self, FileId};
 
 /// How many files are followed at once, at most: each is an open descriptor.
 pub(crate) const FILES: usize = 1000;
@@ -164,7 +164,7 @@ impl Discovery {
         let mut found = Vec::with_capacity(listed.files.len());
         let mut fresh = Vec::new();
         for seen in &listed.files {
-            let (id, born) = (FileId::of(&seen.known), place::born(&seen.known));
+            let (id, born) = (FileId::of(&seen.known), position::born(&seen.known));
             let one = Found { name: shown(&seen.path), id, born, length: seen.known.len() };
             if one.length > 0 && !board.state().held.contains(&one.id) {
                 fresh.push((seen.path.as_path(), one.clone()));

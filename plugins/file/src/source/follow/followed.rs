@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::source::feed::Feed;
 use crate::source::options::SourceOptions;
-use crate::source::place::Checksum;
+use crate::source::position::Checksum;
 use crate::source::stream::{Problem, Start, Stream};
 
 /// The coarsest step in which file systems keep the time of a change (FAT: two seconds), with a margin.

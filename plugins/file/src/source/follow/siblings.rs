@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::source::format::FileFormat;
 use crate::source::listing::open;
 use crate::source::names::path_of;
-use crate::source::packing::Packing;
-use crate::source::place::{self, FileId, HEAD, Place};
+use crate::source::position::{self, FileId, FilePosition, HEAD};
 
 /// How many names of one folder are looked at.
 const NAMES: usize = 20_000;
@@ -109,7 +109,7 @@ impl Folders {
 fn files_in(folder: &Path) -> HashSet<Identity> {
     let Ok(entries) = fs::read_dir(folder) else { return HashSet::new() };
     let known = entries.filter_map(Result::ok).take(NAMES).filter_map(|entry| entry.metadata().ok());
-    known.map(|known| (FileId::of(&known), place::born(&known))).collect()
+    known.map(|known| (FileId::of(&known), position::born(&known))).collect()
 }
 
 /// The files beside `path`, with names as rotation gives them, that were not there at the last look, in the order in
@@ -132,7 +132,7 @@ pub(crate) fn renamed(path: &Path, id: FileId) -> Option<PathBuf> {
 
 /// The files beside `path`, with names as rotation gives them, that were begun after the file that `place` is in, in
 /// the order in which they were made. Archives are left out: which file an archive was made of is not known.
-pub(crate) fn begun_after(path: &Path, place: &Place) -> Vec<Sibling> {
+pub(crate) fn begun_after(path: &Path, place: &FilePosition) -> Vec<Sibling> {
     let is_later = |sibling: &Sibling| {
         sibling.id != place.id && sibling.born.zip(place.born).is_some_and(|(one, before)| one > before)
     };
@@ -143,7 +143,7 @@ pub(crate) fn begun_after(path: &Path, place: &Place) -> Vec<Sibling> {
 /// a folder beside it; or as a copy, maybe compressed, under a name as rotation gives it.
 ///
 /// `left` is how many more names may be looked at.
-pub(crate) fn find(path: &Path, place: &Place, left: &mut usize) -> Option<Moved> {
+pub(crate) fn find(path: &Path, place: &FilePosition, left: &mut usize) -> Option<Moved> {
     let folder = folder_of(path);
     let mut by_inode = search(folder, place, DEPTH, left);
     if by_inode.is_none()
@@ -168,10 +168,10 @@ pub(crate) fn find(path: &Path, place: &Place, left: &mut usize) -> Option<Moved
     })
 }
 
-fn is_copy(file: &File, place: &Place) -> bool {
-    match Packing::of(file) {
-        Ok(Packing::Plain) => place.is_copied_to(file).unwrap_or(false),
-        Ok(packing @ (Packing::Gzip | Packing::Zstd)) => {
+fn is_copy(file: &File, place: &FilePosition) -> bool {
+    match FileFormat::of(file) {
+        Ok(FileFormat::Plain) => place.is_copied_to(file).unwrap_or(false),
+        Ok(packing @ (FileFormat::Gzip | FileFormat::Zstd)) => {
             let Ok(mut input) = file.try_clone().and_then(|file| packing.open(&Arc::new(file))) else {
                 return false;
             };
@@ -185,7 +185,12 @@ fn is_copy(file: &File, place: &Place) -> bool {
 }
 
 /// The file of `place` in `folder`, or in folders below it.
-fn search(folder: &Path, place: &Place, depth: usize, left: &mut usize) -> Option<(PathBuf, Arc<File>)> {
+fn search(
+    folder: &Path,
+    place: &FilePosition,
+    depth: usize,
+    left: &mut usize,
+) -> Option<(PathBuf, Arc<File>)> {
     let mut below = Vec::new();
     for entry in fs::read_dir(folder).ok()?.filter_map(Result::ok) {
         *left = left.checked_sub(1)?;
@@ -223,7 +228,7 @@ fn sibling(entry: &fs::DirEntry) -> Option<Sibling> {
         path: entry.path(),
         id: FileId::of(&known),
         length: known.len(),
-        born: place::born(&known),
+        born: position::born(&known),
         changed: known.modified().ok(),
     })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::pattern::Pattern;
 use super::{FILES, Listed, Seen, is_glob};
-use crate::source::place::FileId;
+use crate::source::position::FileId;
 
 /// A path with wildcards, component by component.
 #[derive(Clone, Debug)]

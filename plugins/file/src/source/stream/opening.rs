@@ -11,10 +11,10 @@ use super::{Announcement, BYTE_ORDER_MARK, READ, Stream};
 use crate::failure::failed;
 use crate::source::blocks::Blocks;
 use crate::source::feed::Feed;
+use crate::source::format::FileFormat;
 use crate::source::framing::Framing;
 use crate::source::options::SourceOptions;
-use crate::source::packing::Packing;
-use crate::source::place::{Checksum, FileId, Place, Recent, Unpacked, born};
+use crate::source::position::{Checksum, FileId, FilePosition, Recent, Unpacked, born};
 
 /// How far back from the end of a file its last line end is looked for.
 const LAST_LINE: u64 = 64 << 10;
@@ -26,9 +26,9 @@ pub(crate) enum Start {
     /// At the beginning, in place of a file that was not read to its end.
     Replaced,
     End,
-    At(Place),
+    At(FilePosition),
     /// At a place in another file, of which this one is a copy, maybe a compressed one.
-    Copied(Place),
+    Copied(FilePosition),
 }
 
 impl Stream {
@@ -43,7 +43,7 @@ impl Stream {
     ) -> Result<Option<Self>, Error> {
         let unreadable = |error: io::Error| failed(format!("{name} cannot be read"), &error);
         let metadata = file.metadata().map_err(unreadable)?;
-        let packing = Packing::of(&file).map_err(unreadable)?;
+        let packing = FileFormat::of(&file).map_err(unreadable)?;
         let why = match start {
             Start::At(place) => place.mismatch(&file, &metadata, packing).map_err(unreadable)?,
             _ => None,
@@ -85,7 +85,7 @@ impl Stream {
 
     fn at_beginning(options: &SourceOptions, file: Arc<File>, name: &str, feed: &Feed) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        let packing = Packing::of(&file)?;
+        let packing = FileFormat::of(&file)?;
         (&*file).rewind()?;
         Ok(Self {
             name: name.into(),
@@ -121,7 +121,7 @@ impl Stream {
     }
 
     fn go_to_end(&mut self, length: u64, feed: &Feed) -> io::Result<()> {
-        if self.packing != Packing::Plain {
+        if self.packing != FileFormat::Plain {
             self.closed = true;
             return Ok(());
         }
@@ -133,11 +133,11 @@ impl Stream {
     }
 
     /// Whether an archive has other contents before the place than when it was read.
-    fn has_changed(&self, place: &Place) -> bool {
+    fn has_changed(&self, place: &FilePosition) -> bool {
         self.is_packed() && !self.closed && !place.tail.is_empty() && self.unpacked.checksum() != place.tail
     }
 
-    fn go_to(&mut self, place: &Place, length: u64, feed: &Feed) -> io::Result<bool> {
+    fn go_to(&mut self, place: &FilePosition, length: u64, feed: &Feed) -> io::Result<bool> {
         self.closed = place.is_closed(length);
         if self.closed {
             (self.offset, self.whole) = (place.offset, place.offset);
@@ -160,7 +160,7 @@ impl Stream {
         self.framing = framing.resumed(feed.cx().event_size(), line);
         self.begun = true;
         (self.offset, self.whole) = (offset, offset);
-        if self.packing == Packing::Plain {
+        if self.packing == FileFormat::Plain {
             self.recent = Recent::before(&self.file, offset)?;
             return (&*self.file).seek(SeekFrom::Start(offset)).map(|_| true);
         }

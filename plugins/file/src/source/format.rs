@@ -1,13 +1,13 @@
 //! How a file is packed, by its first bytes, and what is recognised only to be refused.
 
-mod unpack;
+mod decompress;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use unpack::Unpacker;
+use decompress::Decompressor;
 
 /// How much of the beginning of a file tells what it is.
 const HEAD: usize = 512;
@@ -16,7 +16,7 @@ const PROBE: usize = 64;
 
 /// How a file is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum FileFormat {
     Plain,
     Gzip,
     Zstd,
@@ -25,42 +25,42 @@ pub(crate) enum Packing {
 }
 
 /// The first bytes of what is recognised, longest first where one begins like another.
-const MAGIC: &[(&[u8], Packing)] = &[
+const MAGIC: &[(&[u8], FileFormat)] = &[
     // A gzip header (RFC 1952): the magic bytes and "deflate", the only method there is.
-    (b"\x1f\x8b\x08", Packing::Gzip),
-    (b"\x28\xb5\x2f\xfd", Packing::Zstd),
+    (b"\x1f\x8b\x08", FileFormat::Gzip),
+    (b"\x28\xb5\x2f\xfd", FileFormat::Zstd),
     (b"BZh91AY&SY", BZIP2),
     (
         b"\xfd7zXZ\0",
-        Packing::Foreign("it is compressed with xz; unpack it first (`xz -d`), or write gzip or zstd"),
+        FileFormat::Foreign("it is compressed with xz; unpack it first (`xz -d`), or write gzip or zstd"),
     ),
     (b"PK\x03\x04", ZIP),
     (b"PK\x05\x06", ZIP),
     (b"PK\x07\x08", ZIP),
-    (b"7z\xbc\xaf\x27\x1c", Packing::Foreign("it is a 7z archive; unpack it first")),
+    (b"7z\xbc\xaf\x27\x1c", FileFormat::Foreign("it is a 7z archive; unpack it first")),
     (
         b"\x04\x22\x4d\x18",
-        Packing::Foreign("it is compressed with lz4; unpack it first (`lz4 -d`), or write zstd"),
+        FileFormat::Foreign("it is compressed with lz4; unpack it first (`lz4 -d`), or write zstd"),
     ),
-    (b"LZIP\x01", Packing::Foreign("it is compressed with lzip; unpack it first (`lzip -d`)")),
-    (b"\x1f\x9d", Packing::Foreign("it is compressed with `compress`; unpack it first (`gzip -d`)")),
-    (b"\xff\x06\0\0sNaPpY", Packing::Foreign("it is compressed with snappy; unpack it first")),
+    (b"LZIP\x01", FileFormat::Foreign("it is compressed with lzip; unpack it first (`lzip -d`)")),
+    (b"\x1f\x9d", FileFormat::Foreign("it is compressed with `compress`; unpack it first (`gzip -d`)")),
+    (b"\xff\x06\0\0sNaPpY", FileFormat::Foreign("it is compressed with snappy; unpack it first")),
     (b"\xff\xfe\0\0", UTF32),
     (b"\0\0\xfe\xff", UTF32),
     (b"\xff\xfe", UTF16),
     (b"\xfe\xff", UTF16),
 ];
 
-const BZIP2: Packing =
-    Packing::Foreign("it is compressed with bzip2; unpack it first (`bzip2 -d`), or write gzip or zstd");
-const ZIP: Packing = Packing::Foreign("it is a zip archive; unpack it first (`unzip`)");
-const ZLIB: Packing = Packing::Foreign("it is a zlib stream without a gzip header; write gzip or zstd");
-const UTF16: Packing =
-    Packing::Foreign("it is UTF-16 text; write UTF-8, or convert it first (`iconv -f UTF-16 -t UTF-8`)");
-const UTF32: Packing =
-    Packing::Foreign("it is UTF-32 text; write UTF-8, or convert it first (`iconv -f UTF-32 -t UTF-8`)");
+const BZIP2: FileFormat =
+    FileFormat::Foreign("it is compressed with bzip2; unpack it first (`bzip2 -d`), or write gzip or zstd");
+const ZIP: FileFormat = FileFormat::Foreign("it is a zip archive; unpack it first (`unzip`)");
+const ZLIB: FileFormat = FileFormat::Foreign("it is a zlib stream without a gzip header; write gzip or zstd");
+const UTF16: FileFormat =
+    FileFormat::Foreign("it is UTF-16 text; write UTF-8, or convert it first (`iconv -f UTF-16 -t UTF-8`)");
+const UTF32: FileFormat =
+    FileFormat::Foreign("it is UTF-32 text; write UTF-8, or convert it first (`iconv -f UTF-32 -t UTF-8`)");
 
-impl Packing {
+impl FileFormat {
     /// How this file is packed, whatever it is called.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         let mut head = [0; HEAD];
@@ -100,7 +100,7 @@ impl Packing {
     pub(crate) fn open(self, file: &Arc<File>) -> io::Result<Input> {
         Ok(match self {
             Self::Plain => Input::Plain(Arc::clone(file)),
-            Self::Gzip | Self::Zstd => Input::Packed(Box::new(Unpacker::new(self, file)?)),
+            Self::Gzip | Self::Zstd => Input::Packed(Box::new(Decompressor::new(self, file)?)),
             Self::Foreign(what) => Input::Foreign(what),
         })
     }
@@ -109,7 +109,7 @@ impl Packing {
 /// The contents of a file.
 pub(crate) enum Input {
     Plain(Arc<File>),
-    Packed(Box<Unpacker>),
+    Packed(Box<Decompressor>),
     /// Nothing: an attempt to read says what the file is.
     Foreign(&'static str),
 }
@@ -154,8 +154,8 @@ mod tests {
     use super::*;
 
     fn foreign(bytes: &[u8]) -> &'static str {
-        match Packing::of_bytes(bytes) {
-            Packing::Foreign(what) => what,
+        match FileFormat::of_bytes(bytes) {
+            FileFormat::Foreign(what) => what,
             other => panic!("{other:?}"),
         }
     }
@@ -188,7 +188,7 @@ mod tests {
             "x\u{1}y",
             "",
         ] {
-            assert_eq!(Packing::of_bytes(text.as_bytes()), Packing::Plain, "{text}");
+            assert_eq!(FileFormat::of_bytes(text.as_bytes()), FileFormat::Plain, "{text}");
         }
     }
 }

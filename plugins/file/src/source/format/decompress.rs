@@ -1,7 +1,7 @@
 //! The contents of a gzip or zstd file, as far as the file goes.
 //!
 //! A file that ends within a member may be still on its way, and one that ends behind a member may get another. So the
-//! end of the file is never an error here: reading goes on when there is more, and [`Unpacker::is_whole`] tells
+//! end of the file is never an error here: reading goes on when there is more, and [`Decompressor::is_whole`] tells
 //! whether what has been read is.
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::Operation;
 
-use super::Packing;
+use super::FileFormat;
 
 /// How much is read of the file at a time.
 const CHUNK: usize = 64 << 10;
@@ -21,7 +21,7 @@ const STUCK: u32 = 3;
 const HEADER: usize = 64 << 10;
 
 /// Unpacks a file from where it stands.
-pub(crate) struct Unpacker {
+pub(crate) struct Decompressor {
     file: Arc<File>,
     format: Format,
     chunk: Box<[u8]>,
@@ -36,11 +36,11 @@ enum Format {
     Zstd { decoder: zstd::stream::raw::Decoder<'static>, within: bool },
 }
 
-impl Unpacker {
+impl Decompressor {
     /// # Errors
     /// If there is no memory for a decoder.
-    pub(crate) fn new(packing: Packing, file: &Arc<File>) -> io::Result<Self> {
-        let format = if packing == Packing::Zstd {
+    pub(crate) fn new(packing: FileFormat, file: &Arc<File>) -> io::Result<Self> {
+        let format = if packing == FileFormat::Zstd {
             Format::Zstd { decoder: zstd::stream::raw::Decoder::new()?, within: false }
         } else {
             Format::Gzip(Gzip::new())
@@ -59,7 +59,7 @@ impl Unpacker {
     }
 }
 
-impl Read for Unpacker {
+impl Read for Decompressor {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);

@@ -17,18 +17,18 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_sdk::{Batch, Claim, Delivery, Error, Lane, Record};
 
+use super::encode::encode;
 use super::ledger::{Change, Ledger, Mark, Owner, Sealing, Standing};
 use super::location::Location;
 use super::options::SinkOptions;
-use super::pack::pack;
+use super::restore::{self, Restored, restore};
 use super::rotate;
 use super::route::{self, Refused};
-use super::settle::{self, Settled, settle};
-use super::{claimed, confine};
+use super::{confine, ownership};
 use crate::failure::failed;
 
 /// The lanes of one sink, claimed, and the files that they lead to.
-pub(crate) struct Exact {
+pub(crate) struct Transactions {
     options: Arc<SinkOptions>,
     ledger: Ledger,
     open: HashMap<String, Open>,
@@ -36,7 +36,7 @@ pub(crate) struct Exact {
     unsettled: Vec<String>,
     clock: u64,
     /// Held as long as the lanes are ours.
-    _lock: claimed::Lock,
+    _lock: ownership::Lock,
 }
 
 struct Open {
@@ -51,12 +51,12 @@ struct Part {
     bytes: Bytes,
 }
 
-impl Exact {
+impl Transactions {
     /// Takes over the lanes, and takes back what was written and never committed.
     pub(crate) fn claim(options: Arc<SinkOptions>, claim: &Claim) -> Result<Self, Error> {
-        let path = claimed::ledger_path(&options.path);
-        let lock = claimed::lock(&path)?;
-        let (epoch, state) = claimed::recover(&path, claim, &options)?;
+        let path = ownership::ledger_path(&options.path);
+        let lock = ownership::lock(&path)?;
+        let (epoch, state) = ownership::recover(&path, claim, &options)?;
         let owner = Owner { pipeline: claim.pipeline.to_string(), sink: claim.sink.to_string(), epoch };
         let problem = |error| failed(format!("{} cannot be written", path.display()), &error);
         let ledger = Ledger::create(path.clone(), owner, state).map_err(problem)?;
@@ -85,7 +85,7 @@ impl Exact {
         if !delivery.rejected().is_empty() {
             return Ok(delivery);
         }
-        let parts = self.pack(batch, files)?;
+        let parts = self.encode(batch, files)?;
         self.prepare(&parts, begun)?;
         self.unsettled.extend(parts.iter().map(|part| part.path.clone()));
         let mut change = Change::of(lane, record);
@@ -121,8 +121,8 @@ impl Exact {
             self.open.remove(path);
             if let Some(mark) = self.ledger.state().files.get(path) {
                 let location = Location::new(&self.options.path, path);
-                if settle(&location, mark)?.is_none() && location.root().is_some() {
-                    settle::settle_moved(&location, mark);
+                if restore(&location, mark)?.is_none() && location.root().is_some() {
+                    restore::restore_moved(&location, mark);
                 }
             }
             self.unsettled.pop();
@@ -161,51 +161,52 @@ impl Exact {
         let Some(mark) = self.ledger.state().files.get(path) else { return Ok(false) };
         let length = if mark.sealing.is_some() { 0 } else { mark.length };
         if let Some(open) = self.open.get_mut(path)
-            && settle::is_at(&Location::new(&self.options.path, path), &open.file, length).unwrap_or(false)
+            && restore::is_at(&Location::new(&self.options.path, path), &open.file, length).unwrap_or(false)
         {
             open.used = self.clock;
             return Ok(true);
         }
         self.open.remove(path);
-        match settle(&Location::new(&self.options.path, path), mark)? {
-            Some(settled) => {
-                self.keep_open(path, settled);
+        match restore(&Location::new(&self.options.path, path), mark)? {
+            Some(restored) => {
+                self.keep_open(path, restored);
                 Ok(true)
             }
             None if self.options.path.as_literal().is_none() => Ok(false),
-            None => Err(claimed::missing(path)),
+            None => Err(ownership::missing(path)),
         }
     }
 
     fn begin_file(&mut self, path: &str) -> Result<Mark, Refused> {
-        if claimed::is_reserved(path) {
+        if ownership::is_reserved(path) {
             return Err(Refused::Path(format!("`{path}` has the ending of the ledgers of this sink")));
         }
         let location = Location::new(&self.options.path, path);
         confine::one_name(&location).map_err(Refused::Path)?;
-        let settled = settle::begin(&location, &self.options)?;
-        let mark = settled.mark.clone();
-        self.keep_open(path, settled);
+        let restored = restore::begin(&location, &self.options)?;
+        let mark = restored.mark.clone();
+        self.keep_open(path, restored);
         Ok(mark)
     }
 
-    fn keep_open(&mut self, path: &str, settled: Settled) {
+    fn keep_open(&mut self, path: &str, restored: Restored) {
         while self.open.len() >= self.options.max_open {
             let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
             let Some(oldest) = oldest else { break };
             self.open.remove(&oldest);
         }
-        let open = Open { file: settled.file, born: settled.born, used: self.clock };
+        let open = Open { file: restored.file, born: restored.born, used: self.clock };
         self.open.insert(path.to_owned(), open);
     }
 
     /// What is appended to each file.
-    fn pack(&self, batch: &Batch, files: Vec<(String, Vec<usize>)>) -> Result<Vec<Part>, Error> {
-        let pack = |(path, events): (String, Vec<usize>)| match pack(batch, &events, self.options.compress) {
-            Ok(bytes) => Ok(Part { path, bytes }),
-            Err(error) => Err(failed(format!("{path} cannot be compressed"), &error)),
-        };
-        files.into_iter().map(pack).collect()
+    fn encode(&self, batch: &Batch, files: Vec<(String, Vec<usize>)>) -> Result<Vec<Part>, Error> {
+        let encode =
+            |(path, events): (String, Vec<usize>)| match encode(batch, &events, self.options.compress) {
+                Ok(bytes) => Ok(Part { path, bytes }),
+                Err(error) => Err(failed(format!("{path} cannot be compressed"), &error)),
+            };
+        files.into_iter().map(encode).collect()
     }
 
     /// Enters in the ledger which files are written to for the first time, and which are sealed before.
@@ -302,8 +303,8 @@ impl Exact {
         if !self.open.contains_key(path) {
             let mark = self.ledger.state().files.get(path).cloned().unwrap_or_default();
             let location = Location::new(&self.options.path, path);
-            let settled = settle(&location, &mark)?.ok_or_else(|| claimed::missing(path))?;
-            self.keep_open(path, settled);
+            let restored = restore(&location, &mark)?.ok_or_else(|| ownership::missing(path))?;
+            self.keep_open(path, restored);
         }
         let open = self.open.get(path).ok_or_else(|| Error::retry(format!("{path} is not open")))?;
         Ok(&open.file)

@@ -9,8 +9,8 @@ use super::confine;
 use super::ledger::{Ledger, Mark, Owner, State, with_ending};
 use super::location::Location;
 use super::options::SinkOptions;
+use super::restore::{self, restore};
 use super::route::Refused;
-use super::settle::{self, settle};
 use crate::failure::failed;
 
 const ENDING: &str = ".tidegate";
@@ -88,7 +88,7 @@ pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Resu
     }
     let mut files = std::mem::take(&mut state.files);
     for (path, mark) in &mut files {
-        match restore(path, mark, options) {
+        match restore_file(path, mark, options) {
             Ok(Some(restored)) => drop(state.files.insert(path.clone(), restored)),
             Ok(None) => {}
             Err(error) if claim.afresh => tracing::warn!("{error}; starting over as asked"),
@@ -120,18 +120,18 @@ fn check_owner(path: &Path, owner: &Owner, claim: &Claim) -> Result<(), Error> {
     )))
 }
 
-fn restore(path: &str, mark: &Mark, options: &SinkOptions) -> Result<Option<Mark>, Error> {
+fn restore_file(path: &str, mark: &Mark, options: &SinkOptions) -> Result<Option<Mark>, Error> {
     let location = Location::new(&options.path, path);
     let comes_and_goes = location.root().is_some();
-    if comes_and_goes && settle::is_another(&location, mark) {
-        settle::settle_moved(&location, mark);
+    if comes_and_goes && restore::is_another(&location, mark) {
+        restore::restore_moved(&location, mark);
         return Ok(None);
     }
-    match settle(&location, mark)? {
-        Some(settled) => Ok(Some(settled.mark)),
+    match restore(&location, mark)? {
+        Some(restored) => Ok(Some(restored.mark)),
         // The files of a template come and go: a day that is over is archived.
         None if comes_and_goes => {
-            settle::settle_moved(&location, mark);
+            restore::restore_moved(&location, mark);
             Ok(None)
         }
         None => Err(missing(path)),
@@ -143,7 +143,7 @@ fn enter_literal(mut state: State, options: &SinkOptions) -> Result<State, Error
     let Some(path) = options.path.as_literal() else { return Ok(state) };
     if !state.files.contains_key(path) {
         let location = Location::new(&options.path, path);
-        let begun = settle::begin(&location, options).map_err(Refused::into_error)?;
+        let begun = restore::begin(&location, options).map_err(Refused::into_error)?;
         state.files.insert(path.to_owned(), begun.mark);
     }
     Ok(state)

@@ -20,7 +20,7 @@ use crate::failure::failed;
 const NAMES: usize = 200_000;
 
 /// A file that is open and ends where its mark says.
-pub(crate) struct Settled {
+pub(crate) struct Restored {
     pub(crate) file: File,
     pub(crate) mark: Mark,
     pub(crate) born: SystemTime,
@@ -31,7 +31,7 @@ pub(crate) struct Settled {
 ///
 /// # Errors
 /// Fatal if it is not what was promised: somebody else has changed it.
-pub(crate) fn settle(location: &Location, mark: &Mark) -> Result<Option<Settled>, Error> {
+pub(crate) fn restore(location: &Location, mark: &Mark) -> Result<Option<Restored>, Error> {
     let path = location.path();
     let unusable =
         |error: io::Error| failed(format!("{} cannot be opened for writing", path.display()), &error);
@@ -65,11 +65,11 @@ pub(crate) fn settle(location: &Location, mark: &Mark) -> Result<Option<Settled>
         file.set_len(mark.length).map_err(unusable)?;
     }
     let born = born(&file, mark.length).map_err(unusable)?;
-    Ok(Some(Settled { file, mark, born }))
+    Ok(Some(Restored { file, mark, born }))
 }
 
 /// Opens a file that the ledger does not know, or makes it, as one that can be appended to.
-pub(crate) fn begin(location: &Location, options: &SinkOptions) -> Result<Settled, Refused> {
+pub(crate) fn begin(location: &Location, options: &SinkOptions) -> Result<Restored, Refused> {
     let path = location.path();
     let folder = location.make_folder().map_err(|error| Refused::folder(location, &error))?;
     let file = match open(path, &folder, false).map_err(Refused::Error)? {
@@ -83,7 +83,7 @@ pub(crate) fn begin(location: &Location, options: &SinkOptions) -> Result<Settle
         Ok((Mark::of(&file, length)?, born(&file, length)?))
     });
     let (mark, born) = begun.map_err(|error| Refused::file(location, &error))?;
-    Ok(Settled { file, mark, born })
+    Ok(Restored { file, mark, born })
 }
 
 /// Whether the file at the location is this open one, and still of this length.
@@ -108,7 +108,7 @@ pub(crate) fn is_another(location: &Location, mark: &Mark) -> bool {
 
 /// Looks below the folder of the template for a file that was moved away from its path, and cuts off what is behind its
 /// mark there: that was never committed, and is written again.
-pub(crate) fn settle_moved(location: &Location, mark: &Mark) {
+pub(crate) fn restore_moved(location: &Location, mark: &Mark) {
     let path = location.path().display();
     let root = location.root().unwrap_or(Path::new("."));
     let mut left = NAMES;
@@ -123,14 +123,14 @@ pub(crate) fn settle_moved(location: &Location, mark: &Mark) {
         return;
     };
     let moved = found.display();
-    let settled = check(&found, &file, mark).and_then(|length| {
+    let restored = check(&found, &file, mark).and_then(|length| {
         if length > mark.length {
             let cut = file.set_len(mark.length).and_then(|()| file.sync_data());
             cut.map_err(|error| failed(format!("{moved} cannot be written"), &error))?;
         }
         Ok(length - mark.length)
     });
-    match settled {
+    match restored {
         Ok(cut) => tracing::info!(
             "{path} was moved to {moved}; {cut} bytes behind the last commit were cut off there"
         ),

@@ -14,7 +14,7 @@ const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
 /// The lines of these events of `batch`, compressed as one member or frame if asked.
-pub(crate) fn pack(batch: &Batch, events: &[usize], compression: Option<Compression>) -> io::Result<Bytes> {
+pub(crate) fn encode(batch: &Batch, events: &[usize], compression: Option<Compression>) -> io::Result<Bytes> {
     let lines = lines(batch, events);
     match compression {
         None => Ok(lines),
@@ -33,37 +33,37 @@ pub(crate) fn pack(batch: &Batch, events: &[usize], compression: Option<Compress
 }
 
 /// Events that lie in one buffer as they came, each with its line end behind it.
-struct Stretch {
+struct CopyRange {
     buffer: usize,
     range: Range<usize>,
 }
 
-/// The events with their line ends. Lines that are as they were read are copied in stretches, or not at all
+/// The events with their line ends. Lines that are as they were read are copied in ranges, or not at all
 /// if there is nothing else.
 fn lines(batch: &Batch, events: &[usize]) -> Bytes {
     let mut lines = Vec::new();
-    let mut open: Option<Stretch> = None;
-    let take = |lines: &mut Vec<u8>, stretch: Stretch| {
+    let mut open: Option<CopyRange> = None;
+    let take = |lines: &mut Vec<u8>, range: CopyRange| {
         make_room(lines, batch);
-        lines.extend_from_slice(&batch.buffers()[stretch.buffer][stretch.range]);
+        lines.extend_from_slice(&batch.buffers()[range.buffer][range.range]);
     };
     for event in events {
         let span = batch.spans()[*event];
         let (buffer, start) = (span.buffer as usize, span.offset as usize);
         let end = start + span.length as usize;
         let is_line = batch.buffers()[buffer].get(end) == Some(&b'\n');
-        if let Some(stretch) = &mut open
+        if let Some(range) = &mut open
             && is_line
-            && (stretch.buffer, stretch.range.end) == (buffer, start)
+            && (range.buffer, range.range.end) == (buffer, start)
         {
-            stretch.range.end = end + 1;
+            range.range.end = end + 1;
             continue;
         }
-        if let Some(stretch) = open.take() {
-            take(&mut lines, stretch);
+        if let Some(range) = open.take() {
+            take(&mut lines, range);
         }
         if is_line {
-            open = Some(Stretch { buffer, range: start..end + 1 });
+            open = Some(CopyRange { buffer, range: start..end + 1 });
         } else {
             make_room(&mut lines, batch);
             lines.extend_from_slice(batch.payload(*event));
@@ -71,9 +71,9 @@ fn lines(batch: &Batch, events: &[usize]) -> Bytes {
         }
     }
     match open {
-        Some(stretch) if lines.is_empty() => batch.buffers()[stretch.buffer].slice(stretch.range),
-        Some(stretch) => {
-            take(&mut lines, stretch);
+        Some(range) if lines.is_empty() => batch.buffers()[range.buffer].slice(range.range),
+        Some(range) => {
+            take(&mut lines, range);
             lines.into()
         }
         None => lines.into(),

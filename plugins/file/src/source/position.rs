@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::packing::Packing;
+use super::format::FileFormat;
 
 /// How much of a file's beginning identifies it.
 pub(crate) const HEAD: u64 = 1024;
@@ -36,7 +36,7 @@ pub(crate) fn born(metadata: &Metadata) -> Option<u64> {
 
 /// A place in a file, and by what to know the file again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct FilePosition {
     #[serde(flatten)]
     pub(crate) id: FileId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,10 +167,10 @@ impl Checksum {
     }
 }
 
-impl Place {
+impl FilePosition {
     /// Whether `file` is the one that this place is in.
     pub(crate) fn is_in(&self, file: &File) -> bool {
-        let mismatch = || self.mismatch(file, &file.metadata()?, Packing::of(file)?);
+        let mismatch = || self.mismatch(file, &file.metadata()?, FileFormat::of(file)?);
         mismatch().is_ok_and(|why| why.is_none())
     }
 
@@ -197,9 +197,9 @@ impl Place {
         &self,
         file: &File,
         metadata: &Metadata,
-        packing: Packing,
+        packing: FileFormat,
     ) -> io::Result<Option<&'static str>> {
-        let plain = packing == Packing::Plain;
+        let plain = packing == FileFormat::Plain;
         Ok(if FileId::of(metadata) != self.id {
             Some("it is another file (its inode differs)")
         } else if self.born.zip(born(metadata)).is_some_and(|(then, now)| then != now) {

@@ -6,6 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::harness::root;
 
+/// Areas that do not follow every rule yet.
+mod areas;
+/// The size of folders.
+mod folders;
+/// Imports between the files of a crate.
+mod imports;
+/// The language of the project.
+mod words;
+
 /// Which of our crates each may depend on. What stands for `plugins/*` is in [`PLUGIN`].
 const EDGES: &[(&str, &[&str])] = &[
     ("tidegate-abi", &[]),
@@ -54,15 +63,31 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true if path.ends_with("target") || path.ends_with(".git") => {}
-                true => folders.push(path),
-                false if path.extension().is_some_and(|found| found == extension) => found.push(path),
-                false => {}
+            if path.is_dir() {
+                if !path.ends_with("target") && !path.ends_with(".git") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path);
             }
         }
     }
     found.sort();
+    found
+}
+
+/// The shell scripts of the repository, which have no extension.
+fn scripts() -> Vec<PathBuf> {
+    let mut found = vec![root().join(".ci/run")];
+    for folder in ["tests", "tests/bench", "tests/crash", "tests/fuzz", "tests/sanitize"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if path.is_file() && name.starts_with("run") && !name.contains('.') {
+                found.push(path.clone());
+            }
+        }
+    }
     found
 }
 

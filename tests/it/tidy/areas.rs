@@ -1,0 +1,178 @@
+//! Areas of the repository that do not follow every rule yet. The list may only become shorter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::harness::root;
+
+/// Areas that break a rule. One that no longer does must be removed from here.
+const NOT_YET: &[(&str, &[&str])] = &[
+    (
+        "words",
+        &[
+            "CHANGELOG.md",
+            "README.md",
+            "engine",
+            "engine/abi",
+            "engine/cli",
+            "engine/config",
+            "engine/export",
+            "engine/loader",
+            "engine/query",
+            "engine/runtime",
+            "engine/sdk",
+            "engine/testkit",
+            "pipelines",
+            "plugins/exec",
+            "plugins/file",
+            "plugins/flow",
+            "plugins/http",
+            "plugins/jq",
+            "plugins/redis",
+            "plugins/stdio",
+            "plugins/text",
+            "tests",
+            "tests/allocations",
+            "tests/bench",
+            "tests/cases",
+            "tests/crash",
+            "tests/evil",
+            "tests/fuzz",
+            "tests/it",
+            "tests/judges",
+            "tests/loom",
+            "tests/plugins",
+            "tests/rejected",
+            "tests/sanitize",
+        ],
+    ),
+    (
+        "openings",
+        &[
+            "engine/abi",
+            "engine/cli",
+            "engine/config",
+            "engine/export",
+            "engine/loader",
+            "engine/query",
+            "engine/runtime",
+            "engine/sdk",
+            "engine/testkit",
+            "plugins/exec",
+            "plugins/file",
+            "plugins/flow",
+            "plugins/http",
+            "plugins/jq",
+            "plugins/redis",
+            "plugins/stdio",
+            "plugins/text",
+            "tests/allocations",
+            "tests/bench",
+            "tests/crash",
+            "tests/evil",
+            "tests/fuzz",
+            "tests/it",
+            "tests/loom",
+            "tests/servers",
+        ],
+    ),
+    (
+        "names",
+        &[
+            "engine/cli",
+            "engine/config",
+            "engine/export",
+            "engine/loader",
+            "engine/query",
+            "engine/runtime",
+            "engine/sdk",
+            "plugins/file",
+            "plugins/flow",
+            "plugins/http",
+            "plugins/jq",
+            "plugins/redis",
+            "plugins/stdio",
+            "plugins/text",
+            "tests/crash",
+            "tests/it",
+        ],
+    ),
+    ("folders", &["engine/cli", "engine/config", "engine/runtime", "engine/sdk", "tests", "tests/crash"]),
+    (
+        "circles",
+        &[
+            "engine/abi",
+            "engine/cli",
+            "engine/config",
+            "engine/export",
+            "engine/query",
+            "engine/runtime",
+            "engine/sdk",
+            "plugins/file",
+            "plugins/jq",
+            "plugins/redis",
+            "plugins/text",
+            "tests/crash",
+        ],
+    ),
+];
+
+/// Extensions of files that people read.
+const TEXTS: &[&str] = &["rs", "md", "c", "h", "toml", "txt", "py", "lua"];
+
+/// One breach of a rule.
+pub(super) struct Fault {
+    path: PathBuf,
+    line: usize,
+    reason: String,
+}
+
+impl Fault {
+    pub(super) fn new(path: &Path, line: usize, reason: String) -> Self {
+        Self { path: path.strip_prefix(root()).unwrap().to_owned(), line, reason }
+    }
+
+    /// The crate or folder that a file belongs to, such as `engine/runtime` or `tests/it`.
+    fn area(&self) -> String {
+        let parts: Vec<_> = self.path.iter().map(|part| part.to_string_lossy()).collect();
+        match parts.as_slice() {
+            [] => String::new(),
+            [top] | [top, _] => top.clone().into_owned(),
+            [top, folder, ..] => format!("{top}/{folder}"),
+        }
+    }
+}
+
+/// Every text of the repository, except what is generated or quotes the banned words.
+pub(super) fn text_files() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        TEXTS.iter().flat_map(|extension| super::files(&root(), extension)).collect();
+    found.extend(super::scripts());
+    found.retain(|path| !path.ends_with("tests/it/tidy/words.rs") && !path.ends_with("LICENSE"));
+    found.sort();
+    found
+}
+
+/// Fails for a fault in an area that is not listed, and for a listed area without a fault.
+///
+/// `TIDEGATE_TIDY=engine/runtime` prints the faults of a listed area too, `TIDEGATE_TIDY=all` those of every area.
+pub(super) fn each_area_is_clean_or_listed(rule: &str, faults: Vec<Fault>) {
+    let listed = NOT_YET.iter().find(|(name, _)| *name == rule).map_or(&[][..], |(_, areas)| *areas);
+    let mut areas: BTreeMap<String, Vec<Fault>> = BTreeMap::new();
+    for fault in faults {
+        areas.entry(fault.area()).or_default().push(fault);
+    }
+    let mut report = String::new();
+    let shown = std::env::var("TIDEGATE_TIDY").unwrap_or_default();
+    for (area, faults) in &areas {
+        if shown == "all" || shown == *area || !listed.contains(&area.as_str()) {
+            for Fault { path, line, reason } in faults {
+                let _ = writeln!(report, "{}:{line}: {reason}", path.display());
+            }
+        }
+    }
+    assert!(report.is_empty(), "{rule}:\n{report}");
+    let clean: BTreeSet<&str> = listed.iter().copied().filter(|area| !areas.contains_key(*area)).collect();
+    assert!(clean.is_empty(), "{rule}: clean now, remove from NOT_YET in tests/it/tidy/areas.rs: {clean:?}");
+}

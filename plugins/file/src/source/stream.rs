@@ -92,14 +92,16 @@ impl Stream {
         loop {
             let wanted = self.wanted();
             let result = match &self.framing {
-                Framing::Lines(_) if wanted == READ && self.begun && !self.is_packed() => self.fill_block(),
+                Framing::Lines(_) if wanted == READ && self.begun && !self.is_compressed() => {
+                    self.fill_block()
+                }
                 _ => self.fill_buffer(wanted),
             };
             return match result {
                 Ok(read) => Ok(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // A decoder's own errors have no number; those of the system do.
-                Err(error) if self.is_packed() && error.raw_os_error().is_none() => {
+                Err(error) if self.is_compressed() && error.raw_os_error().is_none() => {
                     Err(Problem::Corrupt(reason(&error)))
                 }
                 Err(error) => Err(Problem::Failed(failed(format!("{} cannot be read", self.name), &error))),
@@ -148,6 +150,9 @@ impl Stream {
             return Some(self.mark());
         }
         while !self.closed {
+            if let Some(reason) = self.refusal_of_contents() {
+                return Some(self.end_early(reason));
+            }
             if !self.begun && !self.begin() {
                 return None;
             }
@@ -168,6 +173,12 @@ impl Stream {
             }
         }
         None
+    }
+
+    /// Reason to refuse the contents of an archive, by their first bytes.
+    fn refusal_of_contents(&mut self) -> Option<&'static str> {
+        let is_first = self.is_compressed() && !self.begun && self.offset == 0;
+        if is_first { FileFormat::refusal_of_contents(self.framing.buffer()) } else { None }
     }
 
     /// What is left at the end of the file.
@@ -200,7 +211,7 @@ impl Stream {
     /// The next `count` bytes are done.
     fn settle(&mut self, count: u64) {
         self.offset += count;
-        if self.is_packed() {
+        if self.is_compressed() {
             self.unpacked.settle(usize::try_from(count).unwrap_or(usize::MAX));
         }
         if !self.framing.is_within() {
@@ -344,7 +355,7 @@ impl Stream {
         self.id
     }
 
-    pub(crate) fn is_packed(&self) -> bool {
+    pub(crate) fn is_compressed(&self) -> bool {
         self.packing != FileFormat::Plain
     }
 

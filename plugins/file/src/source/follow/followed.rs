@@ -71,7 +71,7 @@ impl Followed {
             Ok(Since::Appended) | Err(_) => {}
         }
         match self.stream.fill() {
-            Ok(0) => self.is_packed_and_ends(options, feed),
+            Ok(0) => self.reached_end(options, feed),
             Ok(_) => {
                 self.quiet = None;
                 self.cut(feed);
@@ -107,7 +107,7 @@ impl Followed {
         if known.len() < position {
             return Ok(Since::Rewritten);
         }
-        if self.stream.is_packed() {
+        if self.stream.is_compressed() {
             return Ok(Since::Appended);
         }
         let at_end = known.len() == position;
@@ -125,7 +125,7 @@ impl Followed {
     }
 
     /// An archive has been read as far as it goes. It may be still on its way, or get another member later.
-    fn is_packed_and_ends(&mut self, options: &SourceOptions, feed: &mut Feed) -> bool {
+    fn reached_end(&mut self, options: &SourceOptions, feed: &mut Feed) -> bool {
         let quiet = self.quiet.get_or_insert_with(Instant::now).elapsed();
         if self.stream.is_torn() {
             if quiet >= TORN && !std::mem::replace(&mut self.complained, true) {
@@ -134,7 +134,7 @@ impl Followed {
             }
             return false;
         }
-        if !self.stream.is_packed() || quiet < *options.poll_interval {
+        if !self.stream.is_compressed() || quiet < *options.poll_interval {
             return false;
         }
         let last = self.stream.finish_member();

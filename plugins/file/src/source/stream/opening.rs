@@ -134,7 +134,10 @@ impl Stream {
 
     /// Whether an archive has other contents before the place than when it was read.
     fn has_changed(&self, place: &FilePosition) -> bool {
-        self.is_packed() && !self.closed && !place.tail.is_empty() && self.unpacked.checksum() != place.tail
+        self.is_compressed()
+            && !self.closed
+            && !place.tail.is_empty()
+            && self.unpacked.checksum() != place.tail
     }
 
     fn go_to(&mut self, place: &FilePosition, length: u64, feed: &Feed) -> io::Result<bool> {

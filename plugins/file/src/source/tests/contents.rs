@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use super::*;
+use crate::source::format::tests::tar_header;
 
 type Pack = fn(&[u8]) -> Vec<u8>;
 
@@ -120,36 +121,43 @@ async fn a_few_zeros_in_front_are_data() {
 #[tokio::test]
 async fn contents_that_are_no_lines_are_refused_and_other_files_are_read() {
     let folder = TempDir::new().unwrap();
-    fs::write(path(&folder, "a"), b"\xff\xfeo\0n\0e\0\n\0").unwrap();
-    fs::write(path(&folder, "b"), b"BZh91AY&SY\x12\x34").unwrap();
-    fs::write(path(&folder, "c"), b"\xfd7zXZ\0\0\x04").unwrap();
-    fs::write(path(&folder, "d"), b"PK\x03\x04\x14\0\0\0").unwrap();
-    fs::write(path(&folder, "e"), "text\n").unwrap();
+    let utf16: Vec<u8> = "a line of text\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let tar = [tar_header(b"ustar\x0000"), vec![0; 1536]].concat();
+    let files: [(Vec<u8>, &str); 9] = [
+        (b"\xff\xfeo\0n\0e\0\n\0".to_vec(), "it is UTF-16"),
+        (b"BZh91AY&SY\x12\x34".to_vec(), "it is compressed with bzip2"),
+        (b"\xfd7zXZ\0\0\x04".to_vec(), "it is compressed with xz"),
+        (b"PK\x03\x04\x14\0\0\0".to_vec(), "it is a zip"),
+        (utf16.clone(), "it is UTF-16 text without a byte order mark"),
+        (tar.clone(), "it is a tar archive"),
+        (gzip(&tar), "it is a tar archive"),
+        (zstd(&utf16), "it is UTF-16 text"),
+        (gzip(&gzip(b"text\n")), "it is compressed twice"),
+    ];
+    for (number, (bytes, _)) in files.iter().enumerate() {
+        fs::write(path(&folder, &number.to_string()), bytes).unwrap();
+    }
+    fs::write(path(&folder, "text"), "text\n").unwrap();
     for follow in [false, true] {
         let mut options = followed(path(&folder, "*"));
         options["follow"] = follow.into();
         let mut run = Run::start(&options).await;
-        while run.texts.is_empty() || run.rejected.len() < 4 {
+        while run.texts.is_empty() || run.rejected.len() < files.len() {
             run.next().await.unwrap();
         }
-        let (texts, rejected, positions) = run.stop().await;
+        let (texts, mut rejected, positions) = run.stop().await;
         assert_eq!(texts, ["text"]);
-        let mut rejected = rejected;
         rejected.sort();
-        for (reason, expected) in rejected.iter().zip([
-            "/a cannot be read: it is UTF-16",
-            "/b cannot be read: it is compressed with bzip2",
-            "/c cannot be read: it is compressed with xz",
-            "/d cannot be read: it is a zip",
-        ]) {
-            assert!(reason.contains(expected), "{reason}");
+        for (number, (reason, (_, expected))) in rejected.iter().zip(&files).enumerate() {
+            let expected = format!("/{number} cannot be read: {expected}");
+            assert!(reason.contains(&expected), "{reason}");
         }
         let mut run = Run::resume(&options, positions).await;
-        append(path(&folder, "e"), "text\n");
+        append(path(&folder, "text"), "text\n");
         run.until(1).await;
         let (_, again, _) = run.stop().await;
-        assert_eq!(again.len(), 0, "it is told once");
-        fs::write(path(&folder, "e"), "text\n").unwrap();
+        assert_eq!(again, [""; 0], "each file is reported once");
+        fs::write(path(&folder, "text"), "text\n").unwrap();
     }
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{
     AsyncFilter, Batch, ConfigError, Cx, Delivery, Error, Filter, Output, Plugin, Replay, Sink, Source,
-    SourceBatch,
+    SourceBatch, async_trait,
 };
 
 /// Where to panic.
@@ -50,6 +50,7 @@ impl Drop for Evil {
     }
 }
 
+#[async_trait]
 impl Source for Evil {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         self.at("open");
@@ -76,6 +77,7 @@ impl Filter for Evil {
 /// The same as a filter that waits.
 struct Waiting(Evil);
 
+#[async_trait]
 impl AsyncFilter for Waiting {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         self.0.at("open");
@@ -93,6 +95,7 @@ impl AsyncFilter for Waiting {
     }
 }
 
+#[async_trait]
 impl Sink for Evil {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         self.at("open");

@@ -13,10 +13,9 @@ use super::encode::Encoder;
 use super::lifecycle::{Life, Opening};
 use super::link::Link;
 use super::operation::{Work, drive};
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Batch, Cx, Error, Filter, Output, Rejection};
+use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
 
-type Boxed = Box<dyn ErasedAsyncFilter>;
+type Boxed = Box<dyn AsyncFilter>;
 type Processed = (Batch, Batch, Output, Result<(), Error>);
 
 /// The state of a filter's instance.

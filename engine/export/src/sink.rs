@@ -11,10 +11,9 @@ use super::decode::{self, Lineage, Names, position};
 use super::lifecycle::{Life, Opening};
 use super::link::{Link, text};
 use super::operation::{Work, drive};
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Claim, Cx, Delivery, Error, Lane, Receipts, Record, Rejection};
+use tidegate_sdk::{Claim, Cx, Delivery, Error, Lane, Receipts, Record, Rejection, Sink};
 
-type Boxed = Box<dyn ErasedSink>;
+type Boxed = Box<dyn Sink>;
 type Lanes = BTreeMap<Lane, Record>;
 
 /// The state of a sink's instance.

@@ -11,10 +11,9 @@ use super::encode::Encoder;
 use super::lifecycle::{Life, Opening};
 use super::link::{Link, text};
 use super::operation::{Work, drive};
-use tidegate_sdk::erased::ErasedSource;
-use tidegate_sdk::{Commit, Cx, Error, Outcome, Position, SourceBatch};
+use tidegate_sdk::{Commit, Cx, Error, Outcome, Position, Source, SourceBatch};
 
-type Boxed = Box<dyn ErasedSource>;
+type Boxed = Box<dyn Source>;
 
 /// The state of a source's instance.
 pub(super) struct State {

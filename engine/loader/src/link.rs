@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
-    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Output, Position, Receipts, Record,
-    Replay, SourceBatch,
+    Batch, BoxFuture, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Output, Position, Receipts,
+    Record, Replay, SourceBatch,
 };
 
 /// The reason of a failed operation.
@@ -85,33 +84,33 @@ pub(crate) trait SourceLink: Send {
         &'a mut self,
         cx: &'a Cx,
         resume: &'a BTreeMap<String, Position>,
-    ) -> Promise<'a, Result<(), Fault>>;
-    fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Fault>>;
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
+    ) -> BoxFuture<'a, Result<(), Fault>>;
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<SourceBatch>, Fault>>;
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>>;
     /// The commit half, which may be used at the same time as the rest.
     fn committing(&self) -> std::sync::Arc<dyn CommitLink>;
 }
 
 /// The commit half of a source.
 pub(crate) trait CommitLink: Send + Sync {
-    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> Promise<'a, Result<(), Fault>>;
+    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
 /// A filter that may break.
 pub(crate) trait FilterLink: Send {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>>;
     /// Processes a batch. `resumable` says whether the filter may defer events to the next call.
     fn process<'a>(
         &'a mut self,
         batch: &'a Batch,
         resumable: bool,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<Output, Fault>>;
+    ) -> BoxFuture<'a, Result<Output, Fault>>;
     /// The state, if the filter has one.
-    fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>>;
+    fn save<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Vec<u8>>, Fault>>;
     /// Restores the state of another instance.
-    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
+    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>>;
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>>;
     /// The filter as a plain function, if its calls return at once.
     fn plain(&mut self) -> Option<&mut dyn PlainLink> {
         None
@@ -127,25 +126,25 @@ pub(crate) trait PlainLink: Send {
 
 /// A sink that may break.
 pub(crate) trait SinkLink: Send {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
-    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> Promise<'a, Result<Delivery, Fault>>;
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>>;
+    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>>;
     fn claim<'a>(
         &'a mut self,
         claim: &'a Claim,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>>;
+    ) -> BoxFuture<'a, Result<BTreeMap<Lane, Record>, Fault>>;
     fn commit<'a>(
         &'a mut self,
         batch: &'a Batch,
         lane: &'a Lane,
         record: &'a Record,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>>;
+    ) -> BoxFuture<'a, Result<Delivery, Fault>>;
     fn settle<'a>(
         &'a mut self,
         batch: &'a Batch,
         receipts: &'a Receipts,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>>;
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>>;
+    ) -> BoxFuture<'a, Result<Delivery, Fault>>;
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>>;
 }

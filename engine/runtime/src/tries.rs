@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_config::RetryOptions;
-use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource, Promise};
-use tidegate_sdk::{Attempt, Batch, Class, Cx, Error, Rejection};
+use tidegate_sdk::{AsyncFilter, Attempt, Batch, Class, Cx, Error, Rejection, Sink, Source, async_trait};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -13,25 +12,29 @@ use crate::meter::Meter;
 use crate::status::Health;
 
 /// What can be opened: a source, a filter that waits, a sink.
+#[async_trait]
 pub(crate) trait Open: Send {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>>;
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error>;
 }
 
-impl Open for Box<dyn ErasedSource> {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
-        self.as_mut().open(cx)
+#[async_trait]
+impl Open for Box<dyn Source> {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.as_mut().open(cx).await
     }
 }
 
-impl Open for Box<dyn ErasedAsyncFilter> {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
-        self.as_mut().open(cx)
+#[async_trait]
+impl Open for Box<dyn AsyncFilter> {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.as_mut().open(cx).await
     }
 }
 
-impl Open for Box<dyn ErasedSink> {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Error>> {
-        self.as_mut().open(cx)
+#[async_trait]
+impl Open for Box<dyn Sink> {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.as_mut().open(cx).await
     }
 }
 

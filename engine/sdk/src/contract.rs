@@ -1,28 +1,32 @@
 //! What a plugin promises: the traits that sources, filters and sinks implement.
 //!
-//! Write the methods as `async fn`. Retries, batching limits, concurrency, metrics and dead letters are the
+//! Write the methods as `async fn`, with [`async_trait`] above the implementation. Retries, batching limits, concurrency, metrics and dead letters are the
 //! engine's, around every plugin alike; a plugin holds only what is its own. A plugin that needs a task of
 //! its own starts it with [`Cx::spawn`].
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 
-use crate::erased::{ErasedAsyncFilter, ErasedSink};
 use crate::{
     Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Output, Position, Receipts, Record,
-    Replay, SourceBatch,
+    Replay, SourceBatch, async_trait,
 };
 
 /// Why a filter that hands nothing over does not take anything over either.
 const NO_STATE: &str = "the plugin takes over no state";
 
+/// A boxed future: one allocation for each call, and a call is for a batch.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// Where events come from.
+#[async_trait]
 pub trait Source: Send + 'static {
     /// Makes connections, opens files. Called before the first [`next`](Self::next), and again after a
     /// pause if it fails with anything but [`crate::Class::Fatal`].
-    fn open(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
+    async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
+        Ok(())
     }
 
     /// The next batch, or `None` when the input has ended. Hand over what there is as soon as nothing more
@@ -33,7 +37,7 @@ pub trait Source: Send + 'static {
     ///
     /// # Errors
     /// After an error other than fatal the engine waits and calls again: stay as before the call.
-    fn next(&mut self, cx: &Cx) -> impl Future<Output = Result<Option<SourceBatch>, Error>> + Send;
+    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error>;
 
     /// Whether the source can read again what it has read before.
     fn replay(&self) -> Replay {
@@ -82,20 +86,17 @@ pub trait Source: Send + 'static {
     }
 
     /// Ends connections. Called once, after the last [`next`](Self::next), when every batch has ended.
-    fn close(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        Ok(())
     }
 }
 
 /// Tells a source's input that everything up to a position is safe. Runs beside the source, so an input that
 /// is silent for long does not hold it up.
+#[async_trait]
 pub trait Commit: Send + 'static {
     /// All batches of `partition` up to `position` are safe: the input may forget them.
-    fn commit<'a>(
-        &'a mut self,
-        partition: &'a str,
-        position: &'a Position,
-    ) -> crate::erased::Promise<'a, Result<(), Error>>;
+    async fn commit(&mut self, partition: &str, position: &Position) -> Result<(), Error>;
 }
 
 /// What happens to events, as a plain function: no waiting, no input or output.
@@ -190,10 +191,11 @@ pub struct Passed {
 }
 
 /// What happens to events, where that means waiting: a question to a server, a command, a pause.
+#[async_trait]
 pub trait AsyncFilter: Send + 'static {
     /// As [`Source::open`].
-    fn open(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
+    async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
+        Ok(())
     }
 
     /// As [`Filter::process`]; the order of the events is kept.
@@ -203,16 +205,11 @@ pub trait AsyncFilter: Send + 'static {
     ///
     /// # Errors
     /// As [`Filter::process`].
-    fn process(
-        &mut self,
-        batch: &Batch,
-        out: &mut Output,
-        cx: &Cx,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error>;
 
     /// As [`Filter::fork`]: another instance, not open yet, for `workers`. Where there are several, no events can be
     /// left for the next call.
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         None
     }
 
@@ -245,29 +242,30 @@ pub trait AsyncFilter: Send + 'static {
     }
 
     /// As [`Filter::save`]; called before [`close`](Self::close).
-    fn save(&mut self, _cx: &Cx) -> impl Future<Output = Option<Vec<u8>>> + Send {
-        async { None }
+    async fn save(&mut self, _cx: &Cx) -> Option<Vec<u8>> {
+        None
     }
 
     /// As [`Filter::restore`]; called after [`open`](Self::open).
     ///
     /// # Errors
     /// As [`Filter::restore`].
-    fn restore(&mut self, _state: &[u8], _cx: &Cx) -> impl Future<Output = Result<(), String>> + Send {
-        async { Err(NO_STATE.into()) }
+    async fn restore(&mut self, _state: &[u8], _cx: &Cx) -> Result<(), String> {
+        Err(NO_STATE.into())
     }
 
     /// Ends connections. Called once, after the last batch.
-    fn close(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        Ok(())
     }
 }
 
 /// Where events go.
+#[async_trait]
 pub trait Sink: Send + 'static {
     /// As [`Source::open`].
-    fn open(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
+    async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Delivers a batch. What the answer does not name is delivered: it survives a crash of this process
@@ -276,7 +274,7 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// After an error none of the batch counts as delivered; the engine waits and calls again with the same
     /// events. Where a part is known to be delivered, name the rest in [`Delivery::again`] instead.
-    fn write(&mut self, batch: &Batch, cx: &Cx) -> impl Future<Output = Result<Delivery, Error>> + Send;
+    async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error>;
 
     /// Whether the sink, as it is configured, can store the record of a lane in one transaction with the
     /// events. This is what `delivery = "effectively_once"` needs; [`claim`](Self::claim) and
@@ -290,12 +288,8 @@ pub trait Sink: Send + 'static {
 
     /// Takes over every lane of this sink and returns how far each is. From now on a [`commit`](Self::commit)
     /// by whoever claimed before fails. Called once after [`open`](Self::open).
-    fn claim(
-        &mut self,
-        _claim: &Claim,
-        _cx: &Cx,
-    ) -> impl Future<Output = Result<BTreeMap<Lane, Record>, Error>> + Send {
-        async { Err(Error::fatal("the sink is not transactional")) }
+    async fn claim(&mut self, _claim: &Claim, _cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
+        Err(Error::fatal("the sink is not transactional"))
     }
 
     /// Delivers a batch, which is of one lane, and stores the lane's record, both or neither. An answer that
@@ -305,14 +299,14 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// As [`write`](Self::write). Fatal if another process has claimed the lanes;
     /// [`crate::Class::Replay`] if the record is not where it was left.
-    fn commit(
+    async fn commit(
         &mut self,
         _batch: &Batch,
         _lane: &Lane,
         _record: &Record,
         _cx: &Cx,
-    ) -> impl Future<Output = Result<Delivery, Error>> + Send {
-        async { Err(Error::fatal("the sink is not transactional")) }
+    ) -> Result<Delivery, Error> {
+        Err(Error::fatal("the sink is not transactional"))
     }
 
     /// Whether the sink only answers what a source holds open: the engine refuses it downstream of a source that is
@@ -343,13 +337,8 @@ pub trait Sink: Send + 'static {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    fn settle(
-        &mut self,
-        _batch: &Batch,
-        _receipts: &Receipts,
-        _cx: &Cx,
-    ) -> impl Future<Output = Result<Delivery, Error>> + Send {
-        async { Err(Error::fatal("the sink cannot acknowledge for a source")) }
+    async fn settle(&mut self, _batch: &Batch, _receipts: &Receipts, _cx: &Cx) -> Result<Delivery, Error> {
+        Err(Error::fatal("the sink cannot acknowledge for a source"))
     }
 
     /// As [`Source::exclusive`].
@@ -365,12 +354,12 @@ pub trait Sink: Send + 'static {
     /// Another instance that may write other batches at the same time, for `concurrency`; `None` if there
     /// can only be one. A sink that can be forked is also opened and closed once, without a write, to try it
     /// before a reload, while the one before it still writes.
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         None
     }
 
     /// Makes durable what is buffered and ends connections. Called once, after the last batch.
-    fn close(&mut self, _cx: &Cx) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        Ok(())
     }
 }

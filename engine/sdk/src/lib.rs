@@ -14,7 +14,6 @@ mod builder;
 mod client;
 mod contract;
 mod cx;
-pub mod erased;
 mod error;
 mod exclusive;
 pub mod framing;
@@ -36,7 +35,7 @@ pub use batch::Parts;
 pub use batch::{AttributeValue, Attributes, Batch, Origin, Run, Span};
 pub use builder::BatchBuilder;
 pub use client::Client;
-pub use contract::{AsyncFilter, Commit, Filter, Fused, Passed, Sink, Source};
+pub use contract::{AsyncFilter, BoxFuture, Commit, Filter, Fused, Passed, Sink, Source};
 pub use cx::{Complaint, Cx, Progress};
 pub use error::{Class, ConfigError, Error};
 pub use exclusive::{Exclusive, Resource};
@@ -50,6 +49,10 @@ pub use secret::{Secret, redact_url};
 pub use tasks::Tasks;
 pub use template::Template;
 pub use units::{Duration, Size};
+
+/// Turns the `async fn`s of a contract into functions that return a boxed future, so that the traits fit in a
+/// `Box<dyn Sink>`. Write it above each trait implementation.
+pub use async_trait::async_trait;
 
 /// The crates whose types appear in this crate's contracts, so that a plugin uses the same versions.
 pub use {bytes, schemars, serde, serde_json};

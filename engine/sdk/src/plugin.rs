@@ -8,7 +8,6 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
 use crate::{AsyncFilter, ConfigError, Exclusive, Filter, Library, Manual, Placement, Sink, Source};
 
 /// What a plugin can be.
@@ -45,13 +44,13 @@ impl fmt::Display for Kind {
 /// A component that is built and not yet open.
 pub enum Component {
     /// A source.
-    Source(Box<dyn ErasedSource>),
+    Source(Box<dyn Source>),
     /// A filter that is a plain function.
     Filter(Box<dyn Filter>),
     /// A filter that waits.
-    AsyncFilter(Box<dyn ErasedAsyncFilter>),
+    AsyncFilter(Box<dyn AsyncFilter>),
     /// A sink.
-    Sink(Box<dyn ErasedSink>),
+    Sink(Box<dyn Sink>),
 }
 
 impl Component {

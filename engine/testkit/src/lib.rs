@@ -10,8 +10,7 @@ pub mod conformance;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
-use tidegate_sdk::{Batch, Component, Cx, Error, Filter, Output, Plugin};
+use tidegate_sdk::{AsyncFilter, Batch, Component, Cx, Error, Filter, Output, Plugin, Sink, Source};
 use tokio_util::sync::CancellationToken;
 
 /// A context for a component called `test`, and the switch that makes it stop.
@@ -41,7 +40,7 @@ pub fn plugin(plugins: impl IntoIterator<Item = Plugin>, name: &str) -> Plugin {
 ///
 /// # Panics
 /// If it cannot be built, or is not a source.
-pub fn build_source(plugin: &Plugin, options: &Value) -> Box<dyn ErasedSource> {
+pub fn build_source(plugin: &Plugin, options: &Value) -> Box<dyn Source> {
     match plugin.build(options) {
         Ok(Component::Source(source)) => source,
         Ok(_) => panic!("{} is not a source", plugin.name()),
@@ -65,7 +64,7 @@ pub fn build_filter(plugin: &Plugin, options: &Value) -> Box<dyn Filter> {
 ///
 /// # Panics
 /// If it cannot be built, or is not such a filter.
-pub fn build_async_filter(plugin: &Plugin, options: &Value) -> Box<dyn ErasedAsyncFilter> {
+pub fn build_async_filter(plugin: &Plugin, options: &Value) -> Box<dyn AsyncFilter> {
     match plugin.build(options) {
         Ok(Component::AsyncFilter(filter)) => filter,
         Ok(_) => panic!("{} is not an async filter", plugin.name()),
@@ -77,7 +76,7 @@ pub fn build_async_filter(plugin: &Plugin, options: &Value) -> Box<dyn ErasedAsy
 ///
 /// # Panics
 /// If it cannot be built, or is not a sink.
-pub fn build_sink(plugin: &Plugin, options: &Value) -> Box<dyn ErasedSink> {
+pub fn build_sink(plugin: &Plugin, options: &Value) -> Box<dyn Sink> {
     match plugin.build(options) {
         Ok(Component::Sink(sink)) => sink,
         Ok(_) => panic!("{} is not a sink", plugin.name()),
@@ -106,7 +105,7 @@ pub fn apply<P: AsRef<[u8]>>(
 ///
 /// # Errors
 /// The first error of the source.
-pub async fn read_all(source: &mut dyn ErasedSource) -> Result<(Vec<String>, Vec<String>), Error> {
+pub async fn read_all(source: &mut dyn Source) -> Result<(Vec<String>, Vec<String>), Error> {
     let (cx, _stopping) = context();
     source.open(&cx).await?;
     let (mut texts, mut refused) = (Vec::new(), Vec::new());

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Duration, Error, Output, Plugin, Secret, Span};
+use tidegate_sdk::{
+    AsyncFilter, Batch, ConfigError, Cx, Duration, Error, Output, Plugin, Secret, Span, async_trait,
+};
 
 use crate::process::Command;
 use crate::source::kill_after;
@@ -108,6 +110,7 @@ enum Unanswered {
     Failed(String),
 }
 
+#[async_trait]
 impl AsyncFilter for ExecFilter {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.conversation = Some(Conversation::new(self.command.start(cx)?));

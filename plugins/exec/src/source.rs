@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_sdk::framing::Lines;
 use tidegate_sdk::{
     Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Secret, Source, SourceBatch,
-    SourceRejection,
+    SourceRejection, async_trait,
 };
 use tokio::time::Instant;
 
@@ -130,6 +130,7 @@ struct ExecSource {
     ended: bool,
 }
 
+#[async_trait]
 impl Source for ExecSource {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.lines = Lines::new(cx.event_size());

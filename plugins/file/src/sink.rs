@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use options::{Compression, Mode, RotateOptions, SinkOptions};
-use tidegate_sdk::{Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Record, Resource, Sink};
+use tidegate_sdk::{
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Record, Resource, Sink, async_trait,
+};
 
 use targets::Targets;
 use transaction::Transactions;
@@ -66,6 +68,7 @@ impl FileSink {
     }
 }
 
+#[async_trait]
 impl Sink for FileSink {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.with_targets(cx, Targets::probe_literal).await?

@@ -19,7 +19,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use options::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
-use tidegate_sdk::{ConfigError, Cx, Error, Exclusive, Replay, Resource, Source, SourceBatch};
+use tidegate_sdk::{ConfigError, Cx, Error, Exclusive, Replay, Resource, Source, SourceBatch, async_trait};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
@@ -51,6 +51,7 @@ impl FileSource {
     }
 }
 
+#[async_trait]
 impl Source for FileSource {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         if self.reading.is_some() {

@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, ConfigError, Cx, Delivery, Error, Plugin, Sink};
+use tidegate_sdk::{Batch, ConfigError, Cx, Delivery, Error, Plugin, Sink, async_trait};
 
 use crate::bucket::Rate;
 
@@ -49,6 +48,7 @@ fn build(Options { rate }: Options) -> Result<Blackhole, ConfigError> {
     Ok(Blackhole { rate, full: 0, started: Instant::now() })
 }
 
+#[async_trait]
 impl Sink for Blackhole {
     async fn write(&mut self, batch: &Batch, _cx: &Cx) -> Result<Delivery, Error> {
         let Some(rate) = self.rate else { return Ok(Delivery::complete()) };
@@ -62,9 +62,9 @@ impl Sink for Blackhole {
         Ok(Delivery::complete())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         // Several sinks with a rate would take several times as much.
         let free = self.rate.is_none();
-        free.then(|| Box::new(Self { rate: None, full: 0, started: self.started }) as Box<dyn ErasedSink>)
+        free.then(|| Box::new(Self { rate: None, full: 0, started: self.started }) as Box<dyn Sink>)
     }
 }

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{AsyncFilter, Batch, Component, ConfigError, Cx, Duration, Error, Filter, Output, Plugin};
+use tidegate_sdk::{
+    AsyncFilter, Batch, Component, ConfigError, Cx, Duration, Error, Filter, Output, Plugin, async_trait,
+};
 
 use crate::bucket::{Buckets, Rate};
 use crate::key::{Key, Missing};
@@ -136,6 +138,7 @@ fn build(options: Options) -> Result<Component, ConfigError> {
     }
 }
 
+#[async_trait]
 impl AsyncFilter for Wait {
     async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
         let mut passed = 0;

@@ -8,8 +8,7 @@ use hyper::header::TRANSFER_ENCODING;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{AttributeValue, Batch, ConfigError, Cx, Delivery, Error, Plugin, Sink};
+use tidegate_sdk::{AttributeValue, Batch, ConfigError, Cx, Delivery, Error, Plugin, Sink, async_trait};
 
 use crate::exchange::{Exchange, Made, REQUEST, Style};
 
@@ -100,6 +99,7 @@ struct HttpResponse {
     style: Arc<Style>,
 }
 
+#[async_trait]
 impl Sink for HttpResponse {
     async fn write(&mut self, batch: &Batch, _cx: &Cx) -> Result<Delivery, Error> {
         let mut delivery = Delivery::complete();
@@ -129,7 +129,7 @@ impl Sink for HttpResponse {
         true
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         Some(Box::new(Self { exchange: Arc::clone(&self.exchange), style: Arc::clone(&self.style) }))
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tidegate_query::Val;
 use tidegate_sdk::{
     BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Position,
-    Replay, Source, SourceBatch, SourceRejection, Span, json,
+    Replay, Source, SourceBatch, SourceRejection, Span, async_trait, json,
 };
 
 use crate::limit::{self, Limit};
@@ -213,6 +213,7 @@ fn random(seed: u64, number: u64) -> f64 {
     (mixed >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+#[async_trait]
 impl Source for Generate {
     fn replay(&self) -> Replay {
         Replay::Position

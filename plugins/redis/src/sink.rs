@@ -10,8 +10,9 @@ pub(crate) mod transactional;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Receipts, Record, Sink};
+use tidegate_sdk::{
+    Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Receipts, Record, Sink, async_trait,
+};
 use tracing::warn;
 
 use crate::server::Servers;
@@ -179,6 +180,7 @@ impl Again {
     }
 }
 
+#[async_trait]
 impl Sink for RedisSink {
     async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
         self.servers.connect().await
@@ -240,7 +242,7 @@ impl Sink for RedisSink {
         self.settler.settle((&self.setup, &mut self.servers), batch, receipts, cx).await
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         Some(Box::new(Self::of(Arc::clone(&self.setup))))
     }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tidegate_sdk::framing::without_mark;
 use tidegate_sdk::{
     Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Exclusive,
-    Replay, Resource, Source, SourceBatch, SourceRejection, Span, json,
+    Replay, Resource, Source, SourceBatch, SourceRejection, Span, async_trait, json,
 };
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -392,6 +392,7 @@ fn check(options: &Options) -> Result<(), ConfigError> {
     Ok(())
 }
 
+#[async_trait]
 impl Source for RedisStream {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         let member = Arc::new(self.member(cx));

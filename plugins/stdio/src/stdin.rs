@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tidegate_sdk::framing::{Elements, Lines};
 use tidegate_sdk::{
     BATCH_BYTES, Batch, BatchBuilder, Cx, Error, Exclusive, Resource, Source, SourceBatch, SourceRejection,
+    async_trait,
 };
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
@@ -75,6 +76,7 @@ impl Stdin {
     }
 }
 
+#[async_trait]
 impl Source for Stdin {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         if self.reading.is_some() {

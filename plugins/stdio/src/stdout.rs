@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{Batch, Cx, Delivery, Error, Sink};
+use tidegate_sdk::{Batch, Cx, Delivery, Error, Sink, async_trait};
 use tokio::sync::Mutex;
 
 use crate::colour;
@@ -93,6 +93,7 @@ impl Stdout {
     }
 }
 
+#[async_trait]
 impl Sink for Stdout {
     async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
         if self.output.is_some() {

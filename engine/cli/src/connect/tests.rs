@@ -1,10 +1,11 @@
 use tidegate_config::{EngineOptions, Graph, Settings};
-use tidegate_sdk::{Batch, ConfigError, Delivery, Plugin, Sink, Source, SourceBatch};
+use tidegate_sdk::{Batch, ConfigError, Delivery, Plugin, Sink, Source, SourceBatch, async_trait};
 
 use super::*;
 
 struct Door(&'static str);
 
+#[async_trait]
 impl Source for Door {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         match self.0 {
@@ -20,6 +21,7 @@ impl Source for Door {
 
 struct Silent;
 
+#[async_trait]
 impl Sink for Silent {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         std::future::pending().await

@@ -5,8 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use serde_json::Value;
-use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
-use tidegate_sdk::{Batch, Component, Cx, Filter, Kind, Outcome, Output, Plugin};
+use tidegate_sdk::{AsyncFilter, Batch, Component, Cx, Filter, Kind, Outcome, Output, Plugin, Sink, Source};
 
 use super::idle;
 
@@ -57,10 +56,10 @@ impl Maker<'_> {
 
 /// A component that is open.
 pub(super) enum Driven {
-    Source(Box<dyn ErasedSource>),
+    Source(Box<dyn Source>),
     Plain(Box<dyn Filter>),
-    Waiting(Box<dyn ErasedAsyncFilter>),
-    Sink(Box<dyn ErasedSink>),
+    Waiting(Box<dyn AsyncFilter>),
+    Sink(Box<dyn Sink>),
 }
 
 impl Driven {

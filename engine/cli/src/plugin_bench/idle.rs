@@ -1,6 +1,8 @@
 //! Plugins that do nothing, built in: what a call costs at least.
 
-use tidegate_sdk::{Batch, Component, Cx, Delivery, Error, Filter, Kind, Output, Sink, Source, SourceBatch};
+use tidegate_sdk::{
+    Batch, Component, Cx, Delivery, Error, Filter, Kind, Output, Sink, Source, SourceBatch, async_trait,
+};
 
 /// One of a kind. A source hands over `batch` again and again.
 pub(super) fn component(kind: Kind, batch: &Batch) -> Component {
@@ -20,6 +22,7 @@ impl Filter for Idle {
     }
 }
 
+#[async_trait]
 impl Sink for Idle {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
         Ok(Delivery::complete())
@@ -28,6 +31,7 @@ impl Sink for Idle {
 
 struct Same(Batch);
 
+#[async_trait]
 impl Source for Same {
     async fn next(&mut self, _: &Cx) -> Result<Option<SourceBatch>, Error> {
         Ok(Some(SourceBatch::from(self.0.clone())))

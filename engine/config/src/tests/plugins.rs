@@ -7,17 +7,19 @@ use serde::Deserialize;
 use tidegate_sdk::json::Path;
 use tidegate_sdk::{
     Batch, ConfigError, Cx, Delivery, Duration, Error, Filter, Output, Plugin, Registry, Secret, Sink, Size,
-    Source, SourceBatch, Template,
+    Source, SourceBatch, Template, async_trait,
 };
 
 struct Nothing;
 
+#[async_trait]
 impl Source for Nothing {
     async fn next(&mut self, _: &Cx) -> Result<Option<SourceBatch>, Error> {
         Ok(None)
     }
 }
 
+#[async_trait]
 impl Sink for Nothing {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
         Ok(Delivery::complete())

@@ -8,7 +8,9 @@ use tidegate_abi::{self as abi, Status, Str};
 
 use super::components::seen;
 use super::host::{Engine, Given, Instance, Reported, give_back};
-use tidegate_sdk::{Batch, Cx, Delivery, Error, Plugin, Receipts, Replay, Sink, Source, SourceBatch};
+use tidegate_sdk::{
+    Batch, Cx, Delivery, Error, Plugin, Receipts, Replay, Sink, Source, SourceBatch, async_trait,
+};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +19,7 @@ struct Nothing {}
 /// A source that says in its batch whether the sink acknowledges for it, and hands over receipts all the same.
 struct Entries;
 
+#[async_trait]
 impl Source for Entries {
     async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
         let mut builder = Batch::builder();
@@ -36,6 +39,7 @@ impl Source for Entries {
 /// A sink that rejects what it was given to settle, with what it saw.
 struct Settling;
 
+#[async_trait]
 impl Sink for Settling {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
         let mut delivery = Delivery::complete();

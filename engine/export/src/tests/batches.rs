@@ -11,7 +11,7 @@ use super::components::{async_filter, filter, seen, sink, source};
 use super::host::{Engine, Event, Given, PutOut, events, give_back};
 use tidegate_sdk::{
     AsyncFilter, AttributeValue, Attributes, Batch, Component, Cx, Delivery, Error, Output, Plugin, Position,
-    Size, SourceBatch, SourceRejection,
+    Size, SourceBatch, SourceRejection, async_trait,
 };
 
 fn view(off: u32, len: u32) -> View {
@@ -180,6 +180,7 @@ fn a_filter_that_waits_may_leave_the_rest() {
 fn what_is_left_is_dealt_with_at_once_if_the_engine_does_not_come_back() {
     // Rejects the first of what it is given, and leaves the rest if it may.
     struct OneByOne;
+    #[async_trait]
     impl AsyncFilter for OneByOne {
         async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
             cx.spawn(async {}).await.map_err(|error| Error::fatal(error.to_string()))?;

@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use tidegate_sdk::erased::{ErasedSink, Promise};
 use tidegate_sdk::{
-    AsyncFilter, Batch, Cx, Delivery, Error, Filter, Output, Plugin, Position, Replay, Sink, Source,
-    SourceBatch,
+    AsyncFilter, Batch, BoxFuture, Cx, Delivery, Error, Filter, Output, Plugin, Position, Replay, Sink,
+    Source, SourceBatch, async_trait,
 };
 
 /// No options.
@@ -17,9 +16,12 @@ struct Nothing {}
 type Read = Result<Option<SourceBatch>, Error>;
 
 /// A source that reads like this.
-pub(super) fn source(next: impl Fn(Cx) -> Promise<'static, Read> + Clone + Send + Sync + 'static) -> Plugin {
+pub(super) fn source(
+    next: impl Fn(Cx) -> BoxFuture<'static, Read> + Clone + Send + Sync + 'static,
+) -> Plugin {
     struct Reading<F>(F);
-    impl<F: Fn(Cx) -> Promise<'static, Read> + Send + Sync + 'static> Source for Reading<F> {
+    #[async_trait]
+    impl<F: Fn(Cx) -> BoxFuture<'static, Read> + Send + Sync + 'static> Source for Reading<F> {
         async fn next(&mut self, cx: &Cx) -> Read {
             (self.0)(cx.clone()).await
         }
@@ -55,16 +57,17 @@ pub(super) fn filter(
 
 /// A filter that puts out, in the end, what this returns.
 pub(super) fn async_filter(
-    process: impl Fn(Batch, Cx) -> Promise<'static, Result<(Batch, Option<usize>), Error>>
+    process: impl Fn(Batch, Cx) -> BoxFuture<'static, Result<(Batch, Option<usize>), Error>>
     + Clone
     + Send
     + Sync
     + 'static,
 ) -> Plugin {
     struct Waiting<F>(F);
+    #[async_trait]
     impl<F> AsyncFilter for Waiting<F>
     where
-        F: Fn(Batch, Cx) -> Promise<'static, Result<(Batch, Option<usize>), Error>> + Send + Sync + 'static,
+        F: Fn(Batch, Cx) -> BoxFuture<'static, Result<(Batch, Option<usize>), Error>> + Send + Sync + 'static,
     {
         async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
             let (emitted, left) = (self.0)(batch.clone(), cx.clone()).await?;
@@ -82,14 +85,15 @@ type Written = Result<Delivery, Error>;
 
 /// A sink that writes like this. It can be forked.
 pub(super) fn sink(
-    write: impl Fn(Batch, Cx) -> Promise<'static, Written> + Clone + Send + Sync + 'static,
+    write: impl Fn(Batch, Cx) -> BoxFuture<'static, Written> + Clone + Send + Sync + 'static,
 ) -> Plugin {
     struct Writing<F>(F);
-    impl<F: Fn(Batch, Cx) -> Promise<'static, Written> + Clone + Send + Sync + 'static> Sink for Writing<F> {
+    #[async_trait]
+    impl<F: Fn(Batch, Cx) -> BoxFuture<'static, Written> + Clone + Send + Sync + 'static> Sink for Writing<F> {
         async fn write(&mut self, batch: &Batch, cx: &Cx) -> Written {
             (self.0)(batch.clone(), cx.clone()).await
         }
-        fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+        fn fork(&self) -> Option<Box<dyn Sink>> {
             Some(Box::new(Writing(self.0.clone())))
         }
     }
@@ -99,6 +103,7 @@ pub(super) fn sink(
 /// A sink that stores its last record, in one step with the events.
 pub(super) struct Transactional(pub(super) tidegate_sdk::Record);
 
+#[async_trait]
 impl Sink for Transactional {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Written {
         Ok(Delivery::complete())

@@ -9,10 +9,9 @@ use tidegate_abi::{self as abi, Buf, Module, Status, Str, outcome};
 
 use super::super::table::Library;
 use super::host::{Engine, Given, Instance, Reported, give_back, library};
-use tidegate_sdk::erased::{ErasedSink, Promise};
 use tidegate_sdk::{
     AsyncFilter, Batch, Claim, Commit, Component, ConfigError, Cx, Delivery, Error, Filter, Lane, Output,
-    Plugin, Position, Record, Replay, Sink, Source, SourceBatch,
+    Plugin, Position, Record, Replay, Sink, Source, SourceBatch, async_trait,
 };
 
 /// What panics, and how.
@@ -50,6 +49,7 @@ impl Drop for Faulty {
     }
 }
 
+#[async_trait]
 impl Source for Faulty {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         self.at("open");
@@ -76,10 +76,11 @@ impl Source for Faulty {
     }
 }
 
+#[async_trait]
 impl Commit for Faulty {
-    fn commit<'a>(&'a mut self, _: &'a str, _: &'a Position) -> Promise<'a, Result<(), Error>> {
+    async fn commit(&mut self, _: &str, _: &Position) -> Result<(), Error> {
         self.at("commit");
-        Box::pin(async { Ok(()) })
+        Ok(())
     }
 }
 
@@ -101,6 +102,7 @@ impl Filter for Faulty {
 /// The same as a filter that waits.
 struct Waiting(Faulty);
 
+#[async_trait]
 impl AsyncFilter for Waiting {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         self.0.at("open");
@@ -117,6 +119,7 @@ impl AsyncFilter for Waiting {
     }
 }
 
+#[async_trait]
 impl Sink for Faulty {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         self.at("open");
@@ -139,7 +142,7 @@ impl Sink for Faulty {
         self.at("commit");
         Ok(Delivery::complete())
     }
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         self.at("fork");
         None
     }

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 
 use super::components::{async_filter, filter, sink, source, transactional};
 use super::host::{Engine, Given, Reported, give_back, library};
-use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
     Batch, Commit, ConfigError, Cx, Delivery, Error, Outcome, Plugin, Position, Replay, Source, SourceBatch,
+    async_trait,
 };
 
 fn one(payload: &'static str) -> SourceBatch {
@@ -223,20 +223,16 @@ struct Numbers {
 
 struct Committed(Arc<Mutex<Vec<String>>>);
 
+#[async_trait]
 impl Commit for Committed {
-    fn commit<'a>(
-        &'a mut self,
-        partition: &'a str,
-        position: &'a Position,
-    ) -> Promise<'a, Result<(), Error>> {
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            self.0.lock().unwrap().push(format!("{partition} {position:?}"));
-            Ok(())
-        })
+    async fn commit(&mut self, partition: &str, position: &Position) -> Result<(), Error> {
+        tokio::task::yield_now().await;
+        self.0.lock().unwrap().push(format!("{partition} {position:?}"));
+        Ok(())
     }
 }
 
+#[async_trait]
 impl Source for Numbers {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         if !std::mem::replace(&mut self.opened, true) {

@@ -9,7 +9,9 @@ use tidegate_abi::{self as abi, Buf, StateWriter, Status};
 
 use super::components::sink;
 use super::host::{Engine, Instance, library};
-use tidegate_sdk::{AsyncFilter, Batch, Component, ConfigError, Cx, Delivery, Error, Filter, Output, Plugin};
+use tidegate_sdk::{
+    AsyncFilter, Batch, Component, ConfigError, Cx, Delivery, Error, Filter, Output, Plugin, async_trait,
+};
 
 /// A filter that remembers a text, or panics when it is asked for it.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -49,6 +51,7 @@ impl Filter for Remembering {
 
 struct Waiting(Remembering);
 
+#[async_trait]
 impl AsyncFilter for Waiting {
     async fn process(&mut self, _: &Batch, _: &mut Output, _: &Cx) -> Result<(), Error> {
         Ok(())

@@ -5,8 +5,7 @@ use std::ffi::c_void;
 use std::panic::AssertUnwindSafe;
 
 use tidegate_abi::{self as abi, Out, PORT_DROP, PORT_REJECTED, Status};
-use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{Batch, Cx, Output, Port};
+use tidegate_sdk::{Batch, BoxFuture, Cx, Output, Port};
 
 use crate::boundary::export_batch::ExportedBatch;
 use crate::boundary::import_batch;
@@ -50,7 +49,7 @@ impl Filter {
 }
 
 impl FilterLink for Filter {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let open = Open::of(&self.instance, &BTreeMap::new());
             self.instance.perform(Slot::Work, cx, open).await.map(drop)
@@ -62,21 +61,21 @@ impl FilterLink for Filter {
         batch: &'a Batch,
         resumable: bool,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<Output, Fault>> {
+    ) -> BoxFuture<'a, Result<Output, Fault>> {
         Box::pin(async move {
             let (call, _) = self.instance.perform(Slot::Work, cx, self.call(batch, resumable)).await?;
             call.result()
         })
     }
 
-    fn save<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>> {
+    fn save<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Vec<u8>>, Fault>> {
         Box::pin(async move {
             let (call, _) = self.instance.perform(Slot::Work, cx, Save::of(&self.instance)).await?;
             call.result()
         })
     }
 
-    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let call = Restore::of(&self.instance, state);
             let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
@@ -84,7 +83,7 @@ impl FilterLink for Filter {
         })
     }
 
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(
             async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
         )

@@ -6,8 +6,7 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use tidegate_abi::{self as abi, Buf, Report, Status, Str};
-use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{Batch, Claim, Cx, Delivery, Lane, Position, Receipts, Record};
+use tidegate_sdk::{Batch, BoxFuture, Claim, Cx, Delivery, Lane, Position, Receipts, Record};
 
 use crate::boundary::export_batch::{ExportedBatch, ExportedHandles};
 use crate::boundary::import_batch::text;
@@ -34,14 +33,14 @@ impl Sink {
 }
 
 impl SinkLink for Sink {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let open = Open::of(&self.instance, &BTreeMap::new());
             self.instance.perform(Slot::Work, cx, open).await.map(drop)
         })
     }
 
-    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> Promise<'a, Result<Delivery, Fault>> {
+    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
             let write = Write(Reported::new(batch, self.instance.core().tables.sink()));
             let (call, _) = self.instance.perform(Slot::Work, cx, write).await?;
@@ -53,7 +52,7 @@ impl SinkLink for Sink {
         &'a mut self,
         claim: &'a Claim,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
+    ) -> BoxFuture<'a, Result<BTreeMap<Lane, Record>, Fault>> {
         Box::pin(async move {
             let call = Box::new(Claiming {
                 function: self.instance.core().tables.sink().claim,
@@ -79,7 +78,7 @@ impl SinkLink for Sink {
         lane: &'a Lane,
         record: &'a Record,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>> {
+    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
             let reported = Reported::new(batch, self.instance.core().tables.sink());
             // SAFETY: the first field of `Record` is its size.
@@ -95,7 +94,7 @@ impl SinkLink for Sink {
         batch: &'a Batch,
         receipts: &'a Receipts,
         cx: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>> {
+    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
             let mut reported = Reported::new(batch, self.instance.core().tables.sink());
             reported.state.acknowledges = true;
@@ -105,7 +104,7 @@ impl SinkLink for Sink {
         })
     }
 
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(
             async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
         )

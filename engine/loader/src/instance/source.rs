@@ -6,8 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tidegate_abi::{self as abi, Buf, Status, Str};
-use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{Cx, Outcome, Position, SourceBatch};
+use tidegate_sdk::{BoxFuture, Cx, Outcome, Position, SourceBatch};
 
 use crate::boundary::import_batch;
 use crate::host_table::Slot;
@@ -36,7 +35,7 @@ impl SourceLink for Source {
         &'a mut self,
         cx: &'a Cx,
         resume: &'a BTreeMap<String, Position>,
-    ) -> Promise<'a, Result<(), Fault>> {
+    ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             self.instance.report_progress_to(cx);
             let open = Open::of(&self.instance, resume).sink_acknowledges(cx.by_receipt());
@@ -44,7 +43,7 @@ impl SourceLink for Source {
         })
     }
 
-    fn next<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Fault>> {
+    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<SourceBatch>, Fault>> {
         Box::pin(async move {
             if cx.is_stopping() {
                 self.instance.drain();
@@ -68,7 +67,7 @@ impl SourceLink for Source {
         })
     }
 
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(
             async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
         )
@@ -95,7 +94,7 @@ fn with_batch_done(batch: SourceBatch, sequence: u64, core: &Arc<Core>) -> Sourc
 struct Committing(Weak<Instance>);
 
 impl CommitLink for Committing {
-    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> Promise<'a, Result<(), Fault>> {
+    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let Some(instance) = self.0.upgrade() else { return Err(Fault::Broken("is gone".into())) };
             let Some(function) = instance.core().tables.source().commit else { return Ok(()) };

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_sdk::erased::Promise;
 use tidegate_sdk::{
-    Batch, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record, STATE_BYTES,
-    SourceBatch, SourceRejection,
+    Batch, BoxFuture, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record,
+    STATE_BYTES, SourceBatch, SourceRejection,
 };
 
 use crate::link::broke_contract;
@@ -263,15 +262,15 @@ impl SourceLink for Remote {
         &'a mut self,
         cx: &'a Cx,
         resume: &'a BTreeMap<String, Position>,
-    ) -> Promise<'a, Result<(), Fault>> {
+    ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(self.start(cx, resume))
     }
 
-    fn next<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<Option<SourceBatch>, Fault>> {
+    fn next<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<Option<SourceBatch>, Fault>> {
         Box::pin(self.read())
     }
 
-    fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn close<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
     }
 
@@ -284,7 +283,7 @@ impl SourceLink for Remote {
 struct Committing(Option<Arc<Connection>>);
 
 impl CommitLink for Committing {
-    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> Promise<'a, Result<(), Fault>> {
+    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let Some(connection) = &self.0 else { return Err(Fault::Broken("is gone".into())) };
             let safe = CommitMessage { partition: partition.to_owned(), position: Some(position).into() };
@@ -295,7 +294,7 @@ impl CommitLink for Committing {
 }
 
 impl FilterLink for Remote {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move { self.start(cx, &BTreeMap::new()).await })
     }
 
@@ -304,29 +303,29 @@ impl FilterLink for Remote {
         batch: &'a Batch,
         resumable: bool,
         _cx: &'a Cx,
-    ) -> Promise<'a, Result<Output, Fault>> {
+    ) -> BoxFuture<'a, Result<Output, Fault>> {
         Box::pin(self.filtered(batch, resumable))
     }
 
-    fn save<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<Option<Vec<u8>>, Fault>> {
+    fn save<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<Option<Vec<u8>>, Fault>> {
         Box::pin(self.saved())
     }
 
-    fn restore<'a>(&'a mut self, state: &'a [u8], _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn restore<'a>(&'a mut self, state: &'a [u8], _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(self.restored(state))
     }
 
-    fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn close<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
     }
 }
 
 impl SinkLink for Remote {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move { self.start(cx, &BTreeMap::new()).await })
     }
 
-    fn write<'a>(&'a mut self, batch: &'a Batch, _cx: &'a Cx) -> Promise<'a, Result<Delivery, Fault>> {
+    fn write<'a>(&'a mut self, batch: &'a Batch, _cx: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(self.delivered(Frame::new(Topic::Write), batch, None))
     }
 
@@ -334,7 +333,7 @@ impl SinkLink for Remote {
         &'a mut self,
         claim: &'a Claim,
         _cx: &'a Cx,
-    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
+    ) -> BoxFuture<'a, Result<BTreeMap<Lane, Record>, Fault>> {
         Box::pin(async move {
             let answer = self.request(Frame::new(Topic::Claim).with(&ClaimMessage::from(claim))).await?;
             let marks = answer.read::<Vec<LaneRecord>>().map_err(broke_contract)?;
@@ -348,7 +347,7 @@ impl SinkLink for Remote {
         lane: &'a Lane,
         record: &'a Record,
         _cx: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>> {
+    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(self.delivered(Frame::new(Topic::Commit).with(&LaneRecord::of(lane, record)), batch, None))
     }
 
@@ -357,11 +356,11 @@ impl SinkLink for Remote {
         batch: &'a Batch,
         receipts: &'a Receipts,
         _cx: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>> {
+    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(self.delivered(Frame::new(Topic::AckAndWrite), batch, Some(receipts)))
     }
 
-    fn close<'a>(&'a mut self, _cx: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn close<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
     }
 }

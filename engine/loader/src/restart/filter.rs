@@ -3,8 +3,9 @@
 //! A restarted filter has no state. The state that the broken one restored is not used again, because it may have caused
 //! the break.
 
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection};
+use tidegate_sdk::{
+    AsyncFilter, Batch, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection, async_trait,
+};
 
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
@@ -51,6 +52,7 @@ impl RestartingFilter {
     }
 }
 
+#[async_trait]
 impl AsyncFilter for RestartingFilter {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.start(cx).await
@@ -87,11 +89,11 @@ impl AsyncFilter for RestartingFilter {
         Ok(())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         self.spec
             .capabilities
             .parallel
-            .then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn ErasedAsyncFilter>)
+            .then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn AsyncFilter>)
     }
 
     fn outputs(&self) -> Vec<String> {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Receipts, Record, Sink};
+use tidegate_sdk::{
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Receipts, Record, Sink, async_trait,
+};
 
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
@@ -74,6 +75,7 @@ impl RestartingSink {
     }
 }
 
+#[async_trait]
 impl Sink for RestartingSink {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.start(cx).await
@@ -207,8 +209,8 @@ impl Sink for RestartingSink {
         Ok(delivery)
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
-        self.spec.capabilities.parallel.then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn ErasedSink>)
+    fn fork(&self) -> Option<Box<dyn Sink>> {
+        self.spec.capabilities.parallel.then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn Sink>)
     }
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {

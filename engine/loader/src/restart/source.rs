@@ -4,8 +4,9 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{Commit, ConfigError, Cx, Error, Exclusive, Position, Replay, Source, SourceBatch};
+use tidegate_sdk::{
+    Commit, ConfigError, Cx, Error, Exclusive, Position, Replay, Source, SourceBatch, async_trait,
+};
 
 use super::lifecycle_result;
 use super::policy::RestartPolicy;
@@ -55,6 +56,7 @@ impl RestartingSource {
     }
 }
 
+#[async_trait]
 impl Source for RestartingSource {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.start(cx).await
@@ -119,21 +121,16 @@ impl Source for RestartingSource {
 
 struct Committer(Arc<Committing>);
 
+#[async_trait]
 impl Commit for Committer {
-    fn commit<'a>(
-        &'a mut self,
-        partition: &'a str,
-        position: &'a Position,
-    ) -> Promise<'a, Result<(), Error>> {
-        Box::pin(async move {
-            let Some(link) = self.0.get() else {
-                return Err(Error::retry("the plugin is not there at the moment"));
-            };
-            match link.commit(partition, position).await {
-                Ok(()) => Ok(()),
-                Err(Fault::Error(error)) => Err(error),
-                Err(Fault::Broken(why)) => Err(Error::retry(format!("the plugin {why} at a commit"))),
-            }
-        })
+    async fn commit(&mut self, partition: &str, position: &Position) -> Result<(), Error> {
+        let Some(link) = self.0.get() else {
+            return Err(Error::retry("the plugin is not there at the moment"));
+        };
+        match link.commit(partition, position).await {
+            Ok(()) => Ok(()),
+            Err(Fault::Error(error)) => Err(error),
+            Err(Fault::Broken(why)) => Err(Error::retry(format!("the plugin {why} at a commit"))),
+        }
     }
 }

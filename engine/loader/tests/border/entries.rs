@@ -2,8 +2,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tidegate_sdk::erased::{ErasedAsyncFilter, ErasedSink, ErasedSource};
-use tidegate_sdk::{Claim, Component, Cx, Error, Isolation, Lane, Outcome, Output, Position, Record};
+use tidegate_sdk::{
+    AsyncFilter, Claim, Component, Cx, Error, Isolation, Lane, Outcome, Output, Position, Record, Sink,
+    Source,
+};
 use tidegate_testkit::{batch, context};
 
 use crate::world::{LIMIT, World, built, open, placed};
@@ -97,11 +99,7 @@ async fn source(mut run: Run<'_>) -> Vec<String> {
 }
 
 /// Reads until there is an answer.
-async fn again(
-    run: &mut Run<'_>,
-    source: &mut dyn ErasedSource,
-    cx: &Cx,
-) -> Option<tidegate_sdk::SourceBatch> {
+async fn again(run: &mut Run<'_>, source: &mut dyn Source, cx: &Cx) -> Option<tidegate_sdk::SourceBatch> {
     loop {
         let read = source.next(cx).await;
         if let Some(read) = run.note("next", read) {
@@ -122,7 +120,7 @@ async fn filter(mut run: Run<'_>, name: &str) -> Vec<String> {
 }
 
 /// Everything passes, once.
-async fn pass(run: &mut Run<'_>, filter: &mut dyn ErasedAsyncFilter, cx: &Cx) {
+async fn pass(run: &mut Run<'_>, filter: &mut dyn AsyncFilter, cx: &Cx) {
     let (given, mut out) = (batch(["one", "two"]), Output::new());
     let processed = filter.process(&given, &mut out, cx).await;
     run.note("process", processed);
@@ -152,7 +150,7 @@ async fn sink(mut run: Run<'_>) -> Vec<String> {
 }
 
 /// Everything is delivered.
-async fn deliver(run: &mut Run<'_>, sink: &mut dyn ErasedSink, cx: &Cx) {
+async fn deliver(run: &mut Run<'_>, sink: &mut dyn Sink, cx: &Cx) {
     let written = sink.write(&batch(["one", "two"]), cx).await;
     let (rejected, again) = run.note("write", written).unwrap().into_parts();
     assert!(rejected.is_empty() && again.is_none(), "{rejected:?} {again:?}");

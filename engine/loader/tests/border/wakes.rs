@@ -1,14 +1,13 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Component, Isolation, Output};
+use tidegate_sdk::{AsyncFilter, Component, Isolation, Output};
 use tidegate_testkit::{batch, context};
 
 use crate::world::{LIMIT, World, built, open, placed};
 
 /// A filter that wakes the engine so.
-fn waking(world: &World, isolation: Isolation, wake: &str) -> Box<dyn ErasedAsyncFilter> {
+fn waking(world: &World, isolation: Isolation, wake: &str) -> Box<dyn AsyncFilter> {
     let plugin = placed(&open(&world.c("evil/wakes.c", &[])).unwrap(), "wakes", isolation, LIMIT);
     match built(&plugin, &json!({ "wake": wake })) {
         Ok(Component::AsyncFilter(filter)) => filter,
@@ -18,7 +17,7 @@ fn waking(world: &World, isolation: Isolation, wake: &str) -> Box<dyn ErasedAsyn
 }
 
 /// Has it process so many batches, and looks at what comes out.
-async fn process(filter: &mut dyn ErasedAsyncFilter, batches: usize) {
+async fn process(filter: &mut dyn AsyncFilter, batches: usize) {
     let (cx, _stopping) = context();
     filter.open(&cx).await.unwrap();
     for number in 0..batches {

@@ -54,12 +54,13 @@ fn source_node(component: &str, plugin: Plugin) -> Node {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_sdk::{ConfigError, Cx, Error, Source, SourceBatch};
+    use tidegate_sdk::{ConfigError, Cx, Error, Source, SourceBatch, async_trait};
 
     use super::*;
 
     struct Nothing;
 
+    #[async_trait]
     impl Source for Nothing {
         async fn next(&mut self, _: &Cx) -> Result<Option<SourceBatch>, Error> {
             Ok(None)

@@ -8,7 +8,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_sdk::{AttributeValue, Attributes, Batch, ConfigError, Cx, Error, Plugin, Source, SourceBatch};
+use tidegate_sdk::{
+    AttributeValue, Attributes, Batch, ConfigError, Cx, Error, Plugin, Source, SourceBatch, async_trait,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ledger::Ledger;
@@ -40,6 +42,7 @@ struct LetterSource {
     clerk: Option<DropGuard>,
 }
 
+#[async_trait]
 impl Source for LetterSource {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.left = self.ledger.open(&self.component).into();

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tidegate_config::RetryOptions;
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Claim, Class, Delivery, Error, Rejection};
+use tidegate_sdk::{Claim, Class, Delivery, Error, Rejection, Sink};
 use tokio::sync::{Mutex, mpsc};
 
 use super::Head;
@@ -20,7 +19,7 @@ use crate::tries::{FailureCounts, Tries};
 /// One instance of a sink.
 pub(crate) struct Writer {
     pub(crate) head: Head,
-    pub(crate) sink: Box<dyn ErasedSink>,
+    pub(crate) sink: Box<dyn Sink>,
     pub(crate) retry: RetryOptions,
     /// With which it claims its lanes, if the graph is effectively-once.
     pub(crate) claim: Claim,

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use tidegate_config::RetryOptions;
-use tidegate_sdk::erased::ErasedSource;
-use tidegate_sdk::{Class, SourceBatch};
+use tidegate_sdk::{Class, Source, SourceBatch};
 use tokio_util::sync::CancellationToken;
 
 use super::Head;
@@ -32,7 +31,7 @@ enum Restart {
 /// A source with what it needs to run.
 pub(crate) struct Reader {
     pub(crate) head: Head,
-    pub(crate) source: Box<dyn ErasedSource>,
+    pub(crate) source: Box<dyn Source>,
     pub(crate) chain: Chain,
     pub(crate) lane: Arc<Lane>,
     pub(crate) checkpoint: Arc<Checkpoint>,

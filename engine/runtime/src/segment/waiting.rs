@@ -1,8 +1,7 @@
 //! A filter that waits: tried until a batch is through; then the plain filters downstream are called.
 
 use tidegate_config::{OutputName, RetryOptions};
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Class, Output};
+use tidegate_sdk::{AsyncFilter, Class, Output};
 
 use super::Head;
 use super::filters::restore;
@@ -17,7 +16,7 @@ use crate::tries::Tries;
 
 /// A filter that waits, and the plain ones behind it.
 pub(crate) struct Waiting {
-    filter: Box<dyn ErasedAsyncFilter>,
+    filter: Box<dyn AsyncFilter>,
     behind: Chain,
     retry: RetryOptions,
     tries: Tries,
@@ -32,12 +31,7 @@ pub(super) struct Dealt {
 
 impl Waiting {
     /// One that is not open yet.
-    pub(crate) fn new(
-        head: &Head,
-        filter: Box<dyn ErasedAsyncFilter>,
-        behind: Chain,
-        retry: RetryOptions,
-    ) -> Self {
+    pub(crate) fn new(head: &Head, filter: Box<dyn AsyncFilter>, behind: Chain, retry: RetryOptions) -> Self {
         let tries = Tries::new(&retry, &head.meter, &head.cx, head.hard_stop());
         Self { filter, behind, retry, tries }
     }

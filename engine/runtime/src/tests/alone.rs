@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tidegate_config::{EngineOptions, RetryOptions};
 use tidegate_sdk::{
     AsyncFilter, Attempt, Batch, ConfigError, Cx, Delivery, Error, Output, Plugin, Position, Replay, Sink,
-    Source, SourceBatch,
+    Source, SourceBatch, async_trait,
 };
 
 use super::MAIN;
@@ -21,6 +21,7 @@ struct InOrder {
     writes: Writes,
 }
 
+#[async_trait]
 impl Sink for InOrder {
     async fn write(&mut self, batch: &Batch, _: &Cx) -> Result<Delivery, Error> {
         let texts = batch.texts();
@@ -75,6 +76,7 @@ async fn each_event_of_a_sink_has_its_own_attempts_and_reason() {
 /// Fails until the last attempt, in which it rejects the event `3` and lets the others go on.
 struct Judging(Arc<Mutex<Vec<Attempt>>>);
 
+#[async_trait]
 impl AsyncFilter for Judging {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         self.0.lock().unwrap().push(out.attempt());
@@ -114,6 +116,7 @@ async fn a_filter_knows_its_last_attempt() {
 /// Gives what is new since the place that was stored, one event a run, and complains.
 struct News(Option<u64>);
 
+#[async_trait]
 impl Source for News {
     fn replay(&self) -> Replay {
         Replay::Redelivery
@@ -154,6 +157,7 @@ async fn a_component_that_complains_is_unhealthy_until_it_takes_that_back() {
 /// As [`News`], with an end.
 struct OneOf(News);
 
+#[async_trait]
 impl Source for OneOf {
     fn replay(&self) -> Replay {
         Replay::Redelivery

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_config::{BatchOptions, EngineOptions, RetryOptions};
-use tidegate_sdk::erased::ErasedAsyncFilter;
 use tidegate_sdk::{
     AsyncFilter, Batch, Client, ConfigError, Cx, Delivery, Error, Filter, Outcome, Output, Plugin, Sink,
-    Source, SourceBatch,
+    Source, SourceBatch, async_trait,
 };
 use tokio::sync::{Barrier, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +28,7 @@ struct Requests {
     ends: bool,
 }
 
+#[async_trait]
 impl Source for Requests {
     async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
         let number = self.next;
@@ -77,6 +77,7 @@ struct Meeting {
     at_once: usize,
 }
 
+#[async_trait]
 impl AsyncFilter for Meeting {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         let met = tokio::time::timeout(PATIENCE, self.barrier.wait()).await;
@@ -85,7 +86,7 @@ impl AsyncFilter for Meeting {
         Ok(())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         Some(Box::new(self.clone()))
     }
 
@@ -120,6 +121,7 @@ struct Late {
     at_once: usize,
 }
 
+#[async_trait]
 impl AsyncFilter for Late {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         let (now, most) = &*self.at_work;
@@ -139,7 +141,7 @@ impl AsyncFilter for Late {
         Ok(())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         Some(Box::new(self.clone()))
     }
 
@@ -176,6 +178,7 @@ impl Never {
     }
 }
 
+#[async_trait]
 impl AsyncFilter for Never {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         if self.fails(batch) {
@@ -188,7 +191,7 @@ impl AsyncFilter for Never {
         Ok(())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         Some(Box::new(*self))
     }
 
@@ -207,6 +210,7 @@ impl Filter for Never {
     }
 }
 
+#[async_trait]
 impl Sink for Never {
     async fn write(&mut self, batch: &Batch, _: &Cx) -> Result<Delivery, Error> {
         if self.fails(batch) {
@@ -290,6 +294,7 @@ async fn requests_that_pause_hold_up_no_other() {
 /// Never gets through with even numbers. Works on two events at once.
 struct Paused(Arc<Mutex<()>>);
 
+#[async_trait]
 impl AsyncFilter for Paused {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         let number: usize = batch.texts()[0].parse().map_err(|_| Error::fatal("no number"))?;
@@ -300,7 +305,7 @@ impl AsyncFilter for Paused {
         Ok(())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         Some(Box::new(Self(Arc::clone(&self.0))))
     }
 

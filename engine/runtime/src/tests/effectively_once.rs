@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_config::Delivery;
-use tidegate_sdk::{Batch, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch};
+use tidegate_sdk::{
+    Batch, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch, async_trait,
+};
 
 use super::fakes::{Fakes, NoOptions};
 use super::{MAIN, numbers};
@@ -170,6 +172,7 @@ struct Replaced {
     announced: bool,
 }
 
+#[async_trait]
 impl Source for Replaced {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         self.input = self.opened.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidegate_config::{EngineOptions, OnReject, RetryOptions};
 use tidegate_sdk::{
     AsyncFilter, Batch, Class, ConfigError, Cx, Error, Filter, Output, Plugin, Source, SourceBatch,
+    async_trait,
 };
 
 use super::fakes::{Fakes, NoOptions};
@@ -36,6 +37,7 @@ impl Filter for Failing {
 /// Lets everything pass, as a filter that waits.
 struct Passing;
 
+#[async_trait]
 impl AsyncFilter for Passing {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         out.emit(batch.clone());
@@ -116,6 +118,7 @@ struct Ending {
     runs: Arc<AtomicUsize>,
 }
 
+#[async_trait]
 impl Source for Ending {
     async fn open(&mut self, _: &Cx) -> Result<(), Error> {
         if self.how == "opening" {

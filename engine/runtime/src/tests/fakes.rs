@@ -9,10 +9,9 @@ use std::time::Duration;
 use tidegate_config::{
     Delivery as Promise, EngineOptions, Graph, Input, Node, OutputName, Pipeline, RetryOptions, Settings,
 };
-use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{
     Batch, Claim, ConfigError, Cx, Delivery, Error, Filter, Lane, Output, Plugin, Position, Record, Replay,
-    Sink, Size, Source, SourceBatch,
+    Sink, Size, Source, SourceBatch, async_trait,
 };
 use tokio::sync::watch;
 
@@ -289,6 +288,7 @@ struct Counting {
     silent: bool,
 }
 
+#[async_trait]
 impl Source for Counting {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.next = cx.resume("").map_or(Ok(0), Position::read)?;
@@ -364,8 +364,9 @@ impl Writing {
     }
 }
 
+#[async_trait]
 impl Sink for Writing {
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         self.0.forks.load(Ordering::Relaxed).then(|| Box::new(Self(Arc::clone(&self.0))) as _)
     }
 

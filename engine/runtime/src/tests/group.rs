@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidegate_config::{Delivery as Promise, EngineOptions, OutputName};
-use tidegate_sdk::erased::ErasedSink;
 use tidegate_sdk::{
     Batch, ConfigError, Cx, Delivery, Error, Filter, Outcome, Output, Plugin, Receipts, Replay, Sink, Source,
-    SourceBatch,
+    SourceBatch, async_trait,
 };
 
 use super::MAIN;
@@ -44,6 +43,7 @@ struct Granting {
     left: Vec<u64>,
 }
 
+#[async_trait]
 impl Source for Granting {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         assert!(cx.by_receipt());
@@ -92,6 +92,7 @@ impl Settling {
     }
 }
 
+#[async_trait]
 impl Sink for Settling {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
         unreachable!("it is asked to settle")
@@ -101,7 +102,7 @@ impl Sink for Settling {
         Ok("here".into())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         Some(Box::new(Self(Arc::clone(&self.0))))
     }
 

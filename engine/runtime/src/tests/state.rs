@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_config::Delivery;
-use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Filter, Output, Plugin};
+use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Filter, Output, Plugin, async_trait};
 
 use super::fakes::{Fakes, NoOptions, Script};
 use super::{MAIN, numbers};
@@ -61,6 +61,7 @@ impl Filter for Once {
 
 struct Waiting(Once);
 
+#[async_trait]
 impl AsyncFilter for Waiting {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         self.0.pass(batch, out);

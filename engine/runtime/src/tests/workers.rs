@@ -4,8 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_config::EngineOptions;
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Filter, Output, Plugin};
+use tidegate_sdk::{AsyncFilter, Batch, ConfigError, Cx, Error, Filter, Output, Plugin, async_trait};
 use tokio::sync::watch;
 
 use super::fakes::{Fakes, NoOptions, Script};
@@ -33,6 +32,7 @@ impl Filter for Late {
 /// Keeps everything, and waits: whichever is given event 0 goes on only when another is given event 10.
 struct Meeting(watch::Sender<bool>);
 
+#[async_trait]
 impl AsyncFilter for Meeting {
     async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
         match batch.payload(0) {
@@ -49,7 +49,7 @@ impl AsyncFilter for Meeting {
         Ok(())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         Some(Box::new(Self(self.0.clone())))
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Component, Cx, Plugin, Receipts, Replay};
+use tidegate_sdk::{Component, Cx, Plugin, Receipts, Replay, Sink};
 
 use super::{Rules, numbered};
 
@@ -55,7 +54,7 @@ fn said(rules: Rules<'_>, plugin: &Plugin, options: &Value) -> Option<Result<Str
 }
 
 /// A sink with a domain, which is open, is given an entry that nobody has handed out.
-pub(super) async fn settles_nothing_of_nobody(rules: Rules<'_>, sink: &mut dyn ErasedSink, cx: &Cx) {
+pub(super) async fn settles_nothing_of_nobody(rules: Rules<'_>, sink: &mut dyn Sink, cx: &Cx) {
     if sink.domain().is_err() {
         return;
     }
@@ -74,7 +73,7 @@ mod tests {
     use schemars::JsonSchema;
     use serde::Deserialize;
     use serde_json::json;
-    use tidegate_sdk::{Batch, Delivery, Error, Sink, schemars, serde};
+    use tidegate_sdk::{Batch, Delivery, Error, Sink, async_trait, schemars, serde};
 
     use super::*;
     use crate::{build_sink, context};
@@ -88,6 +87,7 @@ mod tests {
 
     struct Named(String);
 
+    #[async_trait]
     impl Sink for Named {
         async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
             Ok(Delivery::complete())

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Batch, Class, Cx, Filter, Output, Plugin, STATE_BYTES};
+use tidegate_sdk::{AsyncFilter, Batch, Class, Cx, Filter, Output, Plugin, STATE_BYTES};
 
 use super::{Rules, batches, manual, numbered};
 use crate::{build_async_filter, build_filter, context};
@@ -97,7 +96,7 @@ fn states(rules: Rules<'_>, saved: Option<Vec<u8>>) -> Vec<(Vec<u8>, bool)> {
 }
 
 /// Gives a batch to the filter until it goes through, as the engine does.
-async fn tried(rules: Rules<'_>, filter: &mut dyn ErasedAsyncFilter, batch: &Batch, cx: &Cx) -> Output {
+async fn tried(rules: Rules<'_>, filter: &mut dyn AsyncFilter, batch: &Batch, cx: &Cx) -> Output {
     let mut tries = 0;
     loop {
         let mut out = Output::resumable();

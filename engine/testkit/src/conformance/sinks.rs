@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Class, Cx, Delivery, Plugin};
+use tidegate_sdk::{Batch, Class, Cx, Delivery, Plugin, Sink};
 
 use super::{Rules, batches, domain, manual, numbered};
 use crate::{build_sink, context};
@@ -48,12 +47,7 @@ pub async fn sink<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P
     rules.ends("its tasks", cx.tasks().joined()).await;
 }
 
-async fn delivers_samples<P: AsRef<[u8]>>(
-    rules: Rules<'_>,
-    sink: &mut dyn ErasedSink,
-    samples: &[P],
-    cx: &Cx,
-) {
+async fn delivers_samples<P: AsRef<[u8]>>(rules: Rules<'_>, sink: &mut dyn Sink, samples: &[P], cx: &Cx) {
     let batch = numbered(samples, 100);
     match rules.ends("write", sink.write(&batch, cx)).await {
         Ok(delivery) => {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tidegate_sdk::erased::{ErasedSource, Promise};
-use tidegate_sdk::{BATCH_EVENTS, Commit, Cx, Outcome, Plugin, Position, SourceBatch};
+use tidegate_sdk::{BATCH_EVENTS, BoxFuture, Commit, Cx, Outcome, Plugin, Position, Source, SourceBatch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Rules, domain, manual};
@@ -56,7 +55,7 @@ pub async fn source(plugin: &Plugin, options: &Value, events: usize) {
 }
 
 /// A source that is to stop as soon as it is open ends, whatever there is to read.
-async fn stops_at_once(rules: Rules<'_>, source: &mut dyn ErasedSource) {
+async fn stops_at_once(rules: Rules<'_>, source: &mut dyn Source) {
     let (cx, stopping) = context();
     let opened = rules.ends("open", source.open(&cx)).await;
     rules.keeps("it opens", opened.is_ok(), format_args!("{opened:?}"));
@@ -71,7 +70,7 @@ async fn stops_at_once(rules: Rules<'_>, source: &mut dyn ErasedSource) {
 /// A source while it is read, and what came of it.
 struct Reading<'a> {
     rules: Rules<'a>,
-    source: Box<dyn ErasedSource>,
+    source: Box<dyn Source>,
     committer: Option<Box<dyn Commit>>,
     cx: Cx,
     payloads: Vec<Vec<u8>>,
@@ -83,7 +82,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    async fn of(rules: Rules<'a>, mut source: Box<dyn ErasedSource>, cx: Cx) -> Self {
+    async fn of(rules: Rules<'a>, mut source: Box<dyn Source>, cx: Cx) -> Self {
         let opened = rules.ends("open", source.open(&cx)).await;
         rules.keeps("it opens", opened.is_ok(), format_args!("{opened:?}"));
         let committer = source.committer();
@@ -113,7 +112,7 @@ impl<'a> Reading<'a> {
 
     /// Takes one batch; false at the end.
     async fn next(&mut self) -> bool {
-        let next: Promise<'_, _> = self.source.next(&self.cx);
+        let next: BoxFuture<'_, _> = self.source.next(&self.cx);
         match self.rules.ends("next", next).await {
             Ok(Some(batch)) => self.take(batch).await,
             Ok(None) => return false,

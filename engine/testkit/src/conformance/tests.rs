@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tidegate_sdk::{
     AsyncFilter, Batch, Cx, Delivery, Error, Filter, Output, Plugin, Position, Sink, Source, SourceBatch,
-    schemars, serde,
+    async_trait, schemars, serde,
 };
 
 /// The options of the plugins here.
@@ -73,6 +73,7 @@ fn filter(sample: &str) -> Plugin {
 /// The same, as a filter that waits.
 struct Waiting(Tested);
 
+#[async_trait]
 impl AsyncFilter for Waiting {
     async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
         match self.0.0.as_str() {
@@ -161,6 +162,7 @@ fn a_bad_manual_is_caught() {
 /// Counts to 10, two a batch.
 struct Counting(String, u64);
 
+#[async_trait]
 impl Source for Counting {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         if let Some(position) = cx.resume("") {
@@ -188,6 +190,7 @@ impl Source for Counting {
 /// Takes everything but empty events.
 struct Taking(String);
 
+#[async_trait]
 impl Sink for Taking {
     async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
         let mut delivery = Delivery::complete();

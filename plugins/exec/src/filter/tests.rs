@@ -1,12 +1,11 @@
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Class, Cx, Error, Output};
+use tidegate_sdk::{AsyncFilter, Class, Cx, Error, Output};
 use tidegate_testkit::{batch, build_async_filter, conformance, context};
 
 use super::plugin;
 
 /// A filter that runs this script with `sh`.
-fn script(script: &str, more: &Value) -> Box<dyn ErasedAsyncFilter> {
+fn script(script: &str, more: &Value) -> Box<dyn AsyncFilter> {
     let mut options = json!({ "command": ["sh", "-c", script], "kill_after": "500ms" });
     let members = options.as_object_mut().unwrap();
     members.extend(more.as_object().unwrap().clone());
@@ -16,7 +15,7 @@ fn script(script: &str, more: &Value) -> Box<dyn ErasedAsyncFilter> {
 /// The events that were emitted, and those that were rejected.
 type Outcome = (Vec<String>, Vec<(usize, String)>);
 
-async fn once(filter: &mut dyn ErasedAsyncFilter, cx: &Cx, events: &[&str]) -> Result<Outcome, Error> {
+async fn once(filter: &mut dyn AsyncFilter, cx: &Cx, events: &[&str]) -> Result<Outcome, Error> {
     let mut out = Output::new();
     filter.process(&batch(events), &mut out, cx).await?;
     let (emitted, rejected) = out.take();
@@ -25,7 +24,7 @@ async fn once(filter: &mut dyn ErasedAsyncFilter, cx: &Cx, events: &[&str]) -> R
 }
 
 /// As [`once`], retried as the engine does. Returns the number of tries as well.
-async fn retried(filter: &mut dyn ErasedAsyncFilter, cx: &Cx, events: &[&str]) -> (usize, Outcome) {
+async fn retried(filter: &mut dyn AsyncFilter, cx: &Cx, events: &[&str]) -> (usize, Outcome) {
     for tries in 1..20 {
         match once(filter, cx, events).await {
             Ok(outcome) => return (tries, outcome),

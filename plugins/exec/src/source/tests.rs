@@ -1,20 +1,19 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedSource;
-use tidegate_sdk::{Class, Cx};
+use tidegate_sdk::{Class, Cx, Source};
 use tidegate_testkit::{build_source, conformance, context, read_all};
 
 use super::plugin;
 
-fn script(script: &str, more: &Value) -> Box<dyn ErasedSource> {
+fn script(script: &str, more: &Value) -> Box<dyn Source> {
     let mut options = json!({ "command": ["sh", "-c", script], "kill_after": "300ms" });
     options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     build_source(&plugin(), &options)
 }
 
 /// Reads until there are this many events.
-async fn read(source: &mut dyn ErasedSource, cx: &Cx, events: usize) -> Vec<String> {
+async fn read(source: &mut dyn Source, cx: &Cx, events: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < events {
         texts.extend(source.next(cx).await.unwrap().unwrap().batch.texts());
@@ -90,7 +89,7 @@ async fn keep_running_mode_starts_again() {
 }
 
 /// The pauses that the source asks for before each of its next starts.
-async fn pauses(source: &mut dyn ErasedSource, cx: &Cx, failures: usize) -> Vec<u128> {
+async fn pauses(source: &mut dyn Source, cx: &Cx, failures: usize) -> Vec<u128> {
     let mut pauses = Vec::new();
     while pauses.len() < failures {
         if let Err(error) = source.next(cx).await {

@@ -10,8 +10,7 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Class, Cx, Plugin};
+use tidegate_sdk::{Class, Cx, Plugin, Sink};
 use tidegate_testkit::{batch, build_sink, context};
 
 fn plugin() -> Plugin {
@@ -23,7 +22,7 @@ fn path(folder: &TempDir, name: &str) -> String {
     folder.path().join(name).to_str().unwrap().to_owned()
 }
 
-async fn open(options: &Value) -> (Box<dyn ErasedSink>, Cx) {
+async fn open(options: &Value) -> (Box<dyn Sink>, Cx) {
     let (cx, _) = context();
     let mut sink = build_sink(&plugin(), options);
     sink.open(&cx).await.unwrap();
@@ -31,7 +30,7 @@ async fn open(options: &Value) -> (Box<dyn ErasedSink>, Cx) {
 }
 
 /// Writes events that must all be delivered.
-async fn write(sink: &mut Box<dyn ErasedSink>, cx: &Cx, events: &[&str]) {
+async fn write(sink: &mut Box<dyn Sink>, cx: &Cx, events: &[&str]) {
     let delivery = sink.write(&batch(events), cx).await.unwrap();
     assert!(delivery.rejected().is_empty(), "{delivery:?}");
     assert!(delivery.to_try_again().is_none(), "{delivery:?}");

@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_sdk::erased::ErasedSource;
-use tidegate_sdk::{Cx, Plugin, Position, SourceBatch};
+use tidegate_sdk::{Cx, Plugin, Position, Source, SourceBatch};
 use tidegate_testkit::{build_source, context};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +40,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A source that is running, and what came out of it.
 struct Run {
-    source: Box<dyn ErasedSource>,
+    source: Box<dyn Source>,
     cx: Cx,
     stopping: CancellationToken,
     texts: Vec<String>,

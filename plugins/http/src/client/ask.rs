@@ -13,8 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{AsyncFilter, Attributes, Batch, ConfigError, Cx, Error, Output, Plugin};
+use tidegate_sdk::{AsyncFilter, Attributes, Batch, ConfigError, Cx, Error, Output, Plugin, async_trait};
 
 use self::cache::{Cache, Kept, Key};
 use self::options::{AskBody, AskOptions, Missing, OnError};
@@ -193,6 +192,7 @@ fn is_same(left: &Batch, right: &Batch) -> bool {
     std::ptr::eq(left.spans(), right.spans())
 }
 
+#[async_trait]
 impl AsyncFilter for Ask {
     async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
         self.shared.caller.open()
@@ -216,7 +216,7 @@ impl AsyncFilter for Ask {
         Ok(())
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedAsyncFilter>> {
+    fn fork(&self) -> Option<Box<dyn AsyncFilter>> {
         Some(Box::new(Self { shared: Arc::clone(&self.shared), kept: None }))
     }
 

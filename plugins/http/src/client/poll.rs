@@ -25,7 +25,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{
     Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch,
-    SourceRejection,
+    SourceRejection, async_trait,
 };
 
 use self::body::Body;
@@ -446,6 +446,7 @@ impl HttpPoll {
     }
 }
 
+#[async_trait]
 impl Source for HttpPoll {
     fn replay(&self) -> Replay {
         match self.decoder.cursor {

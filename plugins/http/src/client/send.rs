@@ -13,8 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Class, ConfigError, Cx, Delivery, Error, Plugin, Sink, json};
+use tidegate_sdk::{Batch, Class, ConfigError, Cx, Delivery, Error, Plugin, Sink, async_trait, json};
 
 use self::body::{Keys, body, compressed};
 use self::options::{Compress, Format, SendOptions};
@@ -272,6 +271,7 @@ fn concerns_all(error: &Error) -> bool {
     error.class() == Class::Misconfigured || error.retry_after().is_some()
 }
 
+#[async_trait]
 impl Sink for HttpSink {
     async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
         self.0.caller.open()
@@ -295,7 +295,7 @@ impl Sink for HttpSink {
         progress.finish()
     }
 
-    fn fork(&self) -> Option<Box<dyn ErasedSink>> {
+    fn fork(&self) -> Option<Box<dyn Sink>> {
         Some(Box::new(self.clone()))
     }
 }

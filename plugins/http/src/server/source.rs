@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sdk::{ConfigError, Cx, Error, Exclusive, Plugin, Replay, Resource, Source, SourceBatch};
+use tidegate_sdk::{
+    ConfigError, Cx, Error, Exclusive, Plugin, Replay, Resource, Source, SourceBatch, async_trait,
+};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::DropGuard;
@@ -111,6 +113,7 @@ impl Running {
     }
 }
 
+#[async_trait]
 impl Source for HttpServer {
     /// A client that gets no answer asks again, unless it was told at once that its events were accepted.
     fn replay(&self) -> Replay {

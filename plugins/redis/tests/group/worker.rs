@@ -1,8 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::{ErasedSink, ErasedSource};
-use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Outcome, Receipts, SourceBatch};
+use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Outcome, Receipts, Sink, Source, SourceBatch};
 use tidegate_servers::redis::Redis;
 
 /// How long anything may take.
@@ -10,8 +9,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process of the group: its source, and the sink that acknowledges for it.
 pub(crate) struct Worker {
-    pub(crate) source: Box<dyn ErasedSource>,
-    pub(crate) sink: Box<dyn ErasedSink>,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) sink: Box<dyn Sink>,
     pub(crate) cx: Cx,
 }
 
@@ -22,12 +21,12 @@ pub(crate) struct Work {
     settled: Box<dyn FnOnce(Outcome) + Send>,
 }
 
-pub(crate) fn source(options: &Value) -> Box<dyn ErasedSource> {
+pub(crate) fn source(options: &Value) -> Box<dyn Source> {
     let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis_stream");
     tidegate_testkit::build_source(&plugin, options)
 }
 
-pub(crate) fn sink(options: &Value) -> Box<dyn ErasedSink> {
+pub(crate) fn sink(options: &Value) -> Box<dyn Sink> {
     let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis");
     tidegate_testkit::build_sink(&plugin, options)
 }

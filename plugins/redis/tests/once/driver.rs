@@ -3,8 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Position, Record};
+use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Position, Record, Sink};
 use tidegate_servers::redis::Redis;
 
 /// How long anything may take.
@@ -12,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A sink, and all that the engine would do with it for a source whose event number `n` is the text of `n`.
 pub(crate) struct Driver {
-    pub(crate) sink: Box<dyn ErasedSink>,
+    pub(crate) sink: Box<dyn Sink>,
     pub(crate) cx: Cx,
     pub(crate) lane: Lane,
     /// How many events were committed again after a rollback.
@@ -23,7 +22,7 @@ pub(crate) struct Driver {
 }
 
 /// A sink with these options.
-pub(crate) fn sink(options: &Value) -> Box<dyn ErasedSink> {
+pub(crate) fn sink(options: &Value) -> Box<dyn Sink> {
     let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis");
     tidegate_testkit::build_sink(&plugin, options)
 }

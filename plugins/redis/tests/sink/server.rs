@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use redis::{FromRedisValue, Value};
 use serde_json::json;
 use tempfile::TempDir;
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Class, Cx, Delivery, Error};
+use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Sink};
 
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -123,7 +122,7 @@ pub(crate) fn file(folder: &TempDir, name: &str, text: &str) -> String {
 }
 
 /// The sink with these options, not open yet.
-pub(crate) fn sink(options: &serde_json::Value) -> Box<dyn ErasedSink> {
+pub(crate) fn sink(options: &serde_json::Value) -> Box<dyn Sink> {
     let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis");
     tidegate_testkit::build_sink(&plugin, options)
 }
@@ -140,7 +139,7 @@ pub(crate) async fn open(server: &Server, mut options: serde_json::Value) -> Ope
 
 /// A sink and what it runs in.
 pub(crate) struct Opened {
-    pub(crate) sink: Box<dyn ErasedSink>,
+    pub(crate) sink: Box<dyn Sink>,
     pub(crate) cx: Cx,
 }
 

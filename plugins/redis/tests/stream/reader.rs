@@ -1,8 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedSource;
-use tidegate_sdk::{Cx, Error, Outcome, SourceBatch};
+use tidegate_sdk::{Cx, Error, Outcome, Source, SourceBatch};
 use tidegate_servers::redis::Redis;
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A source that is open.
 pub(crate) struct Reader {
-    pub(crate) source: Box<dyn ErasedSource>,
+    pub(crate) source: Box<dyn Source>,
     pub(crate) cx: Cx,
     pub(crate) stopping: CancellationToken,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{Batch, Cx, Delivery, Error, Plugin, Sink};
+use tidegate_sdk::{Batch, Cx, Delivery, Error, Plugin, Sink, async_trait};
 use tokio::{fs::OpenOptions, io::AsyncWriteExt};
 
 /// What the pipeline file can say. The comments are the manual that `tidegate plugins show` prints.
@@ -15,6 +15,7 @@ struct Append {
     path: PathBuf,
 }
 
+#[async_trait]
 impl Sink for Append {
     // What the answer does not name is delivered: it survives a crash from now on.
     async fn write(&mut self, batch: &Batch, _cx: &Cx) -> Result<Delivery, Error> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{Cx, Error, Plugin, Position, Replay, Source, SourceBatch, framing::Lines};
+use tidegate_sdk::{Cx, Error, Plugin, Position, Replay, Source, SourceBatch, async_trait, framing::Lines};
 use tokio::{fs::File, io::AsyncSeekExt};
 
 /// What the pipeline file can say. The comments are the manual that `tidegate plugins show` prints.
@@ -27,6 +27,7 @@ impl ReadLines {
     }
 }
 
+#[async_trait]
 impl Source for ReadLines {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         let done = cx.resume("").map_or(Ok(0), Position::read)?;

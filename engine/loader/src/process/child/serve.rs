@@ -9,8 +9,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{Cx, Size};
+use tidegate_sdk::{BoxFuture, Cx, Size};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -173,7 +172,7 @@ impl ChildLoop {
     /// Runs until the engine closes the socket.
     async fn run(mut self) -> io::Result<()> {
         let mut work: Option<Work> = None;
-        let mut beside: Option<Promise<'static, Frame>> = None;
+        let mut beside: Option<BoxFuture<'static, Frame>> = None;
         loop {
             let (working, committing) = (work.is_some(), beside.is_some());
             tokio::select! {
@@ -233,7 +232,7 @@ impl ChildLoop {
         }))
     }
 
-    fn commit(&self, frame: &Frame) -> Promise<'static, Frame> {
+    fn commit(&self, frame: &Frame) -> BoxFuture<'static, Frame> {
         let (link, safe) = (self.committing.clone(), frame.read::<CommitMessage>());
         Box::pin(async move {
             let committed = async {

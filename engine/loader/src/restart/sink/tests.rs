@@ -5,8 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::erased::Promise;
-use tidegate_sdk::{ConfigError, Replay};
+use tidegate_sdk::{BoxFuture, ConfigError, Replay};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -40,17 +39,17 @@ impl InstanceFactory for Breaking {
 }
 
 impl SinkLink for Breaking {
-    fn open<'a>(&'a mut self, _: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn open<'a>(&'a mut self, _: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async { Ok(()) })
     }
-    fn write<'a>(&'a mut self, _: &'a Batch, _: &'a Cx) -> Promise<'a, Result<Delivery, Fault>> {
+    fn write<'a>(&'a mut self, _: &'a Batch, _: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>> {
         unreachable!("its sink settles")
     }
     fn claim<'a>(
         &'a mut self,
         _: &'a Claim,
         _: &'a Cx,
-    ) -> Promise<'a, Result<BTreeMap<Lane, Record>, Fault>> {
+    ) -> BoxFuture<'a, Result<BTreeMap<Lane, Record>, Fault>> {
         unreachable!("its sink settles")
     }
     fn commit<'a>(
@@ -59,7 +58,7 @@ impl SinkLink for Breaking {
         _: &'a Lane,
         _: &'a Record,
         _: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>> {
+    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         unreachable!("its sink settles")
     }
     fn settle<'a>(
@@ -67,11 +66,11 @@ impl SinkLink for Breaking {
         batch: &'a Batch,
         receipts: &'a Receipts,
         _: &'a Cx,
-    ) -> Promise<'a, Result<Delivery, Fault>> {
+    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         let settled = settle(&mut self.0.lock(), batch, receipts);
         Box::pin(async { settled })
     }
-    fn close<'a>(&'a mut self, _: &'a Cx) -> Promise<'a, Result<(), Fault>> {
+    fn close<'a>(&'a mut self, _: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async { Ok(()) })
     }
 }

@@ -6,8 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Position, Record};
+use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Position, Record, Sink};
 use tidegate_testkit::{batch, build_sink, context};
 
 use super::{plugin, unpacked};
@@ -47,7 +46,7 @@ pub(super) fn options(folder: &Path, variant: &str) -> Value {
 
 /// Plays the engine for one sink with one lane.
 pub(super) struct Driver {
-    pub(super) sink: Box<dyn ErasedSink>,
+    pub(super) sink: Box<dyn Sink>,
     pub(super) cx: Cx,
     pub(super) next: u64,
 }
@@ -59,7 +58,7 @@ pub(super) fn claim(afresh: bool) -> Claim {
 pub(super) async fn claimed(
     options: &Value,
     claim: &Claim,
-) -> Result<(Box<dyn ErasedSink>, Cx, BTreeMap<Lane, Record>), Error> {
+) -> Result<(Box<dyn Sink>, Cx, BTreeMap<Lane, Record>), Error> {
     let (cx, _) = context();
     let mut sink = build_sink(&plugin(), options);
     sink.transactional().unwrap();

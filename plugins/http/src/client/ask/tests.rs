@@ -1,8 +1,7 @@
 //! The filter against a real server.
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedAsyncFilter;
-use tidegate_sdk::{Attempt, AttributeValue, Batch, Class, Error, Output};
+use tidegate_sdk::{AsyncFilter, Attempt, AttributeValue, Batch, Class, Error, Output};
 use tidegate_testkit::{batch, build_async_filter, context};
 
 use super::plugin;
@@ -10,12 +9,12 @@ use crate::client::test_server::{Reply, Server, ok, status, with_options};
 
 type Filtered = (Vec<String>, Vec<(usize, String)>);
 
-fn filter(url: &str, options: Value) -> Box<dyn ErasedAsyncFilter> {
+fn filter(url: &str, options: Value) -> Box<dyn AsyncFilter> {
     let all = with_options(json!({ "url": url }), options);
     build_async_filter(&plugin(), &all)
 }
 
-async fn process(filter: &mut dyn ErasedAsyncFilter, batch: &Batch) -> Result<Filtered, Error> {
+async fn process(filter: &mut dyn AsyncFilter, batch: &Batch) -> Result<Filtered, Error> {
     let (cx, _stopping) = context();
     filter.open(&cx).await?;
     let mut out = Output::new();
@@ -168,7 +167,7 @@ async fn a_retry_asks_only_what_is_not_known_yet() {
 }
 
 /// Calls the filter with one batch until it goes through, as the engine does for `attempts`.
-async fn attempts(filter: &mut dyn ErasedAsyncFilter, batch: &Batch, attempts: u32) -> (Output, Vec<Error>) {
+async fn attempts(filter: &mut dyn AsyncFilter, batch: &Batch, attempts: u32) -> (Output, Vec<Error>) {
     let (cx, _stopping) = context();
     filter.open(&cx).await.unwrap();
     let mut errors = Vec::new();

@@ -8,8 +8,7 @@ mod settings;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedSource;
-use tidegate_sdk::{AttributeValue, Batch, Class, Error, Position};
+use tidegate_sdk::{AttributeValue, Batch, Class, Error, Position, Source};
 use tidegate_testkit::{build_source, context, read_all};
 use tokio::io::AsyncWriteExt;
 
@@ -17,7 +16,7 @@ use super::plugin;
 use crate::client::test_server::{Asked, Reply, Server, gzip, ok, status, with_options};
 
 /// The source with these options added to a URL, one poll and a short interval.
-fn source(url: &str, options: Value) -> Box<dyn ErasedSource> {
+fn source(url: &str, options: Value) -> Box<dyn Source> {
     let all = with_options(json!({ "url": url, "times": 1, "interval": "1ms" }), options);
     build_source(&plugin(), &all)
 }

@@ -4,20 +4,19 @@ use std::io::Write;
 
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Class, Delivery, Error};
+use tidegate_sdk::{Batch, Class, Delivery, Error, Sink};
 use tidegate_testkit::{batch, build_sink, context};
 
 use super::plugin;
 use crate::client::test_server::{Asked, Reply, Server, ok, status, with_options};
 use crate::coding::{Decoder, codings};
 
-fn sink(url: &str, options: Value) -> Box<dyn ErasedSink> {
+fn sink(url: &str, options: Value) -> Box<dyn Sink> {
     let all = with_options(json!({ "url": url }), options);
     build_sink(&plugin(), &all)
 }
 
-async fn write(sink: &mut dyn ErasedSink, batch: &Batch) -> Result<Delivery, Error> {
+async fn write(sink: &mut dyn Sink, batch: &Batch) -> Result<Delivery, Error> {
     let (cx, _stopping) = context();
     sink.open(&cx).await?;
     sink.write(batch, &cx).await
@@ -167,7 +166,7 @@ async fn errors_are_told_apart() {
 }
 
 /// The error of a write of which nothing was delivered.
-async fn failure(sink: &mut dyn ErasedSink, batch: &Batch) -> Error {
+async fn failure(sink: &mut dyn Sink, batch: &Batch) -> Error {
     match write(sink, batch).await {
         Err(error) => error,
         Ok(delivery) => {

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tidegate_sdk::erased::ErasedSink;
-use tidegate_sdk::{Batch, Cx, Outcome, Size, Source, SourceBatch};
+use tidegate_sdk::{Batch, Cx, Outcome, Sink, Size, Source, SourceBatch};
 use tidegate_testkit::{build_sink, context};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +67,7 @@ impl Opened {
         Source::next(&mut self.source, &self.cx).await.unwrap()
     }
 
-    pub(super) fn sink(&self, of: &Value) -> Box<dyn ErasedSink> {
+    pub(super) fn sink(&self, of: &Value) -> Box<dyn Sink> {
         build_sink(&response::plugin(Arc::clone(&self.exchange)), of)
     }
 

@@ -31,7 +31,7 @@ fn with_cursor(more: Value) -> Value {
 }
 
 /// Reads to the end of the source: its texts, what it refused, and the place that it would be resumed at.
-async fn read_on(source: &mut dyn ErasedSource, cx: &Cx) -> (Vec<String>, Vec<String>, Option<Position>) {
+async fn read_on(source: &mut dyn Source, cx: &Cx) -> (Vec<String>, Vec<String>, Option<Position>) {
     let (mut texts, mut refused, mut place) = (Vec::new(), Vec::new(), None);
     source.open(cx).await.unwrap();
     while let Some(read) = source.next(cx).await.unwrap() {

@@ -4,7 +4,7 @@ use tidegate_sdk::ConfigError;
 
 use super::*;
 
-fn built(options: Value) -> Result<Box<dyn ErasedSource>, ConfigError> {
+fn built(options: Value) -> Result<Box<dyn Source>, ConfigError> {
     let all = with_options(json!({ "url": "http://h/", "interval": "1s" }), options);
     match plugin().build(&all)? {
         tidegate_sdk::Component::Source(source) => Ok(source),

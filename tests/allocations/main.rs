@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tempfile::TempDir;
-use tidegate_config::{Surroundings, Text};
+use tidegate_config::{Environment, Text};
 use tidegate_runtime::{Engine, Options};
 use tidegate_sdk::{Registry, Size};
 
@@ -44,12 +44,12 @@ fn allocations(events: usize) -> usize {
 fn run(text: &str, data_dir: &Path) {
     let registry = Registry::new(tidegate_file::plugins().into_iter().chain(tidegate_jq::plugins()));
     let text = Text { path: "pipeline.toml".to_owned(), text: text.to_owned() };
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &|_| None,
         secret_file: &|_| Err("there is none".to_owned()),
         library: &|_, _| Ok(Vec::new()),
     };
-    let loaded = tidegate_config::load(&text, &registry, &surroundings, &[]);
+    let loaded = tidegate_config::load(&text, &registry, &environment, &[]);
     let pipeline = loaded.pipeline.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
     let options = Options { data_dir: data_dir.to_owned(), memory: Size(64 << 20), start_over: false };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tidegate_config::{Claimed, Diagnostic, Override, Pipeline, Severity, Surroundings, Text};
+use tidegate_config::{Claimed, Diagnostic, Environment, Override, Pipeline, Severity, Text};
 use tidegate_sdk::{Resource, Size};
 
 use crate::args::Sources;
@@ -60,9 +60,9 @@ impl Files {
         for (text, overrides) in with_overrides(texts, &sources.overrides) {
             let folder = Path::new(&text.path).parent().unwrap_or(Path::new("")).to_owned();
             let library = |name: &str, sha256: Option<&str>| known.open(&folder, name, sha256);
-            let surroundings =
-                Surroundings { variable: &variable, secret_file: &secret_file, library: &library };
-            let loaded = tidegate_config::load(&text, &known.registry, &surroundings, &overrides);
+            let environment =
+                Environment { variable: &variable, secret_file: &secret_file, library: &library };
+            let loaded = tidegate_config::load(&text, &known.registry, &environment, &overrides);
             claims.push(loaded.claims);
             checked.push(CheckedFile { text, diagnostics: loaded.diagnostics, pipeline: loaded.pipeline });
         }

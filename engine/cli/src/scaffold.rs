@@ -75,12 +75,12 @@ mod tests {
     #[test]
     fn what_is_written_passes_check() {
         let text = tidegate_config::Text { path: "hello.toml".into(), text: PIPELINE.into() };
-        let surroundings = tidegate_config::Surroundings {
+        let environment = tidegate_config::Environment {
             variable: &|_| None,
             secret_file: &|path| Err(path.to_owned()),
             library: &|path, _| Err(path.to_owned()),
         };
-        let loaded = tidegate_config::load(&text, &crate::builtin::registry(), &surroundings, &[]);
+        let loaded = tidegate_config::load(&text, &crate::builtin::registry(), &environment, &[]);
         let told = tidegate_config::render(&loaded.diagnostics, &text, false);
         assert!(loaded.diagnostics.is_empty(), "{told}");
         assert_eq!(loaded.pipeline.unwrap().graphs.len(), 1);

@@ -1,10 +1,12 @@
 //! Checks values against a schema, and tells every difference at its own place.
 
+mod formats;
+
+use crate::check::formats::{text_problem, wrong_word};
 use crate::diagnostic::Diagnostic;
 use crate::document::{Data, Entry, Item, Origin, Table, place};
-use crate::example::{example, wrapped};
-use crate::formats::{text_problem, wrong_word};
 use crate::names::{listed, nearest, with_article};
+use crate::schema::example::{example, wrapped};
 use crate::schema::{Form, Other, Schema, Shape};
 
 /// Whose keys are checked, and what is known around them.
@@ -380,5 +382,4 @@ fn bare_key(key: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "check/tests.rs"]
 mod tests;

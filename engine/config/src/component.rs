@@ -1,59 +1,28 @@
 //! One component's table: its engine keys, its plugin, its options.
 
+pub(crate) mod build_error;
+pub(crate) mod draft;
+pub(crate) mod engine_keys;
+pub(crate) mod exclusive;
+pub(crate) mod libraries;
+pub(crate) mod trial;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tidegate_sdk::{Component, ConfigError, Kind, Plugin, Registry};
 
 use crate::check::{Checker, Scope};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::component::build_error::{doubt, refusal};
+use crate::component::draft::{Draft, From};
+use crate::component::engine_keys::{engine_options, idle_keys, misplaced};
+use crate::component::exclusive::claims;
+use crate::diagnostic::{Diagnostic, has_errors};
 use crate::document::{Data, Entry, Item, Origin, Table, place};
-use crate::engine_keys::{engine_options, idle_keys, misplaced};
-use crate::exclusive::{Claimed, claims};
 use crate::keys;
-use crate::libraries;
 use crate::names::{self, listed, nearest, with_article};
-use crate::refusal::{doubt, refusal};
 use crate::schema::Schema;
 use crate::topology::EngineOptions;
-use crate::trial;
-
-/// A component as its table describes it, not yet connected.
-pub(crate) struct Draft {
-    pub(crate) kind: Kind,
-    pub(crate) name: String,
-    /// Where its name stands.
-    pub(crate) origin: Origin,
-    /// Where its table begins.
-    pub(crate) header: Origin,
-    pub(crate) enabled: bool,
-    pub(crate) plugin: Option<Plugin>,
-    pub(crate) options: Value,
-    pub(crate) engine: EngineOptions,
-    pub(crate) from: From,
-    /// The named outputs; `None` if they are not known, because the component cannot be built.
-    pub(crate) outputs: Option<Vec<String>>,
-    /// Resources that no other component can use.
-    pub(crate) claims: Vec<Claimed>,
-}
-
-/// What `from` says.
-pub(crate) enum From {
-    /// Nothing: the component above feeds it.
-    Above,
-    /// These names.
-    Names(Vec<Name>),
-    /// Something that was told to be wrong already.
-    Broken,
-}
-
-/// A name in `from`.
-pub(crate) struct Name {
-    pub(crate) text: String,
-    pub(crate) origin: Origin,
-    /// Whether it may be shown: nothing in it came from outside.
-    pub(crate) shown: bool,
-}
 
 /// What all components are read with.
 pub(crate) struct Reader<'a> {
@@ -98,7 +67,7 @@ impl<'a> Reader<'a> {
             plugin: None,
             options: Value::Null,
             engine: EngineOptions::default(),
-            from: from(table),
+            from: From::of(table),
             outputs: None,
             claims: Vec::new(),
         };
@@ -277,29 +246,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-}
-
-pub(crate) fn has_errors(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|one| one.severity == Severity::Error)
-}
-
-fn from(table: &Table) -> From {
-    let Some(entry) = table.get("from") else { return From::Above };
-    let name = |item: &Item| match &item.data {
-        Data::Text(prose) => Some(Name {
-            text: prose.value.clone(),
-            origin: item.origin.clone(),
-            shown: item.shown().is_some(),
-        }),
-        _ => None,
-    };
-    let names = match &entry.item.data {
-        // That a list names nothing is told by the schema.
-        Data::List(items) if items.is_empty() => None,
-        Data::List(items) => items.iter().map(name).collect(),
-        _ => name(&entry.item).map(|name| vec![name]),
-    };
-    names.map_or(From::Broken, From::Names)
 }
 
 fn outputs(component: &Component) -> Vec<String> {

@@ -1,8 +1,10 @@
 //! What is wrong with a pipeline file, and where.
 
+pub(crate) mod render;
+
 use std::ops::Range;
 
-use crate::load::Text;
+use crate::text::Text;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,4 +124,9 @@ pub(crate) fn ceil(text: &str, byte: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// Whether one of them is an error.
+pub(crate) fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|one| one.severity == Severity::Error)
 }

@@ -1,5 +1,10 @@
 //! The file as a tree in which every value knows where it was written.
 
+pub(crate) mod interpolate;
+pub(crate) mod overrides;
+mod quoted;
+pub(crate) mod syntax;
+
 use std::ops::Range;
 
 use serde_json::Value;

@@ -1,12 +1,17 @@
 //! From connections to graphs: cycles, the graphs that do not touch, the order in each.
 
+pub(crate) mod answers;
+pub(crate) mod drawing;
+pub(crate) mod guarantee;
+pub(crate) mod wiring;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::component::Draft;
+use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::place;
+use crate::graph::wiring::Feed;
 use crate::topology::{Graph, Input, Node};
-use crate::wiring::Feed;
 
 /// Tells of every ring of components that feed each other.
 pub(crate) fn cycles(drafts: &[Draft], feeds: &[Vec<Feed>], diagnostics: &mut Vec<Diagnostic>) {

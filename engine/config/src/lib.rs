@@ -1,53 +1,49 @@
 //! From the text of a pipeline file to a checked topology, and every diagnostic on the way.
 //!
-//! Pure: it never opens a file or a connection, never reads a clock or the environment; whoever calls it
-//! passes those in. Read [`Pipeline`] first, the result; then [`Diagnostic`], what is wrong with a file;
-//! then [`load`], which makes both.
+//! Pure: the crate never opens a file or a connection, and never reads a clock or the environment. The caller passes
+//! these in as an [`Environment`].
+//!
+//! Each module uses only modules above it:
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `names`, `text`, `environment` | rules for names, the text of a file, access to the outside |
+//! | `diagnostic` | problems of a file, and how they are printed |
+//! | `document` | the file as a tree with places: syntax, overrides, `${...}` |
+//! | `topology` | the result: [`Pipeline`], [`Graph`], [`Node`] |
+//! | `schema` | JSON Schema, read as a description of options |
+//! | `check` | values against a schema |
+//! | `keys` | the engine's keys |
+//! | `manual` | options for people and editors |
+//! | `component` | one component: keys, plugin, options |
+//! | `graph` | connections, cycles, delivery guarantees |
+//! | `load` | all of it, in order |
 
-mod topology;
-
-mod diagnostic;
-mod libraries;
-mod load;
-mod overrides;
-mod render;
-
-mod drawing;
-mod editor;
-mod guarantee;
-mod options;
-
-mod answers;
 mod check;
 mod component;
+mod diagnostic;
 mod document;
-mod engine_keys;
-mod example;
-mod exclusive;
-mod formats;
+mod environment;
 mod graph;
-mod interpolate;
 mod keys;
+mod load;
+mod manual;
 mod names;
-mod quoted;
-mod refusal;
 mod schema;
-mod syntax;
-mod trial;
-mod wiring;
+mod text;
+mod topology;
 
-#[cfg(test)]
-mod tests;
-
+pub use component::exclusive::{Claimed, collisions};
+pub use diagnostic::render::{render, to_json};
 pub use diagnostic::{Diagnostic, Label, Severity};
-pub use drawing::{graphviz, mermaid};
-pub use editor::editor_schema;
-pub use exclusive::{Claimed, collisions};
-pub use guarantee::{Guarantee, Promise, guarantees};
-pub use load::{FindLibrary, Loaded, Surroundings, Text, load};
-pub use options::{OptionDoc, engine_options, options, pipeline_options};
-pub use overrides::Override;
-pub use render::{render, to_json};
+pub use document::overrides::Override;
+pub use environment::{Environment, FindLibrary};
+pub use graph::drawing::{graphviz, mermaid};
+pub use graph::guarantee::{Guarantee, Promise, guarantees};
+pub use load::{Loaded, load};
+pub use manual::editor::editor_schema;
+pub use manual::options::{OptionDoc, engine_options, options, pipeline_options};
+pub use text::Text;
 pub use topology::{
     BatchOptions, DeadLetterOptions, Delivery, EngineOptions, Graph, Input, Node, OnReject, OutputName,
     Pipeline, RetryOptions, Settings,

@@ -4,47 +4,27 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tidegate_sdk::{Kind, Plugin, Registry, Size};
+use tidegate_sdk::{Kind, Registry, Size};
 use toml::de::DeTable;
 
-use crate::answers;
 use crate::check::{Checker, Scope};
-use crate::component::{Draft, From, Reader, has_errors, name_problem};
-use crate::diagnostic::{BYTE_ORDER_MARK, Diagnostic};
+use crate::component::draft::{Draft, From};
+use crate::component::exclusive::Claimed;
+use crate::component::libraries;
+use crate::component::{Reader, name_problem};
+use crate::diagnostic::{BYTE_ORDER_MARK, Diagnostic, has_errors};
+use crate::document::interpolate::interpolate;
+use crate::document::overrides::{self, Override};
+use crate::document::syntax::{self, Unparsed};
 use crate::document::{self, Data, Entry, Origin, Table, place};
-use crate::exclusive::Claimed;
-use crate::guarantee::{Promise, guarantees};
-use crate::interpolate::interpolate;
+use crate::environment::Environment;
+use crate::graph::guarantee::{Promise, guarantees};
+use crate::graph::{self, answers, wiring};
 use crate::keys::{self, PipelineKeys};
 use crate::names::{nearest, pipeline_problem};
-use crate::overrides::{self, Override};
 use crate::schema::Schema;
-use crate::syntax;
+use crate::text::Text;
 use crate::topology::{Delivery, EngineOptions, Pipeline, Settings};
-use crate::{graph, libraries, wiring};
-
-/// A pipeline file: its path as messages show it, and what it holds.
-#[derive(Clone, Debug)]
-pub struct Text {
-    /// The path, as it was given.
-    pub path: String,
-    /// What the file holds.
-    pub text: String,
-}
-
-/// What a file may ask of the world around it.
-pub struct Surroundings<'a> {
-    /// An environment variable.
-    pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// What a secret file holds, or why it cannot be read (a sentence without the path).
-    pub secret_file: &'a dyn Fn(&str) -> Result<String, String>,
-    /// The plugins of a shared library, by its path and what its file must hash to; or why it is refused, in a
-    /// sentence.
-    pub library: &'a FindLibrary<'a>,
-}
-
-/// Finds the plugins of a library: see [`Surroundings::library`].
-pub type FindLibrary<'a> = dyn Fn(&str, Option<&str>) -> Result<Vec<Plugin>, String> + 'a;
 
 /// What became of a file.
 #[derive(Debug)]
@@ -65,14 +45,20 @@ const MOST_DIAGNOSTICS: usize = 100;
 pub fn load(
     text: &Text,
     registry: &Registry,
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
     overrides: &[Override],
 ) -> Loaded {
-    let mut load =
-        Load { text, registry, surroundings, diagnostics: Vec::new(), claims: Vec::new(), hole: Hole::None };
+    let mut load = Load {
+        text,
+        registry,
+        environment,
+        diagnostics: Vec::new(),
+        claims: Vec::new(),
+        unparsed: Unparsed::None,
+    };
     let pipeline = load.run(overrides);
     let mut diagnostics = load.diagnostics;
-    syntax::settle(&mut diagnostics, &text.text, load.hole);
+    syntax::settle(&mut diagnostics, &text.text, load.unparsed);
     let failed = has_errors(&diagnostics);
     let position = |one: &Diagnostic| one.label.as_ref().map_or(usize::MAX, |label| label.range.start);
     diagnostics.sort_by_key(position);
@@ -84,23 +70,13 @@ pub fn load(
     Loaded { pipeline: pipeline.filter(|_| !failed), diagnostics, claims: load.claims }
 }
 
-/// What part of the file could not be understood, so that what seems to be missing may be in there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Hole {
-    None,
-    /// Whole components.
-    Components,
-    /// Anything.
-    Anything,
-}
-
 struct Load<'a> {
     text: &'a Text,
     registry: &'a Registry,
-    surroundings: &'a Surroundings<'a>,
+    environment: &'a Environment<'a>,
     diagnostics: Vec<Diagnostic>,
     claims: Vec<Claimed>,
-    hole: Hole,
+    unparsed: Unparsed,
 }
 
 impl<'a> Load<'a> {
@@ -114,7 +90,7 @@ impl<'a> Load<'a> {
         }
         let (parsed, errors) = DeTable::parse_recoverable(source);
         if !errors.is_empty() {
-            self.hole = Hole::Anything;
+            self.unparsed = Unparsed::Anything;
             self.diagnostics.extend(syntax::diagnostics(&errors, source));
         }
         let mut root = document::table(parsed.get_ref(), source, &mut self.diagnostics);
@@ -153,7 +129,7 @@ impl<'a> Load<'a> {
         let Some(entry) = root.entries.iter_mut().find(|entry| entry.key == "pipeline") else {
             return none();
         };
-        interpolate(&mut entry.item, &self.text.text, self.surroundings, &mut self.diagnostics);
+        interpolate(&mut entry.item, &self.text.text, self.environment, &mut self.diagnostics);
         let before = self.diagnostics.len();
         self.engine_table(entry, &keys::pipeline_schema());
         for key in ["name", "id"] {
@@ -198,13 +174,13 @@ impl<'a> Load<'a> {
         let Some(entry) = root.entries.iter_mut().find(|entry| entry.key == "plugins") else {
             return Cow::Borrowed(self.registry);
         };
-        interpolate(&mut entry.item, &self.text.text, self.surroundings, &mut self.diagnostics);
+        interpolate(&mut entry.item, &self.text.text, self.environment, &mut self.diagnostics);
         let before = self.diagnostics.len();
         self.engine_table(entry, &keys::plugins_schema());
         let libraries = entry.item.table().and_then(|table| table.get("libraries"));
         match libraries {
             Some(libraries) if self.diagnostics.len() == before && !entry.item.is_broken() => {
-                libraries::registry(self.registry, &libraries.item, self.surroundings, &mut self.diagnostics)
+                libraries::registry(self.registry, &libraries.item, self.environment, &mut self.diagnostics)
             }
             _ => Cow::Borrowed(self.registry),
         }
@@ -221,7 +197,7 @@ impl<'a> Load<'a> {
                 other => nearest(other, KNOWN).unwrap_or_default(),
             };
             if Kind::ALL.iter().any(|kind| kind.name() == meant) {
-                self.hole = self.hole.max(Hole::Components);
+                self.unparsed = self.unparsed.max(Unparsed::Components);
             }
             let (what, label) = match (entry.item.table(), meant) {
                 (Some(_), "") => ("table", String::new()),
@@ -278,7 +254,7 @@ impl<'a> Load<'a> {
                 let label = format!("write `[{kind}.{name}]` with single brackets");
                 let diagnostic = Diagnostic::error("wrong-type", message);
                 self.diagnostics.push(place(diagnostic, &entry.origin, label));
-                self.hole = self.hole.max(Hole::Components);
+                self.unparsed = self.unparsed.max(Unparsed::Components);
                 return None;
             }
             Data::Broken => return None,
@@ -287,13 +263,13 @@ impl<'a> Load<'a> {
                 return None;
             }
         }
-        interpolate(&mut entry.item, &self.text.text, self.surroundings, &mut self.diagnostics);
+        interpolate(&mut entry.item, &self.text.text, self.environment, &mut self.diagnostics);
         let table = entry.item.table()?;
         Some(reader.read(kind, entry, table, &mut self.diagnostics))
     }
 
     fn no_name(&mut self, kind: Kind, entry: &Entry) {
-        self.hole = self.hole.max(Hole::Components);
+        self.unparsed = self.unparsed.max(Unparsed::Components);
         let message =
             format!("`{}` stands outside of a component, whose table has a name: `[{kind}.NAME]`", entry.key);
         let label = format!("write it below `[{kind}.NAME]`");
@@ -406,3 +382,6 @@ fn stem(path: &str) -> String {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
     name.strip_suffix(".toml").unwrap_or(name).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

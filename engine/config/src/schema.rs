@@ -1,5 +1,7 @@
 //! JSON Schema as schemars writes it, read as a description of options.
 
+pub(crate) mod example;
+
 use serde_json::Value;
 
 use crate::names::listed;

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use tidegate_config::{Override, Surroundings, Text, load, render, to_json};
+use tidegate_config::{Environment, Override, Text, load, render, to_json};
 use tidegate_sdk::Registry;
 
 thread_local! {
@@ -25,7 +25,7 @@ fn registry() -> Registry {
 pub(crate) fn pipeline(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let text = Text { path: "fuzz.toml".into(), text: text.into() };
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &|name| (name == "TOKEN").then(|| "s3cret-value".to_owned()),
         secret_file: &|_| Ok("s3cret-value".to_owned()),
         library: &|_, _| Ok(Vec::new()),
@@ -34,7 +34,7 @@ pub(crate) fn pipeline(bytes: &[u8]) {
     REGISTRY.with(|known| {
         let registry = known.get_or_init(registry);
         for overrides in [&overrides[..], &[]] {
-            let loaded = load(&text, registry, &surroundings, overrides);
+            let loaded = load(&text, registry, &environment, overrides);
             assert!(loaded.pipeline.is_some() || !loaded.diagnostics.is_empty(), "a refusal has a reason");
             for color in [false, true] {
                 let shown = render(&loaded.diagnostics, &text, color);

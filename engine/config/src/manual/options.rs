@@ -3,8 +3,8 @@
 use serde_json::Value;
 use tidegate_sdk::{Kind, Plugin};
 
-use crate::example::toml_text;
 use crate::keys;
+use crate::schema::example::toml_text;
 use crate::schema::{Form, Schema, Shape};
 
 /// One option of a plugin or of the engine.

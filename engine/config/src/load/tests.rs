@@ -1,6 +1,6 @@
 //! Whole files, from text to pipeline or diagnostics.
 
-use crate::{Loaded, Override, Surroundings, Text, load, render};
+use crate::{Environment, Loaded, Override, Text, load, render};
 
 mod fuzz;
 mod manual;
@@ -12,7 +12,7 @@ fn text(text: &str) -> Text {
 }
 
 fn read(file: &Text, overrides: &[&str]) -> Loaded {
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &|name| match name {
             "TOKEN" => Some("s3cret-token".to_owned()),
             "USERS_HOST" => Some("example.org".to_owned()),
@@ -25,7 +25,7 @@ fn read(file: &Text, overrides: &[&str]) -> Loaded {
         library: &|path, _| Err(format!("`{path}` cannot be opened")),
     };
     let overrides: Vec<_> = overrides.iter().map(|one| Override::parse(one).unwrap()).collect();
-    load(file, &plugins::registry(), &surroundings, &overrides)
+    load(file, &plugins::registry(), &environment, &overrides)
 }
 
 fn rendered(source: &str, overrides: &[&str]) -> String {
@@ -58,7 +58,7 @@ fn the_first_pipeline_of_the_manual_loads() {
 
 #[test]
 fn ten_mistakes_are_ten_diagnostics() {
-    let source = include_str!("../../../tests/rejected/ten-mistakes.toml");
+    let source = include_str!("../../../../tests/rejected/ten-mistakes.toml");
     let expected: Vec<String> = source
         .lines()
         .enumerate()

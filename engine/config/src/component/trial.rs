@@ -10,8 +10,8 @@ use tidegate_sdk::{Component, ConfigError, Plugin};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Data, Item, Table};
-use crate::example::sample;
 use crate::schema::Schema;
+use crate::schema::example::sample;
 
 /// How often a plugin is built to find one more problem.
 const TRIALS: usize = 16;

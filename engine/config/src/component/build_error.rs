@@ -3,8 +3,8 @@
 use tidegate_sdk::{ConfigError, Plugin};
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::document::interpolate::{redact, within};
 use crate::document::{Data, Item, place};
-use crate::interpolate::{redact, within};
 
 /// What the plugin itself has to say against its options.
 pub(crate) fn refusal(

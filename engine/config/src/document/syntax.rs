@@ -4,7 +4,16 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::diagnostic::Diagnostic;
-use crate::load::Hole;
+
+/// The part of the file that could not be parsed: something that seems to be missing may be in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unparsed {
+    None,
+    /// Whole components.
+    Components,
+    /// Anything.
+    Anything,
+}
 
 /// How many of the parser's errors are looked at.
 const MOST_ERRORS: usize = 1000;
@@ -141,17 +150,17 @@ fn header_of(headers: &[usize], start: usize) -> Option<usize> {
 }
 
 /// Takes back what may only seem to be wrong because of a part of the file that could not be understood.
-pub(crate) fn settle(diagnostics: &mut Vec<Diagnostic>, source: &str, hole: Hole) {
+pub(crate) fn settle(diagnostics: &mut Vec<Diagnostic>, source: &str, unparsed: Unparsed) {
     const ABSENT_COMPONENTS: [&str; 6] =
         ["unread", "unused-output", "no-source", "no-sink", "unknown-from", "nothing-above"];
     const ABSENT_KEYS: [&str; 2] = ["missing-key", "bad-option"];
-    if hole >= Hole::Components {
+    if unparsed >= Unparsed::Components {
         diagnostics.retain(|one| !ABSENT_COMPONENTS.contains(&one.code));
     }
     let told = |code: &str| diagnostics.iter().any(|one| one.code == code);
     let (no_source, no_sink) = (told("no-source"), told("no-sink"));
     diagnostics.retain(|one| !(no_source && one.code == "nothing-above" || no_sink && one.code == "unread"));
-    if hole < Hole::Anything {
+    if unparsed < Unparsed::Anything {
         return;
     }
     let headers = headers(source);

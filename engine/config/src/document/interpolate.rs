@@ -3,29 +3,29 @@
 use std::ops::Range;
 
 use crate::diagnostic::Diagnostic;
+use crate::document::quoted;
 use crate::document::{Data, Item, Origin, Prose, place};
-use crate::load::Surroundings;
-use crate::quoted;
+use crate::environment::Environment;
 
 /// Replaces every `${...}` in every text of `item`. A text in which one cannot be replaced is broken.
 pub(crate) fn interpolate(
     item: &mut Item,
     source: &str,
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     match &mut item.data {
         Data::List(items) => {
             for inner in items {
-                interpolate(inner, source, surroundings, diagnostics);
+                interpolate(inner, source, environment, diagnostics);
             }
         }
         Data::Table(table) => {
             for entry in &mut table.entries {
-                interpolate(&mut entry.item, source, surroundings, diagnostics);
+                interpolate(&mut entry.item, source, environment, diagnostics);
             }
         }
-        Data::Text(prose) if prose.value.contains("${") => match expand(&prose.value, surroundings) {
+        Data::Text(prose) if prose.value.contains("${") => match expand(&prose.value, environment) {
             Ok(expanded) => *prose = expanded,
             Err(problems) => {
                 diagnostics.extend(problems.into_iter().map(|problem| problem.at(&item.origin, source)));
@@ -78,7 +78,7 @@ impl Prose {
     }
 }
 
-fn expand(text: &str, surroundings: &Surroundings<'_>) -> Result<Prose, Vec<Problem>> {
+fn expand(text: &str, environment: &Environment<'_>) -> Result<Prose, Vec<Problem>> {
     let (mut prose, mut problems) = (Prose::default(), Vec::new());
     let mut at = 0;
     while let Some(found) = text[at..].find("${").map(|offset| at + offset) {
@@ -94,7 +94,7 @@ fn expand(text: &str, surroundings: &Surroundings<'_>) -> Result<Prose, Vec<Prob
                 return Err(problems);
             };
             let end = found + length + 1;
-            match replacement(&text[found + 2..end - 1], surroundings) {
+            match replacement(&text[found + 2..end - 1], environment) {
                 Ok(Replacement::Default(value)) => prose.value.push_str(value),
                 Ok(Replacement::Outside(value)) => {
                     prose.value.push_str(&value);
@@ -142,9 +142,9 @@ impl Refusal {
 }
 
 /// What stands for the text between `${` and `}`.
-fn replacement<'a>(inner: &'a str, surroundings: &Surroundings<'_>) -> Result<Replacement<'a>, Refusal> {
+fn replacement<'a>(inner: &'a str, environment: &Environment<'_>) -> Result<Replacement<'a>, Refusal> {
     if let Some(path) = inner.strip_prefix("file:") {
-        return match (surroundings.secret_file)(path) {
+        return match (environment.secret_file)(path) {
             // Files made by `echo` or an editor end with a line break that is not part of the secret.
             Ok(mut secret) => {
                 let end = secret.trim_end_matches(['\r', '\n']).len();
@@ -172,7 +172,7 @@ fn replacement<'a>(inner: &'a str, surroundings: &Surroundings<'_>) -> Result<Re
         });
     }
     // As in a shell: with `:-` an empty variable counts as unset.
-    match ((surroundings.variable)(name).filter(|value| default.is_none() || !value.is_empty()), default) {
+    match ((environment.variable)(name).filter(|value| default.is_none() || !value.is_empty()), default) {
         (Some(value), _) => Ok(Replacement::Outside(value)),
         (None, Some(default)) => Ok(Replacement::Default(default)),
         (None, None) => {
@@ -212,5 +212,4 @@ pub(crate) fn redact(message: &str, hidden: &[&str]) -> String {
 }
 
 #[cfg(test)]
-#[path = "interpolate/tests.rs"]
 mod tests;

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidegate_sdk::{Component, Kind};
 
-use crate::component::Draft;
+use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Data, Entry, Item, Origin, Table, place};
 use crate::keys::{EveryKeys, FilterKeys, SinkKeys};

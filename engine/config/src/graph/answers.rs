@@ -2,10 +2,10 @@
 
 use tidegate_sdk::{Component, Kind};
 
-use crate::component::Draft;
+use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::place;
-use crate::guarantee::{reach, sinks_of};
+use crate::graph::guarantee::{reach, sinks_of};
 use crate::topology::{Graph, Node};
 
 /// An error for each source whose answer nothing gives, and for each sink that has nothing to answer.

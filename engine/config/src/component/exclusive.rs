@@ -5,9 +5,9 @@ use std::ops::Range;
 use tidegate_sdk::{Component, Resource};
 
 use crate::diagnostic::{Diagnostic, line_column};
+use crate::document::interpolate::redact;
 use crate::document::{Item, Origin, place};
-use crate::interpolate::redact;
-use crate::load::Text;
+use crate::text::Text;
 
 /// A resource that one component claims, and the place in its file that says so.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Who feeds whom: from names to connections.
 
-use crate::component::{Draft, From, Name};
+use crate::component::draft::{Draft, From, Name};
 use crate::diagnostic::Diagnostic;
 use crate::document::{Origin, place};
 use crate::names::{listed, nearest};

@@ -4,9 +4,9 @@ use tidegate_sdk::{Duration, Size, Template, json};
 
 use crate::diagnostic::Diagnostic;
 use crate::document::{Item, place};
-use crate::example::example;
 use crate::names::{listed, nearest, with_article};
 use crate::schema::Schema;
+use crate::schema::example::example;
 
 /// A text that is none of the words it may be.
 pub(crate) fn wrong_word(words: &[&str], item: &Item, path: &str) -> Diagnostic {

@@ -1,7 +1,7 @@
 use super::*;
 
 fn with(text: &str) -> Result<Prose, Vec<String>> {
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &|name| match name {
             "HOST" => Some("example.org".to_owned()),
             "EMPTY" => Some(String::new()),
@@ -13,7 +13,7 @@ fn with(text: &str) -> Result<Prose, Vec<String>> {
         },
         library: &|_, _| Ok(Vec::new()),
     };
-    expand(text, &surroundings)
+    expand(text, &environment)
         .map_err(|problems| problems.into_iter().map(|one| one.diagnostic.message).collect())
 }
 

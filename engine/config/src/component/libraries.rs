@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tidegate_sdk::{Kind, Placement, Plugin, Registry};
 
+use crate::component::engine_keys::every;
 use crate::diagnostic::Diagnostic;
+use crate::document::interpolate::redact;
 use crate::document::{Data, Item, Table, place};
-use crate::engine_keys::every;
-use crate::interpolate::redact;
+use crate::environment::Environment;
 use crate::keys;
-use crate::load::Surroundings;
 
 /// The plugins that the file may use: those of its libraries take the place of built-in ones of the same kind and name.
 pub(crate) fn registry<'a>(
     known: &'a Registry,
     libraries: &Item,
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Cow<'a, Registry> {
     let Data::List(items) = &libraries.data else { return Cow::Borrowed(known) };
@@ -28,7 +28,7 @@ pub(crate) fn registry<'a>(
             keys::Library::Path(path) => (path, None),
             keys::Library::Checked { path, sha256 } => (path, Some(sha256.as_str())),
         };
-        let plugins = match (surroundings.library)(path, sha256) {
+        let plugins = match (environment.library)(path, sha256) {
             Ok(plugins) => plugins,
             Err(refusal) => {
                 let message = redact(&refusal, &item.hidden());

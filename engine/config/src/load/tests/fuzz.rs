@@ -80,7 +80,7 @@ proptest! {
             prop_assert!(one.message.starts_with(|c: char| !c.is_uppercase()) && !one.message.ends_with('.') || one.code == "syntax", "{}", one.message);
         }
         to_json(&loaded.diagnostics, &file);
-        let _ = crate::load(&file, &plugins::registry(), &crate::Surroundings { variable: &|_| None, secret_file: &|_| Err(String::new()), library: &|_, _| Ok(Vec::new()) }, &[]);
+        let _ = crate::load(&file, &plugins::registry(), &crate::Environment { variable: &|_| None, secret_file: &|_| Err(String::new()), library: &|_, _| Ok(Vec::new()) }, &[]);
     }
 
     #[test]

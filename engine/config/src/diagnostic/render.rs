@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use serde_json::{Value, json};
 
 use crate::diagnostic::{BYTE_ORDER_MARK, Diagnostic, Label, Severity, ceil, floor, line_column};
-use crate::load::Text;
+use crate::text::Text;
 
 /// Diagnostics as a compiler would show them: the place, the line, carets, and what to do. Ends with a line
 /// break, unless there are none. The same on every terminal: it does not depend on its width.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::{Tidegate, http, root, until};
-use crate::libraries::{World, cargo, succeed};
+use crate::plugins::loading::{World, cargo, succeed};
 
 /// Each reload replaces the instance of the library, whose code stays the same: nothing is lost or doubled, no code is
 /// loaded twice, and no memory is left behind.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Command;
 
 use crate::harness::{Running, root, until};
-use crate::isolation::{FILTER, Place, lines};
+use crate::plugins::isolation::{FILTER, Place, lines};
 
 /// The processes that this one has started for plugins, and that are alive.
 pub(crate) fn children(of: u32) -> BTreeSet<u32> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::harness::{Running, Tidegate, http, until};
-use crate::libraries::{World, built_in};
+use crate::plugins::loading::{World, built_in};
 
 /// A file that grows, a filter, and a file.
 fn pipeline(head: &str, filter: &str) -> String {

@@ -4,8 +4,8 @@
 use tidegate_servers::redis::Redis;
 
 use crate::harness::{Running, Tidegate, until};
-use crate::libraries::built_in;
-use crate::processes::{children, kill};
+use crate::plugins::loading::built_in;
+use crate::plugins::processes::{children, kill};
 
 const ENTRIES: usize = 3_000;
 

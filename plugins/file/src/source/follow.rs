@@ -2,7 +2,9 @@
 
 mod discovery;
 mod followed;
+mod inbox;
 mod siblings;
+mod watch;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::fs::MetadataExt;
@@ -18,8 +20,8 @@ use super::names::{path_of, shown};
 use super::options::{SourceOptions, StartAt};
 use super::position::{FileId, FilePosition};
 use super::stream::{Start, Stream};
-use discovery::{Arrival, Board, Found, Look};
 use followed::Followed;
+use inbox::{Arrival, Found, Inbox, Look};
 use siblings::Moved;
 
 /// How long a file that was moved away is still watched if no new file takes its place.
@@ -27,15 +29,15 @@ const MOVED_AWAY: Duration = Duration::from_secs(600);
 
 /// Follows the files until the pipeline drains or the source is gone. One task looks for files, whatever reading does.
 pub(crate) async fn follow(options: Arc<SourceOptions>, listing: Listing, feed: Feed) {
-    let board = Arc::new(Board::default());
-    let looking = discovery::discover(listing, *options.poll_interval, Arc::clone(&board), feed.cx().clone());
+    let inbox = Arc::new(Inbox::default());
+    let looking = discovery::discover(listing, *options.poll_interval, Arc::clone(&inbox), feed.cx().clone());
     let looking = async {
         looking.await;
         std::future::pending::<()>().await;
     };
     let steps = Follow {
         options,
-        board: Arc::clone(&board),
+        inbox: Arc::clone(&inbox),
         files: Vec::new(),
         turn: 0,
         waiting: VecDeque::new(),
@@ -46,7 +48,7 @@ pub(crate) async fn follow(options: Arc<SourceOptions>, listing: Listing, feed: 
         complained: HashSet::new(),
     };
     tokio::select! {
-        () = drive(steps, feed, &board.changed) => {}
+        () = drive(steps, feed, &inbox.changed) => {}
         () = looking => {}
     }
 }
@@ -54,7 +56,7 @@ pub(crate) async fn follow(options: Arc<SourceOptions>, listing: Listing, feed: 
 /// All files of one source that are followed.
 struct Follow {
     options: Arc<SourceOptions>,
-    board: Arc<Board>,
+    inbox: Arc<Inbox>,
     files: Vec<Followed>,
     /// The file whose turn it is.
     turn: usize,
@@ -75,7 +77,7 @@ struct Follow {
 impl Steps for Follow {
     fn step(&mut self, feed: &mut Feed) -> Next {
         let pause = *self.options.poll_interval;
-        if let Some(look) = self.board.take() {
+        if let Some(look) = self.inbox.take() {
             self.take_in(look, feed);
             self.let_go(feed);
             self.open_waiting(feed);
@@ -154,7 +156,7 @@ impl Follow {
         };
         tracing::info!(file = %name, "{name} was rotated to {}; reading that to its end first", shown(&path));
         self.begun.insert(name.to_owned());
-        self.board.hold(stream.id());
+        self.inbox.hold(stream.id());
         let gone = Some(Instant::now());
         self.files.push(Followed::new(name.to_owned(), stream).gone(gone));
         // What was rotated after it comes before what is at the path now.
@@ -168,7 +170,7 @@ impl Follow {
                 continue;
             }
             tracing::info!(file = %name, "{name} was rotated to {} since; reading that too", shown(&sibling.path));
-            self.board.hold(sibling.id);
+            self.inbox.hold(sibling.id);
             let (name, file) = (name.to_owned(), Arc::new(file));
             let arrival = Arrival { name, id: sibling.id, file, seen: Instant::now(), at_start: false };
             self.waiting.insert(at, arrival);
@@ -212,7 +214,7 @@ impl Follow {
             }
             index -= 1;
             let mut file = self.files.remove(index);
-            self.board.let_go(id);
+            self.inbox.release(id);
             if let Some(last) = file.stream.finish() {
                 feed.send(last);
             }
@@ -266,7 +268,7 @@ impl Follow {
                 }
             }
         }
-        self.board.let_go(id);
+        self.inbox.release(id);
         false
     }
 

@@ -91,6 +91,36 @@ impl Listing {
         }
         self.files()
     }
+
+    /// Returns the paths without wildcards.
+    pub(crate) fn literal_paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter(|(_, glob)| glob.is_none()).map(|(path, _)| Path::new(path))
+    }
+
+    /// Returns the folders in which files are expected, as far as they are written without wildcards.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.0.iter().filter_map(|(path, glob)| match glob {
+            Some(glob) => glob.folder(),
+            None => Some(folder_of(Path::new(path)).to_owned()),
+        })
+    }
+
+    /// Tells whether `path`, in one of [`folders`](Self::folders), is one that is read.
+    pub(crate) fn matches(&self, path: &Path) -> bool {
+        let Some(name) = path.file_name() else { return false };
+        self.0.iter().any(|(literal, glob)| match glob {
+            Some(glob) => glob.folder().is_some_and(|folder| folder == folder_of(path)) && glob.names(name),
+            None => {
+                let literal = Path::new(literal);
+                literal.file_name() == Some(name) && folder_of(literal) == folder_of(path)
+            }
+        })
+    }
+}
+
+/// Returns the folder of a file: `.` for a name alone.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Listed {

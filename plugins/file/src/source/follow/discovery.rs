@@ -1,134 +1,103 @@
-//! Looking which files there are, whatever reading is doing.
+//! Discovery of new and rotated files, independent of the progress of reading.
 //!
-//! A file that is found is opened at once, so that it can be read to its end whatever becomes of its name meanwhile.
+//! A file is opened when it is found. So it can be read to its end, whatever happens to its name in the meantime.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_sdk::{Cx, Error};
-use tokio::sync::Notify;
 
-use super::siblings::{self, Folders, Identity};
+use super::inbox::{Arrival, Found, Identity, Inbox};
+use super::siblings::{self, Folders, Sibling};
+use super::watch::{Creations, Watch};
 use crate::failure::reason;
 use crate::source::feed::on_shared_thread;
-use crate::source::listing::{self, Listing};
-use crate::source::names::shown;
+use crate::source::listing::{self, Listing, folder_of};
+use crate::source::names::{path_of, shown};
 use crate::source::position::{self, FileId};
 
-/// How many files are followed at once, at most: each is an open descriptor.
+/// Most files that are followed at the same time: each is an open descriptor.
 pub(crate) const FILES: usize = 1000;
-/// How many files may wait, open, until those before them are read.
-const WAITING: usize = 500;
-
-/// How often a file may be renamed while it is being opened.
+/// Most renames of a file while it is being opened.
 const RENAMES: usize = 5;
+/// Shortest pause between two looks.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// A file that a path leads to.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) name: String,
-    pub(crate) id: FileId,
-    born: Option<u64>,
-    pub(crate) length: u64,
-}
-
-/// A file that nobody reads yet.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    pub(crate) name: String,
-    pub(crate) id: FileId,
-    pub(crate) file: Arc<File>,
-    /// When it was found.
-    pub(crate) seen: Instant,
-    /// Whether it was there at the start: what was stored of it holds.
-    pub(crate) at_start: bool,
-}
-
-/// What the last look has found.
-#[derive(Debug, Default)]
-pub(crate) struct Look {
-    pub(crate) found: Vec<Found>,
-    pub(crate) arrivals: Vec<Arrival>,
-    pub(crate) problem: Option<Error>,
-}
-
-/// Where looks are left for the reader.
-#[derive(Debug, Default)]
-pub(crate) struct Board {
-    state: Mutex<State>,
-    pub(crate) changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// `None` if there was no look since the last one was taken.
-    found: Option<Vec<Found>>,
-    arrivals: VecDeque<Arrival>,
-    problem: Option<Error>,
-    /// The files that somebody reads, or that wait to be read.
-    held: HashSet<FileId>,
-}
-
-impl Board {
-    /// What was found since the last call; `None` if nobody has looked since.
-    pub(crate) fn take(&self) -> Option<Look> {
-        let mut state = self.state();
-        let (found, problem) = (state.found.take(), state.problem.take());
-        if found.is_none() && problem.is_none() {
-            return None;
-        }
-        let arrivals = state.arrivals.drain(..).collect();
-        Some(Look { found: found.unwrap_or_default(), arrivals, problem })
-    }
-
-    /// Nobody reads the file any more.
-    pub(crate) fn let_go(&self, id: FileId) {
-        self.state().held.remove(&id);
-    }
-
-    /// Somebody reads the file, though it was not found here.
-    pub(crate) fn hold(&self, id: FileId) {
-        self.state().held.insert(id);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Looks again and again until the pipeline drains.
-pub(crate) async fn discover(listing: Listing, pause: Duration, board: Arc<Board>, cx: Cx) {
-    let mut discovery = Discovery {
-        listing,
-        names: HashMap::new(),
-        folders: Folders::default(),
-        complained: HashSet::new(),
-        late: HashSet::new(),
-        is_first: true,
-    };
+/// Looks for files until the pipeline drains: at each `pause`, and when the system reports a change.
+pub(crate) async fn discover(listing: Listing, pause: Duration, inbox: Arc<Inbox>, cx: Cx) {
+    let mut discovery = Discovery::new(listing);
     loop {
-        let seen = Arc::clone(&board);
+        let (target, started) = (Arc::clone(&inbox), Instant::now());
         let look = on_shared_thread(&cx, move || {
-            discovery.look(&seen);
+            discovery.look(&target).iter().for_each(Lost::warn);
             discovery
         });
         let Ok(back) = look.await else { return };
         discovery = back;
-        board.changed.notify_one();
-        if !cx.sleep(pause).await {
-            return;
+        inbox.changed.notify_one();
+        // In a folder that changes all the time, most of the time is not spent on looking.
+        let rest = (started.elapsed() * 4).max(SHORTEST_PAUSE).min(pause);
+        let changed = async {
+            if let Some(queue) = discovery.watch.queue()
+                && let Ok(mut ready) = queue.readable().await
+            {
+                ready.clear_ready();
+                return;
+            }
+            std::future::pending::<()>().await;
+        };
+        let next = async {
+            tokio::time::sleep(rest).await;
+            changed.await;
+        };
+        tokio::select! {
+            () = next => {}
+            is_over = cx.sleep(pause) => if !is_over { return },
         }
     }
 }
 
+/// Files that had a path for a moment, and were not found.
+#[derive(Debug, PartialEq, Eq)]
+struct Lost {
+    name: String,
+    count: usize,
+}
+
+impl Lost {
+    fn warn(&self) {
+        let Self { name, count } = self;
+        let files = if *count == 1 { "a file".to_owned() } else { format!("{count} files") };
+        tracing::warn!(
+            file = %name,
+            "{files} at {name} existed only for a moment and cannot be found: deleted, moved to another folder, \
+             compressed, or renamed as rotation does not name files; their lines are not delivered"
+        );
+    }
+}
+
+/// Result of an attempt to open a file.
+enum Arrived {
+    Open,
+    /// It was deleted, or moved out of its folder.
+    Gone,
+    Failed,
+}
+
+/// Files that were found so far, and the state that tells new files from old ones.
 struct Discovery {
     listing: Listing,
+    watch: Watch,
     /// The file that was opened last of those that each path led to.
     names: HashMap<String, Identity>,
+    /// The file at each path at the last look, whether it was opened or not.
+    present: HashMap<String, Identity>,
+    /// Files that were found before the system has reported them, by name.
+    unreported: HashMap<String, usize>,
     folders: Folders,
     /// Paths that could not be looked at or opened, so that each is reported once.
     complained: HashSet<PathBuf>,
@@ -138,22 +107,40 @@ struct Discovery {
 }
 
 impl Discovery {
-    fn look(&mut self, board: &Board) {
-        // Before the paths are looked at: what is made between the two is at one of them, or seen at the next look.
-        let folders = self.folders.look(self.names.keys().map(String::as_str));
+    fn new(listing: Listing) -> Self {
+        Self {
+            listing,
+            watch: Watch::default(),
+            names: HashMap::new(),
+            present: HashMap::new(),
+            unreported: HashMap::new(),
+            folders: Folders::default(),
+            complained: HashSet::new(),
+            late: HashSet::new(),
+            is_first: true,
+        }
+    }
+
+    /// Looks for files, and returns those that must have been there and cannot be found.
+    fn look(&mut self, inbox: &Inbox) -> Vec<Lost> {
+        let names = self.followed_names();
+        let folders = self.folders_of(names.iter());
+        self.watch.set(&folders);
+        let creations = self.creations(&names);
+        // Folders are read before paths. A file that is made between the two is at its path, or new at the next look.
+        let folders = self.folders.look(folders);
         let listed = match self.listing.files() {
             Ok(listed) if listed.files.len() <= FILES => listed,
             Ok(listed) => {
                 let count = listed.files.len();
-                let reason = format!(
+                inbox.fail(Error::misconfigured(format!(
                     "{count} files match, and at most {FILES} can be followed at once; narrow the path"
-                );
-                board.state().problem = Some(Error::misconfigured(reason));
-                return;
+                )));
+                return Vec::new();
             }
             Err(error) => {
-                board.state().problem = Some(error);
-                return;
+                inbox.fail(error);
+                return Vec::new();
             }
         };
         let mut troubled = HashSet::new();
@@ -162,62 +149,91 @@ impl Discovery {
             troubled.insert(path.clone());
         }
         let mut found = Vec::with_capacity(listed.files.len());
-        let mut fresh = Vec::new();
+        let mut new = Vec::new();
         for seen in &listed.files {
-            let (id, born) = (FileId::of(&seen.known), position::born(&seen.known));
-            let one = Found { name: shown(&seen.path), id, born, length: seen.known.len() };
-            if one.length > 0 && !board.state().held.contains(&one.id) {
-                fresh.push((seen.path.as_path(), one.clone()));
+            let (id, created) = (FileId::of(&seen.known), position::born(&seen.known));
+            let one = Found { name: shown(&seen.path), id, created, length: seen.known.len() };
+            if one.length > 0 && !inbox.holds(one.id) {
+                new.push((seen.path.clone(), one.clone()));
             }
             found.push(one);
         }
-        let missed = self.missed(&found, &fresh);
+        let (missed, mut lost) = self.missed(&names, &found, &folders, &creations);
         self.folders = folders;
-        let missed = missed.iter().map(|(path, one)| (path.as_path(), one));
-        for (path, one) in missed.chain(fresh.iter().map(|(path, one)| (*path, one))) {
-            if !self.arrive(path, one, board) {
-                troubled.insert(path.to_owned());
+        for (path, one) in missed.into_iter().chain(new) {
+            match self.arrive(&path, &one, inbox) {
+                Arrived::Open => {}
+                Arrived::Gone => lost.push(Lost { name: one.name, count: 1 }),
+                Arrived::Failed => {
+                    self.folders.remove(&one.name, one.identity());
+                    troubled.insert(path);
+                }
             }
         }
         self.complained.retain(|path| troubled.contains(path));
         self.is_first = false;
-        self.remember(&found, board);
-        board.state().found = Some(found);
+        self.remember(&found, inbox);
+        inbox.put(found);
+        lost
     }
 
-    /// Opens a file and leaves it for the reader. False if it cannot be opened.
-    fn arrive(&mut self, path: &Path, one: &Found, board: &Board) -> bool {
-        if board.state().arrivals.len() >= WAITING {
-            let error = io::Error::other(format!("{WAITING} files wait already, which are read first"));
+    /// Returns the paths that were found before, and those that are written out in the options.
+    fn followed_names(&self) -> BTreeSet<String> {
+        let literal = self.listing.literal_paths().map(shown);
+        self.names.keys().cloned().chain(literal).collect()
+    }
+
+    /// Returns the folders of these paths, and those in which files are expected.
+    fn folders_of<'a>(&self, names: impl Iterator<Item = &'a String>) -> BTreeSet<PathBuf> {
+        names.map(|name| folder_of(&path_of(name)).to_owned()).chain(self.listing.folders()).collect()
+    }
+
+    /// Reads how many files were made at each path since the last look.
+    fn creations(&mut self, names: &BTreeSet<String>) -> Creations {
+        let is_followed = |path: &Path| {
+            let short = path.strip_prefix(".").unwrap_or(path);
+            self.listing.matches(path) || names.contains(&shown(path)) || names.contains(&shown(short))
+        };
+        self.watch.creations(&is_followed).unwrap_or_else(|| {
+            tracing::warn!(
+                "more names have changed in the followed folders than the system reports at once; files that were \
+                 rotated more than once in this time may be missing"
+            );
+            Creations::new()
+        })
+    }
+
+    /// Opens a file and leaves it for the reader.
+    fn arrive(&mut self, path: &Path, one: &Found, inbox: &Inbox) -> Arrived {
+        if let Some(waiting) = inbox.full() {
+            let error = io::Error::other(format!("{waiting} files wait already, which are read first"));
             self.complain(path, &error);
-            return false;
+            return Arrived::Failed;
         }
         let file = match open(path, one.id) {
             Ok(Some(file)) => file,
-            Ok(None) => return true,
+            Ok(None) => return Arrived::Gone,
             Err(error) => {
                 self.complain(path, &error);
-                return false;
+                return Arrived::Failed;
             }
         };
         let at_start = self.late.remove(path) || self.is_first;
-        self.folders.learn(&one.name, (one.id, one.born));
-        let mut state = board.state();
-        state.held.insert(one.id);
-        let (name, id, file) = (one.name.clone(), one.id, Arc::new(file));
-        state.arrivals.push_back(Arrival { name, id, file, seen: Instant::now(), at_start });
-        true
+        self.folders.add(&one.name, one.identity());
+        let (name, file) = (one.name.clone(), Arc::new(file));
+        inbox.arrive(Arrival { name, id: one.id, file, seen: Instant::now(), at_start });
+        Arrived::Open
     }
 
-    /// Takes note of which files are known by now.
-    fn remember(&mut self, found: &[Found], board: &Board) {
-        self.folders.complete(found.iter().map(|one| one.name.as_str()));
+    /// Remembers the files of this look for the next one.
+    fn remember(&mut self, found: &[Found], inbox: &Inbox) {
+        self.folders.complete(self.folders_of(found.iter().map(|one| &one.name)));
+        self.present = found.iter().map(|one| (one.name.clone(), one.identity())).collect();
         for one in found {
-            let identity = (one.id, one.born);
-            if board.state().held.contains(&one.id) {
-                self.names.insert(one.name.clone(), identity);
+            if inbox.holds(one.id) {
+                self.names.insert(one.name.clone(), one.identity());
             } else {
-                self.folders.forget(&one.name, identity);
+                self.folders.remove(&one.name, one.identity());
             }
         }
         // A path may lead nowhere for a moment, between two files.
@@ -226,27 +242,65 @@ impl Discovery {
         }
     }
 
-    /// Files that had a path for a while between two looks, and have lost it to another one since: they lie beside
-    /// it under the name that rotation gave them.
-    fn missed(&self, found: &[Found], fresh: &[(&Path, Found)]) -> Vec<(PathBuf, Found)> {
-        let mut missed: Vec<(PathBuf, Found)> = Vec::new();
-        for (path, one) in fresh {
-            let Some(before) = self.names.get(&one.name).copied() else { continue };
-            if before == (one.id, one.born) {
-                continue;
+    /// Returns the files that had a followed path for a moment since the last look. They lie beside it, under the names
+    /// that rotation gave them. Those that do not are lost.
+    fn missed(
+        &mut self,
+        names: &BTreeSet<String>,
+        found: &[Found],
+        folders: &Folders,
+        creations: &Creations,
+    ) -> (Vec<(PathBuf, Found)>, Vec<Lost>) {
+        let (mut missed, mut lost): (Vec<(PathBuf, Found)>, _) = (Vec::new(), Vec::new());
+        if self.is_first {
+            return (missed, lost);
+        }
+        let by_name: HashMap<&str, &Found> = found.iter().map(|one| (one.name.as_str(), one)).collect();
+        let made = creations.keys().filter(|path| self.listing.matches(path)).map(|path| shown(path));
+        let mut all: BTreeSet<String> = names.clone();
+        all.extend(found.iter().map(|one| one.name.clone()));
+        all.extend(made.filter(|name| !names.contains(name.strip_prefix("./").unwrap_or(name))));
+        for name in &all {
+            let path = path_of(name);
+            let now = by_name.get(name.as_str()).map(|one| one.identity());
+            let (opened, present) = (self.names.get(name).copied(), self.present.get(name).copied());
+            let siblings = if now.is_some() && now == opened
+                || now.is_none() && folders.is_unchanged(name, &self.folders)
+            {
+                Vec::new()
+            } else {
+                siblings::rotated_since(&path, &self.folders)
+            };
+            let siblings: Vec<Sibling> =
+                siblings.into_iter().filter(|one| Some(one.identity()) != opened).collect();
+            let is_new = now.is_some() && now != present;
+            let beside = siblings.iter().filter(|one| Some(one.identity()) != present).count();
+            let count = self.not_found(name, created_at(creations, &path), usize::from(is_new) + beside);
+            if count > 0 {
+                lost.push(Lost { name: name.clone(), count });
             }
-            for sibling in siblings::rotated_since(path, before, &self.folders) {
-                let identity = (sibling.id, sibling.born);
-                let is_known = found.iter().any(|other| (other.id, other.born) == identity)
+            for sibling in siblings {
+                let identity = sibling.identity();
+                let is_known = found.iter().any(|other| other.identity() == identity)
                     || self.names.values().any(|known| *known == identity)
-                    || missed.iter().any(|(_, other)| (other.id, other.born) == identity);
+                    || missed.iter().any(|(_, other)| other.identity() == identity);
                 if !is_known {
-                    let (id, born, length) = (sibling.id, sibling.born, sibling.length);
-                    missed.push((sibling.path, Found { name: one.name.clone(), id, born, length }));
+                    let (id, created, length) = (sibling.id, sibling.born, sibling.length);
+                    missed.push((sibling.path, Found { name: name.clone(), id, created, length }));
                 }
             }
         }
-        missed
+        (missed, lost)
+    }
+
+    /// Returns how many more files were made at a path than were found.
+    fn not_found(&mut self, name: &str, made: usize, found: usize) -> usize {
+        // A file may be found before the system reports it: then the report comes with the next look.
+        let made = made.saturating_sub(self.unreported.remove(name).unwrap_or(0));
+        if found > made {
+            self.unreported.insert(name.to_owned(), found - made);
+        }
+        made.saturating_sub(found)
     }
 
     fn complain(&mut self, path: &Path, error: &io::Error) {
@@ -258,6 +312,12 @@ impl Discovery {
             tracing::warn!(file = %name, "{name} cannot be read: {why}; trying again at each look");
         }
     }
+}
+
+fn created_at(creations: &Creations, path: &Path) -> usize {
+    let folder = folder_of(path);
+    let at = path.file_name().and_then(|name| creations.get(&folder.join(name)));
+    at.copied().unwrap_or(0)
 }
 
 /// Opens the file of this identity, though it may be rotated at the same time. `None` if it is gone.
@@ -277,3 +337,6 @@ fn open(path: &Path, id: FileId) -> io::Result<Option<File>> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,17 @@
 //! Where a file has gone that is not at its path any more: rotation leaves it beside the path, under another name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::inbox::Identity;
 use crate::source::format::FileFormat;
-use crate::source::listing::open;
+use crate::source::listing::{folder_of, open};
 use crate::source::names::path_of;
 use crate::source::position::{self, FileId, FilePosition, HEAD};
 
@@ -33,6 +34,12 @@ pub(crate) struct Sibling {
     changed: Option<SystemTime>,
 }
 
+impl Sibling {
+    pub(crate) fn identity(&self) -> Identity {
+        (self.id, self.born)
+    }
+}
+
 /// Where a place goes on.
 pub(crate) enum Moved {
     /// In the same file, which has another name.
@@ -41,59 +48,62 @@ pub(crate) enum Moved {
     Copy(PathBuf, Arc<File>),
 }
 
-/// Which files were in the folders of some paths at the last look. An inode alone is not enough to know one again: that
-/// of a file that rotation has deleted is often given to the next one at once.
+/// Files that were in the folders of some paths at the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Folders(HashMap<PathBuf, Folder>);
 
 #[derive(Clone, Debug)]
 struct Folder {
+    /// Time of the last change. `None` for a folder that does not exist.
     changed: Option<SystemTime>,
     files: Arc<HashSet<Identity>>,
 }
 
-/// What tells a file from every other one that is or was there.
-pub(crate) type Identity = (FileId, Option<u64>);
-
 impl Folders {
-    /// What is in the folders of these files now.
-    pub(crate) fn look<'a>(&self, names: impl Iterator<Item = &'a str>) -> Self {
-        let folders: HashSet<PathBuf> = names.map(|name| folder_of(&path_of(name)).to_owned()).collect();
+    /// Looks into these folders again.
+    pub(crate) fn look(&self, folders: BTreeSet<PathBuf>) -> Self {
         let mut now = HashMap::new();
         if folders.len() > FOLDERS {
             return Self(now);
         }
         for folder in folders {
-            // The time is read first: what changes behind that is seen at the next look.
-            let changed = fs::metadata(&folder).and_then(|known| known.modified()).ok();
-            let settled = changed.is_some_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 3));
-            let same = self.0.get(&folder).filter(|known| settled && known.changed == changed);
-            let files = match same {
-                Some(known) => Arc::clone(&known.files),
-                None => Arc::new(files_in(&folder)),
+            // The time is read first, so that a later change is seen by the next look.
+            let changed = match fs::metadata(&folder).and_then(|known| known.modified()) {
+                Ok(changed) => Some(changed),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                // Without a list of what was there before, nothing counts as new.
+                Err(_) => continue,
+            };
+            let is_old = changed.is_some_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 3));
+            let same = self.0.get(&folder).filter(|known| is_old && known.changed == changed);
+            let files = match (same, changed) {
+                (Some(known), _) => Arc::clone(&known.files),
+                (None, None) => Arc::default(),
+                (None, Some(_)) => match files_in(&folder) {
+                    Ok(files) => Arc::new(files),
+                    Err(_) => continue,
+                },
             };
             now.insert(folder, Folder { changed, files });
         }
         Self(now)
     }
 
-    /// Adds the folders of these files that were not looked at yet.
-    pub(crate) fn complete<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        let missing = |name: &&str| !self.0.contains_key(folder_of(&path_of(name)));
-        let missing: Vec<&str> = names.filter(missing).collect();
-        let added = Self::default().look(missing.into_iter());
-        self.0.extend(added.0);
+    /// Adds those of these folders that were not looked into yet.
+    pub(crate) fn complete(&mut self, mut folders: BTreeSet<PathBuf>) {
+        folders.retain(|folder| !self.0.contains_key(folder));
+        self.0.extend(Self::default().look(folders).0);
     }
 
-    /// A file that was opened is not new at the next look, wherever it was when the folder was looked at.
-    pub(crate) fn learn(&mut self, name: &str, identity: Identity) {
+    /// Adds a file that was opened, so that it is not new at the next look.
+    pub(crate) fn add(&mut self, name: &str, identity: Identity) {
         if let Some(folder) = self.0.get_mut(folder_of(&path_of(name))) {
             Arc::make_mut(&mut folder.files).insert(identity);
         }
     }
 
-    /// A file that nobody has opened is new again at the next look.
-    pub(crate) fn forget(&mut self, name: &str, identity: Identity) {
+    /// Removes a file that was not opened, so that it is new at the next look.
+    pub(crate) fn remove(&mut self, name: &str, identity: Identity) {
         if let Some(folder) = self.0.get_mut(folder_of(&path_of(name)))
             && folder.files.contains(&identity)
         {
@@ -101,29 +111,32 @@ impl Folders {
         }
     }
 
+    /// Tells whether the folder of `name` has not changed between the look `before` and this one.
+    pub(crate) fn is_unchanged(&self, name: &str, before: &Self) -> bool {
+        let folder = folder_of(&path_of(name)).to_owned();
+        let (now, before) = (self.0.get(&folder), before.0.get(&folder));
+        now.zip(before).is_some_and(|(now, before)| Arc::ptr_eq(&now.files, &before.files))
+    }
+
     fn knows(&self, folder: &Path, identity: Identity) -> bool {
         self.0.get(folder).is_none_or(|known| known.files.contains(&identity))
     }
 }
 
-fn files_in(folder: &Path) -> HashSet<Identity> {
-    let Ok(entries) = fs::read_dir(folder) else { return HashSet::new() };
-    let known = entries.filter_map(Result::ok).take(NAMES).filter_map(|entry| entry.metadata().ok());
-    known.map(|known| (FileId::of(&known), position::born(&known))).collect()
+fn files_in(folder: &Path) -> io::Result<HashSet<Identity>> {
+    let known =
+        fs::read_dir(folder)?.filter_map(Result::ok).take(NAMES).filter_map(|entry| entry.metadata().ok());
+    Ok(known.map(|known| (FileId::of(&known), position::born(&known))).collect())
 }
 
-/// The files beside `path`, with names as rotation gives them, that were not there at the last look, in the order in
-/// which they were made. `before` is the file that was at the path then.
-pub(crate) fn rotated_since(path: &Path, before: Identity, folders: &Folders) -> Vec<Sibling> {
+/// Returns the files beside `path` that have names as rotation gives them and were not there at the last look, in the
+/// order in which they were made.
+pub(crate) fn rotated_since(path: &Path, folders: &Folders) -> Vec<Sibling> {
     let folder = folder_of(path);
-    let is_new = |sibling: &Sibling| {
-        let identity = (sibling.id, sibling.born);
-        identity != before && !folders.knows(folder, identity)
-    };
-    rotated(path).into_iter().filter(is_new).collect()
+    rotated(path).into_iter().filter(|sibling| !folders.knows(folder, sibling.identity())).collect()
 }
 
-/// Where the file of this identity is by now, which was at `path` or beside it a moment ago.
+/// Returns the current path of a file that was at `path` or beside it a moment ago.
 pub(crate) fn renamed(path: &Path, id: FileId) -> Option<PathBuf> {
     let entries = fs::read_dir(folder_of(path)).ok()?.filter_map(Result::ok).take(NAMES);
     let mut same = entries.filter(|entry| entry.ino() == id.inode);
@@ -258,10 +271,6 @@ fn is_rotation_of(name: &[u8], of: &[u8], packed: bool) -> bool {
         name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending)).is_some_and(mark)
     };
     whole || splits.any(between)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The files that a glob leads to.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,22 @@ impl Glob {
             parts.push(Part::Names(Pattern::new("*")?));
         }
         Ok(Self { root: root.into(), parts })
+    }
+
+    /// Returns the folder that the names are matched in, if only the last component has wildcards.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        let (Part::Names(_), folders) = self.parts.split_last()? else { return None };
+        let mut folder = self.root.clone();
+        for part in folders {
+            let Part::Name(name) = part else { return None };
+            folder.push(name);
+        }
+        Some(if folder.as_os_str().is_empty() { ".".into() } else { folder })
+    }
+
+    /// Tells whether the last component matches `name`.
+    pub(crate) fn names(&self, name: &OsStr) -> bool {
+        matches!(self.parts.last(), Some(Part::Names(pattern)) if pattern.matches(name.as_bytes()))
     }
 
     /// Adds the regular files that match. A folder that cannot be listed is a problem, and the others are listed.

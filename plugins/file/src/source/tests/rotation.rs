@@ -73,6 +73,32 @@ async fn files_that_rotate_between_two_looks_are_read_in_order() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+async fn log_that_appears_is_found_at_once_whatever_the_poll_interval() {
+    let folder = TempDir::new().unwrap();
+    let input = path(&folder, "app.log");
+    append(path(&folder, "there.log"), "there\n");
+    let mut options = followed(json!([path(&folder, "there.log"), input]));
+    options["poll_interval"] = "1h".into();
+    let mut run = Run::start(&options).await;
+    assert_eq!(run.until(1).await, ["there"], "the first look is over");
+    append(&input, "0\n");
+    until(|| is_open(&input)).await;
+    // The file is rotated, and deleted when it is open: nothing is lost, however short its life was.
+    fs::rename(&input, path(&folder, "app.log.1")).unwrap();
+    append(&input, "1\n");
+    until(|| is_open(&input)).await;
+    fs::remove_file(path(&folder, "app.log.1")).unwrap();
+    run.until(2).await;
+    let (texts, ..) = run.stop().await;
+    assert_eq!(
+        texts,
+        ["there", "0"],
+        "the next one is read after `poll_interval`, when its writer may have ended"
+    );
+}
+
 /// Reads two lines of a followed file, does something to it while nobody reads, and reads on.
 async fn while_stopped(change: impl FnOnce(&TempDir)) -> Vec<String> {
     let folder = TempDir::new().unwrap();

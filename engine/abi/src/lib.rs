@@ -86,6 +86,30 @@ pub unsafe fn read<T: Copy>(from: *const T) -> T {
     }
 }
 
+/// Copies a struct of the other side as [`read`] does, after checking that it is there.
+///
+/// # Errors
+/// It is NULL or not aligned, or it ends before `least`, the end of its last required field.
+///
+/// # Safety
+/// `table` is NULL, or points to as many bytes as its first field says. All zero is a valid `T`, and `T` is a struct of this
+/// crate whose first field is `struct_size`.
+pub unsafe fn read_checked<T: Copy>(table: *const T, least: usize, what: &str) -> Result<T, String> {
+    if table.is_null() {
+        return Err(format!("{what} is NULL"));
+    }
+    if !table.is_aligned() {
+        return Err(format!("{what} is not aligned"));
+    }
+    // SAFETY: the first field of every table is its size.
+    let size = unsafe { table.cast::<u32>().read() } as usize;
+    if size < least {
+        return Err(format!("{what} says that it has {size} bytes, and has to have {least}"));
+    }
+    // SAFETY: the caller guarantees it.
+    Ok(unsafe { read(table) })
+}
+
 /// Copies `value` into a struct of the other side as far as that one's `struct_size` reaches, which stays as it is.
 ///
 /// # Safety

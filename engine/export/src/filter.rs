@@ -5,24 +5,25 @@ mod state;
 use std::ffi::{CStr, c_void};
 
 use tidegate_abi::{self as abi, Status};
+use tidegate_codec::Names;
 
 use super::call::{self, Answer, Refusal};
 use super::capabilities::Capabilities;
-use super::decode::{self, Lineage, Names};
-use super::encode::Encoder;
+use super::decode;
+use super::encode::Encoded;
 use super::lifecycle::{Life, Opening};
 use super::link::Link;
 use super::operation::{Work, drive};
 use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
 
 type Boxed = Box<dyn AsyncFilter>;
-type Processed = (Batch, Batch, Output, Result<(), Error>);
+type Processed = Result<(Batch, Batch, Output), Error>;
 
 /// The state of a filter's instance.
 pub(super) struct State {
     kind: Kind,
     names: Names,
-    encoder: Encoder,
+    encoder: Encoded,
 }
 
 enum Kind {
@@ -62,7 +63,7 @@ impl State {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, names: Names::default(), encoder: Encoder::default() }
+        Self { kind, names: Names::default(), encoder: Encoded::default() }
     }
 
     /// # Safety
@@ -70,10 +71,10 @@ impl State {
     unsafe fn process(&mut self, link: &Link, batch: *const abi::Batch, out: &abi::Out) -> Answer {
         let Self { kind, names, encoder } = self;
         // SAFETY: the caller guarantees it; it is read when the operation begins.
-        let mut given = || unsafe { decode::batch(batch, names, Lineage::OfInput) };
+        let mut given = || unsafe { decode::batch(batch, names) };
         match kind {
             Kind::Plain(filter) => {
-                let (given, mut output) = (given(), Output::new());
+                let (given, mut output) = (given()?, Output::new());
                 filter.process(&given, &mut output)?;
                 emit(&given, &given, output, encoder, out)?;
             }
@@ -94,7 +95,7 @@ fn emit(
     given: &Batch,
     part: &Batch,
     mut output: Output,
-    encoder: &mut Encoder,
+    encoder: &mut Encoded,
     out: &abi::Out,
 ) -> Result<Option<usize>, Error> {
     let index = |event: usize| if event < part.len() { part.input_index(event) } else { u32::MAX };
@@ -131,27 +132,31 @@ impl Waiting {
     fn process(
         &mut self,
         link: &Link,
-        given: &mut impl FnMut() -> Batch,
+        given: &mut impl FnMut() -> Result<Batch, Error>,
         resumable: bool,
     ) -> Result<(Batch, Batch, Output), Refusal> {
         let Self { filter, cx, processing, rest, .. } = self;
-        let (given, part, output, result) = drive(link, filter, processing, |mut filter| {
+        let processed = drive(link, filter, processing, |mut filter| {
             let cx = cx.clone();
-            let (given, part, mut output) = match rest.take() {
-                Some((given, rest)) => (given, rest, Output::new()),
-                None => {
-                    let given = given();
+            let input = match rest.take() {
+                Some((given, rest)) => Ok((given, rest, Output::new())),
+                None => given().map(|given| {
                     let output = if resumable { Output::resumable() } else { Output::new() };
                     (given.clone(), given, output)
-                }
+                }),
             };
             Box::pin(async move {
-                let result = filter.process(&part, &mut output, &cx).await;
-                (filter, (given, part, output, result))
+                let processed = match input {
+                    Ok((given, part, mut output)) => {
+                        let result = filter.process(&part, &mut output, &cx).await;
+                        result.map(|()| (given, part, output))
+                    }
+                    Err(error) => Err(error),
+                };
+                (filter, processed)
             })
         })?;
-        result?;
-        Ok((given, part, output))
+        Ok(processed?)
     }
 }
 

@@ -19,6 +19,7 @@ mod filter;
 mod lifecycle;
 mod link;
 mod log;
+mod mapping;
 mod operation;
 mod pending;
 mod sink;

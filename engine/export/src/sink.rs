@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Buf, Status, Str};
+use tidegate_codec::Names;
 
 use super::call::{self, Answer, error_of};
 use super::capabilities::Capabilities;
-use super::decode::{self, Lineage, Names, position};
+use super::decode::{self, position};
 use super::lifecycle::{Life, Opening};
 use super::link::{Link, text};
 use super::operation::{Work, drive};
@@ -50,10 +51,13 @@ impl State {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.writing, |mut sink| {
             // SAFETY: the caller guarantees it.
-            let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
+            let given = unsafe { decode::batch(batch, names) };
             let cx = cx.clone();
             Box::pin(async move {
-                let written = sink.write(&given, &cx).await;
+                let written = match given {
+                    Ok(given) => sink.write(&given, &cx).await,
+                    Err(error) => Err(error),
+                };
                 (sink, written)
             })
         })??;
@@ -85,10 +89,13 @@ impl State {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.committing, |mut sink| {
             // SAFETY: the caller guarantees it.
-            let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
+            let given = unsafe { decode::batch(batch, names) };
             let (cx, (lane, record)) = (cx.clone(), record());
             Box::pin(async move {
-                let committed = sink.commit(&given, &lane, &record, &cx).await;
+                let committed = match given {
+                    Ok(given) => sink.commit(&given, &lane, &record, &cx).await,
+                    Err(error) => Err(error),
+                };
                 (sink, committed)
             })
         })??;
@@ -102,16 +109,19 @@ impl State {
         &mut self,
         link: &Link,
         batch: *const abi::Batch,
-        receipts: impl FnOnce() -> Receipts,
+        receipts: impl FnOnce() -> Result<Receipts, Error>,
         report: *const abi::Report,
     ) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.acknowledging, |mut sink| {
             // SAFETY: the caller guarantees it.
-            let given = unsafe { decode::batch(batch, names, Lineage::OfSource) };
+            let given = unsafe { decode::batch(batch, names) };
             let (cx, receipts) = (cx.clone(), receipts());
             Box::pin(async move {
-                let settled = sink.settle(&given, &receipts, &cx).await;
+                let settled = match (given, receipts) {
+                    (Ok(given), Ok(receipts)) => sink.settle(&given, &receipts, &cx).await,
+                    (Err(error), _) | (_, Err(error)) => Err(error),
+                };
                 (sink, settled)
             })
         })??;

@@ -7,7 +7,7 @@ use tidegate_abi::{self as abi, Buf, Status, Str, outcome};
 use super::call::{self, Answer};
 use super::capabilities::Capabilities;
 use super::decode::position;
-use super::encode::Encoder;
+use super::encode::Encoded;
 use super::lifecycle::{Life, Opening};
 use super::link::{Link, text};
 use super::operation::{Work, drive};
@@ -26,7 +26,7 @@ pub(super) struct State {
     committing: Option<Work<Box<dyn Commit>, Result<(), Error>>>,
     /// The number of the next batch.
     seq: u64,
-    encoder: Encoder,
+    encoder: Encoded,
     /// The progress that was reported last.
     progress: Option<(u64, u64)>,
 }
@@ -42,7 +42,7 @@ impl State {
             committer: None,
             committing: None,
             seq: 0,
-            encoder: Encoder::default(),
+            encoder: Encoded::default(),
             progress: None,
         }
     }

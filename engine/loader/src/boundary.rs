@@ -1,3 +1,7 @@
-pub(crate) mod export_batch;
-pub(crate) mod import_batch;
-pub(crate) mod metadata;
+//! Batches across the boundary to a library in this process: the engine lends its own, and takes over those of the library.
+
+pub(crate) mod exported;
+pub(crate) mod imported;
+
+#[cfg(test)]
+mod tests;

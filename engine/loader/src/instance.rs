@@ -24,7 +24,6 @@ use tidegate_abi::{self as abi, Status, Str};
 use tidegate_sdk::{Class, ConfigError, Cx, Error, Exclusive, Replay};
 use tokio::sync::oneshot;
 
-use crate::boundary::import_batch;
 use crate::host_table::{HostTable, Slot, Wakers};
 use crate::instance::thread::Thread;
 use crate::library::tables::Tables;
@@ -447,7 +446,7 @@ unsafe fn report(
     set: impl FnOnce(&mut CapabilitiesReport, String),
 ) {
     // SAFETY: the caller guarantees it.
-    let (report, text) = unsafe { (collected(to), import_batch::text(text, what)) };
+    let (report, text) = unsafe { (collected(to), tidegate_codec::text(text, what)) };
     if let (Some(report), Ok(text)) = (report, text) {
         set(report, text);
     }

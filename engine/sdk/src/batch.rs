@@ -328,8 +328,13 @@ impl Batch {
     }
 
     /// [`source_index`](Self::source_index) of each event; `None` if that is the event's own index.
-    pub fn source_indices(&self) -> Option<&[u32]> {
-        self.columns.lineage.as_deref()
+    pub fn source_indices(&self) -> Option<Cow<'_, [u32]>> {
+        match (&self.columns.lineage, &self.columns.sources) {
+            (None, None) => None,
+            (Some(indices), None) => Some(indices.into()),
+            (None, Some(sources)) => Some(Cow::Borrowed(sources)),
+            (Some(_), Some(_)) => Some((0..self.len()).map(|event| self.source_index(event)).collect()),
+        }
     }
 
     /// [`input_index`](Self::input_index) of each event; `None` if that is the event's own index.

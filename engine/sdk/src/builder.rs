@@ -170,11 +170,16 @@ impl BatchBuilder {
 
     /// Gives the event that was added last these attributes of its own.
     pub fn attributes(&mut self, attributes: Arc<Attributes>) {
+        self.own_attributes(Some(attributes));
+    }
+
+    /// As [`attributes`](Self::attributes); `None` takes the event's own attributes away.
+    pub fn own_attributes(&mut self, attributes: Option<Arc<Attributes>>) {
         let count = self.len();
         let column = self.columns.attributes.get_or_insert_with(Vec::new);
         column.resize(count, None);
         if let Some(last) = column.last_mut() {
-            *last = Some(attributes);
+            *last = attributes;
         }
     }
 

@@ -7,8 +7,8 @@ use std::panic::AssertUnwindSafe;
 use tidegate_abi::{self as abi, Out, PORT_DROP, PORT_REJECTED, Status};
 use tidegate_sdk::{Batch, BoxFuture, Cx, Output, Port};
 
-use crate::boundary::export_batch::ExportedBatch;
-use crate::boundary::import_batch;
+use crate::boundary::exported::ExportedBatch;
+use crate::boundary::imported;
 use crate::host_table::Slot;
 use crate::instance::lifecycle::{Close, Open};
 use crate::instance::state::{Restore, Save};
@@ -29,10 +29,10 @@ impl Filter {
         Self { instance, outputs: outputs + 1, waits }
     }
 
-    fn call(&self, batch: &Batch, resumable: bool) -> Box<Process> {
-        Box::new(Process {
+    fn call(&self, batch: &Batch, resumable: bool) -> Result<Box<Process>, Fault> {
+        Ok(Box::new(Process {
             filter: *self.instance.core().tables.filter(),
-            exported: ExportedBatch::new(batch),
+            exported: ExportedBatch::new(batch)?,
             // SAFETY: the first field of `Out` is its size.
             out: unsafe { abi::sized() },
             ports: Vec::new(),
@@ -44,7 +44,7 @@ impl Filter {
                 outputs: self.outputs,
             },
             rejected: vec![false; batch.len()],
-        })
+        }))
     }
 }
 
@@ -63,7 +63,8 @@ impl FilterLink for Filter {
         cx: &'a Cx,
     ) -> BoxFuture<'a, Result<Output, Fault>> {
         Box::pin(async move {
-            let (call, _) = self.instance.perform(Slot::Work, cx, self.call(batch, resumable)).await?;
+            let call = self.call(batch, resumable)?;
+            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
             call.result()
         })
     }
@@ -96,7 +97,7 @@ impl FilterLink for Filter {
 
 impl PlainLink for Filter {
     fn process(&mut self, batch: &Batch) -> Result<Output, Fault> {
-        self.instance.call_plain(self.call(batch, false))?.result()
+        self.instance.call_plain(self.call(batch, false)?)?.result()
     }
 
     fn save(&mut self) -> Result<Option<Vec<u8>>, Fault> {
@@ -228,7 +229,7 @@ unsafe extern "C" fn emit(out: *const Out, port: u32, batch: *const abi::Batch) 
     // SAFETY: the plugin passes the struct that it received, and a batch of its own.
     unsafe {
         back(out, |process| {
-            let imported = import_batch::emitted(process.exported.shared(), batch)?;
+            let imported = imported::emitted(process.exported.shared(), batch)?;
             let outputs = process.collected.outputs;
             if port as usize >= outputs {
                 return Err(format!("there is no output {port} of {outputs}"));

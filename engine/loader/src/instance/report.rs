@@ -1,10 +1,10 @@
 //! Reports of an instance that have several parts: the resources that it claims, and its warnings.
 
 use tidegate_abi::{self as abi, Str};
+use tidegate_codec::text;
 use tidegate_sdk::{ConfigError, Exclusive, Resource};
 
 use super::collected;
-use crate::boundary::import_batch::text;
 
 /// The largest number of claims, and of warnings, that are kept.
 const MOST: usize = 1024;

@@ -6,10 +6,10 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use tidegate_abi::{self as abi, Buf, Report, Status, Str};
+use tidegate_codec::{EncodedHandles, text};
 use tidegate_sdk::{Batch, BoxFuture, Claim, Cx, Delivery, Lane, Position, Receipts, Record};
 
-use crate::boundary::export_batch::{ExportedBatch, ExportedHandles};
-use crate::boundary::import_batch::text;
+use crate::boundary::exported::ExportedBatch;
 use crate::host_table::Slot;
 use crate::instance::lifecycle::{Close, Open};
 use crate::instance::{Call, Instance, passed_error};
@@ -42,7 +42,7 @@ impl SinkLink for Sink {
 
     fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
-            let write = Write(Reported::new(batch, self.instance.core().tables.sink()));
+            let write = Write(Reported::new(batch, self.instance.core().tables.sink())?);
             let (call, _) = self.instance.perform(Slot::Work, cx, write).await?;
             call.0.delivery()
         })
@@ -80,7 +80,7 @@ impl SinkLink for Sink {
         cx: &'a Cx,
     ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
-            let reported = Reported::new(batch, self.instance.core().tables.sink());
+            let reported = Reported::new(batch, self.instance.core().tables.sink())?;
             // SAFETY: the first field of `Record` is its size.
             let table = unsafe { abi::sized() };
             let call = Commit { reported, lane: lane.clone(), record: record.clone(), table };
@@ -96,9 +96,9 @@ impl SinkLink for Sink {
         cx: &'a Cx,
     ) -> BoxFuture<'a, Result<Delivery, Fault>> {
         Box::pin(async move {
-            let mut reported = Reported::new(batch, self.instance.core().tables.sink());
+            let mut reported = Reported::new(batch, self.instance.core().tables.sink())?;
             reported.state.acknowledges = true;
-            let call = AckAndWrite { reported, receipts: ExportedHandles::new(receipts) };
+            let call = AckAndWrite { reported, receipts: EncodedHandles::new(receipts) };
             let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
             call.reported.delivery()
         })
@@ -133,7 +133,7 @@ struct SinkReport {
 }
 
 impl Reported {
-    fn new(batch: &Batch, sink: &abi::Sink) -> Self {
+    fn new(batch: &Batch, sink: &abi::Sink) -> Result<Self, Fault> {
         let state = SinkReport {
             events: batch.len(),
             delivery: Delivery::complete(),
@@ -144,7 +144,7 @@ impl Reported {
         };
         // SAFETY: the first field of `Report` is its size.
         let report = unsafe { abi::sized() };
-        Self { sink: *sink, exported: ExportedBatch::new(batch), state: Box::new(state), report }
+        Ok(Self { sink: *sink, exported: ExportedBatch::new(batch)?, state: Box::new(state), report })
     }
 
     fn report(&mut self) -> *const Report {
@@ -211,7 +211,7 @@ impl Call for Commit {
 
 struct AckAndWrite {
     reported: Reported,
-    receipts: ExportedHandles,
+    receipts: EncodedHandles,
 }
 
 impl Call for AckAndWrite {
@@ -329,7 +329,7 @@ unsafe extern "C" fn found(records: *const abi::Records, record: *const abi::Rec
     let Some(Claiming { found, broken, .. }) = claiming else { return Status::FATAL };
     note(broken, || {
         // SAFETY: as above, here and below.
-        let record = unsafe { crate::library::tables::read(record, size_of::<abi::Record>(), "a record")? };
+        let record = unsafe { abi::read_checked(record, size_of::<abi::Record>(), "a record")? };
         // SAFETY: as above.
         let (source, partition) =
             unsafe { (text(record.source, "a source")?, text(record.partition, "a partition")?) };

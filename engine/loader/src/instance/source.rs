@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidegate_abi::{self as abi, Buf, Status, Str};
 use tidegate_sdk::{BoxFuture, Cx, Outcome, Position, SourceBatch};
 
-use crate::boundary::import_batch;
+use crate::boundary::imported;
 use crate::host_table::Slot;
 use crate::instance::lifecycle::{Close, Open};
 use crate::instance::{Call, Core, Instance};
@@ -124,7 +124,7 @@ impl Call for Next {
         if status == Status::OK {
             batch.struct_size = size_of::<abi::Batch>() as u32;
             // SAFETY: the plugin has filled it in, and no other call is made before it is read.
-            self.read = Some(unsafe { import_batch::read_by_source(&raw const batch, self.event_size) });
+            self.read = Some(unsafe { imported::read_by_source(&raw const batch, self.event_size) });
         }
         status
     }

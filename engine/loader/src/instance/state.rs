@@ -9,7 +9,6 @@ use tidegate_abi::{self as abi, Buf, StateWriter, Status};
 use tidegate_sdk::STATE_BYTES;
 
 use crate::instance::{Call, Instance};
-use crate::library::tables;
 use crate::link::Fault;
 use crate::link::broke_contract;
 
@@ -26,7 +25,7 @@ unsafe fn table(base: &abi::Base, this: *mut c_void) -> Result<Option<abi::State
     }
     // SAFETY: the id defines the type of the table, which is constant.
     let table = unsafe {
-        tables::read(table.cast::<abi::State>(), size_of::<abi::State>(), "the table of its state")
+        abi::read_checked(table.cast::<abi::State>(), size_of::<abi::State>(), "the table of its state")
     };
     table.map(Some)
 }

@@ -9,7 +9,7 @@ use tidegate_sdk::{Kind, Manual};
 
 use crate::host_table::HostTable;
 use crate::library::file::{Library, Refusal};
-use crate::library::tables::{Ops, Tables, read};
+use crate::library::tables::{Ops, Tables};
 
 /// The limit for plugins of a library.
 const COMPONENTS: u32 = 256;
@@ -72,7 +72,7 @@ impl Module {
             return Err(plain("says that it does not work with this version of Tidegate".into()));
         }
         // SAFETY: the caller guarantees it.
-        let module = unsafe { read(table, size_through!(abi::Module, components), "its table") }
+        let module = unsafe { abi::read_checked(table, size_through!(abi::Module, components), "its table") }
             .map_err(|why| plain(format!("breaks the ABI: {why}")))?;
         // SAFETY: the texts of the table are constant.
         let (id, version) = unsafe { (text(module.id, "its id"), text(module.version, "its version")) };
@@ -122,7 +122,8 @@ impl Module {
 /// As [`Module::check`].
 unsafe fn plugin(component: *const abi::Component) -> Result<(Manual, Tables), String> {
     // SAFETY: the caller guarantees it.
-    let table = unsafe { read(component, size_through!(abi::Component, ops), "the table of a plugin")? };
+    let table =
+        unsafe { abi::read_checked(component, size_through!(abi::Component, ops), "the table of a plugin")? };
     // SAFETY: its texts are constant.
     let name = unsafe { text(table.name, "the name of a plugin")? };
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
@@ -144,7 +145,9 @@ unsafe fn plugin(component: *const abi::Component) -> Result<(Manual, Tables), S
         return Err(within("`create` is NULL".into()));
     }
     // SAFETY: its tables are constant.
-    let base = unsafe { read(table.base, size_through!(abi::Base, destroy), "`base`").map_err(within)? };
+    let base = unsafe {
+        abi::read_checked(table.base, size_through!(abi::Base, destroy), "`base`").map_err(within)?
+    };
     if base.destroy.is_none() {
         return Err(within("`destroy` is NULL".into()));
     }
@@ -166,17 +169,26 @@ unsafe fn ops(kind: u32, table: *const c_void) -> Result<(Kind, Ops), String> {
     unsafe {
         match kind {
             abi::kind::SOURCE => {
-                let source = read(table.cast::<abi::Source>(), size_through!(abi::Source, next), "`ops`")?;
+                let source = abi::read_checked(
+                    table.cast::<abi::Source>(),
+                    size_through!(abi::Source, next),
+                    "`ops`",
+                )?;
                 has(source.next.is_some(), "next")?;
                 Ok((Kind::Source, Ops::Source(source)))
             }
             abi::kind::FILTER => {
-                let filter = read(table.cast::<abi::Filter>(), size_through!(abi::Filter, route), "`ops`")?;
+                let filter = abi::read_checked(
+                    table.cast::<abi::Filter>(),
+                    size_through!(abi::Filter, route),
+                    "`ops`",
+                )?;
                 has(filter.route.is_some() || filter.process.is_some(), "process")?;
                 Ok((Kind::Filter, Ops::Filter(filter)))
             }
             abi::kind::SINK => {
-                let sink = read(table.cast::<abi::Sink>(), size_through!(abi::Sink, write), "`ops`")?;
+                let sink =
+                    abi::read_checked(table.cast::<abi::Sink>(), size_through!(abi::Sink, write), "`ops`")?;
                 has(sink.write.is_some(), "write")?;
                 Ok((Kind::Sink, Ops::Sink(sink)))
             }

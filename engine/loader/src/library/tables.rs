@@ -55,27 +55,3 @@ impl Tables {
         }
     }
 }
-
-/// Reads a table as far as its `struct_size` reaches. Fields beyond that are zero, that is, absent.
-///
-/// # Errors
-/// It ends before `least`, the end of its last required field.
-///
-/// # Safety
-/// `table` is null, or points to as many bytes as its first field says. All zero is a valid `T`, which is a struct of
-/// functions and numbers.
-pub(crate) unsafe fn read<T: Copy>(table: *const T, least: usize, what: &str) -> Result<T, String> {
-    if table.is_null() {
-        return Err(format!("{what} is NULL"));
-    }
-    if !table.is_aligned() {
-        return Err(format!("{what} is not aligned"));
-    }
-    // SAFETY: the first field of every table is its size.
-    let size = unsafe { table.cast::<u32>().read() } as usize;
-    if size < least {
-        return Err(format!("{what} says that it has {size} bytes, and has to have {least}"));
-    }
-    // SAFETY: the caller guarantees it.
-    Ok(unsafe { abi::read(table) })
-}

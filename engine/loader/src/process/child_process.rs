@@ -16,8 +16,8 @@ use crate::link::{Capabilities, InstanceContext, InstanceFactory, Link};
 use crate::process::connection::log;
 use crate::process::frame::{Frame, Inbox, Topic};
 use crate::process::message::{CapabilitiesMessage, ConfigErrorMessage, CreateMessage};
+use crate::process::region::{self, Writer};
 use crate::process::remote::{ChildGuard, Remote};
-use crate::process::shared::region::{self, Writer};
 use crate::process::spawner::Spawner;
 use crate::process::supervisor::ChildHandle;
 

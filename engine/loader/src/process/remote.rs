@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate_codec::{CopyRanges, MetadataLimit, Packer, Scratch, Unpacker};
 use tidegate_sdk::{
     Batch, BoxFuture, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record,
     STATE_BYTES, SourceBatch, SourceRejection,
@@ -20,12 +21,7 @@ use crate::process::frame::{Area, BESIDE, ENDED, Frame, Topic, WANTS_BATCH_DONE}
 use crate::process::message::{
     ClaimMessage, CommitMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult,
 };
-use crate::process::shared::ack_handles;
-use crate::process::shared::copy_ranges::CopyRanges;
-use crate::process::shared::lineage::Lineage;
-use crate::process::shared::pack::{Packer, Sets};
-use crate::process::shared::region::{Writer, copy_out};
-use crate::process::shared::unpack::{InputBatch, Unpacker};
+use crate::process::region::{Writer, copy_out, put};
 use crate::process::supervisor::ChildHandle;
 
 /// The limit for the batches of an answer, in bytes.
@@ -66,16 +62,9 @@ pub(crate) struct Remote {
     made: File,
     /// The part of the first region that the plugin retains.
     held: Area,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     call_time: Duration,
     event_size: usize,
-}
-
-/// A batch that was sent, with the tables to interpret the answer.
-struct SentBatch {
-    area: Area,
-    ranges: CopyRanges,
-    sets: Sets,
 }
 
 impl Remote {
@@ -94,7 +83,7 @@ impl Remote {
             given,
             made,
             held: Area::default(),
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             call_time,
             event_size,
         }
@@ -121,14 +110,15 @@ impl Remote {
         Ok(answer)
     }
 
-    /// Writes a batch into the region, followed by the acknowledgement handles of its entries.
-    fn send(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<SentBatch, Fault> {
+    /// Writes a batch into the region, followed by the acknowledgement handles of its entries. Returns the places of its
+    /// bytes as well.
+    fn send(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<(Area, CopyRanges), Fault> {
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
-        let packed = packer.batch(batch).and_then(|(ranges, sets)| {
-            receipts.iter().for_each(|receipts| ack_handles::pack(&mut packer, receipts));
-            let (area, scratch) = packer.write(&mut self.given, self.held)?;
+        let packed = packer.batch(batch).and_then(|ranges| {
+            receipts.iter().for_each(|receipts| packer.handles(receipts));
+            let (area, scratch) = put(packer, &mut self.given, self.held)?;
             self.scratch = scratch;
-            Ok(SentBatch { area, ranges, sets })
+            Ok((area, ranges))
         });
         packed.map_err(|error| Fault::Broken(format!("cannot be given a batch: {error}")))
     }
@@ -144,7 +134,7 @@ impl Remote {
         batch: &Batch,
         receipts: Option<&Receipts>,
     ) -> Result<Delivery, Fault> {
-        frame.area = self.send(batch, receipts)?.area;
+        (frame.area, _) = self.send(batch, receipts)?;
         let answer = self.request(frame).await?;
         if answer.body.is_empty() {
             return Ok(Delivery::complete());
@@ -155,13 +145,12 @@ impl Remote {
     }
 
     async fn filtered(&mut self, batch: &Batch, resumable: bool) -> Result<Output, Fault> {
-        let SentBatch { area, ranges, sets } = self.send(batch, None)?;
+        let (area, ranges) = self.send(batch, None)?;
         let frame = Frame { area, number: resumable.into(), ..Frame::new(Topic::Process) };
         let answer = self.request(frame).await?;
         let mut output = if resumable { Output::resumable() } else { Output::new() };
         if !answer.area.is_empty() {
-            let original = InputBatch { batch, ranges: &ranges, sets, lineage: Lineage::default() };
-            emitted(&self.take(answer.area)?, original, &mut output).map_err(broke_contract)?;
+            emitted(&self.take(answer.area)?, batch, &ranges, &mut output).map_err(broke_contract)?;
         }
         if !answer.body.is_empty() {
             let made = answer.read::<FilterResult>().and_then(|made| made.put(&mut output, batch.len()));
@@ -176,8 +165,7 @@ impl Remote {
             return Ok(None);
         }
         let bytes = copy_out(&self.made, answer.area, STATE).map_err(broke_contract)?;
-        let state =
-            Unpacker::new(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(broke_contract)?;
+        let state = unpacker(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(broke_contract)?;
         if state.len() > STATE_BYTES {
             return Err(broke_contract(format!("its state has more than {STATE_BYTES} bytes")));
         }
@@ -187,7 +175,7 @@ impl Remote {
     async fn restored(&mut self, state: &[u8]) -> Result<(), Fault> {
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
         packer.piece(state);
-        let written = packer.write(&mut self.given, self.held);
+        let written = put(packer, &mut self.given, self.held);
         let (area, scratch) =
             written.map_err(|error| Fault::Broken(format!("cannot be given its state: {error}")))?;
         self.scratch = scratch;
@@ -221,20 +209,20 @@ impl Remote {
 }
 
 /// Reads the batches that a filter has emitted.
-fn emitted(area: &Bytes, mut original: InputBatch<'_>, output: &mut Output) -> Result<(), String> {
-    let mut unpacker = Unpacker::new(area)?;
+fn emitted(area: &Bytes, input: &Batch, ranges: &CopyRanges, output: &mut Output) -> Result<(), String> {
+    let mut unpacker = unpacker(area)?;
     for _ in 0..unpacker.number()? {
         unpacker.count::<(Port, Batch)>()?;
         let port = unpacker.number()?;
         let port = Port::try_from(port).map_err(|_| format!("there is no output {port}"))?;
-        output.emit_to(port, unpacker.derived(&mut original)?);
+        output.emit_to(port, unpacker.derived(input, ranges)?);
     }
     Ok(())
 }
 
 /// Reads the batch of a source and the child's number for it.
 fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
-    let mut unpacker = Unpacker::new(area)?;
+    let mut unpacker = unpacker(area)?;
     let number = unpacker.long()?;
     let mut rejected = Vec::new();
     for _ in 0..unpacker.number()? {
@@ -242,19 +230,13 @@ fn read(area: &Bytes, event_size: usize) -> Result<(SourceBatch, u64), String> {
         let (payload, length) = (unpacker.piece()?, unpacker.long()?);
         rejected.push(SourceRejection { payload, length, reason: unpacker.text("a reason")? });
     }
-    let (batch, _) = unpacker.batch()?;
-    if batch.runs().len() != 1 || batch.spans().iter().any(|span| span.length as usize > event_size) {
-        return Err("a batch is not one of a source, or has an event that is too long".into());
-    }
-    let read = SourceBatch::from(batch).with_rejected(rejected);
-    if unpacker.number()? == 0 {
-        return Ok((read, number));
-    }
-    let receipts = ack_handles::unpack(&mut unpacker)?;
-    if receipts.range().start != 0 || receipts.range().end < read.batch.len() {
-        return Err("the acknowledgement handles are not those of the batch".into());
-    }
-    Ok((read.with_receipts(receipts), number))
+    let handles = if unpacker.number()? == 0 { None } else { Some(unpacker.handles()?) };
+    Ok((unpacker.source_batch(rejected, handles, event_size)?, number))
+}
+
+/// Reads an area of the child, within the limits for a library.
+fn unpacker(area: &Bytes) -> Result<Unpacker, String> {
+    Unpacker::new(area, MetadataLimit::default())
 }
 
 impl SourceLink for Remote {

@@ -5,16 +5,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use tidegate_codec::{MetadataLimit, Names, Packer, Scratch, Unpacker};
 use tidegate_sdk::{Batch, Claim, Cx, Outcome, SourceBatch};
 
 use super::answer::answer;
 use crate::link::{CommitLink, Fault, Link};
 use crate::process::frame::{Area, ENDED, Frame, Topic, WANTS_BATCH_DONE};
 use crate::process::message::{ClaimMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult};
-use crate::process::shared::ack_handles;
-use crate::process::shared::pack::{Input, Packer, Sets};
-use crate::process::shared::region::{Reader, Writer};
-use crate::process::shared::unpack::Unpacker;
+use crate::process::region::{Reader, Writer, put};
 
 type Settle = Box<dyn FnOnce(Outcome) + Send>;
 
@@ -45,13 +44,21 @@ pub(crate) struct Dispatcher {
     link: Link,
     given: Reader,
     made: Writer,
-    scratch: Vec<u8>,
+    scratch: Scratch,
+    names: Names,
     pending: PendingBatches,
 }
 
 impl Dispatcher {
     pub(crate) fn new(link: Link, given: Reader, made: Writer) -> Self {
-        Self { link, given, made, scratch: Vec::new(), pending: PendingBatches::default() }
+        Self {
+            link,
+            given,
+            made,
+            scratch: Scratch::default(),
+            names: Names::default(),
+            pending: PendingBatches::default(),
+        }
     }
 
     pub(crate) fn committing(&self) -> Option<Arc<dyn CommitLink>> {
@@ -123,15 +130,15 @@ impl Dispatcher {
             packer.long(one.length);
             packer.bytes(one.reason.as_bytes());
         }
-        packer.batch(&batch).map_err(system)?;
         packer.number(receipts.is_some().into());
-        receipts.iter().for_each(|receipts| ack_handles::pack(&mut packer, receipts));
+        receipts.iter().for_each(|receipts| packer.handles(receipts));
+        packer.batch(&batch).map_err(system)?;
         let area = self.put(packer)?;
         Ok(Frame { number: settles, area, ..Frame::new(Topic::Done) })
     }
 
     async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
-        let (batch, mut sets, _) = self.batch(frame.area)?;
+        let (batch, _) = self.batch(frame.area)?;
         let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
         let mut output = match link.plain() {
             Some(link) => link.process(&batch)?,
@@ -145,11 +152,10 @@ impl Dispatcher {
         let (emitted, _) = output.take();
         if !emitted.is_empty() {
             let mut packer = Packer::new(std::mem::take(&mut self.scratch));
-            let mut given = Input { batch: &batch, sets: &mut sets };
             packer.number(emitted.len() as u32);
-            for (port, batch) in &emitted {
+            for (port, made) in &emitted {
                 packer.number((*port).into());
-                packer.derived(batch, &mut given).map_err(system)?;
+                packer.derived(made, &batch).map_err(system)?;
             }
             done.area = self.put(packer)?;
         }
@@ -157,12 +163,12 @@ impl Dispatcher {
     }
 
     async fn write(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
-        let (batch, _, mut rest) = self.batch(frame.area)?;
+        let (batch, mut rest) = self.batch(frame.area)?;
         let Link::Sink(link) = &mut self.link else { return Err(misplaced()) };
         let delivery = match frame.topic {
             Topic::Write => link.write(&batch, cx).await?,
             Topic::AckAndWrite => {
-                let receipts = ack_handles::unpack(&mut rest).map_err(Fault::Broken)?;
+                let receipts = rest.handles().map_err(Fault::Broken)?;
                 link.settle(&batch, &receipts, cx).await?
             }
             _ => {
@@ -201,28 +207,31 @@ impl Dispatcher {
 
     async fn restore(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
         let bytes = self.given.area(frame.area).map_err(system)?;
-        let state = Unpacker::new(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(Fault::Broken)?;
+        let state = unpacker(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(Fault::Broken)?;
         let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
         link.restore(&state, cx).await?;
         Ok(Frame::new(Topic::Done))
     }
 
-    /// The batch of an area, its attribute sets, and the reader for the bytes after it.
-    fn batch(&mut self, area: Area) -> Result<(Batch, Sets, Unpacker), Fault> {
+    /// The batch of an area, and the reader for the bytes after it.
+    fn batch(&mut self, area: Area) -> Result<(Batch, Unpacker), Fault> {
         let bytes = self.given.area(area).map_err(system)?;
-        let unpacked = Unpacker::new(&bytes).and_then(|mut unpacker| {
-            let (batch, sets) = unpacker.batch()?;
-            Ok((batch, sets, unpacker))
-        });
+        let unpacked =
+            unpacker(&bytes).and_then(|mut unpacker| Ok((unpacker.batch(&mut self.names)?, unpacker)));
         unpacked.map_err(Fault::Broken)
     }
 
     /// Writes the output into the region. The engine has copied the earlier output.
     fn put(&mut self, packer: Packer<'_>) -> Result<Area, Fault> {
-        let (area, scratch) = packer.write(&mut self.made, Area::default()).map_err(system)?;
+        let (area, scratch) = put(packer, &mut self.made, Area::default()).map_err(system)?;
         self.scratch = scratch;
         Ok(area)
     }
+}
+
+/// Reads an area of the engine, which is trusted.
+fn unpacker(area: &Bytes) -> Result<Unpacker, String> {
+    Unpacker::new(area, MetadataLimit::none())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "used in `map_err`")]

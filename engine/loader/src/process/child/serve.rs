@@ -27,7 +27,7 @@ use crate::process::frame::{BESIDE, Frame, Inbox, Topic};
 use crate::process::message::{
     CapabilitiesMessage, CommitMessage, ConfigErrorMessage, CreateMessage, ProgressMessage,
 };
-use crate::process::shared::region::{Reader, Writer};
+use crate::process::region::{Reader, Writer};
 
 /// The size of a read, in bytes.
 const PIECE: usize = 16 << 10;

@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 use tidegate_abi::{Attr, AttrValue, View, attribute};
-
 use tidegate_sdk::{AttributeValue, Attributes, Error};
 
 /// The number of distinct names that are written only once. A batch rarely has more.
 const NAMES: usize = 32;
 
-/// The buffer under construction.
-pub(super) struct Texts {
+/// The buffer of names and texts under construction.
+pub(crate) struct Texts {
     /// Its number in the batch.
     buffer: u32,
     bytes: Vec<u8>,
@@ -21,12 +20,12 @@ pub(super) struct Texts {
 
 impl Texts {
     /// Starts buffer number `buffer`.
-    pub(super) fn new(buffer: usize) -> Self {
-        Self { buffer: buffer as u32, bytes: Vec::new(), names: Vec::new(), last: (std::ptr::null(), 0..0) }
+    pub(crate) fn new(buffer: u32) -> Self {
+        Self { buffer, bytes: Vec::new(), names: Vec::new(), last: (std::ptr::null(), 0..0) }
     }
 
     /// Appends attributes to `attrs`.
-    pub(super) fn encode(&mut self, attributes: &Attributes, attrs: &mut Vec<Attr>) {
+    pub(crate) fn encode(&mut self, attributes: &Attributes, attrs: &mut Vec<Attr>) {
         if std::ptr::eq(self.last.0, attributes) {
             attrs.extend_from_within(self.last.1.clone());
             return;
@@ -47,11 +46,13 @@ impl Texts {
         self.last = (attributes, start..attrs.len());
     }
 
-    /// The buffer, unless it is empty.
-    pub(super) fn finish(self) -> Result<Option<Bytes>, Error> {
+    /// The buffer, which is empty if there were no attributes.
+    ///
+    /// # Errors
+    /// It has 4 GiB or more.
+    pub(crate) fn finish(self) -> Result<Bytes, Error> {
         match u32::try_from(self.bytes.len()) {
-            Ok(_) if self.names.is_empty() => Ok(None),
-            Ok(_) => Ok(Some(self.bytes.into())),
+            Ok(_) => Ok(self.bytes.into()),
             Err(_) => Err(Error::fatal("the attributes of one batch are over 4 GiB")),
         }
     }

@@ -1,10 +1,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use tidegate_abi::AttrValue;
+use std::ffi::c_void;
+use std::sync::Arc;
 
-use super::*;
-use crate::boundary::export_batch::ExportedBatch;
+use tidegate_abi::{self as abi, Attr, AttrValue, Buf, Str, View};
+use tidegate_sdk::{Attributes, Batch};
+
+use crate::boundary::exported::ExportedBatch;
+use crate::boundary::imported::{emitted, read_by_source};
 
 unsafe extern "C" fn released(owner: *mut c_void) {
     // SAFETY: the tests hand over a counter.
@@ -59,7 +63,7 @@ fn handed<T>(columns: &Columns, counter: &AtomicUsize, work: impl FnOnce(*const 
 }
 
 /// A batch of three events with a key, a time and an attribute each.
-fn at_hand() -> Batch {
+fn input() -> Batch {
     let mut builder = Batch::builder();
     for text in ["one", "two", "three"] {
         builder.push_copy(text.as_bytes());
@@ -75,7 +79,7 @@ fn view(buf: u32, off: u32, len: u32) -> View {
 }
 
 fn emit(columns: &Columns, counter: &AtomicUsize) -> Result<Batch, String> {
-    let exported = ExportedBatch::new(&at_hand());
+    let exported = ExportedBatch::new(&input()).unwrap();
     // SAFETY: the table is sound as far as pointers go.
     handed(columns, counter, |table| unsafe { emitted(exported.shared(), table) })
 }
@@ -83,7 +87,7 @@ fn emit(columns: &Columns, counter: &AtomicUsize) -> Result<Batch, String> {
 #[test]
 fn a_filter_mixes_what_it_was_given_with_its_own() {
     let counter = AtomicUsize::new(0);
-    // The batch at hand has one buffer and one of names and texts, so its own are numbers 2 and 3.
+    // The input has one buffer and one of names and texts, so its own are numbers 2 and 3.
     let columns =
         Columns { data: vec![view(0, 0, 3), view(2, 0, 5)], from: vec![0, 2], ..Columns::default() };
     let batch = emit(&columns, &counter).unwrap();
@@ -165,7 +169,7 @@ fn a_source_hands_over_position_refused_input_and_what_is_too_long() {
 
 #[test]
 fn tables_that_are_none_are_refused() {
-    let exported = ExportedBatch::new(&at_hand());
+    let exported = ExportedBatch::new(&input()).unwrap();
     // SAFETY: a null table, and one that says that it is short.
     unsafe {
         assert_eq!(emitted(exported.shared(), std::ptr::null()).unwrap_err(), "a batch is NULL");

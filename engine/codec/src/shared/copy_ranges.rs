@@ -35,7 +35,7 @@ impl CopyRange {
 
 /// The ranges, ordered by buffer and byte, without overlaps.
 #[derive(Debug, Default)]
-pub(crate) struct CopyRanges(Vec<CopyRange>);
+pub struct CopyRanges(Vec<CopyRange>);
 
 impl CopyRanges {
     /// The ranges of payloads and keys in the buffers from number `first` on. `None` if they have 4 GiB or more.

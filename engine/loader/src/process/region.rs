@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use memmap2::{Mmap, MmapRaw};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use tidegate_codec::{Packer, Scratch};
 
 use crate::process::frame::Area;
 
@@ -144,8 +145,20 @@ impl Reader {
     }
 }
 
+/// Writes the area of a packer beside the retained area. Returns it with the memory for the next area.
+///
+/// # Errors
+/// There is not enough memory.
+pub(crate) fn put(packer: Packer<'_>, region: &mut Writer, held: Area) -> io::Result<(Area, Scratch)> {
+    let length = packer.length();
+    let start = place(held, length);
+    region.reserve(start + length)?;
+    let scratch = packer.write(|at, bytes| region.write(start + at, bytes));
+    Ok((Area { start, end: start + length }, scratch))
+}
+
 /// The offset for `size` bytes beside the retained area.
-pub(crate) fn place(held: Area, size: u64) -> u64 {
+fn place(held: Area, size: u64) -> u64 {
     const LINE: u64 = 64;
     if held.is_empty() || size <= held.start { 0 } else { held.end.next_multiple_of(LINE) }
 }

@@ -1,0 +1,169 @@
+//! Acknowledgement handles: the tables of the ABI, and their form in shared memory.
+
+use std::sync::Arc;
+
+use tidegate_abi::{self as abi, Buf, Str};
+use tidegate_sdk::Receipts;
+
+use crate::columns::{required, text};
+use crate::limits::{EVENTS, HANDLE, HANDLES_BYTES, SCOPE};
+use crate::{Packer, Unpacker};
+
+/// Encoded acknowledgement handles with the memory that their table points to.
+pub struct EncodedHandles {
+    table: abi::AckHandles,
+    _owned: (Receipts, Vec<Str>, Vec<u32>),
+}
+
+// SAFETY: the pointers of the table point to heap memory of `_owned`, which does not change and moves with the table.
+unsafe impl Send for EncodedHandles {}
+
+impl EncodedHandles {
+    /// Encodes the handles.
+    pub fn new(handles: &Receipts) -> Self {
+        let handles = handles.clone();
+        let scope: Vec<Str> = handles.scope().iter().map(|text| Str::new(text)).collect();
+        let ends = handles.range().scan(0, |end, index| {
+            *end += handles.get(index).len() as u32;
+            Some(*end)
+        });
+        let ends: Vec<u32> = ends.collect();
+        let table = abi::AckHandles {
+            struct_size: size_of::<abi::AckHandles>() as u32,
+            n_scope: scope.len() as u32,
+            scope: scope.as_ptr(),
+            first: handles.range().start as u32,
+            n: ends.len() as u32,
+            bytes: handles.bytes().as_ptr(),
+            end: ends.as_ptr(),
+        };
+        Self { table, _owned: (handles, scope, ends) }
+    }
+
+    /// The table.
+    pub fn table(&self) -> *const abi::AckHandles {
+        &raw const self.table
+    }
+}
+
+/// Reads the handles of a table.
+///
+/// # Errors
+/// The way in which they break the contract.
+///
+/// # Safety
+/// `table` is NULL, or points to handles as the header describes them.
+pub unsafe fn read_handles(table: *const abi::AckHandles) -> Result<Receipts, String> {
+    // SAFETY: the caller guarantees it, here and below.
+    let table = unsafe { abi::read_checked(table, size_of::<abi::AckHandles>(), "`ack_handles`")? };
+    let abi::AckHandles { n, n_scope, first, .. } = table;
+    if u64::from(first) + u64::from(n) > EVENTS.into() || n_scope > SCOPE {
+        return Err(format!(
+            "{n} acknowledgement handles from number {first} on, with {n_scope} texts, exceed the limits of a batch ({EVENTS}, {SCOPE})"
+        ));
+    }
+    // SAFETY: as above.
+    let (scope, ends) = unsafe { (required(table.scope, n_scope, "scope")?, required(table.end, n, "end")?) };
+    let last = ends.last().copied().unwrap_or_default();
+    if !ends.is_sorted() || last > HANDLES_BYTES || (table.bytes.is_null() && last > 0) {
+        return Err(format!(
+            "the acknowledgement handles are not in order, or {last} bytes of them are missing"
+        ));
+    }
+    // SAFETY: as above.
+    let read = |one: &Str| unsafe { text(*one, "the scope of the acknowledgement handles") };
+    let scope: Result<Vec<String>, String> = scope.iter().map(read).collect();
+    // SAFETY: as above.
+    let bytes = unsafe { Buf { p: table.bytes, n: last.into() }.bytes() };
+    let (mut handles, mut start) = (Receipts::of_part(&scope?.into(), first as usize), 0);
+    for end in ends {
+        let handle = &bytes[start..*end as usize];
+        if handle.len() > HANDLE {
+            return Err(format!(
+                "an acknowledgement handle has {} bytes, and may have {HANDLE}",
+                handle.len()
+            ));
+        }
+        handles.push(handle);
+        start = *end as usize;
+    }
+    Ok(handles)
+}
+
+/// Checks that these are the handles of a source's batch with this number of events.
+pub(crate) fn check(handles: &Receipts, events: usize) -> Result<(), String> {
+    let range = handles.range();
+    if range.start != 0 {
+        return Err(format!("the acknowledgement handles of a source begin with number {}", range.start));
+    }
+    if range.end < events {
+        return Err(format!(
+            "{events} events have {} acknowledgement handles, and each needs one",
+            range.end
+        ));
+    }
+    Ok(())
+}
+
+/// Moves the handles of these events, which were refused after all, after all others.
+pub(crate) fn move_last(handles: Receipts, refused: &[usize]) -> Receipts {
+    if refused.is_empty() {
+        return handles;
+    }
+    let mut sorted = Receipts::new(&handles.scope().to_vec().into());
+    let stays = |index: &usize| refused.binary_search(index).is_err();
+    let kept = handles.range().filter(stays);
+    kept.chain(refused.iter().copied()).for_each(|index| sorted.push(handles.get(index)));
+    sorted
+}
+
+impl Packer<'_> {
+    /// Writes acknowledgement handles.
+    pub fn handles(&mut self, handles: &Receipts) {
+        self.number(handles.scope().len() as u32);
+        handles.scope().iter().for_each(|text| self.bytes(text.as_bytes()));
+        let range = handles.range();
+        self.number(range.start as u32);
+        self.number(range.len() as u32);
+        range.for_each(|index| self.bytes(handles.get(index)));
+    }
+}
+
+impl Unpacker {
+    /// Reads acknowledgement handles.
+    ///
+    /// # Errors
+    /// The bytes are not handles.
+    pub fn handles(&mut self) -> Result<Receipts, String> {
+        let texts = self.number()?;
+        if texts > SCOPE {
+            return Err(format!(
+                "the acknowledgement handles have {texts} texts in their scope, and may have {SCOPE}"
+            ));
+        }
+        let scope: Result<Vec<String>, String> =
+            (0..texts).map(|_| self.text("the scope of the acknowledgement handles")).collect();
+        let scope: Arc<[String]> = scope?.into();
+        let (first, count) = (self.number()? as usize, self.number()? as usize);
+        if first.saturating_add(count) > EVENTS as usize {
+            return Err(format!(
+                "{count} acknowledgement handles from {first} on are more than a batch may have ({EVENTS})"
+            ));
+        }
+        let (mut handles, mut bytes) = (Receipts::of_part(&scope, first), 0);
+        for _ in 0..count {
+            let handle = self.blob(HANDLE, "an acknowledgement handle")?;
+            bytes += handle.len();
+            if bytes > HANDLES_BYTES as usize {
+                return Err(format!(
+                    "the acknowledgement handles of a batch have more than {HANDLES_BYTES} bytes"
+                ));
+            }
+            handles.push(handle);
+        }
+        Ok(handles)
+    }
+}
+
+#[cfg(test)]
+mod tests;

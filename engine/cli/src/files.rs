@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use tidegate_config::{Claimed, Diagnostic, Environment, Override, Pipeline, Severity, Text};
 use tidegate_sdk::{Resource, Size};
 
-use crate::args::Sources;
-use crate::libraries::Plugins;
-use crate::quantity::plural;
+use crate::options::Sources;
+use crate::registry::Plugins;
 use crate::terminal::Paint;
+use crate::terminal::quantity::plural;
 
 /// No pipeline file is longer: what is, was given by mistake (the data in place of the pipeline).
 const FILE_LIMIT: Size = Size(4 << 20);
@@ -115,6 +115,13 @@ impl Files {
     /// The pipelines that have no error.
     pub(crate) fn pipelines(&self) -> impl Iterator<Item = &Pipeline> {
         self.checked.iter().filter_map(|file| file.pipeline.as_ref())
+    }
+}
+
+/// Logs a warning for each source that starts from the beginning under a new name.
+pub(crate) fn leftovers(pipelines: &[Pipeline], data_dir: &Path) {
+    for warning in tidegate_runtime::leftovers(pipelines, data_dir) {
+        tracing::warn!("{warning}");
     }
 }
 

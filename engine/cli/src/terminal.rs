@@ -1,8 +1,14 @@
 //! Standard output, standard error, and whether a person looks at them.
 
+pub(crate) mod console;
+pub(crate) mod hexdump;
+pub(crate) mod log;
+pub(crate) mod quantity;
+pub(crate) mod table;
+pub(crate) mod wrap;
+
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crate::console;
 use crate::exit::Failure;
 
 /// The widest that prose is laid out, in columns: longer lines are hard to read.

@@ -1,0 +1,50 @@
+//! How a run ended, as log lines: for programs that read the log, and for runs that are to be quiet.
+
+use tidegate_runtime::status::{End, GraphState, GraphStatus};
+
+use super::display::heartbeat::Totals;
+
+/// Logs how each graph ended: an error if something was not delivered.
+pub(crate) fn log(graphs: &[GraphStatus]) {
+    for graph in graphs {
+        let (name, totals) = (&graph.name, Totals::of(graph));
+        match &graph.state {
+            GraphState::Over(End::Failed(reason)) => {
+                tracing::error!(pipeline = name, reason, "failed");
+            }
+            GraphState::Over(End::DeadlinePassed { undelivered, replayed }) => {
+                tracing::error!(pipeline = name, undelivered, replayed, "drain deadline passed");
+            }
+            _ => {}
+        }
+        let (state, _) = crate::commands::run::health::state(&graph.state);
+        tracing::info!(
+            pipeline = name,
+            events_in = totals.events_in,
+            events_out = totals.events_out,
+            rejected = totals.rejected,
+            restarts = graph.restarts,
+            elapsed_seconds = graph.ran.as_secs_f64(),
+            "{state}"
+        );
+        for component in &graph.components {
+            let counts = component.counts;
+            tracing::info!(
+                pipeline = name,
+                component = component.name,
+                kind = component.kind.name(),
+                plugin = component.plugin,
+                events_in = counts.events_in,
+                bytes_in = counts.bytes_in,
+                events_out = counts.events_out,
+                bytes_out = counts.bytes_out,
+                rejected = counts.rejected,
+                retried = counts.retried,
+                skipped = counts.skipped,
+                done_elsewhere = counts.elsewhere,
+                cancelled = counts.cancelled,
+                "component summary"
+            );
+        }
+    }
+}

@@ -22,7 +22,7 @@ pub struct View {
 pub struct Attr {
     /// Its name, in the batch's buffers.
     pub name: View,
-    /// One of [`attribute`](crate::attribute).
+    /// A constant of [`attribute`](crate::attribute).
     pub kind: u32,
     /// Its value.
     pub value: AttrValue,

@@ -31,7 +31,7 @@ pub const MINOR: u32 = 0;
 /// The name of the only symbol that a library exports.
 pub const ENTRY: &str = "tidegate_plugin_v1";
 
-/// The name of the extension with which a filter hands over its state: [`State`].
+/// The name of the extension with which a filter saves and restores its state: [`State`].
 pub const STATE: &std::ffi::CStr = c"tidegate.state/1";
 
 /// [`View::buf`] of an absent view.
@@ -113,7 +113,7 @@ pub unsafe fn read_checked<T: Copy>(table: *const T, least: usize, what: &str) -
 /// Copies `value` into a struct of the other side as far as that one's `struct_size` reaches, which stays as it is.
 ///
 /// # Safety
-/// `to` points to as many bytes as its first field says, and nobody else accesses them. `T` is a struct of this crate
+/// `to` points to as many bytes as its first field says, and no one else accesses them. `T` is a struct of this crate
 /// whose first field is `struct_size`.
 pub unsafe fn write<T: Copy>(to: *mut T, value: &T) {
     const HEAD: usize = size_of::<u32>();

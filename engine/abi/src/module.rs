@@ -26,7 +26,7 @@ pub struct Module {
     pub get_extension: Option<unsafe extern "C" fn(id: *const c_char) -> *const c_void>,
 }
 
-/// One plugin.
+/// A plugin of a library.
 #[derive(Clone, Copy)]
 #[repr(C)]
 #[allow(missing_docs, reason = "documented in the header")]
@@ -88,7 +88,7 @@ pub struct Claim {
     pub sink: Str,
 }
 
-/// What an instance can do.
+/// The capabilities of an instance.
 #[derive(Clone, Copy)]
 #[repr(C)]
 #[allow(missing_docs, reason = "documented in the header")]

@@ -18,7 +18,7 @@ impl Status {
     pub const RETRY: Self = Self(-2);
     /// Cannot be done now.
     pub const BUSY: Self = Self(-3);
-    /// It is unknown whether it was done.
+    /// Unknown whether the operation was done.
     pub const AMBIGUOUS: Self = Self(-4);
     /// The operator has to change something outside.
     pub const MISCONFIGURED: Self = Self(-5);
@@ -52,9 +52,9 @@ pub struct Error {
     pub range_to: u32,
     /// JSON pointer to the option.
     pub path: [u8; 124],
-    /// What went wrong.
+    /// The reason of the failure.
     pub message: [u8; 624],
-    /// What the operator can do.
+    /// Advice for the operator.
     pub help: [u8; 256],
 }
 
@@ -92,7 +92,7 @@ impl Error {
         self
     }
 
-    /// What went wrong.
+    /// The reason of the failure.
     pub fn message(&self) -> String {
         read(&self.message)
     }
@@ -102,7 +102,7 @@ impl Error {
         read(&self.path)
     }
 
-    /// What the operator can do.
+    /// Advice for the operator.
     pub fn help(&self) -> String {
         read(&self.help)
     }
@@ -148,13 +148,13 @@ pub mod flag {
     pub const FOREIGN_RUNTIME: u32 = 2;
 }
 
-/// What a source can read again after a crash.
+/// The input that a source can read again after a crash.
 pub mod replay {
     /// Nothing.
     pub const NEVER: u32 = 0;
     /// Its input delivers again what was not committed.
     pub const REDELIVERY: u32 = 1;
-    /// It resumes at a position.
+    /// All of it: the source resumes at a position.
     pub const POSITION: u32 = 2;
 }
 

@@ -223,7 +223,7 @@ fn kept(frozen: &str, now: &str) -> Result<(), String> {
             return Err(format!("{name} was {frozen} and is {found}"));
         }
     }
-    // An added field lies behind all that its struct had, padding included.
+    // An added field comes after all that its struct had, padding included.
     let size = |of: &str| {
         let line = frozen.lines().find_map(|line| line.strip_prefix(of)?.strip_prefix(" size "));
         line.map(|size| size.parse::<i64>().unwrap())

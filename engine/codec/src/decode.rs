@@ -28,7 +28,7 @@ pub struct Incoming<'a> {
     metadata: &'a mut MetadataLimit,
     /// The range of the last event's own attributes: neighbours with equal attributes share them.
     last: (Range<usize>, Option<Arc<Attributes>>),
-    /// Whether attributes of unknown type are left out.
+    /// True if attributes of unknown type are left out.
     is_older: bool,
 }
 
@@ -290,7 +290,7 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Whether two lists of attributes refer to the same bytes.
+/// True if two lists of attributes refer to the same bytes.
 fn same(one: &[Attr], other: &[Attr]) -> bool {
     let equal = |(one, other): (&Attr, &Attr)| {
         // SAFETY: any bits are a valid value of each of these types; a float is compared by its bits.

@@ -161,7 +161,7 @@ fn blank<T: Clone>(list: &mut Vec<T>, nothing: T, count: usize) -> &[T] {
     list
 }
 
-/// Whether every event of `batch` was made from one of `input`.
+/// True if every event of `batch` was made from one of `input`.
 fn descends(batch: &Batch, input: &Batch) -> bool {
     let mut start = 0;
     let mut origins = batch.runs().iter().filter(|run| std::mem::replace(&mut start, run.end) != run.end);
@@ -174,7 +174,7 @@ fn descends(batch: &Batch, input: &Batch) -> bool {
     }
 }
 
-/// Whether each event has the attributes of the event that it was made from, so that it can inherit them.
+/// True if each event has the attributes of the event that it was made from, so that it can inherit them.
 fn inherits_attributes(batch: &Batch, input: &Batch) -> bool {
     if !batch.has_own_attributes() && !input.has_own_attributes() {
         return true;

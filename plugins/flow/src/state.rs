@@ -1,6 +1,6 @@
 //! The encoding of a filter's state for the filter that replaces it at a reload.
 //!
-//! It begins with the name of the plugin and a version. Numbers are little-endian. Small numbers take seven bits a
+//! A state begins with the name of the plugin and a version. Numbers are little-endian. Small numbers take seven bits a
 //! byte. The bytes are not trusted: every read may find that there is no more.
 
 #[cfg(test)]
@@ -46,7 +46,7 @@ impl Writer {
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    /// Whether a state has room for a hash and a small number more.
+    /// True if a state has room for a hash and a small number more.
     pub(crate) fn has_room(&self) -> bool {
         self.0.len() + size_of::<u128>() + SMALL <= tidegate_sdk::STATE_BYTES
     }

@@ -22,7 +22,7 @@ const MOST_KEYS: usize = 10_000_000;
 const NAME: &str = "throttle";
 
 const SAMPLE: &str = r#"
-# No more than a hundred events a second reach the API behind it.
+# No more than a hundred events a second reach the API.
 [filter.slowly]
 plugin = "throttle"
 events = 100

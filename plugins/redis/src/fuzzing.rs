@@ -2,7 +2,7 @@
 
 use crate::server::resp::{Frame, tree};
 
-/// Reads replies until there are no more bytes. A reply is the same without the bytes behind it, in one piece and in
+/// Reads replies until there are no more bytes. A reply is the same without the bytes after it, in one piece and in
 /// single bytes, and it is not complete before its last byte.
 ///
 /// # Panics

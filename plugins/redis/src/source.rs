@@ -235,7 +235,7 @@ impl RedisStream {
         let batch = SourceBatch::from(builder.finish()).with_rejected(rejected);
         Some(match cx.by_receipt() {
             true => batch.with_receipts(member.receipts(&ids)).on_settled(move |_| ledger.released(&ids)),
-            false => batch.on_settled(move |outcome| ledger.settle(ids, &outcome)),
+            false => batch.on_settled(move |outcome| ledger.record(ids, &outcome)),
         })
     }
 
@@ -304,7 +304,7 @@ impl RedisStream {
 enum Payload {
     /// A part of the reply.
     There(Range<usize>),
-    /// It lies there over several lines, and is JSON.
+    /// A part of the reply that is JSON over several lines, as one line.
     Line(Vec<u8>),
     /// All fields of the entry, as a JSON object.
     Made(Vec<u8>),

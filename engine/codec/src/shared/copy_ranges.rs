@@ -76,8 +76,8 @@ impl CopyRanges {
             range.buffer == span.buffer && range.start <= span.offset && span.offset <= range.end
         };
         if !self.0.get(*hint).is_some_and(holds) {
-            let behind = |range: &CopyRange| (range.buffer, range.start) <= (span.buffer, span.offset);
-            *hint = self.0.partition_point(behind) - 1;
+            let precedes = |range: &CopyRange| (range.buffer, range.start) <= (span.buffer, span.offset);
+            *hint = self.0.partition_point(precedes) - 1;
         }
         let range = &self.0[*hint];
         range.at + (span.offset - range.start)

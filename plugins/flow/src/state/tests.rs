@@ -16,7 +16,7 @@ fn plugins() -> Vec<(Plugin, Value)> {
     ]
 }
 
-/// What comes of giving a filter this, and of letting it work then.
+/// The output of a filter that was restored from this state.
 fn given(plugin: &Plugin, options: &Value, state: &[u8]) -> Result<(), String> {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     match plugin.build(options).unwrap() {

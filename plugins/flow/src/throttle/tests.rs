@@ -115,5 +115,5 @@ fn a_reload_keeps_the_rate_of_each_key_that_there_is_room_for() {
         apply(&mut *next, (0..40).map(event)).0.len()
     };
     assert_eq!((passing(100), passing(80)), (0, 0));
-    assert!(passing(4) >= 36, "only so many are remembered");
+    assert!(passing(4) >= 36, "the number of remembered keys is limited");
 }

@@ -21,7 +21,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// Whether connections to it use TLS.
+    /// True if connections to it use TLS.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tcp { tls: true, .. })
     }
@@ -48,7 +48,7 @@ pub(crate) struct Login {
 /// The server or servers of a component.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// One server.
+    /// A single server.
     One(Address),
     /// The server that the sentinels name.
     Sentinel { sentinels: Vec<(Address, Login)>, name: String, tls: bool },
@@ -251,10 +251,10 @@ fn tcp(url: &Url, tls: bool) -> Result<(Address, Login), &'static str> {
     Ok((Address::Tcp { host: host.to_owned(), port, tls }, login))
 }
 
-/// A socket file. It has no place for a user in front of its path, so the query has them.
+/// A socket file. Its path leaves no room for a user, so the query names the user.
 fn unix(url: &Url) -> Result<(Address, Login), &'static str> {
     if url.host_str().is_some_and(|host| !host.is_empty()) || !url.username().is_empty() {
-        return Err("the path of a socket file begins behind `unix://` with a `/`");
+        return Err("the path of a socket file begins with a `/` after `unix://`");
     }
     let path = decoded(url.path())?;
     if !path.starts_with('/') || path == "/" || path.contains('\0') {
@@ -266,10 +266,10 @@ fn unix(url: &Url) -> Result<(Address, Login), &'static str> {
             "db" => database.replace(number(&value)?).is_none(),
             "user" => user.replace(value.into_owned()).is_none(),
             "pass" => password.replace(Secret::new(value.into_owned())).is_none(),
-            _ => return Err("behind the `?` of a socket file there may be `db`, `user` and `pass` only"),
+            _ => return Err("the query of a socket file may have `db`, `user` and `pass` only"),
         };
         if !is_first {
-            return Err("a name stands twice behind the `?` of the address");
+            return Err("a name stands twice in the query of the address");
         }
     }
     let login = Login { user, password, database: database.unwrap_or(0) };

@@ -17,7 +17,7 @@ use crate::server::slot::{SLOTS, slot};
 use crate::server::verdict::Verdict;
 
 /// The mark of a slot without a node.
-const NOBODY: u16 = u16::MAX;
+const NO_OWNER: u16 = u16::MAX;
 
 /// The most nodes that are known at a time: the limit of the specification.
 const NODES: usize = 1000;
@@ -33,7 +33,7 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     /// The index of each slot's node.
     slots: Vec<u16>,
-    /// Whether the slot map may be outdated.
+    /// True if the slot map may be outdated.
     stale: bool,
 }
 
@@ -51,7 +51,7 @@ struct Pending {
 impl Cluster {
     /// A cluster that is discovered from these nodes.
     pub(crate) fn new(seeds: Vec<Address>, login: Arc<Login>, dialer: Arc<Dialer>) -> Self {
-        let slots = vec![NOBODY; SLOTS];
+        let slots = vec![NO_OWNER; SLOTS];
         Self { seeds, login, dialer, nodes: Vec::new(), slots, stale: true }
     }
 
@@ -80,7 +80,7 @@ impl Cluster {
         connection.close().await;
         // Nodes that stay keep their connections. Those that left the cluster are dropped with theirs.
         let mut before = std::mem::take(&mut self.nodes);
-        self.slots.fill(NOBODY);
+        self.slots.fill(NO_OWNER);
         for (first, last, address) in ranges {
             if let Some(known) = before.iter().position(|node| node.address == address) {
                 self.nodes.push(before.swap_remove(known));
@@ -145,7 +145,7 @@ impl Cluster {
                 return verdicts;
             }
             let answers = self.round(commands, &pending).await;
-            pending = self.settle(answers, &mut verdicts);
+            pending = self.sort(answers, &mut verdicts);
             if pending.is_empty() {
                 return verdicts;
             }
@@ -165,7 +165,7 @@ impl Cluster {
             work.resize(self.nodes.len(), (Vec::new(), Vec::new()));
             match asked {
                 Some(node) => work[node].1.push(one.command),
-                None if owner != NOBODY => work[usize::from(owner)].0.push(one.command),
+                None if owner != NO_OWNER => work[usize::from(owner)].0.push(one.command),
                 None => self.stale = true,
             }
         }
@@ -179,7 +179,7 @@ impl Cluster {
     }
 
     /// Records the verdicts, and returns the redirected commands, in order.
-    fn settle(&mut self, answers: Vec<(usize, Verdict)>, verdicts: &mut [Verdict]) -> Vec<Pending> {
+    fn sort(&mut self, answers: Vec<(usize, Verdict)>, verdicts: &mut [Verdict]) -> Vec<Pending> {
         let mut pending = Vec::new();
         for (command, verdict) in answers {
             match verdict {

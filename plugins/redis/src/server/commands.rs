@@ -24,7 +24,7 @@ pub(crate) trait CommandSource: Send {
     fn supply(&mut self, commands: &mut Commands) -> bool;
 }
 
-/// One encoded command.
+/// An encoded command.
 pub(crate) struct Command {
     /// Its position in the buffer.
     pub(crate) bytes: Range<usize>,

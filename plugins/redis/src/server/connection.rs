@@ -1,4 +1,4 @@
-//! One connection to a server: dialled, logged in, and used for exchanges of commands and replies.
+//! A connection to a server: dialled, logged in, and used for exchanges of commands and replies.
 
 mod pipelined;
 mod tls;
@@ -41,7 +41,7 @@ pub(crate) struct Dialer {
 pub(crate) struct Broken {
     /// The number of bytes of the request that may have left.
     pub(crate) written: usize,
-    /// Whether a reply was longer than is read.
+    /// True if a reply was longer than is read.
     pub(crate) is_too_long: bool,
     pub(crate) error: Error,
 }
@@ -117,7 +117,7 @@ impl Connection {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Whether the server has closed the connection or has sent something unasked, as far as the runtime knows.
+    /// True if the server has closed the connection or has sent something unasked, as far as the runtime knows.
     pub(crate) fn is_closed(&mut self) -> bool {
         !self.inbox.is_empty() || self.stream.read_buf(&mut self.inbox).now_or_never().is_some()
     }

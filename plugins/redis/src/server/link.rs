@@ -255,7 +255,7 @@ struct Batched<'x, S> {
     count: usize,
     end: usize,
     verdicts: &'x mut Vec<Verdict>,
-    /// Whether all commands are made.
+    /// True if all commands are made.
     is_over: bool,
 }
 

@@ -11,7 +11,7 @@ use super::connection::{Dialer, Tls};
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServerOptions {
-    /// One server: `redis://host:6379/0`, `rediss://host:6379` for TLS, or `unix:///run/redis.sock`. It may
+    /// A single server: `redis://host:6379/0`, `rediss://host:6379` for TLS, or `unix:///run/redis.sock`. It may
     /// hold a user and a password (`redis://user:password@host`), which are never shown.
     pub(crate) url: Option<String>,
     /// A server that Redis Sentinel watches:

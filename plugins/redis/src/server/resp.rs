@@ -1,7 +1,7 @@
 //! The Redis protocol, version 2 (RESP2): commands to bytes, bytes to replies.
 //!
 //! Both directions borrow: a command is encoded from slices, and a reply points into the buffer that it was read to.
-//! One [`Cursor`] decides what is well-formed. [`Frame`] finds the end of a reply with it while bytes arrive, and
+//! A [`Cursor`] decides what is well-formed. [`Frame`] finds the end of a reply with it while bytes arrive, and
 //! [`tree`] builds a [`Reply`] from a complete one.
 //! Specification: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
@@ -119,7 +119,7 @@ impl Frame {
     }
 }
 
-/// One value of a reply, without its elements.
+/// A value of a reply, without its elements.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Item {
     /// An array. This many values follow.
@@ -215,7 +215,7 @@ impl<'a> Cursor<'a> {
         Ok(Some(item))
     }
 
-    /// The bytes from `start` on, if all of them are there with the line break behind them.
+    /// The bytes from `start` on, if all of them are there with the line break after them.
     fn bulk_at(&mut self, start: usize, length: usize) -> Result<Option<Item>, Malformed> {
         let end = start.checked_add(length).ok_or(Malformed)?;
         let after = end.checked_add(2).ok_or(Malformed)?;

@@ -32,7 +32,7 @@ const REST: Duration = Duration::from_secs(10);
 pub(crate) struct Sentinels {
     pub(crate) sentinels: Vec<(Address, Login)>,
     pub(crate) name: String,
-    /// Whether connections to the master use TLS.
+    /// True if connections to the master use TLS.
     pub(crate) tls: bool,
 }
 
@@ -97,7 +97,7 @@ impl Sentinels {
         Ok(connection)
     }
 
-    /// Whether the server of `connection` is still the master, as far as the sentinels said lately.
+    /// True if the server of `connection` is still the master, as far as the sentinels said lately.
     ///
     /// # Errors
     /// If the sentinels replace it.

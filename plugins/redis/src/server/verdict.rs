@@ -66,7 +66,7 @@ pub(crate) fn classify_error(text: &str) -> Verdict {
     }
 }
 
-/// Whether every event would meet this error, so rejecting them one by one would lose all of them.
+/// True if every event would meet this error, so rejecting them one by one would lose all of them.
 fn is_misconfigured(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     ["unknown command", "wrong number of arguments", "syntax error"].iter().any(|text| message.contains(text))

@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Xadd,
     /// Appends to the end of a list.
     Rpush,
-    /// Puts in front of a list.
+    /// Adds to the start of a list.
     Lpush,
     /// Sends to the subscribers of a channel. That there are none is not an error.
     Publish,
@@ -106,12 +106,12 @@ impl Command {
         self.name().to_ascii_lowercase()
     }
 
-    /// Whether a command can carry many events.
+    /// True if a command can carry many events.
     pub(crate) fn is_variadic(self) -> bool {
         !matches!(self, Self::Xadd | Self::Publish | Self::Set)
     }
 
-    /// Whether the command writes to a list.
+    /// True if the command writes to a list.
     pub(crate) fn is_list(self) -> bool {
         matches!(self, Self::Rpush | Self::Lpush)
     }

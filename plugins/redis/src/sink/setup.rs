@@ -29,7 +29,7 @@ impl Setup {
             .to_owned())
     }
 
-    /// Whether a key is trimmed, or given a time to live, after a write.
+    /// True if a key is trimmed, or given a time to live, after a write.
     pub(crate) fn owes(&self) -> bool {
         self.expires() || self.trims()
     }

@@ -11,7 +11,7 @@ use crate::sink::options::{Command, Form, Options};
 const LONGEST_TTL: u128 = 1000 * 365 * 24 * 3600 * 1000;
 
 /// The most arguments of one event. A server closes the connection at a command of more than 1024 * 1024, and with it
-/// everything that was sent behind it.
+/// everything that was sent after it.
 const MOST_ARGUMENTS: usize = 1_000_000;
 
 /// An argument of a command: a slice of the batch, or a copy where escapes were undone.
@@ -136,7 +136,7 @@ fn number<'a>(payload: &'a [u8], path: &Path) -> Result<Argument<'a>, String> {
     }
 }
 
-/// Whether a number has a digit other than 0 before its exponent.
+/// True if a number has a digit other than 0 before its exponent.
 fn has_digits(raw: &[u8]) -> bool {
     raw.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| (b'1'..=b'9').contains(byte))
 }

@@ -180,7 +180,7 @@ impl Transactional {
         Ok(delivery)
     }
 
-    /// Whether the server takes transactions with the writes of this sink. Asked once a connection.
+    /// True if the server takes transactions with the writes of this sink. Asked once a connection.
     async fn may_transact(&mut self, setup: &Setup) -> Result<bool, Error> {
         let (Some(claimed), Some(session)) = (&self.claimed, &mut self.session) else {
             return Err(unclaimed());

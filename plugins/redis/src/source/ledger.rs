@@ -1,9 +1,9 @@
 //! The entries in flight, and those that are to be acknowledged.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_sdk::Outcome;
 use tokio::sync::Notify;
 
@@ -25,7 +25,7 @@ struct State {
     /// Entries that were read and are not acknowledged.
     in_flight: HashSet<Id>,
     /// Delivered entries and the time of their delivery. Each is in flight too.
-    settled: VecDeque<(Instant, Vec<Id>)>,
+    delivered: VecDeque<(Instant, Vec<Id>)>,
     closing: bool,
     abandoned: bool,
 }
@@ -40,11 +40,10 @@ impl State {
 
 impl Ledger {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is a single step, so a panic leaves the state consistent.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
-    /// Whether more may be read.
+    /// True if more may be read.
     pub(crate) fn has_room(&self) -> bool {
         self.state().in_flight.len() < IN_FLIGHT
     }
@@ -65,11 +64,11 @@ impl Ledger {
     }
 
     /// Records the outcome of a batch. Entries that failed stay pending and are read again.
-    pub(crate) fn settle(&self, ids: Vec<Id>, outcome: &Outcome) {
+    pub(crate) fn record(&self, ids: Vec<Id>, outcome: &Outcome) {
         let mut state = self.state();
         match outcome {
             Outcome::Failed => state.forget(&ids),
-            Outcome::Delivered | Outcome::Rejected(_) => state.settled.push_back((Instant::now(), ids)),
+            Outcome::Delivered | Outcome::Rejected(_) => state.delivered.push_back((Instant::now(), ids)),
         }
         drop(state);
         self.changed.notify_waiters();
@@ -79,18 +78,18 @@ impl Ledger {
     pub(crate) fn take_due(&self, lag: Duration) -> (Vec<Id>, Option<Instant>) {
         let mut state = self.state();
         let mut due = Vec::new();
-        while let Some((since, _)) = state.settled.front() {
+        while let Some((since, _)) = state.delivered.front() {
             if since.elapsed() < lag {
                 break;
             }
-            due.extend(state.settled.pop_front().into_iter().flat_map(|(_, ids)| ids));
+            due.extend(state.delivered.pop_front().into_iter().flat_map(|(_, ids)| ids));
         }
-        (due, state.settled.front().map(|(since, _)| *since + lag))
+        (due, state.delivered.front().map(|(since, _)| *since + lag))
     }
 
     /// Gives back entries that could not be acknowledged.
     pub(crate) fn give_back(&self, ids: Vec<Id>, since: Instant) {
-        self.state().settled.push_front((since, ids));
+        self.state().delivered.push_front((since, ids));
     }
 
     /// Removes entries that are acknowledged.
@@ -113,13 +112,13 @@ impl Ledger {
         self.changed.notify_waiters();
     }
 
-    /// Whether the acknowledging task is to end now.
+    /// True if the acknowledging task is to end now.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.state();
-        state.abandoned || (state.closing && state.settled.is_empty())
+        state.abandoned || (state.closing && state.delivered.is_empty())
     }
 
-    /// Whether the acknowledging task is to end soon.
+    /// True if the acknowledging task is to end soon.
     pub(crate) fn is_closing(&self) -> bool {
         let state = self.state();
         state.abandoned || state.closing

@@ -66,7 +66,7 @@ impl Member {
         Ok(connection)
     }
 
-    /// Whether the group exists.
+    /// True if the group exists.
     pub(crate) async fn has_group(&self, connection: &mut Connection) -> Result<bool, Error> {
         let words = ["XPENDING", &self.stream, &self.group];
         match ask(connection, &words.map(str::as_bytes)).await? {
@@ -140,7 +140,7 @@ impl Member {
         Ok(())
     }
 
-    /// Whether anything is pending with this consumer.
+    /// True if anything is pending with this consumer.
     pub(crate) async fn has_pending(&self, connection: &mut Connection) -> Result<bool, Trouble> {
         let words = ["XPENDING", &self.stream, &self.group, "-", "+", "1", &self.consumer];
         let answer = self.ask(connection, &words, Duration::ZERO).await?;

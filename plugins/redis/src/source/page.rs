@@ -94,7 +94,7 @@ impl Page {
         }
         page.next = Id::parse(&bytes[cursor.bulk()?])?;
         page.entries(bytes, &mut cursor)?;
-        // Redis 7 removes trimmed entries from the pending ones by itself, and names them.
+        // Redis 7 removes trimmed entries from the pending ones, and names them.
         for _ in 0..if parts > 2 { cursor.array()?.unwrap_or(0) } else { 0 } {
             let id = cursor.bulk()?;
             page.trimmed.push(Id::parse(&bytes[id])?);

@@ -75,7 +75,7 @@ fn parts_without_a_meaning_are_refused() {
         ("tcp://host:6379", "not the address"),
         ("host:6379", "not the address"),
         ("", "not the address"),
-        ("unix://run/redis.sock", "begins behind"),
+        ("unix://run/redis.sock", "begins with a `/` after"),
         ("unix:///", "no socket file"),
         ("unix:redis.sock", "no socket file"),
         ("unix:///run/redis.sock?protocol=resp3", "`db`, `user` and `pass` only"),

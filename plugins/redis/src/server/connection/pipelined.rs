@@ -108,7 +108,7 @@ impl Connection {
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         if !self.inbox.is_empty() {
-            // It would be taken for the first reply, and each reply for that of the command behind its own.
+            // It would be taken for the first reply, and each reply for that of the next command.
             return Err(Failure::Unasked);
         }
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);

@@ -108,7 +108,7 @@ pub(crate) fn compare(
     if differs { Err(rolled_back(lost)) } else { Ok(()) }
 }
 
-/// Whether this process still owns the sink.
+/// True if this process still owns the sink.
 pub(crate) fn compare_owner(
     (owner, epoch): (&str, u64),
     known: &BTreeMap<Lane, Held>,

@@ -38,7 +38,7 @@ struct Progress {
     done: usize,
     /// Entries that other processes have done.
     elsewhere: BTreeSet<usize>,
-    /// Whether the next call was sent before without a reply: then it may have been done.
+    /// True if the next call was sent before without a reply: then it may have been done.
     sent: bool,
 }
 

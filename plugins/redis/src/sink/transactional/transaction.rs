@@ -32,7 +32,7 @@ const EXCHANGE_BYTES: usize = 1 << 20;
 /// The commands that a user needs for the script of a transaction.
 const NEEDED: [&str; 9] = ["HMGET", "HSET", "TYPE", "LTRIM", "XREVRANGE", "XDEL", "XTRIM", "PEXPIRE", "EVAL"];
 
-/// Whether the writes of `command` can be undone, so that they can come before the check of the record.
+/// True if the writes of `command` can be undone, so that they can come before the check of the record.
 pub(crate) fn can_be_taken_back(command: Command) -> bool {
     matches!(command, Command::Rpush | Command::Lpush | Command::Xadd)
 }
@@ -43,7 +43,7 @@ pub(crate) fn script() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether the server lets the user run transactions with these commands.
+/// True if the server lets the user run transactions with these commands.
 pub(crate) async fn is_allowed(
     connection: &mut Connection,
     version: u64,
@@ -265,7 +265,7 @@ impl Ended {
         Self::Refused(Error::misconfigured("the server's answer does not fit; is it really Redis?"))
     }
 
-    /// Whether the record was stored.
+    /// True if the record was stored.
     fn is_done(&self) -> bool {
         matches!(self, Self::Sealed(words, None) if words.first().is_some_and(|word| word == "DONE"))
     }

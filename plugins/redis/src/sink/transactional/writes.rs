@@ -20,7 +20,7 @@ pub(super) const CALL_BYTES: usize = 1 << 20;
 /// The cost of an argument beside its bytes.
 const ARGUMENT_BYTES: usize = 8;
 
-/// How many arguments one command within the function has, at most: Lua's stack is not endless. Even, so that
+/// The limit for arguments of one command within the function: Lua's stack is not endless. Even, so that
 /// pairs stay together.
 pub(super) const COMMAND_ARGUMENTS: usize = 4_000;
 

@@ -12,7 +12,7 @@ fn at(done: u64) -> Stored {
     Stored::new(Record { position: None, base: 0, done })
 }
 
-/// What follows if we hold 5, have sent 9, and the server has `found` by `owner` of `epoch`.
+/// The verdict if this process holds 5, has sent 9, and the server has `found` by `owner` of `epoch`.
 fn judged(epoch: Option<u64>, owner: &str, found: Option<u64>) -> Result<u64, (Class, String)> {
     let mut known = BTreeMap::from([(some_lane(), Held { stored: at(5), sent: vec![at(7), at(9)] })]);
     let lanes = found.map(|done| (field(&some_lane()), at(done).text)).into_iter().collect();

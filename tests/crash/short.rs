@@ -44,6 +44,7 @@ fn the_engine_is_killed() {
 
 #[test]
 fn the_engine_dies_at_a_system_call_or_one_fails() {
+    tidegate_servers::require!(Trace);
     survive_in(Fault::Calls, 12, &["file-list", "file-file"]);
 }
 

@@ -182,10 +182,32 @@ fn every_test_that_is_named_in_the_tables_exists() {
     }
     let text = fs::read_to_string(root().join("tests/README.md")).unwrap();
     let named = text.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split('`'));
-    let named: Vec<&str> = named.filter_map(|word| word.split_once("::")).map(|(_, name)| name).collect();
+    let named: Vec<&str> = named.filter_map(|word| word.rsplit_once("::")).map(|(_, name)| name).collect();
     assert!(named.len() > 50, "the tables are found");
     for name in named {
         assert!(known.contains(name), "there is no test `{name}`");
+    }
+}
+
+/// Looking for examples takes seconds for each crate, so those without any say so.
+#[test]
+fn examples_in_documentation_are_run() {
+    for folder in ["engine", "plugins", "tests"] {
+        for path in files(&root().join(folder), "toml") {
+            if path.ends_with("Cargo.toml") && fs::read_to_string(&path).unwrap().contains("doctest = false")
+            {
+                for source in files(&path.with_file_name("src"), "rs") {
+                    let text = fs::read_to_string(&source).unwrap();
+                    let example = |line: &str| ["/// ```", "//! ```"].contains(&line.trim());
+                    assert!(
+                        !text.lines().any(example),
+                        "{} has an example: remove `doctest = false` from {}",
+                        source.display(),
+                        path.display()
+                    );
+                }
+            }
+        }
     }
 }
 

@@ -77,14 +77,6 @@ pub(crate) fn enumerate(trial: &Trial, seed: u64, times: u64, outcome: &mut Outc
     Ok(())
 }
 
-/// Whether `strace` works on this machine: whether it kills at the second call, and not before.
-pub(crate) fn can_be_traced() -> bool {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "--trace=chdir", "--inject=chdir:signal=KILL:when=2"]);
-    let said = strace.args(["sh", "-c", "cd / && echo one && cd / && echo two"]).output();
-    said.is_ok_and(|said| said.stdout == b"one\n" && !said.status.success())
-}
-
 /// How many calls of each kind the busiest thread makes.
 fn count(trial: &Trial, seed: u64) -> Result<Vec<(&'static str, u64)>> {
     let world = prepared(trial, seed)?;

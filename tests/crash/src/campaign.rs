@@ -59,7 +59,7 @@ pub fn campaign(trial: &Trial, seed: u64, times: u64) -> Result<Outcome> {
 
 /// Why the engine does not run this lane, if it does not.
 fn refusal(trial: &Trial) -> Result<Option<String>> {
-    if trial.fault == Fault::Calls && !calls::can_be_traced() {
+    if trial.fault == Fault::Calls && !tidegate_servers::machine::can_trace() {
         return Ok(Some("`strace` is not there, or may not trace".to_owned()));
     }
     World::new(trial, 0, true)?.engine.refusal()

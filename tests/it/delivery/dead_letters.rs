@@ -297,25 +297,21 @@ fn a_store_that_cannot_be_written_holds_the_lane_up() {
     assert_eq!(place.out(), ["1", "2"]);
 }
 
-/// A call under strace with these options; `None` where that cannot be.
-fn traced(place: &Place, options: &[&str]) -> Option<Tidegate> {
-    let works = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
-    if !works.is_ok_and(|status| status.success()) {
-        return None;
-    }
+/// A call under `strace` with these options.
+fn traced(place: &Place, options: &[&str]) -> Tidegate {
     let binary = Path::new(env!("CARGO_BIN_EXE_tidegate"));
     let call = Tidegate::other("strace").arg("-f").arg("-y").arg("-o").arg(place.path("trace"));
     let call = options.iter().fold(call, Tidegate::arg);
-    Some(call.arg(binary).arg("run").arg("--data-dir").arg(place.path("data")).arg(place.path("p.toml")))
+    call.arg(binary).arg("run").arg("--data-dir").arg(place.path("data")).arg(place.path("p.toml"))
 }
 
 #[test]
 fn a_full_disk_holds_the_lane_up() {
+    tidegate_servers::require!(Trace);
     let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
     place.pipeline("", "", TO_STDOUT);
     let inject = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=ENOSPC:when=1"];
-    let Some(call) = traced(&place, &inject) else { return };
-    let ended = call.end().expect(0);
+    let ended = traced(&place, &inject).end().expect(0);
     assert!(ended.stderr.contains("cannot be written, so this waits: No space left"), "{}", ended.stderr);
     assert_eq!(place.letters(&[]).len(), 1);
     assert_eq!(ended.lines(), ["1", "2"]);
@@ -323,14 +319,12 @@ fn a_full_disk_holds_the_lane_up() {
 
 #[test]
 fn a_position_is_stored_only_after_the_letter_is_durable() {
+    tidegate_servers::require!(Trace);
     let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
     place.pipeline("", "", TO_STDOUT);
     // Slow enough that a position stored too early would be seen.
     let delay = "inject=fdatasync:delay_enter=400000:when=1";
-    let Some(call) = traced(&place, &["-e", "trace=fdatasync", "-e", delay]) else {
-        return;
-    };
-    call.end().expect(0);
+    traced(&place, &["-e", "trace=fdatasync", "-e", delay]).end().expect(0);
     let trace = std::fs::read_to_string(place.path("trace")).unwrap();
     let lines: Vec<&str> = trace.lines().collect();
     let begun =

@@ -1,8 +1,9 @@
 //! What runs out: space on a disk, file descriptors, a reader of standard output, a server that keeps its data.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use tidegate_servers::machine::mount_namespace;
 use tidegate_servers::redis::Redis;
 
 use crate::harness::{Ended, Tidegate, http, until};
@@ -31,15 +32,9 @@ impl Place {
     }
 
     /// Runs the pipeline with a file system of its own on `small`, mounted with these options. When the pipeline
-    /// says `waits`, the file system is mounted again with the options of `mended`. What it holds in the end is
-    /// copied to `kept`. `None` where nobody may mount.
-    fn run_on(&self, options: &str, (waits, mended): (&str, &str), data: &Path) -> Option<Ended> {
-        let mut unshare = Command::new("unshare");
-        let mounts =
-            unshare.args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null()).status();
-        if !mounts.is_ok_and(|status| status.success()) {
-            return None;
-        }
+    /// says `waits`, the file system is mounted again with the options of `mended`. Its content in the end is
+    /// copied to `kept`.
+    fn run_on(&self, options: &str, (waits, mended): (&str, &str), data: &Path) -> Ended {
         let go = self.path("go");
         assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
         const SCRIPT: &str = r#"
@@ -50,7 +45,7 @@ impl Place {
             cp -r small kept; exit $code
         "#;
         let mut running = Tidegate::other("unshare")
-            .args(["-rm", "sh", "-c", SCRIPT, "sh"])
+            .args([mount_namespace().unwrap(), "sh", "-c", SCRIPT, "sh"])
             .arg(self.0.path())
             .args([options, mended, env!("CARGO_BIN_EXE_tidegate"), "run", "--data-dir"])
             .arg(data)
@@ -58,7 +53,7 @@ impl Place {
             .start();
         running.wait_for(waits);
         std::fs::write(go, "\n").unwrap();
-        Some(running.end())
+        running.end()
     }
 
     fn numbers(&self, name: &str) -> Vec<usize> {
@@ -80,10 +75,11 @@ const TO_SMALL: &str = r#"
 
 #[test]
 fn a_sink_without_space_waits_for_it_and_each_event_is_there_once() {
+    tidegate_servers::require!(Mount);
     for before in ["", "[pipeline]\ndelivery = \"effectively_once\"\n---\n"] {
         let place = Place::new(&numbers(), &format!("{before}{TO_SMALL}"));
         let full = ("no space left on device", "size=4m");
-        let Some(ended) = place.run_on("size=64k", full, &place.path("data")) else { return };
+        let ended = place.run_on("size=64k", full, &place.path("data"));
         ended.expect(0);
         assert!(place.numbers("kept/out").into_iter().eq(0..EVENTS));
     }
@@ -133,16 +129,16 @@ fn a_limit_of_the_size_of_files_is_a_full_disk() {
 
 #[test]
 fn a_sink_on_a_file_system_that_is_read_only_waits_until_it_is_not() {
+    tidegate_servers::require!(Mount);
     let place = Place::new(&numbers(), TO_SMALL);
-    let Some(ended) = place.run_on("ro", ("read-only file system", "rw"), &place.path("data")) else {
-        return;
-    };
+    let ended = place.run_on("ro", ("read-only file system", "rw"), &place.path("data"));
     ended.expect(0);
     assert!(place.numbers("kept/out").into_iter().eq(0..EVENTS));
 }
 
 #[test]
 fn dead_letters_without_space_hold_the_pipeline_up_and_none_is_lost() {
+    tidegate_servers::require!(Mount);
     let bad = format!("oops {}\n", "x".repeat(600)).repeat(300);
     let rest = r#"
         [pipeline]
@@ -156,7 +152,7 @@ fn dead_letters_without_space_hold_the_pipeline_up_and_none_is_lost() {
     "#;
     let place = Place::new(&bad, &rest.replace("        ", ""));
     let full = ("the dead-letter store cannot be written, so this waits", "size=4m");
-    let Some(ended) = place.run_on("size=64k", full, &place.path("small")) else { return };
+    let ended = place.run_on("size=64k", full, &place.path("small"));
     let said = ended.expect(0).stderr;
     assert!(said.contains("300 dead letters"), "{said}");
     let list = ["dead-letters", "list", "--format", "json", "--limit", "1000", "--data-dir"];
@@ -167,6 +163,7 @@ fn dead_letters_without_space_hold_the_pipeline_up_and_none_is_lost() {
 /// Positions that cannot be stored make a crash repeat more; they stop nothing.
 #[test]
 fn a_data_folder_without_space_is_told_and_the_events_arrive() {
+    tidegate_servers::require!(Mount);
     let rest = r#"
         [filter.slow]
         plugin = "throttle"
@@ -179,7 +176,7 @@ fn a_data_folder_without_space_is_told_and_the_events_arrive() {
     "#;
     let place = Place::new(&numbers(), rest);
     let full = ("the position cannot be stored: No space left on device", "size=4m");
-    let Some(ended) = place.run_on("size=4k", full, &place.path("small")) else { return };
+    let ended = place.run_on("size=4k", full, &place.path("small"));
     ended.expect(0);
     assert!(place.numbers("out").into_iter().eq(0..EVENTS));
 }

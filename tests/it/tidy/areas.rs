@@ -16,6 +16,7 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "engine",
             "engine/abi",
             "engine/cli",
+            "engine/codec",
             "engine/config",
             "engine/export",
             "engine/loader",
@@ -52,6 +53,7 @@ const NOT_YET: &[(&str, &[&str])] = &[
         &[
             "engine/abi",
             "engine/cli",
+            "engine/codec",
             "engine/config",
             "engine/export",
             "engine/loader",
@@ -98,13 +100,12 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "tests/it",
         ],
     ),
-    ("folders", &["engine/cli", "engine/config", "engine/runtime", "engine/sdk", "tests", "tests/crash"]),
+    ("folders", &["engine/export", "engine/runtime", "engine/sdk", "tests", "tests/crash"]),
     (
         "circles",
         &[
             "engine/abi",
-            "engine/cli",
-            "engine/config",
+            "engine/codec",
             "engine/export",
             "engine/query",
             "engine/runtime",
@@ -172,7 +173,10 @@ pub(super) fn each_area_is_clean_or_listed(rule: &str, faults: Vec<Fault>) {
             }
         }
     }
-    assert!(report.is_empty(), "{rule}:\n{report}");
     let clean: BTreeSet<&str> = listed.iter().copied().filter(|area| !areas.contains_key(*area)).collect();
-    assert!(clean.is_empty(), "{rule}: clean now, remove from NOT_YET in tests/it/tidy/areas.rs: {clean:?}");
+    if !clean.is_empty() {
+        let _ =
+            writeln!(report, "{rule}: clean now, remove from NOT_YET in tests/it/tidy/areas.rs: {clean:?}");
+    }
+    assert!(report.is_empty(), "{rule}:\n{report}");
 }

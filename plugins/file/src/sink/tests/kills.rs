@@ -96,20 +96,9 @@ async fn compressed_files_survive_kills() {
     survives_kills("gzip", 25).await;
 }
 
-fn can_trace() -> bool {
-    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
-    let can = traced.is_ok_and(|status| status.success());
-    if !can {
-        println!("skipped: strace is missing or not allowed here");
-    }
-    can
-}
-
 #[tokio::test]
 async fn every_system_call_of_a_commit_may_be_the_last() {
-    if !can_trace() {
-        return;
-    }
+    tidegate_servers::require!(Trace);
     for variant in ["plain", "rotated", "template"] {
         let folder = tempfile::tempdir().unwrap();
         let mut done = 0;
@@ -138,9 +127,7 @@ fn data_files(folder: &Path) -> impl Iterator<Item = String> {
 
 #[tokio::test]
 async fn failures_of_the_disk_are_taken_back_and_tried_again() {
-    if !can_trace() {
-        return;
-    }
+    tidegate_servers::require!(Trace);
     for variant in ["plain", "rotated", "template"] {
         let folder = tempfile::tempdir().unwrap();
         let mut done = 0;

@@ -1,7 +1,7 @@
 use tidegate_sdk::{Class, Outcome};
 use tidegate_servers::redis::Redis;
 
-use crate::reader::{Reader, add, options, pending, settle, until};
+use crate::stream::reader::{Reader, add, options, pending, settle, until};
 
 #[tokio::test]
 async fn pending_entries_that_were_trimmed_are_acknowledged() {

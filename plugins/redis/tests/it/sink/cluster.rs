@@ -1,7 +1,7 @@
 use serde_json::json;
 use tidegate_sdk::Class;
 
-use crate::server::{Opened, Server, again, ask_at, free_port, open, wait_until};
+use crate::sink::server::{Opened, Server, again, ask_at, free_port, open, wait_until};
 
 /// Three nodes that share the slots.
 fn cluster() -> Vec<Server> {

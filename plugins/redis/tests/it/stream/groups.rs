@@ -5,7 +5,7 @@ use serde_json::json;
 use tidegate_sdk::{Outcome, SourceBatch};
 use tidegate_servers::redis::Redis;
 
-use crate::reader::{Reader, add, consumers, options, pending, settle};
+use crate::stream::reader::{Reader, add, consumers, options, pending, settle};
 
 /// Three processes share a stream; one dies with what it has read. The others deliver all of it.
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 use tidegate_sdk::Class;
 use tidegate_servers::redis::Redis;
 
-use crate::driver::{Driver, expect_all, list};
-use crate::proxy::Proxy;
+use crate::once::driver::{Driver, expect_all, list};
+use crate::once::proxy::Proxy;
 
 const EVENTS: u64 = 6_000;
 const BATCH: u64 = 40;

@@ -1,7 +1,7 @@
 use tidegate_sdk::Class;
 use tidegate_servers::redis::Redis;
 
-use crate::worker::{Worker, add, expect_each_once, list, out, pending};
+use crate::group::worker::{Worker, add, expect_each_once, list, out, pending};
 
 /// What was acknowledged and what was written are lost together, and so come again.
 #[tokio::test]

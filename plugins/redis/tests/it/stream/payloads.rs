@@ -2,7 +2,7 @@ use serde_json::json;
 use tidegate_sdk::{AttributeValue, Outcome, Replay};
 use tidegate_servers::redis::Redis;
 
-use crate::reader::{Reader, add, consumers, options, pending, settle};
+use crate::stream::reader::{Reader, add, consumers, options, pending, settle};
 
 #[tokio::test]
 async fn what_was_there_and_what_comes_is_read_and_acknowledged() {

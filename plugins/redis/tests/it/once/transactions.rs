@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use tidegate_sdk::Class;
 use tidegate_servers::redis::Redis;
 
-use crate::driver::{Driver, events, expect_all, list, record};
+use crate::once::driver::{Driver, events, expect_all, list, record};
 
 /// What a key holds, in order: the values of a list, or the only field of each entry of a stream.
 fn held(redis: &Redis, key: &str) -> Vec<String> {

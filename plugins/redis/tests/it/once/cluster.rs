@@ -1,7 +1,7 @@
 use serde_json::json;
 use tidegate_servers::redis::Redis;
 
-use crate::driver::{Driver, numbered, record, sink};
+use crate::once::driver::{Driver, numbered, record, sink};
 
 fn options(url: &str, key: &str) -> serde_json::Value {
     json!({"cluster": [url], "command": "rpush", "key": key})

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use crate::server::{Server, again, open, rejected};
+use crate::sink::server::{Server, again, open, rejected};
 use tidegate_sdk::Class;
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_fork_writes_through_its_own_connection() {
     assert!(delivery.to_try_again().is_none());
     fork.close(&sink.cx).await.unwrap();
     sink.sink.close(&sink.cx).await.unwrap();
-    crate::server::wait_until("the connections to end", || {
+    crate::sink::server::wait_until("the connections to end", || {
         !server.ask::<String>(&["CLIENT", "LIST"]).contains("name=tidegate")
     });
 }

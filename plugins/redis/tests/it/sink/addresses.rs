@@ -4,7 +4,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tidegate_sdk::Class;
 
-use crate::server::{Opened, Server, ask_at, free_port, open};
+use crate::sink::server::{Opened, Server, ask_at, free_port, open};
 
 #[tokio::test]
 async fn a_socket_file_is_a_place() {

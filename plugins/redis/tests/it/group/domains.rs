@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use tidegate_servers::redis::Redis;
 
-use crate::worker::{Worker, add, out, pending, sink, source};
+use crate::group::worker::{Worker, add, out, pending, sink, source};
 
 /// What the two say of where they are, both reached by `place`.
 fn domains(place: &Value, stream: &str, key: &str) -> (String, Result<String, String>) {

@@ -2,7 +2,7 @@ use serde_json::json;
 use tidegate_sdk::Class;
 use tidegate_servers::redis::Redis;
 
-use crate::worker::{Worker, add, expect_each_once, list, out, pending};
+use crate::group::worker::{Worker, add, expect_each_once, list, out, pending};
 
 #[tokio::test]
 async fn a_literal_key_of_another_type_holds_everything_up() {

@@ -1,8 +1,8 @@
 use serde_json::json;
 use tidegate_sdk::Class;
 
-use crate::outages::fake;
-use crate::server::{Opened, Server, again, ask_at, file, free_port, wait_until};
+use crate::sink::outages::fake;
+use crate::sink::server::{Opened, Server, again, ask_at, file, free_port, wait_until};
 
 /// A sentinel that watches `master` under the name `tide`.
 fn sentinel(master: &Server) -> Server {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tidegate_sdk::Class;
 
-use crate::server::{Opened, Server, again, free_port, open};
+use crate::sink::server::{Opened, Server, again, free_port, open};
 
 #[tokio::test]
 async fn a_server_that_is_down_at_start_is_tried_again() {

@@ -1,7 +1,7 @@
 use serde_json::json;
 use tidegate_sdk::Class;
 
-use crate::server::{Opened, Server, again, open, rejected};
+use crate::sink::server::{Opened, Server, again, open, rejected};
 
 #[tokio::test]
 async fn a_literal_key_of_another_type_is_misconfigured() {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidegate_servers::redis::Redis;
 
-use crate::worker::{Work, Worker, add, expect_each_once, list, out, pending};
+use crate::group::worker::{Work, Worker, add, expect_each_once, list, out, pending};
 
 #[tokio::test]
 async fn what_is_written_is_acknowledged_with_it() {

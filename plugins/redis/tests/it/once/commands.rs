@@ -1,7 +1,7 @@
 use serde_json::json;
 use tidegate_servers::redis::Redis;
 
-use crate::driver::{Driver, numbered, record};
+use crate::once::driver::{Driver, numbered, record};
 
 /// What a server holds after these payloads were committed with these options.
 async fn written(options: serde_json::Value, payloads: &[&str]) -> Redis {
@@ -88,7 +88,7 @@ async fn a_large_batch_is_stored_step_by_step() {
 #[tokio::test]
 async fn a_record_may_move_on_without_events() {
     let redis = Redis::start();
-    let mut driver = Driver::new(&crate::driver::list(&redis.url())).await.unwrap();
+    let mut driver = Driver::new(&crate::once::driver::list(&redis.url())).await.unwrap();
     let none = numbered(0, Vec::<String>::new());
     let _ = driver.commit(&none, &record(70)).await.unwrap();
     assert_eq!(driver.claim().await.unwrap()[&driver.lane], record(70));

@@ -2,7 +2,7 @@ use serde_json::json;
 use tidegate_sdk::Class;
 use tidegate_servers::redis::Redis;
 
-use crate::driver::{Driver, claim, expect_all, list, numbered, record, sink};
+use crate::once::driver::{Driver, claim, expect_all, list, numbered, record, sink};
 
 #[tokio::test]
 async fn whoever_claimed_before_is_fenced() {
@@ -99,7 +99,7 @@ async fn a_full_server_is_waited_for_and_holds_no_half_of_a_batch() {
     let redis = Redis::start();
     let mut driver = Driver::new(&list(&redis.url())).await.unwrap();
     redis.query(["CONFIG", "SET", "maxmemory", "1"]);
-    let batch = crate::driver::events(0, 50);
+    let batch = crate::once::driver::events(0, 50);
     let error = driver.sink.commit(&batch, &driver.lane, &record(50), &driver.cx).await.unwrap_err();
     assert_eq!(error.class(), Class::Retry, "{error}");
     assert!(error.message().contains("OOM"), "{error}");

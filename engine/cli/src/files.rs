@@ -109,7 +109,7 @@ impl Files {
 
     /// Looks for positions in `data_dir` that belong to another name than the files have.
     pub(crate) fn compare_with_state(&mut self, data_dir: &Path) {
-        self.warnings = tidegate_runtime::leftovers(self.pipelines(), data_dir);
+        self.warnings = tidegate_runtime::orphaned_positions(self.pipelines(), data_dir);
     }
 
     /// The pipelines that have no error.
@@ -120,7 +120,7 @@ impl Files {
 
 /// Logs a warning for each source that starts from the beginning under a new name.
 pub(crate) fn leftovers(pipelines: &[Pipeline], data_dir: &Path) {
-    for warning in tidegate_runtime::leftovers(pipelines, data_dir) {
+    for warning in tidegate_runtime::orphaned_positions(pipelines, data_dir) {
         tracing::warn!("{warning}");
     }
 }

@@ -1,6 +1,6 @@
 //! What the fuzz targets of `tests/fuzz` feed: decoders that are private to this crate.
 
-use crate::checkpoint;
+use crate::delivery::checkpoint;
 
 /// Decodes a checkpoint, and one with these bytes behind a header that fits. What is decoded is encoded and decoded again to the same.
 ///

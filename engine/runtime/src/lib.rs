@@ -1,52 +1,27 @@
-//! From a checked topology to running tasks: segments, edges, acks, retries, dead letters, drain.
+//! Runtime: turns a checked topology into running tasks (segments, edges, acknowledgements, retries, dead letters, drain).
 //!
-//! Knows no concrete plugin, reads no pipeline file, prints nothing. Read [`Engine`] first, the front door;
-//! then [`status`], what can be seen of it.
+//! Knows no concrete plugin, reads no pipeline file, prints nothing. Start with [`Engine`], then [`status`].
+//!
+//! Folders, from the bottom up: `storage`, `metrics`, `dead_letters`, `delivery`, `dataflow`, `supervise`, `replay`.
 
-// What `ack` takes its atomics from; `tests/loom` puts those of loom in this place.
+// The atomics of `delivery::ack`; `tests/loom` replaces them with those of loom.
 use std::sync;
 
-mod engine;
-mod reload;
-pub mod status;
-
-mod changes;
-mod graph;
-mod graph_tasks;
-mod handover;
-mod plan;
-mod state;
-mod wiring;
-
-mod chain;
-mod outlets;
-mod segment;
-mod settling;
-
-mod ack;
-mod budget;
-mod claims;
-mod edge;
-mod lane;
-mod lock;
-mod parcel;
-mod private;
-
-mod backoff;
-mod checkpoint;
+mod dataflow;
 pub mod dead_letters;
-mod failure;
-mod home;
-mod leftovers;
-mod meter;
-mod tracker;
-mod tries;
-
+mod delivery;
 #[doc(hidden)]
 pub mod fuzzing;
+mod metrics;
+pub mod replay;
+mod storage;
+mod supervise;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, Options, StartError};
-pub use leftovers::leftovers;
-pub use reload::{ReloadError, Reloaded};
+pub use metrics::status;
+pub use supervise::engine::Engine;
+pub use supervise::options::Options;
+pub use supervise::orphaned_positions::orphaned_positions;
+pub use supervise::reload::{ReloadError, Reloaded};
+pub use supervise::start_error::StartError;

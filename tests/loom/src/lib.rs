@@ -8,7 +8,7 @@
 // What `ack` takes its atomics from, as in `engine/runtime/src/lib.rs`.
 use loom::sync;
 
-#[path = "../../../engine/runtime/src/ack.rs"]
+#[path = "../../../engine/runtime/src/delivery/ack.rs"]
 mod ack;
 
 use tidegate_sdk::Outcome;

@@ -20,7 +20,7 @@ const MINUTE: u64 = 60;
 
 /// What one graph may still turn into dead letters. Once exceeded, it stays so.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct DeadLetterBudget {
     options: DeadLetterOptions,
     minute: Window,
     /// By component, of which there are as many as the pipeline file names.
@@ -32,12 +32,12 @@ pub(crate) struct Budget {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Exceeded {
     /// Too many of the last events that reached a component.
-    Share { letters: u64, share: f64 },
+    EventPermits { letters: u64, share: f64 },
     /// Too many within a minute.
     PerMinute { letters: u64, limit: u64 },
 }
 
-impl Budget {
+impl DeadLetterBudget {
     pub(crate) fn new(options: DeadLetterOptions) -> Self {
         Self { options, minute: Window::new(MINUTE, 1), shares: BTreeMap::new(), exceeded: None }
     }
@@ -64,7 +64,7 @@ impl Budget {
                     .or_insert_with(|| Window::new(EVENTS / EVENTS_STEP, EVENTS_STEP)),
             };
             let letters = window.add(reached, letters);
-            (letters as f64 > share * EVENTS as f64).then_some(Exceeded::Share { letters, share })
+            (letters as f64 > share * EVENTS as f64).then_some(Exceeded::EventPermits { letters, share })
         } else {
             None
         };
@@ -77,7 +77,7 @@ impl Budget {
     }
 }
 
-impl Budget {
+impl DeadLetterBudget {
     /// As [`count`](Self::count), for letters that are dropped where there are too many: those count for nothing, and
     /// there is room again as time and events pass. Returns how many there is room for, and why not for all.
     pub(crate) fn offer(
@@ -93,7 +93,7 @@ impl Budget {
         let window = window.or_insert_with(|| Window::new(EVENTS / EVENTS_STEP, EVENTS_STEP));
         let (sum, most) = (window.add(reached, 0), (share * EVENTS as f64) as u64);
         if share > 0.0 && sum + room > most {
-            exceeded = Some(Exceeded::Share { letters: sum + letters, share });
+            exceeded = Some(Exceeded::EventPermits { letters: sum + letters, share });
             room = most.saturating_sub(sum);
         }
         let (sum, limit) = (self.minute.add(time.as_secs(), 0), per_minute);
@@ -110,7 +110,7 @@ impl Budget {
 impl fmt::Display for Exceeded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Share { letters, share } => {
+            Self::EventPermits { letters, share } => {
                 let percent = share * 100.0;
                 write!(
                     formatter,
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn budget(share: f64, per_minute: u64) -> Budget {
-        Budget::new(DeadLetterOptions { share, per_minute, ..DeadLetterOptions::default() })
+    fn budget(share: f64, per_minute: u64) -> DeadLetterBudget {
+        DeadLetterBudget::new(DeadLetterOptions { share, per_minute, ..DeadLetterOptions::default() })
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
             assert_eq!(minute.count(far(number), "a", number, 100), Ok(()));
         }
         let exceeded = share.count(Duration::ZERO, "a", 9_990_001, 1);
-        assert_eq!(exceeded, Err(Exceeded::Share { letters: 101, share: 0.01 }));
+        assert_eq!(exceeded, Err(Exceeded::EventPermits { letters: 101, share: 0.01 }));
         assert_eq!(share.count(far(5), "b", 99_999_999, 0), exceeded);
         let exceeded = minute.count(far(999), "b", 1, 1);
         assert_eq!(exceeded, Err(Exceeded::PerMinute { letters: 101, limit: 100 }));

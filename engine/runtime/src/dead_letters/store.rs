@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 use tidegate_sdk::Size;
 
-use super::{DeadLetter, Letters, Line, files, folder};
-use crate::checkpoint::sync_folder;
-use crate::lock::{self, Busy};
-use crate::private;
+use crate::dead_letters::index::{DeadLetterIndex, Line, files};
+use crate::dead_letters::letter::DeadLetter;
+use crate::storage::lock::{self, Busy};
+use crate::storage::private;
+use crate::storage::sync::sync_folder;
 
 /// A file that has reached this size, in bytes, is followed by another.
-pub(super) const FILE_SIZE: u64 = 64 << 20;
+pub(crate) const FILE_SIZE: u64 = 64 << 20;
 
 /// The store of a pipeline file, shared by its graphs.
 pub(crate) type SharedStore = Arc<Mutex<Store>>;
@@ -44,7 +45,7 @@ pub fn remove(data_dir: &Path, pipeline: &str, ids: &BTreeSet<u64>) -> Result<u6
     })?;
     let removed = || -> io::Result<u64> {
         let mut store = Store::open(folder(data_dir, pipeline), Size(0))?;
-        let letters = Letters::open(&store.folder)?;
+        let letters = DeadLetterIndex::open(&store.folder)?;
         let known: Vec<u64> = ids.iter().copied().filter(|id| letters.places.contains_key(id)).collect();
         // To remove all takes no room, so it helps where the disk is full.
         if known.len() < letters.len() {
@@ -56,6 +57,11 @@ pub fn remove(data_dir: &Path, pipeline: &str, ids: &BTreeSet<u64>) -> Result<u6
         Ok(known.len() as u64)
     };
     removed().map_err(|error| format!("the dead letters in {}: {error}", place.display()))
+}
+
+/// The folder of a pipeline's dead letters.
+pub fn folder(data_dir: &Path, pipeline: &str) -> PathBuf {
+    data_dir.join(pipeline).join("dead-letters")
 }
 
 impl Store {
@@ -112,7 +118,7 @@ impl Store {
     /// Gives back the room of what was removed.
     pub(crate) fn compact(&mut self) -> io::Result<()> {
         self.seal();
-        let letters = Letters::open(&self.folder)?;
+        let letters = DeadLetterIndex::open(&self.folder)?;
         let mut live = vec![0; letters.files.len()];
         for place in letters.places.values() {
             live[place.file] += 1;

@@ -1,9 +1,14 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::Path;
 
 use proptest::prelude::*;
+use serde_json::Value;
 use tidegate_sdk::Size;
 
-use super::*;
+use super::index::{DeadLetterIndex, files};
+use super::letter::{DeadLetter, Raw};
+use super::store::{Store, folder, remove};
 
 fn letter(payload: &[u8]) -> DeadLetter {
     DeadLetter {
@@ -34,7 +39,7 @@ fn all(place: &Path) -> Vec<DeadLetter> {
         all.push(letter);
         Ok(())
     };
-    Letters::open(place).unwrap().each(push).unwrap();
+    DeadLetterIndex::open(place).unwrap().each(push).unwrap();
     all
 }
 
@@ -49,8 +54,8 @@ fn letters_are_numbered_and_read_back_across_openings() {
     assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(letters[1], DeadLetter { id: 2, ..letter(b"\xff\x00") });
     assert_eq!(letters[2], DeadLetter { id: 3, ..letter(b"{}") });
-    assert_eq!(Letters::open(&place).unwrap().unreadable(), 0);
-    assert!(Letters::open(&folder(data.path(), "other")).unwrap().is_empty());
+    assert_eq!(DeadLetterIndex::open(&place).unwrap().unreadable(), 0);
+    assert!(DeadLetterIndex::open(&folder(data.path(), "other")).unwrap().is_empty());
 }
 
 #[test]
@@ -65,7 +70,7 @@ fn a_torn_line_is_passed_over_and_never_joined_by_the_next() {
     open(&place).append(&mut [letter(b"two")]).unwrap();
     let letters = all(&place);
     assert_eq!(letters.iter().map(|letter| letter.payload.clone()).collect::<Vec<_>>(), [b"one", b"two"]);
-    assert_eq!(Letters::open(&place).unwrap().unreadable(), 1);
+    assert_eq!(DeadLetterIndex::open(&place).unwrap().unreadable(), 1);
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn what_is_removed_is_gone_for_good_and_numbers_go_on() {
     assert!(all(&place).is_empty());
     open(&place).append(&mut [letter(b"d")]).unwrap();
     assert!(all(&place)[0].id > 3, "{:?}", all(&place));
-    let lock = crate::lock::hold(&data.path().join("p")).unwrap();
+    let lock = crate::storage::lock::hold(&data.path().join("p")).unwrap();
     let error = remove(data.path(), "p", &BTreeSet::from([4])).unwrap_err();
     assert!(error.contains("runs this pipeline") && error.contains("stop it first"), "{error}");
     drop(lock);

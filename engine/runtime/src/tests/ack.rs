@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use tidegate_sdk::Outcome;
 
-use crate::ack::AckToken;
+use crate::delivery::ack::AckToken;
 
 /// A token and where its tree's outcomes arrive.
 fn tree() -> (AckToken, Arc<Mutex<Vec<Outcome>>>) {

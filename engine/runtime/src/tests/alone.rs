@@ -10,7 +10,7 @@ use tidegate_sdk::{
 
 use super::MAIN;
 use super::fakes::{Fakes, NoOptions};
-use crate::status::{End, Health};
+use crate::metrics::status::{End, Health};
 
 /// What a sink was given in each write.
 type Writes = Arc<Mutex<Vec<Vec<String>>>>;

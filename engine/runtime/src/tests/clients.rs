@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fakes::{Fakes, NoOptions};
 use super::{MAIN, numbers};
-use crate::status::{End, Health};
+use crate::metrics::status::{End, Health};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -10,7 +10,7 @@ use tidegate_sdk::{
 
 use super::fakes::{Fakes, NoOptions};
 use super::{MAIN, numbers};
-use crate::status::End;
+use crate::metrics::status::End;
 
 /// A source of `count` events, a filter that keeps some, and a transactional sink, whose number is returned.
 fn lane(count: u64, keep: fn(u64) -> bool) -> (Fakes, usize) {

@@ -12,7 +12,7 @@ use tidegate_sdk::{
 
 use super::fakes::{Fakes, NoOptions};
 use super::{MAIN, numbers};
-use crate::status::{End, GraphStatus, Health};
+use crate::metrics::status::{End, GraphStatus, Health};
 
 /// Fails some times, with an error of this class, and then lets everything pass.
 #[derive(Clone)]

@@ -15,8 +15,8 @@ use tidegate_sdk::{
 };
 use tokio::sync::watch;
 
-use crate::dead_letters::{self, DeadLetter, Letters};
-use crate::status::{End, GraphState, GraphStatus};
+use crate::dead_letters::{self, DeadLetter, DeadLetterIndex};
+use crate::metrics::status::{End, GraphState, GraphStatus};
 use crate::{Engine, Options};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -35,7 +35,7 @@ pub(super) struct Fakes {
 
 /// What a transactional sink keeps, as a server would: it outlives the process.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct ReplayLedger {
     pub(super) written: Vec<String>,
     pub(super) records: BTreeMap<Lane, Record>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Script {
     pub(super) fail_odd_once: AtomicBool,
     /// After so many events, once.
     pub(super) panic_at: AtomicUsize,
-    pub(super) ledger: Mutex<Ledger>,
+    pub(super) ledger: Mutex<ReplayLedger>,
     /// The next commits write and then lose their answers.
     pub(super) lose_answers: AtomicUsize,
     /// At the next claim, the server has lost half of what it had.
@@ -231,7 +231,7 @@ impl Fakes {
     }
 
     /// What a transactional sink keeps.
-    pub(super) fn ledger(&self, sink: usize) -> Ledger {
+    pub(super) fn ledger(&self, sink: usize) -> ReplayLedger {
         self.scripts[sink].ledger.lock().unwrap().clone()
     }
 
@@ -242,7 +242,7 @@ impl Fakes {
             all.push(letter);
             Ok(())
         };
-        Letters::open(&place).unwrap().each(push).unwrap();
+        DeadLetterIndex::open(&place).unwrap().each(push).unwrap();
         all
     }
 
@@ -391,7 +391,7 @@ impl Sink for Writing {
             ledger.records.clear();
         }
         if self.0.loses_half.swap(false, Ordering::Relaxed) {
-            let Ledger { written, records } = &mut *ledger;
+            let ReplayLedger { written, records } = &mut *ledger;
             for record in records.values_mut() {
                 let half = record.done / 2;
                 *record = Record { position: Some(Position::new(&half)), base: half, done: half };

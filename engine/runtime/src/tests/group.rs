@@ -12,8 +12,8 @@ use tidegate_sdk::{
 
 use super::MAIN;
 use super::fakes::{Fakes, NoOptions};
-use crate::dead_letters::{self, Letters};
-use crate::status::{End, GraphStatus};
+use crate::dead_letters::{self, DeadLetterIndex};
+use crate::metrics::status::{End, GraphStatus};
 
 /// A server with the entries of a group: it outlives the process, and others may work on it too.
 #[derive(Default)]
@@ -72,13 +72,13 @@ impl Source for Granting {
     }
 }
 
-struct Settling(Arc<Group>);
+struct AcknowledgingSink(Arc<Group>);
 
 fn take_one(counter: &AtomicUsize) -> bool {
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
-impl Settling {
+impl AcknowledgingSink {
     /// A letter of each entry that one was made of is there before the entry is acknowledged.
     fn check_letters(&self, number: u64) {
         let Some(folder) = &*self.0.letters.lock().unwrap() else { return };
@@ -87,13 +87,13 @@ impl Settling {
             found.insert(String::from_utf8(letter.payload.to_vec()).unwrap());
             Ok(())
         };
-        Letters::open(folder).unwrap().each(note).unwrap();
+        DeadLetterIndex::open(folder).unwrap().each(note).unwrap();
         assert!(found.contains(&format!("{number}b")), "{number} is acknowledged without its letter");
     }
 }
 
 #[async_trait]
-impl Sink for Settling {
+impl Sink for AcknowledgingSink {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
         unreachable!("it is asked to settle")
     }
@@ -217,7 +217,7 @@ fn granting(fakes: &mut Fakes, group: &Arc<Group>) -> usize {
 
 fn settling(fakes: &mut Fakes, group: &Arc<Group>, from: &[(usize, OutputName)]) -> usize {
     let group = Arc::clone(group);
-    let build = move |_: NoOptions| Ok::<_, ConfigError>(Settling(Arc::clone(&group)));
+    let build = move |_: NoOptions| Ok::<_, ConfigError>(AcknowledgingSink(Arc::clone(&group)));
     fakes.add(Plugin::sink("settling", "", "", build), from, &[])
 }
 

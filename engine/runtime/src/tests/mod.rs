@@ -21,7 +21,7 @@ use tidegate_config::{EngineOptions, OnReject, OutputName};
 use tidegate_sdk::{Class, Error, Size};
 
 use crate::Engine;
-use crate::status::{End, GraphState, Health};
+use crate::metrics::status::{End, GraphState, Health};
 
 const MAIN: OutputName = OutputName::Port(0);
 

@@ -9,7 +9,7 @@ use tidegate_sdk::Error;
 
 use super::fakes::{Fakes, Script};
 use super::{MAIN, numbers};
-use crate::status::{End, GraphState};
+use crate::metrics::status::{End, GraphState};
 use crate::{Engine, Options, ReloadError, Reloaded};
 
 /// A source that never ends and a sink.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::fakes::{Fakes, NoOptions, Script};
 use super::{MAIN, numbers};
-use crate::status::End;
+use crate::metrics::status::End;
 
 /// Keeps everything. Whichever is given event 0 goes on only when the sink of this script has written something.
 struct Late(Arc<OnceLock<Arc<Script>>>);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use tidegate_config::Pipeline;
-use tidegate_runtime::dead_letters::{self as store, DeadLetter, Tally};
+use tidegate_runtime::dead_letters::DeadLetter;
+use tidegate_runtime::replay::{self, ReplayCounts};
 use tidegate_runtime::status::GraphStatus;
 use tidegate_runtime::{Engine, Options};
 
@@ -66,7 +67,7 @@ fn prepare(
     ids: &[u64],
     pipeline: Pipeline,
     options: &Options,
-) -> Result<store::Replay, Failure> {
+) -> Result<replay::Replay, Failure> {
     let mut seen = BTreeSet::new();
     let choose = |letter: &DeadLetter| {
         let named = ids.is_empty() || ids.contains(&letter.id);
@@ -75,7 +76,7 @@ fn prepare(
         }
         named && arguments.filters.matches(letter)
     };
-    let prepared = store::Replay::prepare(pipeline, options, choose)
+    let prepared = replay::Replay::prepare(pipeline, options, choose)
         .map_err(|error| Failure::failed(error.to_string()))?;
     let unknown: Vec<u64> = ids.iter().copied().filter(|id| !seen.contains(id)).collect();
     if !unknown.is_empty() {
@@ -98,7 +99,7 @@ fn prepare(
 
 async fn start_and_watch(
     arguments: &Replay,
-    prepared: store::Replay,
+    prepared: replay::Replay,
     options: &Options,
     mut display: Display,
 ) -> Result<Exit, Failure> {
@@ -155,7 +156,7 @@ impl Pipelines for Engine {
     }
 }
 
-fn told(pipeline: &str, tally: Tally) -> String {
+fn told(pipeline: &str, tally: ReplayCounts) -> String {
     let delivered = plural(tally.delivered, "dead letter");
     let rejected = match tally.rejected {
         0 => String::new(),

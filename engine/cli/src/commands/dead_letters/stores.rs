@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidegate_runtime::dead_letters::{DeadLetter, Letters, folder};
+use tidegate_runtime::dead_letters::{DeadLetter, DeadLetterIndex, folder};
 
 use crate::exit::Failure;
 
@@ -13,7 +13,7 @@ pub(super) struct Found {
 }
 
 /// The dead letters of some pipelines, by id.
-pub(super) struct Stores(Vec<(String, Letters)>);
+pub(super) struct Stores(Vec<(String, DeadLetterIndex)>);
 
 impl Stores {
     /// The dead letters of one pipeline, or of all.
@@ -27,7 +27,8 @@ impl Stores {
         };
         let mut stores = Vec::new();
         for id in ids {
-            let letters = Letters::open(&folder(data_dir, &id)).map_err(|error| unreadable(&id, &error))?;
+            let letters =
+                DeadLetterIndex::open(&folder(data_dir, &id)).map_err(|error| unreadable(&id, &error))?;
             stores.push((id, letters));
         }
         Ok(Self(stores))
@@ -73,7 +74,7 @@ impl Stores {
     }
 
     /// The id of the only pipeline that has dead letters, and its letters.
-    pub(super) fn only_pipeline(self) -> Result<(String, Letters), Failure> {
+    pub(super) fn only_pipeline(self) -> Result<(String, DeadLetterIndex), Failure> {
         let mut stores = self.0;
         if stores.len() > 1 {
             stores.retain(|(_, letters)| !letters.is_empty());
@@ -93,7 +94,7 @@ impl Stores {
     }
 }
 
-/// Letters that were named and are not there.
+/// Error that names dead letters which are not in the store.
 pub(super) fn missing(ids: &[u64]) -> Failure {
     let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
     let ids = ids.join(", ");

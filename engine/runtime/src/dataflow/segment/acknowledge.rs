@@ -1,0 +1,209 @@
+//! A sink that acknowledges for its sources: it settles source batches one by one, with all that became of each.
+
+use std::sync::Arc;
+
+use tidegate_config::BatchOptions;
+use tidegate_sdk::{Batch, Class, Delivery, Receipts};
+use tokio_stream::StreamExt;
+
+use super::sink::{SinkWriter, all};
+use crate::dataflow::context::SegmentContext;
+use crate::dataflow::edge::EdgeReceiver;
+use crate::dataflow::failure::Failure;
+use crate::dataflow::retry::RetryState;
+use crate::dataflow::tasks::GraphTasks;
+use crate::delivery::ack_coordinator::{AckCoordinator, CompletedBatch};
+use crate::delivery::tracked_batch::TrackedBatch;
+
+/// Runs the instances of a sink. What comes is gathered; each instance settles one source batch at a time.
+pub(crate) async fn run(
+    context: SegmentContext,
+    writers: Vec<SinkWriter>,
+    mut input: EdgeReceiver,
+    (coordinator, options): (Arc<AckCoordinator>, BatchOptions),
+    tasks: GraphTasks,
+) -> Result<(), Failure> {
+    for writer in writers {
+        tasks.spawn(writer.settle_all(Arc::clone(&coordinator), options));
+    }
+    loop {
+        let tracked = tokio::select! {
+            tracked = input.next() => tracked,
+            () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
+        };
+        match tracked {
+            Some(tracked) => coordinator.gather(tracked),
+            None => return Ok(()),
+        }
+    }
+}
+
+impl SinkWriter {
+    async fn settle_all(
+        mut self,
+        coordinator: Arc<AckCoordinator>,
+        options: BatchOptions,
+    ) -> Result<(), Failure> {
+        let Some(mut retry_state) = self.open().await? else { return Ok(()) };
+        loop {
+            let due = tokio::select! {
+                due = coordinator.next(&self.context.idle) => due,
+                () = self.context.hard_stop().cancelled() => return Err(Failure::Stopped),
+            };
+            match due {
+                Some(completed) => {
+                    let CompletedBatch { tracked, receipts, entries } = completed;
+                    self.context.metrics.record_in(tracked.batch());
+                    let mut elsewhere = 0;
+                    for Piece { range, events } in pieces(tracked.batch(), receipts.range().end, &options) {
+                        let (piece, receipts) = (tracked.select(events), receipts.part(range));
+                        elsewhere += self.settle(&mut retry_state, piece, &receipts).await?;
+                    }
+                    self.context.done_elsewhere(elsewhere);
+                    tracked.done();
+                    entries.done();
+                }
+                None => return self.close().await,
+            }
+        }
+    }
+
+    /// Settles some entries of one source batch. What the sink rejects goes to the dead letters first, and is
+    /// durable there before its entry is acknowledged. Returns how many events another process had done.
+    async fn settle(
+        &mut self,
+        retry_state: &mut RetryState,
+        mut tracked: TrackedBatch,
+        receipts: &Receipts,
+    ) -> Result<usize, Failure> {
+        loop {
+            let delivery = loop {
+                let context = &self.context;
+                let busy = context.metrics.busy();
+                let settled = tokio::select! {
+                    settled = self.sink.settle(tracked.batch(), receipts, &context.cx) => settled,
+                    () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
+                };
+                drop(busy);
+                match settled {
+                    Ok(delivery) => break delivery,
+                    Err(error) if error.class() == Class::Reject => {
+                        break rejected(&tracked, &error.to_string());
+                    }
+                    // It is never given up: nobody could tell whether a try that got no answer was done.
+                    Err(error) => drop(retry_state.again(&error).await?),
+                }
+            };
+            let elsewhere = delivery.elsewhere().to_vec();
+            let (bad, _) = delivery.into_parts();
+            if bad.is_empty() {
+                retry_state.succeeded();
+                self.context.answer(tracked, Vec::new(), &elsewhere, 1).await?;
+                return Ok(elsewhere.len());
+            }
+            let refused = |event: &usize| bad.iter().any(|rejection| rejection.event == *event);
+            let good: Vec<usize> = (0..tracked.batch().len()).filter(|event| !refused(event)).collect();
+            let rest = tracked.select(good.iter().copied());
+            self.context.answer(tracked, bad, &good, 1).await?;
+            tracked = rest;
+        }
+    }
+}
+
+impl SegmentContext {
+    /// Counts events that were done by another process, and tells of them.
+    fn done_elsewhere(&self, events: usize) {
+        if events > 0 {
+            self.metrics.done_elsewhere(events);
+            tracing::info!(component = self.metrics.name(), events, "done by another worker before");
+        }
+    }
+}
+
+fn rejected(tracked: &TrackedBatch, reason: &str) -> Delivery {
+    let mut delivery = Delivery::complete();
+    all(tracked, reason).into_iter().for_each(|one| delivery.reject(one.event, one.reason));
+    delivery
+}
+
+/// Some entries of a source batch, one behind the other, and the events that were made of them.
+#[derive(Debug, PartialEq)]
+struct Piece {
+    range: std::ops::Range<usize>,
+    /// Indices in the batch, in the order of their entries.
+    events: Vec<usize>,
+}
+
+/// Cuts what became of a source batch of so many entries to a sink's size, never within what was made of one.
+fn pieces(batch: &Batch, entries: usize, options: &BatchOptions) -> Vec<Piece> {
+    let mut events: Vec<usize> = (0..batch.len()).collect();
+    events.sort_by_key(|event| batch.source_index(*event));
+    let mut events = events.into_iter().peekable();
+    let mut pieces = Vec::new();
+    let (mut piece, mut bytes) = (Piece { range: 0..0, events: Vec::new() }, 0);
+    for entry in 0..entries {
+        let known = piece.events.len();
+        while let Some(event) = events.next_if(|event| batch.source_index(*event) as usize == entry) {
+            bytes += batch.payload(event).len();
+            piece.events.push(event);
+        }
+        let is_full = piece.range.len() >= options.events
+            || piece.events.len() > options.events
+            || bytes > options.bytes.as_usize();
+        if is_full && !piece.range.is_empty() {
+            let own = piece.events.split_off(known);
+            bytes = own.iter().map(|event| batch.payload(*event).len()).sum();
+            pieces.push(std::mem::replace(&mut piece, Piece { range: entry..entry, events: own }));
+        }
+        piece.range.end = entry + 1;
+    }
+    if !piece.range.is_empty() {
+        pieces.push(piece);
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_piece_ends_where_an_entry_does() {
+        let batch = tidegate_testkit::batch(["aa", "bb", "cc", "dd", "ee"]).select([3, 1, 1, 0, 4]);
+        let cut = |events, bytes| {
+            let options =
+                BatchOptions { events, bytes: tidegate_sdk::Size(bytes), ..BatchOptions::default() };
+            pieces(&batch, 6, &options)
+                .into_iter()
+                .map(|piece| (piece.range, piece.events))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(cut(100, 100), [(0..6, vec![3, 1, 2, 0, 4])]);
+        assert_eq!(cut(3, 100), [(0..3, vec![3, 1, 2]), (3..6, vec![0, 4])]);
+        assert_eq!(cut(100, 4), [(0..1, vec![3]), (1..3, vec![1, 2]), (3..6, vec![0, 4])]);
+        assert_eq!(cut(1, 100).len(), 6, "an entry of which two events were made is longer");
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_cover_every_entry_and_every_event(made in proptest::collection::vec(0_usize..4, 1..40), most in 1_usize..9) {
+            let source = tidegate_testkit::batch(made.iter().map(|_| "x"));
+            let kept: Vec<usize> = made.iter().enumerate().flat_map(|(at, count)| std::iter::repeat_n(at, *count)).collect();
+            let batch = source.select(kept.into_iter().rev());
+            let options = BatchOptions { events: most, ..BatchOptions::default() };
+            let (mut entry, mut events) = (0, Vec::new());
+            for piece in pieces(&batch, made.len(), &options) {
+                prop_assert_eq!(piece.range.start, entry);
+                prop_assert!(piece.range.len() == 1 || (piece.range.len() <= most && piece.events.len() <= most));
+                prop_assert!(piece.events.iter().all(|event| piece.range.contains(&(batch.source_index(*event) as usize))));
+                entry = piece.range.end;
+                events.extend(piece.events);
+            }
+            events.sort_unstable();
+            prop_assert_eq!(entry, made.len());
+            prop_assert!(events.into_iter().eq(0..batch.len()));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Counters and health of components, and the status that is made of them.
+
+pub(crate) mod component;
+pub(crate) mod gauge;
+pub mod status;

@@ -1,4 +1,4 @@
-//! A library in Rust that is as evil as safe Rust allows: it panics where it is told to, and leaves what has to be ended
+//! A library in Rust that is as evil as safe Rust allows: it panics where its options say so, and leaves what has to be ended
 //! on threads that are not its own.
 
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ use tidegate_sdk::{
     SourceBatch, async_trait,
 };
 
-/// Where to panic.
+/// The place of the panic.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Default)]

@@ -35,7 +35,7 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// The way in which the calls of an instance are made.
 #[derive(Clone, Copy)]
 pub(crate) struct CallMode {
-    /// Whether on a thread of their own.
+    /// True if on a thread of their own.
     pub(crate) thread: bool,
     /// The time limit of a call on a thread.
     pub(crate) call_time: Duration,
@@ -135,7 +135,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// What it can do.
+    /// The capabilities of the instance.
     pub(crate) fn capabilities(&self) -> Capabilities {
         let mut report = CapabilitiesReport::default();
         // SAFETY: the first field of `Capabilities` is its size.
@@ -175,7 +175,7 @@ impl Instance {
         }
     }
 
-    /// Whether its calls are made inline rather than on its thread.
+    /// True if its calls are made inline rather than on its thread.
     pub(crate) fn is_inline(&self) -> bool {
         self.thread.is_none()
     }
@@ -234,13 +234,13 @@ impl Instance {
     ) -> Result<(Box<Job<C>>, Status), Fault> {
         let (answer, mut answered) = oneshot::channel();
         let core = Arc::clone(&self.core);
-        let handed_over = thread.run(move || {
+        let is_running = thread.run(move || {
             let done = core.call(slot, job);
             if let Err((job, _)) = answer.send(done) {
                 core.abandon(job);
             }
         });
-        if !handed_over {
+        if !is_running {
             return Err(Fault::Broken("takes no more calls".into()));
         }
         if let Ok(answer) = tokio::time::timeout(self.call_time, &mut answered).await {
@@ -412,7 +412,7 @@ fn config_error(status: Status, error: &abi::Error) -> ConfigError {
     }
 }
 
-/// What an instance has reported through callbacks of `describe`.
+/// The report of an instance through callbacks of `describe`.
 #[derive(Default)]
 struct CapabilitiesReport {
     outputs: Vec<String>,
@@ -431,7 +431,7 @@ const OUTPUTS: usize = 1024;
 /// # Safety
 /// `to` is the struct that `describe` received.
 unsafe fn collected<'a>(to: *const abi::Capabilities) -> Option<&'a mut CapabilitiesReport> {
-    // SAFETY: its context is the report, which nobody else accesses during the call.
+    // SAFETY: its context is the report, which no other code accesses during the call.
     unsafe { to.as_ref().and_then(|to| to.ctx.cast::<CapabilitiesReport>().as_mut()) }
 }
 

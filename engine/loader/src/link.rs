@@ -30,7 +30,7 @@ pub(crate) fn broke_contract(why: impl std::fmt::Display) -> Fault {
     Fault::Broken(format!("broke the contract: {why}"))
 }
 
-/// What an instance can do, known before it is opened.
+/// The capabilities of an instance, known before it is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Capabilities {
     pub(crate) replay: Replay,
@@ -64,7 +64,7 @@ pub(crate) trait InstanceFactory: Send + Sync + 'static {
     fn create(&self, options: &Value, context: &InstanceContext)
     -> Result<(Link, Capabilities), ConfigError>;
 
-    /// Whether `create` takes microseconds. Otherwise it runs on a thread that may block.
+    /// True if `create` takes microseconds. Otherwise it runs on a thread that may block.
     fn is_quick(&self) -> bool {
         true
     }

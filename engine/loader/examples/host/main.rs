@@ -2,7 +2,7 @@
 //!
 //! `plugin-host ...` is what the loader asks of the engine's program. `cycles FILE PLUGIN OPTIONS COUNT` makes and ends
 //! instances and prints by how many bytes the process has grown. `work FILE PLUGIN OPTIONS ISOLATION COUNT` has some of them
-//! do so many batches each, and prints how many events came out. `keep FILE` uses a library on a thread that outlives its
+//! process this many batches each, and prints the number of emitted events. `keep FILE` uses a library on a thread that outlives its
 //! use; `unload FILE` does the same and takes the library out of the process, which the loader never does.
 
 #![allow(
@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         Ok(text) if writeln!(std::io::stdout(), "{text}").is_ok() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            let _nobody_may_listen = writeln!(std::io::stderr(), "{error}");
+            // Standard error may be closed.
+            let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::from(2)
         }
     }
@@ -58,7 +59,7 @@ fn answer(arguments: &[&str]) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// By how many bytes the process has grown over so many instances, after those that warm it up.
+/// The growth of the process in bytes over this many instances, after some that warm it up.
 fn cycles(path: &Path, plugin: &str, options: &Value, count: usize) -> Result<usize, Box<dyn Error>> {
     let loader = Loader::strict(std::env::current_exe()?);
     let plugins = loader.open(Wanted { path, sha256: None })?;

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 /// Events of a batch.
 const EVENTS: usize = 50;
 
-/// Has one instance after the other do so many batches. `plugin` is its name, or `filter/name`. Returns how many events came out.
+/// Lets one instance after the other process this many batches. `plugin` is its name, or `filter/name`. Returns the number
+/// of emitted events.
 pub(crate) fn work(
     path: &Path,
     plugin: &str,

@@ -16,7 +16,7 @@ pub(crate) struct SharedBatch {
     pub(crate) texts: Bytes,
     /// The number of references that the library holds.
     retained: AtomicUsize,
-    /// Whether it has released a reference that it did not hold.
+    /// True if it has released a reference that it did not hold.
     over_released: AtomicBool,
 }
 
@@ -76,7 +76,7 @@ impl ExportedBatch {
     /// noticed.
     ///
     /// # Errors
-    /// How it broke the contract.
+    /// The way in which it broke the contract.
     pub(crate) fn sound(&self) -> Result<(), String> {
         if self.shared.over_released.load(Ordering::Relaxed) {
             return Err("a batch is released more often than it was retained".into());

@@ -11,11 +11,11 @@ use crate::boundary::exported::ExportedBatch;
 use crate::boundary::imported::{emitted, read_by_source};
 
 unsafe extern "C" fn released(owner: *mut c_void) {
-    // SAFETY: the tests hand over a counter.
+    // SAFETY: the owner is a counter of the test.
     unsafe { owner.cast::<AtomicUsize>().as_ref() }.unwrap().fetch_add(1, Ordering::SeqCst);
 }
 
-/// What a table points to, as a library would hold it.
+/// The memory that a table points to, as a library would hold it.
 #[derive(Clone, Debug, Default)]
 struct Columns {
     data: Vec<View>,
@@ -133,14 +133,14 @@ fn each_breach_is_named_and_gives_the_buffers_back_once() {
     ];
     for (columns, expected) in cases {
         let counter = AtomicUsize::new(0);
-        let told = emit(&columns, &counter).expect_err(expected);
-        assert!(told.starts_with(expected), "{told}");
+        let error = emit(&columns, &counter).expect_err(expected);
+        assert!(error.starts_with(expected), "{error}");
         assert_eq!(counter.load(Ordering::SeqCst), 1, "{expected}");
     }
 }
 
 #[test]
-fn a_source_hands_over_position_refused_input_and_what_is_too_long() {
+fn source_batch_has_a_position_refused_input_and_long_events() {
     let counter = AtomicUsize::new(0);
     let columns = Columns {
         data: vec![view(0, 0, 5), view(0, 0, 11)],
@@ -163,8 +163,8 @@ fn a_source_hands_over_position_refused_input_and_what_is_too_long() {
     );
     let long = Columns { position: vec![b' '; 65 << 10], ..Columns::default() };
     // SAFETY: as above.
-    let told = handed(&long, &counter, |table| unsafe { read_by_source(table, 10).unwrap_err() });
-    assert!(told.starts_with("a position has 66560 bytes"), "{told}");
+    let error = handed(&long, &counter, |table| unsafe { read_by_source(table, 10).unwrap_err() });
+    assert!(error.starts_with("a position has 66560 bytes"), "{error}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ async fn is_silent(signals: &Wakers, slot: Slot) -> bool {
 }
 
 #[tokio::test]
-async fn a_wake_within_the_call_or_behind_it_counts_and_one_before_it_does_not() {
+async fn wake_counts_during_and_after_the_call_and_not_before_it() {
     let hub = HostTable::leaked();
     let (number, signals) = hub.register("c");
     wake_of(hub, number);
@@ -91,7 +91,7 @@ async fn the_earliest_of_two_alarms_counts() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_gone_or_never_were_wake_nobody() {
+async fn unknown_instances_wake_no_task() {
     let hub = HostTable::leaked();
     let (gone, _) = hub.register("gone");
     hub.unregister(gone);
@@ -104,7 +104,7 @@ async fn numbers_that_are_gone_or_never_were_wake_nobody() {
         // SAFETY: the table is the hub's.
         unsafe {
             progress(hub.table(), stale, 1, 2);
-            log(hub.table(), stale, abi::level::INFO, Str::new("nobody"));
+            log(hub.table(), stale, abi::level::INFO, Str::new("stale"));
             wake(std::ptr::null(), stale);
         }
     }
@@ -112,7 +112,7 @@ async fn numbers_that_are_gone_or_never_were_wake_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whenever_a_wake_comes_the_call_behind_it_sees_what_it_was_for() {
+async fn call_after_a_wake_sees_its_cause() {
     let hub = HostTable::leaked();
     let (number, signals) = hub.register("c");
     let ready = Arc::new(AtomicU64::new(0));

@@ -211,7 +211,7 @@ impl Process {
 /// # Safety
 /// `out` is the argument of `process` or `route`, and the callback is made during that call.
 unsafe fn back(out: *const Out, work: impl FnOnce(&mut Process) -> Result<(), String>) -> Status {
-    // SAFETY: its context is the call, which nobody else accesses meanwhile.
+    // SAFETY: its context is the call, which no other code accesses meanwhile.
     let Some(process) = (unsafe { out.as_ref().and_then(|out| out.ctx.cast::<Process>().as_mut()) }) else {
         return Status::FATAL;
     };

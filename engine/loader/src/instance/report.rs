@@ -17,15 +17,15 @@ pub(super) unsafe extern "C" fn add_exclusive(
     help: Str,
 ) {
     // SAFETY: the plugin passes the struct that it received, and texts that are valid for the call.
-    let (told, texts) = unsafe {
+    let (report, texts) = unsafe {
         (collected(to), (text(pointer, "a pointer"), text(resource, "a resource"), text(help, "a help")))
     };
-    if let (Some(told), (Ok(pointer), Ok(resource), Ok(help))) = (told, texts)
-        && told.exclusive.len() < MOST
+    if let (Some(report), (Ok(pointer), Ok(resource), Ok(help))) = (report, texts)
+        && report.exclusive.len() < MOST
     {
         let claim = Exclusive::new(pointer, Resource::of_spelling(&resource));
         let help = (!help.is_empty()).then_some(help);
-        told.exclusive.push(Exclusive { of_same_name: of_same_name != 0, help, ..claim });
+        report.exclusive.push(Exclusive { of_same_name: of_same_name != 0, help, ..claim });
     }
 }
 
@@ -38,14 +38,14 @@ pub(super) unsafe extern "C" fn add_warning(
     end: u32,
 ) {
     // SAFETY: as above.
-    let (told, texts) = unsafe {
+    let (report, texts) = unsafe {
         (collected(to), (text(pointer, "a pointer"), text(message, "a warning"), text(help, "a help")))
     };
-    if let (Some(told), (Ok(pointer), Ok(message), Ok(help))) = (told, texts)
-        && told.warnings.len() < MOST
+    if let (Some(report), (Ok(pointer), Ok(message), Ok(help))) = (report, texts)
+        && report.warnings.len() < MOST
     {
         let range = (from < end).then_some(from as usize..end as usize);
         let help = (!help.is_empty()).then_some(help);
-        told.warnings.push(ConfigError { pointer, range, message, help });
+        report.warnings.push(ConfigError { pointer, range, message, help });
     }
 }

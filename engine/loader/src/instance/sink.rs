@@ -127,7 +127,7 @@ struct SinkReport {
     delivery: Delivery,
     last: Option<u32>,
     last_done: Option<u32>,
-    /// Whether the operation is `ack_and_write`.
+    /// True if the operation is `ack_and_write`.
     acknowledges: bool,
     broken: Option<String>,
 }
@@ -267,7 +267,7 @@ fn note(broken: &mut Option<String>, work: impl FnOnce() -> Result<(), String>) 
     }
 }
 
-/// The state behind a report.
+/// The state of a report.
 ///
 /// # Safety
 /// `report` is the struct that the sink received. Its context is not accessed otherwise meanwhile.

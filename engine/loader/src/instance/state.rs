@@ -92,7 +92,7 @@ impl Call for Box<Save> {
 }
 
 unsafe extern "C" fn put(keep: *const StateWriter, part: Buf) -> Status {
-    // SAFETY: the plugin passes the struct that it received. Its context is the call, which nobody else accesses
+    // SAFETY: the plugin passes the struct that it received. Its context is the call, which no other code accesses
     // meanwhile.
     let Some(save) = (unsafe { keep.as_ref().and_then(|keep| keep.ctx.cast::<Save>().as_mut()) }) else {
         return Status::FATAL;

@@ -38,7 +38,7 @@ pub struct Description {
     pub plugins: Vec<Described>,
 }
 
-/// One plugin of a library.
+/// A plugin of a library.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Described {
     /// `source`, `filter` or `sink`.

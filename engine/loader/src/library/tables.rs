@@ -21,7 +21,7 @@ pub(crate) enum Ops {
 }
 
 impl Tables {
-    /// Whether its calls may block.
+    /// True if its calls may block.
     pub(crate) fn blocks(&self) -> bool {
         self.caps & abi::cap::BLOCKING != 0
     }

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Time for a child with a closed socket to end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether a child that does not answer has ended.
+/// The interval of checks whether a child that does not answer has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A plugin whose instances run in child processes.

@@ -267,9 +267,9 @@ impl SinkResult {
         let (rejected, again) = delivery.into_parts();
         let pair = |Rejection { event, reason }| (event, reason);
         let again = again.map(|(events, error)| (events, ErrorMessage::from(&error)));
-        let told = Self { rejected: rejected.into_iter().map(pair).collect(), again, elsewhere };
-        let complete = told.rejected.is_empty() && told.again.is_none() && told.elsewhere.is_empty();
-        (!complete).then_some(told)
+        let result = Self { rejected: rejected.into_iter().map(pair).collect(), again, elsewhere };
+        let complete = result.rejected.is_empty() && result.again.is_none() && result.elsewhere.is_empty();
+        (!complete).then_some(result)
     }
 
     /// The delivery of a batch with this number of events; `acknowledges` if the operation was `ack_and_write`.

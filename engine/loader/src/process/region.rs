@@ -135,7 +135,7 @@ impl Reader {
         Ok(Bytes::from_owner(Lease(leased)))
     }
 
-    /// One area that covers all areas in use.
+    /// The area that covers all areas in use.
     pub(crate) fn held(&mut self) -> Area {
         self.lent.retain(|(_, lease)| lease.strong_count() > 0);
         let areas = self.lent.iter().map(|(area, _)| *area);

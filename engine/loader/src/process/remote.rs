@@ -139,9 +139,9 @@ impl Remote {
         if answer.body.is_empty() {
             return Ok(Delivery::complete());
         }
-        let told =
-            answer.read::<SinkResult>().and_then(|told| told.delivery(batch.len(), receipts.is_some()));
-        told.map_err(broke_contract)
+        let delivery =
+            answer.read::<SinkResult>().and_then(|result| result.delivery(batch.len(), receipts.is_some()));
+        delivery.map_err(broke_contract)
     }
 
     async fn filtered(&mut self, batch: &Batch, resumable: bool) -> Result<Output, Fault> {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::process::spawner::Spawner;
 
-/// Time for a released child to end by itself.
+/// Time for a released child to end without a signal.
 const GRACE: Duration = Duration::from_secs(1);
 /// The limit for a line of output, in bytes. A longer line is split.
 const LINE: usize = 8 << 10;
@@ -75,7 +75,7 @@ impl ChildHandle {
         ChildWatch { process: Arc::clone(&self.process), ended: self.ended.clone() }
     }
 
-    /// Whether the child has ended, as far as its supervisor knows.
+    /// True if the child has ended, as far as its supervisor knows.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.borrow().is_some()
     }
@@ -153,7 +153,7 @@ impl ChildSupervisor {
     /// Kills what the child has left running: it leads a session and a process group of its own. The child is not reaped
     /// yet, so no other group has its number.
     fn kill_group(&self) {
-        // An error says that there is nobody left.
+        // An error means that no process is left.
         let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
     }
 

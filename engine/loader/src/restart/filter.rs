@@ -227,7 +227,7 @@ impl Filter for RestartingPlainFilter {
 /// The saved state. If saving failed, logs the reason and returns none.
 fn kept(saved: Result<Option<Vec<u8>>, Fault>, component: &str) -> Option<Vec<u8>> {
     saved.unwrap_or_else(|fault| {
-        tracing::warn!(component, "hands over no state: {}", refused(fault));
+        tracing::warn!(component, "passes on no state: {}", refused(fault));
         None
     })
 }

@@ -18,7 +18,7 @@ pub(crate) struct RestartingSink {
     spec: InstanceSpec,
     link: Option<Box<dyn SinkLink>>,
     policy: RestartPolicy,
-    /// Whether an instance broke while it acknowledged the current entries, so that it is unknown which are done.
+    /// True if an instance broke while it acknowledged the current entries, so that it is unknown which are done.
     doubtful: bool,
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct InstanceSpec {
     pub(crate) capabilities: Capabilities,
     /// The name of the plugin, used until the name of the component is known.
     pub(crate) plugin: String,
-    /// Whether the component fails for good when an instance breaks, instead of restarting it.
+    /// True if the component fails for good when an instance breaks, instead of restarting it.
     pub(crate) strict: bool,
 }
 

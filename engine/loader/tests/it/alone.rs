@@ -8,7 +8,7 @@ fn alone(arguments: &[&str]) -> Output {
     Command::new(host()).args(arguments).output().unwrap()
 }
 
-/// By how many bytes the process has grown over so many instances.
+/// The growth of the process in bytes over this many instances.
 fn grown(library: &Path, plugin: &str, options: &str, count: &str) -> usize {
     let done = alone(&["cycles", library.to_str().unwrap(), plugin, options, count]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -33,7 +33,7 @@ fn ten_thousand_instances_leave_memory_flat() {
         (rust(), "rust_sink", "{}"),
     ] {
         let grown = grown(&library, plugin, options, "10000");
-        assert!(grown < FLAT, "{plugin}: 10,000 instances leave {grown} bytes behind");
+        assert!(grown < FLAT, "{plugin}: 10,000 instances leave {grown} bytes");
     }
 }
 

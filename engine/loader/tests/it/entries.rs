@@ -21,30 +21,30 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// One run of a component that breaks in one place, once.
+/// A run of a component that breaks in one place, once.
 struct Run<'a> {
     library: &'a Path,
     at: &'a str,
     way: &'a str,
     mark: PathBuf,
-    /// What the calls answered that did not succeed: `open: the plugin ...`.
-    told: Vec<String>,
+    /// The errors of the calls that did not succeed: `open: the plugin ...`.
+    errors: Vec<String>,
 }
 
 impl<'a> Run<'a> {
     fn new(world: &World, library: &'a Path, plugin: &str, at: &'a str, way: &'a str) -> Self {
         let mark = world.path(&format!("{plugin}-{at}-{way}"));
-        Self { library, at, way, mark, told: Vec::new() }
+        Self { library, at, way, mark, errors: Vec::new() }
     }
 
-    /// The component. If it breaks before it is one, that is told, and it is built again.
+    /// The component. If it breaks while it is built, the error is noted, and it is built again.
     fn built(&mut self, name: &str) -> Component {
         let plugin = placed(&open(self.library).unwrap(), name, Isolation::Process, CALL_TIME);
         let options = json!({ "at": self.at, "way": self.way, "mark": self.mark });
         match built(&plugin, &options) {
             Ok(component) => component,
             Err(error) => {
-                self.told.push(format!("build: {error}"));
+                self.errors.push(format!("build: {error}"));
                 built(&plugin, &options).unwrap()
             }
         }
@@ -52,10 +52,10 @@ impl<'a> Run<'a> {
 
     /// Notes how a call failed.
     fn note<T>(&mut self, call: &str, result: Result<T, Error>) -> Option<T> {
-        result.map_err(|error| self.told.push(format!("{call}: {}", death(error.message())))).ok()
+        result.map_err(|error| self.errors.push(format!("{call}: {}", death(error.message())))).ok()
     }
 
-    /// What was told, once the process is over in which it broke.
+    /// The errors, once the process in which it broke has ended.
     fn over(self, component: impl Sized) -> Vec<String> {
         drop(component);
         let mut process = String::new();
@@ -66,15 +66,15 @@ impl<'a> Run<'a> {
         let process = format!("/proc/{process}/stat");
         let alive = || std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z "));
         until(&format!("the end of the process that broke at `{}`", self.at), || !alive());
-        self.told
+        self.errors
     }
 }
 
-/// What is told, with any hang as the same.
-fn death(told: &str) -> String {
-    let after = |found: usize| found + told[found..].find("300ms").unwrap() + "300ms".len();
-    let hang = told.find("did not return from `").map(|found| (found, after(found)));
-    hang.map_or(told.to_owned(), |(from, to)| format!("{}hung{}", &told[..from], &told[to..]))
+/// The error, with the same text for each way to hang.
+fn death(error: &str) -> String {
+    let after = |found: usize| found + error[found..].find("300ms").unwrap() + "300ms".len();
+    let hang = error.find("did not return from `").map(|found| (found, after(found)));
+    hang.map_or(error.to_owned(), |(from, to)| format!("{}hung{}", &error[..from], &error[to..]))
 }
 
 async fn source(mut run: Run<'_>) -> Vec<String> {
@@ -136,7 +136,7 @@ async fn sink(mut run: Run<'_>) -> Vec<String> {
     let claim = Claim { pipeline: "p".into(), sink: "s".into(), afresh: false };
     let lane = Lane { source: "s".into(), partition: "".into() };
     let record = Record { position: None, base: 0, done: 2 };
-    // What breaks within a transaction is opened and claimed anew.
+    // An instance that breaks within a transaction is opened and claimed again.
     while run.note("claim", sink.claim(&claim, &cx).await).is_none() {
         run.note("open", sink.open(&cx).await);
     }
@@ -156,8 +156,8 @@ async fn deliver(run: &mut Run<'_>, sink: &mut dyn Sink, cx: &Cx) {
     assert!(rejected.is_empty() && again.is_none(), "{rejected:?} {again:?}");
 }
 
-/// Every entry point of every kind, each with what the engine is told if it breaks there once; `DEATH` is how. Nothing
-/// is told where the loader mends it by itself, or where nobody waits for an answer.
+/// Every entry point of every kind, each with the error that the engine receives if the instance breaks there once; `DEATH`
+/// stands for the way. There is none where the loader restarts the instance, or where no call waits for an answer.
 const ENTRIES: [(&str, &str, &[&str]); 27] = [
     ("source", "create", &["build: the plugin DEATH before it was ready"]),
     ("source", "describe", &["build: the plugin DEATH before it was ready"]),
@@ -197,13 +197,13 @@ async fn each(way: &str, death: &str, left_out: &[&str]) {
             continue;
         }
         let run = Run::new(&world, &library, kind, at, way);
-        let told = match kind {
+        let errors = match kind {
             "source" => source(run).await,
             "sink" => sink(run).await,
             filter_or_router => filter(run, filter_or_router).await,
         };
         let expected: Vec<String> = expected.iter().map(|line| line.replace("DEATH", death)).collect();
-        assert_eq!(told, expected, "{kind} {at} {way}");
+        assert_eq!(errors, expected, "{kind} {at} {way}");
     }
 }
 
@@ -236,8 +236,8 @@ fn a_library_that_breaks_as_it_is_loaded_is_refused() {
             [("SEGFAULT", "crashes (SIGSEGV)"), ("ABORT", "crashes (SIGABRT)"), ("EXIT", "calls exit(7)")]
         {
             let refused = open(&world.c("evil/entry.c", &[&format!("-DAT_{place}={way}")])).unwrap_err();
-            let told = refused.to_string();
-            assert!(told.ends_with(&format!("{death} when it is loaded, so it is not")), "{told}");
+            let error = refused.to_string();
+            assert!(error.ends_with(&format!("{death} when it is loaded, so it is not")), "{error}");
         }
     }
 }

@@ -5,12 +5,12 @@ use tidegate_testkit::{batch, context};
 use crate::world::{LIMIT, built, open, placed, rust};
 
 const ALL: [Isolation; 3] = [Isolation::Inline, Isolation::Thread, Isolation::Process];
-/// What every panic is told as.
-fn told(at: &str) -> String {
+/// The error for every panic.
+fn reported(at: &str) -> String {
     format!("this cannot be, says `{at}`")
 }
 
-/// What a filter makes of a batch: what it lets through, and why it rejects the rest.
+/// The result of a filter: the events that it passes, and the reasons of the rejected ones.
 async fn filtered(component: Component, given: &Batch) -> (Vec<String>, Vec<(usize, String)>) {
     let ((cx, _stopping), mut out) = (context(), Output::new());
     match component {
@@ -38,7 +38,7 @@ async fn an_event_that_makes_a_filter_panic_is_rejected_and_the_rest_goes_on() {
                 filtered(component, &batch(["one", "bad", "two", "bad", "three"])).await;
             assert_eq!(through, ["one", "two", "three"], "{isolation:?} {name}");
             assert_eq!(rejected.iter().map(|(event, _)| *event).collect::<Vec<_>>(), [1, 3]);
-            assert!(rejected.iter().all(|(_, why)| why.contains(&told("process"))), "{rejected:?}");
+            assert!(rejected.iter().all(|(_, why)| why.contains(&reported("process"))), "{rejected:?}");
         }
     }
 }
@@ -57,18 +57,18 @@ async fn an_event_that_makes_a_sink_panic_is_rejected_and_the_rest_goes_on() {
         let (rejected, again) = delivery.into_parts();
         assert!(again.is_none());
         assert_eq!((rejected.len(), rejected[0].event), (1, 1), "{isolation:?}");
-        assert!(rejected[0].reason.contains(&told("write")));
+        assert!(rejected[0].reason.contains(&reported("write")));
         sink.close(&cx).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_where_no_event_is_to_blame_is_told() {
+async fn panic_without_an_event_is_reported() {
     let plugins = open(&rust()).unwrap();
     for isolation in ALL {
         let placed = |name: &str| placed(&plugins, name, isolation, LIMIT);
         let error = built(&placed("rust_source"), &json!({ "at": "create" })).err().unwrap();
-        assert!(error.contains(&told("create")), "{isolation:?}: {error}");
+        assert!(error.contains(&reported("create")), "{isolation:?}: {error}");
         let (cx, stopping) = context();
         for at in ["open", "next"] {
             let Ok(Component::Source(mut source)) = built(&placed("rust_source"), &json!({ "at": at }))
@@ -79,19 +79,19 @@ async fn a_panic_where_no_event_is_to_blame_is_told() {
                 Ok(()) => source.next(&cx).await.err().unwrap(),
                 Err(error) => error,
             };
-            assert!(error.message().contains(&told(at)), "{isolation:?}: {error}");
+            assert!(error.message().contains(&reported(at)), "{isolation:?}: {error}");
         }
         let Ok(Component::Sink(mut sink)) = built(&placed("rust_sink"), &json!({ "at": "close" })) else {
             panic!("it is a sink")
         };
         sink.open(&cx).await.unwrap();
         let error = sink.close(&cx).await.unwrap_err();
-        assert!(error.message().contains(&told("close")), "{isolation:?}: {error}");
+        assert!(error.message().contains(&reported("close")), "{isolation:?}: {error}");
         stopping.cancel();
     }
 }
 
-/// A panic in `destroy` has nobody to be told to; the process, and what comes after it, go on.
+/// A panic in `destroy` has no caller that could receive it; the process and later instances go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_at_the_end_of_an_instance_ends_nothing_else() {
     let plugins = open(&rust()).unwrap();

@@ -1,4 +1,4 @@
-//! Whatever is wrong with a library is told in one sentence that names it and says what to do, before its code is used.
+//! Faults of a library: each is reported before its code is used, in one sentence that names it and the remedy.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use tidegate_loader::describe;
 
-/// A folder that nobody else may write to, with libraries in it.
+/// A folder that no other user may write to, with libraries in it.
 struct World(TempDir);
 
 impl World {
@@ -39,16 +39,16 @@ impl World {
 
     /// Why the library is refused, with its path as `PATH`.
     fn refused(&self, path: &Path) -> String {
-        let told = describe(path, None).expect_err("it is refused").to_string();
-        assert!(!told.contains('\n'), "one sentence: {told}");
-        told.replace(&path.display().to_string(), "PATH")
+        let error = describe(path, None).expect_err("it is refused").to_string();
+        assert!(!error.contains('\n'), "one sentence: {error}");
+        error.replace(&path.display().to_string(), "PATH")
     }
 }
 
 #[test]
 fn each_fault_of_a_table_is_named() {
     let world = World::new();
-    let told: Vec<String> = (1..=14).map(|fault| world.refused(&world.library(fault))).collect();
+    let errors: Vec<String> = (1..=14).map(|fault| world.refused(&world.library(fault))).collect();
     let expected = [
         "`PATH` has no symbol `tidegate_plugin_v1`, so it is not a plugin library: `export_plugin!` makes one in Rust, \
          and the header tidegate_plugin.h says what it is in C",
@@ -69,8 +69,8 @@ fn each_fault_of_a_table_is_named() {
         "`PATH` (refused 2.1.0) does not start: the licence has run out",
         "`PATH` cannot be loaded: PATH: undefined symbol: nobody_has_this",
     ];
-    for (told, expected) in told.iter().zip(expected) {
-        assert_eq!(told, expected);
+    for (error, expected) in errors.iter().zip(expected) {
+        assert_eq!(error, expected);
     }
 }
 
@@ -92,9 +92,9 @@ fn what_is_sound_is_described() {
 #[test]
 fn another_hash_is_refused() {
     let world = World::new();
-    let told = describe(&world.library(0), Some("00ff")).unwrap_err().to_string();
-    assert!(told.contains("is not the library that the pipeline file names: its sha256 is "), "{told}");
-    assert!(told.ends_with(", and the file says 00ff"), "{told}");
+    let error = describe(&world.library(0), Some("00ff")).unwrap_err().to_string();
+    assert!(error.contains("is not the library that the pipeline file names: its sha256 is "), "{error}");
+    assert!(error.ends_with(", and the file says 00ff"), "{error}");
 }
 
 #[test]

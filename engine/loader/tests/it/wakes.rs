@@ -16,7 +16,7 @@ fn waking(world: &World, isolation: Isolation, wake: &str) -> Box<dyn AsyncFilte
     }
 }
 
-/// Has it process so many batches, and looks at what comes out.
+/// Lets it process this many batches, and checks the output.
 async fn process(filter: &mut dyn AsyncFilter, batches: usize) {
     let (cx, _stopping) = context();
     filter.open(&cx).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_million_wakes_are_survived_and_the_last_is_seen() {
     }
 }
 
-/// An instance that goes on to wake the engine after its end reaches nobody: not the one that came after it either.
+/// An instance that goes on to wake the engine after its end wakes no other instance, and not its successor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wake_of_an_instance_that_is_gone_is_nobodys() {
     let world = World::new();

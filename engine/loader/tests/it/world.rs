@@ -37,7 +37,7 @@ impl World {
     }
 }
 
-/// What cargo has built beside this test.
+/// A file that cargo has built beside this test.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);

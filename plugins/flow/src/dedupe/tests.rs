@@ -81,7 +81,7 @@ fn a_reload_to_a_smaller_window_keeps_the_newest() {
 }
 
 #[test]
-fn a_reload_with_another_key_begins_afresh() {
+fn reload_with_another_key_begins_without_state() {
     let refused = after(&json!({ "key": ".id" }), &[r#"{"id":1}"#], &json!({ "key": [".a", ".id"] }));
     let expected = "its key is the value at `.id`, and now it is the value at `.a`, or at `.id`";
     assert_eq!(refused.err().unwrap(), expected);

@@ -23,7 +23,7 @@ fn values_count_by_their_text_and_together() {
 }
 
 #[test]
-fn bad_paths_are_told() {
+fn bad_paths_are_refused() {
     for (json, part) in [("3", "a path such as"), ("[]", "empty"), (r#""id""#, "is not a path")] {
         let error = serde_json::from_str::<Key>(json).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

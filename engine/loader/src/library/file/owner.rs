@@ -1,4 +1,4 @@
-//! Who could have written a library, or put another in its place.
+//! The users who could have written a library, or put another in its place.
 //!
 //! The code of a library runs with the rights of the engine, so only users who have these rights anyway may be able to
 //! choose it. The rule holds for the file, for every folder above it up to the root, and for the links and the folders
@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
-/// How many links a path may go through, as on Linux.
+/// The number of links that a path may go through, as on Linux.
 const LINKS: usize = 40;
 
 /// The user and the group of the process.
@@ -97,7 +97,7 @@ fn judge(mode: u32, user: u32, group: u32, is_link: bool, is_folder: bool, us: U
     if user != us.user && user != 0 {
         return Err(Problem::Owner(user));
     }
-    // The mode of a link means nothing, and in a sticky folder nobody can replace what belongs to another.
+    // The mode of a link means nothing, and in a sticky folder a user cannot replace the files of another.
     if is_link || (is_folder && mode & STICKY != 0) {
         return Ok(());
     }

@@ -180,7 +180,7 @@ impl Dispatcher {
         let done = Frame::new(Topic::Done);
         Ok(match SinkResult::of(delivery) {
             None => done,
-            Some(told) => done.with(&told),
+            Some(result) => done.with(&result),
         })
     }
 

@@ -3,7 +3,7 @@ use tidegate_servers::redis::Redis;
 
 use crate::group::worker::{Worker, add, out, pending, sink, source};
 
-/// What the two say of where they are, both reached by `place`.
+/// The transaction domains of source and sink, both reached by `place`.
 fn domains(place: &Value, stream: &str, key: &str) -> (String, Result<String, String>) {
     let (mut from, mut to) = (place.clone(), place.clone());
     from["stream"] = json!(stream);

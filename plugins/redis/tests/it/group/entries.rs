@@ -22,7 +22,7 @@ async fn what_is_written_is_acknowledged_with_it() {
 
 /// The one that was slow, or frozen, finds its entries done when it goes on.
 #[tokio::test]
-async fn stolen_entries_are_written_by_whoever_comes_first() {
+async fn stolen_entries_are_written_by_the_first_consumer() {
     let redis = Redis::start();
     let mut slow = Worker::new(&redis, "slow", &list(&redis)).await;
     add(&redis, 0, 3);
@@ -62,7 +62,7 @@ async fn an_answer_that_is_lost_is_no_second_write() {
     redis.pause();
     worker.try_settle(&work).await.unwrap_err();
     redis.unpause();
-    // The server does it now, and nobody hears of it.
+    // The server does it now, and the answer is lost.
     while out(&redis).len() < 4 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

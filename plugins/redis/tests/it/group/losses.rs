@@ -3,7 +3,7 @@ use tidegate_servers::redis::Redis;
 
 use crate::group::worker::{Worker, add, expect_each_once, list, out, pending};
 
-/// What was acknowledged and what was written are lost together, and so come again.
+/// Acknowledgements and writes are lost together, and are repeated.
 #[tokio::test]
 async fn a_server_that_lost_data_gets_it_again() {
     let mut redis = Redis::start_with(&["--save", "3600 1"]);
@@ -62,7 +62,7 @@ async fn pending_entries_are_trimmed() {
 }
 
 /// Row 29: Redis forgets the pending entries of a consumer that is deleted, so they count as done by others.
-/// What comes later is not held up.
+/// Later entries do not wait.
 #[tokio::test]
 async fn a_consumer_is_deleted_while_it_works() {
     let redis = Redis::start();

@@ -39,7 +39,7 @@ async fn an_event_whose_key_holds_another_type_is_rejected_before_anything_is_do
     assert_eq!(redis.query(["LRANGE", "out:3", "0", "-1"]).texts(), ["3"]);
 }
 
-/// What was done of a batch before a call that was refused is not done again, and is nobody else's work.
+/// Entries that were written before a refused call are not written again, and are not counted as those of another process.
 #[tokio::test]
 async fn a_refusal_in_the_second_step_leaves_the_first_one_done() {
     let redis = Redis::start();

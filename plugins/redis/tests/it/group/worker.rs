@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Outcome, Receipts, Sink, Source, SourceBatch};
 use tidegate_servers::redis::Redis;
 
-/// How long anything may take.
+/// The time limit for each step.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process of the group: its source, and the sink that acknowledges for it.
@@ -14,7 +14,7 @@ pub(crate) struct Worker {
     pub(crate) cx: Cx,
 }
 
-/// What was read, on its way to the sink.
+/// A batch on its way to the sink.
 pub(crate) struct Work {
     pub(crate) batch: Batch,
     pub(crate) receipts: Receipts,
@@ -69,7 +69,7 @@ impl Worker {
         }
     }
 
-    /// What the sink makes of it, after errors that pass.
+    /// The result of the sink, after temporary errors.
     pub(crate) async fn settle(&mut self, work: &Work) -> Delivery {
         let since = Instant::now();
         loop {
@@ -108,7 +108,7 @@ impl Work {
         Self { batch: read.batch, receipts: read.receipts.unwrap(), settled: read.settled.unwrap() }
     }
 
-    /// The source is told that it is done with.
+    /// Reports the batch to the source as delivered.
     pub(crate) fn over(self) {
         (self.settled)(Outcome::Delivered);
     }
@@ -121,12 +121,12 @@ pub(crate) fn add(redis: &Redis, from: usize, to: usize) {
     }
 }
 
-/// How many entries are pending.
+/// The number of pending entries.
 pub(crate) fn pending(redis: &Redis) -> i64 {
     redis.query(["XPENDING", "in", "g"]).list()[0].integer().unwrap()
 }
 
-/// What the list `out` holds.
+/// The contents of the list `out`.
 pub(crate) fn out(redis: &Redis) -> Vec<usize> {
     redis.query(["LRANGE", "out", "0", "-1"]).texts().into_iter().map(|text| text.parse().unwrap()).collect()
 }

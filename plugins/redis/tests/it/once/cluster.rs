@@ -30,6 +30,6 @@ async fn the_record_lies_beside_the_data() {
     let slot = node.query(["CLUSTER", "KEYSLOT", "{users}"]).integer().unwrap().to_string();
     let mut keys = node.query(["CLUSTER", "GETKEYSINSLOT", &slot, "10"]).texts().join(" ");
     assert_eq!(keys.split(' ').count(), 3, "{keys}");
-    keys.retain(|letter| letter != '"');
+    keys.retain(|character| character != '"');
     assert!(keys.contains("tidegate:{users}:pipe/out"), "{keys}");
 }

@@ -3,7 +3,7 @@ use tidegate_servers::redis::Redis;
 
 use crate::once::driver::{Driver, numbered, record};
 
-/// What a server holds after these payloads were committed with these options.
+/// The contents of a server after these payloads were committed with these options.
 async fn written(options: serde_json::Value, payloads: &[&str]) -> Redis {
     let redis = Redis::start();
     let mut options = options;

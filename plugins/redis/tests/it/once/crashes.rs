@@ -10,7 +10,7 @@ use crate::once::proxy::Proxy;
 const EVENTS: u64 = 6_000;
 const BATCH: u64 = 40;
 
-/// Commits all events into a server that `crash` is told to ruin after every tenth batch, while the next ones
+/// Commits all events into a server that `crash` ruins after every tenth batch, while the next ones
 /// are on their way. Returns how much was replayed.
 async fn survive(settings: &[&str], mut crash: impl FnMut(&mut Redis, u64) + Send + 'static) -> u64 {
     let mut redis = Redis::start_with(settings);
@@ -70,7 +70,7 @@ async fn torn_append_only_file() {
     survive(&["--appendonly", "yes", "--appendfsync", "always"], |redis, round| {
         redis.kill();
         tear(redis, 1 + round * 37 % 900);
-        // Twice: what is appended behind the tear may be dropped at the second start.
+        // Twice: bytes that are appended after the tear may be dropped at the second start.
         redis.restart();
         if round % 2 == 0 {
             redis.restart();
@@ -93,7 +93,7 @@ fn tear(redis: &Redis, bytes: u64) {
     file.set_len(length.saturating_sub(bytes)).unwrap();
 }
 
-/// Guards the defect that what was appended behind a torn transaction vanished at the next start.
+/// Guards the defect that entries appended after a torn transaction vanished at the next start.
 #[tokio::test]
 async fn what_follows_a_torn_transaction_is_kept() {
     let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
@@ -142,7 +142,7 @@ async fn lost_answers() {
     let mut driver = Driver::new(&list(&proxy.url())).await.unwrap();
     driver.run(2_000, 25, |_| {}).await.unwrap();
     assert!(proxy.lost() >= 20, "{} answers were lost", proxy.lost());
-    assert_eq!(driver.claims, 1, "what a lost answer would have told is read back");
+    assert_eq!(driver.claims, 1, "the record is read back after a lost answer");
     expect_all(&redis, 2_000);
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Position, Record, Sink};
 use tidegate_servers::redis::Redis;
 
-/// How long anything may take.
+/// The time limit for each step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A sink, and all that the engine would do with it for a source whose event number `n` is the text of `n`.
@@ -14,9 +14,9 @@ pub(crate) struct Driver {
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) cx: Cx,
     pub(crate) lane: Lane,
-    /// How many events were committed again after a rollback.
+    /// The number of events that were committed again after a rollback.
     pub(crate) replayed: u64,
-    /// How often the sink was claimed.
+    /// The number of claims.
     pub(crate) claims: u64,
     record: Record,
 }
@@ -46,7 +46,7 @@ pub(crate) fn numbered<P: AsRef<[u8]>>(first: u64, payloads: impl IntoIterator<I
     tidegate_testkit::batch(payloads).with_origin(|origin| origin.first = first)
 }
 
-/// The record behind event number `done - 1`.
+/// The record after event number `done - 1`.
 pub(crate) fn record(done: u64) -> Record {
     Record { position: Some(Position::new(&done)), base: done, done }
 }
@@ -81,7 +81,7 @@ impl Driver {
         }
     }
 
-    /// One commit of this batch, as often as it takes.
+    /// Commits this batch, with as many attempts as needed.
     pub(crate) async fn commit(&mut self, batch: &Batch, record: &Record) -> Result<Delivery, Error> {
         let since = Instant::now();
         loop {
@@ -93,7 +93,7 @@ impl Driver {
     }
 
     /// Commits the events up to `end` in batches of `size`, from wherever the record says. After each batch
-    /// `then` is told how many are done.
+    /// `then` receives the number of delivered events.
     pub(crate) async fn run(&mut self, end: u64, size: u64, mut then: impl FnMut(u64)) -> Result<(), Error> {
         while self.record.done < end {
             let start: u64 = self.record.position.as_ref().map_or(0, |position| position.read().unwrap());

@@ -3,7 +3,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Stands between a client and a server. Of every so many commits it hands on the request, and closes the
+/// A proxy between a client and a server. Of every Nth commit it forwards the request, and closes the
 /// connection instead of handing back the answer.
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -12,7 +12,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// In front of `server`, losing the answer to each `every`th commit.
+    /// A proxy for `server` that loses the answer to each `every`th commit.
     pub(crate) fn new(server: SocketAddr, every: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -22,7 +22,7 @@ impl Proxy {
         let target = Arc::clone(&server);
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                // A server that is down closes the connection of whoever wants to speak to it.
+                // A server that is down closes each new connection.
                 let Ok(server) = TcpStream::connect(*target.lock().unwrap()) else { continue };
                 let client = client.unwrap();
                 let losing = Arc::new(AtomicBool::new(false));
@@ -61,7 +61,7 @@ impl Proxy {
         *self.server.lock().unwrap() = server;
     }
 
-    /// How many answers were lost so far.
+    /// The number of lost answers.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::SeqCst)
     }

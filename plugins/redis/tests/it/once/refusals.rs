@@ -5,7 +5,7 @@ use tidegate_servers::redis::Redis;
 use crate::once::driver::{Driver, claim, expect_all, list, numbered, record, sink};
 
 #[tokio::test]
-async fn whoever_claimed_before_is_fenced() {
+async fn earlier_owner_is_fenced() {
     let redis = Redis::start();
     let mut old = Driver::new(&list(&redis.url())).await.unwrap();
     old.run(100, 50, |_| {}).await.unwrap();
@@ -19,7 +19,7 @@ async fn whoever_claimed_before_is_fenced() {
 
 /// Guards a claim that a rolled-back server hands out a second time.
 #[tokio::test]
-async fn two_claims_of_one_epoch_are_told_apart() {
+async fn two_claims_of_one_epoch_are_distinguished() {
     let redis = Redis::start();
     let mut old = Driver::new(&list(&redis.url())).await.unwrap();
     old.run(100, 50, |_| {}).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_key_from_data_of_another_type_is_rejected_and_nothing_is_written() {
     assert_eq!(redis.query(["EXISTS", "l:0", "l:2"]).integer(), Some(0));
     let rest = batch.select([0, 2]);
     assert!(driver.commit(&rest, &record(4)).await.unwrap().rejected().is_empty());
-    // Told twice, done once.
+    // Sent twice, done once.
     assert!(driver.commit(&rest, &record(4)).await.unwrap().rejected().is_empty());
     assert_eq!(redis.query(["LLEN", "l:0"]).integer(), Some(1));
     assert_eq!(driver.claim().await.unwrap()[&driver.lane], record(4));
@@ -130,7 +130,7 @@ async fn a_user_without_the_right_to_functions_or_to_the_command() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_function_is_told_again() {
+async fn function_is_loaded_again_after_the_server_lost_it() {
     let redis = Redis::start();
     let mut driver = Driver::new(&list(&redis.url())).await.unwrap();
     driver.run(100, 50, |_| {}).await.unwrap();

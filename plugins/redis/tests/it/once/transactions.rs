@@ -4,7 +4,7 @@ use tidegate_servers::redis::Redis;
 
 use crate::once::driver::{Driver, events, expect_all, list, record};
 
-/// What a key holds, in order: the values of a list, or the only field of each entry of a stream.
+/// The contents of a key, in order: the values of a list, or the only field of each entry of a stream.
 fn held(redis: &Redis, key: &str) -> Vec<String> {
     if redis.query(["TYPE", key]).text() != "stream" {
         return redis.query(["LRANGE", key, "0", "-1"]).texts().into_iter().map(str::to_owned).collect();
@@ -44,9 +44,9 @@ async fn what_a_fenced_process_writes_is_taken_back() {
     }
 }
 
-/// Guards that one transaction of several is refused, and those behind it are on their way already.
+/// Guards that one transaction of several is refused, and the following ones are on their way already.
 #[tokio::test]
-async fn behind_one_that_is_refused_all_are_taken_back() {
+async fn transactions_after_a_refused_one_are_undone() {
     let redis = Redis::start();
     let mut driver = Driver::new(&list(&redis.url())).await.unwrap();
     driver.run(100, 50, |_| {}).await.unwrap();

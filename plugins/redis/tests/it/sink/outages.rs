@@ -51,7 +51,7 @@ async fn a_server_that_stays_away_fails_each_write() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_idle_is_made_anew() {
+async fn idle_connection_that_was_closed_is_replaced() {
     let server = Server::start(&[]);
     let mut sink = open(&server, json!({"command": "rpush", "key": "l"})).await;
     sink.deliver(["a"]).await;
@@ -89,7 +89,7 @@ async fn connecting_has_a_time_limit() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_given_up_leaves_no_answers_behind() {
+async fn cancelled_write_leaves_no_answers() {
     let server = Server::start(&[]);
     let mut sink = open(&server, json!({"command": "publish", "key": "c"})).await;
     let mut depth = open(&server, json!({"command": "rpush", "key": "l", "depth_limit": 5})).await;
@@ -133,7 +133,7 @@ fn read(stream: &mut TcpStream, length: usize) {
     stream.read_exact(&mut vec![0; length]).unwrap();
 }
 
-/// One SET of a one-letter key and value.
+/// A SET of a key and a value of one character each.
 const SET: usize = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n".len();
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn only_what_was_not_answered_is_ambiguous() {
     server.join().unwrap();
 }
 
-/// A reply too many would be taken for that of the next command, and each one after it for that of the one behind.
+/// A reply too many would be taken for that of the next command, and each later one for that of the next command.
 #[tokio::test]
 async fn answer_that_was_not_asked_for_breaks_the_connection() {
     let request = b"*3\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n$1\r\na\r\n".len();
@@ -167,7 +167,7 @@ async fn answer_that_was_not_asked_for_breaks_the_connection() {
 }
 
 #[tokio::test]
-async fn errors_and_silence_of_one_batch_are_told_apart() {
+async fn errors_and_silence_of_one_batch_are_distinguished() {
     let (port, server) = fake(3 * SET, b"-OOM no memory\r\n+OK\r\n");
     let url = format!("redis://127.0.0.1:{port}");
     let mut sink = Opened::new(&json!({"url": url, "command": "set", "key": "k"}));
@@ -185,7 +185,7 @@ async fn an_answer_that_comes_late_is_nobodys() {
     let server = std::thread::spawn(move || {
         let mut first = logged_in(&listener);
         read(&mut first, SET);
-        // Whoever asks again over this connection gets what is late first.
+        // The next command on this connection receives the late reply first.
         std::thread::spawn(move || {
             let asked_again = first.read_exact(&mut [0; SET]).is_ok();
             asked_again.then(|| first.write_all(b"-ERR late\r\n+OK\r\n"))

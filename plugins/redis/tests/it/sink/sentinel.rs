@@ -73,7 +73,7 @@ fn watched() -> (Server, Server, Server) {
     (master, replica, sentinel)
 }
 
-/// Whether a server has this role. It may close connections while it takes another one.
+/// True if a server has this role. It may close connections while it takes another one.
 fn has_role(server: &Server, role: &str) -> bool {
     let info = ask_at::<String>(&server.url(), &["INFO", "replication"]);
     info.is_ok_and(|info| info.contains(&format!("role:{role}")))

@@ -8,10 +8,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Sink};
 
-/// How long anything may take before a test gives up on it.
+/// The time limit for each step of a test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A port that nobody listened on a moment ago.
+/// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -80,7 +80,7 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What the server answers to a command.
+    /// The answer of the server to a command.
     pub(crate) fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
         ask_at(&self.url(), command).unwrap()
     }
@@ -103,7 +103,7 @@ fn spawn(arguments: &[String], folder: &TempDir) -> Child {
         .expect("redis-server is installed")
 }
 
-/// What the server at `url` answers to a command.
+/// The answer of the server at `url` to a command.
 pub(crate) fn ask_at<T: FromRedisValue>(url: &str, command: &[&str]) -> redis::RedisResult<T> {
     let mut connection = redis::Client::open(url)?.get_connection_with_timeout(PATIENCE)?;
     let mut question = redis::cmd(command[0]);

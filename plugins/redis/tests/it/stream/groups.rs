@@ -45,7 +45,7 @@ async fn two_of_three_deliver_everything() {
     assert_eq!(consumers(&redis), ["a"], "the dead one could not take itself out");
 }
 
-/// Work that takes longer than `claim_after` stays with whoever does it.
+/// Work that takes longer than `claim_after` stays with its consumer.
 #[tokio::test]
 async fn a_consumer_that_is_busy_keeps_its_entries() {
     let redis = Redis::start();

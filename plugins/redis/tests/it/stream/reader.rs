@@ -75,7 +75,7 @@ pub(crate) fn add(redis: &Redis, from: usize, to: usize) {
     }
 }
 
-/// How many entries are pending.
+/// The number of pending entries.
 pub(crate) fn pending(redis: &Redis) -> i64 {
     redis.query(["XPENDING", "s", "g"]).list()[0].integer().unwrap()
 }

@@ -290,8 +290,10 @@ typedef struct tg_capabilities {
     /* Why there is no transaction domain: half a line for `check`. */
     void (TG_CALL *no_transaction_domain)(const struct tg_capabilities *to, tg_str why);
     /* A resource that only one component of a process can use. pointer: JSON pointer to the option that names it, empty
-     * for the component as a whole. resource: "tcp HOST:PORT", "file PATH", or a name such as "standard input". of_same_name: 1 if
-     * only a component of the same name is in the way. help: what to do then; may be empty. */
+     * for the component as a whole. resource: "tcp HOST:PORT", "file PATH", "glob PATH", "template PATH" (with values of the
+     * event in braces), or a name such as "standard input". "shared " before it: components of this kind share it, and only
+     * another use excludes it. "read " before it: the component reads it. of_same_name: 1 if only a component of the same
+     * name is in the way. help: what to do then; may be empty. */
     void (TG_CALL *exclusive)(const struct tg_capabilities *to, tg_str pointer, tg_str resource,
                               uint32_t of_same_name, tg_str help);
     /* A warning about an option that is allowed and probably a mistake. from, end: the bytes of the option's text that are

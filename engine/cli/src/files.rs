@@ -1,8 +1,10 @@
 //! Pipeline files: found, read, checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tidegate_config::{Claimed, Diagnostic, Environment, Override, Pipeline, Severity, Text};
@@ -220,27 +222,54 @@ fn mentions(text: &str, component: &str) -> bool {
     component == "pipeline" || names.any(|name| name.trim().trim_matches(['"', '\'']) == component)
 }
 
-/// Adds an error to each file with a component that claims a resource which another component has.
+/// Adds a problem to each file with a component that claims a resource which another component has.
 fn refuse_collisions(files: &mut [CheckedFile], claims: &[Vec<Claimed>], admin: Option<SocketAddr>) {
     let pairs: Vec<(&Text, &[Claimed])> =
         files.iter().zip(claims).map(|(file, claims)| (&file.text, claims.as_slice())).collect();
     let admin = admin.and_then(|address| Resource::listen(&address.to_string()));
-    for (index, diagnostic) in tidegate_config::collisions(&pairs, admin.as_ref(), &without_links) {
+    let first_names = RefCell::default();
+    let resolve = |resource: &Resource| without_links(resource, &mut first_names.borrow_mut());
+    for (index, diagnostic) in tidegate_config::collisions(&pairs, admin.as_ref(), &resolve) {
+        if diagnostic.severity == Severity::Error {
+            files[index].pipeline = None;
+        }
         files[index].diagnostics.push(diagnostic);
-        files[index].pipeline = None;
     }
 }
 
-/// The resource with the links of its path followed as far as the path exists.
-fn without_links(resource: &Resource) -> Resource {
-    let Resource::File(path) = resource else { return resource.clone() };
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+/// Files with several names, by device and inode, with the first name of each.
+type FirstNames = HashMap<(u64, u64), PathBuf>;
+
+/// Returns the resource with the symbolic links of its path followed as far as the path exists. Hard links of one file get
+/// one name.
+fn without_links(resource: &Resource, first_names: &mut FirstNames) -> Resource {
+    match resource {
+        Resource::File(path) => {
+            let path = real_path(path);
+            let known = path.metadata().ok().filter(|known| known.is_file() && known.nlink() > 1);
+            Resource::File(match known {
+                Some(known) => first_names.entry((known.dev(), known.ino())).or_insert(path).clone(),
+                None => path,
+            })
+        }
+        Resource::Files(pattern) => {
+            let folder = real_path(pattern.folder());
+            Resource::Files(pattern.clone().in_folder(folder))
+        }
+        Resource::Named(_) | Resource::Listen { .. } => resource.clone(),
+    }
+}
+
+fn real_path(path: &Path) -> PathBuf {
+    // An empty path is the current folder.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let resolved = whole.ancestors().find_map(|part| {
         let rest = whole.strip_prefix(part).ok()?;
         let real = part.canonicalize().ok()?;
         Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) })
     });
-    Resource::File(resolved.unwrap_or(whole))
+    resolved.unwrap_or(whole)
 }
 
 /// Two pipelines of one id would write into each other's state.

@@ -43,6 +43,17 @@ pub(crate) fn cycles(drafts: &[Draft], feeds: &[Vec<Feed>], diagnostics: &mut Ve
     }
 }
 
+/// Returns the components that get events of component `node`, directly or not.
+pub(crate) fn downstream(feeds: &[Vec<Feed>], node: usize) -> BTreeSet<usize> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        let next = feeds.iter().enumerate().filter(|(_, feeds)| feeds.iter().any(|feed| feed.node == node));
+        open.extend(next.map(|(index, _)| index).filter(|index| reached.insert(*index)));
+    }
+    reached
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,

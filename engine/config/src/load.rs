@@ -104,10 +104,10 @@ impl<'a> Load<'a> {
 
         let reader = Reader::new(&registry, whole, source, keys.workers.unwrap_or(1));
         let drafts = self.drafts(&mut root, &reader);
-        self.claims = drafts.iter().flat_map(|draft| draft.claims.iter().cloned()).collect();
         self.ends(&drafts);
         let before = self.diagnostics.len();
         let wiring = wiring::connect(&drafts, &mut self.diagnostics);
+        self.claims = claims(&drafts, &wiring.feeds);
         wiring.unread(&drafts, &mut self.diagnostics);
         graph::cycles(&drafts, &wiring.feeds, &mut self.diagnostics);
         let is_connected = !has_errors(&self.diagnostics[before..]);
@@ -385,3 +385,17 @@ fn stem(path: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+
+/// Returns the claims of all components, those on input with the components that get it.
+fn claims(drafts: &[Draft], feeds: &[Vec<wiring::Feed>]) -> Vec<Claimed> {
+    let mut claims = Vec::new();
+    for (index, draft) in drafts.iter().enumerate().filter(|(_, draft)| !draft.claims.is_empty()) {
+        let downstream = graph::downstream(feeds, index);
+        for claim in &draft.claims {
+            let mut claim = claim.clone();
+            claim.set_downstream(downstream.iter().map(|node| drafts[*node].name.clone()).collect());
+            claims.push(claim);
+        }
+    }
+    claims
+}

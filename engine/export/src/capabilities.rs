@@ -77,7 +77,7 @@ impl Capabilities {
     pub(super) fn exclusive(&self, claims: &[Exclusive]) {
         let Some(add) = self.table.exclusive else { return };
         for claim in claims {
-            let (resource, help) = (claim.resource.spelled(), claim.help.as_deref().unwrap_or_default());
+            let (resource, help) = (claim.spelled(), claim.help.as_deref().unwrap_or_default());
             let of_same_name = u32::from(claim.of_same_name);
             // SAFETY: the functions belong to the struct, and copy the texts.
             unsafe {

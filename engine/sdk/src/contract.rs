@@ -55,8 +55,9 @@ pub trait Source: Send + 'static {
         Err("no sink can acknowledge its events together with what it writes".into())
     }
 
-    /// Resources that no other component of the process can use at the same time, as the options name them: an
-    /// address to listen on, a file to write. The engine refuses two components that claim one.
+    /// Resources that other components of the process must not use at the same time, as the options name them: an
+    /// address to listen on, a file to write. Files that are only read are named too. The engine refuses two components
+    /// that cannot have a resource together, and warns of two that may meet.
     fn exclusive(&self) -> Vec<Exclusive> {
         Vec::new()
     }

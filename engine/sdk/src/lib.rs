@@ -38,7 +38,7 @@ pub use client::Client;
 pub use contract::{AsyncFilter, BoxFuture, Commit, Filter, Fused, Passed, Sink, Source};
 pub use cx::{Complaint, Cx, Progress};
 pub use error::{Class, ConfigError, Error};
-pub use exclusive::{Exclusive, Resource};
+pub use exclusive::{Access, Exclusive, Overlap, PathPattern, Resource};
 pub use hosts::Hosts;
 pub use library::{Isolation, Library, Manual, Placement};
 pub use output::{Attempt, Delivery, Outcome, Output, Port, Rejection, SourceBatch, SourceRejection};

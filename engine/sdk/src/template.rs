@@ -97,6 +97,14 @@ impl Template {
         Ok(rendered.into())
     }
 
+    /// Returns the parts in order: literal text, or `None` for a value of the event.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = Option<&str>> {
+        self.parts.iter().map(|part| match part {
+            Part::Literal(text) => Some(text.as_str()),
+            Part::Value(_) => None,
+        })
+    }
+
     /// The template as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -28,27 +28,33 @@ use tidegate_sdk::{
 use targets::Targets;
 use transaction::Transactions;
 
-/// The sink: the open files, which travel to a blocking thread and back for each write.
+/// Sink that writes files. The open files move to a blocking thread and back for each write.
 pub(crate) struct FileSink {
     options: Arc<SinkOptions>,
-    /// `None` while they are under way, and after a write that was given up.
+    /// Open files. `None` while a write has them, and after a write that was cancelled.
     targets: Option<Box<Targets>>,
-    /// What becomes of the file with the next write: it is emptied at most once.
+    /// Mode of the next write: the file is emptied at most once.
     mode: Mode,
-    /// Whether a ledger that was left beside the files is out of the way.
-    disowned: bool,
-    /// The lanes, once they are claimed; `None` while a commit is under way.
-    exact: Option<Box<Transactions>>,
+    /// Tells whether a ledger from an earlier effectively-once run is removed.
+    ledger_removed: bool,
+    /// Claimed lanes; `None` before the claim, and while a commit runs.
+    transactions: Option<Box<Transactions>>,
 }
 
 impl FileSink {
     pub(crate) fn new(options: SinkOptions) -> Result<Self, ConfigError> {
         options.check()?;
         let mode = options.mode;
-        Ok(Self { options: Arc::new(options), targets: None, mode, disowned: false, exact: None })
+        Ok(Self {
+            options: Arc::new(options),
+            targets: None,
+            mode,
+            ledger_removed: false,
+            transactions: None,
+        })
     }
 
-    /// Does `work` with the open files on a thread that may block.
+    /// Calls `work` with the open files, on a thread that may block.
     async fn with_targets<T: Send + 'static>(
         &mut self,
         cx: &Cx,
@@ -75,9 +81,9 @@ impl Sink for FileSink {
     }
 
     async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
-        if !self.disowned {
-            self.with_targets(cx, Targets::disown).await??;
-            self.disowned = true;
+        if !self.ledger_removed {
+            self.with_targets(cx, Targets::remove_ledger).await??;
+            self.ledger_removed = true;
         }
         let (events, mode) = (batch.clone(), self.mode);
         self.mode = Mode::Append;
@@ -92,7 +98,7 @@ impl Sink for FileSink {
     fn transactional(&self) -> Result<(), String> {
         match (self.options.mode, self.options.sync) {
             (Mode::Truncate, _) => Err(
-                "`mode = \"truncate\"` empties the file at each start, and with it what was delivered before"
+                "`mode = \"truncate\"` empties the file at each start, with the events that were delivered before"
                     .into(),
             ),
             (_, false) => Err("`sync = false` does not wait until the events are on the disk".into()),
@@ -100,21 +106,22 @@ impl Sink for FileSink {
         }
     }
 
-    /// Two writers would take each other's half-written lines back. Templates are compared by their text.
+    /// Claims the files, because two writers would remove each other's half-written lines.
     fn exclusive(&self) -> Vec<Exclusive> {
-        let path = self.options.path.as_str();
-        let file = (path != "/dev/null").then(|| Exclusive::new("/path", Resource::file(path)));
-        file.into_iter().collect()
+        let path = &self.options.path;
+        let files = (path.as_str() != "/dev/null").then(|| Exclusive::new("/path", Resource::template(path)));
+        files.into_iter().collect()
     }
 
     async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
-        // Gives the lock back, if this sink has it from an earlier claim.
-        self.exact = None;
+        // Releases the lock of an earlier claim of this sink.
+        self.transactions = None;
         let (options, claim) = (Arc::clone(&self.options), claim.clone());
         let claimed = cx.spawn_blocking(move || Transactions::claim(options, &claim));
-        let exact = claimed.await.map_err(|_| Error::fatal("the thread that claims the files failed"))??;
-        let lanes = exact.lanes().clone();
-        self.exact = Some(Box::new(exact));
+        let transactions =
+            claimed.await.map_err(|_| Error::fatal("the thread that claims the files failed"))??;
+        let lanes = transactions.lanes().clone();
+        self.transactions = Some(Box::new(transactions));
         Ok(lanes)
     }
 
@@ -125,19 +132,17 @@ impl Sink for FileSink {
         record: &Record,
         cx: &Cx,
     ) -> Result<Delivery, Error> {
-        let Some(mut exact) = self.exact.take() else {
-            return Err(Error::replay(
-                "a commit was given up half way, so the files are to be claimed again",
-            ));
+        let Some(mut transactions) = self.transactions.take() else {
+            return Err(Error::replay("a commit was cancelled, so the files must be claimed again"));
         };
         let (batch, lane, record) = (batch.clone(), lane.clone(), record.clone());
         let done = cx.spawn_blocking(move || {
-            let committed = exact.commit(&batch, &lane, &record);
-            (exact, committed)
+            let committed = transactions.commit(&batch, &lane, &record);
+            (transactions, committed)
         });
-        let (exact, committed) =
+        let (transactions, committed) =
             done.await.map_err(|_| Error::fatal("the thread that writes the files failed"))?;
-        self.exact = Some(exact);
+        self.transactions = Some(transactions);
         committed
     }
 }

@@ -28,10 +28,10 @@ use feed::{Feed, drive};
 use listing::Listing;
 use once::Once;
 
-/// How many batches may wait for the pipeline while the next one is being read.
+/// Most batches that wait for the pipeline while the next one is read.
 const AHEAD: usize = 2;
 
-/// The source: a task reads, [`Source::next`] hands on what it has read.
+/// Source that reads in a task. [`Source::next`] returns the batches of the task.
 pub(crate) struct FileSource {
     options: Arc<SourceOptions>,
     listing: Listing,
@@ -95,16 +95,22 @@ impl Source for FileSource {
 
     fn covers(&self, partition: &str) -> bool {
         self.options.path.texts().iter().any(|path| {
-            // Of a glob, what stands before the first wildcard.
+            // A glob is compared up to its first wildcard.
             let literal = path.split(['*', '?', '[']).next().unwrap_or_default();
             partition == path || (literal.len() < path.len() && partition.starts_with(literal))
         })
     }
 
-    /// Files can be read by many. A path that stands for standard input claims it.
+    /// Names the files that are read, and claims standard input if a path stands for it.
     fn exclusive(&self) -> Vec<Exclusive> {
-        let paths = self.options.path.texts().iter().map(Resource::file);
-        let streams = paths.filter(|one| !matches!(one, Resource::File(_)));
-        streams.map(|stream| Exclusive::new("/path", stream)).collect()
+        let paths = self.options.path.texts();
+        let claim = |(index, path): (usize, &String)| {
+            let pointer = if paths.len() > 1 { format!("/path/{index}") } else { "/path".to_owned() };
+            match Resource::glob(path) {
+                stream @ Resource::Named(_) => Exclusive::new(pointer, stream),
+                files => Exclusive::read(pointer, files),
+            }
+        };
+        paths.iter().enumerate().map(claim).collect()
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_stays_as_it_is() {
+    fn text_that_is_not_json_is_not_coloured() {
         for text in ["", "plain words", "{\"a\":", "1 2"] {
             assert_eq!(painted(text), text);
         }

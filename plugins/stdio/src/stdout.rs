@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{Batch, Cx, Delivery, Error, Sink, async_trait};
+use tidegate_sdk::{Batch, Cx, Delivery, Error, Exclusive, Resource, Sink, async_trait};
 use tokio::sync::Mutex;
 
 use crate::colour;
@@ -117,6 +117,11 @@ impl Sink for Stdout {
         self.output = Some(Arc::new(Output { descriptor, stop, color, is_terminal, piece }));
         self.running = Some(running);
         Ok(())
+    }
+
+    /// Shares standard output with the other sinks of this kind.
+    fn exclusive(&self) -> Vec<Exclusive> {
+        vec![Exclusive::shared("", Resource::stdout())]
     }
 
     async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {

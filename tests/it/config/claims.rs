@@ -99,6 +99,104 @@ fn one_file_under_two_names_is_one_file() {
 }
 
 #[test]
+fn hard_links_of_one_file_are_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("one"), "").unwrap();
+    std::fs::hard_link(folder.path().join("one"), folder.path().join("two")).unwrap();
+    let file = |path: &str| into(&format!("plugin = \"file\"\npath = \"{path}\""));
+    let ended = check(folder.path(), &[("a.toml", &file("one")), ("b.toml", &file("two"))]).expect(2);
+    assert!(ended.stderr.contains("cannot have the file two: `out` has the file one"), "{}", ended.stderr);
+    std::fs::remove_file(folder.path().join("two")).unwrap();
+    std::fs::write(folder.path().join("two"), "").unwrap();
+    check(folder.path(), &[]).expect(0);
+}
+
+#[test]
+fn templates_that_may_name_one_file_are_a_warning() {
+    let file = |path: &str| into(&format!("plugin = \"file\"\npath = \"{path}\""));
+    for (one, other, expected) in [
+        ("out/{.a}.jsonl", "out/{.b}.jsonl", "warning[may-be-taken]"),
+        ("out/{.a}.jsonl", "./out/today.jsonl", "warning[may-be-taken]"),
+        ("out/{.a}/x", "out/b/{.b}", "warning[may-be-taken]"),
+        ("out/{.a}.jsonl", "out/{.a}.jsonl", "error[taken]"),
+        ("out/{.a}.jsonl", "out/{.b}.csv", ""),
+        ("out/a/{.a}", "out/b/{.b}", ""),
+        ("out/{.a}.jsonl", "out/today.csv", ""),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let code = if expected.starts_with("error") { 2 } else { 0 };
+        let ended = check(folder.path(), &[("a.toml", &file(one)), ("b.toml", &file(other))]).expect(code);
+        let is_found = ended.stderr.contains("[may-be-taken]") || ended.stderr.contains("[taken]");
+        assert_eq!(is_found, !expected.is_empty(), "{one} {other}: {}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{one} {other}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn standard_output_as_a_file_excludes_the_sink_stdout() {
+    let stdout = into("plugin = \"stdout\"");
+    for path in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let file = into(&format!("plugin = \"file\"\npath = \"{path}\""));
+        for (first, second) in [(&stdout, &file), (&file, &stdout)] {
+            let folder = tempfile::tempdir().unwrap();
+            let ended = check(folder.path(), &[("a.toml", first), ("b.toml", second)]).expect(2);
+            let expected = "`out` cannot have standard output: `out` has it";
+            assert!(ended.stderr.contains(expected), "{path}: {}", ended.stderr);
+        }
+    }
+}
+
+/// A pipeline that follows `input` and writes to `output`.
+fn copy(input: &str, output: &str) -> String {
+    format!(
+        "[source.in]\nplugin = \"file\"\npath = {input}\nfollow = true\n\
+         [filter.some]\nplugin = \"jq\"\nquery = \".\"\n\
+         [sink.out]\nplugin = \"file\"\npath = \"{output}\"\n"
+    )
+}
+
+#[test]
+fn a_source_that_reads_what_is_made_of_its_events_is_refused() {
+    for (input, output, expected) in [
+        ("\"data/x.log\"", "./data/x.log", "error[endless]"),
+        ("[\"other\", \"data/*.log\"]", "data/x.log", "error[endless]"),
+        ("\"**/*.log\"", "data/x.log", "error[endless]"),
+        ("\"data/hard.log\"", "data/x.log", "error[endless]"),
+        ("\"data/*.log\"", "data/{.day}.log", "warning[may-be-endless]"),
+        ("\"data/*.log\"", "data/{.day}.jsonl", ""),
+        ("\"data/*.log\"", "data/.x.log", ""),
+        ("\"data/x.log\"", "data/y.log", ""),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data/x.log"), "").unwrap();
+        std::fs::hard_link(folder.path().join("data/x.log"), folder.path().join("data/hard.log")).unwrap();
+        let code = if expected.starts_with("error") { 2 } else { 0 };
+        let ended = check(folder.path(), &[("a.toml", &copy(input, output))]).expect(code);
+        assert_eq!(
+            ended.stderr.contains("endless]"),
+            !expected.is_empty(),
+            "{input} {output}: {}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains(expected), "{input} {output}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn pipelines_may_read_what_another_one_writes_but_not_in_a_circle() {
+    let chain =
+        [("a.toml", copy("\"x\"", "y")), ("b.toml", copy("\"y\"", "z")), ("c.toml", copy("\"z\"", "end"))];
+    let mut files: Vec<(&str, &str)> = chain.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let folder = tempfile::tempdir().unwrap();
+    check(folder.path(), &files).expect(0);
+    let back = copy("\"z\"", "x");
+    files[2].1 = &back;
+    let ended = check(folder.path(), &files).expect(2);
+    assert_eq!(ended.stderr.matches("error[endless]").count(), 3, "{}", ended.stderr);
+}
+
+#[test]
 fn the_admin_server_has_its_address_first() {
     let port = free_port();
     let listen =

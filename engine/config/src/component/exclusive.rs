@@ -1,25 +1,28 @@
-//! Resources that several components of a run claim although only one can have them.
+//! Resources that several components of a run claim although they cannot have them together.
 
 use std::ops::Range;
 
-use tidegate_sdk::{Component, Resource};
+use tidegate_sdk::{Access, Component, Overlap, Resource};
 
 use crate::diagnostic::{Diagnostic, line_column};
 use crate::document::interpolate::redact;
 use crate::document::{Item, Origin, place};
 use crate::text::Text;
 
-/// A resource that one component claims, and the place in its file that says so.
+/// Claim of one component on a resource, and its place in the file.
 #[derive(Clone, Debug)]
 pub struct Claimed {
     /// The component.
     pub component: String,
     /// The resource.
     pub resource: Resource,
-    /// The resource as messages show it: without text from outside of the file.
+    access: Access,
+    /// For a resource that is read, the components that get what was read.
+    downstream: Vec<String>,
+    /// The resource as messages show it, without text from outside of the file.
     shown: String,
     origin: Origin,
-    /// Whether only a component of the same name is in the way.
+    /// Restricts the claim to components of the same name.
     of_same_name: bool,
     help: Option<String>,
 }
@@ -29,18 +32,29 @@ impl Claimed {
         self.origin.range()
     }
 
-    fn concerns(&self, other: &Self) -> bool {
-        !self.of_same_name || !other.of_same_name || self.component == other.component
+    /// Names the components that get what this one reads.
+    pub(crate) fn set_downstream(&mut self, names: Vec<String>) {
+        self.downstream = names;
+    }
+
+    /// Tells whether two claims exclude each other if their resources are one.
+    fn excludes(&self, other: &Self) -> bool {
+        let is_concerned = !self.of_same_name || !other.of_same_name || self.component == other.component;
+        let is_alone = self.access == Access::Alone || other.access == Access::Alone;
+        let is_read = self.access == Access::Read || other.access == Access::Read;
+        is_concerned && is_alone && !is_read
     }
 }
 
-/// The resources that a component claims with these options.
+/// Returns the resources that a component claims with these options.
 pub(crate) fn claims(name: &str, component: &Component, options: &Item) -> Vec<Claimed> {
     let hidden = options.hidden();
     let claimed = component.exclusive().into_iter().map(|claim| Claimed {
         component: name.to_owned(),
         shown: redact(&claim.resource.to_string(), &hidden),
         resource: claim.resource,
+        access: claim.access,
+        downstream: Vec::new(),
         origin: options.nearest(&claim.pointer).origin.clone(),
         of_same_name: claim.of_same_name,
         help: claim.help,
@@ -48,8 +62,17 @@ pub(crate) fn claims(name: &str, component: &Component, options: &Item) -> Vec<C
     claimed.collect()
 }
 
-/// Errors for each resource that more than one component of these files claims, each with the index of the file that it
-/// belongs to. The admin server claims its address before any component does.
+/// Claim with the index of its file, and its resource without links.
+struct Resolved<'a> {
+    file: usize,
+    text: &'a Text,
+    claim: &'a Claimed,
+    resource: Resource,
+}
+
+/// Returns a problem for each resource that components of these files cannot have together, with the index of the file
+/// that it belongs to: an error if the resource is surely one, a warning if it may be. The admin server claims its
+/// address before any component does.
 ///
 /// `resolve` follows links: the paths of one file become one path.
 pub fn collisions(
@@ -57,32 +80,105 @@ pub fn collisions(
     admin: Option<&Resource>,
     resolve: &dyn Fn(&Resource) -> Resource,
 ) -> Vec<(usize, Diagnostic)> {
-    let mut earlier: Vec<(usize, &Claimed, Resource)> = Vec::new();
-    let mut found = Vec::new();
-    for (index, (text, claims)) in files.iter().enumerate() {
+    let mut all: Vec<Resolved<'_>> = Vec::new();
+    for (file, (text, claims)) in files.iter().enumerate() {
         let mut claims: Vec<&Claimed> = claims.iter().collect();
         claims.sort_by_key(|claim| claim.origin.position());
-        for claim in claims {
+        all.extend(claims.into_iter().map(|claim| {
             let resource = resolve(&claim.resource);
-            if let Some(admin) = admin.filter(|admin| admin.overlaps(&resource)) {
-                let owner = format!("the admin server listens on {admin}");
-                found.push((index, collision(claim, &owner).note("`--admin` says so")));
-            } else if let Some((first, other, _)) =
-                earlier.iter().find(|(_, other, taken)| taken.overlaps(&resource) && claim.concerns(other))
-            {
-                let owner = match claim.shown == other.shown {
-                    true => format!("`{}` has it", other.component),
-                    false => format!("`{}` has {}", other.component, other.shown),
-                };
-                let diagnostic = collision(claim, &owner);
-                let same_text = std::ptr::eq(*text, files[*first].0);
-                found.push((index, beside(diagnostic, other, files[*first].0, same_text)));
+            Resolved { file, text, claim, resource }
+        }));
+    }
+    let mut found = Vec::new();
+    let mut earlier: Vec<&Resolved<'_>> = Vec::new();
+    for one in &all {
+        if let Some(admin) = admin.filter(|admin| admin.overlap(&one.resource) == Overlap::Certain) {
+            let owner = format!("the admin server listens on {admin}");
+            found.push((one.file, collision(one.claim, &owner).note("`--admin` says so")));
+            continue;
+        }
+        let overlaps = |other: &&&Resolved<'_>, least: Overlap| {
+            one.claim.excludes(other.claim) && other.resource.overlap(&one.resource) >= least
+        };
+        if let Some(other) = earlier.iter().find(|other| overlaps(other, Overlap::Certain)) {
+            let owner = if other.claim.shown == one.claim.shown {
+                format!("`{}` has it", other.claim.component)
             } else {
-                earlier.push((index, claim, resource));
-            }
+                format!("`{}` has {}", other.claim.component, other.claim.shown)
+            };
+            found.push((one.file, beside(collision(one.claim, &owner), one, other, "has it")));
+            continue;
+        }
+        if let Some(other) = earlier.iter().find(|other| overlaps(other, Overlap::Possible)) {
+            found.push((
+                one.file,
+                beside(possible_collision(one.claim, other.claim), one, other, "writes here"),
+            ));
+        }
+        earlier.push(one);
+    }
+    found.extend(loops(&all));
+    found
+}
+
+/// Returns a problem for each component that reads what is made of its own events.
+fn loops(all: &[Resolved<'_>]) -> Vec<(usize, Diagnostic)> {
+    let reads = || all.iter().filter(|one| one.claim.access == Access::Read);
+    let mut found = Vec::new();
+    for read in reads() {
+        let writer = |least: Overlap| {
+            reached_writers(all, read, least)
+                .into_iter()
+                .find(|writer| writer.resource.overlap(&read.resource) >= least)
+        };
+        if let Some(writer) = writer(Overlap::Certain) {
+            found.push((
+                read.file,
+                beside(endless(read.claim, writer.claim, true), read, writer, "writes here"),
+            ));
+        } else if let Some(writer) = writer(Overlap::Possible) {
+            found.push((
+                read.file,
+                beside(endless(read.claim, writer.claim, false), read, writer, "writes here"),
+            ));
         }
     }
     found
+}
+
+/// Returns the claims of components that write what comes from `start`, also by way of other components that read what is
+/// written.
+fn reached_writers<'a>(
+    all: &'a [Resolved<'a>],
+    start: &'a Resolved<'a>,
+    least: Overlap,
+) -> Vec<&'a Resolved<'a>> {
+    let mut open = vec![start];
+    let mut seen = vec![start];
+    let mut writers: Vec<&Resolved<'_>> = Vec::new();
+    while let Some(read) = open.pop() {
+        let is_downstream = |one: &&Resolved<'_>| {
+            one.claim.access == Access::Alone
+                && one.file == read.file
+                && read.claim.downstream.contains(&one.claim.component)
+        };
+        for writer in all.iter().filter(is_downstream) {
+            if writers.iter().any(|known| std::ptr::eq(*known, writer)) {
+                continue;
+            }
+            writers.push(writer);
+            let next = all.iter().filter(|one| {
+                one.claim.access == Access::Read && one.resource.overlap(&writer.resource) >= least
+            });
+            for read in next {
+                if !seen.iter().any(|known| std::ptr::eq(*known, read)) {
+                    seen.push(read);
+                    open.push(read);
+                }
+            }
+        }
+    }
+    writers
 }
 
 fn collision(claim: &Claimed, owner: &str) -> Diagnostic {
@@ -91,14 +187,38 @@ fn collision(claim: &Claimed, owner: &str) -> Diagnostic {
     place(Diagnostic::error("taken", message), &claim.origin, help)
 }
 
-/// The diagnostic with the place of the component that has the resource.
-fn beside(diagnostic: Diagnostic, other: &Claimed, text: &Text, same_text: bool) -> Diagnostic {
-    match (other.range(), same_text) {
-        (Some(range), true) => diagnostic.also(range, format!("`{}` has it", other.component)),
+fn possible_collision(claim: &Claimed, other: &Claimed) -> Diagnostic {
+    let message = format!(
+        "`{}` and `{}` may write the same file: {} and {} can be one",
+        other.component, claim.component, other.shown, claim.shown
+    );
+    let help = "two writers of one file remove each other's events; give each a folder of its own";
+    place(Diagnostic::warning("may-be-taken", message), &claim.origin, help)
+}
+
+fn endless(read: &Claimed, write: &Claimed, is_certain: bool) -> Diagnostic {
+    let (reader, writer) = (&read.component, &write.component);
+    let what = &write.shown;
+    let help = "read another path, or write to one";
+    if is_certain {
+        let message =
+            format!("`{reader}` reads what `{writer}` makes of its events: {what} grows without end");
+        place(Diagnostic::error("endless", message), &read.origin, help)
+    } else {
+        let message = format!("`{reader}` may read what `{writer}` makes of its events, without end: {what}");
+        place(Diagnostic::warning("may-be-endless", message), &read.origin, help)
+    }
+}
+
+/// Adds the place of the other component.
+fn beside(diagnostic: Diagnostic, one: &Resolved<'_>, other: &Resolved<'_>, action: &str) -> Diagnostic {
+    let (name, text) = (&other.claim.component, other.text);
+    match (other.claim.range(), std::ptr::eq(one.text, text)) {
+        (Some(range), true) => diagnostic.also(range, format!("`{name}` {action}")),
         (Some(range), false) => {
             let (line, column) = line_column(&text.text, range.start);
-            diagnostic.note(format!("`{}` is at {}:{line}:{column}", other.component, text.path))
+            diagnostic.note(format!("`{name}` is at {}:{line}:{column}", text.path))
         }
-        (None, _) => diagnostic.note(format!("`{}` is in {}", other.component, text.path)),
+        (None, _) => diagnostic.note(format!("`{name}` is in {}", text.path)),
     }
 }

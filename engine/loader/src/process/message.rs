@@ -62,15 +62,15 @@ struct ExclusiveMessage {
 
 impl From<Exclusive> for ExclusiveMessage {
     fn from(claim: Exclusive) -> Self {
-        let Exclusive { pointer, resource, of_same_name, help } = claim;
-        Self { pointer, resource: resource.spelled(), of_same_name, help }
+        let resource = claim.spelled();
+        Self { pointer: claim.pointer, resource, of_same_name: claim.of_same_name, help: claim.help }
     }
 }
 
 impl From<ExclusiveMessage> for Exclusive {
     fn from(claim: ExclusiveMessage) -> Self {
         let ExclusiveMessage { pointer, resource, of_same_name, help } = claim;
-        Self { pointer, resource: Resource::of_spelling(&resource), of_same_name, help }
+        Self { of_same_name, help, ..Self::of_spelling(pointer, &resource) }
     }
 }
 

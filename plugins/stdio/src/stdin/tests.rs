@@ -50,7 +50,7 @@ async fn a_silent_input_does_not_hold_up_a_stop() {
 }
 
 #[tokio::test]
-async fn a_dropped_source_leaves_no_thread_behind() {
+async fn a_dropped_source_ends_its_tasks() {
     let (mut source, writer) = piped(Decode::Lines);
     let (cx, _stopping) = context();
     source.open(&cx).await.unwrap();

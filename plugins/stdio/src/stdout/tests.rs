@@ -24,7 +24,7 @@ async fn each_event_is_a_line() {
 }
 
 #[tokio::test]
-async fn json_is_coloured_if_asked() {
+async fn json_is_coloured_with_always() {
     let (mut sink, mut reader) = piped(Color::Always);
     let (cx, _stopping) = context();
     sink.open(&cx).await.unwrap();
@@ -76,7 +76,7 @@ async fn a_slow_reader_does_not_block_the_runtime() {
 }
 
 #[tokio::test]
-async fn a_dropped_sink_leaves_no_thread_behind() {
+async fn a_dropped_sink_ends_its_tasks() {
     let (mut sink, reader) = piped(Color::Auto);
     let (cx, _stopping) = context();
     sink.open(&cx).await.unwrap();
@@ -97,7 +97,7 @@ async fn futures_pending<F: Future + ?Sized>(mut future: std::pin::Pin<&mut F>) 
 }
 
 #[test]
-fn what_is_missing_is_counted_in_whole_lines() {
+fn missing_events_are_counted_in_whole_lines() {
     let events = batch(["one", "two\nlines", "three"]);
     let text = b"one\ntwo\nlines\nthree\n";
     let missing = |bytes| first_missing(&events, text, bytes);

@@ -1,4 +1,4 @@
-//! What the engine does about a failed system call.
+//! Errors of system calls as errors of the engine.
 
 use std::fmt::Display;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use rustix::io::Errno;
 use tidegate_sdk::{Class, Error};
 
-/// What somebody must change outside before another try can end differently: rights, space, a name.
+/// Errors that last until the user changes something: rights, space, a name.
 const MISCONFIGURED: [Errno; 11] = [
     Errno::ACCESS,
     Errno::PERM,
@@ -21,7 +21,7 @@ const MISCONFIGURED: [Errno; 11] = [
     Errno::LOOP,
 ];
 
-/// `what` failed with `error`.
+/// Returns an error that says `what` failed, and why.
 pub(crate) fn failed(what: impl Display, error: &io::Error) -> Error {
     let known = Errno::from_io_error(error).is_some_and(|errno| MISCONFIGURED.contains(&errno))
         || error.kind() == io::ErrorKind::InvalidData;
@@ -29,13 +29,13 @@ pub(crate) fn failed(what: impl Display, error: &io::Error) -> Error {
     Error::new(class, format!("{what}: {}", reason(error)))
 }
 
-/// The error without Rust's `(os error 13)`, beginning in lower case.
+/// Returns the message of an error in lower case, without Rust's `(os error 13)`.
 pub(crate) fn reason(error: &io::Error) -> String {
     if Errno::from_io_error(error) == Some(Errno::FBIG) {
         return "file too large: it is as large as `ulimit -f` or its file system allows".to_owned();
     }
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
-    let mut letters = text[..end].chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+    let mut rest = text[..end].chars();
+    rest.next().map(|first| first.to_lowercase().chain(rest).collect()).unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! Files: a source that reads them once or follows them, and a sink that appends to them and rotates them.
 //!
-//! Never reads or writes on the engine's workers, never holds a file whole, and never lets a reader see half
-//! an event that it could have kept whole.
+//! The crate never reads or writes on the engine's workers, and never holds a whole file in memory. A write that fails is
+//! taken back to the last whole event.
 //!
-//! Read [`SourceOptions`] and [`SinkOptions`] first; [`plugins`] tells the engine of both.
+//! Read [`SourceOptions`] and [`SinkOptions`] first; [`plugins`] registers both with the engine.
 
 mod failure;
 #[doc(hidden)]
@@ -15,7 +15,7 @@ pub use sink::{Compression, Mode, RotateOptions, SinkOptions};
 pub use source::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
 use tidegate_sdk::Plugin;
 
-/// The plugins of this crate.
+/// Returns the plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
     vec![
         Plugin::source(

@@ -1,4 +1,4 @@
-//! Paths that come from the data stay under the folder that the template writes out.
+//! Confinement of rendered paths to the literal folder of their template.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use tidegate_sdk::Template;
 
 use super::location::Location;
 
-/// The folder that everything rendered from `template` stays under.
+/// Returns the folder to which all paths of `template` are confined.
 pub(crate) fn folder(template: &Template) -> &Path {
     let prefix = template.prefix();
     match prefix.rfind('/') {
@@ -17,12 +17,12 @@ pub(crate) fn folder(template: &Template) -> &Path {
     }
 }
 
-/// Whether `rendered` names a file under the literal folder of `template`, as far as its text tells.
+/// Checks that the text of `rendered` names a file under the literal folder of `template`.
 pub(crate) fn check(template: &Template, rendered: &str) -> Result<(), String> {
     let literal = template.prefix().rfind('/').map_or(0, |end| end + 1);
     let from_data = &rendered[literal..];
     if from_data.contains('\0') {
-        return Err(format!("`{}` has a NUL in it, which no path may", from_data.escape_debug()));
+        return Err(format!("`{}` contains a NUL byte, which no path may", from_data.escape_debug()));
     }
     if let Some(part) = from_data.split('/').find(|part| matches!(*part, "" | "." | "..")) {
         let folder = folder(template).display();
@@ -38,8 +38,8 @@ pub(crate) fn check(template: &Template, rendered: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the file at the location has no other name, by a symbolic or a hard link: what is appended under one would
-/// be cut off under the other.
+/// Checks that the file at the location has no other name, by a symbolic or a hard link: what is appended under one name
+/// would be cut off under the other.
 pub(crate) fn one_name(location: &Location) -> Result<(), String> {
     let Some(root) = location.root() else { return Ok(()) };
     let rest = location.path().strip_prefix(root).unwrap_or(location.path());

@@ -1,4 +1,4 @@
-//! Events to the bytes of a file.
+//! Encoding of events as lines, gzip members and zstd frames.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ use super::options::Compression;
 const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
-/// The lines of these events of `batch`, compressed as one member or frame if asked.
+/// Returns the lines of these events of `batch`, compressed as one member or frame with `compression`.
 pub(crate) fn encode(batch: &Batch, events: &[usize], compression: Option<Compression>) -> io::Result<Bytes> {
     let lines = lines(batch, events);
     match compression {
@@ -32,14 +32,14 @@ pub(crate) fn encode(batch: &Batch, events: &[usize], compression: Option<Compre
     }
 }
 
-/// Events that lie in one buffer as they came, each with its line end behind it.
+/// Range of one buffer in which events follow each other as lines.
 struct CopyRange {
     buffer: usize,
     range: Range<usize>,
 }
 
-/// The events with their line ends. Lines that are as they were read are copied in ranges, or not at all
-/// if there is nothing else.
+/// Returns the events as lines. Events that were read as lines are copied in ranges, or not at all if all of them are one
+/// range.
 fn lines(batch: &Batch, events: &[usize]) -> Bytes {
     let mut lines = Vec::new();
     let mut open: Option<CopyRange> = None;
@@ -80,15 +80,15 @@ fn lines(batch: &Batch, events: &[usize]) -> Bytes {
     }
 }
 
-/// Once, for all that the batch holds.
+/// Reserves memory for the whole batch, once.
 fn make_room(lines: &mut Vec<u8>, batch: &Batch) {
     if lines.capacity() == 0 {
         lines.reserve(batch.bytes() + batch.len());
     }
 }
 
-/// How many bytes at the front of a compressed file are whole members or frames: what a crash has left behind
-/// them is half of one, which nobody was told is delivered.
+/// Returns the number of bytes at the front of a compressed file that are whole members or frames. After a crash, a part of
+/// one may follow, whose events do not count as delivered.
 pub(crate) fn whole_length(file: &File, compression: Compression) -> io::Result<u64> {
     let mut reader = Counted { inner: BufReader::with_capacity(256 << 10, file), passed: 0 };
     let mut whole = 0;
@@ -106,7 +106,7 @@ pub(crate) fn whole_length(file: &File, compression: Compression) -> io::Result<
     Ok(whole)
 }
 
-/// Whether the file begins as one that is compressed like this, as far as it goes.
+/// Tells whether the file is empty or begins with this compression.
 pub(crate) fn begins_like(file: &File, compression: Compression) -> io::Result<bool> {
     let magic: &[u8] = match compression {
         Compression::Gzip => b"\x1f\x8b",
@@ -121,7 +121,7 @@ fn pass(mut member: impl Read) -> io::Result<()> {
     io::copy(&mut member, &mut io::sink()).map(drop)
 }
 
-/// Counts what is consumed.
+/// Reader that counts the bytes that are consumed.
 struct Counted<R> {
     inner: R,
     passed: u64,
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_as_they_were_read_are_shared_and_others_are_given_their_ends() {
+    fn lines_that_were_read_are_shared_and_other_events_get_line_ends() {
         let read = Bytes::from_static(b"one\ntwo\r\n\nthree\nfour");
         let mut builder = Batch::builder();
         let buffer = builder.add_buffer(read.clone());

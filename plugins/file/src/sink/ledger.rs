@@ -1,10 +1,9 @@
-//! The record beside the files of one sink: how far each lane is, and how long each file is because of it.
+//! Ledger beside the files of one sink: the record of each lane, and the committed length of each file.
 //!
-//! A log of lines, each with its CRC-32. The first line is the whole state, each one behind it a change; when
-//! the log has grown it is written anew under a temporary name, synchronised and renamed. So a change costs
-//! the same however many lanes there are. A last line that is torn was never promised to anybody and is
-//! passed over. A line that is damaged in the middle cannot be: files that were begun after it would keep
-//! events that come again. So that is refused.
+//! The ledger is a log of lines, each with its CRC-32. The first line is the whole state, and each line after it a change.
+//! A log that has grown is written again under a temporary name, synchronised and renamed. So a change has the same cost
+//! for any number of lanes. A torn last line was never committed and is ignored. A damaged line in the middle is refused:
+//! without it, files that were created after it would keep events that come again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,28 +18,28 @@ use tidegate_sdk::{Lane, Position, Record};
 use super::rotate::sync_folder;
 
 const VERSION: u32 = 1;
-/// How far the log may grow beyond twice its first line before it is written anew.
+/// Growth of the log beyond twice its first line after which it is written again.
 const GROWTH: u64 = 1 << 20;
-/// How many bytes before the end of a file tell whether it is still the same.
+/// Bytes before the end of a file by which it is recognised.
 const TAIL: u64 = 64;
-/// How many bytes stand before the JSON of a line.
+/// Bytes before the JSON of a line.
 const HEADER: usize = 18;
 
-/// How a file is left by a commit. What a crash has put behind it is cut off.
+/// State of a file after a commit. Bytes that a crash has left after it are cut off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     pub(crate) length: u64,
     /// CRC-32 of the last bytes before `length`.
     pub(crate) tail: u32,
-    /// What the file system calls the file, so that it is found if it was moved.
+    /// Device and inode, by which a file that was moved is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<(u64, u64)>,
-    /// The file is being renamed; nothing is promised of the one that takes its place.
+    /// Rename that was begun. Nothing is committed of the file that replaces this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sealing: Option<Sealing>,
 }
 
-/// The name that a file is being renamed to, and what the file system calls the file.
+/// New name of a file that is being renamed, with its device and inode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sealing {
     pub(crate) name: String,
@@ -49,7 +48,7 @@ pub(crate) struct Sealing {
 }
 
 impl Mark {
-    /// Of the first `length` bytes of `file`.
+    /// Reads the mark of the first `length` bytes of `file`.
     pub(crate) fn of(file: &File, length: u64) -> io::Result<Self> {
         let mut last = [0; TAIL as usize];
         let last = &mut last[..length.min(TAIL) as usize];
@@ -58,36 +57,36 @@ impl Mark {
         Ok(Self { length, tail: crc32fast::hash(last), id: Some((known.dev(), known.ino())), sealing: None })
     }
 
-    /// Whether `file` still begins as it was left.
+    /// Tells whether `file` still has the bytes of this mark.
     pub(crate) fn holds(&self, file: &File) -> io::Result<bool> {
         Ok(Self::of(file, self.length)?.tail == self.tail)
     }
 }
 
-/// What the ledger says.
+/// Contents of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) lanes: BTreeMap<Lane, Record>,
-    /// The files that a commit under way may write to, by path. Others are as they were promised.
+    /// Files that a running commit may write to, by path. All others are as they were committed.
     pub(crate) files: BTreeMap<String, Mark>,
 }
 
-/// Whose ledger it is.
+/// Owner of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Owner {
     pub(crate) pipeline: String,
     pub(crate) sink: String,
-    /// How often the lanes were claimed.
+    /// Number of claims so far.
     pub(crate) epoch: u64,
 }
 
-/// What a commit changes.
+/// Change that a commit makes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Change {
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<Entry>,
-    /// `None` lets go of a file.
+    /// New marks by path. `None` removes a file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) files: BTreeMap<String, Option<Mark>>,
 }
@@ -110,29 +109,32 @@ struct Whole {
     files: BTreeMap<String, Mark>,
 }
 
-/// Whether the ledger at its path is still the one that is written to.
+/// Relation of the file at the path of the ledger to the open ledger.
 pub(crate) enum Standing {
+    /// The file is the open ledger.
     Ours,
+    /// The file does not exist.
     Gone,
+    /// The file is another one.
     Taken,
 }
 
-/// The open ledger and what it says.
+/// Open ledger.
 pub(crate) struct Ledger {
     path: PathBuf,
     owner: Owner,
     state: State,
-    /// `None` after a failure: nobody knows what the last line has become, so the log is to be written anew.
+    /// `None` after a failure: the state of the last line is unknown, so the log must be written again.
     file: Option<File>,
     length: u64,
     limit: u64,
 }
 
 impl Ledger {
-    /// What the ledger at `path` says; `None` if there is none.
+    /// Reads the ledger at `path`; `None` if there is none.
     ///
     /// # Errors
-    /// Why it cannot be trusted.
+    /// The reason why it cannot be trusted.
     pub(crate) fn load(path: &Path) -> Result<Option<(Owner, State)>, String> {
         match fs::read(path) {
             Ok(bytes) => decode(&bytes).map(Some),
@@ -141,7 +143,7 @@ impl Ledger {
         }
     }
 
-    /// Writes the ledger at `path` anew. It is durable when this returns.
+    /// Writes a new ledger at `path`. It is durable when this returns.
     pub(crate) fn create(path: PathBuf, owner: Owner, state: State) -> io::Result<Self> {
         let mut ledger = Self { path, owner, state, file: None, length: 0, limit: 0 };
         ledger.rewrite()?;
@@ -156,10 +158,10 @@ impl Ledger {
         &self.state
     }
 
-    /// Makes a change. It is durable when this returns; after an error it has not happened, once the ledger
-    /// has been [mended](Self::mend).
+    /// Appends a change. It is durable when this returns. After an error it has not happened, as soon as the ledger is
+    /// [repaired](Self::repair).
     pub(crate) fn append(&mut self, change: Change) -> io::Result<()> {
-        self.mend()?;
+        self.repair()?;
         let line = line(&change)?;
         let written = match &self.file {
             Some(file) => file.write_all_at(&line, self.length).and_then(|()| file.sync_data()),
@@ -174,17 +176,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether nothing failed since it was written last.
+    /// Tells whether no write has failed since the log was written.
     pub(crate) fn is_sound(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Writes the log anew if the last change failed, which takes that change back, or if it has grown.
-    pub(crate) fn mend(&mut self) -> io::Result<()> {
-        match self.is_sound() && self.length < self.limit {
-            true => Ok(()),
-            false => self.rewrite(),
-        }
+    /// Writes the log again if the last change failed, which takes that change back, or if it has grown.
+    pub(crate) fn repair(&mut self) -> io::Result<()> {
+        if self.is_sound() && self.length < self.limit { Ok(()) } else { self.rewrite() }
     }
 
     fn rewrite(&mut self) -> io::Result<()> {
@@ -208,7 +207,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether the ledger at its path is still this one.
+    /// Compares the file at the path with the open ledger.
     pub(crate) fn standing(&self) -> io::Result<Standing> {
         let Some(file) = &self.file else { return Ok(Standing::Ours) };
         let open = file.metadata()?;
@@ -237,7 +236,7 @@ impl State {
 }
 
 impl Change {
-    /// That `lane` is at `record`.
+    /// Returns the change that sets the record of a lane.
     pub(crate) fn of(lane: &Lane, record: &Record) -> Self {
         Self { lane: Some(Entry::new(lane, record)), files: BTreeMap::new() }
     }
@@ -260,14 +259,14 @@ impl Entry {
     }
 }
 
-/// `path` with `ending` behind its whole name.
+/// Appends `ending` to the whole name of `path`.
 pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// `CRC-32 length JSON\n`, both numbers in eight hexadecimal digits.
+/// Encodes a line as `CRC-32 length JSON\n`, with both numbers in eight hexadecimal digits.
 fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = vec![b' '; HEADER];
     serde_json::to_writer(&mut line, value)?;
@@ -281,13 +280,13 @@ fn header(json: &[u8]) -> String {
     format!("{:08x} {:08x} ", crc32fast::hash(json), json.len())
 }
 
-/// The JSON of a line, if it is whole.
+/// Returns the JSON of a line, if the line is whole.
 fn content(line: &[u8]) -> Option<&[u8]> {
     let (front, json) = line.strip_suffix(b"\n")?.split_at_checked(HEADER)?;
     (front == header(json).as_bytes()).then_some(json)
 }
 
-/// Whether a line that is not whole is longer than it says, so that it is more than one torn line.
+/// Tells whether a line that is not whole is longer than its stored length, so that it is more than one torn line.
 fn is_several(line: &[u8]) -> bool {
     let length = line.get(9..17).and_then(|digits| std::str::from_utf8(digits).ok());
     let length = length.and_then(|digits| usize::from_str_radix(digits, 16).ok());
@@ -306,11 +305,9 @@ fn decode(bytes: &[u8]) -> Result<(Owner, State), String> {
     let mut state = State { lanes, files: whole.files };
     while let Some(line) = lines.next() {
         let Some(json) = content(line) else {
-            // What is torn is the end; anything whole behind it tells that this is not the end.
-            return match is_several(line) || lines.any(|line| content(line).is_some()) {
-                true => Err("is damaged in the middle".into()),
-                false => Ok((whole.owner, state)),
-            };
+            // Only the end can be torn. If a whole line follows, this is not the end.
+            let is_middle = is_several(line) || lines.any(|line| content(line).is_some());
+            return if is_middle { Err("is damaged in the middle".into()) } else { Ok((whole.owner, state)) };
         };
         state.apply(serde_json::from_slice(json).map_err(|_| "is damaged")?);
     }

@@ -1,8 +1,8 @@
-//! The paths that a sink writes to, resolved anew for each use.
+//! Paths that a sink writes to, resolved again for each use.
 //!
-//! What comes from the data stays below the folder that the template writes out, whatever happens to the names in between:
-//! a folder that was swapped for a symbolic link after it was checked would else lead out of it. So such a path is
-//! never handed to the system as a whole. The folder is opened, and the rest is resolved beneath it.
+//! A rendered path stays below the literal folder of its template, also if a folder on the way is replaced by a symbolic
+//! link after a check. So such a path is never passed to the system as a whole: the literal folder is opened, and the rest
+//! is resolved beneath it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,21 +14,21 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use tidegate_sdk::Template;
 
-/// To go through a folder, or to change names in it, nobody has to be able to list it.
+/// Flags that open a folder, which need no right to list it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
-/// Where one file of a sink is.
+/// Location of one file of a sink.
 #[derive(Clone, Debug)]
 pub(crate) struct Location {
     path: PathBuf,
-    /// Where the path comes from the data: the folder that it stays below, and the path within it.
+    /// For a rendered path: the folder that it stays below, and the path within it.
     beneath: Option<(PathBuf, PathBuf)>,
 }
 
-/// What a name leads to.
+/// Properties of the file that a name leads to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) device: u64,
@@ -37,16 +37,16 @@ pub(crate) struct Known {
     pub(crate) kind: FileType,
 }
 
-/// An open folder, and the name of a file in it.
+/// Open folder, with the name of a file in it.
 pub(crate) struct Folder {
     fd: OwnedFd,
     name: OsString,
-    /// Whether the name may be a link.
+    /// Tells whether the name may be a link.
     follow: bool,
 }
 
 impl Location {
-    /// What `path` was rendered from decides what it stays below.
+    /// Returns the location of `path`, which `template` has rendered.
     pub(crate) fn new(template: &Template, path: &str) -> Self {
         let beneath = template.as_literal().is_none().then(|| {
             let start = template.prefix().rfind('/').map_or(0, |end| end + 1);
@@ -64,12 +64,12 @@ impl Location {
         &self.path
     }
 
-    /// The folder that the path stays below, if it comes from the data.
+    /// Returns the folder that a rendered path stays below.
     pub(crate) fn root(&self) -> Option<&Path> {
         self.beneath.as_ref().map(|(root, _)| root.as_path())
     }
 
-    /// The folder of the file.
+    /// Opens the folder of the file.
     pub(crate) fn folder(&self) -> io::Result<Folder> {
         let name = self.path.file_name().ok_or(Errno::INVAL)?.to_owned();
         let fd = match &self.beneath {
@@ -79,7 +79,7 @@ impl Location {
         Ok(Folder { fd, name, follow: self.beneath.is_none() })
     }
 
-    /// The folder of the file, which is made if it is not there.
+    /// Opens the folder of the file, and creates it if it does not exist.
     pub(crate) fn make_folder(&self) -> io::Result<Folder> {
         match self.folder() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -96,7 +96,7 @@ impl Location {
         self.folder()
     }
 
-    /// What the path leads to now.
+    /// Returns the properties of the file that the path leads to now.
     pub(crate) fn known(&self) -> io::Result<Known> {
         self.folder()?.known()
     }
@@ -107,20 +107,20 @@ impl Folder {
         &self.name
     }
 
-    /// Opens the file with these flags, beside those that hold for every file here.
+    /// Opens the file with these flags and those that every file needs.
     pub(crate) fn open(&self, flags: OFlags) -> io::Result<File> {
         let link = if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-        // A pipe that nobody reads would hold the thread; for regular files it means nothing.
+        // Opening a pipe without a reader would block. For regular files the flag has no effect.
         let flags = flags | link | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         Ok(fs::openat(&self.fd, &self.name, flags, Mode::from_raw_mode(0o666))?.into())
     }
 
-    /// What the name of the file leads to.
+    /// Returns the properties of the file that the name leads to.
     pub(crate) fn known(&self) -> io::Result<Known> {
         self.stat(&self.name)
     }
 
-    /// Whether there is something of this name.
+    /// Tells whether the name exists.
     pub(crate) fn has(&self, name: &OsStr) -> bool {
         fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
@@ -134,7 +134,7 @@ impl Folder {
         Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// Every name in the folder.
+    /// Lists the names in the folder.
     pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         use std::os::unix::ffi::OsStrExt;
         let entries = fs::Dir::read_from(self.listable()?)?;
@@ -144,7 +144,7 @@ impl Folder {
         entries.map(name).collect()
     }
 
-    /// Makes what happened to the names durable.
+    /// Makes changes of names durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(fs::fsync(self.listable()?)?)
     }
@@ -165,7 +165,7 @@ impl Folder {
     }
 }
 
-/// Whether the path was refused because of a link, and not because of what is at its end.
+/// Tells whether a path was refused because of a link on the way.
 pub(crate) fn is_link_refused(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| errno == Errno::XDEV || errno == Errno::LOOP)
 }
@@ -186,7 +186,7 @@ fn open_beneath(root: &OwnedFd, folder: &Path) -> io::Result<OwnedFd> {
     for _ in 0..TRIES {
         match fs::openat2(root, folder, FOLDER, Mode::empty(), resolve) {
             Ok(fd) => return Ok(fd),
-            // Something was renamed meanwhile, so the system could not be sure.
+            // A rename at the same time keeps the system from being sure.
             Err(Errno::AGAIN) => {}
             // Kernels before 5.6, and sandboxes that do not know the call.
             Err(Errno::NOSYS | Errno::PERM) => return open_step_by_step(root, folder),
@@ -204,7 +204,7 @@ fn open_beneath(root: &OwnedFd, folder: &Path) -> io::Result<OwnedFd> {
     open_step_by_step(root, folder)
 }
 
-/// Opens a folder below `root`, one name after the other, none of which may be a link.
+/// Opens a folder below `root`, one name after the other. None of them may be a link.
 fn open_step_by_step(root: &OwnedFd, folder: &Path) -> io::Result<OwnedFd> {
     let mut fd = root.try_clone()?;
     for name in folder {
@@ -231,7 +231,7 @@ fn make_beneath(root: &OwnedFd, folder: &Path) -> io::Result<()> {
         above = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match fs::mkdirat(&above, name, Mode::from_raw_mode(0o777)) {
-                    // If it is a link that leads nowhere, opening it tells.
+                    // A link that leads nowhere fails when it is opened.
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -255,7 +255,7 @@ mod tests {
     type Open = fn(&OwnedFd, &Path) -> io::Result<OwnedFd>;
 
     #[test]
-    fn no_way_leads_out_with_or_without_the_system_call() {
+    fn no_link_leads_out_with_or_without_openat2() {
         let folder = tempfile::TempDir::new().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("root/a/b")).unwrap();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_made_only_below_the_root() {
+    fn folders_are_created_only_below_the_root() {
         let folder = tempfile::TempDir::new().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("root")).unwrap();

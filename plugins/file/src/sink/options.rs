@@ -1,43 +1,39 @@
-//! The options of the sink `file`: its manual.
+//! Options of the sink `file`. Their descriptions are its manual.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{ConfigError, Duration, Size, Template};
 
-/// Appends each event as one line to a file. Folders that are missing are made. An event that is no JSON and holds line
-/// breaks of its own is written as it is.
+/// Appends each event as one line to a file. Missing folders are created. An event that is not JSON and has line breaks is
+/// written as it is.
 ///
-/// An event counts as delivered when it is on the disk (see `sync`). A write that fails half way is taken
-/// back, so a reader never sees half an event; a line that a crash left without its end is ended first.
+/// An event counts as delivered when it is on the disk (see `sync`). A write that fails is taken back to the last whole
+/// event. A line that a crash left without its end is ended first.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SinkOptions {
-    /// The file: a path, or a template that names a file for each event, such as
-    /// `"out/{.country}/{.day}.jsonl"`. What comes from the data stays under the folder that is written out
-    /// (here `out`): an event whose path would leave it is rejected.
+    /// The file: a path, or a template that names a file for each event, such as `"out/{.country}/{.day}.jsonl"`. A rendered
+    /// path stays under the folder before the first brace (here `out`): an event whose path would leave it is rejected.
     #[schemars(extend("examples" = ["out/events.jsonl"]))]
     pub path: Template,
-    /// Whether a file that is there at the start is added to, `"append"` (the default), or emptied first,
-    /// `"truncate"`. It is emptied when the first event comes after each start of the component, after a
-    /// failure too, and only where `path` does not use the event. Not with effectively-once delivery.
+    /// The treatment of a file that exists at the start: `"append"` (the default) appends to it, `"truncate"` empties it first.
+    /// It is emptied by the first event after each start of the component, after a failure too, and only if `path` does not
+    /// use the event. Not with effectively-once delivery.
     #[serde(default)]
     pub mode: Mode,
-    /// Whether to wait until the events are on the disk before they count as delivered. Default `true`.
-    /// With `false` they may be lost when the machine stops, but not when only this process does, and
-    /// effectively-once delivery is not possible.
+    /// Waits until the events are on the disk before they count as delivered. Default `true`. With `false` they may be lost
+    /// when the machine stops, but not when only this process does, and effectively-once delivery is not possible.
     #[serde(default = "default_sync")]
     pub sync: bool,
-    /// When to seal the file and begin a new one; never by default. Example:
+    /// The conditions under which the file is sealed and a new one begins; never by default. Example:
     /// `rotate = { size = "100MiB", every = "1h", keep = 10 }`.
     #[serde(default)]
     pub rotate: Option<RotateOptions>,
-    /// Compresses what is written with `"gzip"` or `"zstd"`; not by default. Each batch becomes a member or
-    /// frame of its own, so the file can be read after a crash too. The name is taken as it is: end it in
-    /// `.gz` or `.zst`.
+    /// Compresses the file with `"gzip"` or `"zstd"`; not by default. Each batch becomes a member or frame of its own, so the
+    /// file can be read after a crash too. The name is not changed: let it end in `.gz` or `.zst`.
     #[serde(default)]
     pub compress: Option<Compression>,
-    /// How many files may be open at once; the one that was not used for the longest time is closed.
-    /// Default `64`.
+    /// The most files that are open at the same time. The least recently used one is closed. Default `64`.
     #[serde(default = "default_max_open")]
     #[schemars(range(min = 1, max = 4096))]
     pub max_open: usize,
@@ -51,18 +47,18 @@ fn default_max_open() -> usize {
     64
 }
 
-/// What becomes of a file that is there at the start.
+/// Treatment of a file that exists at the start.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// It is added to.
+    /// Events are appended to it.
     #[default]
     Append,
-    /// It is emptied.
+    /// The first event empties it.
     Truncate,
 }
 
-/// How files are compressed.
+/// Compression of files.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
@@ -72,25 +68,25 @@ pub enum Compression {
     Zstd,
 }
 
-/// When a file is sealed: made durable and renamed, from `events.jsonl` to
-/// `events-20260131T235959Z-0001.jsonl` (the time in UTC, and a number to tell files of one second apart).
-/// The next event begins a new file. Sealed files never change.
+/// Conditions under which a file is sealed: made durable and renamed, from `events.jsonl` to
+/// `events-20260131T235959Z-0001.jsonl` (the time in UTC, and a number for files of the same second). The next event begins a
+/// new file. Sealed files never change.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RotateOptions {
-    /// Seals the file before it would grow beyond this size, such as `"100MiB"`. With `compress` the size
-    /// on the disk counts, and the file may be larger by one batch. With effectively-once delivery a batch
-    /// is never split, so one that is larger than this makes a larger file.
+    /// Seals the file before it would grow beyond this size, such as `"100MiB"`. With `compress` the size on the disk counts,
+    /// and the file may be larger by one batch. With effectively-once delivery a batch is never split, so a larger batch
+    /// makes a larger file.
     pub size: Option<Size>,
-    /// Seals the file when it is this old, such as `"1h"`, as soon as the next event comes.
+    /// Seals the file when it is this old, such as `"1h"`, at the next event.
     pub every: Option<Duration>,
-    /// How many sealed files to keep; the oldest ones are deleted. All by default.
+    /// The number of sealed files that are kept; older ones are deleted. All by default.
     #[schemars(range(min = 1))]
     pub keep: Option<usize>,
 }
 
 impl SinkOptions {
-    /// What the schema cannot say.
+    /// Checks the rules that a schema cannot express.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let literal = self.path.as_literal();
         if literal.is_some_and(|path| path.is_empty() || path.ends_with('/')) {

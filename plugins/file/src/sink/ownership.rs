@@ -1,4 +1,4 @@
-//! Taking over the ledger of a sink: where it is, whose it is, and what the last crash has left.
+//! Ownership of a ledger: its path, its lock, its owner, and recovery after a crash.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,7 @@ use crate::failure::failed;
 
 const ENDING: &str = ".tidegate";
 
-/// Where the ledger of a sink with this path is: beside the file, or in the folder that everything rendered
-/// stays under.
+/// Returns the path of the ledger of a sink: beside its file, or in the folder to which its paths are confined.
 pub(crate) fn ledger_path(template: &Template) -> PathBuf {
     match template.as_literal() {
         Some(path) => with_ending(Path::new(path), ENDING),
@@ -28,27 +27,27 @@ pub(crate) fn ledger_path(template: &Template) -> PathBuf {
     }
 }
 
-/// Whether the file at `path` could be taken for a ledger.
+/// Tells whether `path` has an ending of ledgers.
 pub(crate) fn is_reserved(path: &str) -> bool {
     [ENDING, ".tidegate.new", ".tidegate.lock"].iter().any(|ending| path.ends_with(ending))
 }
 
-/// Held as long as a ledger is in use.
+/// Lock of a ledger that is in use.
 pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing the file is not enough: a command that is being started has a copy of it for a moment.
+        // Closing the file is not enough: a child process that is being started has a copy of it for a moment.
         if let Err(error) = self.0.unlock() {
             tracing::warn!("a ledger cannot be unlocked: {error}");
         }
     }
 }
 
-/// Locks the ledger at `path` for as long as what is returned lives.
+/// Locks the ledger at `path` until the result is dropped.
 ///
 /// # Errors
-/// Misconfigured if another process has it: it is tried again until that one ends.
+/// Misconfigured if another process has it: the engine tries again until that one ends.
 pub(crate) fn lock(path: &Path) -> Result<Lock, Error> {
     let path = with_ending(path, ".lock");
     let name = path.display();
@@ -60,13 +59,13 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, Error> {
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::misconfigured(format!(
-            "{name} is locked: another process writes these files; this one waits until that ends"
+            "{name} is locked: another process writes these files; this one waits until it ends"
         ))),
         Err(TryLockError::Error(error)) => Err(failed(format!("{name} cannot be locked"), &error)),
     }
 }
 
-/// The epoch of this claim, and what the ledger says once the files are as it says.
+/// Restores the files to the state of the ledger. Returns the epoch of this claim, and that state.
 pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Result<(u64, State), Error> {
     let name = path.display();
     let loaded = match Ledger::load(path) {
@@ -77,7 +76,7 @@ pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Resu
         }
         Err(reason) => {
             return Err(Error::fatal(format!(
-                "{name} {reason}, so nobody can tell what was delivered; put a good one there, or start the \
+                "{name} {reason}, so it is unknown which events were delivered; restore it from a backup, or start the \
                  pipeline over"
             )));
         }
@@ -101,10 +100,10 @@ pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Resu
     Ok((owner.epoch + 1, enter_literal(state, options)?))
 }
 
-/// A file that should be there and is not.
+/// Returns the error for a file that the ledger names and that does not exist.
 pub(crate) fn missing(path: &str) -> Error {
     Error::fatal(format!(
-        "{path} is gone, though events were delivered to it; put it back, or start the pipeline over"
+        "{path} is gone, though events were delivered to it; move it back, or start the pipeline over"
     ))
 }
 
@@ -129,7 +128,7 @@ fn restore_file(path: &str, mark: &Mark, options: &SinkOptions) -> Result<Option
     }
     match restore(&location, mark)? {
         Some(restored) => Ok(Some(restored.mark)),
-        // The files of a template come and go: a day that is over is archived.
+        // Files of a template may be archived.
         None if comes_and_goes => {
             restore::restore_moved(&location, mark);
             Ok(None)
@@ -138,7 +137,7 @@ fn restore_file(path: &str, mark: &Mark, options: &SinkOptions) -> Result<Option
     }
 }
 
-/// A file whose path does not use the event is known from the start.
+/// Adds a file whose path does not use the event, because it is known before the first one.
 fn enter_literal(mut state: State, options: &SinkOptions) -> Result<State, Error> {
     let Some(path) = options.path.as_literal() else { return Ok(state) };
     if !state.files.contains_key(path) {
@@ -149,9 +148,9 @@ fn enter_literal(mut state: State, options: &SinkOptions) -> Result<State, Error
     Ok(state)
 }
 
-/// For a sink that appends without a ledger: one that is left from before would no longer be true, and the
-/// next claim would cut off what is appended now.
-pub(crate) fn disown(template: &Template) -> Result<(), Error> {
+/// Removes the ledger of an earlier effectively-once run, for a sink that appends without one. The next claim would cut off
+/// the new events.
+pub(crate) fn remove_ledger(template: &Template) -> Result<(), Error> {
     let path = ledger_path(template);
     if !path.exists() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! One file brought to what the ledger says of it.
+//! Restoration of one file to its state in the ledger.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -13,24 +13,23 @@ use super::ledger::{Mark, Sealing};
 use super::location::{Folder, Location};
 use super::options::SinkOptions;
 use super::route::Refused;
-use super::target::mend;
+use super::target::make_appendable;
 use crate::failure::failed;
 
-/// How many names are looked at to find a file that was moved.
+/// Most names that are looked at to find a file that was moved.
 const NAMES: usize = 200_000;
 
-/// A file that is open and ends where its mark says.
+/// Open file that ends at its mark.
 pub(crate) struct Restored {
     pub(crate) file: File,
     pub(crate) mark: Mark,
-    pub(crate) born: SystemTime,
+    pub(crate) created: SystemTime,
 }
 
-/// Opens the file and cuts off what is behind its mark, after finishing a seal that was begun. `None` if it is not
-/// there, and should be.
+/// Opens the file, finishes a seal that was begun, and cuts off everything after the mark. `None` if the file is missing.
 ///
 /// # Errors
-/// Fatal if it is not what was promised: somebody else has changed it.
+/// Fatal if the file has changed before its mark.
 pub(crate) fn restore(location: &Location, mark: &Mark) -> Result<Option<Restored>, Error> {
     let path = location.path();
     let unusable =
@@ -58,17 +57,17 @@ pub(crate) fn restore(location: &Location, mark: &Mark) -> Result<Option<Restore
     let length = check(path, &file, &mark)?;
     if length > mark.length {
         tracing::info!(
-            "{}: {} bytes behind the last commit were cut off",
+            "{}: {} bytes after the last commit were cut off",
             path.display(),
             length - mark.length
         );
         file.set_len(mark.length).map_err(unusable)?;
     }
-    let born = born(&file, mark.length).map_err(unusable)?;
-    Ok(Some(Restored { file, mark, born }))
+    let created = created(&file, mark.length).map_err(unusable)?;
+    Ok(Some(Restored { file, mark, created }))
 }
 
-/// Opens a file that the ledger does not know, or makes it, as one that can be appended to.
+/// Opens or creates a file that the ledger does not know, and makes it ready for appending.
 pub(crate) fn begin(location: &Location, options: &SinkOptions) -> Result<Restored, Refused> {
     let path = location.path();
     let folder = location.make_folder().map_err(|error| Refused::folder(location, &error))?;
@@ -77,16 +76,16 @@ pub(crate) fn begin(location: &Location, options: &SinkOptions) -> Result<Restor
         Some(file) => file,
     };
     let length = check(path, &file, &Mark::default()).map_err(Refused::Error)?;
-    let begun = mend(&file, length, path, options).and_then(|length| {
-        // What is there already is promised from now on, so it has to be on the disk.
+    let begun = make_appendable(&file, length, path, options).and_then(|length| {
+        // The present contents are committed from now on, so they must be on the disk.
         file.sync_data()?;
-        Ok((Mark::of(&file, length)?, born(&file, length)?))
+        Ok((Mark::of(&file, length)?, created(&file, length)?))
     });
-    let (mark, born) = begun.map_err(|error| Refused::file(location, &error))?;
-    Ok(Restored { file, mark, born })
+    let (mark, created) = begun.map_err(|error| Refused::file(location, &error))?;
+    Ok(Restored { file, mark, created })
 }
 
-/// Whether the file at the location is this open one, and still of this length.
+/// Tells whether the file at the location is this open one, and still of this length.
 pub(crate) fn is_at(location: &Location, file: &File, length: u64) -> io::Result<bool> {
     let open = file.metadata()?;
     match location.known() {
@@ -96,18 +95,18 @@ pub(crate) fn is_at(location: &Location, file: &File, length: u64) -> io::Result
     }
 }
 
-/// Whether another file has the path of the one that the mark is of.
+/// Tells whether another file has the path of the file of the mark.
 pub(crate) fn is_another(location: &Location, mark: &Mark) -> bool {
     let Some(id) = mark.id.filter(|_| mark.length > 0 && mark.sealing.is_none()) else { return false };
     let Ok(folder) = location.folder() else { return false };
     let Ok(Some(file)) = open(location.path(), &folder, false) else { return false };
     let is_same = file.metadata().is_ok_and(|known| (known.dev(), known.ino()) == id);
-    // A copy that was put back is as good.
+    // A copy that was moved back is accepted.
     !is_same && !mark.holds(&file).unwrap_or(false)
 }
 
-/// Looks below the folder of the template for a file that was moved away from its path, and cuts off what is behind its
-/// mark there: that was never committed, and is written again.
+/// Searches a moved file below the folder of its template, and cuts off everything after its mark: those events were never
+/// committed, and are written again.
 pub(crate) fn restore_moved(location: &Location, mark: &Mark) {
     let path = location.path().display();
     let root = location.root().unwrap_or(Path::new("."));
@@ -115,8 +114,8 @@ pub(crate) fn restore_moved(location: &Location, mark: &Mark) {
     let found = mark.id.and_then(|id| search(root, id, &mut left));
     let Some((found, file)) = found else {
         tracing::warn!(
-            "{path} was moved or deleted since events were delivered to it, and is not below {}: if it was moved after a \
-             crash, what it holds behind byte {} is delivered again, and is there twice",
+            "{path} was moved or deleted after events were delivered to it, and is not below {}: if it was moved after a \
+             crash, the events after its byte {} are delivered twice",
             root.display(),
             mark.length
         );
@@ -132,15 +131,15 @@ pub(crate) fn restore_moved(location: &Location, mark: &Mark) {
     });
     match restored {
         Ok(cut) => tracing::info!(
-            "{path} was moved to {moved}; {cut} bytes behind the last commit were cut off there"
+            "{path} was moved to {moved}; {cut} bytes after the last commit were cut off there"
         ),
         Err(error) => {
-            tracing::warn!("{path} was moved to {moved}, and cannot be brought to its last commit: {error}");
+            tracing::warn!("{path} was moved to {moved}, and cannot be restored to its last commit: {error}");
         }
     }
 }
 
-/// The file of this identity below `folder`, never through a link.
+/// Searches the file of this identity below `folder`, without following links.
 fn search(folder: &Path, id: (u64, u64), left: &mut usize) -> Option<(std::path::PathBuf, File)> {
     let mut below = Vec::new();
     for entry in std::fs::read_dir(folder).ok()?.filter_map(Result::ok) {
@@ -152,7 +151,7 @@ fn search(folder: &Path, id: (u64, u64), left: &mut usize) -> Option<(std::path:
             let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let opened = rustix::fs::open(entry.path(), flags, rustix::fs::Mode::empty());
             let file = opened.ok().map(File::from);
-            // Whatever its path leads to by now: only this very file will do.
+            // The path may lead to another file by now.
             let is_it = |file: &File| file.metadata().is_ok_and(|known| (known.dev(), known.ino()) == id);
             if let Some(file) = file.filter(is_it) {
                 return Some((entry.path(), file));
@@ -162,7 +161,7 @@ fn search(folder: &Path, id: (u64, u64), left: &mut usize) -> Option<(std::path:
     below.iter().find_map(|folder| search(folder, id, left))
 }
 
-/// The length of the file, which begins as its mark says.
+/// Checks that the file has the bytes of its mark. Returns its length.
 fn check(path: &Path, file: &File, mark: &Mark) -> Result<u64, Error> {
     let name = path.display();
     let unreadable = |error: io::Error| failed(format!("{name} cannot be read"), &error);
@@ -172,23 +171,22 @@ fn check(path: &Path, file: &File, mark: &Mark) -> Result<u64, Error> {
     }
     if known.len() < mark.length {
         return Err(Error::fatal(format!(
-            "{name} has {} bytes, but {} were delivered to it: somebody has shortened it; put it back, or start \
-             the pipeline over",
+            "{name} has {} bytes, but {} were delivered to it: it was truncated; restore it, or start the pipeline over",
             known.len(),
             mark.length
         )));
     }
     if !mark.holds(file).map_err(unreadable)? {
         return Err(Error::fatal(format!(
-            "{name} does not hold what was delivered to it before byte {}: somebody has changed it; put it back, \
-             or start the pipeline over",
+            "{name} does not hold the events that were delivered to it before byte {}: it was changed; restore it, or start \
+             the pipeline over",
             mark.length
         )));
     }
     Ok(known.len())
 }
 
-/// Renames the file to its sealed name, if that has not happened yet.
+/// Renames the file to its sealed name, unless that has happened.
 fn finish_seal(path: &Path, folder: &Folder, mark: &Mark, sealing: &Sealing) -> Result<(), Error> {
     let problem = |error: io::Error| failed(format!("{} cannot be sealed", path.display()), &error);
     let sealed = std::ffi::OsStr::new(&sealing.name);
@@ -205,11 +203,8 @@ fn finish_seal(path: &Path, folder: &Folder, mark: &Mark, sealing: &Sealing) -> 
             file.sync_data().map_err(problem)?;
             folder.rename(sealed).map_err(problem)?;
         }
-        // Whoever collects sealed files was faster.
-        _ => tracing::info!(
-            "{} was sealed and has been moved away since",
-            path.with_file_name(sealed).display()
-        ),
+        // Another process may collect sealed files.
+        _ => tracing::info!("{} was sealed and then moved away", path.with_file_name(sealed).display()),
     }
     folder.sync().map_err(problem)
 }
@@ -234,11 +229,11 @@ fn open(path: &Path, folder: &Folder, new: bool) -> Result<Option<File>, Error> 
     }
 }
 
-/// Makes an empty file whose name is durable.
+/// Creates an empty file whose name is durable.
 fn create(path: &Path, folder: &Folder) -> Result<File, Error> {
     let file = open(path, folder, true)?;
-    let file =
-        file.ok_or_else(|| Error::retry(format!("{} is gone as soon as it is made", path.display())))?;
+    let file = file
+        .ok_or_else(|| Error::retry(format!("{} was deleted just after it was created", path.display())))?;
     folder
         .sync()
         .map_err(|error| failed(format!("the folder of {} cannot be written", path.display()), &error))?;
@@ -246,13 +241,10 @@ fn create(path: &Path, folder: &Folder) -> Result<File, Error> {
 }
 
 fn not_regular(path: &Path) -> Error {
-    Error::fatal(format!(
-        "{} is not a regular file, so what a crash leaves in it cannot be taken back",
-        path.display()
-    ))
+    Error::fatal(format!("{} is not a regular file, so events of a crash cannot be cut off", path.display()))
 }
 
-fn born(file: &File, length: u64) -> io::Result<SystemTime> {
+fn created(file: &File, length: u64) -> io::Result<SystemTime> {
     let now = SystemTime::now();
     if length == 0 {
         return Ok(now);

@@ -1,4 +1,4 @@
-//! Sealing a file: its final name, and which of the older ones go.
+//! Sealing of files: their final names, and deletion of old ones.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::location::Folder;
 
-/// How a sealed file is marked, between the name and its endings: `-20260131T235959Z-0001`.
+/// Form of the mark of a sealed file, between its name and its endings: `-20260131T235959Z-0001`.
 const STAMP: &[u8] = b"-00000000T000000Z-0000";
 
 /// Renames the file to its sealed name, and deletes the oldest sealed ones beyond `keep`.
@@ -20,7 +20,7 @@ pub(crate) fn seal(folder: &Folder, now: Timestamp, keep: Option<usize>) -> io::
     Ok(())
 }
 
-/// The name that the file gets when it is sealed; nothing is there yet.
+/// Returns the name of the file after sealing. No file has it yet.
 pub(crate) fn sealed_name(folder: &Folder, now: Timestamp) -> OsString {
     let (stem, endings) = split(folder.name());
     let mut number = 1;
@@ -33,7 +33,7 @@ pub(crate) fn sealed_name(folder: &Folder, now: Timestamp) -> OsString {
     }
 }
 
-/// Deletes the oldest sealed files beyond `keep`. A file is sealed, whatever becomes of these.
+/// Deletes the oldest sealed files beyond `keep`. An error is only a warning.
 pub(crate) fn forget_old(folder: &Folder, keep: Option<usize>) {
     let Some(keep) = keep else { return };
     if let Err(error) = forget(folder, keep) {
@@ -41,7 +41,7 @@ pub(crate) fn forget_old(folder: &Folder, keep: Option<usize>) {
     }
 }
 
-/// Makes what happened to the names in the folder of `path` durable.
+/// Makes changes of names in the folder of `path` durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
@@ -65,10 +65,10 @@ fn is_sealed(name: &str, stem: &str, endings: &str) -> bool {
     stamp.len() == STAMP.len() && stamp.as_bytes().iter().zip(STAMP).all(same)
 }
 
-/// `events.jsonl.gz` as `events` and `.jsonl.gz`.
+/// Splits `events.jsonl.gz` into `events` and `.jsonl.gz`.
 fn split(name: &OsStr) -> (String, String) {
     let name = name.to_string_lossy().into_owned();
-    let start = name.char_indices().skip(1).find(|(_, letter)| *letter == '.');
+    let start = name.char_indices().skip(1).find(|(_, character)| *character == '.');
     let (stem, endings) = name.split_at(start.map_or(name.len(), |(at, _)| at));
     (stem.to_owned(), endings.to_owned())
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sealed_files_of_the_same_name_are_old_ones() {
+    fn only_sealed_files_of_the_same_name_are_deleted() {
         let sealed = |name| is_sealed(name, "events", ".jsonl");
         assert!(sealed("events-20260131T235959Z-0001.jsonl"));
         for other in ["events.jsonl", "events-old.jsonl", "events-20260131T235959Z-0001.jsonl.gz", "x.jsonl"]

@@ -1,4 +1,4 @@
-//! Which event goes to which file, and the folders of those files.
+//! Assignment of events to files, and refusal of paths.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -9,15 +9,15 @@ use super::confine;
 use super::location::{Location, is_link_refused};
 use crate::failure::{failed, reason};
 
-/// Why a file could not be opened.
+/// Reason why a file could not be opened.
 pub(crate) enum Refused {
-    /// The path leads where it must not.
+    /// The path is not allowed, so its events are rejected.
     Path(String),
+    /// The system returned an error.
     Error(Error),
 }
 
-/// Which events go to which file, in order of the first event of each. Events without a good path are
-/// rejected.
+/// Returns the events of each file, in the order of their first events. Events without a valid path are rejected.
 pub(crate) fn assign(
     template: &Template,
     batch: &Batch,
@@ -52,11 +52,11 @@ pub(crate) fn assign(
 }
 
 impl Refused {
-    /// Why the folder of a file cannot be opened or made.
+    /// Returns the reason why the folder of a file cannot be opened or created.
     pub(crate) fn folder(location: &Location, error: &io::Error) -> Self {
         let path = location.path().display();
         let Some(root) = location.root() else {
-            return Self::Error(failed(format!("the folder of {path} cannot be made"), error));
+            return Self::Error(failed(format!("the folder of {path} cannot be created"), error));
         };
         if is_link_refused(error) {
             return Self::Path(format!(
@@ -64,14 +64,14 @@ impl Refused {
                 root.display()
             ));
         }
-        // A file stands where the data asks for a folder.
+        // A file has the name of a folder of the rendered path.
         if matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::AlreadyExists) {
-            return Self::Path(format!("the folder of {path} cannot be made: {}", reason(error)));
+            return Self::Path(format!("the folder of {path} cannot be created: {}", reason(error)));
         }
-        Self::Error(failed(format!("the folder of {path} cannot be made"), error))
+        Self::Error(failed(format!("the folder of {path} cannot be created"), error))
     }
 
-    /// Why a file cannot be opened for writing.
+    /// Returns the reason why a file cannot be opened for writing.
     pub(crate) fn file(location: &Location, error: &io::Error) -> Self {
         let path = location.path().display();
         if location.root().is_some() {
@@ -85,7 +85,7 @@ impl Refused {
         Self::Error(failed(format!("{path} cannot be opened for writing"), error))
     }
 
-    /// The error, where it is of the sink and not of an event.
+    /// Converts it to an error of the sink, if no event is concerned.
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Error(error) => error,

@@ -1,4 +1,4 @@
-//! A named pipe or a device in place of a file: it has no length, and who reads it may be slow or absent.
+//! Named pipes and devices in place of files: they have no length, and their reader may be slow or absent.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,22 +14,22 @@ use super::options::SinkOptions;
 use super::route::Refused;
 use crate::failure::failed;
 
-/// How long a reader may take nothing until the component is not ready any more.
+/// Time without progress of the reader after which the component is not ready.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// An open pipe or device.
+/// Open pipe or device.
 pub(crate) struct Special {
     file: File,
     device: u64,
     inode: u64,
-    /// The line of which the reader has a part only, and what is left of it.
+    /// Line of which the reader has only a part, and the rest of it.
     torn: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Whether events are written to a pipe or device where this is.
+/// Tells whether a file of this kind is a pipe or device.
 ///
 /// # Errors
-/// If it is something that nothing can be written to.
+/// If nothing can be written to it.
 pub(crate) fn is_special(location: &Location, kind: FileType, options: &SinkOptions) -> Result<bool, Error> {
     let path = location.path().display();
     match kind {
@@ -37,21 +37,23 @@ pub(crate) fn is_special(location: &Location, kind: FileType, options: &SinkOpti
             Error::misconfigured(format!("{path} is a pipe or device, for which `compress` is not possible")),
         ),
         FileType::Fifo | FileType::CharacterDevice => Ok(true),
-        FileType::Socket => Err(Error::misconfigured(format!("{path} is a socket, and not a file"))),
-        FileType::BlockDevice => Err(Error::misconfigured(format!("{path} is a disk, and not a file"))),
+        FileType::Socket => Err(Error::misconfigured(format!("{path} is a socket, not a file"))),
+        FileType::BlockDevice => Err(Error::misconfigured(format!("{path} is a disk, not a file"))),
         _ => Ok(false),
     }
 }
 
 impl Special {
+    /// Opens the pipe or device.
+    ///
     /// # Errors
-    /// To be tried again if nobody reads the pipe.
+    /// Retryable if the pipe has no reader.
     pub(crate) fn open(location: &Location, folder: &Folder, known: Known) -> Result<Self, Refused> {
         match folder.open(OFlags::WRONLY | OFlags::APPEND) {
             Ok(file) => Ok(Self { file, device: known.device, inode: known.inode, torn: None }),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => {
                 Err(Refused::Error(Error::retry(format!(
-                    "nobody reads the pipe {}; waiting until somebody does",
+                    "the pipe {} has no reader; the sink waits for one",
                     location.path().display()
                 ))))
             }
@@ -63,7 +65,7 @@ impl Special {
         (self.device, self.inode) == (known.device, known.inode)
     }
 
-    /// Writes the events, each with its line end. Returns how many are written whole, and what ended it.
+    /// Writes the events, each with its line end. An error comes with the number of events that are written whole.
     pub(crate) fn write(
         &mut self,
         batch: &Batch,
@@ -72,7 +74,7 @@ impl Special {
     ) -> Result<(), (usize, Error)> {
         let mut done = 0;
         if let Some((line, rest)) = self.torn.take() {
-            // The reader has its beginning, so it gets its end, whatever has become of the event.
+            // The reader has the beginning of the line, so it gets the end, even if the event is not in this batch.
             let written = self.write_all(&rest);
             if let Err((written, error)) = written {
                 if error.kind() != io::ErrorKind::BrokenPipe {
@@ -105,7 +107,7 @@ impl Special {
         Err((done, problem(name, &error)))
     }
 
-    /// Writes all of it, waiting for the reader as long as it takes something now and then. On an error, how much was
+    /// Writes all bytes, and waits for the reader while it makes progress. An error comes with the number of bytes that were
     /// written.
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut written = 0;
@@ -138,10 +140,10 @@ impl Special {
 fn problem(name: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::TimedOut => {
-            Error::retry(format!("whoever reads {name} takes nothing; waiting until that changes"))
+            Error::retry(format!("the reader of {name} takes nothing; the sink waits for it"))
         }
         io::ErrorKind::BrokenPipe => {
-            Error::retry(format!("whoever read {name} is gone; waiting for the next one"))
+            Error::retry(format!("the reader of {name} is gone; the sink waits for the next one"))
         }
         _ => failed(format!("{name} cannot be written"), error),
     }

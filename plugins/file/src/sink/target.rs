@@ -1,4 +1,4 @@
-//! One file that events are appended to.
+//! File that events are appended to.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -20,49 +20,49 @@ use crate::failure::failed;
 
 const APPEND: OFlags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::APPEND);
 
-/// One file that events are appended to. It holds whole events up to `length`; what a failed write has put
-/// behind that is cut off before the next one.
+/// File that events are appended to. It holds whole events up to `length`. Bytes of a failed write after it are cut off
+/// before the next one.
 pub(crate) struct Target {
     location: Location,
     /// `None` after a failure: the next write opens the file again.
     file: Option<File>,
-    /// What is there in place of a file.
+    /// Pipe or device in place of a file.
     special: Option<Special>,
     length: u64,
-    born: SystemTime,
-    /// Whether the file at the path is known to end at `length`, but for what a failed write has left.
+    created: SystemTime,
+    /// Tells whether the file at the path surely ends at `length`, except for bytes of a failed write.
     known: bool,
 }
 
-/// A write that ended early.
+/// Write that ended early.
 pub(crate) struct Unfinished {
-    /// How many of the events are safe.
+    /// Number of events that are delivered.
     pub(crate) done: usize,
     pub(crate) why: Refused,
 }
 
 impl Target {
-    /// What is wrong with the file, if it cannot be written. It stays as it is: another process may be writing to it.
+    /// Checks that the file can be written. It is not changed: another process may be writing to it.
     pub(crate) fn probe(location: &Location, options: &SinkOptions) -> Result<(), Refused> {
         let folder = location.make_folder().map_err(|error| Refused::folder(location, &error))?;
         if let Ok(known) = folder.known()
             && is_special(location, known.kind, options).map_err(Refused::Error)?
         {
-            // Opening a pipe and closing it again would end whoever reads it.
+            // Closing a pipe would end its reader.
             return Ok(());
         }
         let file = folder.open(APPEND);
         let fits = file.and_then(|file| match options.compress {
-            Some(compression) => check_packing(&file, compression),
+            Some(compression) => check_compression(&file, compression),
             None => Ok(()),
         });
         fits.map_err(|error| Refused::file(location, &error))
     }
 
-    /// The file at the location. Its folder is made if it is not there.
+    /// Opens the file at the location. Its folder is created if it does not exist.
     pub(crate) fn open(location: Location, options: &SinkOptions) -> Result<Self, Refused> {
         let mut target =
-            Self { location, file: None, special: None, length: 0, born: SystemTime::now(), known: false };
+            Self { location, file: None, special: None, length: 0, created: SystemTime::now(), known: false };
         target.reopen(options)?;
         Ok(target)
     }
@@ -89,26 +89,26 @@ impl Target {
         Ok(())
     }
 
-    /// Finds out where the file ends, and makes it end with a whole event.
+    /// Finds the end of the file, and makes it end with a whole event.
     fn take_over(&mut self, file: &File, options: &SinkOptions) -> io::Result<()> {
         let known = file.metadata()?;
         if !known.is_file() {
-            return Err(io::Error::other("it was replaced just now"));
+            return Err(io::Error::other("it was replaced at the same time"));
         }
-        self.born = known.created().or_else(|_| known.modified()).unwrap_or(self.born);
+        self.created = known.created().or_else(|_| known.modified()).unwrap_or(self.created);
         if self.known && known.len() >= self.length {
-            // Only a failed write of this sink can have put anything there.
+            // Only a failed write of this sink can have written more.
             file.set_len(self.length)?;
         } else {
-            self.length = mend(file, known.len(), self.location.path(), options)?;
+            self.length = make_appendable(file, known.len(), self.location.path(), options)?;
         }
         if self.length == 0 {
-            self.born = SystemTime::now();
+            self.created = SystemTime::now();
         }
         Ok(())
     }
 
-    /// Appends these events of `batch`, and makes them durable if that is asked for.
+    /// Appends these events of `batch`, and makes them durable with `sync`.
     pub(crate) fn append(
         &mut self,
         batch: &Batch,
@@ -138,20 +138,19 @@ impl Target {
         self.look(options)?;
         let emptied = self.file.as_ref().map_or(Ok(()), |file| file.set_len(0));
         self.length = 0;
-        self.born = SystemTime::now();
+        self.created = SystemTime::now();
         emptied.map_err(|error| {
             let path = self.location.path().display();
             Refused::Error(failed(format!("{path} cannot be emptied"), &error))
         })
     }
 
-    /// Whether nothing has to be cut off before the next write.
+    /// Tells whether nothing must be cut off before the next write.
     pub(crate) fn is_sound(&self) -> bool {
         self.file.is_some() || self.special.is_some()
     }
 
-    /// Makes sure that what is open is still what is at the path: something else may have moved, deleted or
-    /// truncated it, or have put a link in its way.
+    /// Opens the file again if another process has moved, deleted or replaced it.
     fn look(&mut self, options: &SinkOptions) -> Result<(), Refused> {
         let named = self.location.known();
         if let Some(special) = &self.special {
@@ -179,11 +178,11 @@ impl Target {
         }
     }
 
-    /// How many of the events go into the file before it is sealed; at least one.
+    /// Returns the number of events that fit into the file before it is sealed; at least one.
     fn fitting(&self, batch: &Batch, events: &[usize], options: &SinkOptions) -> usize {
         let limit = options.rotate.and_then(|rotate| rotate.size);
         let (Some(limit), None) = (limit, options.compress) else { return events.len() };
-        // A file that is full is sealed before the next write, so that one begins a new file.
+        // A full file is sealed before the next write, which begins a new file.
         let mut length = if self.is_due(batch, events[0], options) { 0 } else { self.length };
         let fits = |event: &&usize| {
             length += batch.payload(**event).len() as u64 + 1;
@@ -192,16 +191,16 @@ impl Target {
         events.iter().take_while(fits).count().max(1)
     }
 
-    /// Whether the file is to be sealed before `event` is written.
+    /// Tells whether the file must be sealed before `event` is written.
     fn is_due(&self, batch: &Batch, event: usize, options: &SinkOptions) -> bool {
         let Some(rotate) = options.rotate else { return false };
         if self.length == 0 {
             return false;
         }
-        // How small an event becomes is known only once it is compressed.
+        // The compressed size of an event is not known yet.
         let more = if options.compress.is_some() { 1 } else { batch.payload(event).len() as u64 + 1 };
         let too_large = rotate.size.is_some_and(|size| self.length + more > size.bytes());
-        let too_old = |every: tidegate_sdk::Duration| self.born.elapsed().is_ok_and(|age| age >= *every);
+        let too_old = |every: tidegate_sdk::Duration| self.created.elapsed().is_ok_and(|age| age >= *every);
         too_large || rotate.every.is_some_and(too_old)
     }
 
@@ -224,8 +223,8 @@ impl Target {
         if options.sync
             && let Err(error) = file.sync_data()
         {
-            // The kernel may have dropped the data and marked it clean, so this descriptor would report
-            // success the next time. The file is opened anew, and what was written now counts as not written.
+            // The kernel may have dropped the data and marked it clean, so this descriptor would report success the next
+            // time. The file is opened again, and these events count as not written.
             self.take_back();
             self.file = None;
             return Err(problem("made durable", self.location.path(), &error));
@@ -234,7 +233,7 @@ impl Target {
         Ok(())
     }
 
-    /// Cuts off what a failed write has left. If that fails too, opening the file anew does it.
+    /// Cuts off the bytes of a failed write. If that fails too, the next opening does it.
     fn take_back(&mut self) {
         let cut = self.file.as_ref().map(|file| file.set_len(self.length));
         if !matches!(cut, Some(Ok(()))) {
@@ -253,33 +252,36 @@ impl Target {
         sealed.map_err(problem)?;
         self.known = false;
         self.length = 0;
-        self.born = SystemTime::now();
+        self.created = SystemTime::now();
         self.reopen(options).map_err(Refused::into_error)
     }
 }
 
-fn check_packing(file: &File, compression: Compression) -> io::Result<()> {
-    match begins_like(file, compression)? {
-        true => Ok(()),
-        false => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is there already and not compressed as `compress` says",
-        )),
+fn check_compression(file: &File, compression: Compression) -> io::Result<()> {
+    if begins_like(file, compression)? {
+        return Ok(());
     }
+    let reason = "it exists and is not compressed as `compress` says; move it away, or change `compress`";
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
-/// Makes a file that was there before ready to be appended to; returns its length then.
-pub(crate) fn mend(file: &File, length: u64, path: &Path, options: &SinkOptions) -> io::Result<u64> {
+/// Makes an existing file ready for appending. Returns its length.
+pub(crate) fn make_appendable(
+    file: &File,
+    length: u64,
+    path: &Path,
+    options: &SinkOptions,
+) -> io::Result<u64> {
     if length == 0 {
         return Ok(0);
     }
     if let Some(compression) = options.compress {
-        check_packing(file, compression)?;
+        check_compression(file, compression)?;
         let whole = whole_length(file, compression)?;
         if whole < length {
             let name = path.display();
             tracing::warn!(
-                "{name} ended in the middle of an archive member; {} bytes were cut off",
+                "{name} ended within a member of the archive; {} bytes were cut off",
                 length - whole
             );
             file.set_len(whole)?;
@@ -303,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_failed_write_has_left_is_cut_off() {
+    fn bytes_of_a_failed_write_are_cut_off() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("out");
         let options: SinkOptions =
@@ -315,7 +317,7 @@ mod tests {
         target.file.as_ref().unwrap().write_all(b"hal").unwrap();
         target.take_back();
         assert_eq!(text(), "1\n");
-        // Where that fails too, the next write does it.
+        // If that fails too, the next write does it.
         target.file.take().unwrap().write_all(b"hal").unwrap();
         assert!(target.append(&batch(["2"]), &[0], &options).is_ok());
         assert_eq!(text(), "1\n2\n");

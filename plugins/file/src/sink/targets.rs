@@ -1,4 +1,4 @@
-//! The files of one sink: which events go where, and which files are open.
+//! Open files of one sink, and the distribution of events to them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::ownership;
 use super::route::{self, Refused};
 use super::target::{Target, Unfinished};
 
-/// The open files, and what they are opened with.
+/// Open files of one sink.
 pub(crate) struct Targets {
     options: Arc<SinkOptions>,
     open: HashMap<String, Open>,
-    /// Counts writes, to tell which file was not used for the longest time.
+    /// Number of writes so far, to find the least recently used file.
     clock: u64,
 }
 
@@ -29,16 +29,16 @@ impl Targets {
         Self { options, open: HashMap::new(), clock: 0 }
     }
 
-    /// Tells at the start what is wrong with a file whose path does not use the event.
+    /// Checks a file whose path does not use the event before the first event.
     pub(crate) fn probe_literal(&mut self) -> Result<(), Error> {
         let options = Arc::clone(&self.options);
         let Some(path) = options.path.as_literal() else { return Ok(()) };
         Target::probe(&Location::new(&options.path, path), &options).map_err(Refused::into_error)
     }
 
-    /// Puts a ledger out of the way that is left from when events were delivered effectively once.
-    pub(crate) fn disown(&mut self) -> Result<(), Error> {
-        ownership::disown(&self.options.path)
+    /// Removes the ledger of an earlier effectively-once run.
+    pub(crate) fn remove_ledger(&mut self) -> Result<(), Error> {
+        ownership::remove_ledger(&self.options.path)
     }
 
     /// Appends the events; with [`Mode::Truncate`] the file is emptied first.
@@ -63,7 +63,7 @@ impl Targets {
                     continue;
                 }
             };
-            // Each file fails for a reason of its own.
+            // The reason is that of this file only.
             let copy = || Error::new(error.class(), error.message());
             failed.extend(events[done..].iter().map(|event| (*event, copy())));
         }
@@ -74,7 +74,7 @@ impl Targets {
         delivery
     }
 
-    /// The file at `path`, open.
+    /// Returns the open file at `path`.
     fn target(&mut self, path: &str) -> Result<&mut Target, Refused> {
         self.clock += 1;
         if !self.open.contains_key(path) {
@@ -90,8 +90,8 @@ impl Targets {
         Ok(&mut open.target)
     }
 
-    /// Closes the file that was not used for the longest time, if as many are open as may be. Each is durable
-    /// up to its last write. One whose last write failed has yet to be cut, so it goes last.
+    /// Closes the least recently used file if the limit is reached. Each file is durable up to its last write. A file whose
+    /// last write failed must still be cut, so it is closed last.
     fn make_room(&mut self) {
         while self.open.len() >= self.options.max_open {
             let oldest = self

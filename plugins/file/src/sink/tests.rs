@@ -215,7 +215,7 @@ async fn sealed_files_are_whole_archives() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_nothing_counts_as_delivered() {
+async fn a_full_disk_is_an_error_and_no_event_counts_as_delivered() {
     let (mut sink, cx) = open(&json!({ "path": "/dev/full" })).await;
     let delivery = sink.write(&batch(["1", "2"]), &cx).await.unwrap();
     let (again, error) = delivery.to_try_again().unwrap();
@@ -224,7 +224,7 @@ async fn a_full_disk_is_told_and_nothing_counts_as_delivered() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_is_told_at_the_start() {
+async fn files_that_cannot_be_opened_are_errors_at_the_start() {
     let folder = TempDir::new().unwrap();
     fs::write(path(&folder, "file"), "").unwrap();
     for name in ["file/out", ""] {
@@ -252,7 +252,7 @@ async fn a_file_that_is_moved_or_deleted_is_made_again() {
 }
 
 #[tokio::test]
-async fn options_that_cannot_be_meant_are_refused() {
+async fn invalid_options_are_refused() {
     for (options, pointer) in [
         (json!({ "path": "a/" }), "/path"),
         (json!({ "path": "a/{.x}", "mode": "truncate" }), "/mode"),

@@ -1,9 +1,9 @@
-//! Effectively once: events and the place they came from are kept together, or neither is.
+//! Transactions of effectively-once delivery: events and their source position are stored together, or neither is.
 //!
-//! A commit appends to the files, makes them durable, and then appends one line to the ledger that says how
-//! long each of them is now. Up to that line nothing has happened: whatever is behind the lengths in the
-//! ledger is cut off, by the next commit after a failure or by the next claim after a crash. So a file is
-//! entered in the ledger before its first byte is written, and its renaming before it is renamed.
+//! A commit appends to the files, makes them durable, and then appends one line to the ledger with the new length of each
+//! file. Before that line nothing has happened: bytes after the lengths in the ledger are cut off, by the next commit
+//! after a failure or by the next claim after a crash. So a file is entered in the ledger before its first byte is
+//! written, and a rename before it happens.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -27,32 +27,32 @@ use super::route::{self, Refused};
 use super::{confine, ownership};
 use crate::failure::failed;
 
-/// The lanes of one sink, claimed, and the files that they lead to.
+/// Claimed lanes of one sink, and its files.
 pub(crate) struct Transactions {
     options: Arc<SinkOptions>,
     ledger: Ledger,
     open: HashMap<String, Open>,
-    /// Files that a commit that failed may have written to: they are cut before the next one.
-    unsettled: Vec<String>,
+    /// Files that a failed commit may have written to. They are cut before the next one.
+    uncommitted: Vec<String>,
     clock: u64,
-    /// Held as long as the lanes are ours.
+    /// Lock that excludes other processes.
     _lock: ownership::Lock,
 }
 
 struct Open {
     file: File,
-    born: SystemTime,
+    created: SystemTime,
     used: u64,
 }
 
-/// One file of a commit: its path, the events, and what is appended.
+/// File of a commit: its path, and the bytes that are appended.
 struct Part {
     path: String,
     bytes: Bytes,
 }
 
 impl Transactions {
-    /// Takes over the lanes, and takes back what was written and never committed.
+    /// Claims the lanes, and cuts off everything that was written and never committed.
     pub(crate) fn claim(options: Arc<SinkOptions>, claim: &Claim) -> Result<Self, Error> {
         let path = ownership::ledger_path(&options.path);
         let lock = ownership::lock(&path)?;
@@ -60,15 +60,15 @@ impl Transactions {
         let owner = Owner { pipeline: claim.pipeline.to_string(), sink: claim.sink.to_string(), epoch };
         let problem = |error| failed(format!("{} cannot be written", path.display()), &error);
         let ledger = Ledger::create(path.clone(), owner, state).map_err(problem)?;
-        Ok(Self { options, ledger, open: HashMap::new(), unsettled: Vec::new(), clock: 0, _lock: lock })
+        Ok(Self { options, ledger, open: HashMap::new(), uncommitted: Vec::new(), clock: 0, _lock: lock })
     }
 
-    /// How far each lane is.
+    /// Returns the record of each lane.
     pub(crate) fn lanes(&self) -> &BTreeMap<Lane, Record> {
         &self.ledger.state().lanes
     }
 
-    /// Appends the events and moves the lane on, both or neither.
+    /// Appends the events and stores the record of the lane, both or neither.
     pub(crate) fn commit(&mut self, batch: &Batch, lane: &Lane, record: &Record) -> Result<Delivery, Error> {
         self.check_standing()?;
         self.take_back()?;
@@ -76,9 +76,10 @@ impl Transactions {
             return Ok(Delivery::complete());
         }
         let mut delivery = Delivery::complete();
-        let files = match batch.is_empty() {
-            true => Vec::new(),
-            false => route::assign(&self.options.path, batch, &mut delivery),
+        let files = if batch.is_empty() {
+            Vec::new()
+        } else {
+            route::assign(&self.options.path, batch, &mut delivery)
         };
         self.clock += 1;
         let begun = self.begin(batch, &files, &mut delivery)?;
@@ -87,37 +88,37 @@ impl Transactions {
         }
         let parts = self.encode(batch, files)?;
         self.prepare(&parts, begun)?;
-        self.unsettled.extend(parts.iter().map(|part| part.path.clone()));
+        self.uncommitted.extend(parts.iter().map(|part| part.path.clone()));
         let mut change = Change::of(lane, record);
         for part in &parts {
             change.files.insert(part.path.clone(), Some(self.append(part)?));
         }
         self.enter(change)?;
-        self.unsettled.clear();
+        self.uncommitted.clear();
         Ok(delivery)
     }
 
-    /// Whether nobody else has claimed the lanes, and the ledger is where it was left.
+    /// Checks that no other process has claimed the lanes, and that the ledger is still there.
     fn check_standing(&self) -> Result<(), Error> {
         let path = self.ledger.path().display();
         match self.ledger.standing() {
             Ok(Standing::Ours) => Ok(()),
             Ok(Standing::Taken) => {
-                Err(Error::fatal(format!("{path} was taken over by another process; this one ends here")))
+                Err(Error::fatal(format!("{path} was claimed by another process, so this one ends")))
             }
             Ok(Standing::Gone) => Err(Error::fatal(format!(
-                "{path} is gone, so nobody could tell after a crash what was delivered; put it back, or start the \
-                 pipeline over"
+                "{path} is gone, without which a crash would lose or repeat events; move it back, or start the pipeline \
+                 over"
             ))),
             Err(error) => Err(failed(format!("{path} cannot be read"), &error)),
         }
     }
 
-    /// Takes back what a commit that failed has left: its line in the ledger, and then what is in the files.
+    /// Takes back a failed commit: first its line in the ledger, then its bytes in the files.
     fn take_back(&mut self) -> Result<(), Error> {
         let problem = |path: &Path, error| failed(format!("{} cannot be written", path.display()), &error);
-        self.ledger.mend().map_err(|error| problem(self.ledger.path(), error))?;
-        while let Some(path) = self.unsettled.last() {
+        self.ledger.repair().map_err(|error| problem(self.ledger.path(), error))?;
+        while let Some(path) = self.uncommitted.last() {
             self.open.remove(path);
             if let Some(mark) = self.ledger.state().files.get(path) {
                 let location = Location::new(&self.options.path, path);
@@ -125,12 +126,12 @@ impl Transactions {
                     restore::restore_moved(&location, mark);
                 }
             }
-            self.unsettled.pop();
+            self.uncommitted.pop();
         }
         Ok(())
     }
 
-    /// Opens or makes the files that the ledger does not know. What cannot be one is rejected.
+    /// Opens or creates the files that the ledger does not know. Events whose path is not allowed are rejected.
     fn begin(
         &mut self,
         batch: &Batch,
@@ -156,7 +157,7 @@ impl Transactions {
         Ok(change)
     }
 
-    /// Whether the file is in the ledger and where it was left.
+    /// Tells whether the file is in the ledger and unchanged.
     fn is_known(&mut self, path: &str) -> Result<bool, Error> {
         let Some(mark) = self.ledger.state().files.get(path) else { return Ok(false) };
         let length = if mark.sealing.is_some() { 0 } else { mark.length };
@@ -195,11 +196,11 @@ impl Transactions {
             let Some(oldest) = oldest else { break };
             self.open.remove(&oldest);
         }
-        let open = Open { file: restored.file, born: restored.born, used: self.clock };
+        let open = Open { file: restored.file, created: restored.created, used: self.clock };
         self.open.insert(path.to_owned(), open);
     }
 
-    /// What is appended to each file.
+    /// Encodes the events of each file.
     fn encode(&self, batch: &Batch, files: Vec<(String, Vec<usize>)>) -> Result<Vec<Part>, Error> {
         let encode =
             |(path, events): (String, Vec<usize>)| match encode(batch, &events, self.options.compress) {
@@ -209,7 +210,7 @@ impl Transactions {
         files.into_iter().map(encode).collect()
     }
 
-    /// Enters in the ledger which files are written to for the first time, and which are sealed before.
+    /// Enters in the ledger the files that are new, and those that are sealed first.
     fn prepare(&mut self, parts: &[Part], mut change: Change) -> Result<(), Error> {
         let mut sealed = Vec::new();
         for part in parts {
@@ -224,7 +225,7 @@ impl Transactions {
         if change.files.is_empty() {
             return Ok(());
         }
-        self.let_go(parts, &mut change);
+        self.forget_unused(parts, &mut change);
         self.enter(change)?;
         for path in sealed {
             self.open.remove(&path);
@@ -236,20 +237,20 @@ impl Transactions {
         Ok(())
     }
 
-    /// Whether the file is to be sealed before this part is appended.
+    /// Tells whether the file must be sealed before this part is appended.
     fn is_due(&self, part: &Part) -> bool {
         let Some(rotate) = self.options.rotate else { return false };
-        let length = self.promised(&part.path);
+        let length = self.committed_length(&part.path);
         if length == 0 {
             return false;
         }
         let too_large = rotate.size.is_some_and(|size| length + part.bytes.len() as u64 > size.bytes());
-        let age = self.open.get(&part.path).and_then(|open| open.born.elapsed().ok());
+        let age = self.open.get(&part.path).and_then(|open| open.created.elapsed().ok());
         too_large || rotate.every.zip(age).is_some_and(|(every, age)| age >= *every)
     }
 
-    /// How much of the file is promised.
-    fn promised(&self, path: &str) -> u64 {
+    /// Returns the committed length of the file.
+    fn committed_length(&self, path: &str) -> u64 {
         let mark = self.ledger.state().files.get(path).filter(|mark| mark.sealing.is_none());
         mark.map_or(0, |mark| mark.length)
     }
@@ -265,8 +266,8 @@ impl Transactions {
         Ok(mark.map(|mark| Mark { sealing, ..mark }))
     }
 
-    /// Lets the ledger forget files that were not used for long, so that it does not grow with their number.
-    fn let_go(&self, parts: &[Part], change: &mut Change) {
+    /// Removes files from the ledger that were not used recently, so that it does not grow with their number.
+    fn forget_unused(&self, parts: &[Part], change: &mut Change) {
         let files = &self.ledger.state().files;
         let room = self.options.max_open.saturating_sub(change.files.len());
         if files.len() <= room {
@@ -280,9 +281,9 @@ impl Transactions {
         change.files.extend(old.into_iter().map(|path| (path, None)));
     }
 
-    /// Appends to the file and makes that durable. Returns how it is left.
+    /// Appends to the file and makes that durable. Returns its new mark.
     fn append(&mut self, part: &Part) -> Result<Mark, Error> {
-        let start = self.promised(&part.path);
+        let start = self.committed_length(&part.path);
         let mut file = self.file(&part.path)?;
         let problem =
             |what: &str, error: &io::Error| failed(format!("{} cannot be {what}", part.path), error);
@@ -291,14 +292,14 @@ impl Transactions {
             let _ = file.set_len(start);
             return Err(problem("written", &error));
         }
-        // After a failure the kernel may have dropped the data and marked it clean: the next commit opens the
-        // file anew, cuts it, and writes again.
+        // After a failure the kernel may have dropped the data and marked it clean. The next commit opens the file again,
+        // cuts it, and writes again.
         file.sync_data().map_err(|error| problem("made durable", &error))?;
         let length = start + part.bytes.len() as u64;
         Mark::of(file, length).map_err(|error| problem("read", &error))
     }
 
-    /// The file at a path that is in the ledger, open.
+    /// Returns the open file at a path that is in the ledger.
     fn file(&mut self, path: &str) -> Result<&File, Error> {
         if !self.open.contains_key(path) {
             let mark = self.ledger.state().files.get(path).cloned().unwrap_or_default();

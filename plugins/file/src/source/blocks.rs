@@ -1,16 +1,17 @@
-//! The memory that large files are read into, which is used again.
+//! Pool of the memory that large files are read into.
 //!
-//! A block of fresh memory costs more than it looks: the system clears each page of it when it is touched first,
-//! which takes about as long as reading the file into it.
+//! Fresh memory is expensive: the system clears each page at the first access, which takes about as long as reading the
+//! file into it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
-/// How many blocks that come back are kept. Others are freed.
+/// Most blocks that are kept for the next use. Others are freed.
 const KEPT: usize = 8;
 
-/// Lends blocks of one size, and takes them back when the last batch over their bytes is gone.
+/// Pool of blocks of one size. A block returns when the last batch with its bytes is dropped.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     size: usize,
@@ -19,7 +20,7 @@ pub(crate) struct Blocks {
 
 type Free = Mutex<Vec<Box<[u8]>>>;
 
-/// A block that is lent.
+/// Block that is in use.
 #[derive(Debug)]
 pub(crate) struct Block {
     memory: Box<[u8]>,
@@ -28,26 +29,26 @@ pub(crate) struct Block {
 }
 
 impl Blocks {
-    /// Blocks of `size` bytes.
+    /// Creates a pool of blocks of `size` bytes.
     pub(crate) fn new(size: usize) -> Self {
         Self { size, free: Arc::default() }
     }
 
-    /// A block whose contents are left from before.
-    pub(crate) fn lend(&self) -> Block {
-        let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    /// Takes a block from the pool. Its contents are left from its last use.
+    pub(crate) fn take(&self) -> Block {
+        let kept = self.free.lock().pop();
         let memory = kept.unwrap_or_else(|| vec![0; self.size].into());
         Block { memory, filled: 0, free: Arc::clone(&self.free) }
     }
 }
 
 impl Block {
-    /// All of it, to be read into.
+    /// Returns the whole block, to be read into.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         &mut self.memory
     }
 
-    /// Its first `filled` bytes, to be shared.
+    /// Returns the first `filled` bytes.
     pub(crate) fn share(mut self, filled: usize) -> Bytes {
         self.filled = filled;
         Bytes::from_owner(self)
@@ -62,7 +63,7 @@ impl AsRef<[u8]> for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.free.lock();
         if free.len() < KEPT {
             free.push(std::mem::take(&mut self.memory));
         }
@@ -74,26 +75,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_comes_back_when_nobody_has_its_bytes() {
+    fn block_returns_when_its_last_bytes_are_dropped() {
         let blocks = Blocks::new(16);
-        let mut block = blocks.lend();
+        let mut block = blocks.take();
         block.space()[..5].copy_from_slice(b"hello");
         let memory = block.space().as_ptr();
         let bytes = block.share(5);
         assert_eq!(bytes, "hello");
         let part = bytes.slice(1..3);
         drop(bytes);
-        assert_ne!(blocks.lend().space().as_ptr(), memory, "somebody has a part of it");
-        blocks.free.lock().unwrap().clear();
+        assert_ne!(blocks.take().space().as_ptr(), memory, "a part of it is in use");
+        blocks.free.lock().clear();
         drop(part);
-        assert_eq!(blocks.lend().space().as_ptr(), memory);
+        assert_eq!(blocks.take().space().as_ptr(), memory);
     }
 
     #[test]
-    fn only_so_many_blocks_are_kept() {
+    fn pool_keeps_a_limited_number_of_blocks() {
         let blocks = Blocks::new(1);
-        let lent: Vec<_> = (0..KEPT + 3).map(|_| blocks.lend()).collect();
-        drop(lent);
-        assert_eq!(blocks.free.lock().unwrap().len(), KEPT);
+        let taken: Vec<_> = (0..KEPT + 3).map(|_| blocks.take()).collect();
+        drop(taken);
+        assert_eq!(blocks.free.lock().len(), KEPT);
     }
 }

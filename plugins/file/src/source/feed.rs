@@ -1,7 +1,7 @@
-//! The way of what is read to the pipeline, and the task that reads.
+//! Channel from reading to the pipeline, and the task that reads.
 //!
-//! Files are read in steps on threads that all components share. A step waits for the pipeline for some milliseconds at
-//! most: then it ends, and its thread is free, until the batch has found room.
+//! Files are read in steps, on threads that all components share. A step waits some milliseconds for the pipeline. Then it
+//! ends, and its thread is free until the channel has room for the batch.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -16,51 +16,51 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinError;
 
-/// How long a step may take while there is more to read, so that others get the thread.
+/// Longest time of a step. After it, others get the thread.
 const STEP: Duration = Duration::from_millis(100);
 
-/// How many steps are taken at the same time in this process, so that files, even of a network that hangs, leave threads
-/// to everything else.
+/// Most steps that run at the same time in this process. So even files on a network that hangs leave threads to everything
+/// else.
 const AT_ONCE: usize = 64;
 
-/// How long a step waits for room. In a steady flow room comes sooner than another thread would, and without this wait each
-/// batch of it would cost one.
+/// Longest wait of a step for room in the channel. In a steady flow, room comes sooner than another thread would.
 const BRIEFLY: Duration = Duration::from_millis(2);
 
-static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
+static STEPS: Semaphore = Semaphore::const_new(AT_ONCE);
 
-/// Runs a step on one of the threads that are shared, when there is room among those that work on files.
+/// Runs `work` on a shared thread, when fewer than [`AT_ONCE`] others run.
 pub(crate) async fn on_shared_thread<T: Send + 'static>(
     cx: &Cx,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
     // The semaphore is never closed.
-    let _room = ROOM.acquire().await;
+    let _permit = STEPS.acquire().await;
     cx.spawn_blocking(work).await
 }
 
-/// Takes what was read.
+/// Sender of the batches that were read.
 pub(crate) struct Feed {
     cx: Cx,
     sender: Sender<Result<SourceBatch, Error>>,
-    /// What found no room: a batch or two, because a step ends with the first.
+    /// Batches for which the channel had no room: one or two, because a step ends with the first.
     waiting: VecDeque<Result<SourceBatch, Error>>,
-    /// Whether a step is to end at the next opportunity.
+    /// Time at which the current step ends.
     until: Instant,
-    /// Whether the source is gone, or has failed for good.
+    /// Tells whether the source is gone, or has failed for good.
     over: bool,
 }
 
-/// What is to be done after a step.
+/// Action after a step.
 pub(crate) enum Next {
-    /// The next one, as soon as there is room.
+    /// Takes the next step when the channel has room.
     Step,
-    /// The next one after this time, or when something has changed.
+    /// Takes the next step after this time, or after a change.
     Pause(Duration),
+    /// Ends reading.
     End,
 }
 
-/// Reads in steps.
+/// Work that is done in steps.
 pub(crate) trait Steps: Send + 'static {
     fn step(&mut self, feed: &mut Feed) -> Next;
 }
@@ -74,23 +74,23 @@ impl Feed {
         &self.cx
     }
 
-    /// Whether reading is to end: the pipeline drains, or the source is gone.
+    /// Tells whether reading must end: the pipeline drains, or the source is gone.
     pub(crate) fn is_stopping(&self) -> bool {
         self.over || self.cx.is_stopping() || self.sender.is_closed()
     }
 
-    /// Whether the step is to end: there is no room, or it has taken long enough.
+    /// Tells whether the step must end: the channel has no room, or the time is over.
     pub(crate) fn is_full(&self) -> bool {
         !self.waiting.is_empty() || Instant::now() >= self.until
     }
 
-    /// Hands on a batch, at once or when there is room.
+    /// Sends a batch, now or when the channel has room.
     pub(crate) fn send(&mut self, batch: SourceBatch) {
         self.put(Ok(batch));
     }
 
-    /// Reports an error. The engine pauses before it listens again, and that pause is passed on, because there is room
-    /// for few. False if reading is to end.
+    /// Sends an error. The engine pauses before it asks again, and the full channel makes reading pause too. False if
+    /// reading must end.
     pub(crate) fn fail(&mut self, error: Error) -> bool {
         self.over |= error.class() == Class::Fatal;
         self.put(Err(error));
@@ -113,7 +113,7 @@ impl Feed {
         }
     }
 
-    /// Waits until everything has found room. False if nobody listens any more.
+    /// Waits until the channel has taken everything. False if the source is gone.
     async fn flush(&mut self) -> bool {
         while let Some(item) = self.waiting.pop_front() {
             if self.sender.send(item).await.is_err() {
@@ -124,7 +124,7 @@ impl Feed {
     }
 }
 
-/// Wakes a thread that waits for a future.
+/// Waker of a thread that waits for a future.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -133,7 +133,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for a future on this thread, for [`BRIEFLY`]. `None` if it is not done by then.
+/// Waits for a future on this thread, for [`BRIEFLY`]. `None` if it is still pending.
 fn briefly<T>(future: impl Future<Output = T>) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let (mut cx, mut future) = (Context::from_waker(&waker), pin!(future));
@@ -150,7 +150,7 @@ fn briefly<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// Takes step after step until the last one, or until the pipeline drains. `changed` ends a pause.
+/// Takes steps until the last one, or until the pipeline drains. `changed` ends a pause.
 pub(crate) async fn drive(steps: impl Steps, mut feed: Feed, changed: &Notify) {
     let mut steps = steps;
     loop {

@@ -24,15 +24,16 @@ use followed::Followed;
 use inbox::{Arrival, Found, Inbox, Look};
 use siblings::Moved;
 
-/// How long a file that was moved away is still watched if no new file takes its place.
+/// Time for which a file that was moved away is still followed if no new file takes its path.
 const MOVED_AWAY: Duration = Duration::from_secs(600);
 
-/// Follows the files until the pipeline drains or the source is gone. One task looks for files, whatever reading does.
+/// Follows the files until the pipeline drains or the source is gone. Discovery runs beside reading.
 pub(crate) async fn follow(options: Arc<SourceOptions>, listing: Listing, feed: Feed) {
     let inbox = Arc::new(Inbox::default());
-    let looking = discovery::discover(listing, *options.poll_interval, Arc::clone(&inbox), feed.cx().clone());
-    let looking = async {
-        looking.await;
+    let discovery =
+        discovery::discover(listing, *options.poll_interval, Arc::clone(&inbox), feed.cx().clone());
+    let discovery = async {
+        discovery.await;
         std::future::pending::<()>().await;
     };
     let steps = Follow {
@@ -49,26 +50,26 @@ pub(crate) async fn follow(options: Arc<SourceOptions>, listing: Listing, feed: 
     };
     tokio::select! {
         () = drive(steps, feed, &inbox.changed) => {}
-        () = looking => {}
+        () = discovery => {}
     }
 }
 
-/// All files of one source that are followed.
+/// Followed files of one source.
 struct Follow {
     options: Arc<SourceOptions>,
     inbox: Arc<Inbox>,
     files: Vec<Followed>,
-    /// The file whose turn it is.
+    /// Index of the file that is read next.
     turn: usize,
-    /// Files that were found and are not open yet, in the order in which they are to be read.
+    /// Files that were found and are not read yet, in the order in which they will be.
     waiting: VecDeque<Arrival>,
-    /// What the last look has found.
+    /// Files at the followed paths at the last look.
     found: Vec<Found>,
-    /// Whether the files that were there at the start have been found.
+    /// Tells whether the first look is over.
     started: bool,
-    /// Names under which something was read in this run: what comes next under them goes on behind that.
+    /// Names under which something was read in this run. The next file of such a name is read from its beginning.
     begun: HashSet<String>,
-    /// Names of files that were there at the start and could not be read then.
+    /// Names of files that existed at the start and could not be read then.
     late: HashSet<String>,
     /// Files that could not be read, so that each is reported once.
     complained: HashSet<FileId>,
@@ -79,10 +80,10 @@ impl Steps for Follow {
         let pause = *self.options.poll_interval;
         if let Some(look) = self.inbox.take() {
             self.take_in(look, feed);
-            self.let_go(feed);
+            self.release(feed);
             self.open_waiting(feed);
         }
-        // How many files in a row had nothing new.
+        // Number of files in a row that had nothing new.
         let mut idle = 0;
         while idle < self.files.len() {
             if feed.is_stopping() {
@@ -95,7 +96,7 @@ impl Steps for Follow {
             let some = self.files[self.turn].read(&self.options, feed);
             idle = if some { 0 } else { idle + 1 };
         }
-        self.let_go(feed);
+        self.release(feed);
         if self.open_waiting(feed) { Next::Step } else { Next::Pause(pause) }
     }
 }
@@ -114,62 +115,63 @@ impl Follow {
         self.follow_renames(feed);
     }
 
-    /// Files that were rotated while the source was not running, and have not been read to their ends: those come first,
+    /// Continues files that were rotated while the source was not running and are not read to their ends. They come first,
     /// under the names that they had.
     fn find_rotated(&mut self, feed: &mut Feed) {
         let mut left = siblings::SEARCHED;
-        for (name, place) in furthest_behind(feed) {
-            // The inode of a file that is gone may be that of another one by now.
-            let is_other = self.waiting.iter().any(|one| one.id == place.id && !place.is_in(&one.file));
-            let here = self.found.iter().find(|file| file.id == place.id && !is_other);
+        for (name, position) in earliest_positions(feed) {
+            // Another file may have the inode of one that is gone.
+            let is_other = self.waiting.iter().any(|one| one.id == position.id && !position.is_in(&one.file));
+            let here = self.found.iter().find(|file| file.id == position.id && !is_other);
             match here {
                 Some(file) if file.name == name => {}
-                Some(_) => self.go_on_elsewhere(&name, place, feed),
-                None => match siblings::find(&path_of(&name), &place, &mut left) {
-                    Some(moved) => self.go_on_beside(&name, &place, moved, feed),
-                    None => lost(&name, &place, feed),
+                Some(_) => self.continue_renamed(&name, position, feed),
+                None => match siblings::find(&path_of(&name), &position, &mut left) {
+                    Some(moved) => self.continue_moved(&name, &position, moved, feed),
+                    None => report_lost(&name, &position, feed),
                 },
             }
         }
     }
 
-    /// A file has another of the names that are followed.
-    fn go_on_elsewhere(&mut self, name: &str, place: FilePosition, feed: &mut Feed) {
-        let Some(at) = self.waiting.iter().position(|one| one.id == place.id) else { return };
+    /// Continues a file that has another followed name now.
+    fn continue_renamed(&mut self, name: &str, position: FilePosition, feed: &mut Feed) {
+        let Some(at) = self.waiting.iter().position(|one| one.id == position.id) else { return };
         let Some(arrival) = self.waiting.remove(at) else { return };
-        if let Ok(Some(stream)) = Stream::open(&self.options, arrival.file, name, &Start::At(place), feed) {
+        if let Ok(Some(stream)) = Stream::open(&self.options, arrival.file, name, &Start::At(position), feed)
+        {
             self.begun.insert(name.to_owned());
-            self.files.push(Followed::new(name.to_owned(), stream).behind());
+            self.files.push(Followed::new(name.to_owned(), stream).with_rest());
         }
     }
 
-    /// A file has a name that is not followed, or was copied, maybe compressed.
-    fn go_on_beside(&mut self, name: &str, place: &FilePosition, moved: Moved, feed: &mut Feed) {
+    /// Continues a file that has a name which is not followed, or that was copied, maybe compressed.
+    fn continue_moved(&mut self, name: &str, position: &FilePosition, moved: Moved, feed: &mut Feed) {
         let (path, file, start) = match moved {
-            Moved::Same(path, file) => (path, file, Start::At(place.clone())),
-            Moved::Copy(path, file) => (path, file, Start::Copied(place.clone())),
+            Moved::Same(path, file) => (path, file, Start::At(position.clone())),
+            Moved::Copy(path, file) => (path, file, Start::Copied(position.clone())),
         };
         let stream = match Stream::open(&self.options, file, name, &start, feed) {
             Ok(Some(stream)) => stream,
-            Ok(None) => return lost(name, place, feed),
+            Ok(None) => return report_lost(name, position, feed),
             Err(error) => return tracing::warn!(file = %name, "{error}"),
         };
-        tracing::info!(file = %name, "{name} was rotated to {}; reading that to its end first", shown(&path));
+        tracing::info!(file = %name, "{name} was rotated to {}, which is read to its end first", shown(&path));
         self.begun.insert(name.to_owned());
         self.inbox.hold(stream.id());
         let gone = Some(Instant::now());
         self.files.push(Followed::new(name.to_owned(), stream).gone(gone));
-        // What was rotated after it comes before what is at the path now.
+        // Files that were rotated after it come before the current one.
         let at = self.waiting.iter().position(|one| one.name == name).unwrap_or(self.waiting.len());
-        for sibling in siblings::begun_after(&path_of(name), place).into_iter().rev() {
+        for sibling in siblings::created_after(&path_of(name), position).into_iter().rev() {
             if self.found.iter().any(|one| one.id == sibling.id) {
                 continue;
             }
             let Ok(file) = super::listing::open(&sibling.path) else { continue };
-            if place.is_copied_to(&file).unwrap_or(false) {
+            if position.is_copied_to(&file).unwrap_or(false) {
                 continue;
             }
-            tracing::info!(file = %name, "{name} was rotated to {} since; reading that too", shown(&sibling.path));
+            tracing::info!(file = %name, "{name} was then rotated to {}, which is read too", shown(&sibling.path));
             self.inbox.hold(sibling.id);
             let (name, file) = (name.to_owned(), Arc::new(file));
             let arrival = Arrival { name, id: sibling.id, file, seen: Instant::now(), at_start: false };
@@ -177,9 +179,9 @@ impl Follow {
         }
     }
 
-    /// A file that was renamed to another path that is followed too is the same file under its new name.
+    /// Renames the files that have another followed path now.
     fn follow_renames(&mut self, feed: &mut Feed) {
-        for file in self.files.iter_mut().filter(|file| !file.is_behind) {
+        for file in self.files.iter_mut().filter(|file| !file.has_rest) {
             let here = |one: &&Found| one.id == file.stream.id();
             let same_path = self.found.iter().filter(here).any(|one| one.name == file.name);
             let other = self.found.iter().find(here).filter(|_| !same_path);
@@ -194,8 +196,8 @@ impl Follow {
         }
     }
 
-    /// Lets go of files that no path leads to, once they have been read and will not be written any more.
-    fn let_go(&mut self, feed: &mut Feed) {
+    /// Releases files that no path leads to, when they are read to their ends and not written any more.
+    fn release(&mut self, feed: &mut Feed) {
         let pause = *self.options.poll_interval;
         let mut index = 0;
         while let Some(file) = self.files.get_mut(index) {
@@ -207,7 +209,7 @@ impl Follow {
                 || self.found.iter().any(|one| one.name == *name && one.id != id && one.length > 0);
             let deleted = file.stream.file().metadata().is_ok_and(|known| known.nlink() == 0);
             let over = replaced || deleted || gone.elapsed() >= MOVED_AWAY;
-            // One more read some time after the rename: the writer may have gone on just before it was told.
+            // One more read after the rename: the writer may have continued until it was notified.
             let late = gone.elapsed() >= pause || next.is_some_and(|next| next.seen.elapsed() >= pause);
             if !over || !late || file.read(&self.options, feed) {
                 continue;
@@ -221,13 +223,13 @@ impl Follow {
         }
     }
 
-    /// Opens what waits, each file when those that had its name before it are read. True if one was opened.
+    /// Opens the waiting files, each when the earlier ones of its name are read. True if one was opened.
     fn open_waiting(&mut self, feed: &mut Feed) -> bool {
         let mut some = false;
         let mut taken: HashSet<String> = self.files.iter().map(|file| file.name.clone()).collect();
         for arrival in std::mem::take(&mut self.waiting) {
             let young = arrival.seen.elapsed() < *self.options.poll_interval * 2;
-            // The first few bytes of an archive could be those of text.
+            // The first few bytes of an archive may also be those of text.
             let undecided = young && FileFormat::may_change(&arrival.file).unwrap_or(false);
             if taken.insert(arrival.name.clone()) && !undecided {
                 some |= self.open(arrival, feed);
@@ -261,7 +263,7 @@ impl Follow {
             Err(error) if error.class() == tidegate_sdk::Class::Fatal => drop(feed.fail(error)),
             Err(error) => {
                 if self.complained.insert(id) {
-                    tracing::warn!(file = %name, "{error}; trying again at each look");
+                    tracing::warn!(file = %name, "{error}; it is tried again at each look");
                 }
                 if at_start {
                     self.late.insert(name);
@@ -284,38 +286,37 @@ impl Follow {
     }
 }
 
-/// What was stored of each file. Of one that was renamed while it was read, the name that is furthest behind.
-fn furthest_behind(feed: &Feed) -> Vec<(String, FilePosition)> {
-    let mut places: HashMap<FileId, (String, FilePosition)> = HashMap::new();
+/// Returns the stored position of each file. A file that was renamed while it was read has several; the earliest counts.
+fn earliest_positions(feed: &Feed) -> Vec<(String, FilePosition)> {
+    let mut positions: HashMap<FileId, (String, FilePosition)> = HashMap::new();
     for (name, position) in feed.cx().resume_all() {
-        let Ok(place) = position.read::<FilePosition>() else { continue };
-        if place.gone {
+        let Ok(position) = position.read::<FilePosition>() else { continue };
+        if position.gone {
             continue;
         }
-        let known = places.entry(place.id).or_insert_with(|| (name.clone(), place.clone()));
-        if place.offset < known.1.offset {
-            *known = (name.clone(), place);
+        let known = positions.entry(position.id).or_insert_with(|| (name.clone(), position.clone()));
+        if position.offset < known.1.offset {
+            *known = (name.clone(), position);
         }
     }
-    let mut places: Vec<(String, FilePosition)> = places.into_values().collect();
-    places.sort_by(|one, other| one.0.cmp(&other.0));
-    places
+    let mut positions: Vec<(String, FilePosition)> = positions.into_values().collect();
+    positions.sort_by(|one, other| one.0.cmp(&other.0));
+    positions
 }
 
-/// A file is gone, and nobody knows whether it had been read to its end.
-fn lost(name: &str, place: &FilePosition, feed: &mut Feed) {
-    if place.closed && place.torn_at.is_none() {
+/// Reports a file that is gone and may not have been read to its end.
+fn report_lost(name: &str, position: &FilePosition, feed: &mut Feed) {
+    if position.closed && position.torn_at.is_none() {
         return;
     }
     tracing::warn!(
         file = %name,
-        "{name} is not the file that was read before, up to byte {}: that one is neither beside it nor below its folder. \
-         What it holds beyond that byte is not delivered, and no delivery is promised for it; bring it back to its folder \
-         and start again to have it read",
-        place.offset
+        "the file that was read as {name}, up to byte {}, is gone: it is neither in its folder nor below it. The rest of it is \
+         not delivered; bring it back to its folder and start again to have it read",
+        position.offset
     );
     let mut mark = Batch::builder();
     mark.set_partition(name.into());
-    mark.set_position(Position::new(&FilePosition { gone: true, ..place.clone() }));
+    mark.set_position(Position::new(&FilePosition { gone: true, ..position.clone() }));
     feed.send(SourceBatch::from(mark.finish()));
 }

@@ -50,7 +50,7 @@ const MAGIC: &[(&[u8], FileFormat)] = &[
     (b"LZIP\x01", Foreign("it is compressed with lzip; decompress it first (`lzip -d`)")),
     (b"\x1f\x9d", Foreign("it is compressed with `compress`; decompress it first (`gzip -d`)")),
     (b"\xff\x06\0\0sNaPpY", Foreign("it is compressed with snappy; decompress it first")),
-    // Behind the name comes a Thrift structure, whose first field is a 32-bit integer.
+    // The name is followed by a Thrift structure, whose first field is a 32-bit integer.
     (b"PAR1\x15", Foreign("it is a Parquet file; export it as lines of JSON or as CSV")),
     (b"Obj\x01", Foreign("it is an Avro file; export it as lines of JSON (`avro-tools tojson`)")),
     (b"ARROW1\0\0", Foreign("it is an Arrow file; export it as lines of JSON or as CSV")),

@@ -1,4 +1,4 @@
-//! The bytes of a file to events, in one of three ways.
+//! Division of the bytes of a file into events, in one of three ways.
 
 use bytes::BytesMut;
 use tidegate_sdk::framing::{Elements, Lines};
@@ -7,7 +7,7 @@ use tidegate_sdk::{BatchBuilder, SourceRejection};
 use super::options::{CsvOptions, Decode, SourceOptions};
 use super::records::Records;
 
-/// Cuts bytes into events. Used as [`Lines`] is.
+/// Framing of one file. Its use is that of [`Lines`].
 pub(crate) enum Framing {
     Lines(Lines),
     Elements(Elements),
@@ -15,7 +15,7 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// For the start of a file. No event is larger than `limit`.
+    /// Creates the framing for the start of a file. No event is larger than `limit`.
     pub(crate) fn new(options: &SourceOptions, limit: usize) -> Self {
         match options.decode {
             Decode::Lines => Self::Lines(Lines::new(limit)),
@@ -27,7 +27,7 @@ impl Framing {
         }
     }
 
-    /// The same, for going on where an earlier cut has settled some events.
+    /// Continues after the events of an earlier run.
     pub(crate) fn resumed(self, limit: usize, line: Option<u64>) -> Self {
         match self {
             Self::Lines(lines) => Self::Lines(lines),
@@ -36,7 +36,7 @@ impl Framing {
         }
     }
 
-    /// What was read and not cut yet: append to it.
+    /// Returns the bytes that are not cut yet. New bytes are appended to them.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         match self {
             Self::Lines(lines) => lines.buffer(),
@@ -45,7 +45,7 @@ impl Framing {
         }
     }
 
-    /// Moves whole events to `builder`; returns the number of bytes that this settles.
+    /// Moves whole events to `builder`. Returns the number of bytes that are consumed.
     pub(crate) fn cut(
         &mut self,
         builder: &mut BatchBuilder,
@@ -58,7 +58,7 @@ impl Framing {
         }
     }
 
-    /// At the end of the file: what is left. Returns the number of bytes that this settles.
+    /// Moves the rest at the end of the file to `builder`. Returns the number of bytes that are consumed.
     pub(crate) fn finish(
         &mut self,
         builder: &mut BatchBuilder,
@@ -71,7 +71,7 @@ impl Framing {
         }
     }
 
-    /// Whether nothing but white space may follow.
+    /// Tells whether only white space may follow.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self {
             Self::Elements(elements) => elements.finish().is_ok(),
@@ -79,7 +79,7 @@ impl Framing {
         }
     }
 
-    /// Whether an event over the limit is going by, whose beginning is settled and whose end is not.
+    /// Tells whether an event over the limit is being skipped: its beginning is consumed, its end is not.
     pub(crate) fn is_within(&self) -> bool {
         match self {
             Self::Lines(lines) => lines.is_within(),
@@ -88,7 +88,7 @@ impl Framing {
         }
     }
 
-    /// The line of the next record, where lines are counted.
+    /// Returns the line of the next record, if lines are counted.
     pub(crate) fn line(&self) -> Option<u64> {
         match self {
             Self::Csv(records) => Some(records.line()),
@@ -96,7 +96,7 @@ impl Framing {
         }
     }
 
-    /// Whether it still needs the beginning of the file, also to go on in the middle.
+    /// Tells whether it needs the header at the beginning of the file, also to continue in the middle.
     pub(crate) fn needs_header(&self) -> bool {
         matches!(self, Self::Csv(records) if records.needs_header())
     }

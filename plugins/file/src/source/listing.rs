@@ -1,4 +1,4 @@
-//! Which files there are.
+//! Paths and globs, and the files that they lead to.
 
 mod pattern;
 mod walk;
@@ -17,28 +17,28 @@ use super::position::FileId;
 use crate::failure::{failed, reason};
 use walk::Glob;
 
-/// How many files one source reads, at most.
+/// Most files of one source.
 const FILES: usize = 100_000;
-/// How many problems are reported of one look.
+/// Most problems that one look reports.
 const PROBLEMS: usize = 100;
 
-/// The paths and globs of one source.
+/// Paths and globs of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing(Vec<(String, Option<Glob>)>);
 
-/// A file that a path leads to.
+/// File that a path leads to.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) path: PathBuf,
     pub(crate) known: Metadata,
-    /// Whether a symbolic link leads to it.
+    /// Tells whether a symbolic link leads to it.
     linked: bool,
 }
 
-/// What is there, and what could not be looked at.
+/// Files that exist, and paths that could not be looked at.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
-    /// In the order of their paths, each file once, however many paths lead to it.
+    /// Files in the order of their paths, each once, though several paths may lead to it.
     pub(crate) files: Vec<Seen>,
     pub(crate) problems: Vec<(PathBuf, io::Error)>,
 }
@@ -58,7 +58,7 @@ impl Listing {
         paths.iter().map(entry).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The files that are there now.
+    /// Returns the files that exist now.
     ///
     /// # Errors
     /// If there are too many, or a path leads to something that is not a file.
@@ -77,10 +77,10 @@ impl Listing {
         Ok(all)
     }
 
-    /// The files, to be read once.
+    /// Returns the files that exist now.
     ///
     /// # Errors
-    /// If a path leads to no file.
+    /// If a path leads to no file, and as [`files`](Self::files).
     pub(crate) fn files_that_exist(&self) -> Result<Listed, Error> {
         for (path, glob) in &self.0 {
             let mut listed = Listed::default();
@@ -124,7 +124,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 }
 
 impl Listed {
-    /// What is not there, or no longer, is none.
+    /// Adds a problem. A path that does not exist is none.
     fn problem(&mut self, path: PathBuf, error: io::Error) {
         let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
         if !is_gone && self.problems.len() < PROBLEMS && self.problems.iter().all(|(known, _)| *known != path)
@@ -133,7 +133,7 @@ impl Listed {
         }
     }
 
-    /// Each file once, by the path that leads to it without a link if there is one.
+    /// Keeps each file once, with a path that needs no link if there is one.
     fn deduplicate(&mut self) {
         self.files.sort_by(|one, other| (one.linked, &one.path).cmp(&(other.linked, &other.path)));
         let mut known = HashSet::with_capacity(self.files.len());
@@ -142,7 +142,7 @@ impl Listed {
     }
 }
 
-/// Opens a file without ever waiting for somebody else, as opening a pipe would.
+/// Opens a file without waiting, as opening a pipe would.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)
 }
@@ -162,14 +162,14 @@ pub(crate) fn is_glob(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
-/// What to do about a path that leads to something that cannot be read from a position.
+/// Returns the error for a path that leads to something that has no positions.
 fn not_a_file(path: &Path, known: &Metadata) -> Error {
     let (kind, name) = (known.file_type(), shown(path));
     Error::fatal(if kind.is_dir() {
         format!("`{name}` is a folder; write `{}/*` to read the files in it", name.trim_end_matches('/'))
     } else if kind.is_fifo() {
         format!(
-            "`{name}` is a named pipe, in which there is no place to resume from; read it with `stdin` or `exec`"
+            "`{name}` is a named pipe, which has no position to resume from; read it with `stdin` or `exec`"
         )
     } else if kind.is_socket() {
         format!("`{name}` is a socket, not a file; read it with `exec`")
@@ -178,31 +178,31 @@ fn not_a_file(path: &Path, known: &Metadata) -> Error {
     })
 }
 
-/// Says what was looked for and, for a relative path, from where.
+/// Returns the error for a path without a file. It names the current folder for a relative path.
 fn missing(path: &str, problems: &[(PathBuf, io::Error)]) -> Error {
     if let Some((folder, error)) = problems.first() {
         let folder = shown(folder);
         return if folder == path {
             failed(format!("{path} cannot be read"), error)
         } else {
-            failed(format!("no file matches `{path}`: {folder} cannot be looked into"), error)
+            failed(format!("no file matches `{path}`: {folder} cannot be read"), error)
         };
     }
-    let place = match std::env::current_dir() {
+    let folder = match std::env::current_dir() {
         Ok(folder) if Path::new(path).is_relative() => format!(" (looked in {})", folder.display()),
         _ => String::new(),
     };
     Error::fatal(if is_glob(path) {
-        format!("no file matches `{path}`{place}")
+        format!("no file matches `{path}`{folder}")
     } else {
-        format!("there is no file `{path}`{place}")
+        format!("there is no file `{path}`{folder}")
     })
 }
 
-/// Says that files are left out because of a folder or file that cannot be looked at.
+/// Warns that files are left out because a folder or file cannot be read.
 pub(crate) fn warn(path: &Path, error: &io::Error) {
     let (name, why) = (shown(path), reason(error));
-    tracing::warn!(file = %name, "{name} cannot be read: {why}; what it leads to is left out");
+    tracing::warn!(file = %name, "{name} cannot be read: {why}; its files are left out");
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Names of files as text, without loss: a name is bytes, and a partition is text.
+//! Lossless text of paths: a path is bytes, and a partition is text.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// The text that stands for `path`. A path of UTF-8 stands for itself; of another one, each byte that is not UTF-8
-/// becomes `\xHH` and each backslash two. So does a path of UTF-8 that looks like such a text.
+/// Returns the text of `path`. A path in UTF-8 is its own text. In another one, each byte that is not UTF-8 becomes `\xHH`
+/// and each backslash two; so they do in a path in UTF-8 that looks like such a text.
 pub(crate) fn shown(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     match std::str::from_utf8(bytes) {
@@ -14,7 +14,7 @@ pub(crate) fn shown(path: &Path) -> String {
     }
 }
 
-/// The path that [`shown`] made this text of.
+/// Returns the path that [`shown`] made this text of.
 pub(crate) fn path_of(shown: &str) -> PathBuf {
     let bytes = shown.as_bytes();
     if !looks_escaped(bytes) {
@@ -52,7 +52,7 @@ fn looks_escaped(bytes: &[u8]) -> bool {
     bytes.windows(4).any(|four| escaped(four).is_some())
 }
 
-/// The byte that `\xHH` at the front stands for.
+/// Returns the byte that `\xHH` at the front stands for.
 fn escaped(bytes: &[u8]) -> Option<u8> {
     let [b'\\', b'x', high, low, ..] = bytes else { return None };
     let digit = |digit: &u8| match digit {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_stands_for_itself_and_other_bytes_are_spelled() {
+    fn text_is_kept_and_other_bytes_are_escaped() {
         let shown_of = |bytes: &[u8]| shown(Path::new(std::ffi::OsStr::from_bytes(bytes)));
         assert_eq!(shown_of("a/\u{e4}\\b.log".as_bytes()), "a/\u{e4}\\b.log");
         assert_eq!(shown_of(b"a/\xff\\b"), "a/\\xff\\\\b");
@@ -79,14 +79,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_path_comes_back(bytes in proptest::collection::vec(
+        fn every_path_is_parsed_back(bytes in proptest::collection::vec(
             prop_oneof![Just(b'\\'), Just(b'x'), Just(b'f'), Just(b'0'), 1..=255u8], 0..12)) {
             let path = PathBuf::from(OsString::from_vec(bytes));
             prop_assert_eq!(path_of(&shown(&path)), path);
         }
 
         #[test]
-        fn no_two_paths_have_one_name(one in "[\\\\xf0]{0,8}", other in "[\\\\xf0]{0,8}") {
+        fn different_paths_have_different_names(one in "[\\\\xf0]{0,8}", other in "[\\\\xf0]{0,8}") {
             let same = shown(Path::new(&one)) == shown(Path::new(&other));
             prop_assert_eq!(same, one == other);
         }

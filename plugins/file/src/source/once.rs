@@ -13,15 +13,16 @@ use super::position::FilePosition;
 use super::stream::{Problem, Start, Stream};
 use crate::failure::failed;
 
-/// Reads the files, one after the other, each from where it was left.
+/// Reader of files, one after the other, each from its stored position.
 pub(crate) struct Once {
     options: Arc<SourceOptions>,
     files: Vec<Seen>,
-    /// The file that is read.
+    /// Index of the current file.
     at: usize,
     stream: Option<Stream>,
-    /// The bytes of the files before it, and of all.
+    /// Bytes of the files before it.
     done: u64,
+    /// Bytes of all files.
     total: u64,
 }
 
@@ -31,7 +32,7 @@ impl Once {
         Self { options, files, at: 0, stream: None, done: 0, total }
     }
 
-    /// Sees that the file is open. False if that has to be tried again.
+    /// Opens the current file, unless it is open. False if that must be tried again.
     fn open(&mut self, feed: &mut Feed) -> bool {
         if self.stream.is_some() {
             return true;
@@ -43,7 +44,7 @@ impl Once {
         self.stream.is_some()
     }
 
-    /// The file that is read has ended.
+    /// Moves on to the next file.
     fn next_file(&mut self, feed: &Feed) {
         self.stream = None;
         self.done += self.files[self.at].known.len();

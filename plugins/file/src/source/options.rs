@@ -1,4 +1,4 @@
-//! The options of the source `file`: its manual.
+//! Options of the source `file`. Their descriptions are its manual.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,36 +6,34 @@ use tidegate_sdk::{ConfigError, Duration};
 
 /// Reads files: each line, each element of a JSON array, or each record of a CSV file is one event.
 ///
-/// Files that are compressed with gzip or zstd are read through, whatever they are called. Each event has the
-/// attribute `file`, the path it came from. The place in each file is kept, so an interrupted run goes on
-/// where it was; a file that was replaced meanwhile is noticed and read from its start.
+/// Files that are compressed with gzip or zstd are decompressed, whatever their names are. Each event has the attribute
+/// `file`, the path of its file. The position in each file is kept, so the next run continues after an interruption. A
+/// file that was replaced in the meantime is recognised and read from its start.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceOptions {
-    /// Which files to read: a path, a glob such as `"/var/log/*.log"`, or a list of paths and globs. `*` and
-    /// `?` match within a name, `**` matches folders, `[a-z]` one letter; names that begin with a dot are
-    /// matched only by a dot. Files are read in the order of their paths.
+    /// The files to read: a path, a glob such as `"/var/log/*.log"`, or a list of paths and globs. `*` and `?` match within a
+    /// name, `**` matches folders, `[a-z]` one character. Names that begin with a dot are matched only by a dot. Files are
+    /// read in the order of their paths.
     pub path: Paths,
-    /// Whether to go on when the ends of the files are reached: what is appended is read as it comes, new
-    /// files that match are found, and files that are rotated (by rename, or by copy and truncate) are read
-    /// to their ends. Default `false`: each file is read once, then the source ends.
+    /// Continues at the ends of the files: appended data is read as it comes, new files that match are found, and rotated
+    /// files (by rename, or by copy and truncate) are read to their ends. Default `false`: each file is read once, then the
+    /// source ends.
     #[serde(default)]
     pub follow: bool,
-    /// With `follow`, how often to look for new data and new files. Default `"250ms"`.
+    /// With `follow`, the interval at which new data and new files are looked for. Default `"250ms"`.
     #[serde(default = "default_poll_interval")]
     pub poll_interval: Duration,
-    /// With `follow`, where to begin in a file that is there at the start and that no earlier run has read:
+    /// With `follow`, the start in a file that exists at the start of the run and that no earlier run has read:
     /// `"beginning"` (the default) or `"end"`. A file that appears later is always read from its beginning.
     #[serde(default)]
     pub start_at: StartAt,
-    /// How the bytes become events. `"lines"` (the default): each line is one event, without its line end
-    /// (`\n` or `\r\n`); empty lines are skipped. `"json_array"`: each file is one JSON array and each
-    /// element is one event; the array is streamed, never held whole. `"csv"`: each record becomes a JSON
-    /// object, see `csv`.
+    /// The division of the bytes into events. `"lines"` (the default): each line is one event, without its line end (`\n` or
+    /// `\r\n`); empty lines are skipped. `"json_array"`: each file is one JSON array and each element is one event; the array
+    /// is streamed, never held whole. `"csv"`: each record becomes a JSON object, see `csv`.
     #[serde(default)]
     pub decode: Decode,
-    /// With `decode = "csv"`, how the records are written. Example:
-    /// `csv = { delimiter = ";", types = true }`.
+    /// With `decode = "csv"`, the format of the records. Example: `csv = { delimiter = ";", types = true }`.
     #[serde(default)]
     pub csv: Option<CsvOptions>,
 }
@@ -44,13 +42,13 @@ fn default_poll_interval() -> Duration {
     Duration::millis(250)
 }
 
-/// One path or glob, or several.
+/// Path or glob, or a list of them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a path, or a list of paths")]
 pub enum Paths {
-    /// One.
+    /// A single one.
     One(String),
-    /// Several.
+    /// A list.
     Many(Vec<String>),
 }
 
@@ -63,18 +61,18 @@ impl Paths {
     }
 }
 
-/// Where to begin in a file that no earlier run has read.
+/// Start in a file that no earlier run has read.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum StartAt {
     /// At its first byte.
     #[default]
     Beginning,
-    /// Behind its last whole line.
+    /// After its last whole line.
     End,
 }
 
-/// How the bytes of a file become events.
+/// Division of the bytes of a file into events.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Decode {
@@ -87,19 +85,19 @@ pub enum Decode {
     Csv,
 }
 
-/// How CSV records are written, and what becomes of them. Fields may be quoted with `"`, and then hold
-/// delimiters, line ends and `""` for a quote. A record that is malformed, or has another number of fields than the
-/// header, is rejected with its line, and the next one is read.
+/// Format of CSV records. Fields may be quoted with `"`, and then hold delimiters, line ends and `""` for a quote. A record
+/// that is malformed, or has another number of fields than the header, is rejected with its line, and the next one is
+/// read.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsvOptions {
-    /// What stands between two fields: one ASCII character. Default `","`; `"\t"` for tabs.
+    /// The delimiter between two fields: one ASCII character. Default `","`; `"\t"` for tabs.
     pub delimiter: String,
-    /// Where the names of the fields come from: `true` (the default) if the first record of each file holds
-    /// them, or the names themselves, such as `["id", "name"]`, if the first record is data.
+    /// The names of the fields: `true` (the default) takes them from the first record of each file; a list such as
+    /// `["id", "name"]` gives them, and the first record is data.
     pub header: Header,
-    /// Whether fields that are written as JSON numbers, `true` or `false` become such values. Default
-    /// `false`: every value is text. A number with leading zeros, such as `007`, stays text either way.
+    /// Converts fields that are JSON numbers, `true` or `false` to such values. Default `false`: every value is text. A number
+    /// with leading zeros, such as `007`, stays text either way.
     pub types: bool,
 }
 
@@ -109,30 +107,30 @@ impl Default for CsvOptions {
     }
 }
 
-/// Where the names of the fields come from.
+/// Origin of the names of the fields.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(untagged, expecting = "expected true, or a list of names")]
 pub enum Header {
-    /// From the first record of each file, if true.
+    /// The first record of each file, if true.
     First(bool),
-    /// From here.
+    /// This list.
     Names(Vec<String>),
 }
 
 impl SourceOptions {
-    /// What the schema cannot say.
+    /// Checks the rules that a schema cannot express.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.path.texts().is_empty() {
             return Err(ConfigError::at("/path", "the list of paths is empty")
                 .help("name at least one file, such as path = [\"events.jsonl\"]"));
         }
         if self.poll_interval.is_zero() {
-            return Err(ConfigError::at("/poll_interval", "the files cannot be looked at without a pause")
+            return Err(ConfigError::at("/poll_interval", "the interval is zero")
                 .help("write something like \"250ms\""));
         }
         match &self.csv {
             Some(_) if self.decode != Decode::Csv => {
-                Err(ConfigError::at("/csv", "`csv` says how CSV is written, but `decode` is not \"csv\"")
+                Err(ConfigError::at("/csv", "`csv` describes the format of CSV, but `decode` is not \"csv\"")
                     .help("add decode = \"csv\""))
             }
             Some(csv) => csv.check(),

@@ -1,4 +1,4 @@
-//! Where the source is in a file, and whether that is still the same file.
+//! Positions in files, and recognition of the file that a position is in.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::format::FileFormat;
 
-/// How much of a file's beginning identifies it.
+/// Bytes at the beginning of a file that identify it.
 pub(crate) const HEAD: u64 = 1024;
-/// How much before the offset must be unchanged.
+/// Bytes before the offset that must be unchanged.
 const TAIL: u64 = 64;
 
-/// What the file system calls a file. Reused after the file is gone, so never enough by itself.
+/// Device and inode of a file. They are used again when the file is gone, so they are never enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
@@ -27,30 +27,30 @@ impl FileId {
     }
 }
 
-/// When the file was made, in nanoseconds since 1970, where the file system keeps that: it tells files apart that had
-/// the same inode one after the other.
-pub(crate) fn born(metadata: &Metadata) -> Option<u64> {
+/// Returns the time at which a file was created, in nanoseconds since 1970, if the file system keeps it. It distinguishes
+/// files that had one inode, one after the other.
+pub(crate) fn created(metadata: &Metadata) -> Option<u64> {
     let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_nanos()).ok()
 }
 
-/// A place in a file, and by what to know the file again.
+/// Position in a file, with the properties by which the file is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FilePosition {
     #[serde(flatten)]
     pub(crate) id: FileId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) born: Option<u64>,
-    /// Of the first bytes of the file as it lies on the disk.
+    #[serde(rename = "born", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created: Option<u64>,
+    /// Checksum of the first bytes of the file, as they are on the disk.
     pub(crate) head: Checksum,
-    /// Of the bytes before the offset, unpacked.
+    /// Checksum of the bytes before the offset, decompressed.
     pub(crate) tail: Checksum,
-    /// Bytes of the unpacked contents that are done.
+    /// Bytes of the decompressed contents that are consumed.
     pub(crate) offset: u64,
-    /// Nothing that follows is to be read: the array is closed, or what follows is corrupt.
+    /// Nothing more is read: the array is closed, or the rest is corrupt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) closed: bool,
-    /// The length of an archive that ended within a member: if it has grown, what follows is read after all.
+    /// Length of an archive that ended within a member. If it has grown, reading continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) torn_at: Option<u64>,
     /// The file is gone, and that has been reported.
@@ -61,7 +61,7 @@ pub(crate) struct FilePosition {
     pub(crate) line: Option<u64>,
 }
 
-/// The CRC-32 of some bytes of a file.
+/// CRC-32 of some bytes of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Checksum {
     length: u32,
@@ -69,23 +69,23 @@ pub(crate) struct Checksum {
 }
 
 impl Checksum {
-    /// Of the beginning of `file`.
+    /// Reads the beginning of `file`.
     pub(crate) fn head(file: &File) -> io::Result<Self> {
         Self::read(file, 0, HEAD)
     }
 
-    /// Of the bytes before `offset`.
+    /// Reads the bytes before `offset`.
     pub(crate) fn before(file: &File, offset: u64) -> io::Result<Self> {
         let length = offset.min(TAIL);
         Self::read(file, offset - length, length)
     }
 
-    /// Whether a larger file could have more in its head.
+    /// Tells whether a longer file would have a longer head.
     pub(crate) fn is_short_head(self) -> bool {
         u64::from(self.length) < HEAD
     }
 
-    /// Whether `file` has the same bytes at `start`.
+    /// Tells whether `file` has the same bytes at `start`.
     fn holds(self, file: &File, start: u64) -> io::Result<bool> {
         Ok(Self::read(file, start, self.length.into())? == self)
     }
@@ -104,15 +104,14 @@ impl Checksum {
     }
 }
 
-/// The bytes that were read last of a file.
+/// The last bytes that were read from a file.
 ///
-/// Kept because a file may be truncated and written anew at any moment: what it holds by the time that its
-/// end is noticed need not be what was read.
+/// A file may be truncated and written again at any moment, so its current bytes need not be those that were read.
 #[derive(Debug, Default)]
 pub(crate) struct Recent(Vec<u8>);
 
 impl Recent {
-    /// As if everything up to `offset` had been read just now.
+    /// Reads the bytes before `offset`.
     pub(crate) fn before(file: &File, offset: u64) -> io::Result<Self> {
         let length = offset.min(TAIL);
         let mut bytes = vec![0; length as usize];
@@ -132,78 +131,78 @@ impl Recent {
     }
 }
 
-/// The bytes of an archive that are not done, and some before them: they cannot be read again cheaply.
+/// Decompressed bytes of an archive that are not consumed, and some before them: reading them again is expensive.
 #[derive(Debug, Default)]
-pub(crate) struct Unpacked {
+pub(crate) struct Decompressed {
     bytes: Vec<u8>,
-    /// How many of `bytes` are done.
-    done: usize,
+    /// Number of `bytes` that are consumed.
+    consumed: usize,
 }
 
-impl Unpacked {
+impl Decompressed {
     pub(crate) fn pass(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next `count` bytes are done.
-    pub(crate) fn settle(&mut self, count: usize) {
-        self.done = (self.done + count).min(self.bytes.len());
-        let old = self.done.saturating_sub(TAIL as usize);
+    /// Marks the next `count` bytes as consumed.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.consumed = (self.consumed + count).min(self.bytes.len());
+        let old = self.consumed.saturating_sub(TAIL as usize);
         self.bytes.drain(..old);
-        self.done -= old;
+        self.consumed -= old;
     }
 
-    /// Of the last bytes that are done.
+    /// Returns the checksum of the last bytes that are consumed.
     pub(crate) fn checksum(&self) -> Checksum {
-        let last = &self.bytes[self.done.saturating_sub(TAIL as usize)..self.done];
+        let last = &self.bytes[self.consumed.saturating_sub(TAIL as usize)..self.consumed];
         Checksum { length: last.len() as u32, crc: crc32fast::hash(last) }
     }
 }
 
 impl Checksum {
-    /// Whether there was nothing to sum up, or nobody did.
+    /// Tells whether it is the checksum of no bytes.
     pub(crate) fn is_empty(self) -> bool {
         self.length == 0
     }
 }
 
 impl FilePosition {
-    /// Whether `file` is the one that this place is in.
+    /// Tells whether `file` is the one that this position is in.
     pub(crate) fn is_in(&self, file: &File) -> bool {
         let mismatch = || self.mismatch(file, &file.metadata()?, FileFormat::of(file)?);
         mismatch().is_ok_and(|why| why.is_none())
     }
 
-    /// Whether `file`, which is not packed, holds what was read before this place, though it may be another file.
+    /// Tells whether `file`, which is not compressed, has the bytes before this position, though it may be another file.
     pub(crate) fn is_copied_to(&self, file: &File) -> io::Result<bool> {
         let start = self.offset - u64::from(self.tail.length).min(self.offset);
         Ok(!self.tail.is_empty() && self.head.holds(file, 0)? && self.tail.holds(file, start)?)
     }
 
-    /// Whether an archive begins, unpacked, with these bytes of the file that this place is in.
-    pub(crate) fn begins_with(&self, unpacked: &[u8]) -> bool {
+    /// Tells whether the file of this position begins with the decompressed bytes of an archive.
+    pub(crate) fn begins_with(&self, decompressed: &[u8]) -> bool {
         let length = self.head.length as usize;
-        let head = unpacked.get(..length).map(crc32fast::hash);
+        let head = decompressed.get(..length).map(crc32fast::hash);
         length > 0 && head == Some(self.head.crc)
     }
 
-    /// Whether nothing of a file of this length is to be read any more.
+    /// Tells whether nothing more of a file of this length is read.
     pub(crate) fn is_closed(&self, length: u64) -> bool {
         self.closed && self.torn_at.is_none_or(|torn| length <= torn)
     }
 
-    /// Why `file` is not the one that this place is in; `None` if it is.
+    /// Returns the reason why `file` is not the one that this position is in; `None` if it is.
     pub(crate) fn mismatch(
         &self,
         file: &File,
         metadata: &Metadata,
-        packing: FileFormat,
+        format: FileFormat,
     ) -> io::Result<Option<&'static str>> {
-        let plain = packing == FileFormat::Plain;
+        let plain = format == FileFormat::Plain;
         Ok(if FileId::of(metadata) != self.id {
             Some("it is another file (its inode differs)")
-        } else if self.born.zip(born(metadata)).is_some_and(|(then, now)| then != now) {
-            Some("it is another file (it was made at another time)")
+        } else if self.created.zip(created(metadata)).is_some_and(|(then, now)| then != now) {
+            Some("it is another file (it was created at another time)")
         } else if plain && metadata.len() < self.offset {
             Some("it is shorter than what was read of it")
         } else if !self.head.holds(file, 0)? {

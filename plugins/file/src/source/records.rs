@@ -1,4 +1,4 @@
-//! The records of a CSV file as JSON objects.
+//! Records of a CSV file as JSON objects.
 
 mod write;
 
@@ -13,15 +13,15 @@ use write::{Made, Names};
 #[cfg(test)]
 mod tests;
 
-/// How much of a line over the limit is kept for the dead letters.
+/// Bytes of a line over the limit that are kept in its dead letter.
 const KEPT: usize = 4096;
 
-/// Cuts a stream of bytes that is CSV into JSON objects, never holding more than one record and what was read
-/// with it. Used as [`tidegate_sdk::framing::Lines`] is.
+/// Framing that cuts a stream of CSV into JSON objects. It holds one record and the bytes that were read with it. Its use is
+/// that of [`tidegate_sdk::framing::Lines`].
 ///
-/// A record that is malformed, or longer than the limit, costs its first line only: that line is rejected, and reading
-/// goes on behind it. So a quote that is never closed harms no other record. Each byte is read a small number of times,
-/// because every line with an odd number of quotes ends what the quote before it has opened.
+/// Of a record that is malformed, or longer than the limit, only the first line is rejected, and reading continues after
+/// it. So a quote that is never closed harms no other record. Each byte is read a small number of times, because a
+/// line with an odd number of quotes closes the quote that is open before it.
 pub(crate) struct Records {
     reader: CsvReader,
     delimiter: u8,
@@ -30,11 +30,11 @@ pub(crate) struct Records {
     /// `None` until the header has been read.
     names: Option<Names>,
     pending: BytesMut,
-    /// The line that `pending` begins with, counted from 1.
+    /// Number of the line that `pending` begins with, counted from 1.
     line: u64,
-    /// The defect of the record at the front of `pending`, whose first line has not been read to its end.
+    /// Defect of the record at the front of `pending`, whose first line is not read to its end yet.
     defect: Option<String>,
-    /// The head and the length of a line over the limit, while it goes by.
+    /// Head and length of a line over the limit that is being skipped.
     oversized: Option<(Bytes, u64)>,
 }
 
@@ -58,7 +58,7 @@ impl Records {
         }
     }
 
-    /// The same names, going on behind a record, where `line` begins.
+    /// Keeps the names, and continues after a record, at `line`.
     pub(crate) fn resumed(self, line: Option<u64>) -> Self {
         Self {
             reader: CsvReader::new(self.delimiter),
@@ -82,12 +82,12 @@ impl Records {
         self.names.is_none()
     }
 
-    /// Tells whether a line over the limit is going by, whose beginning is settled and whose end is not.
+    /// Tells whether a line over the limit is being skipped: its beginning is consumed, its end is not.
     pub(crate) fn is_within(&self) -> bool {
         self.oversized.is_some()
     }
 
-    /// Reads the header from what is pending, if there is enough. Returns the number of bytes that settles.
+    /// Reads the header, if it is there as a whole. Returns the number of bytes that are consumed.
     pub(crate) fn read_header(&mut self) -> Result<u64, String> {
         let blank = CsvReader::blank(&self.pending);
         if self.pending[blank..] == *b"\r" {
@@ -121,22 +121,22 @@ impl Records {
         self.cut_records(builder, rejected, false)
     }
 
-    /// At the end of the file the last record needs no line end.
+    /// Cuts the rest at the end of the file, where the last record needs no line end.
     pub(crate) fn finish(
         &mut self,
         builder: &mut BatchBuilder,
         rejected: &mut Vec<SourceRejection>,
     ) -> Result<u64, String> {
-        let mut settled = 0;
+        let mut consumed = 0;
         if self.needs_header() {
             // A file that ends with its header has no records.
-            settled = self.pending.len() as u64;
+            consumed = self.pending.len() as u64;
             self.pending.clear();
         }
         while !self.pending.is_empty() || self.oversized.is_some() {
-            settled += self.cut_records(builder, rejected, true)?;
+            consumed += self.cut_records(builder, rejected, true)?;
         }
-        Ok(settled)
+        Ok(consumed)
     }
 
     fn cut_records(
@@ -145,14 +145,14 @@ impl Records {
         rejected: &mut Vec<SourceRejection>,
         end: bool,
     ) -> Result<u64, String> {
-        let mut settled = 0;
+        let mut consumed = 0;
         if self.needs_header() {
-            settled = self.read_header()?;
+            consumed = self.read_header()?;
             if self.needs_header() {
                 return Ok(0);
             }
         }
-        settled += self.skip_oversized(rejected, end);
+        consumed += self.skip_oversized(rejected, end);
         let mut made = Made::default();
         let mut start = 0;
         while builder.len() + made.len() < BATCH_EVENTS && builder.bytes() + made.bytes() < BATCH_BYTES {
@@ -161,7 +161,7 @@ impl Records {
             start += blank;
             let rest = &self.pending[start..];
             if matches!(rest, b"" | b"\r") {
-                // A line end may have been read only in half.
+                // The second half of a line end may follow.
                 start += if end { rest.len() } else { 0 };
                 break;
             }
@@ -170,7 +170,7 @@ impl Records {
                     self.take(start..start + length, &mut made, rejected);
                     start += length;
                 }
-                Some(Err(defect)) => match self.refuse_line(start, defect, end) {
+                Some(Err(defect)) => match self.reject_line(start, defect, end) {
                     Some((length, rejection)) => {
                         rejected.push(rejection);
                         start += length;
@@ -182,21 +182,21 @@ impl Records {
         }
         made.put(builder);
         drop(self.pending.split_to(start));
-        settled += start as u64;
-        // Only if nothing was cut: what a call settles together with records is a place to resume from.
-        if settled == 0 && self.defect.is_some() && self.pending.len() > self.limit + 1 {
-            settled += self.let_pass();
+        consumed += start as u64;
+        // Only if nothing was cut: the end of what is consumed together with records is a position to resume from.
+        if consumed == 0 && self.defect.is_some() && self.pending.len() > self.limit + 1 {
+            consumed += self.begin_to_skip();
         }
-        Ok(settled)
+        Ok(consumed)
     }
 
-    /// The length of the record at `start` of what is pending, or its defect. `None` if more must be read.
+    /// Returns the length of the pending record at `start`, or its defect. `None` if more must be read.
     fn record(&mut self, start: usize, end: bool) -> Option<Result<usize, String>> {
         if let Some(defect) = self.defect.take() {
             return Some(Err(defect));
         }
         let rest = &self.pending[start..];
-        // A line end and one byte more show that a record is over the limit.
+        // A record is over the limit if it is longer by a line end and one byte.
         let text = &rest[..rest.len().min(self.limit + 2)];
         let over = || {
             let limit = Size(self.limit as u64);
@@ -212,8 +212,8 @@ impl Records {
         }
     }
 
-    /// Rejects the line at `start` of what is pending. `None` if its end has not been read.
-    fn refuse_line(&mut self, start: usize, defect: String, end: bool) -> Option<(usize, SourceRejection)> {
+    /// Rejects the pending line at `start`. `None` if its end is not read yet.
+    fn reject_line(&mut self, start: usize, defect: String, end: bool) -> Option<(usize, SourceRejection)> {
         let rest = &self.pending[start..];
         let length = match memchr::memchr(b'\n', rest) {
             Some(line_end) => line_end + 1,
@@ -238,9 +238,9 @@ impl Records {
         Some((length, rejection))
     }
 
-    /// The record that lies at `place` of what is pending, to an event or a rejection.
-    fn take(&mut self, place: std::ops::Range<usize>, made: &mut Made, rejected: &mut Vec<SourceRejection>) {
-        let raw = &self.pending[place];
+    /// Turns the pending record at `range` into an event or a rejection.
+    fn take(&mut self, range: std::ops::Range<usize>, made: &mut Made, rejected: &mut Vec<SourceRejection>) {
+        let raw = &self.pending[range];
         let lines = if self.reader.has_quotes() { count_lines(raw).max(1) } else { 1 };
         if let Some(names) = &self.names
             && let Err(reason) = made.write(names, &self.reader, raw, self.types, self.limit)
@@ -254,15 +254,15 @@ impl Records {
         self.reader.reset();
     }
 
-    /// Passes the first `length` bytes of what is pending: a record with the empty lines before it.
+    /// Consumes the first `length` pending bytes: a record with the empty lines before it.
     fn pass(&mut self, length: usize) {
         self.line += count_lines(&self.pending[..length]);
         drop(self.pending.split_to(length));
         self.reader.reset();
     }
 
-    /// Lets what has been read of a line over the limit go by. Returns the number of bytes.
-    fn let_pass(&mut self) -> u64 {
+    /// Skips the pending part of a line over the limit. Returns the number of bytes.
+    fn begin_to_skip(&mut self) -> u64 {
         self.defect = None;
         self.reader.reset();
         let passed = self.pending.split_to(without_return(&self.pending));
@@ -270,7 +270,7 @@ impl Records {
         passed.len() as u64
     }
 
-    /// Lets the rest of a line over the limit go by. Returns the number of bytes.
+    /// Skips the rest of a line over the limit. Returns the number of bytes.
     fn skip_oversized(&mut self, rejected: &mut Vec<SourceRejection>, end: bool) -> u64 {
         let Some((_, passed)) = &mut self.oversized else { return 0 };
         let line_end = memchr::memchr(b'\n', &self.pending);
@@ -304,13 +304,13 @@ fn head(raw: &[u8]) -> Bytes {
     Bytes::copy_from_slice(&raw[..raw.len().min(KEPT)])
 }
 
-/// The length of `line` without its line end. A `\r` at its end may be a part of one.
+/// Returns the length of `line` without its line end. A `\r` at its end may be half of one.
 fn trimmed(line: &[u8]) -> usize {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.len() - usize::from(line.ends_with(b"\r"))
 }
 
-/// The length of `text` without a `\r` at its end, which may be a part of a line end.
+/// Returns the length of `text` without a `\r` at its end, which may be half of a line end.
 fn without_return(text: &[u8]) -> usize {
     text.len() - usize::from(text.ends_with(b"\r"))
 }

@@ -1,4 +1,4 @@
-//! One file, read from a place to its end.
+//! Reading of one file, from a position to its end.
 
 mod opening;
 
@@ -13,73 +13,74 @@ use tidegate_sdk::{Attributes, Batch, BatchBuilder, Error, Position, SourceBatch
 use super::blocks::Blocks;
 use super::format::{FileFormat, Input};
 use super::framing::Framing;
-use super::position::{Checksum, FileId, FilePosition, Recent, Unpacked};
+use super::position::{Checksum, Decompressed, FileId, FilePosition, Recent};
 use crate::failure::{failed, reason};
 
 pub(crate) use opening::Start;
 
-/// How much one read asks for.
+/// Bytes of one read.
 const READ: usize = 1 << 20;
-/// How much one read asks for where little is left; it may have grown meanwhile.
+/// Fewest bytes of one read, because the file may have grown.
 const LEAST: u64 = 4096;
-/// How much of what could not be read is kept for the dead letters.
+/// Bytes of unreadable contents that are kept in the dead letter.
 const KEPT: usize = 4096;
-/// What some editors put in front of text.
+/// Byte order mark of UTF-8, which some editors write before text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// How many zeros at the front of a file are the hole that truncation leaves, and no text.
+/// Fewest zeros at the front of a file that are the hole of a truncation, and not text.
 const HOLE: usize = 8;
 
-/// One open file, its unpacked bytes and the events in them.
+/// Open file that is read: its decompressed bytes, and the events in them.
 pub(crate) struct Stream {
     name: Arc<str>,
     attributes: Arc<Attributes>,
     file: Arc<File>,
-    packing: FileFormat,
+    format: FileFormat,
     id: FileId,
-    born: Option<u64>,
+    created: Option<u64>,
     head: Checksum,
     input: Input,
     framing: Framing,
-    /// For a plain file of lines.
+    /// Memory for a plain file of lines.
     blocks: Blocks,
-    /// Unpacked bytes that have become events, or were passed over on purpose.
+    /// Decompressed bytes that have become events or were skipped.
     offset: u64,
-    /// The bytes that were read last, as they were when they were read.
+    /// The last bytes that were read, as they were then.
     recent: Recent,
-    /// For an archive, what was read around `offset`.
-    unpacked: Unpacked,
-    /// What was refused while the next event over the limit goes by: a position in its middle would not do.
+    /// For an archive, the bytes around `offset`.
+    decompressed: Decompressed,
+    /// Rejections from before an event over the limit that is being skipped. They wait for its end, because no position can
+    /// be in its middle.
     refused: Vec<SourceRejection>,
-    /// `offset`, or where the event over the limit begins that goes by.
-    whole: u64,
-    /// Whether the beginning of the file has been looked at for a hole and a byte order mark.
+    /// `offset`, or the start of the event over the limit that is being skipped.
+    resume_at: u64,
+    /// Tells whether the hole and the byte order mark at the front are skipped.
     begun: bool,
-    /// The zeros at the front that were skipped.
+    /// Zeros at the front that were skipped.
     hole: u64,
-    /// Whether nothing more is to be read.
+    /// Tells whether nothing more is read.
     closed: bool,
-    /// The length of an archive that was given up within a member.
+    /// Length of an archive that ended within a member.
     torn_at: Option<u64>,
-    /// What is to be sent before the first event.
+    /// Message before the first event.
     announcement: Announcement,
 }
 
-/// What the engine is told before the first event of a file.
+/// Message to the engine before the first event of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Announcement {
-    /// Nothing: reading goes on where it was left.
+    /// No message: reading continues at a position.
     None,
-    /// The identity of the file, so that a record of its first batch belongs to it and not only to its name.
+    /// Identity of the file, so that a record of its first batch belongs to the file and not only to its name.
     Beginning,
-    /// That the file takes the place of another one, whose rest is gone.
+    /// Notice that the file replaces another one, whose rest is gone.
     Replaced,
 }
 
-/// Why no more could be read.
+/// Reason why reading failed.
 pub(crate) enum Problem {
-    /// It may go through later.
+    /// The next try may succeed.
     Failed(Error),
-    /// The file is damaged, or is not what can be read, for this reason.
+    /// The file is damaged, or has a format that is refused.
     Corrupt(String),
 }
 
@@ -100,7 +101,7 @@ impl Stream {
             return match result {
                 Ok(read) => Ok(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // A decoder's own errors have no number; those of the system do.
+                // Errors of a decoder have no number. Those of the system have one.
                 Err(error) if self.is_compressed() && error.raw_os_error().is_none() => {
                     Err(Problem::Corrupt(reason(&error)))
                 }
@@ -109,7 +110,7 @@ impl Stream {
         }
     }
 
-    /// Reads `wanted` bytes, behind those that are left.
+    /// Reads up to `wanted` bytes and appends them to the pending ones.
     fn fill_buffer(&mut self, wanted: usize) -> io::Result<usize> {
         let buffer = self.framing.buffer();
         let before = buffer.len();
@@ -117,15 +118,15 @@ impl Stream {
         let result = self.input.read(&mut buffer[before..]);
         buffer.truncate(before + *result.as_ref().unwrap_or(&0));
         self.recent.pass(&buffer[before..]);
-        if self.packing != FileFormat::Plain {
-            self.unpacked.pass(&buffer[before..]);
+        if self.format != FileFormat::Plain {
+            self.decompressed.pass(&buffer[before..]);
         }
         result
     }
 
-    /// Reads a large block of lines, to be cut where it lies.
+    /// Reads a large block of lines, which is cut without a copy.
     fn fill_block(&mut self) -> io::Result<usize> {
-        let mut block = self.blocks.lend();
+        let mut block = self.blocks.take();
         let read = self.input.read(block.space())?;
         self.recent.pass(&block.space()[..read]);
         match &mut self.framing {
@@ -135,16 +136,16 @@ impl Stream {
         Ok(read)
     }
 
-    /// How much to ask for: no more than there is, because a batch holds on to all that was asked for.
+    /// Returns the size of the next read: no more than there is, because a batch keeps all of its memory.
     fn wanted(&self) -> usize {
-        if self.packing != FileFormat::Plain {
+        if self.format != FileFormat::Plain {
             return READ;
         }
         let length = self.file.metadata().map_or(u64::MAX, |known| known.len());
         length.saturating_sub(self.read_so_far()).clamp(LEAST, READ as u64) as usize
     }
 
-    /// The next batch of what was read; `None` if more must be read first.
+    /// Returns the next batch of the bytes that were read; `None` if more must be read first.
     pub(crate) fn cut(&mut self) -> Option<SourceBatch> {
         if self.announcement != Announcement::None && !self.framing.buffer().is_empty() {
             return Some(self.mark());
@@ -158,14 +159,14 @@ impl Stream {
             }
             let (mut builder, mut rejected) = (self.builder(), std::mem::take(&mut self.refused));
             match self.framing.cut(&mut builder, &mut rejected) {
-                Ok(settled) => {
-                    self.settle(settled);
+                Ok(consumed) => {
+                    self.consume(consumed);
                     if self.framing.is_within() && builder.is_empty() {
                         self.refused = rejected;
                     } else if !builder.is_empty() || !rejected.is_empty() {
                         return Some(self.batch(builder, rejected));
                     }
-                    if settled == 0 {
+                    if consumed == 0 {
                         return None;
                     }
                 }
@@ -181,7 +182,7 @@ impl Stream {
         if is_first { FileFormat::refusal_of_contents(self.framing.buffer()) } else { None }
     }
 
-    /// What is left at the end of the file.
+    /// Returns the rest at the end of the file.
     pub(crate) fn finish(&mut self) -> Option<SourceBatch> {
         if self.closed {
             return None;
@@ -192,8 +193,8 @@ impl Stream {
         }
         let (mut builder, mut rejected) = (self.builder(), std::mem::take(&mut self.refused));
         match self.framing.finish(&mut builder, &mut rejected) {
-            Ok(settled) => {
-                self.settle(settled);
+            Ok(consumed) => {
+                self.consume(consumed);
                 let some = !builder.is_empty() || !rejected.is_empty();
                 some.then(|| self.batch(builder, rejected))
             }
@@ -201,32 +202,32 @@ impl Stream {
         }
     }
 
-    /// The last line of an archive, if it is whole for now: nobody goes on with a line of another member.
+    /// Returns the last line of an archive, if the archive is whole for now: a line does not continue in another member.
     pub(crate) fn finish_member(&mut self) -> Option<SourceBatch> {
         let has_rest = !self.framing.buffer().is_empty();
         let may_end = self.input.is_whole() && self.begun && !matches!(self.framing, Framing::Elements(_));
         if has_rest && may_end { self.finish() } else { None }
     }
 
-    /// The next `count` bytes are done.
-    fn settle(&mut self, count: u64) {
+    /// Marks the next `count` bytes as consumed.
+    fn consume(&mut self, count: u64) {
         self.offset += count;
         if self.is_compressed() {
-            self.unpacked.settle(usize::try_from(count).unwrap_or(usize::MAX));
+            self.decompressed.consume(usize::try_from(count).unwrap_or(usize::MAX));
         }
         if !self.framing.is_within() {
-            self.whole = self.offset;
+            self.resume_at = self.offset;
         }
     }
 
-    /// Gives the rest of the file up: a rejection says why.
+    /// Gives up the rest of the file. A rejection gives the reason.
     pub(crate) fn end_early(&mut self, reason: &str) -> SourceBatch {
         self.closed = true;
         let rest = self.framing.buffer().split();
         let reason = match self.offset {
-            0 => format!("{} cannot be read: {reason}; the file is left out", self.name),
+            0 => format!("{} cannot be read: {reason}; the file is skipped", self.name),
             offset => format!(
-                "{} cannot be read beyond byte {offset}: {reason}; the rest of the file is left out",
+                "{} cannot be read beyond byte {offset}: {reason}; the rest of the file is skipped",
                 self.name
             ),
         };
@@ -236,11 +237,11 @@ impl Stream {
         self.batch(self.builder(), rejected)
     }
 
-    /// A batch without events that only says where the source is.
+    /// Returns a batch without events that only moves the position.
     pub(crate) fn mark(&mut self) -> SourceBatch {
         match std::mem::replace(&mut self.announcement, Announcement::None) {
             Announcement::Replaced => {
-                SourceBatch::replaced_input(Arc::clone(&self.name), Position::new(&self.place()))
+                SourceBatch::replaced_input(Arc::clone(&self.name), Position::new(&self.position()))
             }
             _ => self.batch(self.builder(), Vec::new()),
         }
@@ -252,26 +253,26 @@ impl Stream {
 
     fn batch(&mut self, mut builder: BatchBuilder, rejected: Vec<SourceRejection>) -> SourceBatch {
         builder.set_partition(Arc::clone(&self.name));
-        builder.set_position(Position::new(&self.place()));
+        builder.set_position(Position::new(&self.position()));
         SourceBatch::from(builder.finish()).with_rejected(rejected)
     }
 
-    fn place(&mut self) -> FilePosition {
-        // The checksums only serve to know the file again; without one the rest of the place does.
+    fn position(&mut self) -> FilePosition {
+        // The checksums only serve to recognise the file. Without one, its other properties do.
         if self.head.is_short_head() {
             self.head = Checksum::head(&self.file).unwrap_or(self.head);
         }
-        let tail = match self.packing {
-            FileFormat::Plain => Checksum::before(&self.file, self.whole).unwrap_or_default(),
-            _ if self.whole == self.offset => self.unpacked.checksum(),
+        let tail = match self.format {
+            FileFormat::Plain => Checksum::before(&self.file, self.resume_at).unwrap_or_default(),
+            _ if self.resume_at == self.offset => self.decompressed.checksum(),
             _ => Checksum::default(),
         };
         FilePosition {
             id: self.id,
-            born: self.born,
+            created: self.created,
             head: self.head,
             tail,
-            offset: self.whole,
+            offset: self.resume_at,
             closed: self.closed || self.framing.is_closed(),
             torn_at: self.torn_at,
             gone: false,
@@ -279,15 +280,15 @@ impl Stream {
         }
     }
 
-    /// Passes over what is no text at the beginning. False if too little was read to know where that ends.
+    /// Skips the hole and the byte order mark at the beginning. False if too little was read to know their end.
     fn begin(&mut self) -> bool {
-        if self.packing == FileFormat::Plain && !self.pass_hole() {
+        if self.format == FileFormat::Plain && !self.skip_hole() {
             return false;
         }
         let buffer = self.framing.buffer();
         if buffer.starts_with(BYTE_ORDER_MARK) {
             drop(buffer.split_to(BYTE_ORDER_MARK.len()));
-            self.settle(BYTE_ORDER_MARK.len() as u64);
+            self.consume(BYTE_ORDER_MARK.len() as u64);
             self.begun = true;
         } else {
             self.begun = !BYTE_ORDER_MARK.starts_with(buffer);
@@ -295,9 +296,9 @@ impl Stream {
         self.begun
     }
 
-    /// Passes over the zeros that a file begins with after it was truncated while its writer went on at its own offset.
-    /// False if there may be more of them.
-    fn pass_hole(&mut self) -> bool {
+    /// Skips the zeros at the front of a file that was truncated while its writer continued at its old offset. False if more
+    /// of them may follow.
+    fn skip_hole(&mut self) -> bool {
         let buffer = self.framing.buffer();
         let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
         let only_zeros = zeros == buffer.len();
@@ -306,7 +307,7 @@ impl Stream {
         }
         drop(buffer.split_to(zeros));
         self.hole += zeros as u64;
-        self.settle(zeros as u64);
+        self.consume(zeros as u64);
         if only_zeros {
             self.jump_hole();
             return false;
@@ -315,34 +316,34 @@ impl Stream {
             let (name, hole) = (&self.name, self.hole);
             tracing::warn!(
                 file = %name,
-                "{name} begins with {hole} NUL bytes, as a file does that was truncated while its writer went on where \
-                 it was; they are skipped"
+                "{name} begins with {hole} NUL bytes, which are skipped: the file was truncated while its writer continued \
+                 at its old offset; open it with O_APPEND"
             );
             self.hole = 0;
         }
         true
     }
 
-    /// Goes to where the data begins, if the file system knows.
+    /// Seeks to the first data after a hole, if the file system knows it.
     fn jump_hole(&mut self) {
         let at = self.read_so_far();
         let Ok(data) = rustix::fs::seek(&*self.file, SeekFrom::Data(at)) else {
-            // There is none yet, or nobody knows; the offset is as it was.
+            // There is no data yet, or the file system cannot tell. The offset is unchanged.
             return;
         };
         if data > at {
             self.recent.pass(&[0; 64]);
             self.hole += data - at;
-            self.settle(data - at);
+            self.consume(data - at);
         }
     }
 
-    /// How far the file has been read, in bytes as it lies on the disk.
+    /// Returns the offset in the file on the disk.
     pub(crate) fn read_so_far(&self) -> u64 {
         (&*self.file).stream_position().unwrap_or(0)
     }
 
-    /// Of the bytes that were read last.
+    /// Returns the checksum of the last bytes that were read.
     pub(crate) fn recent(&self) -> Checksum {
         self.recent.checksum()
     }
@@ -356,10 +357,10 @@ impl Stream {
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
-        self.packing != FileFormat::Plain
+        self.format != FileFormat::Plain
     }
 
-    /// Whether an archive ends within a member, so far.
+    /// Tells whether an archive ends within a member for now.
     pub(crate) fn is_torn(&self) -> bool {
         !self.input.is_whole()
     }
@@ -368,7 +369,7 @@ impl Stream {
         self.closed
     }
 
-    /// From now on the file is known by this name. What was known by it may have been another file, whose rest is gone.
+    /// Changes the name of the file. With `replaces_other`, another file had that name, and its rest is gone.
     pub(crate) fn rename(&mut self, name: &str, replaces_other: bool) {
         if replaces_other {
             self.announcement = Announcement::Replaced;

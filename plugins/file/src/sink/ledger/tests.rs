@@ -25,7 +25,7 @@ fn load(path: &Path) -> State {
 }
 
 #[test]
-fn what_is_appended_is_loaded_and_a_grown_log_is_written_anew() {
+fn changes_are_loaded_and_a_grown_log_is_rewritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.tidegate");
     assert_eq!(Ledger::load(&path), Ok(None));
@@ -87,7 +87,7 @@ fn a_change_whose_outcome_is_unknown_is_taken_back_before_the_next_one() {
     let torn = line(&change(2)).unwrap();
     ledger.file.take().unwrap().write_all_at(&torn, ledger.length).unwrap();
     assert_eq!(load(&path).lanes[&lane("a")], record(2));
-    ledger.mend().unwrap();
+    ledger.repair().unwrap();
     assert_eq!(load(&path).lanes[&lane("a")], record(1));
     ledger.append(change(3)).unwrap();
     assert_eq!(load(&path).lanes[&lane("a")], record(3));

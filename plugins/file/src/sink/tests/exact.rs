@@ -11,7 +11,7 @@ async fn fails(options: &Value) -> tidegate_sdk::Error {
     Driver::start(options).await.map(drop).unwrap_err()
 }
 
-/// A part of the message that tells of it, and what somebody does to the file.
+/// Part of the expected message, and the change of the file.
 type Damage = (&'static str, fn(&std::path::Path));
 
 fn delivered(delivery: &Delivery) {
@@ -19,21 +19,21 @@ fn delivered(delivery: &Delivery) {
 }
 
 #[tokio::test]
-async fn what_is_committed_stays_and_what_is_not_is_cut_off() {
+async fn committed_events_stay_and_others_are_cut_off() {
     for variant in ["plain", "rotated", "zstd", "gzip", "template"] {
         let folder = TempDir::new().unwrap();
         let options = options(folder.path(), variant);
         let mut done = 0;
         for round in 1..6 {
             let mut driver = Driver::start(&options).await.unwrap();
-            assert_eq!(driver.next, done, "it resumes where it was");
+            assert_eq!(driver.next, done, "it resumes at its record");
             for events in 0..30 {
                 driver.commit(events).await;
             }
             done = driver.next;
             drop(driver);
             assert_eq!(problem(folder.path(), variant, done), None, "round {round}");
-            // What a crash leaves behind the last commit.
+            // Bytes of a crash after the last commit.
             let active = match variant {
                 "template" => folder.path().join("3/out.jsonl"),
                 _ => folder.path().join(options["path"].as_str().unwrap()),
@@ -100,7 +100,7 @@ async fn a_batch_with_a_bad_event_is_not_written_at_all() {
 }
 
 #[tokio::test]
-async fn a_file_that_somebody_changed_is_refused_until_the_pipeline_starts_over() {
+async fn a_changed_file_is_refused_until_the_pipeline_starts_over() {
     let changes: [Damage; 4] = [
         ("has 4 bytes", |file| fs::File::options().write(true).open(file).unwrap().set_len(4).unwrap()),
         ("does not hold", |file| {
@@ -131,12 +131,12 @@ async fn a_file_that_somebody_changed_is_refused_until_the_pipeline_starts_over(
 }
 
 #[tokio::test]
-async fn what_is_changed_while_it_runs_is_noticed() {
+async fn changes_by_other_processes_are_noticed() {
     let changes: [Damage; 4] = [
         ("is gone", |file| fs::remove_file(file).unwrap()),
         ("has 1 bytes", |file| fs::File::options().write(true).open(file).unwrap().set_len(1).unwrap()),
         (".tidegate is gone", |file| fs::remove_file(format!("{}.tidegate", file.display())).unwrap()),
-        ("taken over", |file| {
+        ("claimed by another process", |file| {
             let ledger = format!("{}.tidegate", file.display());
             fs::copy(&ledger, format!("{ledger}.copy")).unwrap();
             fs::rename(format!("{ledger}.copy"), &ledger).unwrap();
@@ -172,7 +172,7 @@ async fn a_second_process_waits_and_another_pipeline_is_refused() {
     let error = claimed(&options, &other).await.map(drop).unwrap_err();
     assert_eq!(error.class(), Class::Fatal);
     assert!(error.message().contains("belongs to the sink `sink` of the pipeline `pipeline`"), "{error}");
-    // At least once from now on: the ledger would cut off what comes.
+    // From now on delivery is at least once: the ledger would cut off new events.
     write(&mut plain, &cx, &["plain"]).await;
     assert!(!fs::exists(folder.path().join("out.jsonl.tidegate")).unwrap());
     let driver = Driver::start(&options).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_second_process_waits_and_another_pipeline_is_refused() {
 }
 
 #[tokio::test]
-async fn what_was_there_before_stays() {
+async fn existing_contents_stay() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("out.jsonl");
     fs::write(&file, "old\nhalf").unwrap();

@@ -1,5 +1,4 @@
-//! A process that commits, killed at random and at each system call of its own, and told of failures that
-//! the disk reports.
+//! A process that commits, killed at random times and at each of its system calls, and with failures of the disk.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -11,12 +10,12 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::stream::{Driver, FILES, options, problem};
 
-/// Tells the child what to do: `FOLDER|VARIANT|EVENTS`.
+/// Variable with the task of the child: `FOLDER|VARIANT|EVENTS`.
 const TASK: &str = "TIDEGATE_FILE_TEST_TASK";
 const CHILD: &str = "sink::tests::kills::the_child_that_commits";
 const KILL: i32 = 9;
 
-/// Not a test by itself: what the other tests run as a process of its own.
+/// Child process of the other tests. Without their variable it does nothing.
 #[tokio::test]
 async fn the_child_that_commits() {
     let Ok(task) = std::env::var(TASK) else { return };
@@ -49,7 +48,7 @@ fn child(folder: &Path, variant: &str, events: u64, trace: &[String]) -> Command
     command
 }
 
-/// What the files hold, by what the ledger says of them.
+/// Compares the files with the ledger. Returns the number of committed events.
 async fn check(folder: &Path, variant: &str) -> u64 {
     let driver = Driver::start(&options(folder, variant)).await.unwrap();
     let problem = problem(folder, variant, driver.next);

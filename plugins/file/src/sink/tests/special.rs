@@ -28,14 +28,14 @@ fn available(reader: &mut fs::File) -> String {
 }
 
 #[tokio::test]
-async fn a_pipe_is_written_when_somebody_reads_it() {
+async fn a_pipe_is_written_when_it_has_a_reader() {
     let folder = TempDir::new().unwrap();
     let pipe = pipe(&folder);
     let (mut sink, cx) = open(&json!({ "path": pipe })).await;
     let delivery = sink.write(&batch(["1", "2", "3"]), &cx).await.unwrap();
-    let (again, error) = delivery.to_try_again().expect("nobody reads");
+    let (again, error) = delivery.to_try_again().expect("it has no reader");
     assert_eq!((again, error.class()), ([0, 1, 2].as_slice(), Class::Retry));
-    assert!(error.message().contains("nobody reads the pipe"), "{error}");
+    assert!(error.message().contains("has no reader"), "{error}");
     let mut first = reader(&pipe);
     write(&mut sink, &cx, &["1", "2", "3"]).await;
     assert_eq!(available(&mut first), "1\n2\n3\n");
@@ -58,7 +58,7 @@ async fn each_file_fails_for_a_reason_of_its_own() {
     let (mut sink, cx) = open(&json!({ "path": path(&folder, "{.to}") })).await;
     let events = [r#"{"to":"a"}"#, r#"{"to":"c"}"#, r#"{"to":"b"}"#, r#"{"to":"a"}"#];
     let mut delivery = sink.write(&batch(events), &cx).await.unwrap();
-    assert_eq!(delivery.to_try_again().unwrap().0, [0, 2, 3], "nobody reads the pipes");
+    assert_eq!(delivery.to_try_again().unwrap().0, [0, 2, 3], "the pipes have no readers");
     let reasons = delivery.take_failed();
     for (index, name) in [(0, "/a"), (1, "/b"), (2, "/a")] {
         assert!(reasons[index].1.contains(name), "{reasons:?}");
@@ -90,7 +90,7 @@ async fn a_reader_that_takes_nothing_is_waited_for_and_gets_each_event_once_and_
 }
 
 #[tokio::test]
-async fn what_nothing_can_be_appended_to_is_refused() {
+async fn files_that_cannot_be_appended_to_are_refused() {
     let folder = TempDir::new().unwrap();
     let socket = path(&folder, "socket");
     let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -102,7 +102,7 @@ async fn what_nothing_can_be_appended_to_is_refused() {
         let error = build_sink(&plugin(), &options).open(&cx).await.unwrap_err();
         assert!(error.class() == Class::Misconfigured && error.message().contains(expected), "{error}");
     }
-    // Effectively once there is nothing to take back in a pipe.
+    // With effectively-once delivery nothing can be taken back from a pipe.
     let claimed = super::stream::claimed(&json!({ "path": pipe }), &super::stream::claim(false)).await;
     let error = claimed.map(drop).unwrap_err();
     assert!(error.message().contains("not a regular file"), "{error}");
@@ -124,10 +124,10 @@ async fn a_folder_that_was_removed_is_made_again() {
     }
 }
 
-/// What stands in the files outside, behind what the sink has written to those inside.
+/// Additional text of the files outside.
 const VICTIM: &str = "victim\n";
 
-/// Swaps the folder `name` for a link to a folder outside, with the same files in it and some more at their ends.
+/// Replaces the folder `name` by a link to a folder outside, with the same files and additional text in them.
 fn swap(folder: &TempDir, name: &str) {
     let (inside, outside) = (path(folder, name), path(folder, "outside"));
     fs::rename(&inside, path(folder, "was")).unwrap();
@@ -182,7 +182,7 @@ async fn a_folder_that_is_swapped_for_a_link_receives_nothing_effectively_once()
     assert!(driver.try_commit(super::stream::FILES).await.is_err() || is_untouched(&folder));
     assert!(is_untouched(&folder), "a commit writes nothing outside");
     drop(driver);
-    // Neither does what a crash is followed by.
+    // Recovery after a crash changes nothing either.
     let _ = super::stream::Driver::start(&options).await.map(drop);
     assert!(is_untouched(&folder), "recovery cuts nothing outside");
 }
@@ -198,14 +198,14 @@ async fn a_file_that_was_moved_after_a_crash_loses_what_was_never_committed() {
         drop(driver);
         let file = path(&folder, "root/1/out");
         let committed = fs::read_to_string(&file).unwrap();
-        // What the next commit had written when the process was killed.
+        // Text of a commit during which the process was killed.
         let mut torn = fs::File::options().append(true).open(&file).unwrap();
         std::io::Write::write_all(&mut torn, b"{\"f\":1,\"n\":\"never committed\"}\n").unwrap();
         let target = path(&folder, target);
         fs::create_dir_all(Path::new(&target).parent().unwrap()).unwrap();
         fs::rename(&file, &target).unwrap();
         if target.ends_with("out.1") {
-            fs::write(&file, "somebody made another one\n").unwrap();
+            fs::write(&file, "another file\n").unwrap();
         }
         let mut driver = super::stream::Driver::start(&options).await.unwrap();
         assert_eq!(driver.next, next);

@@ -1,5 +1,4 @@
-//! A stream of numbered events, a driver that plays the engine, and a checker that knows what must be in the
-//! files.
+//! A stream of numbered events, a driver in place of the engine, and a checker of the files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +10,7 @@ use tidegate_testkit::{batch, build_sink, context};
 
 use super::{plugin, unpacked};
 
-/// How many different files the events name.
+/// Number of files that the events name.
 pub(super) const FILES: u64 = 5;
 
 pub(super) fn event(number: u64) -> String {
@@ -23,13 +22,13 @@ pub(super) fn lane(partition: &str) -> Lane {
     Lane { source: "numbers".into(), partition: partition.into() }
 }
 
-/// The record when all events before `done` are done; now and then in the middle of a source batch.
+/// Record after all events before `done`. Some records are in the middle of a source batch.
 pub(super) fn record(done: u64) -> Record {
     let base = done - done % 3;
     Record { position: Some(Position::new(&base)), base, done }
 }
 
-/// The ways in which the sink writes, by name.
+/// Options of the sink, by the name of the variant.
 pub(super) fn options(folder: &Path, variant: &str) -> Value {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     match variant {
@@ -44,7 +43,7 @@ pub(super) fn options(folder: &Path, variant: &str) -> Value {
     }
 }
 
-/// Plays the engine for one sink with one lane.
+/// Driver of one sink with one lane, in place of the engine.
 pub(super) struct Driver {
     pub(super) sink: Box<dyn Sink>,
     pub(super) cx: Cx,
@@ -86,7 +85,7 @@ impl Driver {
         self.sink.commit(&batch, &lane(""), &record(done), &self.cx).await
     }
 
-    /// Commits the next events, trying again for as long as that makes sense.
+    /// Commits the next events, and tries again after errors that allow it.
     pub(super) async fn commit(&mut self, events: u64) {
         for _ in 0..20 {
             match self.try_commit(events).await {
@@ -102,19 +101,19 @@ impl Driver {
     }
 }
 
-/// The text of the file and of those that were sealed before it, in order.
+/// Returns the text of the sealed files and of the current one, in order.
 fn text(folder: &Path, name: &str) -> String {
     let stem = name.split('.').next().unwrap();
     let mut names: Vec<String> = fs::read_dir(folder)
         .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
         .unwrap_or_default();
     names.retain(|other| other.starts_with(stem) && !other.contains(".tidegate"));
-    // The one that is written to comes last; `-` sorts before `.`, so it does.
+    // The current file comes last, because `-` sorts before `.`.
     names.sort();
     let read = |name: &String| {
         let path = folder.join(name);
         match name.rsplit('.').next() {
-            // Sealed just now, and nothing is in the one that takes its place.
+            // A file that was created after a seal and is still empty.
             _ if fs::metadata(&path).unwrap().len() == 0 => String::new(),
             Some("zst") => unpacked(path.to_str().unwrap(), "zstd"),
             Some("gz") => unpacked(path.to_str().unwrap(), "gzip"),
@@ -124,7 +123,7 @@ fn text(folder: &Path, name: &str) -> String {
     names.iter().map(read).collect()
 }
 
-/// What is wrong with the files, if they are not exactly the events before `done`, in order and whole.
+/// Returns the first difference of the files from the events before `done`; `None` if they are exactly these, in order.
 pub(super) fn problem(folder: &Path, variant: &str, done: u64) -> Option<String> {
     let lines = |numbers: &mut dyn Iterator<Item = u64>| -> String {
         numbers.map(|number| event(number) + "\n").collect()

@@ -83,7 +83,7 @@ impl Lost {
 /// Result of an attempt to open a file.
 enum Arrived {
     Open,
-    /// It was deleted, or moved out of its folder.
+    /// The file was deleted, or moved out of its folder.
     Gone,
     Failed,
 }
@@ -151,7 +151,7 @@ impl Discovery {
         let mut found = Vec::with_capacity(listed.files.len());
         let mut new = Vec::new();
         for seen in &listed.files {
-            let (id, created) = (FileId::of(&seen.known), position::born(&seen.known));
+            let (id, created) = (FileId::of(&seen.known), position::created(&seen.known));
             let one = Found { name: shown(&seen.path), id, created, length: seen.known.len() };
             if one.length > 0 && !inbox.holds(one.id) {
                 new.push((seen.path.clone(), one.clone()));
@@ -285,7 +285,7 @@ impl Discovery {
                     || self.names.values().any(|known| *known == identity)
                     || missed.iter().any(|(_, other)| other.identity() == identity);
                 if !is_known {
-                    let (id, created, length) = (sibling.id, sibling.born, sibling.length);
+                    let (id, created, length) = (sibling.id, sibling.created, sibling.length);
                     missed.push((sibling.path, Found { name: name.clone(), id, created, length }));
                 }
             }
@@ -309,7 +309,7 @@ impl Discovery {
         }
         if self.complained.insert(path.to_owned()) {
             let (name, why) = (shown(path), reason(error));
-            tracing::warn!(file = %name, "{name} cannot be read: {why}; trying again at each look");
+            tracing::warn!(file = %name, "{name} cannot be read: {why}; it is tried again at each look");
         }
     }
 }

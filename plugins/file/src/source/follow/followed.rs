@@ -1,4 +1,4 @@
-//! One file that is followed.
+//! State of one followed file.
 
 use std::io;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use crate::source::options::SourceOptions;
 use crate::source::position::Checksum;
 use crate::source::stream::{Problem, Start, Stream};
 
-/// The coarsest step in which file systems keep the time of a change (FAT: two seconds), with a margin.
+/// Coarsest resolution of the time of a change in file systems (FAT: two seconds), with a margin.
 const TICK: Duration = Duration::from_secs(3);
-/// How long an archive may end within a member until that is reported.
+/// Time for which an archive may end within a member before that is reported.
 const TORN: Duration = Duration::from_secs(10);
 
 pub(super) struct Followed {
-    /// The path that it was found at last.
+    /// Path at which it was found last.
     pub(super) name: String,
     pub(super) stream: Stream,
-    /// When the file was last changed, once that has been looked at long enough afterwards to tell.
+    /// Time of the last change, if it is old enough to distinguish a later one.
     seen: Option<SystemTime>,
-    /// Since when no path leads to it any more.
+    /// Time since which no path leads to it.
     pub(super) gone: Option<Instant>,
-    /// Whether what an earlier run has left of it is still to be read, under the name that it had then.
-    pub(super) is_behind: bool,
-    /// Since when an archive has not grown.
+    /// Tells whether the rest from an earlier run is not read yet. It is read under the name that the file had then.
+    pub(super) has_rest: bool,
+    /// Time since which an archive has not grown.
     quiet: Option<Instant>,
     complained: bool,
 }
 
-/// What happened to a file since it was last read.
+/// Change of a file since it was last read.
 enum Since {
     Nothing,
     Appended,
@@ -38,23 +38,23 @@ enum Since {
 
 impl Followed {
     pub(super) fn new(name: String, stream: Stream) -> Self {
-        Self { name, stream, seen: None, gone: None, is_behind: false, quiet: None, complained: false }
+        Self { name, stream, seen: None, gone: None, has_rest: false, quiet: None, complained: false }
     }
 
-    /// What an earlier run has left of it is read first, under the name that it had then.
-    pub(super) fn behind(self) -> Self {
-        Self { is_behind: true, ..self }
+    /// Marks a file whose rest from an earlier run is read first, under the name that it had then.
+    pub(super) fn with_rest(self) -> Self {
+        Self { has_rest: true, ..self }
     }
 
-    /// Since then no path leads to it.
+    /// Sets the time since which no path leads to it.
     pub(super) fn gone(self, gone: Option<Instant>) -> Self {
         Self { gone, ..self }
     }
 
-    /// Reads a piece of what is new. False if nothing is.
+    /// Reads a piece of the new bytes. False if there is none.
     pub(super) fn read(&mut self, options: &SourceOptions, feed: &mut Feed) -> bool {
         let news = self.read_piece(options, feed);
-        self.is_behind &= news;
+        self.has_rest &= news;
         news
     }
 
@@ -89,7 +89,7 @@ impl Followed {
         }
     }
 
-    /// Sends what was read. True if not all of it found room.
+    /// Sends the events that were read. True if the channel had no room for all of them.
     fn cut(&mut self, feed: &mut Feed) -> bool {
         while let Some(batch) = self.stream.cut() {
             feed.send(batch);
@@ -100,7 +100,7 @@ impl Followed {
         false
     }
 
-    /// Whether there is more to read, and whether what was read is still there.
+    /// Tells whether there is more to read, and whether the bytes that were read are still there.
     fn look(&mut self) -> io::Result<Since> {
         let known = self.stream.file().metadata()?;
         let position = self.stream.read_so_far();
@@ -112,25 +112,25 @@ impl Followed {
         }
         let at_end = known.len() == position;
         let changed = known.modified()?;
-        // Shortly after a change the time of the next one may be the same, so it does not tell yet.
-        let told_by_time = changed.elapsed().is_ok_and(|age| age > TICK);
-        if at_end && told_by_time && self.seen == Some(changed) {
+        // Shortly after a change the next one may have the same time.
+        let is_old = changed.elapsed().is_ok_and(|age| age > TICK);
+        if at_end && is_old && self.seen == Some(changed) {
             return Ok(Since::Nothing);
         }
         if Checksum::before(self.stream.file(), position)? != self.stream.recent() {
             return Ok(Since::Rewritten);
         }
-        self.seen = told_by_time.then_some(changed);
+        self.seen = is_old.then_some(changed);
         Ok(if at_end { Since::Nothing } else { Since::Appended })
     }
 
-    /// An archive has been read as far as it goes. It may be still on its way, or get another member later.
+    /// Handles the end of the file. An archive may be incomplete, or get another member later.
     fn reached_end(&mut self, options: &SourceOptions, feed: &mut Feed) -> bool {
         let quiet = self.quiet.get_or_insert_with(Instant::now).elapsed();
         if self.stream.is_torn() {
             if quiet >= TORN && !std::mem::replace(&mut self.complained, true) {
                 let name = &self.name;
-                tracing::warn!(file = %name, "{name} ends within a member of the archive; waiting for the rest");
+                tracing::warn!(file = %name, "{name} ends within a member of the archive; the source waits for the rest");
             }
             return false;
         }
@@ -143,13 +143,13 @@ impl Followed {
         some
     }
 
-    /// The file was truncated (by "copytruncate") or written over: what is there now is new.
+    /// Starts from the beginning, after the file was truncated (by `copytruncate`) or overwritten.
     fn begin_again(&mut self, options: &SourceOptions, feed: &mut Feed) -> bool {
         if let Some(last) = self.stream.finish() {
             feed.send(last);
         }
         let name = &self.name;
-        tracing::info!(file = %name, "{name} was truncated or written over; reading it from its start");
+        tracing::info!(file = %name, "{name} was truncated or overwritten; it is read from its start");
         let file = Arc::clone(self.stream.file());
         match Stream::open(options, file, name, &Start::Replaced, feed) {
             Ok(Some(stream)) => {

@@ -1,4 +1,4 @@
-//! Where a file has gone that is not at its path any more: rotation leaves it beside the path, under another name.
+//! Search for files that are not at their paths any more: rotation leaves them beside the path, under another name.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -15,36 +15,36 @@ use crate::source::listing::{folder_of, open};
 use crate::source::names::path_of;
 use crate::source::position::{self, FileId, FilePosition, HEAD};
 
-/// How many names of one folder are looked at.
+/// Most names of one folder that are looked at.
 const NAMES: usize = 20_000;
-/// How many names are looked at, at most, to find all files that are gone.
+/// Most names that are looked at to find all files that are gone.
 pub(crate) const SEARCHED: usize = 200_000;
-/// How deep below the folder of a path a file is looked for.
+/// Levels below the folder of a path in which a file is searched.
 const DEPTH: usize = 2;
-/// How many folders are remembered.
+/// Most folders that are remembered.
 const FOLDERS: usize = 64;
 
-/// A file beside a path.
+/// File beside a path.
 #[derive(Clone, Debug)]
 pub(crate) struct Sibling {
     pub(crate) path: PathBuf,
     pub(crate) id: FileId,
     pub(crate) length: u64,
-    pub(crate) born: Option<u64>,
+    pub(crate) created: Option<u64>,
     changed: Option<SystemTime>,
 }
 
 impl Sibling {
     pub(crate) fn identity(&self) -> Identity {
-        (self.id, self.born)
+        (self.id, self.created)
     }
 }
 
-/// Where a place goes on.
+/// File in which reading continues at a position.
 pub(crate) enum Moved {
-    /// In the same file, which has another name.
+    /// The same file, under another name.
     Same(PathBuf, Arc<File>),
-    /// In another file with the same contents.
+    /// Another file with the same contents.
     Copy(PathBuf, Arc<File>),
 }
 
@@ -126,7 +126,7 @@ impl Folders {
 fn files_in(folder: &Path) -> io::Result<HashSet<Identity>> {
     let known =
         fs::read_dir(folder)?.filter_map(Result::ok).take(NAMES).filter_map(|entry| entry.metadata().ok());
-    Ok(known.map(|known| (FileId::of(&known), position::born(&known))).collect())
+    Ok(known.map(|known| (FileId::of(&known), position::created(&known))).collect())
 }
 
 /// Returns the files beside `path` that have names as rotation gives them and were not there at the last look, in the
@@ -143,33 +143,34 @@ pub(crate) fn renamed(path: &Path, id: FileId) -> Option<PathBuf> {
     same.find(|entry| entry.metadata().is_ok_and(|known| FileId::of(&known) == id)).map(|entry| entry.path())
 }
 
-/// The files beside `path`, with names as rotation gives them, that were begun after the file that `place` is in, in
-/// the order in which they were made. Archives are left out: which file an archive was made of is not known.
-pub(crate) fn begun_after(path: &Path, place: &FilePosition) -> Vec<Sibling> {
+/// Returns the files beside `path`, with names as rotation gives them, that were created after the file of `position`, oldest
+/// first. Archives are left out, because the file that an archive was made of is not known.
+pub(crate) fn created_after(path: &Path, position: &FilePosition) -> Vec<Sibling> {
     let is_later = |sibling: &Sibling| {
-        sibling.id != place.id && sibling.born.zip(place.born).is_some_and(|(one, before)| one > before)
+        sibling.id != position.id
+            && sibling.created.zip(position.created).is_some_and(|(one, before)| one > before)
     };
     rotated(path).into_iter().filter(is_later).collect()
 }
 
-/// The file that `place` is in, which is not at `path` any more: under another name in the same folder, below it, or in
-/// a folder beside it; or as a copy, maybe compressed, under a name as rotation gives it.
+/// Finds the file of `position`, which is not at `path` any more: under another name in the same folder, below it, or in a
+/// folder beside it; or as a copy, maybe compressed, under a name as rotation gives it.
 ///
-/// `left` is how many more names may be looked at.
-pub(crate) fn find(path: &Path, place: &FilePosition, left: &mut usize) -> Option<Moved> {
+/// `left` is the number of names that may still be looked at.
+pub(crate) fn find(path: &Path, position: &FilePosition, left: &mut usize) -> Option<Moved> {
     let folder = folder_of(path);
-    let mut by_inode = search(folder, place, DEPTH, left);
+    let mut by_inode = search(folder, position, DEPTH, left);
     if by_inode.is_none()
         && let Some(above) = folder.parent().filter(|above| above.parent().is_some())
     {
-        by_inode = search(above, place, 1, left);
+        by_inode = search(above, position, 1, left);
     }
     if let Some((path, file)) = by_inode {
         return Some(Moved::Same(path, file));
     }
     let name = path.file_name()?.as_bytes();
     let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok).take(NAMES);
-    // What took the file's own path is another file, however it begins.
+    // The file at the path itself is another one, even if it begins like this one.
     let mut copies = entries.filter(|entry| {
         let entry = entry.file_name();
         entry.as_bytes() != name && is_rotation_of(entry.as_bytes(), name, true)
@@ -177,40 +178,40 @@ pub(crate) fn find(path: &Path, place: &FilePosition, left: &mut usize) -> Optio
     copies.find_map(|entry| {
         let path = entry.path();
         let file = open(&path).ok().filter(|file| file.metadata().is_ok_and(|known| known.is_file()))?;
-        is_copy(&file, place).then(|| Moved::Copy(path, Arc::new(file)))
+        is_copy(&file, position).then(|| Moved::Copy(path, Arc::new(file)))
     })
 }
 
-fn is_copy(file: &File, place: &FilePosition) -> bool {
+fn is_copy(file: &File, position: &FilePosition) -> bool {
     match FileFormat::of(file) {
-        Ok(FileFormat::Plain) => place.is_copied_to(file).unwrap_or(false),
-        Ok(packing @ (FileFormat::Gzip | FileFormat::Zstd)) => {
-            let Ok(mut input) = file.try_clone().and_then(|file| packing.open(&Arc::new(file))) else {
+        Ok(FileFormat::Plain) => position.is_copied_to(file).unwrap_or(false),
+        Ok(format @ (FileFormat::Gzip | FileFormat::Zstd)) => {
+            let Ok(mut input) = file.try_clone().and_then(|file| format.open(&Arc::new(file))) else {
                 return false;
             };
             let mut head = Vec::new();
             let read = input.by_ref().take(HEAD).read_to_end(&mut head);
-            // A file that was packed when it was read is not the copy of a plain one.
-            read.is_ok() && !place.tail.is_empty() && place.begins_with(&head)
+            // A file that was compressed when it was read is not the copy of a plain one.
+            read.is_ok() && !position.tail.is_empty() && position.begins_with(&head)
         }
         _ => false,
     }
 }
 
-/// The file of `place` in `folder`, or in folders below it.
+/// Searches the file of `position` in `folder` and in folders below it.
 fn search(
     folder: &Path,
-    place: &FilePosition,
+    position: &FilePosition,
     depth: usize,
     left: &mut usize,
 ) -> Option<(PathBuf, Arc<File>)> {
     let mut below = Vec::new();
     for entry in fs::read_dir(folder).ok()?.filter_map(Result::ok) {
         *left = left.checked_sub(1)?;
-        if entry.ino() == place.id.inode
+        if entry.ino() == position.id.inode
             && let Ok(file) = open(&entry.path())
             && file.metadata().is_ok_and(|known| known.is_file())
-            && place.is_in(&file)
+            && position.is_in(&file)
         {
             return Some((entry.path(), Arc::new(file)));
         }
@@ -218,7 +219,7 @@ fn search(
             below.push(entry.path());
         }
     }
-    below.iter().find_map(|folder| search(folder, place, depth - 1, left))
+    below.iter().find_map(|folder| search(folder, position, depth - 1, left))
 }
 
 fn rotated(path: &Path) -> Vec<Sibling> {
@@ -227,10 +228,10 @@ fn rotated(path: &Path) -> Vec<Sibling> {
     let entries = entries.filter_map(Result::ok).take(NAMES);
     let named = entries.filter(|entry| is_rotation_of(entry.file_name().as_bytes(), name.as_bytes(), false));
     let mut siblings: Vec<Sibling> = named.filter_map(|entry| sibling(&entry)).collect();
-    // Files that were made in one tick of the clock are told apart by their numbers, of which the oldest has the largest.
+    // Files that were created in one tick of the clock are ordered by their numbers. The oldest has the largest.
     siblings.sort_by_cached_key(|sibling| {
         let number = sibling.path.extension().and_then(|ending| ending.to_str()?.parse::<u16>().ok());
-        (sibling.born, sibling.changed, number.map(std::cmp::Reverse), sibling.path.clone())
+        (sibling.created, sibling.changed, number.map(std::cmp::Reverse), sibling.path.clone())
     });
     siblings
 }
@@ -241,21 +242,21 @@ fn sibling(entry: &fs::DirEntry) -> Option<Sibling> {
         path: entry.path(),
         id: FileId::of(&known),
         length: known.len(),
-        born: position::born(&known),
+        created: position::created(&known),
         changed: known.modified().ok(),
     })
 }
 
-/// Whether `name` is what rotation makes of `of`: `app.log.1`, `app.log-20260131`, `app-20260131T235959Z-0001.log`; with
-/// `packed` also `app.log.2.gz`.
-fn is_rotation_of(name: &[u8], of: &[u8], packed: bool) -> bool {
+/// Tells whether rotation renames `of` to `name`: `app.log.1`, `app.log-20260131`, `app-20260131T235959Z-0001.log`; with
+/// `compressed` also `app.log.2.gz`.
+fn is_rotation_of(name: &[u8], of: &[u8], compressed: bool) -> bool {
     let archive = [&b".gz"[..], b".zst"].into_iter().find_map(|ending| name.strip_suffix(ending));
     let name = match archive {
-        Some(inner) if packed && !of.ends_with(b".gz") && !of.ends_with(b".zst") => inner,
+        Some(inner) if compressed && !of.ends_with(b".gz") && !of.ends_with(b".zst") => inner,
         Some(_) if !of.ends_with(b".gz") && !of.ends_with(b".zst") => return false,
         _ => name,
     };
-    if packed && name == of {
+    if compressed && name == of {
         return true;
     }
     let mark = |mark: &[u8]| {
@@ -278,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_rotation_gives_are_known() {
+    fn names_of_rotated_files_are_recognised() {
         let is = |name: &str| is_rotation_of(name.as_bytes(), b"app.log", false);
         for name in [
             "app.log.1",

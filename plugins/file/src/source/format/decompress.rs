@@ -1,8 +1,8 @@
-//! The contents of a gzip or zstd file, as far as the file goes.
+//! Decompression of gzip and zstd files that may still grow.
 //!
-//! A file that ends within a member may be still on its way, and one that ends behind a member may get another. So the
-//! end of the file is never an error here: reading goes on when there is more, and [`Decompressor::is_whole`] tells
-//! whether what has been read is.
+//! A file that ends within a member may be incomplete, and one that ends after a member may get another. So the end of the
+//! file is never an error here. Reading continues when there is more, and [`Decompressor::is_whole`] tells whether the
+//! bytes so far end with a member.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,21 +13,21 @@ use zstd::stream::raw::Operation;
 
 use super::FileFormat;
 
-/// How much is read of the file at a time.
+/// Bytes of one read.
 const CHUNK: usize = 64 << 10;
-/// How many steps may come to nothing: the end of a stream may be noticed by one.
+/// Most steps without progress: the end of a stream takes one.
 const STUCK: u32 = 3;
-/// How long the header of a gzip member may be, with the names in it.
+/// Longest header of a gzip member, with the names in it.
 const HEADER: usize = 64 << 10;
 
-/// Unpacks a file from where it stands.
+/// Decompressor of a file, from its current offset.
 pub(crate) struct Decompressor {
     file: Arc<File>,
     format: Format,
     chunk: Box<[u8]>,
-    /// What of `chunk` is not unpacked yet.
+    /// Part of `chunk` that is not decompressed yet.
     rest: std::ops::Range<usize>,
-    /// Whether the decoder may hold back output for which there was no room.
+    /// Tells whether the decoder may hold output for which there was no room.
     held_back: bool,
 }
 
@@ -49,7 +49,7 @@ impl Decompressor {
         Ok(Self { file: Arc::clone(file), format, chunk, rest: 0..0, held_back: false })
     }
 
-    /// Whether everything that was read ends where a member or frame ends.
+    /// Tells whether the bytes that were read end where a member or frame ends.
     pub(crate) fn is_whole(&self) -> bool {
         self.rest.is_empty()
             && match &self.format {
@@ -82,14 +82,14 @@ impl Read for Decompressor {
             }
             stuck = if taken == 0 && !self.rest.is_empty() { stuck + 1 } else { 0 };
             if stuck > STUCK {
-                return Err(damaged("it does not go on"));
+                return Err(damaged("the decoder makes no progress"));
             }
         }
     }
 }
 
 impl Format {
-    /// Unpacks some of `input`. Returns how much of it was taken, and how much was put in `into`.
+    /// Decompresses a part of `input`. Returns the number of bytes that were read, and that were written to `into`.
     fn step(&mut self, input: &[u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
         match self {
             Self::Gzip(gzip) => gzip.step(input, into),
@@ -104,10 +104,10 @@ impl Format {
     }
 }
 
-/// The members of a gzip file (RFC 1952).
+/// Decoder of the members of a gzip file (RFC 1952).
 struct Gzip {
     state: State,
-    /// The header or trailer, as far as it has come.
+    /// Header or trailer, as far as it was read.
     frame: Vec<u8>,
     stream: Decompress,
     sum: crc32fast::Hasher,
@@ -131,7 +131,7 @@ impl Gzip {
     fn step(&mut self, input: &[u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
         match self.state {
             State::Between => {
-                // Tapes and some tools fill up with zeros.
+                // Tapes and some tools add zeros at the end.
                 let zeros = input.iter().take_while(|byte| **byte == 0).count();
                 if zeros == input.len() {
                     return Ok((zeros, 0));
@@ -182,7 +182,7 @@ impl Gzip {
             let mut expected = self.sum.clone().finalize().to_le_bytes().to_vec();
             expected.extend(self.length.to_le_bytes());
             if self.frame != expected {
-                return Err(damaged("a member does not have the checksum that it says"));
+                return Err(damaged("the checksum of a member is wrong"));
             }
             self.frame.clear();
             self.state = State::Between;
@@ -191,11 +191,11 @@ impl Gzip {
     }
 }
 
-/// How long the header of a member is; `None` if there is more to come.
+/// Returns the length of the header of a member; `None` if it is not complete.
 fn header_length(bytes: &[u8]) -> io::Result<Option<usize>> {
     let magic = &[0x1f, 0x8b, 8][..];
     if !magic.starts_with(&bytes[..bytes.len().min(3)]) {
-        return Err(damaged("what follows a member is not another one"));
+        return Err(damaged("the bytes after a member are not another one"));
     }
     let Some(flags) = bytes.get(3).copied() else { return Ok(None) };
     let mut at = 10;
@@ -213,7 +213,7 @@ fn header_length(bytes: &[u8]) -> io::Result<Option<usize>> {
     Ok((bytes.len() >= at).then_some(at))
 }
 
-/// An error of the contents, which has no number of the system.
+/// Returns an error of the contents, which has no system error number.
 fn damaged(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }

@@ -113,7 +113,7 @@ fn text_of_two_or_four_bytes_for_a_character_is_refused() {
             assert!(refusal(&utf16(&text, u16::to_le_bytes)).contains("UTF-16LE"), "{text}");
             assert!(refusal(&utf16(&text, u16::to_be_bytes)).contains("UTF-16BE"), "{text}");
             let quads = |to_bytes: fn(u32) -> [u8; 4]| -> Vec<u8> {
-                text.chars().flat_map(|letter| to_bytes(letter.into())).collect()
+                text.chars().flat_map(|character| to_bytes(character.into())).collect()
             };
             assert!(refusal(&quads(u32::to_le_bytes)).contains("UTF-32"), "{text}");
             assert!(refusal(&quads(u32::to_be_bytes)).contains("UTF-32"), "{text}");
@@ -127,10 +127,10 @@ fn text_and_binary_lines_that_look_like_a_format_are_plain() {
         (0..1024u32).map(|at| if at % 40 == 39 { b'\n' } else { 0xc0 + (at % 60) as u8 }).collect();
     let numbers: Vec<u8> = (0..256u16).flat_map(u16::to_le_bytes).collect();
     let separated = b"one\0two\0three\0four\0five\0six\0\n".repeat(20);
-    let letters = b"a\0b\0c\0d\0e\0f\0g\0h\0\n".repeat(9);
+    let pairs = b"a\0b\0c\0d\0e\0f\0g\0h\0\n".repeat(9);
     let random: Vec<u8> = (0..1024u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     for bytes in [
-        &b"x^2 + y^2 = z^2 for all of these, and much more text behind it that is no stream\n"[..],
+        &b"x^2 + y^2 = z^2 for all of these, and much more text after it that is no stream\n"[..],
         b"BZh9 is a name\n",
         b"BZ",
         b"PK was here\n",
@@ -147,7 +147,7 @@ fn text_and_binary_lines_that_look_like_a_format_are_plain() {
         &latin1,
         &numbers,
         &separated,
-        &letters,
+        &pairs,
         &random,
     ] {
         assert!(is_plain(bytes), "{:?}", String::from_utf8_lossy(bytes));

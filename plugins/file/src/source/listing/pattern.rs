@@ -1,12 +1,12 @@
-//! Globs over the bytes of names.
+//! Wildcards in one component of a path, over bytes.
 
-/// What one name is to look like.
+/// Pattern of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(Vec<Token>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
-    /// This character.
+    /// A character.
     Is(char),
     /// `?`
     Any,
@@ -16,7 +16,7 @@ enum Token {
     Class { negated: bool, ranges: Vec<(char, char)> },
 }
 
-/// One character of a name, or one byte that is not UTF-8.
+/// Character of a name, or a byte that is not UTF-8.
 #[derive(Clone, Copy)]
 enum Unit {
     Char(char),
@@ -27,15 +27,15 @@ impl Pattern {
     /// Parses one component of a path.
     ///
     /// # Errors
-    /// The reason, if it is not a pattern.
+    /// The reason why it is no pattern.
     pub(crate) fn new(text: &str) -> Result<Self, &'static str> {
         if text.contains("**") {
-            return Err("`**` stands for folders, so nothing else may stand between its slashes");
+            return Err("`**` matches folders, so nothing else may be between its slashes");
         }
         let mut tokens = Vec::new();
         let mut rest = text.chars();
-        while let Some(letter) = rest.next() {
-            tokens.push(match letter {
+        while let Some(character) = rest.next() {
+            tokens.push(match character {
                 '?' => Token::Any,
                 '*' => Token::Star,
                 '[' => class(&mut rest)?,
@@ -45,14 +45,14 @@ impl Pattern {
         Ok(Self(tokens))
     }
 
-    /// Whether `name` looks like this. A dot at its front has to be written out.
+    /// Tells whether `name` matches. A dot at its front is matched only by a dot.
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         if name.first() == Some(&b'.') && self.0.first() != Some(&Token::Is('.')) {
             return false;
         }
         let units = units(name);
         let (mut token, mut unit) = (0, 0);
-        // Where the last star stands, and the unit that it has been tried with.
+        // The last star, and the unit that follows its current match.
         let mut star: Option<(usize, usize)> = None;
         while unit < units.len() {
             match self.0.get(token) {
@@ -81,9 +81,9 @@ impl Token {
     fn matches(&self, unit: Unit) -> bool {
         match (self, unit) {
             (Self::Any, _) => true,
-            (Self::Is(letter), Unit::Char(other)) => *letter == other,
-            (Self::Class { negated, ranges }, Unit::Char(letter)) => {
-                ranges.iter().any(|(first, last)| (*first..=*last).contains(&letter)) != *negated
+            (Self::Is(character), Unit::Char(other)) => *character == other,
+            (Self::Class { negated, ranges }, Unit::Char(character)) => {
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&character)) != *negated
             }
             (Self::Class { negated, .. }, Unit::Byte) => *negated,
             (Self::Is(_), Unit::Byte) | (Self::Star, _) => false,
@@ -100,23 +100,23 @@ fn units(name: &[u8]) -> Vec<Unit> {
     units
 }
 
-/// The rest of a class, up to its bracket. A bracket that stands first is one of its characters.
+/// Parses the rest of a class, up to its bracket. A bracket that comes first is one of its characters.
 fn class(rest: &mut std::str::Chars<'_>) -> Result<Token, &'static str> {
     let text = rest.as_str();
     let negated = text.starts_with('!');
     let start = usize::from(negated);
     let first = text[start..].chars().next().map_or(0, char::len_utf8);
     let end = text[start + first..].find(']').ok_or("a `[` has no `]`")? + start + first;
-    let letters: Vec<char> = text[start..end].chars().collect();
+    let characters: Vec<char> = text[start..end].chars().collect();
     *rest = text[end + 1..].chars();
     let mut ranges = Vec::new();
     let mut at = 0;
-    while at < letters.len() {
-        if at + 2 < letters.len() && letters[at + 1] == '-' {
-            ranges.push((letters[at], letters[at + 2]));
+    while at < characters.len() {
+        if at + 2 < characters.len() && characters[at + 1] == '-' {
+            ranges.push((characters[at], characters[at + 2]));
             at += 3;
         } else {
-            ranges.push((letters[at], letters[at]));
+            ranges.push((characters[at], characters[at]));
             at += 1;
         }
     }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_matched_as_a_shell_does() {
+    fn names_match_as_in_a_shell() {
         for (pattern, name, expected) in [
             ("*.log", "app.log", true),
             ("*.log", ".log", false),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_text_count_one_by_one() {
+    fn bytes_that_are_not_text_are_units_of_their_own() {
         assert!(matches("?.log", b"\xff.log"));
         assert!(matches("*.log", b"\xff\xfe.log"));
         assert!(matches("[!a].log", b"\xff.log"));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn malformed_patterns_are_refused() {
         assert!(Pattern::new("a**").is_err());
         assert!(Pattern::new("[a").is_err());
         assert!(Pattern::new("[]").is_err());

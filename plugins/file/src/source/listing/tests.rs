@@ -76,22 +76,22 @@ fn links_that_lead_back_and_second_names_give_each_file_once() {
 }
 
 #[test]
-fn a_folder_behind_a_link_is_entered() {
+fn links_to_folders_are_entered() {
     let (outside, folder) = (folder(&["x.log"]), folder(&["a/y.log"]));
     symlink(outside.path(), folder.path().join("a/link")).unwrap();
     assert_eq!(list(&folder, &["**/*.log"]).0, ["a/link/x.log", "a/y.log"]);
 }
 
 /// Runs in a thread that has no more rights than anybody.
-fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let nobody = || {
+fn without_rights<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let unprivileged = || {
         if rustix::process::geteuid().is_root() {
             let uid = rustix::fs::Uid::from_raw(65534);
             rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
         }
         work()
     };
-    std::thread::scope(|scope| scope.spawn(nobody).join().unwrap())
+    std::thread::scope(|scope| scope.spawn(unprivileged).join().unwrap())
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_folder_without_rights_is_reported_and_the_others_are_read() {
     let folder = folder(&["a/one.log", "b/secret.log", "c/two.log"]);
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(folder.path().join("b"), fs::Permissions::from_mode(0o000)).unwrap();
-    let (one, two, explicit, alone) = as_nobody(|| {
+    let (one, two, explicit, alone) = without_rights(|| {
         let path = format!("{}/b/secret.log", folder.path().display());
         let glob = format!("{}/b/*.log", folder.path().display());
         (
@@ -114,11 +114,11 @@ fn a_folder_without_rights_is_reported_and_the_others_are_read() {
     assert_eq!(one, (expected.clone(), vec!["b: permission denied".to_owned()]));
     assert_eq!(two, (expected, vec!["b: permission denied".to_owned()]));
     assert!(explicit.contains("/b/secret.log cannot be read: permission denied"), "{explicit}");
-    assert!(alone.contains("/b cannot be looked into: permission denied"), "{alone}");
+    assert!(alone.contains("/b cannot be read: permission denied"), "{alone}");
 }
 
 #[test]
-fn what_is_not_a_file_is_refused_where_it_is_asked_for_and_left_out_of_globs() {
+fn special_files_are_refused_by_path_and_left_out_of_globs() {
     let folder = folder(&["a.log"]);
     let fifo = folder.path().join("pipe.log");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();

@@ -1,4 +1,4 @@
-//! The files that a glob leads to.
+//! Expansion of globs.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use super::pattern::Pattern;
 use super::{FILES, Listed, Seen, is_glob};
 use crate::source::position::FileId;
 
-/// A path with wildcards, component by component.
+/// Path with wildcards, component by component.
 #[derive(Clone, Debug)]
 pub(crate) struct Glob {
     /// `/`, or empty.
@@ -28,7 +28,7 @@ enum Part {
 
 impl Glob {
     /// # Errors
-    /// The reason, if it is not a glob.
+    /// The reason why it is no glob.
     pub(crate) fn new(path: &str) -> Result<Self, &'static str> {
         let root = if path.starts_with('/') { "/" } else { "" };
         let mut parts: Vec<Part> = Vec::new();
@@ -62,11 +62,11 @@ impl Glob {
         matches!(self.parts.last(), Some(Part::Names(pattern)) if pattern.matches(name.as_bytes()))
     }
 
-    /// Adds the regular files that match. A folder that cannot be listed is a problem, and the others are listed.
+    /// Adds the regular files that match. A folder that cannot be listed is added as a problem.
     pub(crate) fn expand(&self, listed: &mut Listed) {
         let mut walk = Walk { parts: &self.parts, listed, folders: HashSet::new(), linked: Vec::new() };
         walk.visit(&self.root, 0, false);
-        // Folders behind links come last, so that a file is found by the path that leads to it without one.
+        // Links to folders come last, so that a file is found by a path without links.
         while let Some((folder, at)) = walk.linked.pop() {
             walk.visit(&folder, at, true);
         }
@@ -76,13 +76,13 @@ impl Glob {
 struct Walk<'a> {
     parts: &'a [Part],
     listed: &'a mut Listed,
-    /// Folders that `**` has entered, each for one place in the glob: a link that leads back ends there.
+    /// Folders that `**` has entered, each with a position in the glob. A link that leads back ends there.
     folders: HashSet<(FileId, usize)>,
     linked: Vec<(PathBuf, usize)>,
 }
 
 impl Walk<'_> {
-    /// Matches what is in `folder` with the parts from number `at` on.
+    /// Matches the entries of `folder` with the parts from index `at` on.
     fn visit(&mut self, folder: &Path, at: usize, linked: bool) {
         if self.listed.files.len() > FILES {
             return;

@@ -11,13 +11,13 @@ fn records(
     limit: usize,
 ) -> (Vec<String>, Vec<SourceRejection>) {
     let mut records = Records::new(options, limit);
-    let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
+    let (mut texts, mut rejected, mut consumed) = (Vec::new(), Vec::new(), 0);
     for piece in input.chunks(step) {
         records.buffer().extend_from_slice(piece);
         loop {
             let mut builder = Batch::builder();
             let passed = records.cut(&mut builder, &mut rejected).unwrap();
-            settled += passed;
+            consumed += passed;
             texts.extend(builder.finish().texts());
             if passed == 0 {
                 break;
@@ -25,9 +25,9 @@ fn records(
         }
     }
     let mut builder = Batch::builder();
-    settled += records.finish(&mut builder, &mut rejected).unwrap();
+    consumed += records.finish(&mut builder, &mut rejected).unwrap();
     texts.extend(builder.finish().texts());
-    assert_eq!(settled, input.len() as u64, "every byte is settled once");
+    assert_eq!(consumed, input.len() as u64, "every byte is consumed once");
     (texts, rejected)
 }
 
@@ -54,10 +54,10 @@ fn a_wrong_number_of_fields_is_rejected_with_its_line() {
     for step in [1, 5, 1000] {
         let (texts, rejected) = records(&CsvOptions::default(), input, step, 1000);
         assert_eq!(texts, [r#"{"a":"1","b":"2"}"#, r#"{"a":"7\r\n","b":"8"}"#]);
-        let told: Vec<(&[u8], &str)> =
+        let rejections: Vec<(&[u8], &str)> =
             rejected.iter().map(|one| (&one.payload[..], one.reason.split(':').next().unwrap())).collect();
-        assert_eq!(told, [(&b"3"[..], "line 4"), (b"4,5,6", "line 5"), (b"9", "line 8")]);
-        assert!(rejected[0].reason.contains("has 1 fields, but there are 2 names"), "{rejected:?}");
+        assert_eq!(rejections, [(&b"3"[..], "line 4"), (b"4,5,6", "line 5"), (b"9", "line 8")]);
+        assert!(rejected[0].reason.contains("has 1 field, but there are 2 names"), "{rejected:?}");
     }
 }
 
@@ -114,7 +114,7 @@ fn malformed_records_are_rejected_one_by_one_with_their_lines() {
     for step in [1, 4, 1000] {
         let (texts, rejected) = records(&CsvOptions::default(), input, step, 1000);
         assert_eq!(texts, [r#"{"a":"1","b":"2"}"#, r#"{"a":"m\nn","b":"5"}"#, r#"{"a":"7","b":"8"}"#]);
-        let told: Vec<(&[u8], &str)> =
+        let rejections: Vec<(&[u8], &str)> =
             rejected.iter().map(|one| (&one.payload[..], one.reason.split(':').next().unwrap())).collect();
         let expected: [(&[u8], &str); 5] = [
             (b"\"a\"x,1", "line 2"),
@@ -123,12 +123,12 @@ fn malformed_records_are_rejected_one_by_one_with_their_lines() {
             (b" \"q\",6", "line 9"),
             (b"9,\"", "line 11"),
         ];
-        assert_eq!(told, expected, "step {step}");
+        assert_eq!(rejections, expected, "step {step}");
     }
 }
 
 #[test]
-fn a_line_over_the_limit_is_told_and_the_stream_goes_on() {
+fn a_line_over_the_limit_is_rejected_and_reading_continues() {
     let input =
         [b"a,b\n1,2\n".as_slice(), &b"x".repeat(20_000), b"\",\"\n4,5\n", &b"y".repeat(9000)].concat();
     for step in [100, 7000, 100_000] {
@@ -156,7 +156,7 @@ fn a_line_over_the_limit_is_known_to_go_by() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_rejected() {
+fn records_that_are_not_utf_8_are_rejected() {
     let (texts, rejected) = records(&CsvOptions::default(), b"a\n\xff\nb\n", 1, 100);
     assert_eq!(texts, [r#"{"a":"b"}"#]);
     assert!(rejected[0].reason.contains("not UTF-8"));

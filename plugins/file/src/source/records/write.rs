@@ -1,9 +1,9 @@
-//! A record as a JSON object.
+//! JSON objects of records.
 
 use tidegate_sdk::framing::CsvReader;
 use tidegate_sdk::{BatchBuilder, Size, Span, json};
 
-/// The names of the fields: `{"first":`, `,"second":` and so on.
+/// Names of the fields as JSON: `{"first":`, `,"second":` and so on.
 pub(super) struct Names(Vec<Vec<u8>>);
 
 impl Names {
@@ -18,7 +18,7 @@ impl Names {
     }
 }
 
-/// The JSON of one batch.
+/// JSON of the records of one batch.
 #[derive(Default)]
 pub(super) struct Made {
     json: Vec<u8>,
@@ -26,21 +26,21 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// How many events there are.
+    /// Number of events.
     pub(super) fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// How long they are together.
+    /// Length of all events.
     pub(super) fn bytes(&self) -> usize {
         self.json.len()
     }
 
-    /// Appends the record that `reader` has read from `raw`. With `types`, a field that is written as a JSON number,
-    /// `true` or `false` becomes such a value.
+    /// Appends the record that `reader` has read from `raw`. With `types`, a field that is a JSON number, `true` or `false`
+    /// becomes such a value.
     ///
     /// # Errors
-    /// Why the record does not become an event. Nothing is appended then.
+    /// The reason why the record becomes no event. Nothing is appended then.
     pub(super) fn write(
         &mut self,
         names: &Names,
@@ -51,7 +51,7 @@ impl Made {
     ) -> Result<(), String> {
         let (fields, columns) = (reader.len(), names.0.len());
         if fields != columns {
-            return Err(format!("the record has {fields} fields, but there are {columns} names"));
+            return Err(format!("the record has {}, but there are {columns} names", counted(fields)));
         }
         if let Err(error) = std::str::from_utf8(raw) {
             return Err(format!("the record is not UTF-8 (byte {} of the record)", error.valid_up_to()));
@@ -62,7 +62,7 @@ impl Made {
             if types && (is_number(&field) || *field == *b"true" || *field == *b"false") {
                 self.json.extend_from_slice(&field);
             } else {
-                // The record is UTF-8, and a field of it ends with a whole character.
+                // The record is UTF-8, and its fields are whole characters.
                 json::write_text(&mut self.json, std::str::from_utf8(&field).unwrap_or_default());
             }
         }
@@ -87,7 +87,12 @@ impl Made {
     }
 }
 
-/// Refuses names of fields of which two are the same.
+/// Returns a number of fields in words.
+fn counted(fields: usize) -> String {
+    if fields == 1 { "1 field".to_owned() } else { format!("{fields} fields") }
+}
+
+/// Checks that no two fields have the same name.
 pub(crate) fn check_names(names: &[String]) -> Result<(), String> {
     let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
     sorted.sort_unstable();
@@ -97,7 +102,7 @@ pub(crate) fn check_names(names: &[String]) -> Result<(), String> {
     }
 }
 
-/// Whether the field is a number as JSON writes it (RFC 8259, section 6).
+/// Tells whether the field is a JSON number (RFC 8259, section 6).
 fn is_number(field: &[u8]) -> bool {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut rest = field.strip_prefix(b"-").unwrap_or(field);

@@ -1,4 +1,4 @@
-//! Opening a file at the place where reading goes on.
+//! Opening of a file at the position where reading continues.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -14,26 +14,25 @@ use crate::source::feed::Feed;
 use crate::source::format::FileFormat;
 use crate::source::framing::Framing;
 use crate::source::options::SourceOptions;
-use crate::source::position::{Checksum, FileId, FilePosition, Recent, Unpacked, born};
+use crate::source::position::{Checksum, Decompressed, FileId, FilePosition, Recent, created};
 
-/// How far back from the end of a file its last line end is looked for.
+/// Bytes at the end of a file in which its last line end is searched.
 const LAST_LINE: u64 = 64 << 10;
 
-/// Where to begin in a file.
+/// Start of reading in a file.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
     Beginning,
-    /// At the beginning, in place of a file that was not read to its end.
+    /// At the beginning, in position of another file that was not read to its end.
     Replaced,
     End,
     At(FilePosition),
-    /// At a place in another file, of which this one is a copy, maybe a compressed one.
+    /// At a position in another file, of which this one is a copy, maybe a compressed one.
     Copied(FilePosition),
 }
 
 impl Stream {
-    /// Opens the stream of `file`, to be known as `name`. `None` if the source is to stop, or the file is not the copy
-    /// that it should be.
+    /// Opens the stream of `file` under a name. `None` if the source must stop, or the file is not the expected copy.
     pub(crate) fn open(
         options: &SourceOptions,
         file: Arc<File>,
@@ -43,9 +42,9 @@ impl Stream {
     ) -> Result<Option<Self>, Error> {
         let unreadable = |error: io::Error| failed(format!("{name} cannot be read"), &error);
         let metadata = file.metadata().map_err(unreadable)?;
-        let packing = FileFormat::of(&file).map_err(unreadable)?;
+        let format = FileFormat::of(&file).map_err(unreadable)?;
         let why = match start {
-            Start::At(place) => place.mismatch(&file, &metadata, packing).map_err(unreadable)?,
+            Start::At(position) => position.mismatch(&file, &metadata, format).map_err(unreadable)?,
             _ => None,
         };
         let mut stream = Self::at_beginning(options, file, name, feed).map_err(unreadable)?;
@@ -54,14 +53,14 @@ impl Stream {
             (Start::Beginning, None) => {}
             (Start::Replaced, None) => stream.announcement = Announcement::Replaced,
             (Start::End, None) => stream.go_to_end(metadata.len(), feed).map_err(unreadable)?,
-            (Start::At(place), None) => {
-                let whole = stream.go_to(place, metadata.len(), feed).map_err(unreadable)?;
+            (Start::At(position), None) => {
+                let whole = stream.go_to(position, metadata.len(), feed).map_err(unreadable)?;
                 if !whole && feed.is_stopping() {
                     return Ok(None);
                 }
                 let why = if !whole {
-                    Some("it holds less than what was read of it")
-                } else if stream.has_changed(place) {
+                    Some("it has fewer bytes than were read of it")
+                } else if stream.has_changed(position) {
                     Some("what was read last has changed")
                 } else {
                     None
@@ -72,9 +71,9 @@ impl Stream {
                 }
                 stream.announcement = Announcement::None;
             }
-            (Start::Copied(place), None) => {
-                let whole = stream.go_to(place, metadata.len(), feed).map_err(unreadable)?;
-                if !whole || stream.has_changed(place) {
+            (Start::Copied(position), None) => {
+                let whole = stream.go_to(position, metadata.len(), feed).map_err(unreadable)?;
+                if !whole || stream.has_changed(position) {
                     return Ok(None);
                 }
                 stream.announcement = Announcement::None;
@@ -85,24 +84,24 @@ impl Stream {
 
     fn at_beginning(options: &SourceOptions, file: Arc<File>, name: &str, feed: &Feed) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        let packing = FileFormat::of(&file)?;
+        let format = FileFormat::of(&file)?;
         (&*file).rewind()?;
         Ok(Self {
             name: name.into(),
             attributes: Arc::new(Attributes::default().with("file", name)),
-            packing,
+            format,
             id: FileId::of(&metadata),
-            born: born(&metadata),
+            created: created(&metadata),
             head: Checksum::head(&file)?,
-            input: packing.open(&file)?,
+            input: format.open(&file)?,
             framing: Framing::new(options, feed.cx().event_size()),
             file,
             blocks: Blocks::new(READ),
             offset: 0,
             recent: Recent::default(),
-            unpacked: Unpacked::default(),
+            decompressed: Decompressed::default(),
             refused: Vec::new(),
-            whole: 0,
+            resume_at: 0,
             begun: false,
             hole: 0,
             closed: false,
@@ -115,13 +114,13 @@ impl Stream {
         self.announcement = Announcement::Replaced;
         tracing::warn!(
             file = %self.name,
-            "{} is not the file that was read before: {why}; reading it from its start",
+            "{} is not the file that was read before: {why}; it is read from its start",
             self.name
         );
     }
 
     fn go_to_end(&mut self, length: u64, feed: &Feed) -> io::Result<()> {
-        if self.packing != FileFormat::Plain {
+        if self.format != FileFormat::Plain {
             self.closed = true;
             return Ok(());
         }
@@ -132,45 +131,45 @@ impl Stream {
         self.seek(offset, None, feed).map(drop)
     }
 
-    /// Whether an archive has other contents before the place than when it was read.
-    fn has_changed(&self, place: &FilePosition) -> bool {
+    /// Tells whether an archive has other contents before the position than when it was read.
+    fn has_changed(&self, position: &FilePosition) -> bool {
         self.is_compressed()
             && !self.closed
-            && !place.tail.is_empty()
-            && self.unpacked.checksum() != place.tail
+            && !position.tail.is_empty()
+            && self.decompressed.checksum() != position.tail
     }
 
-    fn go_to(&mut self, place: &FilePosition, length: u64, feed: &Feed) -> io::Result<bool> {
-        self.closed = place.is_closed(length);
+    fn go_to(&mut self, position: &FilePosition, length: u64, feed: &Feed) -> io::Result<bool> {
+        self.closed = position.is_closed(length);
         if self.closed {
-            (self.offset, self.whole) = (place.offset, place.offset);
-            self.torn_at = place.torn_at;
+            (self.offset, self.resume_at) = (position.offset, position.offset);
+            self.torn_at = position.torn_at;
             return Ok(true);
         }
-        self.seek(place.offset, place.line, feed)
+        self.seek(position.offset, position.line, feed)
     }
 
-    /// Goes to `offset` of the unpacked contents. False if they are shorter, or the source is to stop.
+    /// Seeks to `offset` of the decompressed contents. False if they are shorter, or the source must stop.
     fn seek(&mut self, offset: u64, line: Option<u64>, feed: &Feed) -> io::Result<bool> {
         if offset == 0 {
             return Ok(true);
         }
         self.read_header()?;
         (&*self.file).rewind()?;
-        self.input = self.packing.open(&self.file)?;
+        self.input = self.format.open(&self.file)?;
         let framing =
             std::mem::replace(&mut self.framing, Framing::Lines(tidegate_sdk::framing::Lines::new(0)));
         self.framing = framing.resumed(feed.cx().event_size(), line);
         self.begun = true;
-        (self.offset, self.whole) = (offset, offset);
-        if self.packing == FileFormat::Plain {
+        (self.offset, self.resume_at) = (offset, offset);
+        if self.format == FileFormat::Plain {
             self.recent = Recent::before(&self.file, offset)?;
             return (&*self.file).seek(SeekFrom::Start(offset)).map(|_| true);
         }
-        self.unpack_up_to(offset, feed)
+        self.decompress_up_to(offset, feed)
     }
 
-    fn unpack_up_to(&mut self, offset: u64, feed: &Feed) -> io::Result<bool> {
+    fn decompress_up_to(&mut self, offset: u64, feed: &Feed) -> io::Result<bool> {
         let mut left = offset;
         let mut scratch = vec![0; READ.min(usize::try_from(offset).unwrap_or(READ))];
         while left > 0 && !feed.is_stopping() {
@@ -179,8 +178,8 @@ impl Stream {
                 Ok(0) => return Ok(false),
                 Ok(read) => {
                     left -= read as u64;
-                    self.unpacked.pass(&scratch[..read]);
-                    self.unpacked.settle(read);
+                    self.decompressed.pass(&scratch[..read]);
+                    self.decompressed.consume(read);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.raw_os_error().is_none() => return Ok(false),
@@ -190,7 +189,7 @@ impl Stream {
         Ok(left == 0)
     }
 
-    /// Reads as far as the names of the fields, which stand at the beginning of a CSV file.
+    /// Reads the names of the fields at the beginning of a CSV file.
     fn read_header(&mut self) -> io::Result<()> {
         while self.framing.needs_header() {
             let mut chunk = [0; 4096];

@@ -76,11 +76,11 @@ async fn an_archive_read_once_that_was_torn_goes_on_when_it_has_grown() {
         let (mut texts, rejected, positions) = Run::start(&options).await.end().await;
         assert!(rejected.len() == 1 && rejected[0].contains("ends within a member"), "{rejected:?}");
         let (none, rejected, positions) = Run::resume(&options, positions).await.end().await;
-        assert_eq!((none.len(), rejected.len()), (0, 0), "it is told once");
+        assert_eq!((none.len(), rejected.len()), (0, 0), "it is reported once");
         fs::write(&input, packed).unwrap();
         let (more, rejected, _) = Run::resume(&options, positions).await.end().await;
         texts.extend(more);
-        // What was read of the last line is in the dead letters.
+        // The beginning of the last line is in the dead letters.
         assert!(texts.len() >= 99_999 && texts.last().unwrap() == "line 099999", "{}", texts.len());
         assert!(rejected.is_empty(), "{rejected:?}");
     }
@@ -119,7 +119,7 @@ async fn a_few_zeros_in_front_are_data() {
 }
 
 #[tokio::test]
-async fn contents_that_are_no_lines_are_refused_and_other_files_are_read() {
+async fn formats_without_lines_are_refused_and_other_files_are_read() {
     let folder = TempDir::new().unwrap();
     let utf16: Vec<u8> = "a line of text\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let tar = [tar_header(b"ustar\x0000"), vec![0; 1536]].concat();

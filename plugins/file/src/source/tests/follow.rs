@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 
 #[tokio::test]
-async fn what_is_appended_comes_and_half_a_line_waits() {
+async fn appended_lines_are_read_and_half_a_line_waits() {
     let folder = TempDir::new().unwrap();
     let input = path(&folder, "app.log");
     let mut run = Run::start(&followed(input.clone())).await;
@@ -67,7 +67,7 @@ async fn a_renamed_file_that_still_matches_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_rotated_while_nobody_looked_is_finished_first() {
+async fn a_file_that_was_rotated_while_stopped_is_finished_first() {
     let folder = TempDir::new().unwrap();
     let input = path(&folder, "app.log");
     append(&input, "1\n");
@@ -95,7 +95,7 @@ async fn a_truncated_file_is_read_from_its_start() {
         append(&input, &format!("{round}\n"));
         assert_eq!(run.until(3 + round).await.last().unwrap(), &round.to_string());
     }
-    // Written anew and longer than before: its length alone does not tell.
+    // A file that was overwritten and is longer than before is not recognised by its length.
     fs::write(&input, "something longer than it was\n").unwrap();
     assert_eq!(run.until(13).await.last().unwrap(), "something longer than it was");
     let (texts, ..) = run.stop().await;
@@ -139,7 +139,7 @@ async fn a_symlink_is_followed_to_its_new_target() {
 }
 
 #[tokio::test]
-async fn an_archive_that_appears_is_read_once_it_is_whole() {
+async fn an_archive_that_appears_is_read_when_it_is_whole() {
     let folder = TempDir::new().unwrap();
     append(path(&folder, "a.log"), "plain\n");
     let mut run = Run::start(&followed(path(&folder, "*"))).await;
@@ -154,7 +154,7 @@ async fn an_archive_that_appears_is_read_once_it_is_whole() {
 }
 
 #[tokio::test]
-async fn a_dropped_source_leaves_no_thread_behind() {
+async fn a_dropped_source_ends_its_tasks() {
     let folder = TempDir::new().unwrap();
     let run = Run::start(&followed(path(&folder, "*"))).await;
     let cx = run.cx.clone();

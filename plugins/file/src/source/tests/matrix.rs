@@ -1,4 +1,4 @@
-//! What happens to files in the field, row by row.
+//! Changes of files in the field, one test for each.
 
 use std::fs;
 use std::io::Read;
@@ -15,7 +15,7 @@ async fn a_thousand_rotations_lose_nothing_and_repeat_nothing() {
     append(&input, &lines(0..1));
     let mut run = Run::start(&options).await;
     for round in 1..=1000 {
-        // A reader that is one file behind is as far behind as renaming allows.
+        // One file waits at most.
         run.until(round as usize).await;
         fs::rename(&input, &rotated).unwrap();
         append(&input, &lines(round..round + 1));
@@ -43,7 +43,7 @@ async fn copying_and_truncating_loses_nothing_that_was_there_to_read() {
 }
 
 #[tokio::test]
-async fn what_is_written_anew_and_longer_is_read_from_its_start() {
+async fn a_file_that_was_overwritten_and_is_longer_is_read_from_its_start() {
     let folder = TempDir::new().unwrap();
     let input = path(&folder, "app.log");
     append(&input, "a\n");
@@ -56,9 +56,9 @@ async fn what_is_written_anew_and_longer_is_read_from_its_start() {
         assert_eq!(run.until(3 + round * 2).await[1 + round * 2], round.to_string());
     }
     let (_, _, positions) = run.stop().await;
-    fs::write(&input, format!("while nobody looked\n{}\n", "c".repeat(100))).unwrap();
+    fs::write(&input, format!("while stopped\n{}\n", "c".repeat(100))).unwrap();
     let mut run = Run::resume(&options, positions).await;
-    assert_eq!(run.until(2).await[0], "while nobody looked");
+    assert_eq!(run.until(2).await[0], "while stopped");
     run.stop().await;
 }
 
@@ -83,7 +83,7 @@ async fn a_file_that_has_the_inode_of_a_deleted_one_is_new() {
 }
 
 #[tokio::test]
-async fn files_with_the_same_first_kilobyte_are_told_apart() {
+async fn files_with_the_same_first_kilobyte_are_distinguished() {
     let folder = TempDir::new().unwrap();
     let head = "# the same banner in each file\n".repeat(50);
     let files = [path(&folder, "a.log"), path(&folder, "b.log")];
@@ -125,7 +125,7 @@ async fn a_last_line_that_grows_is_one_event() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_stay_what_they_are() {
+async fn bytes_that_are_not_text_pass_unchanged() {
     let folder = TempDir::new().unwrap();
     let input = path(&folder, "input");
     let bytes = b"\xef\xbb\xbf\xff\xfe\r\na\0b\n\r\r\n\xef\xbb\xbfmiddle\r\n\xc3(";

@@ -37,7 +37,7 @@ async fn globs_and_paths_are_read_in_order_each_once() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_named() {
+async fn missing_files_are_named() {
     let folder = TempDir::new().unwrap();
     for (name, text) in [("no.log", "there is no file"), ("*.log", "no file matches"), ("", "is a folder")] {
         let error = refused(&json!({ "path": path(&folder, name) })).await;
@@ -146,14 +146,14 @@ async fn a_file_that_changed_is_read_from_its_start() {
         let (again, ..) = Run::resume(&options, positions.clone()).await.end().await;
         assert!(again.is_empty(), "unchanged, it is not read again");
         change();
-        let (anew, ..) = Run::resume(&options, positions).await.end().await;
+        let (again, ..) = Run::resume(&options, positions).await.end().await;
         let now = fs::read_to_string(&input).unwrap();
-        assert!(anew.iter().map(String::as_str).eq(now.lines()), "{what}: {anew:?}");
+        assert!(again.iter().map(String::as_str).eq(now.lines()), "{what}: {again:?}");
     }
 }
 
 #[tokio::test]
-async fn what_was_appended_is_read_by_the_next_run() {
+async fn appended_lines_are_read_by_the_next_run() {
     let folder = TempDir::new().unwrap();
     fs::write(path(&folder, "input"), "one\n").unwrap();
     let options = json!({ "path": path(&folder, "input") });
@@ -183,7 +183,7 @@ async fn a_damaged_archive_gives_what_it_can_and_the_next_file_is_read() {
 }
 
 #[tokio::test]
-async fn an_array_that_is_none_is_told_and_the_next_file_is_read() {
+async fn a_malformed_array_is_rejected_and_the_next_file_is_read() {
     let folder = TempDir::new().unwrap();
     for (name, text) in [("a", "{}"), ("b", "[1, 2"), ("c", "[3] x"), ("d", "[4]")] {
         fs::write(path(&folder, name), text).unwrap();
@@ -193,7 +193,7 @@ async fn an_array_that_is_none_is_told_and_the_next_file_is_read() {
     let found: Vec<bool> = ["begins with", "before its `]`", "follows"]
         .iter()
         .zip(&rejected)
-        .map(|(want, told)| told.contains(want))
+        .map(|(want, reason)| reason.contains(want))
         .collect();
     assert_eq!(found, [true; 3], "{rejected:?}");
 }
@@ -211,7 +211,7 @@ async fn a_line_over_the_limit_is_refused_and_the_next_one_read() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_text_pass_as_they_are() {
+async fn lines_that_are_not_text_pass_unchanged() {
     let folder = TempDir::new().unwrap();
     fs::write(path(&folder, "input"), b"\xff\0\xfex\r\n").unwrap();
     let mut run = Run::start(&json!({ "path": path(&folder, "input") })).await;
@@ -233,7 +233,7 @@ async fn a_stop_ends_it_in_the_middle_and_joins_the_thread() {
 }
 
 #[tokio::test]
-async fn options_that_cannot_be_meant_are_refused() {
+async fn invalid_options_are_refused() {
     for (options, pointer) in [
         (json!({ "path": [] }), "/path"),
         (json!({ "path": "a[" }), "/path"),

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 
-/// A limit below what one read asks for, so that several events over it lie in one read.
+/// Limit below the size of one read, so that one read has several events over it.
 const LIMIT: u64 = 40 << 10;
 
 async fn read(options: &Value, positions: BTreeMap<String, Position>, batches: usize) -> Run {
@@ -43,7 +43,7 @@ async fn is_the_same_in_pieces(bytes: &[u8], options: &Value, pieces: &[usize]) 
     assert_eq!(rejected.len(), whole.rejected.len());
 }
 
-/// One event as it stands in a file: mostly short, now and then near the limit or over it.
+/// Event in a file: mostly short, sometimes near the limit or over it.
 fn item() -> impl Strategy<Value = (u8, usize)> {
     (any::<u8>(), prop_oneof![20 => 0..200usize, 4 => 30_000..60_000usize, 1 => 200_000..700_000usize])
 }
@@ -106,7 +106,7 @@ fn records_are_the_same_in_pieces() {
 #[tokio::test]
 async fn no_position_lies_within_an_event_over_the_limit() {
     // The first one ends in the second read, at whose end too little of the second one is missing to be over
-    // the limit by itself.
+    // the limit on its own.
     let (first, second) = ("x".repeat(600 << 10), "y".repeat(454_000));
     let bytes = format!("a\n{first}\n{second}\nb\n");
     is_the_same_in_pieces(bytes.as_bytes(), &json!({}), &[1; 8]).await;

@@ -1,11 +1,11 @@
-//! Files that are rotated while the source is held up, between two looks, or while nobody looks.
+//! Files that are rotated while the source is blocked, between two looks, or while the pipeline is stopped.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use super::*;
 
-/// Whether this process has the file open.
+/// Tells whether this process has the file open.
 fn is_open(path: &str) -> bool {
     let inode = fs::metadata(path).unwrap().ino();
     let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
@@ -36,7 +36,7 @@ async fn files_that_rotate_while_the_source_is_held_up_are_all_read() {
     let input = path(&folder, "app.log");
     append(&input, &lines(0..100_000));
     let mut run = Run::start(&followed(input.clone())).await;
-    // Nobody asks for more than the first batch, and what is rotated is deleted at once.
+    // Only the first batch is taken, and rotated files are deleted at once.
     run.until(1).await;
     for round in 1..5 {
         rotate(&folder);
@@ -99,7 +99,7 @@ async fn log_that_appears_is_found_at_once_whatever_the_poll_interval() {
     );
 }
 
-/// Reads two lines of a followed file, does something to it while nobody reads, and reads on.
+/// Reads two lines of a followed file, changes it while the pipeline is stopped, and continues.
 async fn while_stopped(change: impl FnOnce(&TempDir)) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let input = path(&folder, "logs/app.log");
@@ -181,7 +181,7 @@ async fn a_file_that_is_gone_is_reported_once_and_the_next_one_is_new_input() {
     run.stop().await;
 }
 
-/// Guards against a file that was taken for a rotated copy of the one before it, because it began with the same lines.
+/// Regression test: such a file was taken for a rotated copy of the one before it.
 #[tokio::test]
 async fn a_file_that_took_the_path_of_another_is_new_input_however_it_begins() {
     let folder = TempDir::new().unwrap();
@@ -222,7 +222,7 @@ async fn a_file_renamed_within_the_glob_while_stopped_goes_on_under_its_first_na
 }
 
 #[tokio::test]
-async fn names_that_are_no_text_are_followed_and_resumed() {
+async fn names_that_are_not_utf_8_are_followed_and_resumed() {
     use std::os::unix::ffi::OsStrExt;
     let folder = TempDir::new().unwrap();
     let bad = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe.log"));
@@ -250,7 +250,7 @@ fn many_followed_sources_share_a_few_threads() {
         let mut runs = Vec::new();
         for number in 0..30 {
             let input = path(&folder, &format!("{number}.log"));
-            // More than has room, so that each source also waits for whoever reads it.
+            // More events than the channel holds, so that each source also waits for its reader.
             append(&input, &lines(0..50_000));
             runs.push(Run::start(&followed(input)).await);
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_sdk::{
     Claim, Class, ConfigError, Delivery, Error, Exclusive, Kind, Lane, Output, Position, Record, Rejection,
-    Replay, Resource,
+    Replay,
 };
 
 use crate::link::Capabilities;

@@ -3,6 +3,7 @@
 mod builtins;
 mod patterns;
 mod scope;
+mod suggest;
 
 use crate::meter;
 use crate::natives::format::Format;
@@ -42,7 +43,7 @@ pub(crate) struct Compiler {
 type Compiled<T> = Result<T, Problem>;
 
 fn problem<T>(term: &Term, message: String) -> Compiled<T> {
-    Err(Problem { span: term.span.clone(), message })
+    Err(Problem::new(term.span.clone(), message))
 }
 
 /// The value of a number that is written in a query.
@@ -109,7 +110,10 @@ impl Compiler {
             Tree::If(branches, otherwise) => self.branches(branches, otherwise.as_deref())?,
             Tree::Break(name) => match self.scope.find_label(name) {
                 Some(distance) => Kind::Break(distance),
-                None => return problem(term, format!("there is no label `${name}`")),
+                None => {
+                    let problem = Problem::new(term.span.clone(), format!("there is no label `${name}`"));
+                    return Err(Problem { help: self.suggest_label(name), ..problem });
+                }
             },
             Tree::Call(name, arguments) => self.call(name, arguments, term)?,
             Tree::Variable(name) => self.variable(name, term)?,
@@ -173,12 +177,18 @@ impl Compiler {
         match self.scope.find_variable(name) {
             Some(distance) => Ok(Kind::Variable(distance)),
             None if name == "ENV" => Ok(Kind::Constant(Val::Object(crate::value::Object::default()))),
-            None => problem(term, format!("there is no variable `${name}`")),
+            None => {
+                let problem = Problem::new(term.span.clone(), format!("there is no variable `${name}`"));
+                Err(Problem { help: self.suggest_variable(name), ..problem })
+            }
         }
     }
 
     fn format(&self, name: &str, term: &Term) -> Compiled<Format> {
-        Format::named(name).ok_or(()).or_else(|()| problem(term, format!("`@{name}` is not a valid format")))
+        Format::named(name).ok_or_else(|| {
+            let problem = Problem::new(term.span.clone(), format!("`@{name}` is not a valid format"));
+            Problem { help: suggest::suggest_format(name), ..problem }
+        })
     }
 
     fn text(&mut self, format: Option<&str>, pieces: &[syntax::Piece], term: &Term) -> Compiled<Kind> {

@@ -38,7 +38,7 @@ use std::fmt;
 pub use compile::number;
 use evaluate::{Bound, Env, Exit, Machine};
 pub use lint::{lint, lint_condition};
-pub use meter::{Limit, Limits};
+pub use meter::{Interrupt, Limit, Limits};
 pub use natives::math::remainder_of;
 pub use natives::regex::Regex;
 use program::Program;
@@ -85,6 +85,7 @@ impl fmt::Display for Failure {
             Self::Limit(Limit::Memory) => formatter.write_str("the query needs too much memory"),
             Self::Limit(Limit::Depth) => formatter.write_str("the query nests a value too deep"),
             Self::Limit(Limit::Stack) => formatter.write_str("the query recurses too deep"),
+            Self::Limit(Limit::Interrupt) => formatter.write_str("the evaluation was interrupted"),
             Self::Halt => formatter.write_str("the query called `halt`"),
         }
     }

@@ -44,7 +44,7 @@ fn look(term: &Term, found: &mut Vec<Problem>) {
 }
 
 fn add(found: &mut Vec<Problem>, term: &Term, message: &str) {
-    let problem = Problem { span: term.span.clone(), message: message.to_owned() };
+    let problem = Problem::new(term.span.clone(), message);
     if !found.contains(&problem) {
         found.push(problem);
     }
@@ -75,9 +75,20 @@ fn is_literal(term: &Term) -> bool {
 /// A term of which only matters whether it holds.
 fn condition(term: &Term, found: &mut Vec<Problem>) {
     match &term.kind {
-        Kind::Update(Update::Assign, ..) => {
-            let message = "`=` assigns, and what it makes is a condition that always holds: `==` compares";
+        Kind::Update(Update::Assign, left, _) if may_be_path(left) => {
+            let message = "`=` assigns, and its result is a condition that always holds: `==` compares";
             add(found, term, message);
+        }
+        Kind::Update(Update::Assign, ..) => {
+            let message =
+                "`=` assigns to everything on its left, which is no path, so that this fails: `==` compares";
+            add(found, term, message);
+        }
+        Kind::Update(update, left, _) if !may_be_path(left) => {
+            let sign = update.sign();
+            let message =
+                format!("`{sign}` changes everything on its left, which is no path, so that this fails");
+            add(found, term, &message);
         }
         Kind::Update(update, ..) => {
             let message = format!(
@@ -96,6 +107,24 @@ fn condition(term: &Term, found: &mut Vec<Problem>) {
         }
         Kind::Pipe(_, right) => condition(right, found),
         _ => {}
+    }
+}
+
+/// Whether the results of a term can be places in the input, which is what is left of an operator that assigns.
+fn may_be_path(term: &Term) -> bool {
+    match &term.kind {
+        Kind::Binary(Binary::Alternative, left, right) | Kind::Comma(left, right) => {
+            may_be_path(left) && may_be_path(right)
+        }
+        Kind::Pipe(left, right) => may_be_path(left) && may_be_path(right),
+        Kind::Index(base, _) => may_be_path(base),
+        Kind::Binary(..)
+        | Kind::Number(_)
+        | Kind::Text(..)
+        | Kind::Array(_)
+        | Kind::Object(_)
+        | Kind::Negate(_) => false,
+        _ => true,
     }
 }
 

@@ -1,37 +1,62 @@
-//! Limits of one evaluation: steps, memory, nesting of values and native stack.
+//! Limits of one evaluation: steps, memory, nesting of values, native stack, and an interruption from outside.
 //!
 //! The counters are variables of the thread, because a value gives its memory back where it is dropped, and a
 //! destructor has no argument. [`Meter::start`] sets them for one evaluation, which never leaves its thread.
 //!
-//! Memory is the live size of what the evaluation has built: each container adds its size when it is made and
-//! takes it off when it is dropped. An operation whose size data can choose asks [`reserve`] before it allocates.
+//! Memory is the size of the live values that the evaluation has built: each container adds its size when it is made
+//! and subtracts it when it is dropped. An operation whose size data can choose calls [`reserve`] before it allocates.
+//! An operation whose time data can choose calls [`steps`], or [`charge`] where it cannot fail.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use crate::evaluate::Exit;
 
-/// How much one evaluation may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Limits of one evaluation.
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Steps: one for each part of the query that is evaluated, and one for each element that a built-in visits.
     pub steps: u64,
-    /// Bytes of values that are alive at the same time, beside the input.
+    /// Bytes of the values that are alive at the same time, beside the input.
     pub memory: usize,
     /// How deep arrays and objects may be nested in a value that the query builds.
     pub depth: u32,
     /// Bytes of native stack.
     pub stack: usize,
+    /// Ends the evaluation from outside.
+    pub interrupt: Option<Interrupt>,
 }
 
 impl Default for Limits {
     /// Enough for any reasonable query on a thread with 2 MiB of stack.
     fn default() -> Self {
-        Self { steps: 5_000_000, memory: 256 << 20, depth: 1000, stack: 512 << 10 }
+        Self { steps: 5_000_000, memory: 256 << 20, depth: 1000, stack: 512 << 10, interrupt: None }
     }
 }
 
-/// The limit that an evaluation came to.
+/// A condition that ends an evaluation. It is checked at the start and after each [`STEPS_BETWEEN_CHECKS`] steps.
+#[derive(Clone)]
+pub struct Interrupt(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Interrupt {
+    /// Interrupts an evaluation as soon as `is_over` is true.
+    pub fn when(is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_over))
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Interrupt")
+    }
+}
+
+/// The number of steps between two checks for an interruption.
+const STEPS_BETWEEN_CHECKS: u64 = 1024;
+
+/// The limit that an evaluation exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// [`Limits::steps`]
@@ -42,57 +67,67 @@ pub enum Limit {
     Depth,
     /// [`Limits::stack`]
     Stack,
+    /// [`Limits::interrupt`]
+    Interrupt,
 }
 
 struct State {
+    /// The steps that are left until the next check for an interruption.
     steps: Cell<u64>,
-    /// The limit that a constructor exceeded; it cannot fail, so the next step does.
+    /// The steps that are left after that.
+    more_steps: Cell<u64>,
+    /// The limit that is reported once no step is left. A constructor that exceeds one cannot fail, so the next step
+    /// does.
     reached: Cell<Limit>,
     live: Cell<isize>,
     /// The largest value that `live` may have.
     most: Cell<isize>,
     depth: Cell<u32>,
-    /// The address where the stack was when the evaluation began.
+    /// The address of the stack at the start of the evaluation.
     base: Cell<usize>,
     stack: Cell<usize>,
+    interrupt: RefCell<Option<Interrupt>>,
 }
 
 thread_local! {
     static STATE: State = const { State {
         steps: Cell::new(u64::MAX),
+        more_steps: Cell::new(0),
         reached: Cell::new(Limit::Steps),
         live: Cell::new(0),
         most: Cell::new(isize::MAX),
         depth: Cell::new(u32::MAX),
         base: Cell::new(0),
         stack: Cell::new(usize::MAX),
+        interrupt: RefCell::new(None),
     } };
 }
 
 /// The limits of the evaluation that runs on this thread. Dropping it restores those from before.
 pub(crate) struct Meter {
-    before: (u64, Limit, isize, u32, usize, usize),
+    steps: (u64, u64),
+    reached: Limit,
+    most: isize,
+    depth: u32,
+    stack: (usize, usize),
+    interrupt: Option<Interrupt>,
 }
 
 impl Meter {
     pub(crate) fn start(limits: &Limits) -> Self {
         STATE.with(|state| {
-            let before = (
-                state.steps.get(),
-                state.reached.get(),
-                state.most.get(),
-                state.depth.get(),
-                state.base.get(),
-                state.stack.get(),
-            );
-            state.steps.set(limits.steps);
-            state.reached.set(Limit::Steps);
             let memory = isize::try_from(limits.memory).unwrap_or(isize::MAX);
-            state.most.set(state.live.get().saturating_add(memory));
-            state.depth.set(limits.depth);
-            state.base.set(stack_pointer());
-            state.stack.set(limits.stack);
-            Self { before }
+            // The first step checks for an interruption.
+            let (steps, more_steps) =
+                if limits.interrupt.is_some() { (0, limits.steps) } else { (limits.steps, 0) };
+            Self {
+                steps: (state.steps.replace(steps), state.more_steps.replace(more_steps)),
+                reached: state.reached.replace(Limit::Steps),
+                most: state.most.replace(state.live.get().saturating_add(memory)),
+                depth: state.depth.replace(limits.depth),
+                stack: (state.base.replace(stack_pointer()), state.stack.replace(limits.stack)),
+                interrupt: state.interrupt.replace(limits.interrupt.clone()),
+            }
         })
     }
 }
@@ -100,26 +135,52 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         STATE.with(|state| {
-            let (steps, reached, most, depth, base, stack) = self.before;
-            state.steps.set(steps);
-            state.reached.set(reached);
-            state.most.set(most);
-            state.depth.set(depth);
-            state.base.set(base);
-            state.stack.set(stack);
+            state.steps.set(self.steps.0);
+            state.more_steps.set(self.steps.1);
+            state.reached.set(self.reached);
+            state.most.set(self.most);
+            state.depth.set(self.depth);
+            state.base.set(self.stack.0);
+            state.stack.set(self.stack.1);
+            state.interrupt.replace(self.interrupt.take());
         });
     }
 }
 
-/// Counts one step, and looks at the other limits.
+impl State {
+    /// Makes steps available up to the next check, at least `count` of them.
+    #[cold]
+    fn refill(&self, count: u64) -> Result<(), Exit> {
+        let all = self.steps.get().saturating_add(self.more_steps.get());
+        if all < count {
+            self.spend();
+            return Err(Exit::Limit(self.reached.get()));
+        }
+        if self.interrupt.borrow().as_ref().is_some_and(|interrupt| interrupt.0()) {
+            self.reached.set(Limit::Interrupt);
+            self.spend();
+            return Err(Exit::Limit(Limit::Interrupt));
+        }
+        let steps = all.min(count.saturating_add(STEPS_BETWEEN_CHECKS));
+        self.steps.set(steps);
+        self.more_steps.set(all - steps);
+        Ok(())
+    }
+
+    fn spend(&self) {
+        self.steps.set(0);
+        self.more_steps.set(0);
+    }
+}
+
+/// Counts one step, and checks the other limits.
 #[inline]
 pub(crate) fn step() -> Result<(), Exit> {
     STATE.with(|state| {
-        let left = state.steps.get();
-        if left == 0 {
-            return Err(Exit::Limit(state.reached.get()));
+        if state.steps.get() == 0 {
+            state.refill(1)?;
         }
-        state.steps.set(left - 1);
+        state.steps.set(state.steps.get() - 1);
         if state.base.get().abs_diff(stack_pointer()) > state.stack.get() {
             return Err(Exit::Limit(Limit::Stack));
         }
@@ -131,18 +192,43 @@ pub(crate) fn step() -> Result<(), Exit> {
 pub(crate) fn steps(count: usize) -> Result<(), Exit> {
     step()?;
     STATE.with(|state| {
-        let left = state.steps.get();
         let count = count as u64;
-        if left < count {
-            state.steps.set(0);
-            return Err(Exit::Limit(state.reached.get()));
+        if state.steps.get() < count {
+            state.refill(count)?;
         }
-        state.steps.set(left - count);
+        state.steps.set(state.steps.get() - count);
         Ok(())
     })
 }
 
-/// Fails if there is no room for `bytes` more. Nothing is counted: the value that is made counts itself.
+/// Counts the steps of an operation that cannot fail. If there are too few, the next step fails. True if it does.
+pub(crate) fn charge(count: usize) -> bool {
+    STATE.with(|state| {
+        let left = state.steps.get().saturating_add(state.more_steps.get());
+        if left <= count as u64 {
+            state.spend();
+            return true;
+        }
+        match state.steps.get().checked_sub(count as u64) {
+            Some(steps) => state.steps.set(steps),
+            None => {
+                state.steps.set(0);
+                state.more_steps.set(left - count as u64);
+            }
+        }
+        false
+    })
+}
+
+/// Counts the steps of an operation that reads `bytes` bytes of text.
+pub(crate) fn bytes(bytes: usize) -> Result<(), Exit> {
+    if bytes < BYTES_PER_STEP { Ok(()) } else { steps(bytes / BYTES_PER_STEP) }
+}
+
+/// The bytes of text that are read in one step.
+const BYTES_PER_STEP: usize = 64;
+
+/// Fails if there is no room for `bytes` more. It counts nothing: the value that is made counts itself.
 pub(crate) fn reserve(bytes: usize) -> Result<(), Exit> {
     STATE.with(|state| {
         let bytes = isize::try_from(bytes).unwrap_or(isize::MAX);
@@ -153,12 +239,12 @@ pub(crate) fn reserve(bytes: usize) -> Result<(), Exit> {
     })
 }
 
-/// How many bytes there is room for.
+/// The number of bytes that there is room for.
 pub(crate) fn remaining() -> usize {
     STATE.with(|state| usize::try_from(state.most.get().saturating_sub(state.live.get())).unwrap_or(0))
 }
 
-/// Counts `bytes` that a value takes.
+/// Adds `bytes` that a value takes.
 #[inline]
 pub(crate) fn hold(bytes: usize) {
     STATE.with(|state| {
@@ -170,18 +256,18 @@ pub(crate) fn hold(bytes: usize) {
     });
 }
 
-/// Takes off `bytes` of a value that is gone.
+/// Subtracts `bytes` of a value that is dropped.
 #[inline]
 pub(crate) fn release(bytes: usize) {
     STATE.with(|state| state.live.set(state.live.get().wrapping_sub_unsigned(bytes)));
 }
 
-/// How deep a value may be nested now.
+/// The depth to which a value may be nested.
 pub(crate) fn depth() -> u32 {
     STATE.with(|state| state.depth.get())
 }
 
-/// Notes that a value is nested `depth` deep.
+/// Checks a value that is nested `depth` deep.
 #[inline]
 pub(crate) fn nested(depth: u32) {
     STATE.with(|state| {
@@ -193,8 +279,8 @@ pub(crate) fn nested(depth: u32) {
 
 #[cold]
 fn exceed(state: &State, limit: Limit) {
-    if state.steps.get() > 0 {
-        state.steps.set(0);
+    if state.steps.get() > 0 || state.more_steps.get() > 0 {
+        state.spend();
         state.reached.set(limit);
     }
 }

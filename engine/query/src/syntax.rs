@@ -11,13 +11,21 @@ use std::ops::Range;
 pub(crate) use parse::{parse, parse_definitions};
 pub use tree::{Access, Binary, Branch, Definition, Kind, Pair, Pattern, PatternKey, Piece, Term, Update};
 
-/// What is wrong with a query, and where.
+/// A problem of a query, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The place in the text, in bytes.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The description.
     pub message: String,
+    /// A suggestion, such as "did you mean `select`?".
+    pub help: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), help: None }
+    }
 }
 
 impl fmt::Display for Problem {

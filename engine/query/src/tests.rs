@@ -4,6 +4,7 @@ mod judge;
 mod language;
 mod limits;
 mod lint;
+mod suggest;
 
 use crate::{Failure, Flow, Limits, Query, ReadOptions, Val};
 

@@ -16,7 +16,7 @@ use tidegate_sdk::{
 use crate::limit::{self, Limit};
 use crate::meta::integer;
 use crate::query::{Flow, Query, Stop};
-use crate::room::{Room, Rooms, TooSmall};
+use crate::room::{Room, Rooms};
 use crate::writer;
 use pace::{Due, Pace};
 
@@ -122,14 +122,14 @@ impl Generate {
             Payload::Query { query, seed, limit, rooms, scratch } => {
                 let first = self.next;
                 let next = &mut self.next;
-                rooms.each(due.min(QUERIES_A_BATCH) as usize, |index, room| {
+                rooms.each(due.min(QUERIES_A_BATCH) as usize, None, |index, room| {
                     if builder.is_full() {
                         return Ok(());
                     }
                     let number = first + index as u64;
                     match one(query, number, *seed, limit, room, scratch, &mut builder) {
                         Ok(()) => {}
-                        Err(Stop::TooSmall) => return Err(TooSmall),
+                        Err(Stop::Unfinished(reason)) => return Err(reason),
                         Err(Stop::Rejected(reason)) => rejected.push(rejection(number, &reason)),
                     }
                     *next = number + 1;
@@ -167,7 +167,7 @@ fn one(
     number: u64,
     seed: u64,
     limit: &Limit,
-    room: Room,
+    room: &Room,
     scratch: &mut Vec<u8>,
     builder: &mut BatchBuilder,
 ) -> Result<(), Stop> {

@@ -11,7 +11,7 @@ use crate::fast::{Answer, Candidates, Results, Texts, range};
 use crate::limit::{self, Limit};
 use crate::meta::meta;
 use crate::query::{Flow, Query, Stop};
-use crate::room::{Room, Rooms, TooSmall};
+use crate::room::{self, Room, Rooms};
 use crate::writer;
 
 mod fused;
@@ -141,7 +141,7 @@ fn collect(
     limit: &Limit,
     results: &mut Collected,
     (batch, event): (&Batch, usize),
-    room: Room,
+    room: &Room,
 ) -> Result<(), Stop> {
     results.clear();
     let variable = |_: &str| meta(batch, event);
@@ -176,7 +176,8 @@ impl Filter for Jq {
             candidates.find(batch, found);
         }
         let chosen = candidates.is_some().then_some(&*found);
-        rooms.each(chosen.map_or(batch.len(), Vec::len), |number, room| {
+        let interrupt = room::interrupt(batch);
+        rooms.each(chosen.map_or(batch.len(), Vec::len), interrupt.as_ref(), |number, room| {
             let event = chosen.map_or(number, |found| found[number]);
             let span = batch.spans()[event];
             let buffer = &batch.buffers()[span.buffer as usize];
@@ -189,7 +190,7 @@ impl Filter for Jq {
             }
             match collect(query, limit, collected, (batch, event), room) {
                 Ok(()) => collected.texts().iter().for_each(|payload| made.write(event, payload)),
-                Err(Stop::TooSmall) => return Err(TooSmall),
+                Err(Stop::Unfinished(reason)) => return Err(reason),
                 Err(Stop::Rejected(reason)) => out.reject(event, reason),
             }
             Ok(())

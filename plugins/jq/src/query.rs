@@ -12,7 +12,7 @@ use tidegate_sdk::ConfigError;
 
 use crate::fast;
 use crate::reader;
-use crate::room::Room;
+use crate::room::{Room, Unfinished};
 
 /// The longest message of a query that becomes the reason of a rejection, in bytes.
 const LONGEST_REASON: usize = 400;
@@ -33,8 +33,8 @@ pub(crate) struct Query {
 /// Why an evaluation ended early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The event is to be evaluated again in a larger room.
-    TooSmall,
+    /// The event was not evaluated to its end.
+    Unfinished(Unfinished),
     /// The event cannot be processed, for this reason.
     Rejected(String),
 }
@@ -84,7 +84,7 @@ impl Query {
         &self,
         payload: &Bytes,
         variable: impl Fn(&str) -> Val,
-        room: Room,
+        room: &Room,
         each: impl FnMut(Val) -> Result<Flow, Stop>,
     ) -> Result<(), Stop> {
         self.run(reader::read(payload)?, variable, room, each)
@@ -95,7 +95,7 @@ impl Query {
         &self,
         value: Val,
         variable: impl Fn(&str) -> Val,
-        room: Room,
+        room: &Room,
         mut each: impl FnMut(Val) -> Result<Flow, Stop>,
     ) -> Result<(), Stop> {
         let program = self.program()?;
@@ -127,7 +127,10 @@ fn shown(value: &Val) -> String {
 /// The meaning of a failure for the event.
 fn stop(failure: Failure, limits: &Limits, last: bool) -> Stop {
     Stop::Rejected(match failure {
-        Failure::Limit(Limit::Depth | Limit::Stack | Limit::Steps) if !last => return Stop::TooSmall,
+        Failure::Limit(Limit::Depth | Limit::Stack | Limit::Steps) if !last => {
+            return Stop::Unfinished(Unfinished::NeedsMoreRoom);
+        }
+        Failure::Limit(Limit::Interrupt) => return Stop::Unfinished(Unfinished::Interrupted),
         Failure::Limit(Limit::Steps) => crate::limit::over_steps(limits.steps),
         Failure::Limit(Limit::Memory) => crate::limit::over_memory(limits.memory),
         Failure::Limit(Limit::Depth) => {

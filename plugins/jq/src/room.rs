@@ -4,8 +4,8 @@
 //! Queries are evaluated, and values dropped, by recursion. So an evaluation on the caller's stack may take few steps
 //! and nest little; the few that are more start again on a thread with a stack of their own.
 
-use tidegate_query::Limits;
-use tidegate_sdk::{Error, Size};
+use tidegate_query::{Interrupt, Limits};
+use tidegate_sdk::{Batch, Error, Size};
 
 use crate::limit::Limit;
 
@@ -23,7 +23,7 @@ const RESERVE: usize = 16 << 20;
 const DEPTH: u32 = 10_000;
 
 /// How far one evaluation may go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Room {
     pub(crate) limits: Limits,
     /// Whether there is no larger room.
@@ -32,22 +32,43 @@ pub(crate) struct Room {
 
 impl Room {
     /// On the stack of the caller. An evaluation that needs more than this is started again in the large room.
-    fn small(limit: &Limit) -> Self {
+    fn small(limit: &Limit, interrupt: Option<Interrupt>) -> Self {
         let memory = limit.memory.as_usize();
-        let limits = Limits { steps: limit.steps.min(16_384), memory, depth: 600, stack: 512 << 10 };
-        Self { limits, last: false }
+        let steps = limit.steps.min(16_384);
+        Self { limits: Limits { steps, memory, depth: 600, stack: 512 << 10, interrupt }, last: false }
     }
 
-    fn large(limit: &Limit, stack: usize) -> Self {
+    fn large(limit: &Limit, stack: usize, interrupt: Option<Interrupt>) -> Self {
         let memory = limit.memory.as_usize();
-        let limits = Limits { steps: limit.steps, memory, depth: DEPTH, stack: stack - RESERVE };
-        Self { limits, last: true }
+        let stack = stack - RESERVE;
+        Self { limits: Limits { steps: limit.steps, memory, depth: DEPTH, stack, interrupt }, last: true }
     }
 }
 
-/// The evaluation needs a larger room than it was given.
-#[derive(Debug)]
-pub(crate) struct TooSmall;
+/// Interrupts evaluations once the clients that wait for `batch` are gone. `None` if no client waits for it.
+pub(crate) fn interrupt(batch: &Batch) -> Option<Interrupt> {
+    if !batch.is_awaited() {
+        return None;
+    }
+    let batch = batch.clone();
+    Some(Interrupt::when(move || batch.is_cancelled()))
+}
+
+/// The reason why an evaluation was not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfinished {
+    /// It needs a larger room.
+    NeedsMoreRoom,
+    /// The clients that wait for its results are gone.
+    Interrupted,
+}
+
+impl Unfinished {
+    /// The error of a batch that is cancelled. The engine drops such a batch in place of another try.
+    fn error() -> Error {
+        Error::retry("the clients that waited for these events are gone")
+    }
+}
 
 /// Remembers which room the events need.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +90,18 @@ impl Rooms {
     pub(crate) fn each(
         &mut self,
         count: usize,
-        mut work: impl FnMut(usize, Room) -> Result<(), TooSmall> + Send,
+        interrupt: Option<&Interrupt>,
+        mut work: impl FnMut(usize, &Room) -> Result<(), Unfinished> + Send,
     ) -> Result<(), Error> {
         let mut next = 0;
         if !self.large {
-            while next < count && work(next, Room::small(&self.limit)).is_ok() {
-                next += 1;
+            let room = Room::small(&self.limit, interrupt.cloned());
+            while next < count {
+                match work(next, &room) {
+                    Ok(()) => next += 1,
+                    Err(Unfinished::NeedsMoreRoom) => break,
+                    Err(Unfinished::Interrupted) => return Err(Unfinished::error()),
+                }
             }
         }
         if next == count {
@@ -83,15 +110,12 @@ impl Rooms {
         self.large = true;
         let mut stack = LARGE_STACK;
         loop {
-            let room = Room::large(&self.limit, stack);
-            let done = on_stack(stack, || {
-                for number in next..count {
-                    work(number, room).expect("there is no larger room to ask for");
-                }
-            });
+            let room = Room::large(&self.limit, stack, interrupt.cloned());
+            // There is no larger room to ask for, so that only an interruption ends the loop early.
+            let done = on_stack(stack, || (next..count).try_for_each(|number| work(number, &room)));
             match done {
                 Err(_) if stack / 2 >= LEAST_STACK => stack /= 2,
-                done => return done,
+                done => return done?.map_err(|_| Unfinished::error()),
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::limit::Limit;
 use crate::meta::meta;
 use crate::query::{Flow, Query, Stop};
 use crate::reader;
-use crate::room::{Room, Rooms, TooSmall};
+use crate::room::{self, Room, Rooms};
 
 const SAMPLE: &str = r#"[filter.route]
 plugin = "route"
@@ -160,7 +160,7 @@ fn ports_of(
     routes: &[(String, Query)],
     all: bool,
     (batch, event): (&Batch, usize),
-    room: Room,
+    room: &Room,
     answers: &mut [Answer],
     ports: &mut Vec<Port>,
 ) -> Result<(), Stop> {
@@ -194,7 +194,7 @@ fn ports_of(
 }
 
 /// Whether the evaluator finds that event `event` of `batch`, which reads as `value`, matches.
-fn matches(query: &Query, value: Val, (batch, event): (&Batch, usize), room: Room) -> Result<bool, Stop> {
+fn matches(query: &Query, value: Val, (batch, event): (&Batch, usize), room: &Room) -> Result<bool, Stop> {
     let variable = |_: &str| meta(batch, event);
     let mut matches = false;
     query.run(value, variable, room, |result| {
@@ -210,14 +210,15 @@ impl Filter for Route {
         let mut made: Vec<Option<BatchBuilder>> = Vec::new();
         made.resize_with(routes.len() + 1, || None);
         let mut ports = Vec::with_capacity(routes.len());
-        rooms.each(batch.len(), |event, room| {
+        let interrupt = room::interrupt(batch);
+        rooms.each(batch.len(), interrupt.as_ref(), |event, room| {
             match ports_of(routes, *all, (batch, event), room, answers, &mut ports) {
                 Ok(()) => {
                     for port in &ports {
                         made[usize::from(*port)].get_or_insert_with(|| batch.derive()).keep(event);
                     }
                 }
-                Err(Stop::TooSmall) => return Err(TooSmall),
+                Err(Stop::Unfinished(reason)) => return Err(reason),
                 Err(Stop::Rejected(reason)) => out.reject(event, reason),
             }
             Ok(())

@@ -1,5 +1,6 @@
 //! The three plugins through the contract that the engine uses.
 
+mod cancelled;
 mod fast;
 mod fused;
 mod generate;

@@ -6,7 +6,7 @@ use super::{Compiled, Compiler, problem};
 use crate::natives;
 use crate::natives::regex::Matcher;
 use crate::program::{Boxed, Call, Kind, Node, Special};
-use crate::syntax::{Definition, Term, parse_definitions};
+use crate::syntax::{Definition, Problem, Term, parse_definitions};
 use crate::value::Val;
 
 /// What the language defines in itself.
@@ -130,8 +130,8 @@ impl Compiler {
             (_, 1) => format!("there is no function `{name}` with 1 argument"),
             _ => format!("there is no function `{name}` with {arity} arguments"),
         };
-        let span = term.span.start..term.span.start + name.len();
-        problem(&Term { kind: crate::syntax::Kind::Identity, span }, message)
+        let problem = Problem::new(term.span.start..term.span.start + name.len(), message);
+        Err(Problem { help: self.suggest_function(name, arity), ..problem })
     }
 
     /// The number of a function that the language defines in itself.

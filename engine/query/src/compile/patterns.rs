@@ -52,7 +52,7 @@ impl Compiler {
                                 Kind::Constant(value) if value.as_text().is_none() => {
                                     let (kind, shown) = (value.kind(), crate::value::shown(value));
                                     let message = format!("Cannot use {kind} ({shown}) as object key");
-                                    return Err(syntax::Problem { span: term.span.clone(), message });
+                                    return Err(syntax::Problem::new(term.span.clone(), message));
                                 }
                                 _ => (name, false),
                             }

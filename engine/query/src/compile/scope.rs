@@ -85,6 +85,24 @@ impl Scope {
         self.entries.iter().rev().take_while(|entry| !matches!(entry.meaning, Meaning::Wall))
     }
 
+    /// The functions that can be called, with their numbers of arguments.
+    pub(super) fn functions(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.visible().filter_map(|entry| match entry.meaning {
+            Meaning::Filter | Meaning::Value => Some((&*entry.name, 0)),
+            Meaning::Function { arity, .. } => Some((&*entry.name, arity)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+        let is = |entry: &&Entry| matches!(entry.meaning, Meaning::Variable | Meaning::Value);
+        self.visible().filter(is).map(|entry| &*entry.name)
+    }
+
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
+        self.visible().filter(|entry| matches!(entry.meaning, Meaning::Label)).map(|entry| &*entry.name)
+    }
+
     /// How many bindings out the variable is.
     pub(super) fn find_variable(&self, name: &str) -> Option<usize> {
         let is = |entry: &&Entry| {

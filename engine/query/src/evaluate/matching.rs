@@ -55,13 +55,12 @@ impl<'p> Machine<'p> {
             Special::Test => out(Val::Bool(matcher.is_match(text)?)),
             Special::Match => {
                 let mut places = Places::new(text);
-                matcher
-                    .each(text, global, &mut |groups| out(match_value(matcher, text, &groups, &mut places)))
+                matcher.each(text, global, &mut |groups| out(match_value(matcher, text, groups, &mut places)))
             }
             Special::Capture => {
-                matcher.each(text, global, &mut |groups| out(named_captures(matcher, text, &groups)))
+                matcher.each(text, global, &mut |groups| out(named_captures(matcher, text, groups)))
             }
-            Special::Scan => matcher.each(text, true, &mut |groups| out(captures_value(text, &groups))),
+            Special::Scan => matcher.each(text, true, &mut |groups| out(captures_value(text, groups))),
             Special::Split => {
                 let mut parts = Array::default();
                 pieces(matcher, text, &mut |part| parts.push(part))?;
@@ -91,7 +90,7 @@ impl<'p> Machine<'p> {
         matcher.each(text, global, &mut |groups| {
             let whole = groups[0].clone().unwrap_or(copied..copied);
             let gap = &text[copied.min(whole.start)..whole.start];
-            let captures = named_captures(matcher, text, &groups);
+            let captures = named_captures(matcher, text, groups);
             let mut number = 0;
             self.values(replacement, env, captures, &mut |value| {
                 meter::step()?;

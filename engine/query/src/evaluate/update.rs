@@ -67,6 +67,13 @@ impl<'p> Machine<'p> {
         self.paths(at, env, Place::root(input), &mut |place| {
             let keys = place.keys()?;
             drop(place);
+            if matches!(access::get_path(&changed, &keys)?, Val::Null) {
+                // Where nothing is, nothing must be made that is removed at the end.
+                return match change(Val::Null)? {
+                    Some(new) => access::update_path(&mut changed, &keys, &mut |_| Ok(Some(new.clone()))),
+                    None => gone.push(Val::from(keys)),
+                };
+            }
             let mut removed = false;
             access::update_path(&mut changed, &keys, &mut |old| {
                 let kept = old.clone();

@@ -88,7 +88,9 @@ fn reverse(value: Val) -> Result<Val, Exit> {
         }
         Val::Object(members) if members.is_empty() => Ok(Val::from(Vec::new())),
         Val::Object(_) => super::access::cannot_index(&value, &Val::Float(0.0)),
-        value => type_error(&value, "cannot be reversed, as it is not an array"),
+        Val::Float(_) | Val::Digits(_) if value.as_number() == Some(0.0) => Ok(Val::from(Vec::new())),
+        Val::Float(_) | Val::Digits(_) => super::access::cannot_index(&value, &Val::Float(0.0)),
+        Val::Bool(_) => type_error(&value, "has no length"),
     }
 }
 
@@ -155,7 +157,11 @@ fn extreme(elements: &[Val], keys: &[Val], least: bool) -> Result<Val, Exit> {
 }
 
 fn transpose(value: &Val) -> Result<Val, Exit> {
-    let Val::Array(rows) = value else { return Err(cannot_iterate(value)) };
+    let rows = match value {
+        Val::Array(rows) => rows.clone(),
+        Val::Object(members) => members.iter().map(|(_, row)| row.clone()).collect::<Vec<_>>().into(),
+        _ => return Err(cannot_iterate(value)),
+    };
     let mut longest = 0;
     for row in rows.iter() {
         match row {

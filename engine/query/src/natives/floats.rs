@@ -49,8 +49,8 @@ pub(super) const NATIVES: &[Native] = &[
     one!("atanh", f64::atanh),
     one!("exp", f64::exp),
     one!("exp2", f64::exp2),
-    one!("exp10", libm::exp10),
-    one!("pow10", libm::exp10),
+    one!("exp10", exp10),
+    one!("pow10", exp10),
     one!("expm1", f64::exp_m1),
     one!("log", f64::ln),
     one!("log2", f64::log2),
@@ -124,6 +124,11 @@ pub(super) const NATIVES: &[Native] = &[
     native("isnan", 0, |value, _| Ok(Val::Bool(value.as_number().is_some_and(f64::is_nan)))),
     native("isnormal", 0, |value, _| Ok(Val::Bool(value.as_number().is_some_and(f64::is_normal)))),
 ];
+
+/// Ten to a power, to the last digit, as current C libraries give it.
+fn exp10(exponent: f64) -> f64 {
+    10_f64.powf(exponent)
+}
 
 fn pair(left: f64, right: f64) -> Val {
     Val::from(vec![Val::Float(left), Val::Float(right)])

@@ -28,22 +28,23 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 impl Format {
+    pub(crate) const NAMES: [(&'static str, Self); 12] = [
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("csv", Self::Csv),
+        ("tsv", Self::Tsv),
+        ("html", Self::Html),
+        ("uri", Self::Uri),
+        ("urid", Self::UriDecoded),
+        ("sh", Self::Sh),
+        ("base64", Self::Base64),
+        ("base64d", Self::Base64Decoded),
+        ("base32", Self::Base32),
+        ("base32d", Self::Base32Decoded),
+    ];
+
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "text" => Self::Text,
-            "json" => Self::Json,
-            "csv" => Self::Csv,
-            "tsv" => Self::Tsv,
-            "html" => Self::Html,
-            "uri" => Self::Uri,
-            "urid" => Self::UriDecoded,
-            "sh" => Self::Sh,
-            "base64" => Self::Base64,
-            "base64d" => Self::Base64Decoded,
-            "base32" => Self::Base32,
-            "base32d" => Self::Base32Decoded,
-            _ => return None,
-        })
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
     }
 
     /// The value in this format.
@@ -246,5 +247,37 @@ fn decode(text: &Text, letters: &[u8], bits: u32, invalid: &str) -> Result<Text,
         return type_error(&Val::Text(text.clone()), "trailing base64 byte found");
     }
     meter::reserve(out.len() * 3)?;
-    Ok(Text::from(String::from_utf8_lossy(&out).into_owned()))
+    Ok(Text::from(match String::from_utf8(out) {
+        Ok(text) => text,
+        Err(error) => text_of_bytes(error.as_bytes()),
+    }))
+}
+
+/// Decodes UTF-8 as jq does: each sequence that is none, however long it claims to be, becomes one U+FFFD.
+fn text_of_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(first) = rest.first() {
+        let claimed = match first {
+            0xC2..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xF4 => 4,
+            _ => 1,
+        };
+        let length = match rest.get(1..claimed) {
+            // A sequence that the end cuts off goes on to the end.
+            None => rest.len(),
+            Some(others) => {
+                let is_other = |byte: &&u8| matches!(**byte, 0x80..=0xBF);
+                1 + others.iter().take_while(is_other).count()
+            }
+        };
+        let (sequence, behind) = rest.split_at(length);
+        match std::str::from_utf8(sequence) {
+            Ok(character) if length == claimed => text.push_str(character),
+            _ => text.push(char::REPLACEMENT_CHARACTER),
+        }
+        rest = behind;
+    }
+    text
 }

@@ -1,16 +1,20 @@
 //! Regular expressions in the syntax of Oniguruma, as far as two crates know it.
 //!
-//! What needs no backtracking is for `regex`, whose time is linear. The rest (look-around, references back) is for
-//! `fancy-regex`, which gives up after a fixed number of steps.
+//! Patterns that need no backtracking are for `regex`, whose searches take linear time. The others (look-around,
+//! back-references) are for `fancy-regex`, with limits.
 
+mod engine;
 mod matches;
 mod translate;
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
+use engine::Engine;
 pub(crate) use matches::{Places, captures_value, match_value, named_captures};
+use translate::{Boundaries, End, has_end, translate};
 
 use super::type_error;
 use crate::evaluate::Exit;
@@ -21,44 +25,61 @@ use crate::value::{Text, Val};
 const LARGEST: usize = 4 << 20;
 const LARGEST_REMEMBERED: usize = 1 << 20;
 
-/// How often `fancy-regex` may go back.
-const BACKTRACKS: usize = 1_000_000;
-
 /// How many regular expressions that are not literals a thread remembers.
 const REMEMBERED: usize = 8;
 
 /// A compiled regular expression with its modifiers.
 #[derive(Clone, Debug)]
 pub(crate) struct Matcher {
+    pattern: Pattern,
     engine: Engine,
+    /// The engine for texts that end with a line break, where that makes a difference; compiled for the first of them.
+    last_line: Option<Box<OnceLock<Result<Engine, String>>>>,
     names: Vec<Option<Text>>,
     pub(crate) global: bool,
     /// Whether empty matches are left out.
     not_empty: bool,
 }
 
+/// A regular expression as it is written, with the flags that the crates know.
 #[derive(Clone, Debug)]
-enum Engine {
-    Linear(regex::Regex),
-    Fancy(fancy_regex::Regex),
+struct Pattern {
+    text: String,
+    flags: String,
+    /// The size of the compiled regular expression, in bytes, at most.
+    largest: usize,
+}
+
+impl Pattern {
+    fn translated(&self, end: End, boundaries: Boundaries) -> String {
+        let translated = translate(&self.text, end, boundaries);
+        if self.flags.is_empty() { translated } else { format!("(?{}){translated}", self.flags) }
+    }
 }
 
 /// A regular expression that is matched in linear time.
 #[derive(Clone, Debug)]
-pub struct Regex(regex::Regex);
+pub struct Regex {
+    regex: regex::Regex,
+    has_end: bool,
+}
 
 impl Regex {
-    /// The regular expression that `test` takes `pattern` for; nothing if it is none, or needs backtracking.
+    /// Compiles the regular expression of `test`. `None` if it is invalid or needs backtracking.
     pub fn linear(pattern: &str) -> Option<Self> {
-        match compile(&translate::translate(pattern), LARGEST) {
-            Ok(Engine::Linear(regex)) => Some(Self(regex)),
+        let has_end = has_end(pattern);
+        let pattern = Pattern { text: pattern.to_owned(), flags: String::new(), largest: LARGEST };
+        match Engine::new(&pattern, End::Text) {
+            Ok(Engine::Linear(linear)) => Some(Self { regex: linear.regex, has_end }),
             _ => None,
         }
     }
 
-    /// Whether there is a match in `text`.
-    pub fn is_match(&self, text: &str) -> bool {
-        self.0.is_match(text)
+    /// Whether there is a match in `text`. `None` if that takes another engine: the text ends with a line break, and
+    /// the regular expression with `$`.
+    pub fn is_match(&self, text: &str) -> Option<bool> {
+        let depends = self.has_end && text.ends_with('\n');
+        (!depends).then(|| self.regex.is_match(text))
     }
 }
 
@@ -81,34 +102,42 @@ impl Matcher {
             Val::Text(flags) => flags,
             other => return type_error(other, "is not a string"),
         };
-        let mut prefix = String::new();
+        let mut crate_flags = String::new();
         let (mut global, mut not_empty) = (false, false);
         for flag in flags.chars() {
             match flag {
                 'g' => global = true,
                 'n' => not_empty = true,
-                'i' | 'x' => prefix.push(flag),
-                's' | 'p' => prefix.push('s'),
+                'i' | 'x' => crate_flags.push(flag),
+                's' | 'p' => crate_flags.push('s'),
                 'l' => {}
                 _ => return Err(Exit::error(format!("{flags} is not a valid modifier string"))),
             }
         }
-        // The dot of Oniguruma's Perl syntax does not match a line break, as here.
-        let mut translated = translate::translate(pattern);
-        if !prefix.is_empty() {
-            translated = format!("(?{prefix}){translated}");
-        }
-        let engine = compile(&translated, largest).map_err(|reason| {
-            Exit::error(format!("{} (at offset 0) is not a valid regex: {reason}", &**pattern))
-        })?;
+        let pattern = Pattern { text: pattern.to_string(), flags: crate_flags, largest };
+        let engine = Engine::new(&pattern, End::Text).map_err(|reason| invalid(&pattern.text, &reason))?;
         let names: Vec<Option<Text>> = match &engine {
-            Engine::Linear(regex) => regex.capture_names().map(|name| name.map(Text::from)).collect(),
-            Engine::Fancy(regex) => regex.capture_names().map(|name| name.map(Text::from)).collect(),
+            Engine::Linear(linear) => linear.regex.capture_names().map(|name| name.map(Text::from)).collect(),
+            Engine::Backtracking(engine) => {
+                engine.names().into_iter().map(|name| name.map(Text::from)).collect()
+            }
         };
-        Ok(Self { engine, names, global, not_empty })
+        let last_line = has_end(&pattern.text).then(Box::default);
+        Ok(Self { pattern, engine, last_line, names, global, not_empty })
     }
 
-    /// One for a pattern that is found out only now; it is remembered for the next time.
+    /// The engine for `text`.
+    fn engine(&self, text: &str) -> Result<&Engine, Exit> {
+        match &self.last_line {
+            Some(engine) if text.ends_with('\n') => engine
+                .get_or_init(|| Engine::new(&self.pattern, End::LastLine))
+                .as_ref()
+                .map_err(|reason| invalid(&self.pattern.text, reason)),
+            _ => Ok(&self.engine),
+        }
+    }
+
+    /// Compiles a pattern that the query calculates, and remembers it for the next time.
     pub(crate) fn remembered(pattern: &Val, modifiers: &Val) -> Result<Rc<Self>, Exit> {
         thread_local! {
             static CACHE: RefCell<Vec<(String, Rc<Matcher>)>> = const { RefCell::new(Vec::new()) };
@@ -151,69 +180,40 @@ impl Matcher {
             })?;
             return Ok(found);
         }
-        match &self.engine {
-            Engine::Linear(regex) => Ok(regex.is_match(text)),
-            Engine::Fancy(regex) => regex.is_match(text).map_err(failed),
-        }
+        self.engine(text)?.is_match(text)
     }
 
-    /// Hands the groups of each match to `found`: of all of them, if `global`, or of the first.
+    /// Passes the groups of each match to `found`: of all matches if `global`, else of the first.
     pub(crate) fn each(
         &self,
         text: &str,
         global: bool,
-        found: &mut dyn FnMut(Groups) -> Result<(), Exit>,
+        found: &mut dyn FnMut(&Groups) -> Result<(), Exit>,
     ) -> Result<(), Exit> {
         let mut at = 0;
+        let mut groups = Groups::new();
+        let mut searches = self.engine(text)?.searches(&self.pattern, text);
         meter::steps(text.len() / 64)?;
         while at <= text.len() {
             meter::step()?;
-            let Some(groups) = self.groups(text, at)? else { break };
+            if !searches.next(at, &mut groups)? {
+                break;
+            }
             let whole = groups[0].clone().unwrap_or(at..at);
             let after = text[whole.end..].chars().next().map_or(1, char::len_utf8);
             at = if whole.is_empty() { whole.end + after } else { whole.end };
             if whole.is_empty() && self.not_empty {
                 continue;
             }
-            found(groups)?;
+            found(&groups)?;
             if !global {
                 break;
             }
         }
         Ok(())
     }
-
-    fn groups(&self, text: &str, at: usize) -> Result<Option<Groups>, Exit> {
-        Ok(match &self.engine {
-            Engine::Linear(regex) => regex
-                .captures_at(text, at)
-                .map(|captures| captures.iter().map(|group| group.map(|group| group.range())).collect()),
-            // Going back takes its time, of which nothing is known but the length of the text.
-            Engine::Fancy(regex) => meter::steps(text.len() / 8)
-                .and_then(|()| regex.captures_from_pos(text, at).map_err(failed))?
-                .map(|captures| captures.iter().map(|group| group.map(|group| group.range())).collect()),
-        })
-    }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-fn failed(error: fancy_regex::Error) -> Exit {
-    Exit::error(format!("Regex failure: {error}"))
-}
-
-fn compile(pattern: &str, largest: usize) -> Result<Engine, String> {
-    let linear = regex::RegexBuilder::new(pattern).size_limit(largest).dfa_size_limit(largest).build();
-    let reason = match linear {
-        Ok(regex) => return Ok(Engine::Linear(regex)),
-        Err(error) => error.to_string(),
-    };
-    let fancy = fancy_regex::RegexBuilder::new(pattern)
-        .backtrack_limit(BACKTRACKS)
-        .delegate_size_limit(largest)
-        .delegate_dfa_size_limit(largest)
-        .build();
-    match fancy {
-        Ok(regex) => Ok(Engine::Fancy(regex)),
-        Err(_) => Err(reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()),
-    }
+fn invalid(pattern: &str, reason: &str) -> Exit {
+    Exit::error(format!("{pattern} (at offset 0) is not a valid regex: {reason}"))
 }

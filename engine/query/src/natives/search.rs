@@ -48,6 +48,7 @@ fn contains(value: &Val, part: &Val) -> Result<bool, Exit> {
             Ok(true)
         }
         (Val::Text(value), Val::Text(part)) => {
+            meter::bytes(value.len())?;
             Ok(memchr::memmem::find(value.as_bytes(), part.as_bytes()).is_some())
         }
         _ => Ok(value.kind() == part.kind() && value.equals(part)),
@@ -125,6 +126,7 @@ fn places_in_text(text: &Text, part: &Text) -> Result<Val, Exit> {
     if part.is_empty() {
         return Ok(Val::Array(places));
     }
+    meter::bytes(text.len())?;
     let (mut counted, mut characters) = (0, 0);
     let mut add = |at: usize| {
         characters += text[counted..at].chars().count();

@@ -12,18 +12,22 @@ pub(super) const NATIVES: &[Native] = &[
         _ => type_error(&value, "only strings have UTF-8 byte length"),
     }),
     native("startswith", 1, |value, arguments| match (&value, &arguments[0]) {
-        (Val::Text(text), Val::Text(start)) => Ok(Val::Bool(text.starts_with(&**start))),
+        (Val::Text(text), Val::Text(start)) => {
+            meter::bytes(text.len().min(start.len()))?;
+            Ok(Val::Bool(text.starts_with(&**start)))
+        }
         _ => error("startswith() requires string inputs"),
     }),
     native("endswith", 1, |value, arguments| match (&value, &arguments[0]) {
-        (Val::Text(text), Val::Text(end)) => Ok(Val::Bool(text.ends_with(&**end))),
+        (Val::Text(text), Val::Text(end)) => {
+            meter::bytes(text.len().min(end.len()))?;
+            Ok(Val::Bool(text.ends_with(&**end)))
+        }
         _ => error("endswith() requires string inputs"),
     }),
-    native("ltrimstr", 1, |value, arguments| Ok(without_start(value, &arguments[0]))),
-    native("rtrimstr", 1, |value, arguments| Ok(without_end(value, &arguments[0]))),
-    native("trimstr", 1, |value, arguments| {
-        Ok(without_end(without_start(value, &arguments[0]), &arguments[0]))
-    }),
+    native("ltrimstr", 1, |value, arguments| without_start(value, &arguments[0])),
+    native("rtrimstr", 1, |value, arguments| without_end(value, &arguments[0])),
+    native("trimstr", 1, |value, arguments| without_end(without_start(value, &arguments[0])?, &arguments[0])),
     native("trim", 0, |value, _| trim(&value, true, true)),
     native("ltrim", 0, |value, _| trim(&value, true, false)),
     native("rtrim", 0, |value, _| trim(&value, false, true)),
@@ -45,26 +49,29 @@ pub(super) const NATIVES: &[Native] = &[
     native("ascii", 0, |value, _| implode(&Val::from(vec![value]))),
 ];
 
-fn without_start(value: Val, start: &Val) -> Val {
-    if let (Val::Text(text), Val::Text(start)) = (&value, start)
-        && text.starts_with(&**start)
-    {
-        return Val::Text(text.slice(start.len()..text.len()));
+fn without_start(value: Val, start: &Val) -> Result<Val, Exit> {
+    if let (Val::Text(text), Val::Text(start)) = (&value, start) {
+        meter::bytes(text.len().min(start.len()))?;
+        if text.starts_with(&**start) {
+            return Ok(Val::Text(text.slice(start.len()..text.len())));
+        }
     }
-    value
+    Ok(value)
 }
 
-fn without_end(value: Val, end: &Val) -> Val {
-    if let (Val::Text(text), Val::Text(end)) = (&value, end)
-        && text.ends_with(&**end)
-    {
-        return Val::Text(text.slice(0..text.len() - end.len()));
+fn without_end(value: Val, end: &Val) -> Result<Val, Exit> {
+    if let (Val::Text(text), Val::Text(end)) = (&value, end) {
+        meter::bytes(text.len().min(end.len()))?;
+        if text.ends_with(&**end) {
+            return Ok(Val::Text(text.slice(0..text.len() - end.len())));
+        }
     }
-    value
+    Ok(value)
 }
 
 fn trim(value: &Val, start: bool, end: bool) -> Result<Val, Exit> {
     let Val::Text(text) = value else { return error("trim input must be a string") };
+    meter::bytes(text.len())?;
     let left = if start { text.len() - text.trim_start().len() } else { 0 };
     let right = if end { text.trim_end().len().max(left) } else { text.len() };
     Ok(Val::Text(text.slice(left..right)))
@@ -83,6 +90,7 @@ pub(crate) fn split(text: &Text, separator: &Text) -> Result<Val, Exit> {
     if text.is_empty() {
         return Ok(Val::from(Vec::new()));
     }
+    meter::bytes(text.len())?;
     let mut parts = Vec::new();
     let mut add = |from: usize, until: usize| {
         if parts.len() == parts.capacity() {

@@ -2,6 +2,7 @@
 
 use super::{error, native, type_error};
 use crate::evaluate::Exit;
+use crate::meter;
 use crate::program::Native;
 use crate::value::{ReadOptions, Val, is_number, parse_number, read, to_json, whole};
 
@@ -35,7 +36,10 @@ fn length(value: &Val) -> Result<Val, Exit> {
             Some(_) => super::math::negate(value.clone())?,
             None => value.clone(),
         },
-        Val::Text(text) => Val::from(text.chars().count()),
+        Val::Text(text) => {
+            meter::bytes(text.len())?;
+            Val::from(text.chars().count())
+        }
         Val::Array(elements) => Val::from(elements.len()),
         Val::Object(members) => Val::from(members.len()),
     })
@@ -51,17 +55,17 @@ pub(crate) fn to_text(value: Val) -> Result<Val, Exit> {
 
 fn from_json(value: &Val) -> Result<Val, Exit> {
     let Val::Text(text) = value else { return type_error(value, "only strings can be parsed") };
-    crate::meter::steps(text.len() / 16)?;
-    crate::meter::reserve(text.len() * 2)?;
+    meter::steps(text.len() / 16)?;
+    meter::reserve(text.len() * 2)?;
     if text.trim().is_empty() {
         return error("Expected JSON value (while parsing '')".replace("''", &format!("'{}'", &**text)));
     }
     // A value that is nested deeper than this evaluation may nest one is for a larger one, if there is any.
-    let depth = DEPTH.min(crate::meter::depth() as usize);
+    let depth = DEPTH.min(meter::depth() as usize);
     let options = ReadOptions { depth, replace_surrogates: true, nan: true };
     read(text, options).or_else(|(at, what)| {
         if depth < DEPTH && what.contains("nested deeper") {
-            return Err(Exit::Limit(crate::meter::Limit::Depth));
+            return Err(Exit::Limit(meter::Limit::Depth));
         }
         let shown = &text[..crate::value::floor(text, 60)];
         let dots = if shown.len() < text.len() { "..." } else { "" };
@@ -77,6 +81,7 @@ fn to_number(value: Val) -> Result<Val, Exit> {
         Val::Text(text) => text,
         _ => return type_error(&value, "cannot be parsed as a number"),
     };
+    meter::bytes(text.len())?;
     if is_number(text) {
         return Ok(whole(text).unwrap_or_else(|| Val::Digits(text.clone())));
     }

@@ -67,7 +67,7 @@ pub(super) fn next(text: &str, at: usize) -> Result<Token, Problem> {
                 let length = text[start..].chars().next().map_or(1, char::len_utf8);
                 let shown: String = text[start..].chars().take(20).collect();
                 let message = format!("`{}` means nothing here", shown.trim_end());
-                Err(Problem { span: start..start + length, message })
+                Err(Problem::new(start..start + length, message))
             }
         },
     }

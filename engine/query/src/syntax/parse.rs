@@ -73,7 +73,7 @@ pub(crate) fn parse(text: &str) -> Parsed<Term> {
     let mut parser = Parser::new(text)?;
     if parser.is("import") || parser.is("include") {
         let message = "modules cannot be loaded: write the definitions into the query";
-        return Err(Problem { span: parser.token.span, message: message.to_owned() });
+        return Err(Problem::new(parser.token.span, message));
     }
     let term = parser.query()?;
     match parser.token.word {
@@ -137,7 +137,7 @@ impl<'a> Parser<'a> {
     pub(super) fn close(&mut self, word: &str, opening: Range<usize>) -> Parsed<()> {
         if self.token.word == Word::End {
             let message = format!("`{}` is never closed", &self.text[opening.clone()]);
-            return Err(Problem { span: opening, message });
+            return Err(Problem::new(opening, message));
         }
         self.expect(word)
     }
@@ -154,11 +154,11 @@ impl<'a> Parser<'a> {
     pub(super) fn problem(&self, message: &str) -> Problem {
         let message = message.to_owned();
         if self.token.word != Word::End {
-            return Problem { span: self.token.span.clone(), message };
+            return Problem::new(self.token.span.clone(), message);
         }
         let trimmed = self.text.trim_end();
         let last = trimmed.char_indices().last().map_or(0, |(at, _)| at);
-        Problem { span: last..trimmed.len(), message }
+        Problem::new(last..trimmed.len(), message)
     }
 
     /// The first characters of what comes next.

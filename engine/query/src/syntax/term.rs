@@ -334,7 +334,7 @@ impl Parser<'_> {
         loop {
             let rest = &self.text[at..];
             let Some(length) = rest.find(['"', '\\']) else {
-                return Err(Problem { span: opening, message: "`\"` is never closed".to_owned() });
+                return Err(Problem::new(opening, "`\"` is never closed"));
             };
             plain.push_str(&rest[..length]);
             at += length;
@@ -378,7 +378,7 @@ impl Parser<'_> {
             _ => {
                 let length = self.text[at + 1..].chars().next().map_or(0, char::len_utf8);
                 let message = format!("`{}` is not an escape", &self.text[at..at + 1 + length]);
-                return Err(Problem { span: at..at + 1 + length, message });
+                return Err(Problem::new(at..at + 1 + length, message));
             }
         };
         plain.push(character);
@@ -395,7 +395,7 @@ impl Parser<'_> {
         };
         let Some(high) = unit(at) else {
             let message = "`\\u` needs four hexadecimal digits".to_owned();
-            return Err(Problem { span: at..at + 2, message });
+            return Err(Problem::new(at..at + 2, message));
         };
         if (0xD800..0xDC00).contains(&high)
             && let Some(low) = unit(at + 6)

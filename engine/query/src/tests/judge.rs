@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::{on_large_stack, run_to_the_end};
 use crate::{Limits, Query, ReadOptions, Val};
 
-const LIMITS: Limits = Limits { steps: 50_000_000, memory: 1 << 30, depth: 10_001, stack: 900 << 20 };
+const LIMITS: Limits =
+    Limits { steps: 50_000_000, memory: 1 << 30, depth: 10_001, stack: 900 << 20, interrupt: None };
 
 struct Case {
     line: usize,

@@ -63,6 +63,31 @@ fn results_come_in_the_order_of_jq() {
             r#"[2,"Cannot index array with string \"a\""]"#,
         ),
         ("[splits(\"a\")]?", "null"),
+        (".[1:] |= empty", "null"),
+        ("(.a, .b) |= empty", "null"),
+        ("(.[0], .[1:]) |= empty", "null"),
+        ("[1,2,3] | (.[0], .[1:]) |= empty", "[]"),
+        ("{a:1} | (.a, .b) |= empty", "{}"),
+        ("[(0, -0, null, {}, \"ab\", [1,2]) | reverse]", r#"[[],[],[],[],"ba",[2,1]]"#),
+        (
+            "[({}, {a:[1]}, {a:[1,2],b:[3]}, [null,[1]]) | transpose]",
+            "[[],[[1]],[[1,3],[2,null]],[[null,1]]]",
+        ),
+        (
+            "[(\"7aCA\", \"8EE=\", \"wIA=\", \"4oI=\", \"4oJB\", \"YfCfmIBi\") | @base64d | explode]",
+            "[[65533],[65533],[65533,65533],[65533],[65533,65],[97,128512,98]]",
+        ),
+        (
+            "[(0.1, 1.5, 2.3, -3.7, 10.25, 3, -2) | exp10]",
+            "[1.2589254117941673,31.622776601683793,199.52623149688787,0.00019952623149688788,17782794100.38923,1000,0.01]",
+        ),
+        (r#"["a\n", "a", "a\nb", "a\n\n" | test("a$")]"#, "[true,true,false,false]"),
+        (r#"["a\n", "a" | test("a\\Z"), test("a\\z")]"#, "[true,false,true,true]"),
+        (r#"["a\nb" | test("(?m)a$"), test("^b"), test("[$]b")]"#, "[true,false,false]"),
+        (
+            r#"["a\n" | [match("$"; "g").offset], sub("$"; "x"), [scan("(a)$")], [splits("$")]]"#,
+            r#"[[1,2],"ax\n",[["a"]],["a","\n",""]]"#,
+        ),
     ] {
         let found = results(query, "null").unwrap_or_else(|reason| panic!("{query}: {reason}"));
         let first = found.first().map_or("null", String::as_str);
@@ -86,6 +111,9 @@ fn errors_are_in_the_words_of_jq() {
         ("true | .a[]?", "Cannot index boolean with string \"a\""),
         ("path(1 + 1)", "Invalid path expression with result 2"),
         ("(1 + 1 | .a) = 1", "Invalid path expression near attempt to access element \"a\" of 2"),
+        ("1 | reverse", "Cannot index number with number"),
+        ("true | reverse", "boolean (true) has no length"),
+        ("null | transpose", "Cannot iterate over null (null)"),
         ("(map(1) | .[]) = 1", "Cannot iterate over null (null)"),
         ("{} | sort", "object ({}) cannot be sorted, as it is not an array"),
         ("[1] | .[-5] = 1", "Out of bounds negative array index"),

@@ -1,7 +1,10 @@
 //! Limits: what data can choose the size of is refused before it is made, and long evaluations run to their end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{on_large_stack, results, run};
-use crate::Limits;
+use crate::{Interrupt, Limits};
 
 const MEMORY: &str = "the query needs too much memory";
 const STEPS: &str = "the query takes too many steps";
@@ -97,7 +100,8 @@ fn peak() -> usize {
 #[ignore = "the test below runs it in a process of its own"]
 fn bombs_in_this_process() {
     on_large_stack(|| {
-        let limits = Limits { steps: 1_500_000, memory: 64 << 20, depth: 10_000, stack: 256 << 20 };
+        let limits =
+            Limits { steps: 1_500_000, memory: 64 << 20, depth: 10_000, stack: 256 << 20, interrupt: None };
         let input = format!("\"{}\"", "a".repeat(100_000));
         for bomb in BOMBS {
             let before = peak();
@@ -184,7 +188,8 @@ fn deep_recursion_is_an_error() {
         "def f: {a: f}; f",
         "[recurse([.])]",
     ] {
-        let limits = Limits { steps: 1_000_000_000, memory: 1 << 30, depth: 10_000, stack: 64 << 20 };
+        let limits =
+            Limits { steps: 1_000_000_000, memory: 1 << 30, depth: 10_000, stack: 64 << 20, interrupt: None };
         let query = query.to_owned();
         let found = on_large_stack(move || run(&query, "0", &limits));
         let reason = found.unwrap_err();
@@ -219,4 +224,157 @@ fn places_of_a_long_part_are_found_in_linear_time() {
     let query = r#"[indices("aé" * 40)[0, 1, -1]], ("xaéaéx" | indices("aéaé")), ([1, 2, 1, 2, 1] | indices([1, 2, 1]))"#;
     let text = format!("\"{}\"", "aé".repeat(50));
     assert_eq!(results(query, &text).unwrap(), ["[0,2,20]", "[1]", "[0,2]"]);
+}
+
+/// A text of `a`s, as JSON.
+fn many(count: usize) -> String {
+    format!("\"{}\"", "a".repeat(count))
+}
+
+#[test]
+fn searches_that_read_a_text_again_for_each_match_are_counted() {
+    let limits = Limits { steps: 200_000, ..Limits::default() };
+    for query in [
+        r#"gsub("a*b|a"; "x")"#,
+        r#"[scan("a*b|a")]"#,
+        r#"[scan("(a*b)|(a)")]"#,
+        r#"split("a*b|a"; null)"#,
+        r#"[splits("a*b|a")]"#,
+        r#"[match("a*b|a"; "g")]"#,
+        r#"[capture("(?<x>a*b|a)"; "g")]"#,
+        r#"gsub("(a*b)?"; "x")"#,
+        r#"gsub("\\b|a*b|a"; "x")"#,
+        r#"sub("a*b|a"; "x"; "g")"#,
+        r#"[scan("a*b|a" | ascii_downcase)]"#,
+    ] {
+        let outcome = run(query, &many(20_000), &limits).map(|results| results.len());
+        assert_eq!(outcome, Err(STEPS.to_owned()), "{query}");
+    }
+    // Searches that look no further than their matches cost about a step each.
+    for (query, expected) in [
+        (r#"gsub("a"; "bc") | length"#, "40000"),
+        (r#"[scan("aa")] | length"#, "10000"),
+        (r#"[scan("a(a)")] | length"#, "10000"),
+        (r#"split("a{5}"; null) | length"#, "4001"),
+        (r#"[scan("(?<=a)a")] | length"#, "19999"),
+        (r#"[match("a*?"; "g")] | length"#, "20001"),
+        (r#"test("a*b")"#, "false"),
+    ] {
+        let limits = Limits { steps: 3_000_000, ..Limits::default() };
+        assert_eq!(run(query, &many(20_000), &limits).unwrap(), [expected], "{query}");
+    }
+}
+
+#[test]
+fn searches_that_backtrack_are_counted() {
+    let limits = Limits { steps: 100_000, ..Limits::default() };
+    for query in [r#"test("(?=a)(a*b)")"#, r#"test("(?!x)(a*b|c)")"#, r#"[scan("(?=a)(?:a*b|a)")]"#] {
+        assert_eq!(run(query, &many(100_000), &limits).unwrap_err(), STEPS, "{query}");
+    }
+}
+
+#[test]
+fn functions_that_read_a_long_text_take_steps_for_it() {
+    let text = many(1 << 20);
+    let limits = Limits { steps: 10_000, ..Limits::default() };
+    assert!(run(".", &text, &limits).is_ok());
+    for query in [
+        "length",
+        "trim",
+        "ltrim",
+        "ascii_downcase",
+        "explode",
+        "split(\"b\")",
+        "split(\"b\"; null)",
+        "test(\"b\")",
+        "[match(\"b\")]",
+        "contains(\"b\")",
+        "index(\"b\")",
+        "indices(\"b\")",
+        "tonumber",
+        "tojson",
+        "@base64",
+        "@html",
+        "@uri",
+        "@csv \"\\([.])\"",
+        "@sh",
+        ".[1:]",
+        ". as $x | startswith($x)",
+        ". as $x | endswith($x)",
+        ". as $x | ltrimstr($x)",
+        ". as $x | rtrimstr($x)",
+        ". as $x | trimstr($x)",
+        ". == .",
+        ". < .",
+        "[., .] | sort",
+        "[., .] | unique",
+        "[., .] | group_by(.)",
+        "[., .] | max",
+        "[.] - [.]",
+        "[.] | index(.[0])",
+        "[.] | contains([\"b\"])",
+        "{a: .} == {a: .}",
+        "[.] | bsearch(\"b\", .[0])",
+        ". + .",
+        "fromjson?",
+        "@json",
+        "reverse",
+    ] {
+        let query = format!("[{query}, 1]");
+        let outcome = run(&query, &text, &limits).map(|results| results.len());
+        assert_eq!(outcome, Err(STEPS.to_owned()), "{query}");
+    }
+    let digits = "1".repeat(1 << 20);
+    for query in [". + 1", ". == 1", ". < 1", "floor", "[., 1] | sort", "-. | abs | . + 1"] {
+        let query = format!("[{query}, 1]");
+        let outcome = run(&query, &digits, &limits).map(|results| results.len());
+        assert_eq!(outcome, Err(STEPS.to_owned()), "{query}");
+    }
+}
+
+/// Two arrays of 2^40 elements each, made of 40 shared ones.
+#[test]
+fn comparisons_of_values_that_share_their_parts_end() {
+    for query in [
+        "def twice: reduce range(40) as $i ([1]; [., .]); twice == twice",
+        "def twice: reduce range(40) as $i ([1]; [., .]); twice < twice",
+        "def twice: reduce range(40) as $i ({a: 1}; {a: ., b: .}); twice == twice",
+        "def twice: reduce range(40) as $i ({a: 1}; {a: ., b: .}); [twice, twice] | sort",
+        "def twice: reduce range(40) as $i ([1]; [., .]); [twice, twice] | group_by(.)",
+        "def twice: reduce range(40) as $i ([1]; [., .]); [twice] - [twice]",
+        "def twice: reduce range(40) as $i ([1]; [., .]); [twice] | index([twice])",
+        "def twice: reduce range(40) as $i ([1]; [., .]); twice | contains(twice)",
+    ] {
+        let limits = Limits { steps: 100_000, ..Limits::default() };
+        // A comparison cannot fail, but the step after it does.
+        let query = format!("{query} | length");
+        let outcome = run(&query, "null", &limits).map(|results| results.len());
+        assert_eq!(outcome, Err(STEPS.to_owned()), "{query}");
+    }
+}
+
+#[test]
+fn an_interruption_ends_an_evaluation_after_few_steps() {
+    for query in
+        ["[range(1e9)]", "last(repeat(1))", "def f: f; f", "[range(30000)] | sort", "1", "try error catch 1"]
+    {
+        let checks = Arc::new(AtomicUsize::new(0));
+        for allowed in [0, 3] {
+            checks.store(0, Ordering::Relaxed);
+            let counted = Arc::clone(&checks);
+            let is_over = move || counted.fetch_add(1, Ordering::Relaxed) >= allowed;
+            let limits = Limits { interrupt: Some(Interrupt::when(is_over)), ..Limits::default() };
+            let outcome = run(query, "null", &limits);
+            if allowed == 0 || query.len() > 2 && !query.starts_with("try") {
+                assert_eq!(outcome.unwrap_err(), "the evaluation was interrupted", "{query}");
+                assert_eq!(
+                    checks.load(Ordering::Relaxed),
+                    allowed + 1,
+                    "{query}: no step after the interruption"
+                );
+            } else {
+                assert!(outcome.is_ok(), "{query} is too short to be interrupted");
+            }
+        }
+    }
 }

@@ -1,12 +1,19 @@
 //! Numbers that keep the digits that they are written with.
 
 use super::{Text, Val};
+use crate::meter;
 
 /// A whole number of at most so many digits is one floating-point number, which prints with the same digits.
 const PLAIN: usize = 15;
 
-/// The floating-point number that is nearest to what is written.
+/// The digits of a number that can be parsed without a step of their own.
+const SHORT: usize = 64;
+
+/// The floating-point number that is nearest to a number as it is written.
 pub(crate) fn parse(digits: &str) -> f64 {
+    if digits.len() > SHORT {
+        meter::charge(digits.len() / SHORT);
+    }
     digits.parse().unwrap_or(f64::NAN)
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{Object, Text, Val, number};
+use crate::meter;
 
 impl Val {
     /// The place of its kind in the order.
@@ -29,13 +30,16 @@ impl Val {
     /// The order of two values. `nan` comes before every number, itself among them.
     pub fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
-            (Self::Text(left), Self::Text(right)) => left.as_bytes().cmp(right.as_bytes()),
+            (Self::Text(left), Self::Text(right)) => {
+                charge_bytes(left, right);
+                left.as_bytes().cmp(right.as_bytes())
+            }
             (Self::Float(_) | Self::Digits(_), Self::Float(_) | Self::Digits(_)) => {
                 compare_numbers(self, other)
             }
             (Self::Array(left), Self::Array(right)) => {
                 let pairs = left.iter().zip(right.iter());
-                let different = pairs.map(|(left, right)| left.compare(right)).find(|order| order.is_ne());
+                let different = pairs.map(compare_parts).find(|order| order.is_ne());
                 different.unwrap_or_else(|| left.len().cmp(&right.len()))
             }
             (Self::Object(left), Self::Object(right)) => compare_objects(left, right),
@@ -46,14 +50,17 @@ impl Val {
     /// Whether they are the same value.
     pub fn equals(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Text(left), Self::Text(right)) => left == right,
+            (Self::Text(left), Self::Text(right)) => {
+                charge_bytes(left, right);
+                left == right
+            }
             (Self::Array(left), Self::Array(right)) => {
-                left.len() == right.len()
-                    && left.iter().zip(right.iter()).all(|(left, right)| left.equals(right))
+                left.len() == right.len() && left.iter().zip(right.iter()).all(equal_parts)
             }
             (Self::Object(left), Self::Object(right)) => {
-                let same =
-                    |(name, value): &(Text, Self)| right.get(name).is_some_and(|other| value.equals(other));
+                let same = |(name, value): &(Text, Self)| {
+                    right.get(name).is_some_and(|other| equal_parts((value, other)))
+                };
                 left.len() == right.len() && left.iter().all(same)
             }
             _ => self.compare(other).is_eq(),
@@ -61,14 +68,33 @@ impl Val {
     }
 }
 
+/// The texts of a comparison up to this size cost no step of their own.
+const SHORT: usize = 64;
+
+/// Counts the comparison of two long texts.
+fn charge_bytes(left: &str, right: &str) {
+    let compared = left.len().min(right.len());
+    if compared > SHORT {
+        meter::charge(compared / SHORT);
+    }
+}
+
+/// Compares parts of two values, each of which is a step. Once no step is left, the result does not matter any more.
+/// Shared parts may make a small value look large, so that the comparison would not end.
+fn compare_parts((left, right): (&Val, &Val)) -> Ordering {
+    if meter::charge(1) { Ordering::Equal } else { left.compare(right) }
+}
+
+/// Like [`compare_parts`], for equality.
+fn equal_parts((left, right): (&Val, &Val)) -> bool {
+    !meter::charge(1) && left.equals(right)
+}
+
 fn compare_objects(left: &Object, right: &Object) -> Ordering {
     let (left, right) = (left.sorted(), right.sorted());
-    let names =
-        |members: &[&(Text, Val)]| members.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
-    let values = || left.iter().zip(&right).map(|((_, left), (_, right))| left.compare(right));
-    names(&left)
-        .cmp(&names(&right))
-        .then_with(|| values().find(|order| order.is_ne()).unwrap_or(Ordering::Equal))
+    let names = left.iter().map(|(name, _)| &**name).cmp(right.iter().map(|(name, _)| &**name));
+    let values = || left.iter().zip(&right).map(|((_, left), (_, right))| compare_parts((left, right)));
+    names.then_with(|| values().find(|order| order.is_ne()).unwrap_or(Ordering::Equal))
 }
 
 /// An order of values for sorting, in which `nan` equals itself.

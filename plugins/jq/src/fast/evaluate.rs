@@ -127,7 +127,7 @@ impl<'a> Event<'a> {
                 }
             }
             Expression::Test(test, part) => match self.open(result_of!(part))? {
-                Value::Text(text) => Value::Bool(passes(test, &text)),
+                Value::Text(text) => Value::Bool(passes(test, &text)?),
                 _ => return Err(Beyond),
             },
             Expression::Has(parent, member) => {
@@ -341,13 +341,13 @@ impl<'a> Event<'a> {
     }
 }
 
-fn passes(test: &Test, text: &str) -> bool {
-    match test {
+fn passes(test: &Test, text: &str) -> Result<bool, Beyond> {
+    Ok(match test {
         Test::StartsWith(start) => text.as_bytes().starts_with(start),
         Test::EndsWith(end) => text.as_bytes().ends_with(end),
         Test::Contains(finder) => finder.find(text.as_bytes()).is_some(),
-        Test::Matches(regex) => regex.is_match(text),
-    }
+        Test::Matches(regex) => regex.is_match(text).ok_or(Beyond)?,
+    })
 }
 
 fn calculate(operation: Binary, left: f64, right: f64) -> Result<f64, Beyond> {

@@ -84,6 +84,7 @@ fn bare(variables: &[&'static str]) -> Vec<&'static str> {
 
 fn config_error(problem: Problem, pointer: &str, offered: &[&'static str]) -> ConfigError {
     let help = match offered {
+        _ if problem.help.is_some() => problem.help.unwrap_or_default(),
         [] => "the manual of the language is at https://jqlang.github.io/jq/manual".to_owned(),
         names => format!(
             "the manual of the language is at https://jqlang.github.io/jq/manual; here it also has {}",

@@ -50,7 +50,7 @@ fn compile(query: &str) -> Query {
 fn evaluate(query: &Query, event: &[u8]) -> Result<Vec<String>, String> {
     let mut texts = Vec::new();
     let mut reason = None;
-    let work = |_: usize, room: Room| {
+    let work = |_: usize, room: &Room| {
         texts.clear();
         let each = |value: Val| {
             let mut text = Vec::new();
@@ -62,7 +62,7 @@ fn evaluate(query: &Query, event: &[u8]) -> Result<Vec<String>, String> {
         reason = query.evaluate(&event, |_| Val::Null, room, each).err().map(|stop| format!("{stop:?}"));
         Ok(())
     };
-    Rooms::new(Limit::default()).each(1, work).unwrap();
+    Rooms::new(Limit::default()).each(1, None, work).unwrap();
     match reason {
         Some(reason) => Err(reason),
         None => Ok(texts),
@@ -219,6 +219,21 @@ fn awkward_events_give_what_the_evaluator_gives() {
         answered += agree(query, events).unwrap();
     }
     assert!(answered > QUERIES.len() * events.len() * 2 / 5, "{answered} were answered by the fast path");
+}
+
+/// `$` also matches before the line break at the end of a text, which is for the evaluator.
+#[test]
+fn end_of_a_pattern_before_a_last_line_break() {
+    let query = r#".a | test("b$")"#;
+    for (event, expected) in
+        [(r#"{"a":"ab"}"#, "true"), (r#"{"a":"ab\n"}"#, "true"), (r#"{"a":"ab\n\n"}"#, "false")]
+    {
+        assert_eq!(slow(query, event.as_bytes()).as_deref(), Ok(&[expected.to_owned()][..]), "{event}");
+        if let Some(texts) = fast(query, event.as_bytes()) {
+            assert_eq!(texts, [expected], "{event}");
+        }
+    }
+    assert!(fast(query, br#"{"a":"ab"}"#).is_some());
 }
 
 /// The text of a number is that of the event, as jq keeps it, whichever path answers.

@@ -16,7 +16,7 @@ fn what_is_surely_a_mistake_is_found_at_its_place() {
         ("select(.a == 1 and .b = 2)", ".a == 1 and .b = 2", "is no path, so that this fails: `==` compares"),
         ("if 1 + .a = 2 then 1 else 2 end", "1 + .a = 2", "is no path, so that this fails: `==` compares"),
         ("select(.a == 1 or .b |= 2)", ".a == 1 or .b |= 2", "is no path, so that this fails"),
-        ("select(.a // .b = 2)", ".a // .b = 2", "a condition that always holds: `==` compares"),
+        ("select((.a // .b) = 2)", "(.a // .b) = 2", "a condition that always holds: `==` compares"),
         ("select(.a | first = 2)", "first = 2", "a condition that always holds: `==` compares"),
         ("select((.a = 1) or .b)", ".a = 1", "`==` compares"),
         ("if .a |= 1 then 2 else 3 end", ".a |= 1", "`|=` changes"),

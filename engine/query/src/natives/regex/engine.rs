@@ -219,7 +219,7 @@ impl Backtracking {
                 Err(fancy_regex::Error::RuntimeError(fancy_regex::RuntimeError::BacktrackLimitExceeded))
                     if number + 1 < LIMITS.len() =>
                 {
-                    number += 1
+                    number += 1;
                 }
                 found => return found.map_err(|error| Exit::error(format!("Regex failure: {error}"))),
             }

@@ -5,6 +5,8 @@
 //!
 //! Start reading at `process::Process`, one running command.
 
+#![warn(clippy::match_bool)]
+
 mod exit;
 mod filter;
 mod process;

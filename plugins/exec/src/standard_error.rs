@@ -1,8 +1,9 @@
 //! Standard error of a command: lines for the log, and the last few of them for error messages.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The longest line that is logged, in bytes. The rest of a longer line is left out.
@@ -17,7 +18,7 @@ pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
 impl LastLines {
     fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         if lines.len() == LINES {
             lines.pop_front();
         }
@@ -26,7 +27,7 @@ impl LastLines {
 
     /// A clause for an error message. It is empty if nothing was written.
     pub(crate) fn clause(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.0.lock();
         if lines.is_empty() {
             return String::new();
         }

@@ -5,6 +5,8 @@
 //!
 //! Read [`SourceOptions`] and [`SinkOptions`] first; [`plugins`] registers both with the engine.
 
+#![warn(clippy::match_bool)]
+
 mod failure;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -9,7 +9,7 @@ const WORD: &[u8] = b"\x1b[33m";
 const NULL: &[u8] = b"\x1b[2m";
 const PLAIN: &[u8] = b"\x1b[0m";
 
-/// Appends `payload` to `out`, coloured if it is JSON and as it is otherwise.
+/// Appends `payload` to `out`, with colours if it is JSON.
 pub(crate) fn paint(payload: &[u8], out: &mut Vec<u8>) {
     if json::check(payload).is_err() {
         out.extend_from_slice(payload);
@@ -38,7 +38,7 @@ pub(crate) fn paint(payload: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The length of the token that `json` begins with; punctuation and white space count one by one.
+/// Returns the length of the first token of `json`. Each character of punctuation and white space is a token.
 fn token_length(json: &[u8]) -> usize {
     match json[0] {
         b'"' => string_length(json),
@@ -63,7 +63,7 @@ fn string_length(json: &[u8]) -> usize {
     json.len()
 }
 
-/// Whether the string before `rest` names a member.
+/// Tells whether the string before `rest` is the name of a member.
 fn is_key(rest: &[u8]) -> bool {
     rest.trim_ascii_start().first() == Some(&b':')
 }

@@ -1,10 +1,11 @@
 //! Standard input and standard output: one source, one sink.
 //!
-//! Never blocks the engine's workers: a silent standard input and a full standard output each hold up one
-//! thread of their own, which ends as soon as the component is dropped. Never goes back: what was read from
-//! standard input cannot be read again.
+//! The crate never blocks the engine's workers: a silent standard input and a full standard output each block a thread of
+//! their own, which ends when the component is dropped. Standard input cannot be read again.
 //!
-//! Read [`StdinOptions`] and [`StdoutOptions`] first; [`plugins`] tells the engine of both.
+//! Read [`StdinOptions`] and [`StdoutOptions`] first; [`plugins`] registers both with the engine.
+
+#![warn(clippy::match_bool)]
 
 mod colour;
 mod stdin;
@@ -14,7 +15,7 @@ pub use stdin::{Decode, StdinOptions};
 pub use stdout::{Color, StdoutOptions};
 use tidegate_sdk::Plugin;
 
-/// The plugins of this crate.
+/// Returns the plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
     vec![
         Plugin::source(

@@ -19,27 +19,27 @@ use tokio::task::JoinHandle;
 #[cfg(test)]
 mod tests;
 
-/// How much one read asks for: the default capacity of a pipe, which is all that a pipe can give at once.
+/// Bytes of one read: the default capacity of a pipe.
 const READ: usize = 64 << 10;
 
-/// How many batches may wait for the pipeline while the next one is being read.
+/// Most batches that wait for the pipeline while the next one is read.
 const AHEAD: usize = 2;
 
 /// Reads events from standard input: a pipe, a file or a terminal. The source ends at the end of the input.
 ///
-/// What is ready leaves at once, so a line that is typed goes through the pipeline when Enter is pressed;
-/// under load batches grow to 1 MiB. Standard input cannot be read twice: what was in flight when the process
-/// was killed is lost.
+/// Events are sent as soon as they are read, so a typed line passes through the pipeline when Enter is pressed. Under load,
+/// batches grow to 1 MiB. Standard input cannot be read twice: events that are in flight when the process is killed are
+/// lost.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StdinOptions {
-    /// How the bytes become events. `"lines"` (the default): each line is one event, without its line end
-    /// (`\n` or `\r\n`); empty lines are skipped. `"json_array"`: the input is one JSON array and each of
-    /// its elements is one event; the array is streamed, never held whole.
+    /// The division of the bytes into events. `"lines"` (the default): each line is one event, without its line end (`\n` or
+    /// `\r\n`); empty lines are skipped. `"json_array"`: the input is one JSON array and each of its elements is one event;
+    /// the array is streamed, never held whole.
     pub decode: Decode,
 }
 
-/// How the bytes of standard input become events.
+/// Division of the bytes of standard input into events.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decode {
@@ -50,10 +50,10 @@ pub enum Decode {
     JsonArray,
 }
 
-/// The source: a thread reads, [`Source::next`] hands on what it has read.
+/// Source that reads in a thread. [`Source::next`] returns the batches of the thread.
 pub(crate) struct Stdin {
     decode: Decode,
-    /// What to read; standard input, if nothing else was given.
+    /// Input of a test; otherwise standard input is read.
     input: Option<OwnedFd>,
     reading: Option<Reading>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Stdin {
 struct Reading {
     batches: Receiver<Result<SourceBatch, Error>>,
     thread: JoinHandle<()>,
-    /// Dropping it wakes the thread and makes it end.
+    /// Write end of a pipe. When it is dropped, the thread wakes and ends.
     running: Option<PipeWriter>,
 }
 
@@ -115,13 +115,13 @@ impl Source for Stdin {
         ended.map(|()| None).map_err(|_| Error::fatal("the thread that reads standard input failed"))
     }
 
-    /// Two readers would tear each other's lines apart.
+    /// Claims standard input, because two readers would split each other's lines.
     fn exclusive(&self) -> Vec<Exclusive> {
         vec![Exclusive::new("", Resource::stdin())]
     }
 }
 
-/// What the reading thread owns.
+/// State of the reading thread.
 struct Reader {
     input: OwnedFd,
     stop: PipeReader,
@@ -130,7 +130,7 @@ struct Reader {
     scratch: Vec<u8>,
 }
 
-/// What a wait for input came to.
+/// Result of a wait for input.
 #[derive(PartialEq)]
 enum Ready {
     Input,
@@ -138,7 +138,7 @@ enum Ready {
     Stop,
 }
 
-/// Why reading ended.
+/// Reason why reading ended.
 enum End {
     Input,
     Stop,
@@ -147,7 +147,7 @@ enum End {
 impl Reader {
     fn run(&mut self) {
         if let Err(error) = self.read_to_end() {
-            // If nobody listens any more, there is nobody to tell.
+            // The source may be gone.
             let _ = self.sender.blocking_send(Err(error));
         }
     }
@@ -194,7 +194,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Whether there is something to read; waits for it unless `at_once`.
+    /// Tells whether there is something to read, and waits for it unless `at_once` is set.
     fn wait(&self, at_once: bool) -> Result<Ready, Error> {
         let mut both = [PollFd::new(&self.input, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
         let limit = at_once.then(Timespec::default);
@@ -208,7 +208,7 @@ impl Reader {
     }
 }
 
-/// Bytes to events, either way.
+/// Framing of the input.
 enum Framing {
     Lines(Lines),
     Elements(Elements),
@@ -233,24 +233,24 @@ impl Framing {
         }
     }
 
-    /// The next batch of what was read; `None` if more must be read first.
+    /// Returns the next batch of the bytes that were read; `None` if more must be read first.
     fn cut(&mut self) -> Result<Option<SourceBatch>, Error> {
         loop {
             let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
-            let settled = match self {
+            let consumed = match self {
                 Self::Lines(lines) => lines.cut(&mut builder, &mut rejected),
                 Self::Elements(elements) => {
                     elements.cut(&mut builder, &mut rejected).map_err(not_an_array)?
                 }
             };
             let batch = source_batch(builder, rejected);
-            if batch.is_some() || settled == 0 {
+            if batch.is_some() || consumed == 0 {
                 return Ok(batch);
             }
         }
     }
 
-    /// What is left at the end of the input.
+    /// Returns the rest at the end of the input.
     fn finish(&mut self) -> Result<Option<SourceBatch>, Error> {
         let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
         match self {
@@ -262,7 +262,7 @@ impl Framing {
         Ok(source_batch(builder, rejected))
     }
 
-    /// What is left when the pipeline stops in the middle of the input: half an event is none.
+    /// Rejects the half event that is left when the pipeline stops in the middle of the input.
     fn abandon(&mut self) -> Option<SourceBatch> {
         let half = self.buffer().split().freeze();
         if half.trim_ascii().is_empty() {

@@ -17,29 +17,28 @@ use crate::colour;
 #[cfg(test)]
 mod tests;
 
-/// How much is written at a time where a reader may be slow. A pipe that is ready takes this much (PIPE_BUF)
-/// without blocking, so the thread can always be told to end.
+/// Bytes of one write to a reader that may be slow. A pipe that is ready takes this many (PIPE_BUF) without blocking, so the
+/// thread can always be stopped.
 const PIECE: usize = 4096;
 
-/// State of standard output: whether the text that was written last ends in the middle of a line.
+/// Lock of standard output for all sinks of the process. It holds true if the last text ends in the middle of a line.
 ///
-/// All sinks of the process share it. One writes a whole batch before the next one does, so lines do not mix.
+/// A sink writes a whole batch before the next one does, so lines do not mix.
 static TORN: LazyLock<Arc<Mutex<bool>>> = LazyLock::new(Arc::default);
 
 /// Writes each event as one line to standard output. Several of these sinks take turns, batch by batch.
 ///
-/// Standard output is flushed after each batch. If its reader closes it (`| head`), the pipeline fails and
-/// says so. An event that holds line ends of its own is written as it is.
+/// Standard output is flushed after each batch. If its reader closes it (`| head`), the pipeline fails with that reason. An
+/// event that has line ends is written as it is.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StdoutOptions {
-    /// Whether JSON is coloured. `"auto"` (the default): if standard output is a terminal and the
-    /// environment variable `NO_COLOR` is not set. `"always"` and `"never"` say it outright. Events that are
-    /// not JSON are never coloured.
+    /// The use of colours for JSON. `"auto"` (the default): on a terminal, unless the environment variable `NO_COLOR` is set.
+    /// `"always"` and `"never"` do not depend on that. Events that are not JSON are never coloured.
     pub color: Color,
 }
 
-/// Whether JSON is coloured.
+/// Use of colours for JSON.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Color {
@@ -52,17 +51,17 @@ pub enum Color {
     Never,
 }
 
-/// The sink.
+/// Sink that writes to standard output.
 pub(crate) struct Stdout {
     color: Color,
-    /// Where to write; standard output, if nothing else was given.
+    /// Output of a test; otherwise standard output is written.
     given: Option<OwnedFd>,
     output: Option<Arc<Output>>,
-    /// Dropped with the sink: a write that is held up by its reader ends then.
+    /// Write end of a pipe. When it is dropped with the sink, a write that is blocked by its reader ends.
     running: Option<PipeWriter>,
-    /// Whether the output ends in the middle of a line; locked while a batch is written.
+    /// Lock of the output. It holds true if the output ends in the middle of a line.
     torn: Arc<Mutex<bool>>,
-    /// Holds the text of one batch; kept so that it is not allocated each time.
+    /// Text of one batch. Its memory is used again.
     text: Vec<u8>,
 }
 
@@ -74,7 +73,7 @@ struct Output {
     piece: usize,
 }
 
-/// What became of one write.
+/// Result of a write.
 struct Written {
     text: Vec<u8>,
     bytes: usize,
@@ -131,20 +130,20 @@ impl Sink for Stdout {
         let mut torn = Arc::clone(&self.torn).lock_owned().await;
         let (events, text) = (batch.clone(), std::mem::take(&mut self.text));
         let is_terminal = output.is_terminal;
-        // The lock goes with the thread, which may outlive this call.
+        // The thread keeps the lock, because it may outlive this call.
         let written = cx
             .spawn_blocking(move || output.write(&events, text, &mut torn))
             .await
             .map_err(|_| Error::fatal("the thread that writes standard output failed"))?;
-        let delivery = Self::settle(batch, &written, is_terminal);
+        let delivery = Self::delivery(batch, &written, is_terminal);
         self.text = written.text;
         delivery
     }
 }
 
 impl Stdout {
-    /// Names the events that are not written.
-    fn settle(batch: &Batch, written: &Written, is_terminal: bool) -> Result<Delivery, Error> {
+    /// Returns the delivery, with the events that are not written.
+    fn delivery(batch: &Batch, written: &Written, is_terminal: bool) -> Result<Delivery, Error> {
         let error = match written.result {
             Ok(()) => return Ok(Delivery::complete()),
             Err(Errno::PIPE) => {
@@ -170,8 +169,8 @@ impl Stdout {
     }
 }
 
-/// The first event whose line is not wholly within the first `bytes` of `text`. Lines are counted from the
-/// back, because colours and a line end for a torn line make the text longer than the events.
+/// Returns the first event whose line is not wholly within the first `bytes` of `text`. Lines are counted from the end,
+/// because colours and the line end of a torn line make the text longer than the events.
 fn first_missing(batch: &Batch, text: &[u8], bytes: usize) -> usize {
     let line_ends = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
     let mut missing = line_ends(&text[bytes..]);
@@ -191,9 +190,10 @@ impl Output {
         }
         text.reserve(batch.bytes() + batch.len());
         for payload in batch.payloads() {
-            match self.color {
-                true => colour::paint(payload, &mut text),
-                false => text.extend_from_slice(payload),
+            if self.color {
+                colour::paint(payload, &mut text);
+            } else {
+                text.extend_from_slice(payload);
             }
             text.push(b'\n');
         }

@@ -5,6 +5,8 @@
 //!
 //! Read `fields::Fields` first, where every format writes what it found, then `parse.rs`, the filter.
 
+#![warn(clippy::match_bool)]
+
 mod combined;
 mod csv;
 mod fields;

@@ -139,7 +139,7 @@ fn a_pipe_whose_reader_takes_nothing_makes_its_sink_unready() {
     let mut running = Tidegate::pipeline(&text).arg("--admin").arg("127.0.0.1:0").start();
     let address = running.address("admin listening on");
     let ready = || http(address, "GET /readyz", "", b"");
-    until("nobody reads", || ready().status == 503 && ready().body.contains("nobody reads the pipe"));
+    until("the pipe has no reader", || ready().status == 503 && ready().body.contains("has no reader"));
     let nonblocking = rustix_nonblocking();
     let mut reader = fs::File::options().read(true).custom_flags(nonblocking).open(&pipe).unwrap();
     let mut bytes = vec![0; 4096];

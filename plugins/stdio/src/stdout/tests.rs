@@ -58,7 +58,7 @@ async fn a_full_disk_is_tried_again() {
     assert!(error.message().contains("space"), "{error}");
 }
 
-/// The test runs on one thread, so it would stand still if the write blocked it.
+/// A write that blocked would stop this test, because it runs on one thread.
 #[tokio::test(flavor = "current_thread")]
 async fn a_slow_reader_does_not_block_the_runtime() {
     let (mut sink, mut reader) = piped(Color::Auto);
@@ -84,7 +84,7 @@ async fn a_dropped_sink_ends_its_tasks() {
     {
         let writing = sink.write(&large, &cx);
         tokio::pin!(writing);
-        // Polled once, the write has begun; nobody reads, so it stays.
+        // The write has begun and cannot end, because its output has no reader.
         assert!(futures_pending(writing.as_mut()).await);
     }
     drop(sink);

@@ -1,5 +1,5 @@
-//! The access logs of Apache and nginx: the common log format, and the combined one with referer and user agent; both
-//! also behind the name of a virtual host.
+//! Access logs of Apache and nginx: the common log format, and the combined one with referer and user agent, both also
+//! with a virtual host at the front.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use crate::fields::Fields;
 use crate::scan::{Scan, is_one_line};
 use crate::time;
 
-/// Reads `[vhost] address ident user [time] "request" status bytes`, `"referer" "agent"` if they follow, and
-/// `"forwarded for"` behind these.
+/// Parses `[vhost] address ident user [time] "request" status bytes`, then `"referer" "agent"` and `"forwarded for"` if they
+/// follow.
 pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     is_one_line(line)?;
     let mut scan = Scan::new(line);
@@ -60,20 +60,20 @@ pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     Ok(())
 }
 
-/// The words in front of the time.
+/// Words before the time.
 struct Client<'a> {
     vhost: Option<&'a [u8]>,
     address: &'a [u8],
     user: &'a [u8],
 }
 
-/// Reads the words in front of the time, and stays before the space in front of its bracket.
+/// Parses the words before the time, up to the space before its bracket.
 fn client<'a>(scan: &mut Scan<'a>) -> Result<Client<'a>, String> {
     let start = *scan;
     let mut first = address(scan, "the address of the client")?;
     let mut vhost = None;
-    // With a virtual host there are four words, and the second is an address. A name counts as one only behind a host
-    // with a port, so that no identity is taken for it.
+    // With a virtual host there are four words, and the second is an address. A name counts as an address only after a
+    // host with a port, because otherwise it may be an identity.
     let mut second = *scan;
     if let Ok(next) = address(&mut second, "an address")
         && (is_address(next) || (has_port(first) && next.contains(&b'.')))
@@ -84,7 +84,7 @@ fn client<'a>(scan: &mut Scan<'a>) -> Result<Client<'a>, String> {
     let length =
         memmem::find(scan.rest(), b" [").ok_or_else(|| scan.expected("a user and the time in brackets"))?;
     let user = scan.take(length);
-    // A user name may hold blanks. Behind an identity it would be as likely that the line has another form.
+    // A user name may have spaces. After an identity, the line more likely has another form.
     if user.is_empty() || (identity != b"-" && user.contains(&b' ')) {
         return Err(start
             .expected("an address, an identity and a user before the time, or a virtual host before them,"));
@@ -92,7 +92,7 @@ fn client<'a>(scan: &mut Scan<'a>) -> Result<Client<'a>, String> {
     Ok(Client { vhost, address: first, user })
 }
 
-/// A word, or several that are a list: `203.0.113.7, 10.0.0.1`. Passes the space behind it.
+/// Parses a word, or several that are a list, such as `203.0.113.7, 10.0.0.1`, and skips the space after it.
 fn address<'a>(scan: &mut Scan<'a>, what: &str) -> Result<&'a [u8], String> {
     let whole = scan.rest();
     let mut length = 0;
@@ -106,12 +106,12 @@ fn address<'a>(scan: &mut Scan<'a>, what: &str) -> Result<&'a [u8], String> {
     }
 }
 
-/// Tells whether the text is an IP address, or a list of some.
+/// Tells whether the text is an IP address or a list of them.
 fn is_address(text: &[u8]) -> bool {
     text != b"-" && is_list_of_addresses(text)
 }
 
-/// Tells whether the text is a list of addresses as `X-Forwarded-For` has it, where `unknown` and `-` may stand for one.
+/// Tells whether the text is a list of addresses as `X-Forwarded-For` has it, in which `unknown` and `-` may replace one.
 fn is_list_of_addresses(text: &[u8]) -> bool {
     let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
     let is_item = |item: &str| {
@@ -123,7 +123,7 @@ fn is_list_of_addresses(text: &[u8]) -> bool {
         || std::str::from_utf8(text).is_ok_and(|text| text.split(',').all(|item| is_item(item.trim())))
 }
 
-/// Tells whether the text is a name with the number of a port behind it.
+/// Tells whether the text is a name with the number of a port.
 fn has_port(text: &[u8]) -> bool {
     let Some(colon) = memrchr(b':', text) else { return false };
     let port = &text[colon + 1..];
@@ -131,7 +131,7 @@ fn has_port(text: &[u8]) -> bool {
     colon > 0 && !port.is_empty() && port.iter().all(u8::is_ascii_digit) && !is_address()
 }
 
-/// `GET /path HTTP/1.1` in its parts. Anything else (garbage that a scanner sent) is the path.
+/// Splits `GET /path HTTP/1.1` into its parts. Any other text (garbage of a scanner) is the path.
 fn request(request: &[u8], fields: &mut Fields) {
     let (line, protocol) = match memrchr(b' ', request) {
         Some(end) if request[end + 1..].starts_with(b"HTTP/") => (&request[..end], Some(&request[end + 1..])),
@@ -159,7 +159,7 @@ fn request(request: &[u8], fields: &mut Fields) {
     }
 }
 
-/// Tells whether the byte may stand in the name of a method (RFC 9110, section 5.6.2).
+/// Tells whether the byte may be part of a method (RFC 9110, section 5.6.2).
 fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
@@ -170,7 +170,7 @@ fn digits(scan: &mut Scan<'_>, what: &str) -> Result<u64, String> {
     std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).ok_or_else(|| before.expected(what))
 }
 
-/// Text in quotes, without the escapes of Apache (`\"`, `\\`, `\n`, `\t`, `\xhh`) and nginx (`\xHH`).
+/// Parses text in quotes, and resolves the escapes of Apache (`\"`, `\\`, `\n`, `\t`, `\xhh`) and nginx (`\xHH`).
 fn quoted<'a>(scan: &mut Scan<'a>, what: &str) -> Result<Cow<'a, [u8]>, String> {
     if !scan.skip(b"\"") {
         return Err(scan.expected(&format!("{what} in quotes")));
@@ -187,7 +187,7 @@ fn quoted<'a>(scan: &mut Scan<'a>, what: &str) -> Result<Cow<'a, [u8]>, String> 
     Ok(text)
 }
 
-/// The backslash that comes next and what it stands for. An escape that is none of theirs stays as it is.
+/// Resolves the escape that comes next. An unknown one is kept as text.
 fn escape(scan: &mut Scan<'_>, text: &mut Vec<u8>) {
     let hex = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     match *scan.rest() {

@@ -1,10 +1,10 @@
-//! A record of comma-separated values, as RFC 4180 describes it.
+//! Records of comma-separated values (RFC 4180).
 
 use tidegate_sdk::framing::{CsvReader, CsvStep};
 
 use crate::fields::Fields;
 
-/// The columns of a record and the character between them.
+/// Columns of a record, and their delimiter.
 #[derive(Debug)]
 pub(crate) struct Csv {
     pub(crate) columns: Vec<String>,
@@ -26,14 +26,15 @@ impl Csv {
             CsvStep::Malformed { at, reason } => return Err(format!("{reason} (byte {at})")),
             CsvStep::Record { length } if length < text.len() => {
                 return Err(format!(
-                    "the record ends at byte {length} and something follows; one event is one record"
+                    "the record ends at byte {length}, and more follows; an event is one record"
                 ));
             }
             _ => {}
         }
         let (found, columns) = (reader.len(), self.columns.len());
         if found != columns {
-            return Err(format!("the record has {found} fields, but there are {columns} columns"));
+            let noun = if found == 1 { "field" } else { "fields" };
+            return Err(format!("the record has {found} {noun}, but there are {columns} columns"));
         }
         for (column, value) in self.columns.iter().zip(reader.fields(text)) {
             fields.typed(column, &value)?;

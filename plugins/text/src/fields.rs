@@ -1,4 +1,4 @@
-//! The output of the formats: a JSON object, made in one buffer that is used again.
+//! Output of the formats: a JSON object, written to a buffer that is used again.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -9,16 +9,16 @@ use tidegate_sdk::json;
 
 use crate::typed::Types;
 
-/// More memory than this is not kept from one line to the next.
+/// Most memory that is kept from one line to the next.
 const KEPT: usize = 1 << 20;
 
-/// The fields of one line as a JSON object. Bytes that are not UTF-8 become U+FFFD.
+/// Fields of one line as a JSON object. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) struct Fields {
     json: Vec<u8>,
     types: Arc<Types>,
-    /// The names that were written, with their quotes, of all objects that are open.
+    /// Names that were written, with their quotes, of all open objects.
     names: Vec<Range<usize>>,
-    /// For each object that was opened in the event's own, the number of names before it.
+    /// Number of names before each open object inside the outermost one.
     opened: Vec<usize>,
 }
 
@@ -26,12 +26,12 @@ pub(crate) struct Fields {
 const FEW: usize = 24;
 
 impl Fields {
-    /// Fields that are converted to these types.
+    /// Creates fields that are converted to these types.
     pub(crate) fn new(types: Arc<Types>) -> Self {
         Self { json: Vec::new(), types, names: Vec::new(), opened: Vec::new() }
     }
 
-    /// Forgets the last line and begins the object of the next.
+    /// Begins the object of the next line.
     pub(crate) fn begin(&mut self) {
         self.json.clear();
         self.json.shrink_to(KEPT);
@@ -40,21 +40,21 @@ impl Fields {
         self.opened.clear();
     }
 
-    /// Ends the object and gives its text.
+    /// Ends the object and returns its text.
     pub(crate) fn end(&mut self) -> &[u8] {
         self.json.push(b'}');
         &self.json
     }
 
-    /// The object that [`end`](Self::end) has ended.
+    /// Returns the object that [`end`](Self::end) has ended.
     pub(crate) fn written(&self) -> &[u8] {
         &self.json
     }
 
-    /// A field whose text is converted to the type that was asked for it; text otherwise.
+    /// Writes a field whose text is converted to its type, if it has one.
     ///
     /// # Errors
-    /// If it does not convert, with the field and the value.
+    /// If the conversion fails, with the field and the value.
     pub(crate) fn typed(&mut self, name: &str, text: &[u8]) -> Result<(), String> {
         self.name(name);
         match self.types.of(name) {
@@ -66,13 +66,13 @@ impl Fields {
         Ok(())
     }
 
-    /// A field that is text.
+    /// Writes a field that is text.
     pub(crate) fn text(&mut self, name: &str, text: &[u8]) {
         self.name(name);
         write_string(&mut self.json, text);
     }
 
-    /// A field that is text, or null where the log has `-`.
+    /// Writes a field that is text, or null for `-`.
     pub(crate) fn text_or_null(&mut self, name: &str, text: &[u8]) {
         match text {
             b"-" => self.null(name),
@@ -80,31 +80,31 @@ impl Fields {
         }
     }
 
-    /// A field that is a time, in UTC.
+    /// Writes a field that is a time, in UTC.
     pub(crate) fn time(&mut self, name: &str, time: jiff::Timestamp) {
         self.name(name);
         write!(self.json, "\"{time}\"").expect("writing to memory does not fail");
     }
 
-    /// A field that is a whole number.
+    /// Writes a field that is a whole number.
     pub(crate) fn integer(&mut self, name: &str, number: u64) {
         self.name(name);
         write!(self.json, "{number}").expect("writing to memory does not fail");
     }
 
-    /// A field that is true.
+    /// Writes a field that is true.
     pub(crate) fn yes(&mut self, name: &str) {
         self.name(name);
         self.json.extend_from_slice(b"true");
     }
 
-    /// A field that has no value.
+    /// Writes a field that is null.
     pub(crate) fn null(&mut self, name: &str) {
         self.name(name);
         self.json.extend_from_slice(b"null");
     }
 
-    /// A field that is an object: what follows is in it, until [`close`](Self::close).
+    /// Begins a field that is an object. The next fields are in it, until [`close`](Self::close).
     pub(crate) fn open(&mut self, name: &str) {
         self.name(name);
         self.json.push(b'{');
@@ -117,12 +117,12 @@ impl Fields {
         self.names.truncate(self.opened.pop().unwrap_or(0));
     }
 
-    /// The names of the innermost open object.
+    /// Returns the names of the innermost open object.
     fn inner_names(&self) -> &[Range<usize>] {
         &self.names[self.opened.last().copied().unwrap_or(0)..]
     }
 
-    /// A name that the innermost open object has twice, as it is written.
+    /// Returns a name that the innermost open object has twice, as it is written.
     pub(crate) fn repeated(&self) -> Option<&[u8]> {
         let names = self.inner_names();
         let text = |name: &Range<usize>| &self.json[name.clone()];
@@ -147,7 +147,7 @@ impl Fields {
         let mut members: Vec<(&[u8], Vec<&[u8]>)> = Vec::new();
         let mut known = HashMap::new();
         for (index, name) in names.iter().enumerate() {
-            // A value reaches from the colon behind its name to the comma in front of the next one.
+            // A value extends from the colon after its name to the comma before the next one.
             let end = names.get(index + 1).map_or(self.json.len(), |next| next.start - 1);
             let value = &self.json[name.end + 1..end];
             let name = &self.json[name.clone()];

@@ -1,9 +1,8 @@
 //! Text to JSON: the filter `parse`.
 //!
-//! Never guesses: text that is not of its format is rejected, with the byte where it departs from
-//! it. Never takes more than linear time for a line, and never fails as a whole because of one.
+//! A line that is not of its format is rejected alone, with the byte of the difference. Parsing takes linear time.
 //!
-//! Read `fields::Fields` first, where every format writes what it found, then `parse.rs`, the filter.
+//! Read `fields::Fields` first, to which every format writes its fields, then `parse.rs`, the filter.
 
 #![warn(clippy::match_bool)]
 
@@ -21,7 +20,7 @@ mod typed;
 
 use tidegate_sdk::Plugin;
 
-/// The plugins of this crate.
+/// Returns the plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
     vec![parse::plugin()]
 }

@@ -7,8 +7,8 @@ use memchr::memchr;
 use crate::fields::Fields;
 use crate::scan::Scan;
 
-/// Reads pairs that are separated by white space or control characters. A key without `=` is true. A key that occurs
-/// several times becomes an array.
+/// Parses pairs that are separated by white space or control characters. A key without `=` is true. A key that occurs several
+/// times becomes an array.
 pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     crate::scan::is_one_line(line)?;
     let mut scan = Scan::new(line);
@@ -39,7 +39,7 @@ pub(crate) fn parse(line: &[u8], fields: &mut Fields) -> Result<(), String> {
     if any { Ok(()) } else { Err("the line is empty".to_owned()) }
 }
 
-/// Tells whether the byte may stand in a key, or in a value without quotes.
+/// Tells whether the byte may be part of a key, or of a value without quotes.
 fn is_plain(byte: u8) -> bool {
     byte > b' ' && byte != b'=' && byte != b'"'
 }
@@ -55,7 +55,7 @@ fn value<'a>(scan: &mut Scan<'a>) -> Result<Cow<'a, [u8]>, String> {
     }
 }
 
-/// A value in quotes. Its escapes are those of JSON, and `\'`.
+/// Parses a value in quotes. Its escapes are those of JSON, and `\'`.
 fn quoted<'a>(scan: &mut Scan<'a>) -> Result<Cow<'a, [u8]>, String> {
     scan.take(1);
     let mut value = Cow::Borrowed(scan.while_byte(|byte| byte != b'"' && byte != b'\\'));
@@ -76,7 +76,7 @@ fn quoted<'a>(scan: &mut Scan<'a>) -> Result<Cow<'a, [u8]>, String> {
     Ok(value)
 }
 
-/// The escape that comes next.
+/// Resolves the escape that comes next.
 fn escape(scan: &mut Scan<'_>, text: &mut Vec<u8>) -> Result<(), String> {
     text.push(match scan.rest().get(1) {
         Some(same @ (b'"' | b'\\' | b'/' | b'\'')) => *same,
@@ -98,7 +98,7 @@ fn escape(scan: &mut Scan<'_>, text: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-/// The character that `\uXXXX` or a surrogate pair stands for, and the length of the escape.
+/// Returns the character of `\uXXXX` or of a surrogate pair, and the length of the escape.
 fn unicode(text: &[u8]) -> Option<(char, usize)> {
     let first = code_unit(text)?;
     if !(0xD800..0xDC00).contains(&first) {

@@ -1,13 +1,13 @@
-//! Merging the fields that were found into the event that holds the text.
+//! Merge of the parsed fields into the event that has the text.
 
 use std::collections::HashSet;
 
 use tidegate_sdk::json;
 
-/// Writes the object `event` with the members of the object `found` behind its own to `merged`. Where both
-/// have a name, the member of `found` counts.
+/// Writes the members of the object `event`, and then those of the object `found`, to `merged`. A member of `found` replaces
+/// one of the same name.
 pub(crate) fn merge(event: &[u8], found: &[u8], merged: &mut Vec<u8>) -> Result<(), String> {
-    let found = json::members(found).map_err(|reason| of("what stands in the text", &reason))?;
+    let found = json::members(found).map_err(|reason| of("the text", &reason))?;
     let event = json::members(event).map_err(|reason| of("the event", &reason))?;
     let names: HashSet<&str> = found.iter().map(|(name, _)| name.as_ref()).collect();
     let kept = event.iter().filter(|(name, _)| !names.contains(name.as_ref()));

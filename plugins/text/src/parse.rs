@@ -1,5 +1,6 @@
-//! The filter `parse`: text to JSON.
+//! Filter `parse`: text to JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,25 +30,25 @@ pub(crate) fn plugin() -> Plugin {
     Plugin::filter("parse", summary, SAMPLE, Parse::new)
 }
 
-/// What the text looks like.
+/// Format of the text.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum FormatName {
-    /// JSON already: it is checked, and passed on as it is.
+    /// JSON, which is checked and passed on unchanged.
     Json,
-    /// `level=info msg="all is well" cached`: pairs, separated by blanks, as go-logfmt writes them. A key without a value
-    /// is `true`; one that occurs several times becomes an array.
+    /// `level=info msg="all is well" cached`: pairs that are separated by spaces, as go-logfmt writes them. A key without a
+    /// value is `true`. A key that occurs several times becomes an array.
     Logfmt,
-    /// One record of comma-separated values (RFC 4180), named by `columns`.
+    /// Record of comma-separated values (RFC 4180), whose names are `columns`.
     Csv,
     /// The access logs of Apache and nginx, combined or common: `remote_addr`, `user`, `time`, `method`, `path`,
-    /// `protocol`, `status`, `bytes`, `referer`, `user_agent`. A `-` in the log is null. In front of them stands `vhost`
-    /// if the line begins with a virtual host, behind them `forwarded_for` if it ends with a list of addresses.
+    /// `protocol`, `status`, `bytes`, `referer`, `user_agent`. A `-` in the log is null. `vhost` comes first if the line begins
+    /// with a virtual host, and `forwarded_for` last if it ends with a list of addresses.
     Combined,
     /// RFC 5424 or RFC 3164: `facility`, `facility_code`, `severity`, `severity_code`, `timestamp`, `hostname`,
     /// `app_name`, `proc_id`, `msg_id`, `structured_data`, `message`.
     Syslog,
-    /// A pattern of your own: each named group of `pattern` is a field.
+    /// Your own pattern: each named group of `pattern` is a field.
     Regex,
 }
 
@@ -55,9 +56,9 @@ enum FormatName {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    /// What the text looks like. An event that does not is rejected, with the byte where it departs from it.
+    /// The format of the text. An event of another format is rejected, with the byte of the difference.
     format: FormatName,
-    /// For `csv`: the names of the columns, in order. A record must have exactly as many.
+    /// For `csv`: the names of the columns, in order. A record must have exactly as many fields.
     /// Example: `["id", "name", "city"]`.
     columns: Option<Vec<String>>,
     /// For `csv`: the character between the values. Default `","`. Example: `"\t"`.
@@ -69,12 +70,11 @@ struct Options {
     /// convert rejects the event. Example: `{ status = "integer", ms = "float", at = "timestamp" }`.
     #[serde(default)]
     types: BTreeMap<String, Type>,
-    /// For `syslog`: the year of dates without one, if the event has no timestamp. A date without a year is
-    /// taken to be the one nearest to the event's timestamp, else to the middle of this year, else to the
-    /// present. Example: `2026`.
+    /// For `syslog`: the year of dates without one, if the event has no timestamp. Such a date gets the year that is nearest to
+    /// the event's timestamp, otherwise this year, otherwise the year that is nearest to the current time. Example: `2026`.
     year: Option<i16>,
-    /// The event is a JSON object, and the text is at this place in it; what is found is merged into the object,
-    /// in place of members of the same name. Without it, the whole event is the text. Example: `.message`.
+    /// The path of the text in an event that is a JSON object. The parsed fields are merged into the object and replace members
+    /// of the same name. A value that is no text is rejected. By default the whole event is the text. Example: `.message`.
     field: Option<Path>,
 }
 
@@ -122,7 +122,7 @@ impl Format {
         }
     }
 
-    /// The fields that typed fields may name; `None` if that depends on the line.
+    /// Checks that `types` names fields of the format.
     fn check_types(&self, types: &Types) -> Result<(), ConfigError> {
         let names: Vec<&str> = match self {
             Self::Logfmt => return Ok(()),
@@ -130,7 +130,7 @@ impl Format {
             Self::Csv(csv, _) => csv.columns.iter().map(String::as_str).collect(),
             Self::Regex(pattern) => pattern.names().collect(),
             Self::Json | Self::Combined | Self::Syslog { .. } => {
-                let message = "the fields of this format have their types already";
+                let message = "the fields of this format have fixed types";
                 return Err(ConfigError::at("/types", message).help("convert them with the filter `jq`"));
             }
         };
@@ -144,11 +144,11 @@ impl Format {
         }
     }
 
-    /// Reads `text` into `fields`. `time` is that of the event, in nanoseconds.
+    /// Parses `text` into `fields`. `time` is the timestamp of the event in nanoseconds.
     fn parse(&mut self, text: &[u8], time: Option<i64>, fields: &mut Fields) -> Result<(), String> {
         let problem = |what: &'static str| move |problem: String| format!("{what}: {problem}");
         match self {
-            // JSON is passed on as it is by the caller, which needs no fields for it.
+            // The caller passes JSON on unchanged.
             Self::Json => Ok(()),
             Self::Logfmt => logfmt::parse(text, fields).map_err(problem("not logfmt")),
             Self::Csv(csv, reader) => {
@@ -165,16 +165,11 @@ impl Format {
 }
 
 fn only_for(given: bool, option: &str, format: FormatName, its: FormatName) -> Result<(), ConfigError> {
-    match given && format != its {
-        true => Err(ConfigError::at(
-            format!("/{option}"),
-            format!(
-                "`{option}` has no meaning for this format, only for `{}`",
-                format!("{its:?}").to_lowercase()
-            ),
-        )),
-        false => Ok(()),
+    if !given || format == its {
+        return Ok(());
     }
+    let its = format!("{its:?}").to_lowercase();
+    Err(ConfigError::at(format!("/{option}"), format!("`{option}` is only for the format `{its}`")))
 }
 
 fn csv(options: &Options) -> Result<Csv, ConfigError> {
@@ -200,7 +195,20 @@ fn csv(options: &Options) -> Result<Csv, ConfigError> {
     }
 }
 
-/// The middle of a year in seconds since 1970: whatever date is nearest to it is in that year.
+/// Returns the text at `path` of an event.
+fn text_at<'a>(path: &Path, payload: &'a [u8]) -> Result<Cow<'a, str>, String> {
+    let kind = match path.find(payload)? {
+        Some(raw @ [b'"', ..]) => return Ok(json::text(raw)),
+        None | Some([b'n', ..]) => return Err(format!("the event has no `{path}`")),
+        Some([b'{', ..]) => "an object",
+        Some([b'[', ..]) => "an array",
+        Some([b't' | b'f', ..]) => "a boolean",
+        Some(_) => "a number",
+    };
+    Err(format!("`{path}` is {kind}, not text; convert it with the filter `jq` (`{path} |= tostring`)"))
+}
+
+/// Returns the middle of a year in seconds since 1970. The date that is nearest to it is in that year.
 fn middle_of(year: i16) -> Result<i64, ConfigError> {
     let middle = Date::new(year, 7, 2).ok().filter(|_| (1900..=9000).contains(&year));
     let zoned = middle.and_then(|date| date.at(0, 0, 0, 0).to_zoned(TimeZone::UTC).ok());
@@ -233,14 +241,14 @@ impl Parse {
         Self { format, field, fields: Fields::new(Arc::clone(&types)), types, merged: Vec::new() }
     }
 
-    /// What event `event` becomes; `None` if it stays as it is.
+    /// Returns the new payload of an event; `None` if it is unchanged.
     fn parse(&mut self, batch: &Batch, event: usize) -> Result<Option<&[u8]>, String> {
         let payload = batch.payload(event);
         let within;
         let text = match &self.field {
             None => payload,
             Some(path) => {
-                within = path.find_text(payload)?.ok_or_else(|| format!("the event has no `{path}`"))?;
+                within = text_at(path, payload)?;
                 within.as_bytes()
             }
         };

@@ -1,4 +1,4 @@
-//! A regular expression with named groups, and where a line stopped matching it.
+//! Regular expressions with named groups, and the byte at which a line stops matching.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use tidegate_sdk::ConfigError;
 
 use crate::fields::Fields;
 
-/// How many pieces of a pattern are tried to find out where a line stopped matching.
+/// Most pieces of a pattern that are tried to find the byte at which a line stops matching.
 const MOST_PIECES: usize = 64;
 
-/// A pattern that is ready to be matched. Matching takes time linear in the line.
+/// Compiled pattern. Matching takes linear time.
 pub(crate) struct Pattern {
     shared: Arc<Shared>,
     found: CaptureLocations,
@@ -24,7 +24,7 @@ struct Shared {
     regex: Regex,
     /// Index and name of each group.
     groups: Vec<(usize, String)>,
-    /// Where the pieces of the pattern end in its text.
+    /// Ends of the pieces of the pattern in its text.
     pieces: Vec<usize>,
 }
 
@@ -60,23 +60,23 @@ impl Pattern {
         Ok(Self { shared, found, beginnings: None })
     }
 
-    /// Another instance of the same pattern.
+    /// Creates another instance of the same pattern.
     pub(crate) fn fork(&self) -> Self {
         let shared = Arc::clone(&self.shared);
         Self { found: shared.regex.capture_locations(), shared, beginnings: None }
     }
 
-    /// The names of the groups.
+    /// Returns the names of the groups.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.shared.groups.iter().map(|(_, name)| name.as_str())
     }
 
     pub(crate) fn parse(&mut self, line: &[u8], fields: &mut Fields) -> Result<(), String> {
-        // A dot stands for a character, and bytes that are not UTF-8 are none: they are replaced beforehand.
+        // A dot matches a character, and bytes that are not UTF-8 are none, so they are replaced first.
         let line = String::from_utf8_lossy(line);
         let line = line.as_bytes();
         if self.shared.regex.captures_read(&mut self.found, line).is_none() {
-            return Err(self.where_it_stopped(line));
+            return Err(self.mismatch(line));
         }
         for (index, name) in &self.shared.groups {
             match self.found.get(*index) {
@@ -87,8 +87,8 @@ impl Pattern {
         Ok(())
     }
 
-    /// The longest beginning of the pattern that matches says where the line departs from it.
-    fn where_it_stopped(&mut self, line: &[u8]) -> String {
+    /// Returns the reason of a mismatch, with the end of the longest beginning of the pattern that matches.
+    fn mismatch(&mut self, line: &[u8]) -> String {
         let Shared { text, pieces, .. } = &*self.shared;
         let beginnings = self.beginnings.get_or_insert_with(|| {
             let beginning = |end: &usize| Regex::new(&text[..*end]).ok();
@@ -101,17 +101,17 @@ impl Pattern {
         };
         match matched {
             Some((index, found)) => format!(
-                "the line does not match the pattern: `{}` does not fit at byte {}, at `{}`",
+                "the line does not match the pattern: `{}` does not match at byte {}, at `{}`",
                 piece(index + 1),
                 found.end(),
                 crate::scan::shorten(&line[found.end()..])
             ),
-            None => format!("the line does not match the pattern: `{}` fits nowhere in it", piece(0)),
+            None => format!("the line does not match the pattern: `{}` matches nowhere", piece(0)),
         }
     }
 }
 
-/// Where the pieces of the pattern end that follow one another at its top level.
+/// Returns the ends of the pieces that follow each other at the top level of the pattern.
 fn pieces(text: &str) -> Result<Vec<usize>, ConfigError> {
     let tree = ast::parse::Parser::new().parse(text).map_err(|error| {
         let span = error.span();

@@ -1,8 +1,8 @@
-//! Going through a line from left to right, knowing where one is.
+//! Cursor that moves through a line from left to right.
 
 use memchr::memchr;
 
-/// A line and a place in it. A copy remembers the place.
+/// Line with a cursor. A copy keeps the position.
 #[derive(Clone, Copy)]
 pub(crate) struct Scan<'a> {
     text: &'a [u8],
@@ -14,7 +14,7 @@ impl<'a> Scan<'a> {
         Self { text, at: 0 }
     }
 
-    /// What is left of the line.
+    /// Returns the rest of the line.
     pub(crate) fn rest(&self) -> &'a [u8] {
         &self.text[self.at..]
     }
@@ -27,14 +27,14 @@ impl<'a> Scan<'a> {
         self.at == self.text.len()
     }
 
-    /// Passes `count` bytes and gives them.
+    /// Consumes and returns `count` bytes.
     pub(crate) fn take(&mut self, count: usize) -> &'a [u8] {
         let taken = &self.rest()[..count];
         self.at += count;
         taken
     }
 
-    /// Passes `literal` if the line goes on with it.
+    /// Consumes `literal` if it comes next.
     pub(crate) fn skip(&mut self, literal: &[u8]) -> bool {
         let found = self.rest().starts_with(literal);
         if found {
@@ -43,18 +43,16 @@ impl<'a> Scan<'a> {
         found
     }
 
-    /// Passes `literal`, which must come next.
+    /// Consumes `literal`, which must come next.
     pub(crate) fn expect(&mut self, literal: &str) -> Result<(), String> {
-        match self.skip(literal.as_bytes()) {
-            true => Ok(()),
-            false => Err(self.expected(&match literal {
-                " " => "a space".to_owned(),
-                literal => format!("`{literal}`"),
-            })),
+        if self.skip(literal.as_bytes()) {
+            return Ok(());
         }
+        let name = if literal == " " { "a space".to_owned() } else { format!("`{literal}`") };
+        Err(self.expected(&name))
     }
 
-    /// Everything up to the next `end`, and passes both.
+    /// Returns the bytes before the next `end`, and consumes both.
     pub(crate) fn until(&mut self, end: u8, what: &str) -> Result<&'a [u8], String> {
         match memchr(end, self.rest()) {
             Some(0) => Err(self.expected(what)),
@@ -63,21 +61,22 @@ impl<'a> Scan<'a> {
                 self.at += 1;
                 Ok(found)
             }
-            None => Err(self.expected(&format!("{what} and {} behind it", shown(end)))),
+            None => Err(self.expected(&format!("{what} and {} after it", shown(end)))),
         }
     }
 
-    /// As many bytes as fit.
+    /// Consumes the bytes that fit.
     pub(crate) fn while_byte(&mut self, fits: impl Fn(u8) -> bool) -> &'a [u8] {
         let length = self.rest().iter().position(|byte| !fits(*byte)).unwrap_or(self.rest().len());
         self.take(length)
     }
 
-    /// That `what` should come next and does not.
+    /// Returns the error that `what` does not come next.
     pub(crate) fn expected(&self, what: &str) -> String {
-        match self.at_end() {
-            true => format!("{what} is expected at byte {}, where the line ends", self.at),
-            false => format!("{what} is expected at byte {}, not `{}`", self.at, shorten(self.rest())),
+        if self.at_end() {
+            format!("{what} is expected at byte {}, where the line ends", self.at)
+        } else {
+            format!("{what} is expected at byte {}, not `{}`", self.at, shorten(self.rest()))
         }
     }
 }
@@ -89,20 +88,17 @@ fn shown(byte: u8) -> String {
     }
 }
 
-/// Refuses text with a line break, where the format has one record a line.
+/// Refuses text with a line break, for formats with one record in a line.
 pub(crate) fn is_one_line(text: &[u8]) -> Result<(), String> {
     match memchr(b'\n', text) {
-        Some(at) => Err(format!("there is a line break at byte {at}; one event is one line")),
+        Some(at) => Err(format!("there is a line break at byte {at}; an event is one line")),
         None => Ok(()),
     }
 }
 
-/// The beginning of a value, for a message.
+/// Returns the beginning of a value, for a message.
 pub(crate) fn shorten(text: &[u8]) -> String {
     const LONGEST: usize = 32;
     let shown = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).into_owned();
-    match text.len() > LONGEST {
-        true => format!("{shown}..."),
-        false => shown,
-    }
+    if text.len() > LONGEST { format!("{shown}...") } else { shown }
 }

@@ -1,4 +1,4 @@
-//! Syslog messages in both forms: RFC 5424, and the older one that RFC 3164 describes.
+//! Syslog messages in both forms: RFC 5424, and the older one of RFC 3164.
 
 mod bsd;
 mod ietf;
@@ -36,7 +36,7 @@ const FACILITIES: [&str; 24] = [
 const SEVERITIES: [&str; 8] =
     ["emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug"];
 
-/// Reads one message. `near` is a time, in seconds since 1970, that a date without a year is close to.
+/// Parses a message. A date without a year gets the year that is nearest to `near`, in seconds since 1970.
 pub(crate) fn parse(line: &[u8], near: i64, fields: &mut Fields) -> Result<(), String> {
     let mut scan = Scan::new(line);
     let prioritized = priority(&mut scan, fields)?;
@@ -46,7 +46,7 @@ pub(crate) fn parse(line: &[u8], near: i64, fields: &mut Fields) -> Result<(), S
     bsd::parse(&mut scan, near, fields)
 }
 
-/// `<34>`: facility times eight and severity. Lines that a daemon has written to a file lack it.
+/// Parses `<34>`: facility times eight, plus severity. Lines that a daemon has written to a file have none.
 fn priority(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<bool, String> {
     if !scan.skip(b"<") {
         for field in ["facility", "facility_code", "severity", "severity_code"] {
@@ -68,7 +68,7 @@ fn priority(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<bool, String> {
     Ok(true)
 }
 
-/// What stands in the message, without the mark of UTF-8 that RFC 5424 puts before it.
+/// Writes the message, without the byte order mark that RFC 5424 puts before it.
 fn message(text: &[u8], fields: &mut Fields) {
     fields.text("message", text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
 }

@@ -14,7 +14,7 @@ fn filter(options: &Value) -> Box<dyn Filter> {
     testkit::build_filter(&testkit::plugin(crate::plugins(), "parse"), options)
 }
 
-/// What is made of one line: its JSON, or the reason why it is rejected.
+/// Parses a line. Returns its JSON, or the reason why it is rejected.
 fn parse(options: &Value, line: impl AsRef<[u8]>) -> Result<Value, String> {
     let (texts, mut rejected) = testkit::apply(filter(options).as_mut(), [line]);
     match rejected.pop() {

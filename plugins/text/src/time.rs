@@ -1,4 +1,4 @@
-//! Times as logs write them.
+//! Times in the forms of logs.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -9,16 +9,16 @@ use crate::scan::Scan;
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
-/// A date and a time of day with the offset from UTC that was written with it.
+/// Date and time of day, with the offset from UTC that was written with it.
 struct Written {
     civil: DateTime,
-    /// In seconds; `None` if there was none.
+    /// Offset in seconds; `None` if there was none.
     offset: Option<i64>,
     second: i16,
 }
 
-/// A time in UTC, from one of these forms and no other: RFC 3339 (also with a space for the `T`, in small letters,
-/// without an offset, or a date alone), that of access logs, and a number since 1970.
+/// Parses a time to UTC. The forms are RFC 3339 (also with a space for the `T`, in lower case, without an offset, or a date
+/// alone), that of access logs, and a number since 1970.
 pub(crate) fn any(text: &str) -> Option<DateTime> {
     let text = text.as_bytes();
     let log;
@@ -55,7 +55,7 @@ fn date(text: &[u8]) -> Option<Date> {
     Date::new(year, i8::try_from(number(&month)?).ok()?, i8::try_from(number(&day)?).ok()?).ok()
 }
 
-/// `2026-07-01T12:00:00.5+02:00`, the offset being optional.
+/// Parses `2026-07-01T12:00:00.5+02:00`. The offset is optional.
 fn written(text: &[u8]) -> Option<Written> {
     let mut scan = Scan::new(text);
     let mut next = |length: usize| (scan.rest().len() >= length).then(|| scan.take(length));
@@ -85,7 +85,7 @@ fn written(text: &[u8]) -> Option<Written> {
     Some(Written { civil: date.to_datetime(time), offset, second })
 }
 
-/// The digits behind a point, one to nine, in billionths.
+/// Parses the one to nine digits after a point, in billionths.
 fn fraction(digits: &[u8]) -> Option<i32> {
     if digits.is_empty() || digits.len() > 9 {
         return None;
@@ -94,8 +94,8 @@ fn fraction(digits: &[u8]) -> Option<i32> {
     Some(number * 10_i32.pow(9 - digits.len() as u32))
 }
 
-/// Seconds (9 or 10 digits before the point), milliseconds (13), microseconds (16) or nanoseconds (19) since 1970. Other
-/// numbers are refused: a date such as `20260701120000` is among them.
+/// Parses seconds (9 or 10 digits before the point), milliseconds (13), microseconds (16) or nanoseconds (19) since 1970.
+/// Other numbers are refused, among them dates such as `20260701120000`.
 fn since_1970(text: &[u8]) -> Option<DateTime> {
     let (sign, text) = match text.strip_prefix(b"-") {
         Some(rest) => (-1, rest),
@@ -121,12 +121,12 @@ fn check_digits(text: &[u8]) -> Option<&[u8]> {
     text.iter().all(u8::is_ascii_digit).then_some(text)
 }
 
-/// The number of a month, from 1, by its English abbreviation.
+/// Returns the number of a month, from 1, by its English abbreviation.
 pub(crate) fn month(name: &[u8]) -> Option<i8> {
     MONTHS.iter().position(|month| *month == name).map(|index| index as i8 + 1)
 }
 
-/// `10/Oct/2000:13:55:36 -0700` as RFC 3339, in its own offset.
+/// Converts `10/Oct/2000:13:55:36 -0700` to RFC 3339, in its own offset.
 pub(crate) fn access_log(text: &[u8]) -> Option<[u8; 25]> {
     let at = |index: usize, byte: u8| text.get(index) == Some(&byte);
     let punctuated = text.len() == 26
@@ -153,7 +153,7 @@ pub(crate) fn access_log(text: &[u8]) -> Option<[u8; 25]> {
     Some(time)
 }
 
-/// The number that these digits stand for.
+/// Parses digits.
 pub(crate) fn number(digits: &[u8]) -> Option<i16> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| i16::from(byte - b'0'));
     digits.iter().try_fold(0_i16, |number, byte| number.checked_mul(10)?.checked_add(digit(byte)?))

@@ -1,4 +1,4 @@
-//! Typed fields: text that is to become a number, a truth value or a time.
+//! Conversion of text to numbers, booleans and times.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,26 +10,26 @@ use crate::fields::write_string;
 use crate::scan::shorten;
 use crate::time;
 
-/// What a field is converted to.
+/// Type of a field.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Type {
-    /// Text, as it is without a type.
+    /// Text, as without a type.
     Text,
-    /// A whole number: `-12`.
+    /// Whole number: `-12`.
     Integer,
-    /// A number: `1.5`, `1e3`.
+    /// Number: `1.5`, `1e3`.
     Float,
-    /// `true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`, in small or capital letters.
+    /// `true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`, in upper or lower case.
     Boolean,
-    /// A time, written as RFC 3339 in UTC. Read from RFC 3339 (`T` or a space; without an offset it is UTC), from a
+    /// Time, written as RFC 3339 in UTC. It is read from RFC 3339 (`T` or a space; without an offset it is UTC), from a
     /// date alone (its midnight), from the form of access logs, and from numbers since 1970: seconds if they have 9 or
     /// 10 digits before the point, milliseconds if 13, microseconds if 16, nanoseconds if 19. Nothing else is a time,
     /// so a zone in brackets or `20260701120000` rejects the event. A leap second is read as the second before it.
     Timestamp,
 }
 
-/// The types that were asked for, by field.
+/// Types of fields, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Types(BTreeMap<String, Type>);
 
@@ -46,17 +46,17 @@ impl Types {
         self.0.is_empty()
     }
 
-    /// The fields that have a type.
+    /// Returns the fields that have a type.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }
 
 impl Type {
-    /// Appends `text`, converted, to `json`. Empty text is null, but for [`Type::Text`].
+    /// Appends the converted `text` to `json`. Empty text is null, except for [`Type::Text`].
     ///
     /// # Errors
-    /// If it does not convert: the rest of a sentence that begins with the name of the field.
+    /// If the conversion fails: the rest of a sentence that begins with the name of the field.
     pub(crate) fn write(self, text: &[u8], json: &mut Vec<u8>) -> Result<(), String> {
         if self == Self::Text {
             write_string(json, text);
@@ -71,7 +71,7 @@ impl Type {
         converted.ok_or_else(|| format!("is `{}`, which is not {}", shorten(text), self.noun()))
     }
 
-    /// Appends `text` as JSON, if it is of this type.
+    /// Appends `text` as JSON if it is of this type.
     fn convert(self, text: &str, json: &mut Vec<u8>) -> Option<()> {
         match self {
             Self::Text => write_string(json, text.as_bytes()),

@@ -311,8 +311,8 @@ fn report_lost(name: &str, position: &FilePosition, feed: &mut Feed) {
     }
     tracing::warn!(
         file = %name,
-        "the file that was read as {name}, up to byte {}, is gone: it is neither in its folder nor below it. The rest of it is \
-         not delivered; bring it back to its folder and start again to have it read",
+        "{name} is not the file that was read before, up to byte {}: that file is neither in its folder nor below it. The \
+         rest of it is not delivered; bring it back to its folder and start again to have it read",
         position.offset
     );
     let mut mark = Batch::builder();

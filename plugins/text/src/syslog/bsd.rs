@@ -1,5 +1,5 @@
-//! The older form: `Oct 11 22:14:15 host program[12]: message`, or the same with a time of RFC 3339, as
-//! daemons write it to files today.
+//! Older form: `Oct 11 22:14:15 host program[12]: message`, or the same with a time of RFC 3339, as daemons write it to files
+//! today.
 
 use std::net::IpAddr;
 
@@ -36,7 +36,7 @@ pub(super) fn parse(scan: &mut Scan<'_>, near: i64, fields: &mut Fields) -> Resu
     Ok(())
 }
 
-/// The name of the host. A message that has not left its machine lacks it: then the tag comes at once.
+/// Parses the name of the host. A message that has not left its machine has none, and begins with the tag.
 fn host(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
     let before = *scan;
     let host = scan.until(b' ', "a host name")?;
@@ -50,8 +50,7 @@ fn host(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
     Ok(())
 }
 
-/// `program[12]: ` or `program: `: a word with a colon, and a blank or the end behind it. A message without one is a
-/// message all the same.
+/// Parses `program[12]: ` or `program: `: a word with a colon, followed by a space or the end. A message needs none.
 fn tag(scan: &mut Scan<'_>, fields: &mut Fields) {
     let rest = scan.rest();
     let word = &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
@@ -75,7 +74,7 @@ fn tag(scan: &mut Scan<'_>, fields: &mut Fields) {
     }
 }
 
-/// `Oct 11 22:14:15` in the year that brings it nearest to `near`, as UTC.
+/// Returns `Oct 11 22:14:15` in the year in which it is nearest to `near`, as UTC.
 fn with_year(stamp: &[u8], near: i64) -> Option<Timestamp> {
     let punctuated =
         stamp.len() == 15 && stamp[3] == b' ' && stamp[6] == b' ' && stamp[9] == b':' && stamp[12] == b':';

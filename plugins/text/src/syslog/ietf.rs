@@ -1,4 +1,4 @@
-//! RFC 5424, behind `<PRI>1 `.
+//! Messages of RFC 5424, after `<PRI>1 `.
 
 use std::borrow::Cow;
 
@@ -27,15 +27,15 @@ pub(super) fn parse(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Stri
     Ok(())
 }
 
-/// A word of printable ASCII characters, and passes the space behind it.
+/// Parses a word of printable ASCII characters, and skips the space after it.
 fn word<'a>(scan: &mut Scan<'a>, what: &str) -> Result<&'a [u8], String> {
     let before = *scan;
     let word = scan.until(b' ', what)?;
     if word.iter().all(u8::is_ascii_graphic) { Ok(word) } else { Err(before.expected(what)) }
 }
 
-/// `-`, or elements such as `[id name="value" name="value"]`, as an object of objects. A parameter that occurs several
-/// times in its element, which RFC 5424 allows, becomes an array; an element that does is refused, as it says.
+/// Parses `-`, or elements such as `[id name="value" name="value"]`, as an object of objects. A parameter that occurs several
+/// times in its element, which RFC 5424 allows, becomes an array. An element that does is refused, as it demands.
 fn structured_data(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), String> {
     if scan.skip(b"-") {
         fields.null("structured_data");
@@ -67,13 +67,10 @@ fn structured_data(scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Strin
 
 fn name<'a>(scan: &mut Scan<'a>, what: &str) -> Result<Cow<'a, str>, String> {
     let name = scan.while_byte(|byte| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"'));
-    match name.is_empty() {
-        true => Err(scan.expected(what)),
-        false => Ok(String::from_utf8_lossy(name)),
-    }
+    if name.is_empty() { Err(scan.expected(what)) } else { Ok(String::from_utf8_lossy(name)) }
 }
 
-/// The value of a parameter, whose quote is open. `"`, `\` and `]` are escaped in it, nothing else is.
+/// Parses the value of a parameter, after its quote. Only `"`, `\` and `]` are escaped in it.
 fn value<'a>(scan: &mut Scan<'a>) -> Result<Cow<'a, [u8]>, String> {
     let plain = |byte: u8| byte != b'"' && byte != b'\\';
     let mut value = Cow::Borrowed(scan.while_byte(plain));

@@ -45,7 +45,7 @@ fn requests_that_are_garbage_or_escaped() {
 #[test]
 fn a_line_that_departs_is_rejected_where_it_does() {
     let cases = [
-        ("", "the address of the client and a space behind it is expected at byte 0, where the line ends"),
+        ("", "the address of the client and a space after it is expected at byte 0, where the line ends"),
         ("h - - 10/Oct", "a user and the time in brackets is expected at byte 4, not `- 10/Oct`"),
         ("h - - [31/Feb/2000:13:55:36 +0000] x", "`31/Feb/2000:13:55:36 +0000` is not a time like"),
         ("h - - [10/Oct/2000:13:55:36 +0000] GET", "the request in quotes is expected at byte 35, not `GET`"),
@@ -112,7 +112,7 @@ fn methods_are_tokens() {
 }
 
 #[test]
-fn addresses_behind_the_agent_are_recognized_and_nothing_else_is() {
+fn only_addresses_are_accepted_after_the_agent() {
     let read = |last: &str| parse(&format("combined"), format!("h - -{REST} {last}"));
     for list in ["203.0.113.9", "203.0.113.9, 10.0.0.1", "unknown, [2001:db8::1]:443, ::1"] {
         assert_eq!(read(&format!("\"{list}\"")).unwrap()["forwarded_for"], list);
@@ -144,7 +144,7 @@ fn escaped(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn what_is_printed_is_parsed_back(
+    fn printed_lines_are_parsed_back(
         host in "[0-9a-f.:]{1,20}", user in "[a-z][a-z ]{0,9}", path in "/\\PC{0,20}", status in 100_u64..600,
         bytes in proptest::option::of(any::<u64>()), agent in "[^-]\\PC{0,30}\n?\"?",
     ) {

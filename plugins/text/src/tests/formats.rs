@@ -25,11 +25,12 @@ fn csv_records() {
     assert_eq!(parse(",\"\",x").unwrap(), json!({ "id": null, "name": "", "city": "x" }));
     for (line, reason) in [
         ("7,x", "the record has 2 fields, but there are 3 columns"),
+        ("7", "the record has 1 field, but there are 3 columns"),
         ("7,x,y,z", "the record has 4 fields, but there are 3 columns"),
         ("7,\"x", "the quote of a field is never closed (byte 4)"),
         ("7,\"x\"y,z", "something follows the closing quote of a field (byte 5)"),
         ("7,5\" disk,x", "a quote stands in a field that does not begin with one (byte 3)"),
-        ("7,x,y\n8,x,y", "the record ends at byte 6 and something follows; one event is one record"),
+        ("7,x,y\n8,x,y", "the record ends at byte 6, and more follows; an event is one record"),
         ("7,x,a\rb", "a carriage return without a line feed stands outside of quotes (byte 5)"),
         ("seven,x,y", "`id` is `seven`, which is not a whole number"),
     ] {
@@ -49,11 +50,11 @@ fn a_pattern_with_named_groups() {
     assert_eq!(parse(&options, "WARN  [12] full").unwrap(), expected);
     assert_eq!(parse(&options, "INFO ok").unwrap(), json!({ "level": "INFO", "id": null, "message": "ok" }));
     let reason = parse(&options, "WARNING! full").unwrap_err();
-    assert_eq!(reason, "the line does not match the pattern: ` +` does not fit at byte 7, at `! full`");
+    assert_eq!(reason, "the line does not match the pattern: ` +` does not match at byte 7, at `! full`");
     let reason = parse(&options, "lower case").unwrap_err();
     assert_eq!(
         reason,
-        "the line does not match the pattern: `(?<level>[A-Z]+)` does not fit at byte 0, at `lower case`"
+        "the line does not match the pattern: `(?<level>[A-Z]+)` does not match at byte 0, at `lower case`"
     );
     let bytes = parse(&options, b"INFO \xff!").unwrap();
     assert_eq!(bytes["message"], "\u{fffd}!");
@@ -124,11 +125,20 @@ fn text_at_a_place_in_the_event_is_merged_into_it() {
     let event = r#"{"host":"h","log":{"text":"a=\"1\\n\" host=x"},"n": 1.0}"#;
     let (texts, _) = testkit::apply(filter(&options).as_mut(), [event]);
     assert_eq!(texts, [r#"{"log":{"text":"a=\"1\\n\" host=x"},"n":1.0,"a":"1\n","host":"x"}"#]);
-    assert_eq!(parse(&options, r#"{"host":"h"}"#).unwrap_err(), "the event has no `.log.text`");
+    for event in [r#"{"host":"h"}"#, r#"{"log":{"text":null}}"#] {
+        assert_eq!(parse(&options, event).unwrap_err(), "the event has no `.log.text`");
+    }
+    for (value, kind) in
+        [("12", "a number"), ("true", "a boolean"), ("{}", "an object"), ("[\"a=1\"]", "an array")]
+    {
+        let reason = parse(&options, format!(r#"{{"log":{{"text":{value}}}}}"#)).unwrap_err();
+        let expected = "not text; convert it with the filter `jq` (`.log.text |= tostring`)";
+        assert_eq!(reason, format!("`.log.text` is {kind}, {expected}"));
+    }
     assert!(parse(&options, "a=1").unwrap_err().contains("malformed JSON"));
     let json = json!({ "format": "json", "field": ".m" });
     assert_eq!(parse(&json, r#"{"m":"{\"a\":[1]}"}"#).unwrap(), json!({ "m": "{\"a\":[1]}", "a": [1] }));
-    assert_eq!(parse(&json, r#"{"m":"[1]"}"#).unwrap_err(), "what stands in the text is not an object");
+    assert_eq!(parse(&json, r#"{"m":"[1]"}"#).unwrap_err(), "the text is not an object");
 }
 
 #[test]
@@ -174,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn what_csv_writes_is_read_back(values in proptest::collection::vec("[a\"; \r\n\\PC]{0,12}", 3)) {
+    fn records_of_the_csv_crate_are_read_back(values in proptest::collection::vec("[a\"; \r\n\\PC]{0,12}", 3)) {
         let quoted = values.iter().map(|value| format!("\"{}\"", value.replace('"', "\"\"")));
         let record = quoted.collect::<Vec<_>>().join(";");
         let options = json!({ "format": "csv", "columns": ["a", "b", "c"], "delimiter": ";" });

@@ -102,7 +102,7 @@ fn written(value: &str) -> String {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(values in prop::collection::vec("[ -~\\x00-\\x20\\PC\u{7f}\u{fffd}]{0,12}", 1..6)) {
+    fn written_pairs_are_read_back(values in prop::collection::vec("[ -~\\x00-\\x20\\PC\u{7f}\u{fffd}]{0,12}", 1..6)) {
         let pairs = values.iter().enumerate().map(|(index, value)| format!("k{index}={}", written(value)));
         let event = read(&pairs.collect::<Vec<_>>().join(" ")).unwrap();
         for (index, value) in values.iter().enumerate() {

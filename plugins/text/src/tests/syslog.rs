@@ -63,7 +63,7 @@ fn a_date_without_a_year_is_near_the_event() {
 }
 
 #[test]
-fn what_is_not_syslog_is_rejected_where_it_departs() {
+fn other_lines_are_rejected_with_the_byte_of_the_difference() {
     for (line, reason) in [
         ("", "a time like `Oct 11 22:14:15` is expected at byte 0"),
         ("<192>x", "a priority from 0 to 191 is expected at byte 1"),
@@ -119,7 +119,7 @@ fn times_are_those_of_the_rfc() {
 }
 
 #[test]
-fn words_of_the_older_form_are_told_apart() {
+fn words_of_the_older_form_are_distinguished() {
     let read = |rest: &str| {
         let event = parse(&format("syslog"), format!("<13>Oct 11 22:14:15 {rest}")).unwrap();
         ["hostname", "app_name", "proc_id", "message"].map(|name| event[name].as_str().map(str::to_owned))
@@ -144,7 +144,7 @@ fn words_of_the_older_form_are_told_apart() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(
+    fn written_messages_are_read_back(
         priority in 0_u8..192, words in prop::collection::vec("[!-~]{1,20}", 4),
         params in prop::collection::btree_map("[a-zA-Z0-9@._-]{1,10}", "[ -~é\n]{0,12}", 0..4), message in "\\PC{0,20}",
     ) {

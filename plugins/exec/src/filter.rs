@@ -98,13 +98,13 @@ struct ExecFilter {
     conversation: Option<Conversation>,
     /// The failures of the current batch.
     failures: u32,
-    /// Whether the command has ever answered an event.
+    /// Tells whether the command has ever answered an event.
     proven: bool,
 }
 
 /// The reason why the command gave no answers. The command was ended.
 enum Unanswered {
-    /// It wrote a line too many for the batch before.
+    /// The command wrote a line too many for the batch before.
     Early,
     /// Anything else, in words.
     Failed(String),
@@ -289,9 +289,8 @@ impl ExecFilter {
         Some((sent[range.end], self.reason(Unanswered::Early)))
     }
 
-    /// Whether the command works, although the first events of a batch have each ended it. A small batch is at
-    /// fault if the command has ever answered. Of a large batch, events from all over are tried; they are asked
-    /// for again later.
+    /// Tells whether the command works, although the first events of a batch have each ended it. A small batch is at fault
+    /// if the command has ever answered. Of a large batch, a sample of its events is tried; they are tried again later.
     async fn answers_another(&mut self, batch: &Batch, sent: &[usize], cx: &Cx) -> Result<bool, Error> {
         if sent.len() <= VICTIMS {
             return Ok(self.proven);

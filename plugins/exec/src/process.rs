@@ -1,4 +1,4 @@
-//! One running command, in a process group of its own.
+//! Running command, in a process group of its own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

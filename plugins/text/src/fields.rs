@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidegate_sdk::json;
 
-use crate::typed::Types;
+use crate::typed::{Types, write_string};
 
 /// Most memory that is kept from one line to the next.
 const KEPT: usize = 1 << 20;
@@ -184,9 +184,4 @@ impl Fields {
         self.names.push(start..self.json.len());
         self.json.push(b':');
     }
-}
-
-/// Appends `text` in quotes, escaped. Bytes that are not UTF-8 become U+FFFD.
-pub(crate) fn write_string(json: &mut Vec<u8>, text: &[u8]) {
-    json::write_text(json, &String::from_utf8_lossy(text));
 }

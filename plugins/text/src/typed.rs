@@ -5,8 +5,8 @@ use std::io::Write;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tidegate_sdk::json;
 
-use crate::fields::write_string;
 use crate::scan::shorten;
 use crate::time;
 
@@ -100,4 +100,9 @@ impl Type {
             Self::Timestamp => "a time",
         }
     }
+}
+
+/// Appends `text` in quotes, escaped. Bytes that are not UTF-8 become U+FFFD.
+pub(crate) fn write_string(json: &mut Vec<u8>, text: &[u8]) {
+    json::write_text(json, &String::from_utf8_lossy(text));
 }

@@ -68,9 +68,9 @@ pub(super) struct Conversation {
 struct Pipes {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
-    /// Whether the command was ever given a line.
+    /// Tells whether the command was ever given a line.
     was_asked: bool,
-    /// Whether the command reads a piece of a line as soon as it waits for input.
+    /// Tells whether the command reads a piece of a line as soon as it waits for input.
     reads_pieces: bool,
 }
 
@@ -80,7 +80,7 @@ impl Conversation {
         Self { process, pipes: Pipes { stdin, stdout, was_asked: false, reads_pieces: true } }
     }
 
-    /// Whether the command was ever given a line.
+    /// Tells whether the command was ever given a line.
     pub(super) fn was_asked(&self) -> bool {
         self.pipes.was_asked
     }
@@ -287,7 +287,7 @@ impl AnswerReader {
         Ok(())
     }
 
-    /// Whether exactly `count` lines were read, and nothing after them.
+    /// Tells whether exactly `count` lines were read, and nothing after them.
     fn is_at(&self, count: usize) -> bool {
         self.answers.lines.len() == count && self.start == self.answers.bytes.len()
     }

@@ -128,7 +128,7 @@ async fn end_of_a_command_whose_background_process_holds_its_output_is_noticed_a
     assert_eq!(error.message(), "`sh` ended with exit status 4; it last wrote to standard error: gone");
 }
 
-/// Whether a process has ended: it does not exist, or is a zombie.
+/// Tells whether a process has ended: it does not exist, or is a zombie.
 fn is_gone(id: &str) -> bool {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while std::time::Instant::now() < deadline {

@@ -24,8 +24,8 @@ impl Restarts {
         self.failures = 0;
     }
 
-    /// Records a run that ended and is to be started again. `ran` is the time it was up by itself. Returns the
-    /// pause before the next start.
+    /// Records a run that ended and is to be started again. `ran` is the time for which it ran. Returns the pause before
+    /// the next start.
     pub(super) fn failed(&mut self, ran: Duration) -> Duration {
         if ran >= HEALTHY {
             self.failures = 0;

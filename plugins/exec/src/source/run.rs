@@ -1,4 +1,4 @@
-//! One run of a source's command: reads its output, and ends it on a stop or a time limit.
+//! Run of a source's command: reads its output, and ends it on a stop or a time limit.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ enum OnDeadline {
 /// A running command of a source.
 pub(super) struct Run {
     pub(super) process: Process,
-    /// Why the command was ended from outside. `None` if it ended by itself.
+    /// Reason why the command was ended from outside. `None` if it ended on its own.
     pub(super) cause: Option<Cause>,
     pub(super) started: Instant,
     deadline: Option<(Instant, OnDeadline)>,

@@ -152,7 +152,7 @@ async fn stop_kills_the_whole_group_even_if_it_ignores_sigterm() {
     }
 }
 
-/// Whether no process of this group runs, waiting for a killed one to end.
+/// Tells whether no process of this group runs, after waiting for a killed one to end.
 fn group_is_gone(group: &str) -> bool {
     let runs = |stat: &str| {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -155,6 +155,16 @@ impl CsvOptions {
             return Err(ConfigError::at("/csv/header", "without a header line the fields need names")
                 .help("write something like header = [\"id\", \"name\"]"));
         }
-        super::records::check_names(names).map_err(|message| ConfigError::at("/csv/header", message))
+        check_names(names).map_err(|message| ConfigError::at("/csv/header", message))
+    }
+}
+
+/// Checks that no two fields have the same name.
+pub(crate) fn check_names(names: &[String]) -> Result<(), String> {
+    let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("two fields are named `{}`", pair[0])),
+        None => Ok(()),
     }
 }

@@ -6,8 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tidegate_sdk::framing::{CsvReader, CsvStep};
 use tidegate_sdk::{BATCH_BYTES, BATCH_EVENTS, BatchBuilder, Size, SourceRejection};
 
-use super::options::{CsvOptions, Header};
-pub(crate) use write::check_names;
+use super::options::{CsvOptions, Header, check_names};
 use write::{Made, Names};
 
 #[cfg(test)]

@@ -92,16 +92,6 @@ fn counted(fields: usize) -> String {
     if fields == 1 { "1 field".to_owned() } else { format!("{fields} fields") }
 }
 
-/// Checks that no two fields have the same name.
-pub(crate) fn check_names(names: &[String]) -> Result<(), String> {
-    let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("two fields are named `{}`", pair[0])),
-        None => Ok(()),
-    }
-}
-
 /// Tells whether the field is a JSON number (RFC 8259, section 6).
 fn is_number(field: &[u8]) -> bool {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,15 +1,15 @@
-//! A short campaign against every lane and every fault, with the binary that the tests were built with.
+//! A short campaign against every lane and every fault, with the binary of the tests.
 //!
-//! What it proves, and what only the long one does, is told in `tests/crash/README.md`.
+//! `tests/crash/README.md` says what it proves, and what only the long campaign proves.
 
-#![allow(clippy::print_stdout, reason = "a campaign tells what it counted")]
+#![allow(clippy::print_stdout, reason = "a campaign prints its counts")]
 
 use tidegate_crash::{Fault, Guarantee, LANES, Trial, campaign};
 
-/// Any will do; one that is always the same makes a failure here the same on another machine.
+/// Seed of the random choices. A fixed seed makes a failure easier to reproduce on another machine.
 const SEED: u64 = 20_260_101;
 
-/// Every lane that can suffer `fault`, `times` times.
+/// Injects `fault` into every lane that it applies to, `times` times.
 #[track_caller]
 fn survive(fault: Fault, times: u64) {
     survive_in(fault, times, &LANES.iter().map(|lane| lane.name).collect::<Vec<_>>());
@@ -25,8 +25,8 @@ fn survive_in(fault: Fault, times: u64, names: &[&str]) {
                 campaign(&Trial { binary, lane: *lane, guarantee, fault, libraries: None }, SEED, times)
                     .unwrap();
             let row = format!("{} {guarantee} {fault}", lane.name);
-            match &outcome.skipped {
-                Some(reason) => println!("{row}: skipped: {reason}"),
+            match &outcome.unsupported {
+                Some(reason) => println!("{row}: refused: {reason}"),
                 None => {
                     println!("{row}: {} of {} at work: {}", outcome.working, outcome.faults, outcome.tally);
                 }
@@ -38,39 +38,39 @@ fn survive_in(fault: Fault, times: u64, names: &[&str]) {
 }
 
 #[test]
-fn the_engine_is_killed() {
+fn engine_is_killed() {
     survive(Fault::Engine, 8);
 }
 
 #[test]
-fn the_engine_dies_at_a_system_call_or_one_fails() {
+fn engine_is_killed_at_a_system_call_or_one_fails() {
     tidegate_servers::require!(Trace);
     survive_in(Fault::Calls, 12, &["file-list", "file-file"]);
 }
 
 #[test]
-fn the_engine_is_frozen() {
+fn engine_is_frozen() {
     survive_in(Fault::Freeze, 3, &["file-stream", "file-file", "group-list"]);
 }
 
 #[test]
-fn redis_is_killed_that_keeps_everything() {
+fn redis_that_keeps_everything_is_killed() {
     survive(Fault::RedisAlways, 3);
 }
 
 #[test]
-fn redis_is_killed_that_forgets() {
+fn redis_that_forgets_is_killed() {
     for fault in [Fault::RedisEverysec, Fault::RedisSnapshots, Fault::RedisTorn] {
         survive_in(fault, 3, &["file-list", "file-stream", "group-list"]);
     }
 }
 
 #[test]
-fn the_network_is_troubled() {
+fn network_fails() {
     survive_in(Fault::Network, 7, &["file-list", "file-stream"]);
 }
 
 #[test]
-fn the_key_holds_another_type_for_a_while() {
+fn destination_key_has_another_type_for_some_time() {
     survive(Fault::WrongType, 3);
 }

@@ -1,4 +1,4 @@
-//! The plugins of a lane from shared libraries, in place of the built-in ones.
+//! Plugins from shared libraries instead of the built-in ones.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,47 +7,47 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-/// Where a source and a sink run that come from a library.
+/// Isolation of a source and a sink from a library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Isolation {
     /// In the engine.
     Inline,
-    /// In the engine, on threads of their own.
+    /// In the engine, on their own threads.
     Thread,
-    /// In processes of their own.
+    /// In their own processes.
     Process,
 }
 
 /// The libraries of a lane.
 #[derive(Clone, Debug)]
 pub struct Libraries {
-    /// Their files.
+    /// Files of the libraries.
     pub files: Vec<PathBuf>,
-    /// Where the lane's source and sink run.
+    /// Isolation of the source and the sink.
     pub isolation: Isolation,
 }
 
 impl Libraries {
-    /// The part of the pipeline file that names them.
+    /// The table `[plugins]` of the pipeline file.
     pub(crate) fn table(&self) -> String {
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
         format!("[plugins]\nlibraries = {files:?}\n\n")
     }
 
-    /// The option of a component.
+    /// The option `isolation` of a component.
     pub(crate) fn option(&self) -> String {
         format!("isolation = \"{}\"\n", self.isolation)
     }
 }
 
-/// The processes in which plugins of this engine run. One that only describes a library is none of them.
+/// Plugin processes of this engine, without those that only describe a library.
 pub(crate) fn processes(engine: u32) -> BTreeSet<u32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     ids.filter(|id| parent(*id) == Some(engine) && serves(*id)).collect()
 }
 
-/// The parent of a process that lives.
+/// Parent of a live process.
 fn parent(id: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');

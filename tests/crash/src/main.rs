@@ -10,11 +10,11 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use tidegate_crash::{Fault, Guarantee, Isolation, LANES, Lane, Libraries, Outcome, Trial, campaign};
 
-/// Kills Tidegate, its server and its connections while events flow, and counts what was lost, duplicated,
-/// put out of order and torn. Ends with 1 if that is not what the lane promises.
+/// Kills Tidegate, its server and its connections while events flow, and counts lost, duplicated, reordered and torn
+/// events. Exits with 1 if a guarantee of a lane does not hold.
 #[derive(Parser, Debug)]
 struct Arguments {
-    /// How many faults each row of the table has. For `--fault calls`: how many of the points; 0 is all.
+    /// Number of faults in each row of the table. For `--fault calls`: number of points; 0 means all.
     #[arg(long, default_value_t = 100)]
     kills: u64,
     /// Only this lane; can be given several times.
@@ -23,22 +23,22 @@ struct Arguments {
     /// Only this guarantee.
     #[arg(long, value_enum)]
     guarantee: Vec<Guarantee>,
-    /// What is done; `kill -9` of the engine if not given. Can be given several times.
+    /// Fault to inject; `kill -9` of the engine by default. Can be given several times.
     #[arg(long, value_enum, default_values_t = [Fault::Engine])]
     fault: Vec<Fault>,
-    /// Everything that can be done.
+    /// Injects every kind of fault.
     #[arg(long)]
     all_faults: bool,
-    /// What chance is made from; another one each time if not given. Round N of a row has the seed plus N.
+    /// Seed of the random choices; the time by default. Round N of a row uses the seed plus N.
     #[arg(long)]
     seed: Option<u64>,
-    /// The binary. Default: what TIDEGATE_BIN names, or else target/release/tidegate.
+    /// The binary. Default: TIDEGATE_BIN, or else target/release/tidegate.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// A shared library whose plugins take the place of the built-in ones; can be given several times.
+    /// Shared library whose plugins replace the built-in ones; can be given several times.
     #[arg(long)]
     library: Vec<PathBuf>,
-    /// Where the plugins of the libraries run.
+    /// Isolation of the plugins of the libraries.
     #[arg(long, value_enum, default_value = "inline", requires = "library")]
     isolation: Isolation,
 }
@@ -49,7 +49,7 @@ fn main() -> Result<ExitCode> {
     let binary = binary.unwrap_or_else(|| "target/release/tidegate".into());
     let binary = binary
         .canonicalize()
-        .with_context(|| format!("{} is not there: build it, or set TIDEGATE_BIN", binary.display()))?;
+        .with_context(|| format!("{} does not exist: build it, or set TIDEGATE_BIN", binary.display()))?;
     let seed = arguments
         .seed
         .unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs()));
@@ -81,20 +81,20 @@ fn main() -> Result<ExitCode> {
         }
         failed |= !outcome.problems.is_empty();
     }
-    println!("{}", if failed { "a promise was broken" } else { "every promise was kept" });
+    println!("{}", if failed { "a guarantee was broken" } else { "every guarantee was kept" });
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The libraries that were asked for.
+/// The libraries that the arguments name.
 fn libraries(arguments: &Arguments) -> Result<Option<Libraries>> {
     let Arguments { library, isolation, .. } = arguments;
     let file =
-        |file: &PathBuf| file.canonicalize().with_context(|| format!("{} is not there", file.display()));
+        |file: &PathBuf| file.canonicalize().with_context(|| format!("{} does not exist", file.display()));
     let files = library.iter().map(file).collect::<Result<Vec<_>>>()?;
     Ok((!files.is_empty()).then_some(Libraries { files, isolation: *isolation }))
 }
 
-/// What was asked for, of what there is.
+/// The rows of the table that the arguments select.
 fn rows(arguments: &Arguments) -> Result<Vec<(Lane, Guarantee, Fault)>> {
     for name in &arguments.lane {
         let known: Vec<&str> = LANES.iter().map(|lane| lane.name).collect();
@@ -105,10 +105,10 @@ fn rows(arguments: &Arguments) -> Result<Vec<(Lane, Guarantee, Fault)>> {
     for guarantee in Guarantee::value_variants() {
         for lane in LANES {
             for fault in faults {
-                let wanted = arguments.guarantee.is_empty() || arguments.guarantee.contains(guarantee);
+                let guaranteed = arguments.guarantee.is_empty() || arguments.guarantee.contains(guarantee);
                 let named = arguments.lane.is_empty() || arguments.lane.iter().any(|name| name == lane.name);
                 let apart = arguments.isolation == Isolation::Process || *fault != Fault::Plugin;
-                if wanted && named && apart && lane.can_suffer(*fault) {
+                if guaranteed && named && apart && lane.can_suffer(*fault) {
                     rows.push((*lane, *guarantee, *fault));
                 }
             }
@@ -118,8 +118,8 @@ fn rows(arguments: &Arguments) -> Result<Vec<(Lane, Guarantee, Fault)>> {
 }
 
 fn line(outcome: &Outcome) -> String {
-    if let Some(reason) = &outcome.skipped {
-        return format!("skipped: {reason}");
+    if let Some(reason) = &outcome.unsupported {
+        return format!("refused: {reason}");
     }
     let tally = &outcome.tally;
     format!(
@@ -137,17 +137,17 @@ fn line(outcome: &Outcome) -> String {
     )
 }
 
-/// The commit that is under test, with a mark if the files differ from it.
+/// The commit under test, marked if files differ from it.
 fn commit() -> String {
-    said("git", &["describe", "--always", "--dirty", "--exclude=*"])
+    output_of("git", &["describe", "--always", "--dirty", "--exclude=*"])
 }
 
 fn redis_version() -> String {
-    let said = said("redis-server", &["--version"]);
-    said.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("?").to_owned()
+    let version = output_of("redis-server", &["--version"]);
+    version.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("?").to_owned()
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(|_| "?".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -1,17 +1,16 @@
-//! What was sent, and what became of it. Pure: it reads no file and asks no server.
+//! Events that were sent, and the verdict on those that arrived. Pure: without files and servers.
 
 use std::fmt::{self, Write as _};
 
-/// How many bytes an event has, its line end not counted. All have the same, so that half of one is never
-/// taken for another.
+/// Bytes of an event without its line end. All events have the same width, so that half of one is never a valid event.
 pub(crate) const WIDTH: usize = 64;
 
 /// The event with this number, as JSON: `{"id":"000000000042","sum":"…","pad":"…"}`. It holds a checksum of
-/// its number, so that one that was torn or put together from two is known.
+/// its number, which reveals events that were torn or joined.
 pub(crate) fn event(number: u64) -> String {
     let id = id(number);
     let mut text = String::with_capacity(WIDTH);
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     let _ = write!(text, r#"{{"id":"{id}","sum":"{:08x}","pad":""#, crc32fast::hash(id.as_bytes()));
     while text.len() < WIDTH - 2 {
         text.push((b'a' + (number + text.len() as u64) as u8 % 26) as char);
@@ -20,35 +19,35 @@ pub(crate) fn event(number: u64) -> String {
     text
 }
 
-/// The number of an event as it stands in it.
+/// The number of an event, as it is written in the event.
 pub(crate) fn id(number: u64) -> String {
     format!("{number:012}")
 }
 
-/// The number of an event; `None` if it is not, byte for byte, an event.
+/// The number of an event; `None` if the bytes are not exactly an event.
 pub(crate) fn number(payload: &[u8]) -> Option<u64> {
     let id = payload.get(7..19)?;
     let number = std::str::from_utf8(id).ok()?.parse().ok()?;
     (event(number).as_bytes() == payload).then_some(number)
 }
 
-/// What became of the events.
+/// Counts of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many were sent.
+    /// Events that were sent.
     pub sent: u64,
-    /// How many are not there.
+    /// Events that did not arrive.
     pub lost: u64,
-    /// How many are there that were there already.
+    /// Arrivals of events that had arrived before.
     pub duplicated: u64,
-    /// How many came, for the first time, behind one with a larger number.
+    /// First arrivals after an event with a larger number.
     pub out_of_order: u64,
-    /// How many things are there that are no event that was sent: halves, mixtures, inventions.
+    /// Arrivals that are not an event that was sent: halves, mixtures, inventions.
     pub torn: u64,
 }
 
 impl Tally {
-    /// The sum of two.
+    /// The sum of two tallies.
     #[must_use]
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
@@ -71,28 +70,28 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Looks at everything that arrived, in the order in which it lies there.
+/// Checks the content of a destination, in its order.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    /// Whether each number was seen.
+    /// True for each number that arrived.
     seen: Vec<bool>,
     largest: Option<u64>,
     tally: Tally,
-    /// The first thing that is torn, and the first that is out of order, for whoever looks for the reason.
+    /// Examples of torn and reordered events, for the report.
     examples: Vec<String>,
 }
 
-/// How many examples are kept of what is wrong.
+/// Maximum number of examples.
 const EXAMPLES: usize = 5;
 
 impl Checker {
-    /// For the events 0 to `sent`.
+    /// A checker of the events 0 to `sent`.
     pub(crate) fn new(sent: u64) -> Self {
         let tally = Tally { sent, ..Tally::default() };
         Self { seen: vec![false; sent as usize], largest: None, tally, examples: Vec::new() }
     }
 
-    /// The next thing that arrived.
+    /// Checks the next arrival.
     pub(crate) fn arrived(&mut self, payload: &[u8]) {
         let number = number(payload).filter(|number| *number < self.tally.sent);
         let Some(number) = number else {
@@ -105,12 +104,12 @@ impl Checker {
         }
         if let Some(largest) = self.largest.filter(|largest| *largest > number) {
             self.tally.out_of_order += 1;
-            self.keep(|| format!("out of order: {number} behind {largest}"));
+            self.keep(|| format!("out of order: {number} after {largest}"));
         }
         self.largest = self.largest.max(Some(number));
     }
 
-    /// What became of all.
+    /// The tally of all arrivals, with examples.
     pub(crate) fn finish(mut self) -> (Tally, Vec<String>) {
         let missing: Vec<u64> = (0..self.tally.sent).filter(|number| !self.seen[*number as usize]).collect();
         self.tally.lost = missing.len() as u64;

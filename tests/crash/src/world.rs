@@ -1,4 +1,15 @@
-//! One round's world: a folder, a file that grows, a server, the engine in between.
+//! The environment of one round: a folder, an input, a server, and the engine.
+
+/// Destinations of the events.
+pub(crate) mod destination;
+/// Runs of the engine.
+pub(crate) mod engine;
+/// Writer of the input file.
+mod feeder;
+/// Network faults.
+pub(crate) mod proxy;
+/// Writer of the input stream.
+pub(crate) mod publisher;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,73 +18,52 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use tidegate_servers::redis::{Redis, Reply};
 
-use crate::chance::Chance;
-use crate::destination::Destination;
-use crate::engine::{Engine, Run};
-use crate::feeder::Feeder;
-use crate::lane::{Fault, GROUP, Guarantee, Input, Lane};
-use crate::libraries::{self, Isolation, Libraries};
+use crate::lane::{Fault, GROUP, Guarantee, Input};
+use crate::libraries::{self, Isolation};
 use crate::oracle::{Checker, Tally};
-use crate::proxy::Proxy;
-use crate::publisher::{Care, Publisher, STREAM};
+use crate::random::Random;
+use crate::trial::Trial;
+use destination::Destination;
+use engine::{Engine, Run};
+use feeder::Feeder;
+use proxy::Proxy;
+use publisher::{Care, Publisher, STREAM};
 
-/// A fresh event has to arrive within this time after the last fault.
+/// Time limit for a fresh event to arrive after the last fault.
 pub(crate) const FRESH: Duration = Duration::from_secs(10);
 
-/// How many events are sent between two faults, at most: what is behind must be caught up with in [`FRESH`],
-/// also by a server that makes each batch durable on a slow disk.
+/// Maximum number of events between two faults. The backlog has to be processed within [`FRESH`], even by a server that
+/// synchronises each batch on a slow disk.
 const AT_A_TIME: u64 = 1500;
 
-/// What is put to the test.
-#[derive(Clone, Debug)]
-pub struct Trial {
-    /// The engine's binary.
-    pub binary: PathBuf,
-    /// The pipeline.
-    pub lane: Lane,
-    /// What it promises.
-    pub guarantee: Guarantee,
-    /// What is done to it.
-    pub fault: Fault,
-    /// Where its plugins come from, if they are not the built-in ones.
-    pub libraries: Option<Libraries>,
-}
-
-impl Trial {
-    /// Where its plugins run, if they come from libraries.
-    pub(crate) fn isolation(&self) -> Option<Isolation> {
-        self.libraries.as_ref().map(|libraries| libraries.isolation)
-    }
-}
-
-/// Everything that a round needs, gone with it.
+/// The environment of one round, removed when dropped.
 pub(crate) struct World {
-    /// What is put to the test.
+    /// The subject of the round.
     pub(crate) trial: Trial,
     feeder: Feeder,
-    /// In place of the feeder, where the input is a stream.
+    /// Writer of the input, if that is a stream.
     publisher: Option<Publisher>,
     /// The server, if the lane needs one.
     pub(crate) redis: Option<Redis>,
-    /// Between the engine and the server, if the fault is one of the network.
+    /// Proxy between the engine and the server, for network faults.
     pub(crate) proxy: Option<Proxy>,
     /// The engine.
     pub(crate) engine: Engine,
-    /// What the round's choices are made by.
-    pub(crate) chance: Chance,
+    /// Random choices of the round.
+    pub(crate) random: Random,
     output: PathBuf,
     folder: TempDir,
 }
 
 impl World {
-    /// A new one. `follow`: whether the source waits for more input.
+    /// Creates a world. With `follow`, the source waits for more input at the end.
     ///
     /// # Errors
-    /// If something of it cannot be made.
+    /// If a part of it cannot be created.
     pub(crate) fn new(trial: &Trial, seed: u64, follow: bool) -> Result<Self> {
-        let mut chance = Chance::new(seed);
+        let mut random = Random::new(seed);
         let folder = tempfile::tempdir()?;
-        let feeder = Feeder::new(folder.path(), Chance::new(chance.number()))?;
+        let feeder = Feeder::new(folder.path(), Random::new(random.number()))?;
         let publisher = match trial.lane.input {
             Input::File => None,
             Input::Group => {
@@ -82,7 +72,7 @@ impl World {
                     (true, Guarantee::EffectivelyOnce) => Care::Wait,
                     (true, Guarantee::AtLeastOnce) => Care::Ask,
                 };
-                Some(Publisher::new(Chance::new(chance.number()), care))
+                Some(Publisher::new(Random::new(random.number()), care))
             }
         };
         let output = folder.path().join("out").join("events.jsonl");
@@ -91,7 +81,7 @@ impl World {
         let redis = lane.shape.is_in_redis().then(|| Redis::start_with(settings));
         let proxy = match &redis {
             Some(redis) if trial.fault == Fault::Network => {
-                Some(Proxy::start(redis.address(), Chance::new(chance.number()))?)
+                Some(Proxy::start(redis.address(), Random::new(random.number()))?)
             }
             _ => None,
         };
@@ -101,7 +91,7 @@ impl World {
             (None, None) => String::new(),
         };
         let pipeline = folder.path().join("crash.toml");
-        let text = lane.pipeline(trial, follow, (feeder.path(), &output), &url);
+        let text = trial.pipeline(follow, (feeder.path(), &output), &url);
         std::fs::write(&pipeline, text)?;
         let engine = Engine {
             binary: trial.binary.clone(),
@@ -109,10 +99,10 @@ impl World {
             data: folder.path().join("data"),
             log: folder.path().join("log"),
         };
-        Ok(Self { trial: trial.clone(), feeder, publisher, redis, proxy, engine, chance, output, folder })
+        Ok(Self { trial: trial.clone(), feeder, publisher, redis, proxy, engine, random, output, folder })
     }
 
-    /// What was written.
+    /// The destination.
     pub(crate) fn destination(&self) -> Destination<'_> {
         let lane = self.trial.lane;
         Destination {
@@ -123,20 +113,20 @@ impl World {
         }
     }
 
-    /// The server of a lane that has one.
+    /// The server of the lane.
     ///
     /// # Errors
-    /// If it has none.
+    /// If the lane has none.
     pub(crate) fn redis(&mut self) -> Result<&mut Redis> {
         self.redis.as_mut().context("this lane has no server")
     }
 
-    /// How many events are in the input.
+    /// Number of events in the input.
     pub(crate) fn sent(&self) -> u64 {
         self.publisher.as_ref().map_or_else(|| self.feeder.sent(), Publisher::sent)
     }
 
-    /// Adds this many events to the input.
+    /// Adds `count` events to the input.
     ///
     /// # Errors
     /// If the input cannot be written.
@@ -163,7 +153,7 @@ impl World {
         Ok(())
     }
 
-    /// Writes to the input for this long.
+    /// Writes to the input for this time.
     ///
     /// # Errors
     /// If the input cannot be written.
@@ -182,21 +172,21 @@ impl World {
         }
     }
 
-    /// Kills a run of the engine that is still there.
+    /// Kills a run of the engine.
     ///
     /// # Errors
-    /// If it has ended by itself, which nothing gave it a reason for.
+    /// If it had ended before, without a reason.
     pub(crate) fn kill(&self, mut run: Run) -> Result<()> {
         if let Some(status) = run.ended()? {
-            bail!("the engine ended by itself ({status}):\n{}", self.engine.log_tail());
+            bail!("the engine ended without a reason ({status}):\n{}", self.engine.log_tail());
         }
         run.kill()
     }
 
-    /// Sends one more event and waits until it has arrived. Returns how long that took.
+    /// Sends one more event and waits until it arrives. Returns the time that took.
     ///
     /// # Errors
-    /// If it does not within [`FRESH`].
+    /// If it does not arrive within [`FRESH`].
     pub(crate) fn fresh_event(&mut self) -> Result<Duration> {
         self.send(1)?;
         let since = Instant::now();
@@ -213,8 +203,8 @@ impl World {
         Ok(since.elapsed())
     }
 
-    /// Waits until the workers of a group are done with all of its entries, also with those that one that was
-    /// killed had in its hands. A file is read in order, so its last event says that of all.
+    /// Waits until no entry of the group is pending, including those of killed workers. A file needs no such wait: it is
+    /// read in order, so its last event stands for all.
     ///
     /// # Errors
     /// If that takes longer than [`FRESH`].
@@ -236,8 +226,8 @@ impl World {
         }
     }
 
-    /// Waits until each of these processes is one of the group: one that has just been started would be ended by a
-    /// signal that it is to drain at.
+    /// Waits until each of these processes is a consumer of the group. Before that, SIGTERM would end a process instead
+    /// of draining it.
     ///
     /// # Errors
     /// If that takes longer than [`FRESH`].
@@ -249,7 +239,7 @@ impl World {
             let names: Vec<&str> =
                 consumers.list().iter().filter_map(|one| one.list().get(1)).map(Reply::text).collect();
             let is_named = |id: u32| names.iter().any(|name| name.ends_with(&format!("-{id}-numbers")));
-            // Who reads is the process in which the source runs.
+            // The consumer is named after the process of the source.
             let is_there = |id: &u32| match self.trial.isolation() {
                 Some(Isolation::Process) => libraries::processes(*id).into_iter().any(is_named),
                 _ => is_named(*id),
@@ -266,10 +256,10 @@ impl World {
         }
     }
 
-    /// Counts.
+    /// Counts the events of the destination.
     ///
     /// # Errors
-    /// If what was written cannot be read.
+    /// If the destination cannot be read.
     pub(crate) fn check(&mut self) -> Result<(Tally, Vec<String>)> {
         if let (Some(publisher), Some(redis)) = (&mut self.publisher, &self.redis) {
             publisher.verify(redis)?;
@@ -284,20 +274,20 @@ impl World {
         Ok((tally, examples))
     }
 
-    /// The files that hold what was delivered, and how far the source is. They need not be there yet.
+    /// The output file and the files of the position. They may not exist yet.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let state = self.engine.data.join("crash");
         let names = ["numbers.position", "numbers.position.new", "numbers.position.old"];
         std::iter::once(self.output.clone()).chain(names.map(|name| state.join(name))).collect()
     }
 
-    /// Leaves the folder where it is, for whoever looks for the reason. Returns its path.
+    /// Keeps the folder for inspection. Returns its path.
     pub(crate) fn keep(self) -> PathBuf {
         self.folder.keep()
     }
 }
 
-/// What the server says of its files, for whoever looks for the reason of a stall.
+/// Persistence state and log of the server, for the report of a stall.
 fn about(redis: &Redis) -> String {
     let information = redis.query(["INFO", "persistence"]);
     let log = redis.log();

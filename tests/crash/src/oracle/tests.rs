@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What the checker says of these.
+/// The tally of these arrivals.
 fn check<P: AsRef<[u8]>>(sent: u64, arrived: impl IntoIterator<Item = P>) -> Tally {
     let mut checker = Checker::new(sent);
     arrived.into_iter().for_each(|payload| checker.arrived(payload.as_ref()));
@@ -14,7 +14,7 @@ fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
 }
 
 #[test]
-fn events_are_of_one_width_and_are_known_again() {
+fn events_have_one_width_and_are_recognised() {
     for sent in [0, 1, 25, 26, 999, 123_456_789_012] {
         let text = event(sent);
         assert_eq!(text.len(), WIDTH, "{text}");
@@ -25,36 +25,36 @@ fn events_are_of_one_width_and_are_known_again() {
 }
 
 #[test]
-fn all_in_order_is_all_well() {
+fn complete_input_in_order_has_no_faults() {
     assert_eq!(check(100, events(0..100)), Tally { sent: 100, ..Tally::default() });
 }
 
 #[test]
-fn a_repeated_stretch_is_duplicated_and_not_out_of_order() {
+fn repeated_range_is_duplicated_and_not_out_of_order() {
     let tally = check(10, events([0, 1, 2, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
     assert_eq!(tally, Tally { sent: 10, duplicated: 3, ..Tally::default() });
 }
 
 #[test]
-fn what_comes_late_is_out_of_order() {
+fn late_event_is_out_of_order() {
     let tally = check(5, events([0, 3, 1, 2, 4]));
     assert_eq!(tally, Tally { sent: 5, out_of_order: 2, ..Tally::default() });
 }
 
 #[test]
-fn what_was_never_sent_is_torn() {
+fn event_that_was_never_sent_is_torn() {
     let tally = check(2, events([0, 1, 2]));
     assert_eq!(tally, Tally { sent: 2, torn: 1, ..Tally::default() });
     assert_eq!(check(1, ["", "{}"]), Tally { sent: 1, lost: 1, torn: 2, ..Tally::default() });
 }
 
 #[test]
-fn two_tallies_are_added_in_every_part() {
+fn tallies_are_added_in_every_field() {
     let one = Tally { sent: 1, lost: 2, duplicated: 3, out_of_order: 4, torn: 5 };
     assert_eq!(one.with(one), Tally { sent: 2, lost: 4, duplicated: 6, out_of_order: 8, torn: 10 });
 }
 
-/// What a fault does to what arrives, and what the checker has to say of it.
+/// A change of the arrivals.
 #[derive(Clone, Debug)]
 enum Fault {
     Drop(usize),
@@ -78,7 +78,7 @@ fn fault(sent: usize) -> impl Strategy<Value = Fault> {
 }
 
 proptest! {
-    /// Each single fault is found, and is called what it is.
+    /// Each fault is found and classified.
     #[test]
     fn every_seeded_fault_is_found(fault in fault(50)) {
         let mut arrived: Vec<Vec<u8>> = events(0..50).into_iter().map(String::into_bytes).collect();

@@ -2,18 +2,18 @@
 
 use anyhow::{Context, Result};
 
-use crate::engine::{Engine, Run};
 use crate::world::World;
+use crate::world::engine::{Engine, Run};
 
-/// The runs of a lane's engines, of which there is at least one.
+/// The engines of a lane with their runs, at least one.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct Engines {
     engines: Vec<Engine>,
     runs: Vec<Run>,
 }
 
-impl Crew {
-    /// Starts as many engines as the lane has, each with a state of its own.
+impl Engines {
+    /// Starts the engines of the lane, each with its own state.
     ///
     /// # Errors
     /// If one cannot be started.
@@ -31,41 +31,41 @@ impl Crew {
         Ok(Self { engines, runs })
     }
 
-    /// One that runs already, of an engine of its own.
+    /// Wraps one engine that runs already.
     pub(crate) fn of(engine: Engine, run: Run) -> Self {
         Self { engines: vec![engine], runs: vec![run] }
     }
 
-    /// One of the runs, by chance.
+    /// Chooses one of the runs at random.
     pub(crate) fn choose(&self, world: &mut World) -> usize {
-        world.chance.within(0..self.runs.len() as u64) as usize
+        world.random.within(0..self.runs.len() as u64) as usize
     }
 
-    /// This run.
+    /// The run with this index.
     pub(crate) fn run(&self, worker: usize) -> &Run {
         &self.runs[worker]
     }
 
-    /// The ids of the processes.
+    /// Process ids.
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.runs.iter().map(Run::id).collect()
     }
 
-    /// Kills this run and starts it again.
+    /// Kills a run and starts it again.
     ///
     /// # Errors
-    /// If it has ended by itself, or cannot be started.
+    /// If it had ended before, or cannot be started.
     pub(crate) fn kill(&mut self, world: &World, worker: usize) -> Result<()> {
         let last = self.runs.len() - 1;
         self.runs.swap(worker, last);
         self.engines.swap(worker, last);
-        let run = self.runs.pop().context("a crew has at least one run")?;
+        let run = self.runs.pop().context("there is at least one run")?;
         world.kill(run)?;
         self.runs.push(self.engines[last].start()?);
         Ok(())
     }
 
-    /// The runs, to be ended.
+    /// The runs, to be drained.
     pub(crate) fn into_runs(self) -> Vec<Run> {
         self.runs
     }

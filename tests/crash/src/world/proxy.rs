@@ -1,4 +1,4 @@
-//! A TCP proxy that does to a connection what networks do, on purpose.
+//! A TCP proxy that injects network faults.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,30 +9,30 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::chance::Chance;
+use crate::random::Random;
 
-/// How many connections are passed on at a time. More wait in the system's own queue.
+/// Maximum number of concurrent connections. Others wait in the backlog of the listener.
 const CONNECTIONS: usize = 64;
 
-/// How often a thread that waits for bytes looks whether it is to end.
+/// Interval at which a thread that waits for bytes checks whether it has to end.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What is done to the bytes that pass.
+/// A network fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// Nothing.
+    /// No fault.
     None,
-    /// They come this much later.
+    /// Bytes arrive later by this time.
     Delay(Duration),
-    /// Half of what comes next is passed on, then both ends are closed.
+    /// Half of the next chunk is forwarded, then both ends are closed.
     Cut,
-    /// What comes next is swallowed, and so is everything behind it; the connection stays open.
+    /// The next chunk and everything after it is discarded; the connection stays open.
     HalfOpen,
-    /// Each byte comes by itself.
+    /// Bytes are forwarded one at a time.
     Split,
-    /// Some bytes of the answers are others.
+    /// Some bytes of replies are changed.
     Garble,
-    /// Requests pass, the next answer is dropped, and both ends are closed.
+    /// Requests pass, the next reply is dropped, and both ends are closed.
     DropReply,
 }
 
@@ -46,14 +46,13 @@ pub(crate) struct Proxy {
 struct Shared {
     upstream: SocketAddr,
     trouble: Mutex<Trouble>,
-    chance: Mutex<Chance>,
+    random: Mutex<Random>,
     over: AtomicBool,
-
-    /// How often a trouble was done to something.
+    /// Number of chunks hit by a fault.
     struck: AtomicUsize,
 }
 
-/// Which way bytes go.
+/// Direction of bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Request,
@@ -61,20 +60,19 @@ enum Way {
 }
 
 impl Proxy {
-    /// A proxy on a free port of the loopback.
+    /// Starts a proxy on a free port of the loopback interface.
     ///
     /// # Errors
     /// If it cannot listen.
-    pub(crate) fn start(upstream: SocketAddr, chance: Chance) -> Result<Self> {
+    pub(crate) fn start(upstream: SocketAddr, random: Random) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             upstream,
             trouble: Mutex::new(Trouble::None),
-            chance: Mutex::new(chance),
+            random: Mutex::new(random),
             over: AtomicBool::new(false),
-
             struck: AtomicUsize::new(0),
         });
         let accepting = Arc::clone(&shared);
@@ -82,17 +80,17 @@ impl Proxy {
         Ok(Self { address, shared, acceptor })
     }
 
-    /// Where it listens.
+    /// Address of the listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on this is done to all that passes.
+    /// Sets the fault of all further bytes.
     pub(crate) fn set(&self, trouble: Trouble) {
         *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// How often a trouble was done to something.
+    /// Number of chunks hit by a fault.
     pub(crate) fn struck(&self) -> usize {
         self.shared.struck.load(Ordering::Relaxed)
     }
@@ -102,7 +100,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Relaxed);
         if let Some(acceptor) = self.acceptor.take() {
-            // A panic of the thread was printed where it happened.
+            // A panic of the thread has been printed already.
             let _ = acceptor.join();
         }
     }
@@ -125,7 +123,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     pumps.into_iter().for_each(|pump| drop(pump.join()));
 }
 
-/// Starts a thread for each way. If the server was not there, the client is dropped: its connection is reset.
+/// Starts a thread for each direction.
 fn join(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) -> Result<[JoinHandle<()>; 2]> {
     for stream in [&client, &server] {
         stream.set_nonblocking(false)?;
@@ -138,7 +136,7 @@ fn join(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) -> Result<[J
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             shared.pump(&from, &to, way);
-            // Whichever way ends first takes the other along.
+            // The end of one direction ends the other.
             let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
         })
     };
@@ -168,7 +166,7 @@ impl Shared {
         }
     }
 
-    /// Passes bytes on. False if the connection is over.
+    /// Forwards bytes. False if the connection is over.
     fn pass(&self, bytes: &mut [u8], mut to: &TcpStream, way: Way, trouble: Trouble) -> bool {
         let answers_only = matches!(trouble, Trouble::Garble | Trouble::DropReply);
         let trouble = if answers_only && way == Way::Request { Trouble::None } else { trouble };
@@ -190,10 +188,10 @@ impl Shared {
     }
 
     fn garble(&self, bytes: &mut [u8]) {
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..=bytes.len() / 16 {
-            let at = chance.within(0..bytes.len() as u64) as usize;
-            bytes[at] ^= chance.within(1..256) as u8;
+            let at = random.within(0..bytes.len() as u64) as usize;
+            bytes[at] ^= random.within(1..256) as u8;
         }
     }
 }

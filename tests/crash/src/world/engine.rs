@@ -1,4 +1,4 @@
-//! A run of the engine that is started, frozen and killed.
+//! Runs of the engine: started, frozen, killed, drained.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a run may take to end once it was asked to.
+/// Time limit for a run to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is run: the binary, a pipeline file and the folder of its state.
+/// An engine: its binary, pipeline file and data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     /// The binary.
     pub(crate) binary: PathBuf,
     /// The pipeline file.
     pub(crate) pipeline: PathBuf,
-    /// The folder of its state.
+    /// Data folder.
     pub(crate) data: PathBuf,
-    /// Where its standard error is added to.
+    /// File to which standard error is appended.
     pub(crate) log: PathBuf,
 }
 
-/// A run. Killed when dropped.
+/// A running process. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Run(Child);
 
@@ -37,7 +37,7 @@ impl Engine {
         self.start_under(Command::new(&self.binary))
     }
 
-    /// Starts a run by a command that takes the engine's arguments: the binary, or `strace … binary`.
+    /// Starts a run with a command that takes the arguments of the engine: the binary, or `strace … binary`.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -50,7 +50,7 @@ impl Engine {
         Ok(Run(child.with_context(|| format!("{} cannot be started", self.binary.display()))?))
     }
 
-    /// What `tidegate check` says against the pipeline file, if it does.
+    /// The first error of `tidegate check` for the pipeline file, if any.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -64,53 +64,53 @@ impl Engine {
         Ok(Some(first.to_owned()))
     }
 
-    /// The end of what the runs have said.
+    /// The end of the log of all runs.
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&log[log.len().saturating_sub(2000)..]).into_owned()
     }
 
-    /// The folder of everything that belongs to it.
+    /// The folder that holds all files of the engine.
     pub(crate) fn folder(&self) -> &Path {
         self.log.parent().unwrap_or(Path::new("."))
     }
 }
 
 impl Run {
-    /// Ends it at once (SIGKILL).
+    /// Kills the process (SIGKILL).
     ///
     /// # Errors
-    /// If it cannot be waited for.
+    /// If the process cannot be reaped.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.0.kill()?;
         self.0.wait()?;
         Ok(())
     }
 
-    /// The id of its process.
+    /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Freezes it (SIGSTOP).
+    /// Freezes the process (SIGSTOP).
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
-    pub(crate) fn thaw(&self) {
+    /// Resumes a frozen process (SIGCONT).
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// How it ended, if it has.
+    /// Exit status, if the process has ended.
     ///
     /// # Errors
-    /// If that cannot be told.
+    /// If the process cannot be queried.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.0.try_wait()?)
     }
 
-    /// Asks it to drain (SIGTERM) and waits for its end.
+    /// Sends SIGTERM and waits for the process to drain and end.
     ///
     /// # Errors
     /// If it does not end.
@@ -119,7 +119,7 @@ impl Run {
         self.wait()
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     ///
     /// # Errors
     /// If it does not end.
@@ -137,7 +137,7 @@ impl Run {
     }
 
     fn signal(&self, signal: Signal) {
-        // One that has ended cannot be signalled and need not be. It was not waited for, so its id is its own.
+        // A signal to an ended process fails, which is fine. Its id is not reused before it is reaped.
         let _ = kill_process(Pid::from_child(&self.0), signal);
     }
 }

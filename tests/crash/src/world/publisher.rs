@@ -1,88 +1,86 @@
-//! Adds events to the stream that workers share, each exactly once, also to a server that forgets its newest data.
+//! Adds events to the stream that workers share, each exactly once, even if the server forgets its newest data.
 
 use anyhow::{Context, Result, bail, ensure};
 use tidegate_servers::redis::{Redis, Reply};
 
-use crate::chance::Chance;
 use crate::oracle::{event, number};
+use crate::random::Random;
 
 /// The key of the stream.
 pub(crate) const STREAM: &str = "numbers";
 
-/// How many events are added at a time, at most.
+/// Maximum number of events in a usual chunk.
 const CHUNK: u64 = 200;
 
-/// How many now and then: more than a worker reads at a time.
+/// Maximum number of events in a burst: more than a worker reads at a time.
 const BURST: u64 = 2000;
 
-/// What it does about an append-only file whose tail may be torn. Behind a torn transaction, a server drops what is
-/// added at its next start, and may keep what is added still later: nobody could tell that from a loss.
+/// Handling of an append-only file whose end may be torn. A server drops entries after a torn transaction at its next
+/// start, but may keep entries that are added later still. The gap looks like a loss of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
-    /// Nothing: none is torn.
+    /// None: the file is never torn.
     None,
-    /// It waits after each start of the server until the engines have had the file written anew.
+    /// Waits after each start of the server until an engine has requested a rewrite of the file.
     Wait,
-    /// It asks for that itself, because these engines do not.
+    /// Requests the rewrite, because these engines do not.
     Ask,
 }
 
 /// A stream of numbered events that grows.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    chance: Chance,
+    random: Random,
     care: Care,
-    /// The number of the next event, as far as is known.
+    /// Number of the next event, as far as known.
     next: u64,
-    /// That number before the server forgot any.
+    /// Highest value of `next`, before the server forgot events.
     most: u64,
 }
 
 impl Publisher {
-    /// One that has added nothing yet.
-    pub(crate) fn new(chance: Chance, care: Care) -> Self {
-        Self { chance, care, next: 0, most: 0 }
+    /// A publisher that has not added anything yet.
+    pub(crate) fn new(random: Random, care: Care) -> Self {
+        Self { random, care, next: 0, most: 0 }
     }
 
-    /// How many events are in the stream.
+    /// Number of events in the stream.
     pub(crate) fn sent(&self) -> u64 {
         self.next
     }
 
-    /// Adds some events, if the server is there.
+    /// Adds some events, if the server is up.
     pub(crate) fn some(&mut self, redis: &Redis) {
-        let count = match self.chance.one_in(32) {
-            true => self.chance.within(CHUNK..BURST),
-            false => self.chance.within(1..CHUNK),
-        };
-        // It may be killed at any moment, and what it has then is seen the next time.
+        let range = if self.random.one_in(32) { CHUNK..BURST } else { 1..CHUNK };
+        let count = self.random.within(range);
+        // The server may be down. The next call finds out which events it has.
         drop(self.add(redis, count));
     }
 
-    /// Adds this many events.
+    /// Adds `count` events.
     ///
     /// # Errors
-    /// If the server is not there.
+    /// If the server is down.
     pub(crate) fn whole(&mut self, redis: &Redis, count: u64) -> Result<()> {
         self.add(redis, count)
     }
 
-    /// Adds events behind the last one that is there: what the server has forgotten is sent again.
+    /// Adds events after the last one in the stream, so that forgotten events are sent again.
     ///
-    /// Each is a command of its own. A transaction behind a torn one would complete that.
+    /// Sends one command per event, because a transaction after a torn one would complete it.
     fn add(&mut self, redis: &Redis, count: u64) -> Result<()> {
         if self.care != Care::None {
             let information = redis.pipeline(&[vec!["INFO", "persistence"]])?;
             let text = information.first().map(Reply::text).unwrap_or_default();
             let is_busy = !text.contains("aof_rewrite_in_progress:0");
-            let is_written_anew = !text.contains("aof_last_rewrite_time_sec:-1");
-            if self.care == Care::Ask && !is_busy && !is_written_anew {
+            let is_rewritten = !text.contains("aof_last_rewrite_time_sec:-1");
+            if self.care == Care::Ask && !is_busy && !is_rewritten {
                 redis.pipeline(&[vec!["BGREWRITEAOF"]])?;
             }
-            ensure!(is_written_anew && !is_busy, "the append-only file is not written anew yet");
+            ensure!(is_rewritten && !is_busy, "the append-only file is not rewritten yet");
         }
         self.recall(redis)?;
-        // What was made of an event may be there although the event is forgotten.
+        // The result of a forgotten event may exist, so every forgotten event is sent again.
         let count = count.max(self.most.saturating_sub(self.next));
         let add = |number| {
             ["XADD", STREAM, "*", "event"].map(str::to_owned).into_iter().chain([event(number)]).collect()
@@ -94,11 +92,11 @@ impl Publisher {
         Ok(())
     }
 
-    /// Sees that each event is in the stream once, so that what does not arrive is the engine's loss and not the
-    /// server's.
+    /// Checks that the stream holds each event once, so that a missing event is a loss of the engine, not of the
+    /// server.
     ///
     /// # Errors
-    /// If it is not, or the server is not there.
+    /// If it is not, or the server is down.
     pub(crate) fn verify(&mut self, redis: &Redis) -> Result<()> {
         self.recall(redis)?;
         let (mut start, mut expected) = ("-".to_owned(), 0);
@@ -120,10 +118,10 @@ impl Publisher {
         }
     }
 
-    /// Looks which event is the last.
+    /// Finds the last event of the stream.
     ///
     /// # Errors
-    /// If the server is not there.
+    /// If the server is down.
     fn recall(&mut self, redis: &Redis) -> Result<()> {
         let last = redis.pipeline(&[vec!["XREVRANGE", STREAM, "+", "-", "COUNT", "1"]])?;
         if let Some(Reply::Error(problem)) = last.first() {

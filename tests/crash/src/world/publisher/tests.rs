@@ -3,16 +3,16 @@ use std::io::Write;
 
 use super::*;
 
-/// What a server that is killed while it appends a transaction leaves of it.
+/// The part of a transaction that remains when a server is killed while it appends it.
 const TORN: &[u8] = b"*1\r\n$5\r\nMULTI\r\n*3\r\n$5\r\nRPUSH\r\n$3\r\nout\r\n$1\r\n";
 
-/// Why the publisher takes care: the server itself makes a hole in a stream that was added to behind a torn
-/// transaction, if it is killed again while its file is written anew. At the next start it cuts off all that is
-/// behind the tear and refuses to start; at the one after that it starts, and what came later is there.
+/// Shows why the publisher needs [`Care`]: a server makes a hole in a stream if entries follow a torn transaction and
+/// the server is killed during the rewrite of its file. At the next start it truncates the file at the tear and refuses
+/// to start. At the start after that it runs, with the entries that were added last.
 #[test]
-fn a_server_leaves_a_hole_where_a_transaction_was_torn() {
+fn server_leaves_a_hole_after_a_torn_transaction() {
     let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let mut publisher = Publisher::new(Chance::new(1), Care::None);
+    let mut publisher = Publisher::new(Random::new(1), Care::None);
     publisher.whole(&redis, 3).unwrap();
     redis.kill();
     let mut files =
@@ -22,7 +22,7 @@ fn a_server_leaves_a_hole_where_a_transaction_was_torn() {
     redis.restart();
     publisher.verify(&redis).unwrap();
     publisher.whole(&redis, 2).unwrap();
-    // The rewrite takes so long that it is under way when the server is killed.
+    // The rewrite is slow enough to be running when the server is killed.
     redis.query(["CONFIG", "SET", "rdb-key-save-delay", "5000000"]);
     redis.query(["BGREWRITEAOF"]);
     publisher.whole(&redis, 2).unwrap();

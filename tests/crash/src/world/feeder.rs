@@ -1,4 +1,4 @@
-//! Writes the file that the source follows, the way a careless program writes a log.
+//! Writes the file that the source follows, in chunks that end within lines, as programs write logs.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::chance::Chance;
 use crate::oracle::event;
+use crate::random::Random;
 
-/// How many events are written at a time, at most.
+/// Maximum number of events in a usual chunk.
 const CHUNK: u64 = 200;
 
-/// How many now and then: more than is written at a time, so that what was read waits for the sink.
+/// Maximum number of events in a burst: more than the sink writes at a time, so that batches wait for it.
 const BURST: u64 = 4000;
 
 /// A file of numbered events that grows.
@@ -20,49 +20,47 @@ const BURST: u64 = 4000;
 pub(crate) struct Feeder {
     path: PathBuf,
     file: File,
-    chance: Chance,
+    random: Random,
     /// The number of the next event.
     next: u64,
-    /// What is still to be written of the last event.
+    /// Unwritten end of the last event.
     rest: String,
 }
 
 impl Feeder {
-    /// A new file in a folder.
+    /// Creates the file in a folder.
     ///
     /// # Errors
-    /// If it cannot be made.
-    pub(crate) fn new(folder: &Path, chance: Chance) -> Result<Self> {
+    /// If the file cannot be created.
+    pub(crate) fn new(folder: &Path, random: Random) -> Result<Self> {
         let path = folder.join("numbers.jsonl");
         let file = OpenOptions::new().create_new(true).append(true).open(&path);
-        let file = file.with_context(|| format!("{} cannot be made", path.display()))?;
-        Ok(Self { path, file, chance, next: 0, rest: String::new() })
+        let file = file.with_context(|| format!("{} cannot be created", path.display()))?;
+        Ok(Self { path, file, random, next: 0, rest: String::new() })
     }
 
-    /// Where the file is.
+    /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many events were written, the last one perhaps in part.
+    /// Number of events written, the last one perhaps in part.
     pub(crate) fn sent(&self) -> u64 {
         self.next
     }
 
-    /// Appends some events, the last one now and then only in part: the rest comes with the next call.
+    /// Appends some events. The last one is sometimes written in part, and completed by the next call.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub(crate) fn some(&mut self) -> Result<()> {
-        let count = match self.chance.one_in(32) {
-            true => self.chance.within(CHUNK..BURST),
-            false => self.chance.within(1..CHUNK),
-        };
-        let torn = self.chance.one_in(4);
+        let range = if self.random.one_in(32) { CHUNK..BURST } else { 1..CHUNK };
+        let count = self.random.within(range);
+        let torn = self.random.one_in(4);
         self.append(count, torn)
     }
 
-    /// Appends this many whole events.
+    /// Appends `count` complete events.
     ///
     /// # Errors
     /// As [`some`](Self::some).
@@ -78,7 +76,7 @@ impl Feeder {
             self.next += 1;
         }
         if torn {
-            let kept = text.len() - self.chance.within(1..crate::oracle::WIDTH as u64) as usize;
+            let kept = text.len() - self.random.within(1..crate::oracle::WIDTH as u64) as usize;
             self.rest = text.split_off(kept);
         }
         self.file.write_all(text.as_bytes()).context("the input cannot be written")
@@ -91,9 +89,9 @@ mod tests {
     use crate::oracle::Checker;
 
     #[test]
-    fn the_file_holds_each_event_once_whatever_was_cut() {
+    fn file_holds_each_event_once_wherever_writes_end() {
         let folder = tempfile::tempdir().unwrap();
-        let mut feeder = Feeder::new(folder.path(), Chance::new(7)).unwrap();
+        let mut feeder = Feeder::new(folder.path(), Random::new(7)).unwrap();
         let mut cut = 0;
         for _ in 0..50 {
             feeder.some().unwrap();

@@ -3,17 +3,17 @@ use std::time::Instant;
 
 use super::*;
 
-/// A server that answers each line with the same line, the connection to it through a proxy, and that proxy.
+/// An echo server, a proxy to it, and a connection through the proxy.
 struct Through {
     proxy: Proxy,
     client: BufReader<TcpStream>,
-    /// What the server was sent.
+    /// Lines that the server received.
     heard: Arc<Mutex<Vec<String>>>,
 }
 
 fn through() -> Through {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = Proxy::start(server.local_addr().unwrap(), Chance::new(3)).unwrap();
+    let proxy = Proxy::start(server.local_addr().unwrap(), Random::new(3)).unwrap();
     let client = TcpStream::connect(proxy.address()).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -32,7 +32,7 @@ fn through() -> Through {
 }
 
 impl Through {
-    /// Sends a line and reads the answer; empty if the connection was closed instead.
+    /// Sends a line and reads the reply; empty if the connection was closed instead.
     fn ask(&mut self, line: &str) -> String {
         self.client.get_mut().write_all(format!("{line}\n").as_bytes()).unwrap();
         let mut answer = Vec::new();
@@ -45,7 +45,7 @@ impl Through {
 }
 
 #[test]
-fn without_trouble_all_passes() {
+fn bytes_pass_unchanged_without_a_fault() {
     let mut through = through();
     assert_eq!(through.ask("one"), "one\n");
     assert_eq!(through.ask("two"), "two\n");
@@ -53,7 +53,7 @@ fn without_trouble_all_passes() {
 }
 
 #[test]
-fn a_delay_is_kept() {
+fn delay_applies_in_both_directions() {
     let mut through = through();
     through.proxy.set(Trouble::Delay(Duration::from_millis(60)));
     let since = Instant::now();
@@ -62,7 +62,7 @@ fn a_delay_is_kept() {
 }
 
 #[test]
-fn split_bytes_come_whole() {
+fn split_bytes_arrive_complete() {
     let mut through = through();
     through.proxy.set(Trouble::Split);
     assert_eq!(through.ask("byte by byte"), "byte by byte\n");
@@ -70,7 +70,7 @@ fn split_bytes_come_whole() {
 }
 
 #[test]
-fn a_cut_closes_half_way() {
+fn cut_closes_the_connection_after_half_a_chunk() {
     let mut through = through();
     through.proxy.set(Trouble::Cut);
     assert_eq!(through.ask("never whole"), "");
@@ -78,7 +78,7 @@ fn a_cut_closes_half_way() {
 }
 
 #[test]
-fn a_dropped_reply_was_heard() {
+fn request_of_a_dropped_reply_reaches_the_server() {
     let mut through = through();
     through.proxy.set(Trouble::DropReply);
     assert_eq!(through.ask("heard"), "");
@@ -86,10 +86,10 @@ fn a_dropped_reply_was_heard() {
 }
 
 #[test]
-fn garbled_answers_are_others_and_requests_are_not() {
+fn replies_are_garbled_and_requests_are_not() {
     let mut through = through();
     through.proxy.set(Trouble::Garble);
-    // The line end itself may be garbled, so the answer is read as it comes.
+    // The line end may be garbled too, so the reply is read by its length.
     through.client.get_mut().write_all(b"plain\n").unwrap();
     let mut answer = [0; 6];
     through.client.read_exact(&mut answer).unwrap();
@@ -98,7 +98,7 @@ fn garbled_answers_are_others_and_requests_are_not() {
 }
 
 #[test]
-fn a_half_open_connection_is_silent_for_ever() {
+fn half_open_connection_stays_silent() {
     let mut through = through();
     assert_eq!(through.ask("before"), "before\n");
     through.proxy.set(Trouble::HalfOpen);
@@ -107,7 +107,7 @@ fn a_half_open_connection_is_silent_for_ever() {
         std::thread::sleep(Duration::from_millis(1));
     }
     through.proxy.set(Trouble::None);
-    through.client.get_mut().write_all(b"behind\n").unwrap();
+    through.client.get_mut().write_all(b"after\n").unwrap();
     through.client.get_mut().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let error = through.client.read(&mut [0]).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");

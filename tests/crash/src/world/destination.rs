@@ -1,4 +1,4 @@
-//! Where the events go, looked at without the code that is under test.
+//! Destinations of the events, read without the code under test.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -9,10 +9,10 @@ use tidegate_servers::redis::{Redis, Reply};
 
 use crate::oracle::{WIDTH, event, id, number};
 
-/// How many entries are asked for at a time.
+/// Number of entries in one query.
 const PAGE: u64 = 5000;
 
-/// What a sink writes to.
+/// Kind of a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// A file.
@@ -27,21 +27,21 @@ pub(crate) enum Shape {
     Strings,
 }
 
-/// The key of what is one key, and the beginning of those that are many.
+/// The key of a list, stream or hash, and the prefix of the keys of strings.
 const KEY: &str = "crash";
 
 impl Shape {
-    /// Whether it is in Redis.
+    /// True for a destination in Redis.
     pub(crate) fn is_in_redis(self) -> bool {
         self != Self::File
     }
 
-    /// Whether it can be told in which order events arrived, and whether they came twice.
-    pub(crate) fn is_a_row(self) -> bool {
+    /// True if the destination keeps the order of events, and duplicates.
+    pub(crate) fn keeps_order(self) -> bool {
         matches!(self, Self::File | Self::List | Self::Stream)
     }
 
-    /// The options of the sink, without those that say where the server is.
+    /// Options of the sink, without the address of the server.
     pub(crate) fn options(self, file: &Path) -> String {
         match self {
             Self::File => format!("plugin = \"file\"\npath = \"{}\"\n", file.display()),
@@ -57,24 +57,24 @@ impl Shape {
     }
 }
 
-/// What was written, to be looked at.
+/// The content of a destination.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
-    /// What it is.
+    /// Its kind.
     pub(crate) shape: Shape,
-    /// Whether events come in their order.
+    /// True if events arrive in order.
     pub(crate) in_order: bool,
-    /// The file, if it is one.
+    /// The file, for [`Shape::File`].
     pub(crate) file: &'a Path,
-    /// The server, if it is there.
+    /// The server, for the other kinds.
     pub(crate) redis: Option<&'a Redis>,
 }
 
 impl Destination<'_> {
-    /// Something that grows when events arrive.
+    /// A number that grows when events arrive.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If the server does not reply.
     pub(crate) fn length(&self) -> Result<u64> {
         let count = match self.shape {
             Shape::File => return Ok(fs::metadata(self.file).map_or(0, |file| file.len())),
@@ -86,12 +86,12 @@ impl Destination<'_> {
         count.map(|count| count as u64).context("a count is a number")
     }
 
-    /// Whether this event is there; of a row, whether it or a later one is its last.
+    /// True if this event arrived. If events arrive in order, the last one decides.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If the server does not reply.
     pub(crate) fn has(&self, wanted: u64) -> Result<bool> {
-        if !self.in_order && self.shape.is_a_row() {
+        if !self.in_order && self.shape.keeps_order() {
             return self.has_anywhere(wanted);
         }
         let last = match self.shape {
@@ -107,7 +107,7 @@ impl Destination<'_> {
         Ok(number(&last).is_some_and(|last| last >= wanted))
     }
 
-    /// Whether this event is there, not far from the end.
+    /// True if this event is near the end.
     fn has_anywhere(&self, wanted: u64) -> Result<bool> {
         let (wanted, near) = (event(wanted), (4 * PAGE).to_string());
         if self.shape == Shape::List {
@@ -118,7 +118,7 @@ impl Destination<'_> {
         Ok(entries.list().iter().any(|entry| payload(entry) == wanted.as_bytes()))
     }
 
-    /// Everything that is there, in its order where it has one.
+    /// Passes the whole content to `arrived`, in its order if it has one.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -128,7 +128,7 @@ impl Destination<'_> {
                 for path in rotated(self.file)? {
                     let bytes = fs::read(path)?;
                     bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| {
-                        // A last line without its end is not whole, so what is handed on is no event.
+                        // A last line without its end is incomplete, so half of it is passed, which is not an event.
                         arrived(line.strip_suffix(b"\n").unwrap_or(&line[..line.len() / 2]));
                     });
                 }
@@ -169,7 +169,7 @@ impl Destination<'_> {
         let all = self.ask(["HGETALL", KEY])?;
         for pair in all.list().chunks(2) {
             let [field, value] = pair else { continue };
-            // A sink may keep its own record in a field: it is no event and does not look like one.
+            // The sink may keep its record in a field that does not look like an event.
             if field.text().bytes().all(|byte| byte.is_ascii_digit()) {
                 let own = number(value.text().as_bytes()).is_some_and(|number| id(number) == field.text());
                 arrived(if own { value.text().as_bytes() } else { b"a value under another's field" });
@@ -213,7 +213,7 @@ impl Destination<'_> {
     }
 }
 
-/// The value of an entry's only field.
+/// The value of the only field of an entry.
 fn payload(entry: &Reply) -> &[u8] {
     let fields = entry.list().get(1).map(Reply::list).unwrap_or_default();
     match fields {

@@ -1,8 +1,8 @@
 //! Every system call of a short run as a crash point, and as a call that fails.
 //!
-//! `strace` counts calls for each thread by itself, so "the fifth `write`" is that of the first thread that
-//! gets there, and which thread writes is up to the engine's pool. So a point may not be met, and which call
-//! of all it is differs from run to run; what was met is counted.
+//! `strace` counts calls per thread, so "the fifth `write`" is that of the first thread that reaches five. The thread
+//! pool of the engine decides which thread writes. A point is therefore missed in some runs; the points that were hit
+//! are counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,24 +11,25 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::campaign::Outcome;
-use crate::chance::Chance;
-use crate::destination::Shape;
-use crate::engine::Run;
-use crate::lane::{Guarantee, READ_BATCH};
-use crate::world::{Trial, World};
+use crate::campaign::outcome::Outcome;
+use crate::lane::Guarantee;
+use crate::random::Random;
+use crate::trial::{READ_BATCH, Trial};
+use crate::world::World;
+use crate::world::destination::Shape;
+use crate::world::engine::Run;
 
-/// How many batches of the sink's size the run has.
+/// Number of sink batches in a run.
 const BATCHES: u64 = 50;
 
-/// From so many points on, a fourth of them has to be met: a tracer that does nothing is to be noticed.
+/// From this number of points on, a quarter of them must be hit. This detects a tracer that does nothing.
 const ENOUGH: u64 = 12;
 
-/// The calls at which the engine dies.
+/// Calls at which the engine is killed.
 const DEADLY: &[&str] =
     &["write", "fdatasync", "fsync", "rename", "sendto", "sendmsg", "ftruncate", "unlink", "openat"];
 
-/// The calls that fail, and how. Only those on files that hold events or positions.
+/// Calls that fail, with their errors. Only calls on files that hold events or positions.
 const FAILING: &[(&str, &str)] = &[
     ("write", "ENOSPC"),
     ("write", "EIO"),
@@ -39,7 +40,7 @@ const FAILING: &[(&str, &str)] = &[
     ("rename", "ENOSPC"),
 ];
 
-/// One thing that is done to one call.
+/// One fault at one call.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     call: &'static str,
@@ -48,8 +49,7 @@ struct Point {
     when: u64,
 }
 
-/// Dies at, or fails, each call of a run; `times` says how many of these points are tried, spread evenly, and
-/// 0 that all are.
+/// Kills the engine at, or fails, each call of a run. `times` is the number of points, spread evenly; 0 means all.
 ///
 /// # Errors
 /// If `strace` does not work.
@@ -62,22 +62,22 @@ pub(crate) fn enumerate(trial: &Trial, seed: u64, times: u64, outcome: &mut Outc
         }
     }
     ensure!(points.len() > 50, "a run has only {} points to die at", points.len());
-    // The first one of a part is chosen by the seed, so that many short campaigns find other points.
+    // The seed chooses the first point, so that short campaigns with other seeds cover other points.
     let step = if times == 0 { 1 } else { (points.len() as u64).div_ceil(times) };
-    let first = Chance::new(seed).within(0..step);
+    let first = Random::new(seed).within(0..step);
     for point in points.iter().skip(first as usize).step_by(step as usize) {
-        one(trial, seed, *point, outcome).with_context(|| format!("{point:?}"))?;
+        try_point(trial, seed, *point, outcome).with_context(|| format!("{point:?}"))?;
     }
     if outcome.faults >= ENOUGH && outcome.working * 4 < outcome.faults {
         outcome.problems.push(format!(
-            "only {} of {} points were met, which proves nothing",
+            "only {} of {} points were hit, which proves nothing",
             outcome.working, outcome.faults
         ));
     }
     Ok(())
 }
 
-/// How many calls of each kind the busiest thread makes.
+/// Number of calls of each kind in the busiest thread.
 fn count(trial: &Trial, seed: u64) -> Result<Vec<(&'static str, u64)>> {
     let world = prepared(trial, seed)?;
     let trace = world.engine.folder().join("trace");
@@ -95,8 +95,8 @@ fn count(trial: &Trial, seed: u64) -> Result<Vec<(&'static str, u64)>> {
     }
     if trial.lane.shape == Shape::File {
         let synced = calls(&text).filter(|(_, call)| *call == "fdatasync").count() as u64;
-        // What is not asked for cannot be seen to be missing after `kill -9`, which spares the page cache.
-        // Effectively once, the record of each is made durable too.
+        // `kill -9` keeps the page cache, so a missing `fdatasync` loses nothing and must be counted instead.
+        // With effectively once, each record is synchronised too.
         let needed = BATCHES * if trial.guarantee == Guarantee::EffectivelyOnce { 2 } else { 1 };
         ensure!(
             synced >= needed,
@@ -110,7 +110,7 @@ fn count(trial: &Trial, seed: u64) -> Result<Vec<(&'static str, u64)>> {
     Ok(DEADLY.iter().map(largest).collect())
 }
 
-/// The thread and the name of each call in a trace. Halves of calls that another interrupted are passed over.
+/// Thread and name of each call in a trace, without the second halves of interrupted calls.
 fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
     trace.lines().filter_map(|line| {
         let (thread, rest) = line.split_once(char::is_whitespace)?;
@@ -119,8 +119,8 @@ fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether each file that could not be made durable was opened anew, or cut, before it was made durable again:
-/// the kernel may have dropped its pages, and reports that only once.
+/// True if each file whose `fdatasync` failed was opened again, or truncated, before the next `fdatasync`. The kernel
+/// may have dropped its pages, and reports that only once.
 fn was_reopened(trace: &str) -> bool {
     let (mut broken, mut asked) = (BTreeSet::new(), BTreeMap::new());
     for (thread, rest) in trace.lines().filter_map(|line| line.split_once(char::is_whitespace)) {
@@ -138,7 +138,7 @@ fn was_reopened(trace: &str) -> bool {
         if let (true, Some((_, file))) = (rest.contains("openat"), rest.rsplit_once(" = ")) {
             broken.remove(file);
         }
-        // The second half of a call that another one interrupted names its thread only.
+        // The second half of an interrupted call names its thread only.
         if let (true, Some(file)) = (rest.contains("(INJECTED)"), asked.get(thread)) {
             broken.insert(*file);
         }
@@ -146,7 +146,7 @@ fn was_reopened(trace: &str) -> bool {
     true
 }
 
-/// A world whose input is complete.
+/// Creates a world whose input is complete.
 fn prepared(trial: &Trial, seed: u64) -> Result<World> {
     let mut world = World::new(trial, seed, false)?;
     world.send(BATCHES * READ_BATCH)?;
@@ -156,12 +156,12 @@ fn prepared(trial: &Trial, seed: u64) -> Result<World> {
 /// Starts the engine under `strace`.
 fn traced(world: &World, mut strace: Command) -> Result<Run> {
     strace.arg(&world.engine.binary);
-    // One worker makes the calls of a run, and so the points in it, more alike from run to run.
+    // With one worker, the calls of a run differ less from run to run.
     strace.env("TOKIO_WORKER_THREADS", "1");
     world.engine.start_under(strace)
 }
 
-fn one(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> Result<()> {
+fn try_point(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> Result<()> {
     let mut world = prepared(trial, seed)?;
     let Point { call, what, when } = point;
     let mut strace = Command::new("strace");
@@ -169,12 +169,12 @@ fn one(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> Result<
     let inject = if deadly { what.to_owned() } else { format!("error={what}") };
     strace.args(["-f", "-qq", "-o"]).arg(world.engine.folder().join("trace"));
     if !deadly {
-        // An error of a call that wakes a thread or writes to a terminal is none that a disk makes.
+        // Only calls on these files fail: a disk does not fail a call that wakes a thread or writes to a terminal.
         for path in world.files() {
             strace.arg("-P").arg(path);
         }
     }
-    // What stops at the chosen calls only is faster, but then `strace` sends no signal at any but the first of them.
+    // Stopping at the chosen calls only is faster, but then `strace` sends a signal at the first of them only.
     if !deadly {
         strace.arg("--seccomp-bpf");
     }
@@ -184,8 +184,8 @@ fn one(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> Result<
     let status = traced(&world, strace)?.wait()?;
     outcome.faults += 1;
     let trace = fs::read_to_string(world.engine.folder().join("trace"))?;
-    let met = if deadly { !status.success() } else { trace.contains("(INJECTED)") };
-    outcome.working += u64::from(met);
+    let hit = if deadly { !status.success() } else { trace.contains("(INJECTED)") };
+    outcome.working += u64::from(hit);
     let since = Instant::now();
     let mut problems = Vec::new();
     if !status.success()
@@ -194,13 +194,13 @@ fn one(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> Result<
         problems.push(format!("{error:#}"));
     }
     if sync_fails && !was_reopened(&trace) {
-        problems.push("a file that could not be made durable was synchronised again".to_owned());
+        problems.push("a file whose `fdatasync` failed was synchronised again".to_owned());
     }
     outcome.fresh = outcome.fresh.max(since.elapsed());
     outcome.judge(trial, world, &format!("{call} {inject} {when}"), problems)
 }
 
-/// Runs again, to the end.
+/// Runs the engine again, to the end.
 fn finish(world: &mut World) -> Result<()> {
     let status = world.engine.start()?.wait()?;
     if !status.success() {
@@ -214,21 +214,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_told_by_thread() {
+    fn calls_are_listed_with_their_thread() {
         let trace = "12 write(3, \"a(b\", 4) = 4\n13  fdatasync(3 <unfinished ...>\n13  <... fdatasync resumed>) = 0\n";
         assert_eq!(calls(trace).collect::<Vec<_>>(), [("12", "write"), ("13", "fdatasync")]);
     }
 
     #[test]
-    fn a_retried_fsync_is_noticed() {
+    fn retried_fsync_is_noticed() {
         let failed = "1 fdatasync(9) = 0\n1 fdatasync(9) = -1 EIO (Input/output error) (INJECTED)\n";
         assert!(!was_reopened(&format!("{failed}1 fdatasync(9) = 0\n")));
         assert!(was_reopened(&format!("{failed}1 openat(AT_FDCWD, \"x\") = 9\n1 fdatasync(9) = 0\n")));
         assert!(was_reopened(failed), "the run that ends there has not");
-        assert!(
-            was_reopened(&format!("{failed}2 fdatasync(8) = 0\n")),
-            "another file is none of its business"
-        );
+        assert!(was_reopened(&format!("{failed}2 fdatasync(8) = 0\n")), "another file does not matter");
         let halves = "1 fdatasync(9 <unfinished ...>\n2 fdatasync(8) = 0\n1 <... fdatasync resumed>) = -1 EIO (INJECTED)\n";
         assert!(!was_reopened(&format!("{halves}2 fdatasync(9) = 0\n")));
         assert!(was_reopened(&format!("{halves}2 ftruncate(9, 0) = 0\n2 fdatasync(9) = 0\n")));

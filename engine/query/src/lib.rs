@@ -44,8 +44,8 @@ pub use natives::regex::Regex;
 use program::Program;
 pub use syntax::Problem;
 pub use value::{
-    Array, Object, ReadOptions, Text, Val, WriteError, order_of_numbers, plain_whole, read, write,
-    write_escaped, write_number, write_text,
+    Array, BLOCK, Marks, Object, ReadOptions, Text, Val, WriteError, order_of_numbers, plain_whole, read,
+    write, write_escaped, write_number, write_text,
 };
 
 /// A compiled query.

@@ -1,14 +1,20 @@
-//! JSON values that share their parts: a copy costs a counter, and what nobody else holds is changed in place.
+//! JSON values that share their parts: a copy costs a counter, and a value that no other shares is changed in place.
+//!
+//! An array or object that was read is a part of the text until a query needs more of it (`part.rs`, `tape.rs`).
 
 mod array;
+mod marks;
 mod number;
 mod object;
 mod order;
+mod part;
 mod read;
+mod tape;
 mod text;
 mod write;
 
 pub use array::Array;
+pub use marks::{BLOCK, Marks};
 pub use number::plain_whole;
 pub use object::Object;
 pub use order::order_of_numbers;

@@ -13,7 +13,6 @@ mod evaluate;
 mod expression;
 mod fused;
 mod lower;
-mod marks;
 mod necessary;
 mod print;
 mod scan;

@@ -257,16 +257,13 @@ impl<'p> Machine<'p> {
 
 /// `.a.b.c`
 pub(crate) fn fields(value: &Val, names: &[Text]) -> Result<Val, Exit> {
-    let mut value = value;
-    for (place, name) in names.iter().enumerate() {
-        match value {
-            Val::Object(members) => match members.get(name) {
-                Some(member) => value = member,
-                None => return Ok(Val::Null),
-            },
-            Val::Null => return Ok(Val::Null),
-            _ => return access::member(value, &names[place]),
+    let mut found: Option<Val> = None;
+    for name in names {
+        let next = access::member(found.as_ref().unwrap_or(value), name)?;
+        if matches!(next, Val::Null) {
+            return Ok(next);
         }
+        found = Some(next);
     }
-    Ok(value.clone())
+    Ok(found.unwrap_or_else(|| value.clone()))
 }

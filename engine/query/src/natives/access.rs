@@ -11,7 +11,7 @@ const LARGEST_INDEX: f64 = 536_870_911.0;
 /// `value[key]`
 pub(crate) fn index(value: &Val, key: &Val) -> Result<Val, Exit> {
     match (value, key) {
-        (Val::Object(members), Val::Text(name)) => Ok(members.get(name).cloned().unwrap_or_default()),
+        (Val::Object(members), Val::Text(name)) => Ok(members.get(name).unwrap_or_default()),
         (Val::Array(elements), Val::Float(_) | Val::Digits(_)) => {
             Ok(place(elements.len(), key).map(|place| elements[place].clone()).unwrap_or_default())
         }
@@ -30,7 +30,7 @@ pub(crate) fn index(value: &Val, key: &Val) -> Result<Val, Exit> {
 #[inline]
 pub(crate) fn member(value: &Val, name: &Text) -> Result<Val, Exit> {
     match value {
-        Val::Object(members) => Ok(members.get(name).cloned().unwrap_or_default()),
+        Val::Object(members) => Ok(members.get(name).unwrap_or_default()),
         Val::Null => Ok(Val::Null),
         _ => cannot_index(value, &Val::Text(name.clone())),
     }
@@ -110,7 +110,7 @@ pub(crate) fn update(value: &mut Val, key: &Val, change: Change<'_>) -> Result<(
             let part = members.take(name)?.unwrap_or_default();
             match change(part)? {
                 Some(part) => members.set(name.clone(), part),
-                None if members.get(name).is_some() => members.retain(|found| *found != **name),
+                None if members.has(name) => members.retain(|found| *found != **name),
                 None => Ok(()),
             }
         }
@@ -242,7 +242,7 @@ fn delete_keys(value: Val, keys: &[Val]) -> Result<Val, Exit> {
             }
             meter::steps(members.len() + keys.len())?;
             match keys {
-                [Val::Text(name)] if members.get(name).is_none() => {}
+                [Val::Text(name)] if !members.has(name) => {}
                 [Val::Text(name)] => members.retain(|found| *found != **name)?,
                 _ => {
                     let names: hashbrown::HashSet<&str> = keys.iter().filter_map(Val::as_text).collect();

@@ -39,7 +39,7 @@ fn keys(value: &Val, sorted: bool) -> Result<Val, Exit> {
 fn has(value: &Val, key: &Val) -> Result<Val, Exit> {
     Ok(Val::Bool(match (value, key) {
         (Val::Null, _) => false,
-        (Val::Object(members), Val::Text(name)) => members.get(name).is_some(),
+        (Val::Object(members), Val::Text(name)) => members.has(name),
         (Val::Array(elements), Val::Float(_) | Val::Digits(_)) => {
             let place = key.as_number().unwrap_or(f64::NAN).trunc();
             place >= 0.0 && place < elements.len() as f64

@@ -26,7 +26,7 @@ fn contains(value: &Val, part: &Val) -> Result<bool, Exit> {
         (Val::Object(value), Val::Object(part)) => {
             for (name, part) in part.iter() {
                 match value.get(name) {
-                    Some(value) if contains(value, part)? => {}
+                    Some(value) if contains(&value, part)? => {}
                     _ => return Ok(false),
                 }
             }

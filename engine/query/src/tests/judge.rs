@@ -65,7 +65,9 @@ fn is_same(left: &Val, right: &Val) -> bool {
         (Val::Float(number), Val::Null) | (Val::Null, Val::Float(number)) => number.is_nan(),
         (Val::Object(left), Val::Object(right)) => {
             left.len() == right.len()
-                && left.iter().all(|(name, value)| right.get(name).is_some_and(|other| is_same(value, other)))
+                && left
+                    .iter()
+                    .all(|(name, value)| right.get(name).is_some_and(|other| is_same(value, &other)))
         }
         _ => left.equals(right),
     }

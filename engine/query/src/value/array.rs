@@ -3,9 +3,10 @@
 use std::fmt;
 use std::mem::size_of;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Val;
+use super::part::Part;
 use crate::evaluate::Exit;
 use crate::meter;
 
@@ -13,25 +14,40 @@ use crate::meter;
 #[derive(Clone, Default)]
 pub struct Array(Arc<Items>);
 
+/// The elements: built, or in the text that the array is read from, or both.
 #[derive(Default)]
 struct Items {
+    built: OnceLock<Built>,
+    /// The text, until the array is changed.
+    source: Option<Part>,
+}
+
+#[derive(Default)]
+struct Built {
     items: Vec<Val>,
     /// The bytes that the meter counts for it.
     held: usize,
-    /// How deep it is nested, at most.
+    /// The depth to which it is nested, at most.
     depth: u32,
 }
 
-/// What an array takes beside its elements.
-const OVERHEAD: usize = 56;
+/// The bytes of an array beside its elements.
+const OVERHEAD: usize = 96;
 
-impl Drop for Items {
+impl Drop for Built {
     fn drop(&mut self) {
         meter::release(self.held);
     }
 }
 
 impl Items {
+    #[inline]
+    fn built(&self) -> &Built {
+        self.built.get_or_init(|| self.source.as_ref().map(Built::of_part).unwrap_or_default())
+    }
+}
+
+impl Built {
     fn new(items: Vec<Val>, depth: u32) -> Self {
         let held = items.capacity() * size_of::<Val>() + OVERHEAD;
         meter::hold(held);
@@ -39,7 +55,14 @@ impl Items {
         Self { items, held, depth }
     }
 
-    /// Counts what it takes, after it has changed.
+    /// Builds the elements. The meter does not count them: they are part of the input.
+    fn of_part(part: &Part) -> Self {
+        let mut items = Vec::with_capacity(part.count_up_to(usize::MAX));
+        items.extend(part.elements());
+        Self { items, held: 0, depth: u32::from(part.entry().depth) }
+    }
+
+    /// Counts its size after a change.
     fn recount(&mut self) {
         let held = self.items.capacity() * size_of::<Val>() + OVERHEAD;
         if held != self.held {
@@ -51,16 +74,29 @@ impl Items {
 }
 
 impl Array {
-    /// The elements, to be changed; a copy of them if somebody else holds them.
+    /// An array that is part of a text.
+    pub(super) fn part(part: Part) -> Self {
+        Self(Arc::new(Items { built: OnceLock::new(), source: Some(part) }))
+    }
+
+    /// The text of the array, if it is part of one and is what this crate would write.
+    pub(super) fn canonical(&self) -> Option<&str> {
+        self.0.source.as_ref().and_then(Part::canonical)
+    }
+
+    /// The elements, to be changed; a copy of them if another value shares them.
     pub(crate) fn items_mut(&mut self) -> Result<Change<'_>, Exit> {
-        if Arc::get_mut(&mut self.0).is_none() {
-            meter::reserve(self.len() * size_of::<Val>())?;
-            self.0 = Arc::new(Items::new(self.0.items.clone(), self.0.depth));
+        let built = self.0.built();
+        if Arc::strong_count(&self.0) > 1 {
+            meter::reserve(built.items.len() * size_of::<Val>())?;
+            *self = Self::from(Built::new(built.items.clone(), built.depth));
         }
-        match Arc::get_mut(&mut self.0) {
-            Some(items) => Ok(Change(items)),
-            None => Err(Exit::error("a value is shared that was copied")),
-        }
+        let items = Arc::get_mut(&mut self.0);
+        let built = items.and_then(|items| {
+            items.source = None;
+            items.built.get_mut()
+        });
+        built.map(Change).ok_or_else(|| Exit::error("a value is shared that was copied"))
     }
 
     /// Appends an element.
@@ -68,16 +104,29 @@ impl Array {
         self.items_mut()?.push(value)
     }
 
-    /// The elements, without a copy if nobody else holds them.
+    /// The elements, without a copy if no other value shares them.
     pub(crate) fn into_items(mut self) -> Vec<Val> {
-        match Arc::get_mut(&mut self.0) {
-            Some(items) => std::mem::take(&mut items.items),
-            None => self.0.items.clone(),
+        self.0.built();
+        match Arc::get_mut(&mut self.0).and_then(|items| items.built.get_mut()) {
+            Some(built) => std::mem::take(&mut built.items),
+            None => self.to_vec(),
+        }
+    }
+
+    /// The number of elements.
+    pub(crate) fn len(&self) -> usize {
+        match (self.0.built.get(), &self.0.source) {
+            (None, Some(part)) => part.count_up_to(usize::MAX),
+            (built, _) => built.map_or(0, |built| built.items.len()),
         }
     }
 
     pub(crate) fn depth(&self) -> u32 {
-        self.0.depth.max(1)
+        match (self.0.built.get(), &self.0.source) {
+            (None, Some(part)) => u32::from(part.entry().depth),
+            (built, _) => built.map_or(0, |built| built.depth),
+        }
+        .max(1)
     }
 
     /// Whether both are the same array in memory.
@@ -87,7 +136,7 @@ impl Array {
 }
 
 /// The elements of an array that are being changed.
-pub(crate) struct Change<'a>(&'a mut Items);
+pub(crate) struct Change<'a>(&'a mut Built);
 
 impl Change<'_> {
     pub(crate) fn push(&mut self, value: Val) -> Result<(), Exit> {
@@ -145,19 +194,25 @@ impl Deref for Array {
 
     #[inline]
     fn deref(&self) -> &[Val] {
-        &self.0.items
+        &self.0.built().items
+    }
+}
+
+impl From<Built> for Array {
+    fn from(built: Built) -> Self {
+        Self(Arc::new(Items { built: OnceLock::from(built), source: None }))
     }
 }
 
 impl From<Vec<Val>> for Array {
     fn from(items: Vec<Val>) -> Self {
         let depth = items.iter().map(Val::depth).max().unwrap_or(0) + 1;
-        Self(Arc::new(Items::new(items, depth)))
+        Self::from(Built::new(items, depth))
     }
 }
 
 impl fmt::Debug for Array {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.items.fmt(formatter)
+        self.0.built().items.fmt(formatter)
     }
 }

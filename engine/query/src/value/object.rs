@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::mem::size_of;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 
+use super::part::Part;
 use super::{Text, Val};
 use crate::evaluate::Exit;
 use crate::meter;
@@ -14,42 +15,103 @@ use crate::meter;
 #[derive(Clone, Default)]
 pub struct Object(Arc<Members>);
 
+/// The members: built, or in the text that the object is read from, or both.
 #[derive(Default)]
 struct Members {
+    built: OnceLock<Built>,
+    /// The text, until the object is changed.
+    source: Option<Box<Source>>,
+}
+
+struct Source {
+    part: Part,
+    /// Arrays and objects that were found in it, by the numbers of their entries: each is built once.
+    found: [OnceLock<(u32, Val)>; 2],
+}
+
+#[derive(Default)]
+struct Built {
     entries: Vec<(Text, Val)>,
-    /// Where each name is, if there are many.
+    /// The place of each name, if there are many.
     index: Option<Box<HashMap<Text, u32>>>,
     /// The bytes that the meter counts for it.
     held: usize,
-    /// How deep it is nested, at most.
+    /// The depth to which it is nested, at most.
     depth: u32,
 }
 
-/// An object with more members than this has an index.
+/// The number of members up to which an object has no index.
 const INDEXED: usize = 16;
 
-/// What an object takes beside its members.
-const OVERHEAD: usize = 72;
+/// The bytes of an object beside its members.
+const OVERHEAD: usize = 88;
 
-/// What a member takes.
+/// The bytes of a member.
 const MEMBER: usize = size_of::<(Text, Val)>();
 
-/// What a member takes in the index.
+/// The bytes of a member in the index.
 const IN_INDEX: usize = size_of::<(Text, u32)>() * 2;
 
-impl Drop for Members {
+impl Drop for Built {
     fn drop(&mut self) {
         meter::release(self.held);
     }
 }
 
+impl Source {
+    /// The value of the entry `number`, if it was found before.
+    fn found(&self, number: u32) -> Option<Val> {
+        let found = self.found.iter().filter_map(OnceLock::get).find(|(known, _)| *known == number);
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// Builds the members. The meter does not count them: they are part of the input.
+    fn build(&self) -> Built {
+        let mut built = Built::default();
+        built.depth = u32::from(self.part.entry().depth);
+        built.entries.reserve(self.part.count_up_to(INDEXED));
+        for (name, number) in self.part.members() {
+            let value = self.found(number).unwrap_or_else(|| self.part.value_of(number));
+            built.insert(name, value);
+        }
+        built
+    }
+}
+
 impl Members {
+    #[inline]
+    fn built(&self) -> &Built {
+        self.built.get_or_init(|| self.source.as_ref().map(|source| source.build()).unwrap_or_default())
+    }
+
+    fn look_up(&self, source: &Source, name: &str) -> Option<Val> {
+        let Ok(number) = source.part.find(name) else { return self.built().get(name) };
+        let number = number?;
+        if !source.part.is_container(number) {
+            return Some(source.part.value_of(number));
+        }
+        for slot in &source.found {
+            let (known, value) = slot.get_or_init(|| (number, source.part.value_of(number)));
+            if *known == number {
+                return Some(value.clone());
+            }
+        }
+        self.built().get(name)
+    }
+}
+
+impl Built {
     #[inline]
     fn find(&self, name: &str) -> Option<usize> {
         match &self.index {
             None => self.entries.iter().position(|(found, _)| **found == *name),
             Some(index) => index.get(name).map(|place| *place as usize),
         }
+    }
+
+    #[inline]
+    fn get(&self, name: &str) -> Option<Val> {
+        self.find(name).map(|place| self.entries[place].1.clone())
     }
 
     fn rebuild(&mut self) {
@@ -93,31 +155,57 @@ impl Members {
 impl Object {
     /// An object with room for `count` members.
     pub(crate) fn with_capacity(count: usize) -> Self {
-        let mut members = Members::default();
-        members.entries.reserve(count);
-        members.recount();
-        Self(Arc::new(members))
+        let mut built = Built::default();
+        built.entries.reserve(count);
+        built.recount();
+        Self::from(built)
     }
 
-    /// How many members it has.
+    /// An object that is part of a text.
+    pub(super) fn part(part: Part) -> Self {
+        let source = Box::new(Source { part, found: Default::default() });
+        Self(Arc::new(Members { built: OnceLock::new(), source: Some(source) }))
+    }
+
+    /// The text of the object, if it is part of one and is what this crate would write.
+    pub(super) fn canonical(&self) -> Option<&str> {
+        self.0.source.as_ref().and_then(|source| source.part.canonical())
+    }
+
+    /// The number of members.
     pub fn len(&self) -> usize {
-        self.0.entries.len()
+        self.0.built().entries.len()
     }
 
     /// Whether it has no members.
     pub fn is_empty(&self) -> bool {
-        self.0.entries.is_empty()
+        self.len() == 0
     }
 
     /// The value of the member `name`.
     #[inline]
-    pub fn get(&self, name: &str) -> Option<&Val> {
-        self.0.find(name).map(|place| &self.0.entries[place].1)
+    pub fn get(&self, name: &str) -> Option<Val> {
+        match (self.0.built.get(), &self.0.source) {
+            (Some(built), _) => built.get(name),
+            (None, Some(source)) => self.0.look_up(source, name),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether there is a member `name`.
+    pub fn has(&self, name: &str) -> bool {
+        match (self.0.built.get(), &self.0.source) {
+            (None, Some(source)) => match source.part.find(name) {
+                Ok(found) => found.is_some(),
+                Err(_) => self.0.built().find(name).is_some(),
+            },
+            _ => self.0.built().find(name).is_some(),
+        }
     }
 
     /// The members, in their order.
     pub fn iter(&self) -> std::slice::Iter<'_, (Text, Val)> {
-        self.0.entries.iter()
+        self.0.built().entries.iter()
     }
 
     /// The members by name.
@@ -127,20 +215,23 @@ impl Object {
         members
     }
 
-    fn members_mut(&mut self) -> Result<&mut Members, Exit> {
-        if Arc::get_mut(&mut self.0).is_none() {
-            meter::reserve(self.len() * MEMBER)?;
-            meter::steps(self.len())?;
-            let mut copy = Members {
-                entries: self.0.entries.clone(),
-                index: self.0.index.clone(),
+    fn members_mut(&mut self) -> Result<&mut Built, Exit> {
+        let built = self.0.built();
+        if Arc::strong_count(&self.0) > 1 {
+            meter::reserve(built.entries.len() * MEMBER)?;
+            meter::steps(built.entries.len())?;
+            let mut copy = Built {
+                entries: built.entries.clone(),
+                index: built.index.clone(),
                 held: 0,
-                depth: self.0.depth,
+                depth: built.depth,
             };
             copy.recount();
-            self.0 = Arc::new(copy);
+            *self = Self::from(copy);
         }
-        Arc::get_mut(&mut self.0).ok_or_else(|| Exit::error("a value is shared that was copied"))
+        let members = Arc::get_mut(&mut self.0).ok_or_else(shared)?;
+        members.source = None;
+        members.built.get_mut().ok_or_else(shared)
     }
 
     /// Sets the member `name`; a new one comes last.
@@ -169,14 +260,15 @@ impl Object {
         Ok(())
     }
 
-    /// The members, without a copy if nobody else holds them.
+    /// The members, without a copy if no other value shares them.
     pub(crate) fn into_members(mut self) -> Vec<(Text, Val)> {
-        match Arc::get_mut(&mut self.0) {
-            Some(members) => {
-                members.index = None;
-                std::mem::take(&mut members.entries)
+        self.0.built();
+        match Arc::get_mut(&mut self.0).and_then(|members| members.built.get_mut()) {
+            Some(built) => {
+                built.index = None;
+                std::mem::take(&mut built.entries)
             }
-            None => self.0.entries.clone(),
+            None => self.0.built().entries.clone(),
         }
     }
 
@@ -213,7 +305,11 @@ impl Object {
     }
 
     pub(crate) fn depth(&self) -> u32 {
-        self.0.depth.max(1)
+        match (&self.0.source, self.0.built.get()) {
+            (Some(source), None) => u32::from(source.part.entry().depth),
+            (_, built) => built.map_or(0, |built| built.depth),
+        }
+        .max(1)
     }
 
     /// Whether both are the same object in memory.
@@ -224,13 +320,24 @@ impl Object {
 
 impl FromIterator<(Text, Val)> for Object {
     fn from_iter<T: IntoIterator<Item = (Text, Val)>>(members: T) -> Self {
-        let mut made = Members::default();
+        let mut made = Built::default();
         for (name, value) in members {
             made.insert(name, value);
         }
         made.recount();
-        Self(Arc::new(made))
+        Self::from(made)
     }
+}
+
+impl From<Built> for Object {
+    fn from(built: Built) -> Self {
+        Self(Arc::new(Members { built: OnceLock::from(built), source: None }))
+    }
+}
+
+#[cold]
+fn shared() -> Exit {
+    Exit::error("a value is shared that was copied")
 }
 
 impl fmt::Debug for Object {

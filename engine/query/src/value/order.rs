@@ -59,7 +59,7 @@ impl Val {
             }
             (Self::Object(left), Self::Object(right)) => {
                 let same = |(name, value): &(Text, Self)| {
-                    right.get(name).is_some_and(|other| equal_parts((value, other)))
+                    right.get(name).is_some_and(|other| equal_parts((value, &other)))
                 };
                 left.len() == right.len() && left.iter().all(same)
             }

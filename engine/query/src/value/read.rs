@@ -1,6 +1,7 @@
 //! JSON text to a value, strictly. Strings and numbers share the bytes of one copy of the text.
 
-use super::{Array, Object, Text, Val, number};
+use super::part::Part;
+use super::{Array, Object, Text, Val, number, tape};
 
 /// How texts that are nearly JSON are read.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,13 @@ impl ReadOptions {
 /// # Errors
 /// The place of what is wrong with it, in bytes, and what it is.
 pub fn read(text: &str, options: ReadOptions) -> Result<Val, (usize, String)> {
+    if !options.nan
+        && !options.replace_surrogates
+        && let Some(tape) = tape::scan(text, options.depth)
+    {
+        return Ok(Part::root(Text::document(text.to_owned(), tape)).value());
+    }
+    // The reader reports what is wrong, and reads texts that are nearly JSON.
     let shared = Text::from(text);
     let mut reader = Reader { text: text.as_bytes(), shared, at: 0, depth: 0, options };
     let value = match reader.next_byte() {
@@ -33,6 +41,14 @@ pub fn read(text: &str, options: ReadOptions) -> Result<Val, (usize, String)> {
         None => Ok(value),
         Some(_) => reader.fail("something follows the value"),
     }
+}
+
+/// The string of a document whose quote is at `quote`. The document is JSON.
+pub(super) fn string_at(document: &Text, quote: usize) -> Text {
+    let text = document.document_bytes();
+    let mut reader =
+        Reader { text, shared: document.clone(), at: quote, depth: 0, options: ReadOptions::STRICT };
+    reader.string().unwrap_or_default()
 }
 
 /// Whether `text` is a number as JSON writes it.

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use super::tape::Entry;
 use crate::meter;
 
 /// A string. Parts of it share its memory.
@@ -18,12 +19,14 @@ pub struct Text {
 #[derive(Default)]
 struct Owner {
     text: String,
+    /// The structure of the text, if it is a document that values are read from.
+    tape: Vec<Entry>,
     /// The bytes that the meter counts for it.
     held: usize,
 }
 
-/// What an owner takes beside its text.
-const OVERHEAD: usize = 56;
+/// The bytes of an owner beside its text.
+const OVERHEAD: usize = 80;
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -39,7 +42,38 @@ impl Text {
         Self { owner: Arc::clone(&self.owner), start, length: (range.end - range.start) as u32 }
     }
 
-    /// Appends `more`, in place if nobody else holds the memory.
+    /// A document: a text with its structure.
+    pub(super) fn document(text: String, tape: Vec<Entry>) -> Self {
+        let length = text.len() as u32;
+        let held = text.capacity() + OVERHEAD;
+        meter::hold(held);
+        Self { owner: Arc::new(Owner { text, tape, held }), start: 0, length }
+    }
+
+    #[inline]
+    pub(super) fn tape(&self) -> &[Entry] {
+        &self.owner.tape
+    }
+
+    /// The bytes `range` of the document.
+    #[inline]
+    pub(super) fn document_text(&self, range: Range<usize>) -> &str {
+        &self.owner.text[range]
+    }
+
+    #[inline]
+    pub(super) fn document_bytes(&self) -> &[u8] {
+        self.owner.text.as_bytes()
+    }
+
+    /// The bytes `range` of the document, which begin and end between characters.
+    #[inline]
+    pub(super) fn document_slice(&self, range: Range<usize>) -> Self {
+        let (start, length) = (range.start as u32, range.len() as u32);
+        Self { owner: Arc::clone(&self.owner), start, length }
+    }
+
+    /// Appends `more`, in place if no other text shares the memory.
     pub(crate) fn append(&mut self, more: &str) {
         let (start, end) = (self.start as usize, (self.start + self.length) as usize);
         if let Some(owner) = Arc::get_mut(&mut self.owner)
@@ -82,7 +116,7 @@ impl From<String> for Text {
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
         let held = text.capacity() + OVERHEAD;
         meter::hold(held);
-        Self { owner: Arc::new(Owner { text, held }), start: 0, length }
+        Self { owner: Arc::new(Owner { text, tape: Vec::new(), held }), start: 0, length }
     }
 }
 

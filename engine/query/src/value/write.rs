@@ -18,6 +18,12 @@ const SHOWN_LONG: usize = 29;
 /// # Errors
 /// If `out` is longer than `limit`, or the value is nested deeper than `depth`. What was appended stays.
 pub fn write(value: &Val, out: &mut Vec<u8>, limit: usize, depth: usize) -> Result<(), WriteError> {
+    if let Some(text) = canonical(value, depth)
+        && out.len() + text.len() <= limit
+    {
+        out.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
     match value {
         Val::Null => out.extend_from_slice(b"null"),
         Val::Bool(true) => out.extend_from_slice(b"true"),
@@ -58,6 +64,16 @@ pub fn write(value: &Val, out: &mut Vec<u8>, limit: usize, depth: usize) -> Resu
         }
     }
     if out.len() > limit { Err(WriteError::TooLong) } else { Ok(()) }
+}
+
+/// The text that an array or object was read from, if it can be copied.
+fn canonical(value: &Val, depth: usize) -> Option<&str> {
+    let text = match value {
+        Val::Array(elements) => elements.canonical(),
+        Val::Object(members) => members.canonical(),
+        _ => None,
+    };
+    text.filter(|_| value.depth() as usize <= depth)
 }
 
 /// The reason why a value was not written.

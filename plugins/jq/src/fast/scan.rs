@@ -9,10 +9,10 @@ mod strings;
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::marks::Marks;
 use super::shape::Shape;
 use super::wanted::{Node, Place, Wanted};
 use crate::reader::DEPTH;
+use tidegate_query::Marks;
 
 /// The event, or what a query asks of it, is more than the fast path covers: it is for the evaluator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Strings: where they end, and whether they are what JSON allows.
 
 use super::{Beyond, ESCAPED, End, Scanner, UNUSUAL};
-use crate::fast::marks::{BLOCK, Marks};
 use crate::fast::wanted::Place;
+use tidegate_query::{BLOCK, Marks};
 
 impl Scanner<'_> {
     /// The string whose quote is at `at`.

@@ -1,38 +1,39 @@
-//! Which bytes mean something in a JSON string, 64 bytes at a time.
+//! The bytes that mean something in a JSON string, found 64 at a time.
 //!
 //! A string is passed over by one look at a number that has a bit for each byte, however long it is: there is no
 //! loop over its bytes whose end the processor would have to guess.
 
 use wide::{i8x16, u8x16};
 
-/// Bytes in one block: as many as a `u64` has bits.
-pub(super) const BLOCK: usize = 64;
+/// The bytes of a block: as many as a `u64` has bits.
+pub const BLOCK: usize = 64;
 
-/// What is known of the 64 bytes from `start` on. Bit 0 stands for the first one.
+/// The meaning of the 64 bytes from `start` on. Bit 0 stands for the first of them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Marks {
-    pub(super) start: usize,
-    /// Quotes, backslashes, and control characters, DEL among them: what ends a string, is not allowed in one, or
-    /// may be printed in another way. Where the buffer has ended too.
-    pub(super) special: u64,
+pub struct Marks {
+    /// The place of the first byte.
+    pub start: usize,
+    /// Quotes, backslashes and control characters, with DEL: bytes that end a string, are not allowed in one or may be
+    /// printed in another way. Places after the end of the buffer too.
+    pub special: u64,
     /// Bytes that are not ASCII.
-    pub(super) high: u64,
+    pub high: u64,
 }
 
 impl Marks {
-    /// Of no byte at all. Whatever is looked up lies behind it.
-    pub(super) const NONE: Self = Self { start: usize::MAX - BLOCK, special: 0, high: 0 };
+    /// The marks of no byte. Every place is after them.
+    pub const NONE: Self = Self { start: usize::MAX - BLOCK, special: 0, high: 0 };
 
-    /// Of the bytes of `buffer` from `start` on; `None` if it ends within them.
+    /// The marks of the bytes of `buffer` from `start` on; `None` if it ends within them.
     #[inline(always)]
-    pub(super) fn within(buffer: &[u8], start: usize) -> Option<Self> {
+    pub fn within(buffer: &[u8], start: usize) -> Option<Self> {
         let block = buffer.get(start..)?.first_chunk()?;
         Some(Self::of(block, start))
     }
 
-    /// The same where the buffer ends. What is behind its end counts as control characters.
+    /// The marks at the end of the buffer. Places after the end count as control characters.
     #[cold]
-    pub(super) fn at_end(buffer: &[u8], start: usize) -> Self {
+    pub fn at_end(buffer: &[u8], start: usize) -> Self {
         let mut block = [0; BLOCK];
         let rest = buffer.get(start..).unwrap_or_default();
         block[..rest.len()].copy_from_slice(rest);
@@ -58,7 +59,7 @@ impl Marks {
 
     /// The first special byte from `at` on, if there is one among these bytes, and `at` is one of them.
     #[inline(always)]
-    pub(super) fn special_from(&self, at: usize) -> Option<usize> {
+    pub fn special_from(&self, at: usize) -> Option<usize> {
         let offset = at.wrapping_sub(self.start);
         if offset >= BLOCK {
             return None;

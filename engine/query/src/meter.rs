@@ -86,10 +86,12 @@ struct State {
     /// The address of the stack at the start of the evaluation.
     base: Cell<usize>,
     stack: Cell<usize>,
-    interrupt: RefCell<Option<Interrupt>>,
 }
 
 thread_local! {
+    /// Apart from the counters, because it has a destructor, which makes each access slower.
+    static INTERRUPT: RefCell<Option<Interrupt>> = const { RefCell::new(None) };
+
     static STATE: State = const { State {
         steps: Cell::new(u64::MAX),
         more_steps: Cell::new(0),
@@ -99,7 +101,6 @@ thread_local! {
         depth: Cell::new(u32::MAX),
         base: Cell::new(0),
         stack: Cell::new(usize::MAX),
-        interrupt: RefCell::new(None),
     } };
 }
 
@@ -126,7 +127,7 @@ impl Meter {
                 most: state.most.replace(state.live.get().saturating_add(memory)),
                 depth: state.depth.replace(limits.depth),
                 stack: (state.base.replace(stack_pointer()), state.stack.replace(limits.stack)),
-                interrupt: state.interrupt.replace(limits.interrupt.clone()),
+                interrupt: INTERRUPT.replace(limits.interrupt.clone()),
             }
         })
     }
@@ -134,6 +135,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
+        INTERRUPT.replace(self.interrupt.take());
         STATE.with(|state| {
             state.steps.set(self.steps.0);
             state.more_steps.set(self.steps.1);
@@ -142,7 +144,6 @@ impl Drop for Meter {
             state.depth.set(self.depth);
             state.base.set(self.stack.0);
             state.stack.set(self.stack.1);
-            state.interrupt.replace(self.interrupt.take());
         });
     }
 }
@@ -156,7 +157,7 @@ impl State {
             self.spend();
             return Err(Exit::Limit(self.reached.get()));
         }
-        if self.interrupt.borrow().as_ref().is_some_and(|interrupt| interrupt.0()) {
+        if INTERRUPT.with_borrow(|interrupt| interrupt.as_ref().is_some_and(|interrupt| interrupt.0())) {
             self.reached.set(Limit::Interrupt);
             self.spend();
             return Err(Exit::Limit(Limit::Interrupt));

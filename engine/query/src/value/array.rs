@@ -11,15 +11,19 @@ use crate::evaluate::Exit;
 use crate::meter;
 
 /// An array.
-#[derive(Clone, Default)]
-pub struct Array(Arc<Items>);
+#[derive(Clone)]
+pub struct Array(Items);
 
-/// The elements: built, or in the text that the array is read from, or both.
-#[derive(Default)]
-struct Items {
+#[derive(Clone)]
+enum Items {
+    Built(Arc<Built>),
+    /// The array is part of a text, and its elements are built when they are needed.
+    Part(Arc<Source>),
+}
+
+struct Source {
+    part: Part,
     built: OnceLock<Built>,
-    /// The text, until the array is changed.
-    source: Option<Part>,
 }
 
 #[derive(Default)]
@@ -37,13 +41,6 @@ const OVERHEAD: usize = 96;
 impl Drop for Built {
     fn drop(&mut self) {
         meter::release(self.held);
-    }
-}
-
-impl Items {
-    #[inline]
-    fn built(&self) -> &Built {
-        self.built.get_or_init(|| self.source.as_ref().map(Built::of_part).unwrap_or_default())
     }
 }
 
@@ -76,27 +73,53 @@ impl Built {
 impl Array {
     /// An array that is part of a text.
     pub(super) fn part(part: Part) -> Self {
-        Self(Arc::new(Items { built: OnceLock::new(), source: Some(part) }))
+        Self(Items::Part(Arc::new(Source { part, built: OnceLock::new() })))
     }
 
     /// The text of the array, if it is part of one and is what this crate would write.
     pub(super) fn canonical(&self) -> Option<&str> {
-        self.0.source.as_ref().and_then(Part::canonical)
+        match &self.0 {
+            Items::Built(_) => None,
+            Items::Part(source) => source.part.canonical(),
+        }
+    }
+
+    #[inline]
+    fn built(&self) -> &Built {
+        match &self.0 {
+            Items::Built(built) => built,
+            Items::Part(source) => source.built.get_or_init(|| Built::of_part(&source.part)),
+        }
     }
 
     /// The elements, to be changed; a copy of them if another value shares them.
     pub(crate) fn items_mut(&mut self) -> Result<Change<'_>, Exit> {
-        let built = self.0.built();
-        if Arc::strong_count(&self.0) > 1 {
-            meter::reserve(built.items.len() * size_of::<Val>())?;
-            *self = Self::from(Built::new(built.items.clone(), built.depth));
+        let is_shared = match &self.0 {
+            Items::Built(built) => Arc::strong_count(built) > 1,
+            Items::Part(_) => true,
+        };
+        if is_shared {
+            meter::reserve(self.len() * size_of::<Val>())?;
+            let depth = self.depth();
+            *self = Self::from(Built::new(self.clone_items(), depth));
         }
-        let items = Arc::get_mut(&mut self.0);
-        let built = items.and_then(|items| {
-            items.source = None;
-            items.built.get_mut()
-        });
+        let built = match &mut self.0 {
+            Items::Built(built) => Arc::get_mut(built),
+            Items::Part(_) => None,
+        };
         built.map(Change).ok_or_else(|| Exit::error("a value is shared that was copied"))
+    }
+
+    /// A copy of the elements.
+    fn clone_items(&mut self) -> Vec<Val> {
+        if let Items::Part(source) = &mut self.0
+            && let Some(source) = Arc::get_mut(source)
+        {
+            // A text that no other value shares needs its elements no longer.
+            let mut built = source.built.take().unwrap_or_else(|| Built::of_part(&source.part));
+            return std::mem::take(&mut built.items);
+        }
+        self.built().items.clone()
     }
 
     /// Appends an element.
@@ -106,32 +129,42 @@ impl Array {
 
     /// The elements, without a copy if no other value shares them.
     pub(crate) fn into_items(mut self) -> Vec<Val> {
-        self.0.built();
-        match Arc::get_mut(&mut self.0).and_then(|items| items.built.get_mut()) {
-            Some(built) => std::mem::take(&mut built.items),
-            None => self.to_vec(),
+        if let Items::Built(built) = &mut self.0
+            && let Some(built) = Arc::get_mut(built)
+        {
+            return std::mem::take(&mut built.items);
         }
+        self.clone_items()
     }
 
     /// The number of elements.
     pub(crate) fn len(&self) -> usize {
-        match (self.0.built.get(), &self.0.source) {
-            (None, Some(part)) => part.count_up_to(usize::MAX),
-            (built, _) => built.map_or(0, |built| built.items.len()),
+        match &self.0 {
+            Items::Part(source) if source.built.get().is_none() => source.part.count_up_to(usize::MAX),
+            _ => self.built().items.len(),
         }
     }
 
     pub(crate) fn depth(&self) -> u32 {
-        match (self.0.built.get(), &self.0.source) {
-            (None, Some(part)) => u32::from(part.entry().depth),
-            (built, _) => built.map_or(0, |built| built.depth),
+        match &self.0 {
+            Items::Built(built) => built.depth.max(1),
+            Items::Part(source) => u32::from(source.part.entry().depth),
         }
-        .max(1)
     }
 
     /// Whether both are the same array in memory.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Items::Built(left), Items::Built(right)) => Arc::ptr_eq(left, right),
+            (Items::Part(left), Items::Part(right)) => Arc::ptr_eq(left, right),
+            _ => false,
+        }
+    }
+}
+
+impl Default for Array {
+    fn default() -> Self {
+        Self::from(Built::default())
     }
 }
 
@@ -194,13 +227,13 @@ impl Deref for Array {
 
     #[inline]
     fn deref(&self) -> &[Val] {
-        &self.0.built().items
+        &self.built().items
     }
 }
 
 impl From<Built> for Array {
     fn from(built: Built) -> Self {
-        Self(Arc::new(Items { built: OnceLock::from(built), source: None }))
+        Self(Items::Built(Arc::new(built)))
     }
 }
 
@@ -213,6 +246,6 @@ impl From<Vec<Val>> for Array {
 
 impl fmt::Debug for Array {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.built().items.fmt(formatter)
+        self.built().items.fmt(formatter)
     }
 }

@@ -12,19 +12,19 @@ use crate::evaluate::Exit;
 use crate::meter;
 
 /// An object. A name occurs once; its members are in the order in which they were put in.
-#[derive(Clone, Default)]
-pub struct Object(Arc<Members>);
+#[derive(Clone)]
+pub struct Object(Members);
 
-/// The members: built, or in the text that the object is read from, or both.
-#[derive(Default)]
-struct Members {
-    built: OnceLock<Built>,
-    /// The text, until the object is changed.
-    source: Option<Box<Source>>,
+#[derive(Clone)]
+enum Members {
+    Built(Arc<Built>),
+    /// The object is part of a text, and its members are built when they are needed.
+    Part(Arc<Source>),
 }
 
 struct Source {
     part: Part,
+    built: OnceLock<Built>,
     /// Arrays and objects that were found in it, by the numbers of their entries: each is built once.
     found: [OnceLock<(u32, Val)>; 2],
 }
@@ -65,38 +65,44 @@ impl Source {
         found.map(|(_, value)| value.clone())
     }
 
-    /// Builds the members. The meter does not count them: they are part of the input.
-    fn build(&self) -> Built {
-        let mut built = Built::default();
-        built.depth = u32::from(self.part.entry().depth);
-        built.entries.reserve(self.part.count_up_to(INDEXED));
-        for (name, number) in self.part.members() {
-            let value = self.found(number).unwrap_or_else(|| self.part.value_of(number));
-            built.insert(name, value);
-        }
-        built
-    }
-}
-
-impl Members {
-    #[inline]
+    /// The members. The meter does not count them: they are part of the input.
     fn built(&self) -> &Built {
-        self.built.get_or_init(|| self.source.as_ref().map(|source| source.build()).unwrap_or_default())
+        self.built.get_or_init(|| {
+            let mut built = Built::default();
+            built.depth = u32::from(self.part.entry().depth);
+            built.entries.reserve(self.part.count_up_to(INDEXED));
+            for (name, number) in self.part.members() {
+                let value = self.found(number).unwrap_or_else(|| self.part.value_of(number));
+                built.insert(name, value);
+            }
+            built
+        })
     }
 
-    fn look_up(&self, source: &Source, name: &str) -> Option<Val> {
-        let Ok(number) = source.part.find(name) else { return self.built().get(name) };
-        let number = number?;
-        if !source.part.is_container(number) {
-            return Some(source.part.value_of(number));
+    #[inline]
+    fn get(&self, name: &str) -> Option<Val> {
+        if let Some(built) = self.built.get() {
+            return built.get(name);
         }
-        for slot in &source.found {
-            let (known, value) = slot.get_or_init(|| (number, source.part.value_of(number)));
+        let Ok(number) = self.part.find(name) else { return self.built().get(name) };
+        let number = number?;
+        if !self.part.is_container(number) {
+            return Some(self.part.value_of(number));
+        }
+        for slot in &self.found {
+            let (known, value) = slot.get_or_init(|| (number, self.part.value_of(number)));
             if *known == number {
                 return Some(value.clone());
             }
         }
         self.built().get(name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match self.part.find(name) {
+            Ok(found) => found.is_some(),
+            Err(_) => self.built().find(name).is_some(),
+        }
     }
 }
 
@@ -163,18 +169,29 @@ impl Object {
 
     /// An object that is part of a text.
     pub(super) fn part(part: Part) -> Self {
-        let source = Box::new(Source { part, found: Default::default() });
-        Self(Arc::new(Members { built: OnceLock::new(), source: Some(source) }))
+        let source = Source { part, built: OnceLock::new(), found: Default::default() };
+        Self(Members::Part(Arc::new(source)))
     }
 
     /// The text of the object, if it is part of one and is what this crate would write.
     pub(super) fn canonical(&self) -> Option<&str> {
-        self.0.source.as_ref().and_then(|source| source.part.canonical())
+        match &self.0 {
+            Members::Built(_) => None,
+            Members::Part(source) => source.part.canonical(),
+        }
+    }
+
+    #[inline]
+    fn built(&self) -> &Built {
+        match &self.0 {
+            Members::Built(built) => built,
+            Members::Part(source) => source.built(),
+        }
     }
 
     /// The number of members.
     pub fn len(&self) -> usize {
-        self.0.built().entries.len()
+        self.built().entries.len()
     }
 
     /// Whether it has no members.
@@ -185,27 +202,23 @@ impl Object {
     /// The value of the member `name`.
     #[inline]
     pub fn get(&self, name: &str) -> Option<Val> {
-        match (self.0.built.get(), &self.0.source) {
-            (Some(built), _) => built.get(name),
-            (None, Some(source)) => self.0.look_up(source, name),
-            (None, None) => None,
+        match &self.0 {
+            Members::Built(built) => built.get(name),
+            Members::Part(source) => source.get(name),
         }
     }
 
     /// Whether there is a member `name`.
     pub fn has(&self, name: &str) -> bool {
-        match (self.0.built.get(), &self.0.source) {
-            (None, Some(source)) => match source.part.find(name) {
-                Ok(found) => found.is_some(),
-                Err(_) => self.0.built().find(name).is_some(),
-            },
-            _ => self.0.built().find(name).is_some(),
+        match &self.0 {
+            Members::Built(built) => built.find(name).is_some(),
+            Members::Part(source) => source.has(name),
         }
     }
 
     /// The members, in their order.
     pub fn iter(&self) -> std::slice::Iter<'_, (Text, Val)> {
-        self.0.built().entries.iter()
+        self.built().entries.iter()
     }
 
     /// The members by name.
@@ -215,23 +228,45 @@ impl Object {
         members
     }
 
+    /// The members, to be changed; a copy of them if another value shares them.
     fn members_mut(&mut self) -> Result<&mut Built, Exit> {
-        let built = self.0.built();
-        if Arc::strong_count(&self.0) > 1 {
-            meter::reserve(built.entries.len() * MEMBER)?;
-            meter::steps(built.entries.len())?;
-            let mut copy = Built {
-                entries: built.entries.clone(),
-                index: built.index.clone(),
-                held: 0,
-                depth: built.depth,
-            };
+        let is_shared = match &self.0 {
+            Members::Built(built) => Arc::strong_count(built) > 1,
+            Members::Part(_) => true,
+        };
+        if is_shared {
+            let count = self.built().entries.len();
+            meter::reserve(count * MEMBER)?;
+            meter::steps(count)?;
+            let mut copy = Built::default();
+            copy.depth = self.depth();
+            copy.index.clone_from(&self.built().index);
+            copy.entries = self.clone_members();
             copy.recount();
             *self = Self::from(copy);
         }
-        let members = Arc::get_mut(&mut self.0).ok_or_else(shared)?;
-        members.source = None;
-        members.built.get_mut().ok_or_else(shared)
+        match &mut self.0 {
+            Members::Built(built) => Arc::get_mut(built),
+            Members::Part(_) => None,
+        }
+        .ok_or_else(|| Exit::error("a value is shared that was copied"))
+    }
+
+    /// A copy of the members.
+    fn clone_members(&mut self) -> Vec<(Text, Val)> {
+        if let Members::Part(source) = &mut self.0
+            && let Some(source) = Arc::get_mut(source)
+        {
+            // A text that no other value shares needs its members no longer.
+            source.built();
+            source.found = Default::default();
+            return source
+                .built
+                .take()
+                .map(|mut built| std::mem::take(&mut built.entries))
+                .unwrap_or_default();
+        }
+        self.built().entries.clone()
     }
 
     /// Sets the member `name`; a new one comes last.
@@ -262,14 +297,12 @@ impl Object {
 
     /// The members, without a copy if no other value shares them.
     pub(crate) fn into_members(mut self) -> Vec<(Text, Val)> {
-        self.0.built();
-        match Arc::get_mut(&mut self.0).and_then(|members| members.built.get_mut()) {
-            Some(built) => {
-                built.index = None;
-                std::mem::take(&mut built.entries)
-            }
-            None => self.0.built().entries.clone(),
+        if let Members::Built(built) = &mut self.0
+            && let Some(built) = Arc::get_mut(built)
+        {
+            return std::mem::take(&mut built.entries);
         }
+        self.clone_members()
     }
 
     /// Lets `change` have each value in turn, to be changed. A value that becomes nothing is removed.
@@ -305,16 +338,25 @@ impl Object {
     }
 
     pub(crate) fn depth(&self) -> u32 {
-        match (&self.0.source, self.0.built.get()) {
-            (Some(source), None) => u32::from(source.part.entry().depth),
-            (_, built) => built.map_or(0, |built| built.depth),
+        match &self.0 {
+            Members::Built(built) => built.depth.max(1),
+            Members::Part(source) => u32::from(source.part.entry().depth),
         }
-        .max(1)
     }
 
     /// Whether both are the same object in memory.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Members::Built(left), Members::Built(right)) => Arc::ptr_eq(left, right),
+            (Members::Part(left), Members::Part(right)) => Arc::ptr_eq(left, right),
+            _ => false,
+        }
+    }
+}
+
+impl Default for Object {
+    fn default() -> Self {
+        Self::from(Built::default())
     }
 }
 
@@ -331,13 +373,8 @@ impl FromIterator<(Text, Val)> for Object {
 
 impl From<Built> for Object {
     fn from(built: Built) -> Self {
-        Self(Arc::new(Members { built: OnceLock::from(built), source: None }))
+        Self(Members::Built(Arc::new(built)))
     }
-}
-
-#[cold]
-fn shared() -> Exit {
-    Exit::error("a value is shared that was copied")
 }
 
 impl fmt::Debug for Object {

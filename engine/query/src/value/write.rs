@@ -217,17 +217,42 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
 pub fn write_escaped(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let mut written = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        let escape = ESCAPES[*byte as usize];
-        if escape == 0 {
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some(word) = bytes[at..].first_chunk()
+            && is_plain(u64::from_le_bytes(*word))
+        {
+            at += 8;
             continue;
         }
-        out.extend_from_slice(&bytes[written..at]);
-        out.extend_from_slice(&[b'\\', escape]);
-        if escape == b'u' {
-            push(out, format_args!("{byte:04x}"));
+        let end = bytes.len().min(at + 8);
+        for (place, byte) in bytes.iter().enumerate().take(end).skip(at) {
+            let escape = ESCAPES[*byte as usize];
+            if escape == 0 {
+                continue;
+            }
+            out.extend_from_slice(&bytes[written..place]);
+            out.extend_from_slice(&[b'\\', escape]);
+            if escape == b'u' {
+                push(out, format_args!("{byte:04x}"));
+            }
+            written = place + 1;
         }
-        written = at + 1;
+        at = end;
     }
     out.extend_from_slice(&bytes[written..]);
+}
+
+/// Whether none of eight bytes is escaped. It may be false for bytes that are not.
+#[inline]
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let controls = word.wrapping_sub(ONES * 0x20) & !word;
+    let special = controls
+        | has_zero(word ^ (ONES * b'"' as u64))
+        | has_zero(word ^ (ONES * b'\\' as u64))
+        | has_zero(word ^ (ONES * 0x7F));
+    special & HIGHS == 0
 }

@@ -3,10 +3,12 @@
 
 mod csv;
 mod elements;
+mod format;
 mod lines;
 
 pub use csv::{CsvReader, CsvStep};
 pub use elements::{Elements, elements_of};
+pub use format::Format;
 pub use lines::Lines;
 
 use bytes::Bytes;

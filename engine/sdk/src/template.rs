@@ -144,7 +144,7 @@ impl FromStr for Template {
         }
         if matches!(parts.first(), Some(Part::Value(_))) {
             return Err(format!(
-                "`{text}` begins with data; begin with a literal part, such as `events:{text}`, so that what is rendered stays under it"
+                "`{text}` begins with data; begin with literal text, under which everything rendered stays: `out/{text}` for a path, `events:{text}` for a key"
             ));
         }
         Ok(Self { text: text.to_owned(), parts })

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::framing::{Elements, Lines};
+use tidegate_sdk::framing::{Elements, Format, Lines};
 use tidegate_sdk::{
     BATCH_BYTES, Batch, BatchBuilder, Cx, Error, Exclusive, Resource, Source, SourceBatch, SourceRejection,
     async_trait,
@@ -90,7 +90,7 @@ impl Source for Stdin {
         let (stop, running) = io::pipe().map_err(unusable)?;
         let (sender, batches) = channel(AHEAD);
         let framing = Framing::new(self.decode, cx.event_size());
-        let mut reader = Reader { input, stop, framing, sender, scratch: vec![0; READ] };
+        let mut reader = Reader { input, stop, framing, sender, scratch: vec![0; READ], recognised: false };
         let thread = cx.spawn_thread("stdin", move || reader.run()).map_err(unusable)?;
         self.reading = Some(Reading { batches, thread, running: Some(running) });
         Ok(())
@@ -128,6 +128,8 @@ struct Reader {
     framing: Framing,
     sender: Sender<Result<SourceBatch, Error>>,
     scratch: Vec<u8>,
+    /// Tells whether the beginning of the input is known to be text, or data that passes as lines.
+    recognised: bool,
 }
 
 /// Result of a wait for input.
@@ -155,6 +157,9 @@ impl Reader {
     fn read_to_end(&mut self) -> Result<(), Error> {
         loop {
             let end = self.fill()?;
+            if !self.recognised && !self.recognise(end.is_some())? {
+                continue;
+            }
             while let Some(batch) = self.framing.cut()? {
                 if self.sender.blocking_send(Ok(batch)).is_err() {
                     return Ok(());
@@ -170,6 +175,23 @@ impl Reader {
             }
             return Ok(());
         }
+    }
+
+    /// Checks the format of the input by its first bytes. False if too little was read to know it.
+    ///
+    /// # Errors
+    /// If the input has no lines.
+    fn recognise(&mut self, is_whole: bool) -> Result<bool, Error> {
+        let head = self.framing.buffer();
+        self.recognised = is_whole || !(head.is_empty() || Format::may_change(head));
+        let reason = match Format::recognise(head) {
+            _ if !self.recognised => return Ok(false),
+            Format::Plain => return Ok(true),
+            Format::Foreign(reason) => reason,
+            Format::Gzip => "it is compressed with gzip; decompress it first (`gzip -d`)",
+            Format::Zstd => "it is compressed with zstd; decompress it first (`zstd -d`)",
+        };
+        Err(Error::fatal(format!("standard input has no lines: {reason}")))
     }
 
     /// Waits for input, then reads what is ready, up to the size of a batch.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tidegate_sdk::{Batch, Error, Position, SourceBatch};
 
 use super::feed::{Feed, Next, Steps, drive};
-use super::format::FileFormat;
+use super::format;
 use super::listing::Listing;
 use super::names::{path_of, shown};
 use super::options::{SourceOptions, StartAt};
@@ -230,7 +230,7 @@ impl Follow {
         for arrival in std::mem::take(&mut self.waiting) {
             let young = arrival.seen.elapsed() < *self.options.poll_interval * 2;
             // The first few bytes of an archive may also be those of text.
-            let undecided = young && FileFormat::may_change(&arrival.file).unwrap_or(false);
+            let undecided = young && format::may_change(&arrival.file).unwrap_or(false);
             if taken.insert(arrival.name.clone()) && !undecided {
                 some |= self.open(arrival, feed);
             } else {

@@ -1,8 +1,6 @@
-//! Recognition of compressed files, and of formats that are refused because they have no lines.
+//! Recognition and decompression of the formats of files.
 
 mod decompress;
-mod tar;
-mod wide_text;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,142 +8,52 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use decompress::Decompressor;
-use wide_text::Encoding;
+pub(crate) use tidegate_sdk::framing::Format;
 
-/// Bytes at the beginning of a file that are enough to recognise it.
-const HEAD: usize = 1024;
-/// Bytes that are decompressed to tell a zlib stream from text.
+/// Bytes that are decompressed to distinguish a zlib stream from text.
 const PROBE: usize = 64;
 
-/// Format of a file, as far as the source has to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileFormat {
-    Plain,
-    Gzip,
-    Zstd,
-    /// A format that has no lines: its name, and what to do about it.
-    Foreign(&'static str),
-}
-
-use FileFormat::{Foreign, Gzip, Zstd};
-
-/// First bytes of the formats that have some. A longer one comes before its own prefix.
-const MAGIC: &[(&[u8], FileFormat)] = &[
-    // gzip (RFC 1952): its two bytes, and "deflate", the only method.
-    (b"\x1f\x8b\x08", Gzip),
-    (b"\x28\xb5\x2f\xfd", Zstd),
-    (b"BZh91AY&SY", BZIP2),
-    (
-        b"\xfd7zXZ\0",
-        Foreign("it is compressed with xz; decompress it first (`xz -d`), or write gzip or zstd"),
-    ),
-    (b"PK\x03\x04", ZIP),
-    (b"PK\x05\x06", ZIP),
-    (b"PK\x07\x08", ZIP),
-    (b"7z\xbc\xaf\x27\x1c", Foreign("it is a 7z archive; extract it first (`7z x`)")),
-    (b"Rar!\x1a\x07", Foreign("it is a rar archive; extract it first (`unrar x`)")),
-    (b"\x04\x22\x4d\x18", LZ4),
-    (b"\x02\x21\x4c\x18", LZ4),
-    (b"\x89LZO\0\r\n\x1a\n", Foreign("it is compressed with lzop; decompress it first (`lzop -d`)")),
-    (b"LZIP\x01", Foreign("it is compressed with lzip; decompress it first (`lzip -d`)")),
-    (b"\x1f\x9d", Foreign("it is compressed with `compress`; decompress it first (`gzip -d`)")),
-    (b"\xff\x06\0\0sNaPpY", Foreign("it is compressed with snappy; decompress it first")),
-    // The name is followed by a Thrift structure, whose first field is a 32-bit integer.
-    (b"PAR1\x15", Foreign("it is a Parquet file; export it as lines of JSON or as CSV")),
-    (b"Obj\x01", Foreign("it is an Avro file; export it as lines of JSON (`avro-tools tojson`)")),
-    (b"ARROW1\0\0", Foreign("it is an Arrow file; export it as lines of JSON or as CSV")),
-    (b"SQLite format 3\0", Foreign("it is an SQLite database; export it (`sqlite3 -json FILE QUERY`)")),
-    (b"\xff\xfe\0\0", UTF32),
-    (b"\0\0\xfe\xff", UTF32),
-    (b"\xff\xfe", UTF16),
-    (b"\xfe\xff", UTF16),
-];
-
-const BZIP2: FileFormat =
-    Foreign("it is compressed with bzip2; decompress it first (`bzip2 -d`), or write gzip or zstd");
-const LZ4: FileFormat = Foreign("it is compressed with lz4; decompress it first (`lz4 -d`), or write zstd");
-const LZMA: FileFormat =
-    Foreign("it is compressed with lzma; decompress it first (`xz -d`), or write gzip or zstd");
-const TAR: FileFormat = Foreign("it is a tar archive; extract it first (`tar -x`)");
-const ZIP: FileFormat = Foreign("it is a zip archive; extract it first (`unzip`)");
-const ZLIB: FileFormat = Foreign("it is a zlib stream without a gzip header; write gzip or zstd");
-const UTF16: FileFormat =
-    Foreign("it is UTF-16 text; write UTF-8, or convert it first (`iconv -f UTF-16 -t UTF-8`)");
-const UTF16_LITTLE: FileFormat = Foreign(
-    "it is UTF-16 text without a byte order mark; write UTF-8, or convert it first (`iconv -f UTF-16LE -t UTF-8`)",
-);
-const UTF16_BIG: FileFormat = Foreign(
-    "it is UTF-16 text without a byte order mark; write UTF-8, or convert it first (`iconv -f UTF-16BE -t UTF-8`)",
-);
-const UTF32: FileFormat =
-    Foreign("it is UTF-32 text; write UTF-8, or convert it first (`iconv -f UTF-32 -t UTF-8`)");
+const ZLIB: Format = Format::Foreign("it is a zlib stream without a gzip header; write gzip or zstd");
 const COMPRESSED_TWICE: &str = "it is compressed twice; decompress it once (`gzip -d` or `zstd -d`)";
 
-impl FileFormat {
-    /// Recognises the format of a file by its first bytes, never by its name.
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
-        let mut head = [0; HEAD];
-        let read = file.read_at(&mut head, 0)?;
-        Ok(Self::of_bytes(&head[..read]))
-    }
+/// Recognises the format of a file by its first bytes, never by its name.
+pub(crate) fn of(file: &File) -> io::Result<Format> {
+    let mut head = [0; Format::HEAD];
+    let read = file.read_at(&mut head, 0)?;
+    Ok(of_bytes(&head[..read]))
+}
 
-    /// Recognises the format of contents that begin with `head`.
-    pub(crate) fn of_bytes(head: &[u8]) -> Self {
-        let head = &head[..head.len().min(HEAD)];
-        // A zstd file may begin with frames to be skipped (RFC 8878); bzip2 names its block size.
-        match head {
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => return Zstd,
-            [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
-                if rest.starts_with(b"1AY&SY") || rest.starts_with(b"\x17\x72\x45\x38\x50\x90") =>
-            {
-                return BZIP2;
-            }
-            _ => {}
-        }
-        if let Some((_, format)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
-            return *format;
-        }
-        if is_zlib(head) {
-            ZLIB
-        } else if is_lzma(head) {
-            LZMA
-        } else if tar::begins_with_header(head) {
-            TAR
-        } else {
-            wide_text::recognise(head).map_or(Self::Plain, |encoding| match encoding {
-                Encoding::Utf16Little => UTF16_LITTLE,
-                Encoding::Utf16Big => UTF16_BIG,
-                Encoding::Utf32 => UTF32,
-            })
-        }
+/// Recognises the format of contents that begin with `head`.
+fn of_bytes(head: &[u8]) -> Format {
+    match Format::recognise(head) {
+        Format::Plain if is_zlib(&head[..head.len().min(Format::HEAD)]) => ZLIB,
+        format => format,
     }
+}
 
-    /// Reason to refuse decompressed contents that begin with `head`.
-    pub(crate) fn refusal_of_contents(head: &[u8]) -> Option<&'static str> {
-        match Self::of_bytes(head) {
-            Self::Plain => None,
-            Foreign(reason) => Some(reason),
-            Gzip | Zstd => Some(COMPRESSED_TWICE),
-        }
+/// Returns the reason to refuse decompressed contents that begin with `head`.
+pub(crate) fn refusal_of_contents(head: &[u8]) -> Option<&'static str> {
+    match of_bytes(head) {
+        Format::Plain => None,
+        Format::Foreign(reason) => Some(reason),
+        Format::Gzip | Format::Zstd => Some(COMPRESSED_TWICE),
     }
+}
 
-    /// Tells whether more bytes could change the format of a file that is still this short.
-    pub(crate) fn may_change(file: &File) -> io::Result<bool> {
-        let mut head = [0; wide_text::LEAST];
-        let read = file.read_at(&mut head, 0)?;
-        let head = &head[..read];
-        let begins_magic = MAGIC.iter().any(|(magic, _)| head.len() < magic.len() && magic.starts_with(head));
-        Ok(begins_magic || (read < wide_text::LEAST && wide_text::may_begin(head)))
-    }
+/// Tells whether more bytes could change the format of a file that is still this short.
+pub(crate) fn may_change(file: &File) -> io::Result<bool> {
+    let mut head = [0; 64];
+    let read = file.read_at(&mut head, 0)?;
+    Ok(Format::may_change(&head[..read]))
+}
 
-    /// Opens the contents of `file` from its current offset, decompressed: all members and frames of it.
-    pub(crate) fn open(self, file: &Arc<File>) -> io::Result<Input> {
-        Ok(match self {
-            Self::Plain => Input::Plain(Arc::clone(file)),
-            Gzip | Zstd => Input::Compressed(Box::new(Decompressor::new(self, file)?)),
-            Foreign(reason) => Input::Foreign(reason),
-        })
-    }
+/// Opens the contents of `file` from its current offset, decompressed: all members and frames of it.
+pub(crate) fn open(format: Format, file: &Arc<File>) -> io::Result<Input> {
+    Ok(match format {
+        Format::Plain => Input::Plain(Arc::clone(file)),
+        Format::Gzip | Format::Zstd => Input::Compressed(Box::new(Decompressor::new(format, file)?)),
+        Format::Foreign(reason) => Input::Foreign(reason),
+    })
 }
 
 /// Decompressed contents of a file.
@@ -160,7 +68,7 @@ impl Input {
     /// Tells whether the bytes that were read end where a member or frame ends.
     pub(crate) fn is_whole(&self) -> bool {
         match self {
-            Self::Compressed(unpacker) => unpacker.is_whole(),
+            Self::Compressed(decompressor) => decompressor.is_whole(),
             _ => true,
         }
     }
@@ -170,7 +78,7 @@ impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(file) => (&**file).read(into),
-            Self::Compressed(unpacker) => unpacker.read(into),
+            Self::Compressed(decompressor) => decompressor.read(into),
             Self::Foreign(reason) => Err(io::Error::new(io::ErrorKind::InvalidData, *reason)),
         }
     }
@@ -189,19 +97,26 @@ fn is_zlib(head: &[u8]) -> bool {
     matches!(status, Ok(flate2::Status::StreamEnd)) || (status.is_ok() && is_full)
 }
 
-/// Tells whether `head` begins an LZMA file, the format before xz. It has no magic bytes, so all of its header must be
-/// plausible: the usual properties, a dictionary of 2^n or 2^n + 2^(n-1) bytes, a size that is unknown or below
-/// 256 GiB, and the zero byte that begins the compressed data.
-fn is_lzma(head: &[u8]) -> bool {
-    let Some((&[0x5d, d0, d1, d2, d3, ref size @ ..], [0, ..])) = head.split_first_chunk::<13>() else {
-        return false;
-    };
-    let dictionary = u32::from_le_bytes([d0, d1, d2, d3]);
-    let is_sum_of_powers = dictionary.count_ones() == 1
-        || (dictionary.count_ones() == 2 && dictionary.leading_zeros() + dictionary.trailing_zeros() == 30);
-    let size = size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
-    dictionary >= 4096 && is_sum_of_powers && (size == u64::MAX || size < 256 << 30)
-}
-
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn zlib_streams_of_every_level_are_refused() {
+        for level in 0..=9 {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+            encoder.write_all(b"one line of a file, and the next line of it\n".repeat(9).as_slice()).unwrap();
+            let format = of_bytes(&encoder.finish().unwrap());
+            assert!(matches!(format, Format::Foreign(reason) if reason.contains("zlib")), "level {level}");
+        }
+        for text in [
+            "x^2 + y^2 = z^2 for all of these, and much more text after it that is no stream\n",
+            "x",
+            "x\u{1}y",
+        ] {
+            assert_eq!(of_bytes(text.as_bytes()), Format::Plain, "{text}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::format::FileFormat;
+use super::format::{self, Format};
 
 /// Bytes at the beginning of a file that identify it.
 pub(crate) const HEAD: u64 = 1024;
@@ -169,7 +169,7 @@ impl Checksum {
 impl FilePosition {
     /// Tells whether `file` is the one that this position is in.
     pub(crate) fn is_in(&self, file: &File) -> bool {
-        let mismatch = || self.mismatch(file, &file.metadata()?, FileFormat::of(file)?);
+        let mismatch = || self.mismatch(file, &file.metadata()?, format::of(file)?);
         mismatch().is_ok_and(|why| why.is_none())
     }
 
@@ -196,9 +196,9 @@ impl FilePosition {
         &self,
         file: &File,
         metadata: &Metadata,
-        format: FileFormat,
+        format: Format,
     ) -> io::Result<Option<&'static str>> {
-        let plain = format == FileFormat::Plain;
+        let plain = format == Format::Plain;
         Ok(if FileId::of(metadata) != self.id {
             Some("it is another file (its inode differs)")
         } else if self.created.zip(created(metadata)).is_some_and(|(then, now)| then != now) {

@@ -11,7 +11,7 @@ use rustix::fs::SeekFrom;
 use tidegate_sdk::{Attributes, Batch, BatchBuilder, Error, Position, SourceBatch, SourceRejection};
 
 use super::blocks::Blocks;
-use super::format::{FileFormat, Input};
+use super::format::{self, Format, Input};
 use super::framing::Framing;
 use super::position::{Checksum, Decompressed, FileId, FilePosition, Recent};
 use crate::failure::{failed, reason};
@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     name: Arc<str>,
     attributes: Arc<Attributes>,
     file: Arc<File>,
-    format: FileFormat,
+    format: Format,
     id: FileId,
     created: Option<u64>,
     head: Checksum,
@@ -118,7 +118,7 @@ impl Stream {
         let result = self.input.read(&mut buffer[before..]);
         buffer.truncate(before + *result.as_ref().unwrap_or(&0));
         self.recent.pass(&buffer[before..]);
-        if self.format != FileFormat::Plain {
+        if self.format != Format::Plain {
             self.decompressed.pass(&buffer[before..]);
         }
         result
@@ -138,7 +138,7 @@ impl Stream {
 
     /// Returns the size of the next read: no more than there is, because a batch keeps all of its memory.
     fn wanted(&self) -> usize {
-        if self.format != FileFormat::Plain {
+        if self.format != Format::Plain {
             return READ;
         }
         let length = self.file.metadata().map_or(u64::MAX, |known| known.len());
@@ -179,7 +179,7 @@ impl Stream {
     /// Reason to refuse the contents of an archive, by their first bytes.
     fn refusal_of_contents(&mut self) -> Option<&'static str> {
         let is_first = self.is_compressed() && !self.begun && self.offset == 0;
-        if is_first { FileFormat::refusal_of_contents(self.framing.buffer()) } else { None }
+        if is_first { format::refusal_of_contents(self.framing.buffer()) } else { None }
     }
 
     /// Returns the rest at the end of the file.
@@ -263,7 +263,7 @@ impl Stream {
             self.head = Checksum::head(&self.file).unwrap_or(self.head);
         }
         let tail = match self.format {
-            FileFormat::Plain => Checksum::before(&self.file, self.resume_at).unwrap_or_default(),
+            Format::Plain => Checksum::before(&self.file, self.resume_at).unwrap_or_default(),
             _ if self.resume_at == self.offset => self.decompressed.checksum(),
             _ => Checksum::default(),
         };
@@ -282,7 +282,7 @@ impl Stream {
 
     /// Skips the hole and the byte order mark at the beginning. False if too little was read to know their end.
     fn begin(&mut self) -> bool {
-        if self.format == FileFormat::Plain && !self.skip_hole() {
+        if self.format == Format::Plain && !self.skip_hole() {
             return false;
         }
         let buffer = self.framing.buffer();
@@ -357,7 +357,7 @@ impl Stream {
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
-        self.format != FileFormat::Plain
+        self.format != Format::Plain
     }
 
     /// Tells whether an archive ends within a member for now.

@@ -95,6 +95,46 @@ async fn a_line_over_the_limit_is_refused_and_the_next_one_read() {
 }
 
 #[tokio::test]
+async fn formats_without_lines_are_refused_by_name() {
+    let utf16: Vec<u8> = "a line of text\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, name) in [
+        (&b"\x1f\x8b\x08\0\0\0"[..], "gzip"),
+        (b"\x28\xb5\x2f\xfd\x04\0", "zstd"),
+        (b"\xfd7zXZ\0\0\x04", "xz"),
+        (b"PK\x03\x04\x14\0", "zip"),
+        (&utf16, "UTF-16"),
+    ] {
+        for decode in [Decode::Lines, Decode::JsonArray] {
+            let (mut source, mut writer) = piped(decode);
+            // The first byte alone is not taken for text.
+            writer.write_all(&bytes[..1]).unwrap();
+            let rest = bytes[1..].to_vec();
+            let (cx, _stopping) = context();
+            source.open(&cx).await.unwrap();
+            writer.write_all(&rest).unwrap();
+            drop(writer);
+            let error = Source::next(&mut source, &cx).await.err().unwrap();
+            assert_eq!(error.class(), tidegate_sdk::Class::Fatal);
+            assert!(
+                error.message().contains("standard input has no lines") && error.message().contains(name),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn short_input_that_begins_like_another_format_is_text() {
+    for text in ["PK", "BZ", "\x1f", "7z\n"] {
+        let (mut source, mut writer) = piped(Decode::Lines);
+        writer.write_all(text.as_bytes()).unwrap();
+        drop(writer);
+        let (texts, refused) = read_all(&mut source).await.unwrap();
+        assert!(texts == [text.trim_end()] && refused.is_empty(), "{text:?}: {texts:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_array_is_streamed_by_element() {
     let (mut source, mut writer) = piped(Decode::JsonArray);
     let (cx, _stopping) = context();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::inbox::Identity;
-use crate::source::format::FileFormat;
+use crate::source::format::{self, Format};
 use crate::source::listing::{folder_of, open};
 use crate::source::names::path_of;
 use crate::source::position::{self, FileId, FilePosition, HEAD};
@@ -183,10 +183,11 @@ pub(crate) fn find(path: &Path, position: &FilePosition, left: &mut usize) -> Op
 }
 
 fn is_copy(file: &File, position: &FilePosition) -> bool {
-    match FileFormat::of(file) {
-        Ok(FileFormat::Plain) => position.is_copied_to(file).unwrap_or(false),
-        Ok(format @ (FileFormat::Gzip | FileFormat::Zstd)) => {
-            let Ok(mut input) = file.try_clone().and_then(|file| format.open(&Arc::new(file))) else {
+    match format::of(file) {
+        Ok(Format::Plain) => position.is_copied_to(file).unwrap_or(false),
+        Ok(format @ (Format::Gzip | Format::Zstd)) => {
+            let Ok(mut input) = file.try_clone().and_then(|file| format::open(format, &Arc::new(file)))
+            else {
                 return false;
             };
             let mut head = Vec::new();

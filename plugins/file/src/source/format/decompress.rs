@@ -11,7 +11,7 @@ use std::sync::Arc;
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::Operation;
 
-use super::FileFormat;
+use super::Format;
 
 /// Bytes of one read.
 const CHUNK: usize = 64 << 10;
@@ -23,7 +23,7 @@ const HEADER: usize = 64 << 10;
 /// Decompressor of a file, from its current offset.
 pub(crate) struct Decompressor {
     file: Arc<File>,
-    format: Format,
+    decoder: Decoder,
     chunk: Box<[u8]>,
     /// Part of `chunk` that is not decompressed yet.
     rest: std::ops::Range<usize>,
@@ -31,7 +31,7 @@ pub(crate) struct Decompressor {
     held_back: bool,
 }
 
-enum Format {
+enum Decoder {
     Gzip(Gzip),
     Zstd { decoder: zstd::stream::raw::Decoder<'static>, within: bool },
 }
@@ -39,22 +39,22 @@ enum Format {
 impl Decompressor {
     /// # Errors
     /// If there is no memory for a decoder.
-    pub(crate) fn new(packing: FileFormat, file: &Arc<File>) -> io::Result<Self> {
-        let format = if packing == FileFormat::Zstd {
-            Format::Zstd { decoder: zstd::stream::raw::Decoder::new()?, within: false }
+    pub(crate) fn new(format: Format, file: &Arc<File>) -> io::Result<Self> {
+        let decoder = if format == Format::Zstd {
+            Decoder::Zstd { decoder: zstd::stream::raw::Decoder::new()?, within: false }
         } else {
-            Format::Gzip(Gzip::new())
+            Decoder::Gzip(Gzip::new())
         };
         let chunk = vec![0; CHUNK].into();
-        Ok(Self { file: Arc::clone(file), format, chunk, rest: 0..0, held_back: false })
+        Ok(Self { file: Arc::clone(file), decoder, chunk, rest: 0..0, held_back: false })
     }
 
     /// Tells whether the bytes that were read end where a member or frame ends.
     pub(crate) fn is_whole(&self) -> bool {
         self.rest.is_empty()
-            && match &self.format {
-                Format::Gzip(gzip) => gzip.state == State::Between,
-                Format::Zstd { within, .. } => !within,
+            && match &self.decoder {
+                Decoder::Gzip(gzip) => gzip.state == State::Between,
+                Decoder::Zstd { within, .. } => !within,
             }
     }
 }
@@ -74,7 +74,7 @@ impl Read for Decompressor {
                 }
             }
             let input = &self.chunk[self.rest.clone()];
-            let (taken, given) = self.format.step(input, into)?;
+            let (taken, given) = self.decoder.step(input, into)?;
             self.rest.start += taken;
             self.held_back = given == into.len();
             if given > 0 {
@@ -88,7 +88,7 @@ impl Read for Decompressor {
     }
 }
 
-impl Format {
+impl Decoder {
     /// Decompresses a part of `input`. Returns the number of bytes that were read, and that were written to `into`.
     fn step(&mut self, input: &[u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
         match self {

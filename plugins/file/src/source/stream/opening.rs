@@ -11,7 +11,7 @@ use super::{Announcement, BYTE_ORDER_MARK, READ, Stream};
 use crate::failure::failed;
 use crate::source::blocks::Blocks;
 use crate::source::feed::Feed;
-use crate::source::format::FileFormat;
+use crate::source::format::{self, Format};
 use crate::source::framing::Framing;
 use crate::source::options::SourceOptions;
 use crate::source::position::{Checksum, Decompressed, FileId, FilePosition, Recent, created};
@@ -42,7 +42,7 @@ impl Stream {
     ) -> Result<Option<Self>, Error> {
         let unreadable = |error: io::Error| failed(format!("{name} cannot be read"), &error);
         let metadata = file.metadata().map_err(unreadable)?;
-        let format = FileFormat::of(&file).map_err(unreadable)?;
+        let format = format::of(&file).map_err(unreadable)?;
         let why = match start {
             Start::At(position) => position.mismatch(&file, &metadata, format).map_err(unreadable)?,
             _ => None,
@@ -84,7 +84,7 @@ impl Stream {
 
     fn at_beginning(options: &SourceOptions, file: Arc<File>, name: &str, feed: &Feed) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        let format = FileFormat::of(&file)?;
+        let format = format::of(&file)?;
         (&*file).rewind()?;
         Ok(Self {
             name: name.into(),
@@ -93,7 +93,7 @@ impl Stream {
             id: FileId::of(&metadata),
             created: created(&metadata),
             head: Checksum::head(&file)?,
-            input: format.open(&file)?,
+            input: format::open(format, &file)?,
             framing: Framing::new(options, feed.cx().event_size()),
             file,
             blocks: Blocks::new(READ),
@@ -120,7 +120,7 @@ impl Stream {
     }
 
     fn go_to_end(&mut self, length: u64, feed: &Feed) -> io::Result<()> {
-        if self.format != FileFormat::Plain {
+        if self.format != Format::Plain {
             self.closed = true;
             return Ok(());
         }
@@ -156,13 +156,13 @@ impl Stream {
         }
         self.read_header()?;
         (&*self.file).rewind()?;
-        self.input = self.format.open(&self.file)?;
+        self.input = format::open(self.format, &self.file)?;
         let framing =
             std::mem::replace(&mut self.framing, Framing::Lines(tidegate_sdk::framing::Lines::new(0)));
         self.framing = framing.resumed(feed.cx().event_size(), line);
         self.begun = true;
         (self.offset, self.resume_at) = (offset, offset);
-        if self.format == FileFormat::Plain {
+        if self.format == Format::Plain {
             self.recent = Recent::before(&self.file, offset)?;
             return (&*self.file).seek(SeekFrom::Start(offset)).map(|_| true);
         }

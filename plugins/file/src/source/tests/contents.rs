@@ -4,7 +4,27 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use super::*;
-use crate::source::format::tests::tar_header;
+
+/// The header that `tar` writes for a file `a.log` of 3 bytes.
+fn tar_header(magic: &[u8]) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    for (at, field) in [
+        (0, &b"a.log"[..]),
+        (100, b"0000644\0"),
+        (108, b"0001750\0"),
+        (116, b"0001750\0"),
+        (124, b"00000000003\0"),
+        (136, b"14712345670\0"),
+        (148, b"        "),
+        (156, b"0"),
+        (257, magic),
+    ] {
+        header[at..at + field.len()].copy_from_slice(field);
+    }
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
 
 type Pack = fn(&[u8]) -> Vec<u8>;
 

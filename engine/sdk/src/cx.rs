@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,17 +23,31 @@ pub struct Cx {
     by_receipt: bool,
     progress: Arc<Progress>,
     complaint: Arc<Complaint>,
+    replaced: Arc<AtomicBool>,
 }
 
 /// The reason why a component that works needs somebody's attention. While there is one, the component is reported
 /// unhealthy with it.
 #[derive(Debug, Default)]
-pub struct Complaint(Mutex<Option<String>>);
+pub struct Complaint(Mutex<Option<Stated>>);
+
+/// The stated reason, and the time at which it expires, if it does.
+#[derive(Debug)]
+struct Stated {
+    reason: String,
+    until: Option<Instant>,
+}
 
 impl Complaint {
     /// Sets the reason: a lower-case sentence without a full stop that holds no secret.
     pub fn set(&self, reason: impl Into<String>) {
-        *self.lock() = Some(reason.into());
+        *self.lock() = Some(Stated { reason: reason.into(), until: None });
+    }
+
+    /// Sets the reason for a limited time. For a component that learns of its recovery from its next event only: an
+    /// endpoint that stays unready receives no requests, and would never recover.
+    pub fn set_for(&self, reason: impl Into<String>, time: Duration) {
+        *self.lock() = Some(Stated { reason: reason.into(), until: Instant::now().checked_add(time) });
     }
 
     /// Takes the complaint back.
@@ -42,10 +57,13 @@ impl Complaint {
 
     /// The reason, if there is one.
     pub fn get(&self) -> Option<String> {
-        self.lock().clone()
+        let stated = self.lock();
+        let current =
+            stated.as_ref().filter(|stated| stated.until.is_none_or(|until| Instant::now() < until));
+        current.map(|stated| stated.reason.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Stated>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,6 +104,7 @@ impl Cx {
             by_receipt: false,
             progress: Arc::default(),
             complaint: Arc::default(),
+            replaced: Arc::default(),
         }
     }
 
@@ -108,6 +127,19 @@ impl Cx {
     pub fn with_receipts(mut self) -> Self {
         self.by_receipt = true;
         self
+    }
+
+    /// The same, with the flag that is set before a drain at whose end another instance takes over. For the engine.
+    #[must_use]
+    pub fn with_replaced(mut self, replaced: Arc<AtomicBool>) -> Self {
+        self.replaced = replaced;
+        self
+    }
+
+    /// Whether the pipeline drains in order to be replaced by a changed one, at a reload. A source may then leave
+    /// resources of the process, such as a listening socket, to the instance that takes over.
+    pub fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
     }
 
     /// Whether the sink acknowledges for this source, which is so under `delivery = "effectively_once"` if both
@@ -135,7 +167,7 @@ impl Cx {
     }
 
     /// Waits for `pause`, or until the pipeline drains. True if the whole pause has passed.
-    pub async fn sleep(&self, pause: std::time::Duration) -> bool {
+    pub async fn sleep(&self, pause: Duration) -> bool {
         tokio::select! {
             () = self.stopping() => false,
             () = tokio::time::sleep(pause) => true,

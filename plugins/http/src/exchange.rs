@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 
 use crate::budget::{Budget, Reserved};
 
@@ -116,19 +117,19 @@ impl Exchange {
             style: None,
         };
         let results = Arc::new(Results(Mutex::new(held)));
-        lock(&self.waiting).insert(id, Arc::clone(&results));
+        self.waiting.lock().insert(id, Arc::clone(&results));
         Ticket { exchange: Arc::clone(self), id, results }
     }
 
     /// The results of a request, if it still waits.
     pub(crate) fn get(&self, id: i64) -> Option<Arc<Results>> {
-        lock(&self.waiting).get(&id).cloned()
+        self.waiting.lock().get(&id).cloned()
     }
 
     /// How many requests wait.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        lock(&self.waiting).len()
+        self.waiting.lock().len()
     }
 }
 
@@ -140,7 +141,7 @@ impl Ticket {
 
     /// Takes what has come, as one answer.
     pub(crate) fn render(&self, shape: Shape) -> Result<Rendered, TooLarge> {
-        let mut held = lock(&self.results.0);
+        let mut held = self.results.0.lock();
         if held.too_large {
             return Err(TooLarge);
         }
@@ -150,6 +151,8 @@ impl Ticket {
             Shape::Single if made.is_empty() => (JSON, None),
             Shape::Single if made.len() == 1 => (JSON, made.pop().map(|one| one.payload)),
             Shape::Single | Shape::Array => (JSON, Some(joined(&made, held.bytes, b"[", b",", b"]"))),
+            Shape::JsonLines if made.is_empty() => (JSON_LINES, None),
+            Shape::Lines if made.is_empty() => (TEXT, None),
             Shape::JsonLines => (JSON_LINES, Some(joined(&made, held.bytes, b"", b"\n", b"\n"))),
             Shape::Lines => (TEXT, Some(joined(&made, held.bytes, b"", b"\n", b"\n"))),
         };
@@ -163,7 +166,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        lock(&self.exchange.waiting).remove(&self.id);
+        self.exchange.waiting.lock().remove(&self.id);
     }
 }
 
@@ -171,7 +174,7 @@ impl Results {
     /// Adds what one write to the sink brought. A write that comes again brings the same bytes for the same
     /// events: those are known, and not added twice.
     pub(crate) fn add(&self, made: impl Iterator<Item = Made>, style: &Arc<Style>) {
-        let mut held = lock(&self.0);
+        let mut held = self.0.lock();
         let held = &mut *held;
         if held.style.is_none() {
             held.style = Some(Arc::clone(style));
@@ -215,11 +218,8 @@ impl Made {
     }
 }
 
-/// The payloads in one buffer; nothing at all of `start` and `end` if there are none and they are line ends.
+/// The payloads in one buffer.
 fn joined(made: &[Made], bytes: usize, start: &[u8], between: &[u8], end: &[u8]) -> Bytes {
-    if made.is_empty() && start.is_empty() {
-        return Bytes::new();
-    }
     let mut body = BytesMut::with_capacity(bytes + made.len() + 2);
     body.put_slice(start);
     for (index, one) in made.iter().enumerate() {
@@ -230,11 +230,6 @@ fn joined(made: &[Made], bytes: usize, start: &[u8], between: &[u8], end: &[u8])
     }
     body.put_slice(end);
     body.freeze()
-}
-
-/// The data behind a lock that no holder leaves half changed, even by a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod listener;
 mod options;
 mod query;
 mod request;
+mod sockets;
 mod source;
 #[cfg(test)]
 mod tests;

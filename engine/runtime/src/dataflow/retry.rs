@@ -3,6 +3,7 @@
 pub(crate) mod backoff;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_config::RetryOptions;
 use tidegate_sdk::{AsyncFilter, Attempt, Batch, Class, Cx, Error, Rejection, Sink, Source, async_trait};
@@ -12,6 +13,10 @@ use crate::dataflow::failure::Failure;
 use crate::dataflow::retry::backoff::Backoff;
 use crate::metrics::component::ComponentMetrics;
 use crate::metrics::status::Health;
+
+/// How long a component stays unready after a failure that is not tried again. An endpoint that stayed unready for
+/// longer would receive no requests, and so would never learn that its server is back.
+const REPORTED: Duration = Duration::from_secs(30);
 
 /// What can be opened: a source, a filter that waits, a sink.
 #[async_trait]
@@ -76,11 +81,10 @@ impl RetryState {
         self.backoff.reset();
     }
 
-    /// Nobody waits any more for what was being tried.
+    /// No client waits any more for what was being tried. What failed stays reported for a while: the next request
+    /// would probably fail too.
     pub(crate) fn cancelled(&mut self) {
-        if self.backoff.failures() > 0 || !self.metrics.is_ready() {
-            self.metrics.set_health(Health::Ready);
-        }
+        self.metrics.expire_health(REPORTED);
         self.backoff.reset();
     }
 
@@ -137,6 +141,8 @@ impl RetryState {
         if error.class() != Class::Busy {
             self.metrics.retried();
             if attempts.is_some_and(|attempts| failures >= attempts) {
+                self.metrics.set_health(Health::Waiting(error.message().to_owned()));
+                self.metrics.expire_health(REPORTED);
                 self.backoff.reset();
                 return Ok(false);
             }

@@ -22,6 +22,9 @@ pub(crate) struct Route {
     pub(crate) metrics: Arc<ComponentMetrics>,
     /// `None` if the pipeline file does not say.
     pub(crate) on_reject: Option<OnReject>,
+    /// Whether a client may see why the component rejects an event. Only a filter that is a plain function has reasons
+    /// that are about the event alone; those of other components name servers, files and commands.
+    pub(crate) public_reasons: bool,
 }
 
 /// The ways out of the components of one segment.
@@ -97,6 +100,7 @@ impl Router {
         }
         let first = reasons.first().cloned().unwrap_or_default();
         route.metrics.log_rejected(reasons.len(), &first);
+        let is_of_client = (0..reasons.len()).any(|event| tracked.batch().client(event).is_some());
         let on_reject = route.on_reject.unwrap_or_default();
         if on_reject != OnReject::Drop {
             let batch = tracked.batch();
@@ -121,7 +125,11 @@ impl Router {
                 self.dead_letter_writer.offer(&route.metrics, offered).await?;
             }
         }
-        tracked.rejected(&first);
+        if is_of_client && !route.public_reasons {
+            tracked.rejected(&format!("`{name}` could not process it; the log of the server has the reason"));
+        } else {
+            tracked.rejected(&first);
+        }
         Ok(())
     }
 

@@ -47,7 +47,7 @@ impl SavedStates {
 /// Where the filters of a graph save what they remember, if that is wanted.
 #[derive(Default)]
 pub(crate) struct StateOutbox {
-    wanted: AtomicBool,
+    wanted: Arc<AtomicBool>,
     filters: Mutex<Filters>,
 }
 
@@ -55,6 +55,11 @@ impl StateOutbox {
     /// Another graph is to take the place of this one. To be told before the graph drains.
     pub(crate) fn want(&self) {
         self.wanted.store(true, Ordering::Release);
+    }
+
+    /// The flag that says whether another graph is to take the place of this one.
+    pub(crate) fn wanted(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.wanted)
     }
 
     pub(crate) fn is_wanted(&self) -> bool {

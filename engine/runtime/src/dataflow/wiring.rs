@@ -47,6 +47,8 @@ pub(crate) struct Wiring<'a> {
     state_handoff: Arc<StateHandoff>,
     /// By name of the component: sinks that acknowledge for their sources, and these.
     coordinator: BTreeMap<String, Arc<AckCoordinator>>,
+    /// By component: whether it is a filter that is a plain function.
+    pure: Vec<bool>,
     /// By component; taken when it is started.
     components: Vec<Option<Component>>,
     senders: BTreeMap<usize, EdgeSender>,
@@ -104,6 +106,7 @@ impl<'a> Wiring<'a> {
             sink_progress,
             state_handoff: Arc::new(StateHandoff::new(&spec.graph, &spec.state_outbox, before)),
             coordinator,
+            pure: shapes.iter().map(|shape| matches!(shape, Shape::Filter { .. })).collect(),
             components: components.into_iter().map(Some).collect(),
             senders,
             receivers,
@@ -216,6 +219,7 @@ impl<'a> Wiring<'a> {
         let name = &self.spec.graph.nodes[first].name;
         let by_receipt = self.coordinator.contains_key(name);
         let cx = Cx::new(name, self.tasks.stopping().clone()).with_event_size(settings.event_size);
+        let cx = cx.with_replaced(self.spec.state_outbox.wanted());
         self.spec.component_metrics[first].set_complaint(Arc::clone(cx.complaint()));
         SegmentContext {
             node: first,
@@ -232,7 +236,8 @@ impl<'a> Wiring<'a> {
     fn router(&self, segment: &Segment) -> Router {
         let route = |node: &usize| {
             let on_reject = self.spec.graph.nodes[*node].engine.on_reject;
-            (*node, Route { metrics: Arc::clone(&self.spec.component_metrics[*node]), on_reject })
+            let public_reasons = self.pure[*node];
+            (*node, Route { metrics: Arc::clone(&self.spec.component_metrics[*node]), on_reject, public_reasons })
         };
         let mut edges = HashMap::new();
         for ((node, output), targets) in &self.plan.routes {

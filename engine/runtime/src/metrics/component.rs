@@ -38,12 +38,19 @@ pub(crate) struct ComponentMetrics {
     latency_micros: AtomicU64,
     /// Since when one call into the component is under way, in milliseconds after `started`, plus 1.
     busy_since: AtomicU64,
-    health: Mutex<Health>,
+    health: Mutex<Known>,
     gauge: Mutex<Option<Gauge>>,
     progress: Mutex<Option<Arc<Progress>>>,
     complaint: Mutex<Option<Arc<Complaint>>>,
     rejected_log: Told,
     not_kept_log: Told,
+}
+
+/// The health of a component, and the time at which it expires.
+#[derive(Debug)]
+struct Known {
+    health: Health,
+    until: Option<Instant>,
 }
 
 impl ComponentMetrics {
@@ -68,7 +75,7 @@ impl ComponentMetrics {
             buckets: Default::default(),
             latency_micros: AtomicU64::new(0),
             busy_since: AtomicU64::new(0),
-            health: Mutex::new(Health::Starting),
+            health: Mutex::new(Known { health: Health::Starting, until: None }),
             gauge: Mutex::new(None),
             progress: Mutex::new(None),
             complaint: Mutex::new(None),
@@ -224,13 +231,21 @@ impl ComponentMetrics {
     /// Sets the health; true if it changed.
     pub(crate) fn set_health(&self, health: Health) -> bool {
         let mut current = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = *current != health;
-        *current = health;
+        let changed = current.health != health;
+        *current = Known { health, until: None };
         changed
     }
 
+    /// Lets the current health be reported for `time`, unless it is set again: then the component counts as ready.
+    pub(crate) fn expire_health(&self, time: Duration) {
+        let mut current = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(current.health, Health::Waiting(_) | Health::Unhealthy(_)) {
+            current.until = Instant::now().checked_add(time);
+        }
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) == Health::Ready
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).health == Health::Ready
     }
 
     pub(crate) fn set_gauge(&self, gauge: Gauge) {
@@ -247,7 +262,10 @@ impl ComponentMetrics {
 
     /// The health that is reported: a component that works and complains is unhealthy.
     fn health(&self) -> Health {
-        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = known.until.is_some_and(|until| until <= Instant::now());
+        let health = if is_over { Health::Ready } else { known.health.clone() };
+        drop(known);
         let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         match complaint.as_ref().and_then(|complaint| complaint.get()) {
             Some(reason) if health == Health::Ready => Health::Unhealthy(reason),

@@ -7,10 +7,11 @@ mod round;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use tidegate_sdk::{AsyncFilter, Attributes, Batch, ConfigError, Cx, Error, Output, Plugin, async_trait};
@@ -128,7 +129,7 @@ impl Shared {
     }
 
     fn cached(&self, key: &Key) -> Option<Kept> {
-        lock(self.cache.as_ref()?).get(key, Instant::now())
+        self.cache.as_ref()?.lock().get(key, Instant::now())
     }
 
     fn keep(&self, key: Key, found: &Found) {
@@ -138,7 +139,7 @@ impl Shared {
             Found::Missing => None,
             Found::Rejected { .. } => return,
         };
-        lock(cache).insert(key, kept, Instant::now());
+        cache.lock().insert(key, kept, Instant::now());
     }
 
     fn put_out(&self, batch: &Batch, known: Known, out: &mut Output) {
@@ -180,11 +181,6 @@ fn with_error(own: Option<&Arc<Attributes>>, reason: String, status: Option<u16>
         attributes.set(STATUS, i64::from(status));
     }
     attributes
-}
-
-/// The data behind a lock that no holder leaves half changed, even by a panic.
-fn lock(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
-    cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether both are the same batch, not only equal ones.

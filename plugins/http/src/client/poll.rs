@@ -8,6 +8,7 @@ mod decode;
 pub(crate) mod fuzzing;
 mod options;
 mod pages;
+mod position;
 mod report;
 mod schedule;
 #[cfg(test)]
@@ -22,17 +23,17 @@ use reqwest::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::{Method, StatusCode, Url};
-use serde::{Deserialize, Serialize};
 use tidegate_sdk::{
     Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch,
     SourceRejection, async_trait,
 };
 
 use self::body::Body;
-use self::cursor::{Order, Seen};
+use self::cursor::Seen;
 use self::decode::{Decoded, Decoder, rejection};
 use self::options::PollOptions;
-use self::pages::{Next, Page, Pages};
+use self::pages::{Page, Pages};
+use self::position::Place;
 use self::report::Report;
 use self::schedule::Schedule;
 use self::unique::Unique;
@@ -89,28 +90,6 @@ struct HttpPoll {
     /// The place after what was handed over last.
     kept: Place,
     report: Report,
-}
-
-/// The stored position: where to go on after a batch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Place {
-    /// The cursor's value of the last complete poll.
-    since: Option<String>,
-    /// The cursor's value in the poll under way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    seen: Option<String>,
-    /// The order of the cursor's values in the poll under way.
-    #[serde(default, skip_serializing_if = "Order::is_mixed")]
-    order: Order,
-    /// The page at which the poll under way goes on; none if it is over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    next: Option<Next>,
-    /// The number of pages that it has taken.
-    #[serde(default)]
-    taken: u64,
-    /// The number of polls that were cut at this page.
-    #[serde(default)]
-    stuck: u32,
 }
 
 impl HttpPoll {
@@ -275,7 +254,7 @@ impl HttpPoll {
         }
         if *step == Step::More {
             self.report.led();
-        } else if walk.taken == 1 && page.count > 0 {
+        } else if walk.taken == 1 && page.may_be_full() {
             let lead = self.pages.missing_lead(page);
             lead.into_iter().for_each(|lead| self.report.leads_nowhere(cx, &lead));
         }
@@ -468,6 +447,11 @@ impl Source for HttpPoll {
         let next = place.next.filter(|next| self.pages.lead_to(next, &self.question.url));
         let seen = Seen { value: place.seen, order: place.order };
         self.walk = next.map(|next| Walk::at(Some(next), place.taken, seen, place.stuck));
+        if self.walk.is_some() {
+            self.schedule.begun();
+        }
+        // An earlier run has reported what its first page told about the pagination.
+        self.report.led();
         Ok(())
     }
 

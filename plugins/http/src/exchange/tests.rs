@@ -42,8 +42,8 @@ fn each_shape_with_none_one_and_two() {
     let cases = [
         (Shape::Single, [None, Some("1"), Some("[1,2]")]),
         (Shape::Array, [Some("[]"), Some("[1]"), Some("[1,2]")]),
-        (Shape::JsonLines, [Some(""), Some("1\n"), Some("1\n2\n")]),
-        (Shape::Lines, [Some(""), Some("1\n"), Some("1\n2\n")]),
+        (Shape::JsonLines, [None, Some("1\n"), Some("1\n2\n")]),
+        (Shape::Lines, [None, Some("1\n"), Some("1\n2\n")]),
     ];
     for (shape, expected) in cases {
         for (count, expected) in expected.into_iter().enumerate() {

@@ -1,8 +1,11 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -10,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::{Clock, Guard};
+use super::guard::{Clock, Guard, Phase};
 use super::options::Options;
 use super::request::{Peer, Server};
 
@@ -27,6 +30,9 @@ impl Halt {
         Self { drain: self.drain.child_token(), kill: self.kill.child_token() }
     }
 }
+
+/// The time that a connection without a request gets to send one, when a reload replaces the server.
+const FIRST_BYTE: Duration = Duration::from_secs(1);
 
 /// How many headers hyper has room for without being asked.
 const HEADER_COUNT: usize = 100;
@@ -72,9 +78,26 @@ pub(super) async fn serve(
             }
             () = drain.as_mut(), if !draining => {
                 draining = true;
+                if server.cx.is_replaced() {
+                    await_first_byte(connection.as_mut(), &peer.phase).await;
+                }
                 connection.as_mut().graceful_shutdown();
             }
             () = kill.as_mut() => return,
         }
     }
+}
+
+/// Drives a connection that has sent nothing until its first byte is there, or its time is up. A shutdown before that
+/// would close it without an answer, and its client has just connected.
+async fn await_first_byte(mut connection: Pin<&mut impl Future>, phase: &Phase) {
+    let first_byte = poll_fn(|cx| {
+        if phase.is_fresh() && connection.as_mut().poll(cx).is_pending() && phase.is_fresh() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    });
+    // One that sends nothing is closed.
+    let _ = tokio::time::timeout(FIRST_BYTE, first_byte).await;
 }

@@ -90,30 +90,55 @@ pub(super) fn decode(
     Ok(Decoded { body, events: Events::Many(events), shape })
 }
 
-/// What `auto` comes to: the content type decides, and where it says nothing, the first byte.
-fn by_type(content_type: &str, body: &[u8]) -> Result<Decode, Problem> {
-    // The usual one, told apart before anything is copied.
-    if content_type == "application/json" {
-        return Ok(array_or(body, Decode::Json));
+impl Decode {
+    /// Whether an empty body is a body of this form, rather than none. A body of no type is none.
+    pub(super) fn takes_empty(self, content_type: &str) -> bool {
+        match self {
+            Self::Auto => by_name(&essence(content_type)).is_some(),
+            _ => !content_type.is_empty(),
+        }
     }
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    Ok(match essence.as_str() {
+}
+
+/// The type without its parameters, in lower case.
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The form that the name of a content type determines. JSON may be an array.
+fn by_name(essence: &str) -> Option<Decode> {
+    match essence {
         "application/x-ndjson"
         | "application/ndjson"
         | "application/jsonl"
         | "application/x-jsonlines"
-        | "application/json-lines" => Decode::JsonLines,
-        "application/json" => array_or(body, Decode::Json),
-        json if json.ends_with("+json") => array_or(body, Decode::Json),
-        text if text.starts_with("text/") => Decode::Lines,
-        // Many lines that each are an object are JSON lines; else the first line is not whole by itself.
-        _ if first(body) == Some(b'{') && json_lines_likely(body) => Decode::JsonLines,
-        _ if first(body) == Some(b'{') => Decode::Json,
-        "" | "application/octet-stream" => array_or(body, Decode::Lines),
-        // As curl sends JSON, if it is not told the type.
-        _ if first(body) == Some(b'[') => Decode::JsonArray,
-        _ if body.is_empty() => Decode::Lines,
-        other => return Err(Problem::Unsupported(other.to_owned())),
+        | "application/json-lines" => Some(Decode::JsonLines),
+        "application/json" => Some(Decode::Json),
+        json if json.ends_with("+json") => Some(Decode::Json),
+        text if text.starts_with("text/") => Some(Decode::Lines),
+        _ => None,
+    }
+}
+
+/// The form of a body under `auto`: the content type determines it, or else the content.
+fn by_type(content_type: &str, body: &[u8]) -> Result<Decode, Problem> {
+    // The usual one, recognised before anything is copied.
+    if content_type == "application/json" {
+        return Ok(array_or(body, Decode::Json));
+    }
+    let essence = essence(content_type);
+    Ok(match by_name(&essence) {
+        Some(Decode::Json) => array_or(body, Decode::Json),
+        Some(named) => named,
+        // Several lines that each are an object are JSON lines. Otherwise the object goes on in the next line.
+        None if first(body) == Some(b'{') && json_lines_likely(body) => Decode::JsonLines,
+        None if first(body) == Some(b'{') => Decode::Json,
+        None if first(body) == Some(b'[') => Decode::JsonArray,
+        None if matches!(essence.as_str(), "" | "application/octet-stream") => Decode::Lines,
+        // `curl -d 12` sends JSON as a form.
+        None if json::check(body.trim_ascii()).is_ok() => Decode::Json,
+        None if json_lines_likely(body) => Decode::JsonLines,
+        None => return Err(Problem::Unsupported(essence)),
     })
 }
 

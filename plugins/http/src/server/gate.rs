@@ -1,12 +1,12 @@
 //! What a request must pass before its body is read: the token, the path, the method, the rate.
 
 use std::hint::black_box;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
+use parking_lot::Mutex;
 use tidegate_sdk::Hosts;
 
 use super::answer::{self, Answer, Refusal};
@@ -109,7 +109,7 @@ impl Rate {
     }
 
     fn take_at(&self, now: Instant) -> bool {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.left.lock();
         let passed = now.saturating_duration_since(left.1).as_secs_f64();
         let tokens = (left.0 + passed * self.per_second).min(self.per_second);
         let taken = tokens >= 1.0;

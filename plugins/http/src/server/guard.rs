@@ -56,6 +56,11 @@ impl Phase {
         self.unread.store(unread, Ordering::Relaxed);
     }
 
+    /// Whether no byte has come yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.get() == FRESH
+    }
+
     fn get(&self) -> u8 {
         self.at.load(Ordering::Relaxed)
     }

@@ -1,7 +1,8 @@
 //! From requests to batches: the queue in which requests wait for the pipeline, and how they leave it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tidegate_sdk::{Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, Client, Outcome, SourceBatch, Span};
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,7 +48,7 @@ pub(super) fn queue(limit: usize) -> (Intake, Handover) {
 impl Intake {
     /// Lets a request in whose body is to be read.
     pub(super) fn enter(&self) -> Result<Entry, Refusal> {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = self.0.lock().clone();
         match sender {
             None => Err(Refusal::stopping()),
             Some(sender) if sender.capacity() == 0 => Err(full()),
@@ -57,7 +58,12 @@ impl Intake {
 
     /// Lets no more in. The queue ends when those that were let in have been queued.
     pub(super) fn close(&self) {
-        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.0.lock().take());
+    }
+
+    /// Whether requests are let in.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.lock().is_some()
     }
 }
 
@@ -181,7 +187,7 @@ impl Share {
 
     fn tell(&mut self, outcome: Outcome) {
         self.told = true;
-        let mut worst = self.reply.worst.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worst = self.reply.worst.lock();
         if outcome > *worst {
             *worst = outcome;
         }
@@ -198,7 +204,7 @@ impl Drop for Share {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        let worst = self.worst.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let worst = self.worst.get_mut();
         let outcome = std::mem::replace(worst, Outcome::Failed);
         if let Some(sender) = self.sender.take() {
             // Whoever waited may be gone: the client left, or its time was up.

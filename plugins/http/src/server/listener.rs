@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Halt};
 use super::request::{Peer, Server};
+use super::sockets;
 
 /// How many connections over the limit are told so at one time. Those above it are closed without a word.
 const TURNED_AWAY: usize = 64;
@@ -28,8 +31,15 @@ const FULL: &[u8] =
     connection: close\r\ncontent-length: 62\r\n\r\n\
     {\"error\":\"there are as many connections as may be; try later\"}";
 
-/// Takes connections until the pipeline stops, and then lets them drain.
-pub(super) async fn listen(listener: TcpListener, server: Arc<Server>, tasks: TaskTracker, halt: Halt) {
+/// Takes connections until the pipeline stops, and then lets them drain. When a reload replaces the server, the socket is
+/// parked for the next instance, for as long as the returned guard exists and some seconds more.
+pub(super) async fn listen(
+    listener: TcpListener,
+    server: Arc<Server>,
+    tasks: TaskTracker,
+    halt: Halt,
+) -> Option<DropGuard> {
+    let accepting = server.newcomers.token();
     let options = &server.settings.options;
     let slots = Arc::new(Slots::new(options.connections, options.connections_per_address));
     let protocol = connection::protocol(options);
@@ -53,7 +63,7 @@ pub(super) async fn listen(listener: TcpListener, server: Arc<Server>, tasks: Ta
         if let Some(slot) = Slots::take(&slots, address.ip()) {
             // Without this an answer may wait for the acknowledgement of what was sent before it.
             let _ = stream.set_nodelay(true);
-            let peer = Peer::new(plain(address).to_string());
+            let peer = Peer::new(plain(address).to_string(), server.newcomers.token());
             let serve = connection::serve(Arc::clone(&server), protocol.clone(), stream, peer, halt.child());
             cx.spawn(tasks.track_future(async move {
                 serve.await;
@@ -63,7 +73,13 @@ pub(super) async fn listen(listener: TcpListener, server: Arc<Server>, tasks: Ta
             cx.spawn(tasks.track_future(turn_away(stream, permit)));
         }
     }
+    let parked = cx.is_replaced().then(|| sockets::park(listener));
+    drop(accepting);
     halt.drain.cancel();
+    parked.and_then(|parked| {
+        let failed = |error| tracing::warn!(component = cx.component(), "the socket is closed: {error}");
+        parked.map_err(failed).ok()
+    })
 }
 
 /// A client that left before it was accepted is no reason to wait; anything else passes with time.
@@ -122,7 +138,7 @@ impl Slots {
 
     fn take(slots: &Arc<Self>, address: IpAddr) -> Option<Slot> {
         let address = network(address);
-        let mut taken = slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = slots.taken.lock();
         if taken.all >= slots.limit {
             return None;
         }
@@ -146,7 +162,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.taken.lock();
         taken.all -= 1;
         if let Some(count) = taken.by_address.get_mut(&self.address) {
             *count -= 1;
@@ -174,7 +190,7 @@ mod tests {
         drop(one);
         assert!(take("10.0.0.1").is_some());
         drop((two, three));
-        assert!(slots.taken.lock().unwrap().by_address.is_empty());
+        assert!(slots.taken.lock().by_address.is_empty());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! One request, from its head to its answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hyper::body::{Body, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
+use parking_lot::Mutex;
 use tidegate_sdk::{Attributes, Client, Cx, Outcome, Size};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, Content};
@@ -34,6 +37,9 @@ pub(super) struct Server {
     pub(super) budget: Arc<Budget>,
     pub(super) rate: Option<Rate>,
     pub(super) intake: Intake,
+    /// Counts the connections without a request so far. Requests are let in until there are none, when a reload replaces
+    /// the server.
+    pub(super) newcomers: TaskTracker,
     pub(super) cx: Cx,
 }
 
@@ -45,12 +51,15 @@ pub(super) struct Peer {
     /// What travelled beside the events of its last request. Most clients send the same again and again.
     pub(super) attributes: Mutex<Arc<Attributes>>,
     pub(super) phase: Arc<Phase>,
+    /// Held until the first request is let in.
+    newcomer: Mutex<Option<TaskTrackerToken>>,
 }
 
 impl Peer {
     /// The other end of a connection that has sent nothing yet.
-    pub(super) fn new(address: String) -> Self {
-        Self { address, attributes: Mutex::default(), phase: Arc::default() }
+    pub(super) fn new(address: String, newcomer: TaskTrackerToken) -> Self {
+        let newcomer = Mutex::new(Some(newcomer));
+        Self { address, attributes: Mutex::default(), phase: Arc::default(), newcomer }
     }
 }
 
@@ -70,7 +79,9 @@ impl Server {
         if let Passage::Answered(answer) = gate::pass(head, &self.settings, self.rate.as_ref())? {
             return Ok(answer);
         }
-        let entry = self.intake.enter()?;
+        let entry = self.intake.enter();
+        drop(peer.newcomer.lock().take());
+        let entry = entry?;
         let options = &self.settings.options;
         let mut content = body::read(body, &head.headers, options, &self.budget).await?;
         peer.phase.unread(false);
@@ -117,8 +128,8 @@ impl Server {
         let received = body.len();
         let content_type = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         let options = &self.settings.options;
-        let bare = [Method::POST, Method::PUT, Method::PATCH].contains(&head.method);
-        let decoded = if body.is_empty() && (content_type.is_empty() || !bare) {
+        let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(&head.method);
+        let decoded = if body.is_empty() && !(has_body && options.decode.takes_empty(content_type)) {
             let query = head.uri.query().unwrap_or_default();
             Decoded::whole(query::event(head.method.as_str(), head.uri.path(), query))
         } else if body.len() < LARGE {
@@ -149,7 +160,7 @@ impl Server {
         if let Some(ticket) = ticket {
             return Arc::new(collect(self.texts(head, peer)).with(REQUEST, ticket.id()));
         }
-        let mut last = peer.attributes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = peer.attributes.lock();
         let known = last.iter().map(|(name, _)| (name, last.text(name)));
         if known.eq(self.texts(head, peer).map(|(name, value)| (name, Some(value)))) {
             return Arc::clone(&last);

@@ -8,6 +8,7 @@ use tidegate_sdk::{
     ConfigError, Cx, Error, Exclusive, Plugin, Replay, Resource, Source, SourceBatch, async_trait,
 };
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,7 @@ use super::intake::{self, Handover};
 use super::listener;
 use super::options::{Options, Respond, Settings};
 use super::request::Server;
+use super::sockets;
 use crate::budget::Budget;
 use crate::exchange::Exchange;
 
@@ -55,6 +57,8 @@ struct Running {
     /// The listener, the connections, and those that are turned away.
     tasks: TaskTracker,
     halt: Halt,
+    /// Ends when no more connections are accepted, with the guard of a parked socket.
+    listening: Option<JoinHandle<Option<DropGuard>>>,
     /// Until when bodies may still arrive; set when the pipeline stops.
     until: Option<Instant>,
     /// However the source ends, its connections do.
@@ -97,19 +101,24 @@ impl Running {
             budget: Budget::new(options.waiting_size.as_usize()),
             rate: options.rate.map(Rate::new),
             intake,
+            newcomers: TaskTracker::new(),
             cx: cx.clone(),
         });
         let (tasks, halt) = (TaskTracker::new(), Halt::default());
         let listen = listener::listen(listener, Arc::clone(&server), tasks.clone(), halt.clone());
-        cx.spawn(tasks.track_future(listen));
+        let listening = Some(cx.spawn(tasks.track_future(listen)));
         let kill = halt.kill.clone().drop_guard();
-        Ok(Self { address, server, handover, tasks, halt, until: None, _kill: kill })
+        Ok(Self { address, server, handover, tasks, halt, listening, until: None, _kill: kill })
     }
 
-    /// Lets no more requests in; those whose bodies are being read have a little time.
-    fn stop(&mut self) {
-        self.server.intake.close();
+    /// Lets no more requests in; those whose bodies are being read have a little time. If a reload replaces the server,
+    /// clients that have just connected get an answer too.
+    fn stop(&mut self, cx: &Cx) {
         self.until = Some(Instant::now() + GRACE);
+        self.server.newcomers.close();
+        if !cx.is_replaced() {
+            self.server.intake.close();
+        }
     }
 }
 
@@ -134,7 +143,7 @@ impl Source for HttpServer {
 
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         let listen = &self.settings.options.listen;
-        let listener = TcpListener::bind(listen.as_str()).await.map_err(|error| {
+        let listener = sockets::listen(listen).await.map_err(|error| {
             Error::retry(format!("cannot listen on {listen}: {error}; is another program using it?"))
         })?;
         let running = Running::start(listener, &self.settings, &self.exchange, cx)?;
@@ -150,14 +159,22 @@ impl Source for HttpServer {
         }
         loop {
             if running.until.is_none() && cx.is_stopping() {
-                running.stop();
+                running.stop(cx);
             }
-            let queue = &mut running.handover.queue;
+            let (queue, server) = (&mut running.handover.queue, &running.server);
             let waiting = match running.until {
                 None => tokio::select! {
                     biased;
                     waiting = queue.recv() => waiting,
                     () = cx.stopping() => continue,
+                },
+                Some(until) if server.intake.is_open() => tokio::select! {
+                    biased;
+                    waiting = queue.recv() => waiting,
+                    _ = timeout_at(until, server.newcomers.wait()) => {
+                        server.intake.close();
+                        continue;
+                    }
                 },
                 Some(until) => match timeout_at(until, queue.recv()).await {
                     Ok(waiting) => waiting,
@@ -177,7 +194,7 @@ impl Source for HttpServer {
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
         let Some(running) = self.running.take() else { return Ok(()) };
-        let Running { handover, tasks, halt, server, .. } = running;
+        let Running { handover, tasks, halt, server, listening, .. } = running;
         server.intake.close();
         drop(handover);
         halt.drain.cancel();
@@ -186,6 +203,11 @@ impl Source for HttpServer {
             halt.kill.cancel();
             tasks.wait().await;
         }
+        // A parked socket waits for the next instance from here on.
+        drop(match listening {
+            Some(listening) => listening.await,
+            None => Ok(None),
+        });
         Ok(())
     }
 }

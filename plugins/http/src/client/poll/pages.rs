@@ -60,6 +60,16 @@ pub(super) struct Page<'a> {
     pub(super) count: u64,
 }
 
+impl Page<'_> {
+    /// Whether the page may hold as many events as the server gives at once. Page sizes are round numbers, or what the
+    /// query asks for.
+    pub(super) fn may_be_full(&self) -> bool {
+        let is_round = self.count >= 10 && self.count.is_multiple_of(5);
+        let is_asked_for = || self.url.query_pairs().any(|(_, value)| value.parse() == Ok(self.count));
+        self.count > 0 && (is_round || is_asked_for())
+    }
+}
+
 impl Pages {
     pub(super) fn new(options: Option<PaginationOptions>) -> Result<Self, ConfigError> {
         let Some(options) = options else { return Ok(Self::One) };

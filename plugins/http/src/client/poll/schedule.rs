@@ -54,6 +54,13 @@ impl Schedule {
         }
     }
 
+    /// Counts a poll that begins now without a wait: one that goes on after a restart.
+    pub(super) fn begun(&mut self) {
+        if let Self::Interval { last, .. } = self {
+            *last = Some(Instant::now());
+        }
+    }
+
     /// Waits for the next poll. False if the pipeline drains before.
     pub(super) async fn wait(&mut self, cx: &Cx) -> Result<bool, Error> {
         match self {

@@ -5,9 +5,9 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tidegate_sdk::json::one_line;
 use tidegate_sdk::{Batch, Cx, Error};
 
@@ -69,12 +69,12 @@ impl Keys {
 
     /// Whether a request with this key was sent and its outcome is not known.
     pub(super) fn is_open(&self, key: &str) -> bool {
-        self.lock().iter().any(|open| open == key)
+        self.open.lock().iter().any(|open| open == key)
     }
 
     /// Remembers that the outcome of a request with this key is not known.
     pub(super) fn open(&self, key: &str) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         if open.iter().any(|known| known == key) {
             return;
         }
@@ -86,11 +86,7 @@ impl Keys {
 
     /// Forgets a key whose outcome is known.
     pub(super) fn close(&self, key: &str) {
-        self.lock().retain(|open| open != key);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().retain(|open| open != key);
     }
 
     /// A key that is the same exactly if the same events are sent again: made of where they came from and of

@@ -15,7 +15,8 @@ fn run(body: &'static str, how: Decode, content_type: &str) -> Result<(Vec<Strin
 
 #[test]
 fn auto_follows_the_type_and_then_the_first_byte() {
-    let cases: [(&str, &'static str, Shape, &[&str]); 12] = [
+    let form = "application/x-www-form-urlencoded";
+    let cases: [(&str, &'static str, Shape, &[&str]); 16] = [
         ("application/json", r#" {"a": 1} "#, Shape::Single, &[r#"{"a": 1}"#]),
         ("application/json; charset=utf-8", r#" [1, {"a":[2]} ]"#, Shape::Array, &["1", r#"{"a":[2]}"#]),
         ("application/vnd.x+json", "[]", Shape::Array, &[]),
@@ -25,13 +26,26 @@ fn auto_follows_the_type_and_then_the_first_byte() {
         ("", r#"{"a":1}"#, Shape::Single, &[r#"{"a":1}"#]),
         ("", "{\n\"a\":1\n}\n", Shape::Single, &[r#"{"a":1}"#]),
         ("", "{\"a\":1}\n{\"a\":2}\n", Shape::JsonLines, &[r#"{"a":1}"#, r#"{"a":2}"#]),
-        ("application/x-www-form-urlencoded", "[1]", Shape::Array, &["1"]),
+        (form, "[1]", Shape::Array, &["1"]),
+        (form, "12", Shape::Single, &["12"]),
+        (form, " \"text\"\n", Shape::Single, &["\"text\""]),
+        (form, "12\n13\n", Shape::JsonLines, &["12", "13"]),
+        ("application/octet-stream", "12", Shape::Lines, &["12"]),
         ("", "one\ntwo", Shape::Lines, &["one", "two"]),
         ("", "", Shape::Lines, &[]),
     ];
     for (content_type, body, shape, events) in cases {
         let (texts, found) = run(body, Decode::Auto, content_type).unwrap();
         assert_eq!((texts, found), (events.iter().map(ToString::to_string).collect(), shape), "{body}");
+    }
+}
+
+#[test]
+fn a_body_of_another_type_that_is_no_json_is_refused() {
+    let form = "application/x-www-form-urlencoded";
+    for body in ["a=1", "12=13", "12 13", "true=x", "nul"] {
+        let refused = run(body, Decode::Auto, form).unwrap_err();
+        assert_eq!(refused, Problem::Unsupported(form.into()), "{body}");
     }
 }
 

@@ -38,8 +38,27 @@ async fn a_request_without_a_body_is_an_event_of_itself() {
     let reply = once(server.address, &request("GET", "/events?a=1&b=x+y", "", b"")).await;
     let expected = r#"{"method":"GET","path":"/events","query":{"a":"1","b":"x y"}}"#;
     assert_eq!((reply.status, reply.body.as_str()), (200, expected));
-    let reply = once(server.address, &request("POST", "/events", "", b"")).await;
-    assert_eq!(reply.body, r#"{"method":"POST","path":"/events","query":{}}"#);
+    // `curl -d ''` sends the type of a form.
+    for content_type in
+        ["", "content-type: application/x-www-form-urlencoded\r\n", "content-type: image/png\r\n"]
+    {
+        let reply = once(server.address, &request("POST", "/events", content_type, b"")).await;
+        let expected = r#"{"method":"POST","path":"/events","query":{}}"#;
+        assert_eq!((reply.status, reply.body.as_str()), (200, expected), "{content_type}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_body_of_a_named_form_is_read_as_that_form() {
+    let server = Driven::echoing(json!({})).await;
+    for (headers, status) in [(LINES, 204), ("content-type: text/plain\r\n", 204), (JSON, 400)] {
+        assert_eq!(post(server.address, headers, "").await.status, status, "{headers}");
+    }
+    assert!(server.entered().is_empty());
+    server.stop().await;
+    let server = Driven::echoing(json!({ "decode": "json_lines" })).await;
+    assert_eq!(post(server.address, JSON, "").await.status, 204, "a fixed form does not look at the type");
     server.stop().await;
 }
 
@@ -71,7 +90,8 @@ async fn dropped_and_split_events_count() {
         let reply = client.post(JSON, body).await;
         assert_eq!((reply.status, reply.body.as_str()), (status, expected), "{body}");
     }
-    assert_eq!(client.post(LINES, "0\n").await.body, "");
+    let reply = client.post(LINES, "0\n").await;
+    assert_eq!((reply.status, reply.body.as_str()), (204, ""));
     server.stop().await;
 }
 

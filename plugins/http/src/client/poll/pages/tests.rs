@@ -3,6 +3,26 @@
 use super::*;
 
 #[test]
+fn a_page_of_a_round_or_requested_number_of_events_may_be_full() {
+    let may_be_full = |url: &str, count| {
+        let (url, headers) = (Url::parse(url).unwrap(), HeaderMap::new());
+        Page { url: &url, headers: &headers, body: b"", count }.may_be_full()
+    };
+    for (url, count, expected) in [
+        ("http://h/", 0, false),
+        ("http://h/?page=0", 0, false),
+        ("http://h/", 3, false),
+        ("http://h/", 5, false),
+        ("http://h/?per_page=3", 3, true),
+        ("http://h/", 25, true),
+        ("http://h/", 27, false),
+        ("http://h/", 100, true),
+    ] {
+        assert_eq!(may_be_full(url, count), expected, "{url} {count}");
+    }
+}
+
+#[test]
 fn a_link_does_not_leave_the_host() {
     let base = Url::parse("https://api.example.com/a").unwrap();
     let check = |link: &str, hosts: &[String]| check_host(&Url::parse(link).unwrap(), &base, hosts).is_ok();

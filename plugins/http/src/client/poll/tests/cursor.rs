@@ -52,6 +52,32 @@ async fn a_restart_within_a_poll_goes_on_at_its_page() {
 }
 
 #[tokio::test]
+async fn a_poll_that_goes_on_after_a_restart_keeps_the_interval() {
+    let server = Server::start(|asked| match parameter(asked, "page").as_deref() {
+        Some("1") => ok(r#"[{"at":30}]"#),
+        _ => ok("[]"),
+    })
+    .await;
+    let options = json!({
+        "cursor": { "from": ".at", "parameter": "since" }, "pagination": { "kind": "page" }, "times": 5,
+        "interval": "1h",
+    });
+    let mut first = source(&server.url, options.clone());
+    let (cx, _stopping) = context();
+    first.open(&cx).await.unwrap();
+    let stored = position(&first.next(&cx).await.unwrap().unwrap().batch);
+
+    let (cx, stopping) = context();
+    let cx = cx.with_resume(BTreeMap::from([(String::new(), stored)]));
+    let mut second = source(&server.url, options);
+    second.open(&cx).await.unwrap();
+    assert!(second.next(&cx).await.unwrap().unwrap().batch.is_empty(), "the poll is at its end");
+    let (next, ()) = tokio::join!(second.next(&cx), async { stopping.cancel() });
+    assert!(next.unwrap().is_none());
+    assert_eq!(server.targets(), ["/?page=1", "/?page=2"], "the next poll waits for its time");
+}
+
+#[tokio::test]
 async fn a_large_page_is_cut_into_batches_and_only_the_last_goes_on() {
     let body = format!("[{}0]", "1,".repeat(9000));
     let server = Server::start(move |_| ok(body.clone())).await;

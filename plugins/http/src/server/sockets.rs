@@ -1,0 +1,159 @@
+//! Listening sockets that outlive one instance of a server, so that a reload refuses no connection.
+//!
+//! An instance that is replaced parks its socket here when it stops to accept. New connections then wait in the queue of
+//! the operating system, until the next instance takes the socket.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidegate_sdk::Tasks;
+use tokio::net::{TcpListener, lookup_host};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The time for which a parked socket waits for the next instance, once the one before is closed.
+const PARKED: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(10) };
+
+/// The parked sockets of this process, by local address.
+static SOCKETS: LazyLock<Mutex<HashMap<SocketAddr, Parked>>> = LazyLock::new(Mutex::default);
+
+/// The tasks that close sockets which no instance has taken.
+static EXPIRIES: LazyLock<Tasks> = LazyLock::new(Tasks::new);
+
+/// A parked socket. Not of tokio, whose sockets belong to one runtime.
+#[derive(Debug)]
+struct Parked {
+    listener: std::net::TcpListener,
+    taken: CancellationToken,
+}
+
+/// Removes a socket from the table when the task that waits for its end is over, or is dropped with its runtime.
+struct Expiry {
+    address: SocketAddr,
+    taken: CancellationToken,
+}
+
+impl Drop for Expiry {
+    fn drop(&mut self) {
+        let mut sockets = SOCKETS.lock();
+        if !self.taken.is_cancelled() {
+            sockets.remove(&self.address);
+        }
+    }
+}
+
+/// Parks a socket. It is closed [`PARKED`] after the guard is dropped, unless an instance takes it before.
+pub(super) fn park(listener: TcpListener) -> io::Result<DropGuard> {
+    let address = listener.local_addr()?;
+    let listener = listener.into_std()?;
+    let (taken, closed) = (CancellationToken::new(), CancellationToken::new());
+    let expiry = Expiry { address, taken: taken.clone() };
+    let waiting = closed.clone();
+    SOCKETS.lock().insert(address, Parked { listener, taken });
+    EXPIRIES.spawn(async move {
+        let end = async {
+            waiting.cancelled().await;
+            tokio::time::sleep(PARKED).await;
+        };
+        tokio::select! {
+            () = expiry.taken.cancelled() => {}
+            () = end => {}
+        }
+        drop(expiry);
+    });
+    Ok(closed.drop_guard())
+}
+
+/// The socket that listens on `listen`: a parked one, or else a new one.
+pub(super) async fn listen(listen: &str) -> io::Result<TcpListener> {
+    let addresses: Vec<SocketAddr> = lookup_host(listen).await?.collect();
+    for address in &addresses {
+        if let Some(listener) = take(address) {
+            return TcpListener::from_std(listener);
+        }
+    }
+    let bound = TcpListener::bind(addresses.as_slice()).await;
+    match bound {
+        // A socket of another address may hold the port: `0.0.0.0:80` and `127.0.0.1:80`.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && close_ports(&addresses) => {
+            TcpListener::bind(addresses.as_slice()).await
+        }
+        bound => bound,
+    }
+}
+
+fn take(address: &SocketAddr) -> Option<std::net::TcpListener> {
+    let mut sockets = SOCKETS.lock();
+    let parked = sockets.remove(address)?;
+    // Within the lock, so that the expiry does not remove the socket that is parked here next.
+    parked.taken.cancel();
+    Some(parked.listener)
+}
+
+/// Closes the parked sockets with the port of any of these addresses. Returns whether there were any.
+fn close_ports(addresses: &[SocketAddr]) -> bool {
+    let mut sockets = SOCKETS.lock();
+    let before = sockets.len();
+    sockets.retain(|parked, socket| {
+        let is_kept = addresses.iter().all(|address| address.port() != parked.port());
+        if !is_kept {
+            socket.taken.cancel();
+        }
+        is_kept
+    });
+    sockets.len() < before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_parked_socket_is_taken_and_keeps_its_waiting_connections() {
+        let first = listen("127.0.0.1:0").await.unwrap();
+        let address = first.local_addr().unwrap();
+        let guard = park(first).unwrap();
+        let client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let next = listen(&address.to_string()).await.unwrap();
+        assert_eq!(next.local_addr().unwrap(), address);
+        let (_, peer) = next.accept().await.unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        drop(guard);
+        let again = park(next).unwrap();
+        drop(listen(&address.to_string()).await.unwrap());
+        drop(again);
+        assert!(!SOCKETS.lock().contains_key(&address));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_no_instance_takes_is_closed() {
+        let listener = listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let guard = park(listener).unwrap();
+        assert!(
+            tokio::net::TcpStream::connect(address).await.is_ok(),
+            "the instance before is still at work"
+        );
+        drop(guard);
+        let closed = async {
+            while SOCKETS.lock().contains_key(&address) {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_parked_socket_of_another_address_gives_up_its_port() {
+        let listener = listen("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _guard = park(listener).unwrap();
+        let next = listen(&format!("127.0.0.1:{port}")).await.unwrap();
+        assert_eq!(next.local_addr().unwrap().port(), port);
+        assert!(listen(&format!("127.0.0.1:{port}")).await.is_err(), "an address in use stays in use");
+    }
+}

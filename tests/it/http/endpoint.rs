@@ -247,6 +247,109 @@ fn what_a_command_wrote_before_it_failed_is_delivered() {
     }
 }
 
+/// Answers requests with this status and body, on a thread of its own.
+fn serve(listener: TcpListener, status: u16, body: &'static str) {
+    use std::io::{Read, Write};
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut head = [0; 4096];
+            if stream.read(&mut head).is_ok() {
+                let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
+                drop(stream.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes()));
+            }
+        }
+    });
+}
+
+#[test]
+fn clients_do_not_see_the_reasons_of_components_that_call_servers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = listener.local_addr().unwrap();
+    serve(listener, 422, "the password of db7 is wrong");
+    let (mut running, address) = endpoint(upstream, "", "");
+    let (status, body) = post(address, r#"{"id":"inner"}"#);
+    let expected = r#"{"error":"`ask` could not process it; the log of the server has the reason"}"#;
+    assert_eq!((status, body.as_str()), (422, expected));
+    let line = running.wait_for("rejected 1 event; the latest reason");
+    assert!(line.contains("db7") && line.contains(&format!("{upstream}/inner")), "{line}");
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+#[test]
+fn clients_see_the_reasons_of_plain_filters_but_not_of_sinks() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = listener.local_addr().unwrap();
+    serve(listener, 422, "the password of db7 is wrong");
+    for target in [format!("http://{upstream}/inner"), format!("http://127.0.0.1:{}/inner", free_port())] {
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut running = Tidegate::pipeline(&format!(
+            r#"
+            [source.api]
+            plugin = "http_server"
+            listen = "{listen}"
+            [filter.number]
+            plugin = "jq"
+            query = '.n | tonumber'
+            [sink.out]
+            plugin = "http"
+            url = "{target}"
+            format = "single"
+            retry = {{ attempts = 2, base = "1ms" }}
+            "#
+        ))
+        .start();
+        running.wait_for(&format!("listening on {listen}"));
+        let (status, body) = post(listen, r#"{"n":"7"}"#);
+        assert_eq!(status, 422, "{body}");
+        assert!(body.contains("`out` could not process it") && !body.contains("127.0.0.1"), "{body}");
+        let line = running.wait_for("rejected 1 event; the latest reason");
+        assert!(line.contains(&target), "{line}");
+        let (status, body) = post(listen, r#"{"n":"x"}"#);
+        assert!(status == 422 && body.contains("number"), "{body}");
+        running.signal("TERM");
+        running.end().expect(0);
+    }
+}
+
+#[test]
+fn an_endpoint_stays_unready_between_requests_while_an_upstream_server_is_down() {
+    let retries = ["retry = { base = \"1ms\", cap = \"1ms\" }", "retry = { attempts = 2, base = \"1ms\" }"];
+    for (retry, expected) in retries.into_iter().zip([504, 422]) {
+        let upstream = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let call = Tidegate::pipeline(&format!(
+            r#"
+            [source.api]
+            plugin = "http_server"
+            listen = "{listen}"
+            respond = "result"
+            time_limit = "300ms"
+            [filter.ask]
+            plugin = "http"
+            url = "http://{upstream}/{{.id}}"
+            into = "answer"
+            {retry}
+            [sink.answer]
+            plugin = "http_response"
+            "#
+        ));
+        let mut running = call.arg("--admin").arg("127.0.0.1:0").start();
+        let admin = running.address("admin listening on");
+        running.wait_for(&format!("listening on {listen}"));
+        until("it is ready", || http(admin, "GET /readyz", "", b"").status == 200);
+        assert_eq!(post(listen, r#"{"id":1}"#).0, expected);
+        let ready = http(admin, "GET /readyz", "", b"");
+        assert!(ready.status == 503 && ready.body.contains("ask"), "{retry}: {ready:?}");
+        assert!(ready.body.contains("no connection"), "{retry}: {ready:?}");
+        serve(TcpListener::bind(upstream).unwrap(), 200, "2");
+        until("the server is asked again", || post(listen, r#"{"id":1}"#).0 == 200);
+        assert_eq!(http(admin, "GET /readyz", "", b"").status, 200, "{retry}");
+        running.signal("TERM");
+        running.end().expect(0);
+    }
+}
+
 fn check(folder: &Path, text: &str) -> (i32, String) {
     let path = folder.join("p.toml");
     std::fs::write(&path, text).unwrap();

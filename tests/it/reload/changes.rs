@@ -202,6 +202,113 @@ fn a_source_that_listens_takes_its_port_again() {
 }
 
 #[test]
+fn a_reload_refuses_no_connection_while_a_slow_request_is_pending() {
+    let (asked, release) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let api = Server::start({
+        let (asked, release) = (Arc::clone(&asked), Arc::clone(&release));
+        move |request| {
+            if request.target.contains("slow") {
+                asked.store(true, Ordering::SeqCst);
+                until("the slow request is released", || release.load(Ordering::SeqCst));
+            }
+            Answer::json("1")
+        }
+    });
+    let port = free_port();
+    let pipeline = |word: &str| {
+        format!(
+            r#"
+            [source.ask]
+            plugin = "http_server"
+            listen = "127.0.0.1:{port}"
+            respond = "result"
+            [filter.up]
+            plugin = "http"
+            url = "{}"
+            into = "up"
+            parallel = 64
+            [filter.say]
+            plugin = "jq"
+            query = '"{word}"'
+            [sink.answer]
+            plugin = "http_response"
+            "#,
+            api.url("/{.id}")
+        )
+    };
+    let files = Files::new(&[("a.toml", &pipeline("one"))]);
+    let mut running = files.call().arg("--admin").arg("127.0.0.1:0").start();
+    let admin = running.address("admin listening on");
+    running.wait_for(&format!("listening on 127.0.0.1:{port}"));
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let post = move |body: &str| {
+        let answer = http(address, "POST /events", "application/json", body.as_bytes());
+        (answer.status, answer.body)
+    };
+    let slow = std::thread::spawn(move || post(r#"{"id":"slow"}"#));
+    until("the slow request is pending", || asked.load(Ordering::SeqCst));
+    let (over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (over, done) = (Arc::clone(&over), Arc::clone(&done));
+            std::thread::spawn(move || {
+                let mut last = String::new();
+                while !over.load(Ordering::SeqCst) {
+                    // `http` fails if the connection is refused, or closed without an answer.
+                    let (status, word) = post(r#"{"id":"fast"}"#);
+                    assert_eq!(status, 200, "{word}");
+                    done.fetch_add(1, Ordering::SeqCst);
+                    last = word;
+                }
+                last
+            })
+        })
+        .collect();
+    until("clients are served", || done.load(Ordering::SeqCst) > 20);
+    files.write("a.toml", &pipeline("two"));
+    running.signal("HUP");
+    until("the old graph drains", || {
+        let status: Value = serde_json::from_str(&http(admin, "GET /status", "", b"").body).unwrap();
+        status["graphs"][0]["state"] == "draining"
+    });
+    drop(std::net::TcpStream::connect(address).expect("connections are taken while the old graph drains"));
+    release.store(true, Ordering::SeqCst);
+    running.wait_for("reloaded: 1 changed");
+    assert_eq!(slow.join().unwrap(), (200, "\"one\"".to_owned()), "the old graph finishes its requests");
+    let before = done.load(Ordering::SeqCst);
+    until("the new graph serves clients", || done.load(Ordering::SeqCst) > before + 20);
+    over.store(true, Ordering::SeqCst);
+    for client in clients {
+        assert_eq!(client.join().unwrap(), "\"two\"");
+    }
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+#[test]
+fn a_removed_or_moved_endpoint_gives_its_port_back() {
+    let (port, other) = (free_port(), free_port());
+    let pipeline = |port: u16| {
+        format!(
+            "[source.ask]\nplugin = \"http_server\"\nlisten = \"127.0.0.1:{port}\"\n[sink.out]\nplugin = \"blackhole\"\n"
+        )
+    };
+    let files = Files::new(&[("a.toml", &pipeline(port)), ("b.toml", &TICKS.replace("OUT", "one"))]);
+    let mut running = files.call().start();
+    running.wait_for(&format!("listening on 127.0.0.1:{port}"));
+    files.write("a.toml", &pipeline(other));
+    reload(&running, 1);
+    running.wait_for(&format!("listening on 127.0.0.1:{other}"));
+    let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    until("the old port is free", || free(port));
+    std::fs::remove_file(files.pipelines().join("a.toml")).unwrap();
+    assert!(reload(&running, 2).contains("1 removed"));
+    assert!(free(other), "at once, because no instance follows");
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+#[test]
 fn a_graph_that_does_not_start_gives_way_to_the_old_one() {
     let input = "[source.lines]\nplugin = \"file\"\npath = \"DIR/in\"\nfollow = true\n";
     let sink = "[sink.out]\nplugin = \"file\"\npath = \"DIR/out\"\n";

@@ -237,7 +237,10 @@ impl<'a> Wiring<'a> {
         let route = |node: &usize| {
             let on_reject = self.spec.graph.nodes[*node].engine.on_reject;
             let public_reasons = self.pure[*node];
-            (*node, Route { metrics: Arc::clone(&self.spec.component_metrics[*node]), on_reject, public_reasons })
+            (
+                *node,
+                Route { metrics: Arc::clone(&self.spec.component_metrics[*node]), on_reject, public_reasons },
+            )
         };
         let mut edges = HashMap::new();
         for ((node, output), targets) in &self.plan.routes {

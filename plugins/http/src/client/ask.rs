@@ -194,13 +194,13 @@ impl AsyncFilter for Ask {
         self.shared.caller.open()
     }
 
-    async fn process(&mut self, batch: &Batch, out: &mut Output, _cx: &Cx) -> Result<(), Error> {
+    async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
         let mut known = match self.kept.take() {
             Some((kept, known)) if is_same(&kept, batch) => known,
             _ => Known::new(batch.len()),
         };
         let asked = tokio::select! {
-            asked = self.shared.find(batch, &mut known, out.attempt()) => asked,
+            asked = self.shared.find(batch, &mut known, out.attempt(), cx) => asked,
             // The requests under way are dropped, and with each of them its connection.
             () = batch.cancelled() => return Err(Error::retry("nobody waits for the answer any more")),
         };

@@ -1,16 +1,21 @@
 //! One attempt at the events of a batch: each is asked about, and a failure stays with its own event.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use reqwest::StatusCode;
-use tidegate_sdk::{Attempt, Batch, Class, Error};
+use tidegate_sdk::{Attempt, Batch, Class, Cx, Error};
 
 use super::cache::Key;
 use super::{Found, Shared};
 use crate::client::Caller;
 use crate::client::caller::Question;
+
+/// The time for which the filter stays unready after a last attempt without a response. An endpoint that stayed unready
+/// for longer would receive no requests, and would not notice that the server is back.
+const REPORTED: Duration = Duration::from_secs(30);
 
 /// What is known about the events of one batch, from one attempt to the next.
 #[derive(Debug)]
@@ -75,10 +80,17 @@ impl Shared {
     ///
     /// # Errors
     /// If events are still open: the failure with the longest pause.
-    pub(super) async fn find(&self, batch: &Batch, known: &mut Known, attempt: Attempt) -> Result<(), Error> {
+    pub(super) async fn find(
+        &self,
+        batch: &Batch,
+        known: &mut Known,
+        attempt: Attempt,
+        cx: &Cx,
+    ) -> Result<(), Error> {
         let mut waiting = known.open().into_iter();
         let mut flying = FuturesUnordered::new();
         let (mut error, mut stopped, mut silent): (Option<Error>, bool, usize) = (None, false, 0);
+        let mut succeeded = false;
         loop {
             while !stopped && flying.len() < self.parallel {
                 let Some(event) = waiting.next() else { break };
@@ -94,7 +106,7 @@ impl Shared {
             let Some((event, key, result)) = flying.next().await else { break };
             match result {
                 Ok(found) => {
-                    silent = 0;
+                    (silent, succeeded) = (0, true);
                     self.keep(key, &found);
                     known.found[event] = Some(found);
                 }
@@ -112,12 +124,18 @@ impl Shared {
                 }
             }
         }
+        if succeeded {
+            cx.complaint().clear();
+        }
         let Some(error) = error else { return Ok(()) };
         if error.class() == Class::Fatal {
             return Err(error);
         }
         if attempt.last {
             known.give_up(attempt.number, &error);
+            if !succeeded {
+                cx.complaint().set_for(error.message(), REPORTED);
+            }
             return Ok(());
         }
         let (open, all) = (known.open().len(), batch.len());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_abi::{self as abi, Attr, View, attribute};
 use tidegate_sdk::{
-    AttributeValue, Attributes, Batch, BatchBuilder, Origin, Parts, Position, Receipts, Run, SourceBatch,
+    AckHandles, AttributeValue, Attributes, Batch, BatchBuilder, Origin, Parts, Position, Run, SourceBatch,
     SourceRejection, Span,
 };
 
@@ -113,7 +113,7 @@ impl<'a> Incoming<'a> {
         mut self,
         run: &RunEntry<'_>,
         mut rejected: Vec<SourceRejection>,
-        handles: Option<Receipts>,
+        handles: Option<AckHandles>,
         event_size: usize,
     ) -> Result<SourceBatch, String> {
         let Columns { data, .. } = self.columns;
@@ -148,7 +148,7 @@ impl<'a> Incoming<'a> {
         let read = SourceBatch::from(builder.with_attributes(Arc::new(common)).finish());
         let read = read.with_rejected(rejected);
         Ok(match handles {
-            Some(handles) => read.with_receipts(handles::move_last(handles, &too_long)),
+            Some(handles) => read.with_ack_handles(handles::move_last(handles, &too_long)),
             None => read,
         })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_abi::{self as abi, Buf, Str};
-use tidegate_sdk::Receipts;
+use tidegate_sdk::AckHandles;
 
 use crate::columns::{required, text};
 use crate::limits::{EVENTS, HANDLE, HANDLES_BYTES, SCOPE};
@@ -12,7 +12,7 @@ use crate::{Packer, Unpacker};
 /// Encoded acknowledgement handles with the memory that their table points to.
 pub struct EncodedHandles {
     table: abi::AckHandles,
-    _owned: (Receipts, Vec<Str>, Vec<u32>),
+    _owned: (AckHandles, Vec<Str>, Vec<u32>),
 }
 
 // SAFETY: the pointers of the table point to heap memory of `_owned`, which does not change and moves with the table.
@@ -20,7 +20,7 @@ unsafe impl Send for EncodedHandles {}
 
 impl EncodedHandles {
     /// Encodes the handles.
-    pub fn new(handles: &Receipts) -> Self {
+    pub fn new(handles: &AckHandles) -> Self {
         let handles = handles.clone();
         let scope: Vec<Str> = handles.scope().iter().map(|text| Str::new(text)).collect();
         let ends = handles.range().scan(0, |end, index| {
@@ -53,7 +53,7 @@ impl EncodedHandles {
 ///
 /// # Safety
 /// `table` is NULL, or points to handles as the header describes them.
-pub unsafe fn read_handles(table: *const abi::AckHandles) -> Result<Receipts, String> {
+pub unsafe fn read_handles(table: *const abi::AckHandles) -> Result<AckHandles, String> {
     // SAFETY: the caller guarantees it, here and below.
     let table = unsafe { abi::read_checked(table, size_of::<abi::AckHandles>(), "`ack_handles`")? };
     let abi::AckHandles { n, n_scope, first, .. } = table;
@@ -75,7 +75,7 @@ pub unsafe fn read_handles(table: *const abi::AckHandles) -> Result<Receipts, St
     let scope: Result<Vec<String>, String> = scope.iter().map(read).collect();
     // SAFETY: as above.
     let bytes = unsafe { Buf { p: table.bytes, n: last.into() }.bytes() };
-    let (mut handles, mut start) = (Receipts::of_part(&scope?.into(), first as usize), 0);
+    let (mut handles, mut start) = (AckHandles::of_part(&scope?.into(), first as usize), 0);
     for end in ends {
         let handle = &bytes[start..*end as usize];
         if handle.len() > HANDLE {
@@ -91,7 +91,7 @@ pub unsafe fn read_handles(table: *const abi::AckHandles) -> Result<Receipts, St
 }
 
 /// Checks that these are the handles of a source's batch with this number of events.
-pub(crate) fn check(handles: &Receipts, events: usize) -> Result<(), String> {
+pub(crate) fn check(handles: &AckHandles, events: usize) -> Result<(), String> {
     let range = handles.range();
     if range.start != 0 {
         return Err(format!("the acknowledgement handles of a source begin with number {}", range.start));
@@ -106,11 +106,11 @@ pub(crate) fn check(handles: &Receipts, events: usize) -> Result<(), String> {
 }
 
 /// Moves the handles of these events, which were refused after all, after all others.
-pub(crate) fn move_last(handles: Receipts, refused: &[usize]) -> Receipts {
+pub(crate) fn move_last(handles: AckHandles, refused: &[usize]) -> AckHandles {
     if refused.is_empty() {
         return handles;
     }
-    let mut sorted = Receipts::new(&handles.scope().to_vec().into());
+    let mut sorted = AckHandles::new(&handles.scope().to_vec().into());
     let stays = |index: &usize| refused.binary_search(index).is_err();
     let kept = handles.range().filter(stays);
     kept.chain(refused.iter().copied()).for_each(|index| sorted.push(handles.get(index)));
@@ -119,7 +119,7 @@ pub(crate) fn move_last(handles: Receipts, refused: &[usize]) -> Receipts {
 
 impl Packer<'_> {
     /// Writes acknowledgement handles.
-    pub fn handles(&mut self, handles: &Receipts) {
+    pub fn handles(&mut self, handles: &AckHandles) {
         self.number(handles.scope().len() as u32);
         handles.scope().iter().for_each(|text| self.bytes(text.as_bytes()));
         let range = handles.range();
@@ -134,7 +134,7 @@ impl Unpacker {
     ///
     /// # Errors
     /// The bytes are not handles.
-    pub fn handles(&mut self) -> Result<Receipts, String> {
+    pub fn handles(&mut self) -> Result<AckHandles, String> {
         let texts = self.number()?;
         if texts > SCOPE {
             return Err(format!(
@@ -150,7 +150,7 @@ impl Unpacker {
                 "{count} acknowledgement handles from {first} on are more than a batch may have ({EVENTS})"
             ));
         }
-        let (mut handles, mut bytes) = (Receipts::of_part(&scope, first), 0);
+        let (mut handles, mut bytes) = (AckHandles::of_part(&scope, first), 0);
         for _ in 0..count {
             let handle = self.blob(HANDLE, "an acknowledgement handle")?;
             bytes += handle.len();

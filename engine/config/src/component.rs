@@ -8,6 +8,7 @@ pub(crate) mod libraries;
 pub(crate) mod trial;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tidegate_sdk::{Component, ConfigError, Kind, Plugin, Registry};
@@ -69,6 +70,7 @@ impl<'a> Reader<'a> {
             engine: EngineOptions::default(),
             from: From::of(table),
             outputs: None,
+            capabilities: Arc::default(),
             claims: Vec::new(),
         };
         let scope = self.scope(kind, &draft.name, plugin, table);
@@ -117,15 +119,16 @@ impl<'a> Reader<'a> {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         match built {
-            Ok(component) => {
-                draft.claims = claims(&draft.name, &component, rest);
+            Ok(mut component) => {
+                let capabilities = component.capabilities();
+                draft.claims = claims(&draft.name, &capabilities, rest);
                 if sound {
-                    draft.outputs = Some(outputs(&component));
-                    let doubts = component.warnings();
-                    diagnostics
-                        .extend(doubts.iter().map(|one| doubt(one, &draft.name, plugin, rest, self.source)));
-                    idle_keys(&component, draft, own, diagnostics);
+                    draft.outputs = Some(capabilities.outputs.clone());
+                    let doubts = capabilities.warnings.iter();
+                    diagnostics.extend(doubts.map(|one| doubt(one, &draft.name, plugin, rest, self.source)));
+                    idle_keys(&capabilities, draft, own, diagnostics);
                 }
+                draft.capabilities = Arc::new(capabilities);
             }
             Err(problems) => diagnostics.extend(
                 problems
@@ -245,14 +248,6 @@ impl<'a> Reader<'a> {
                 checker.diagnostics.push(diagnostic.note("`tidegate plugins` lists the plugins"));
             }
         }
-    }
-}
-
-fn outputs(component: &Component) -> Vec<String> {
-    match component {
-        Component::Filter(filter) => filter.outputs(),
-        Component::AsyncFilter(filter) => filter.outputs(),
-        _ => Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod guarantee;
 pub(crate) mod wiring;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
@@ -137,6 +138,7 @@ fn graph(drafts: &[Draft], feeds: &[Vec<Feed>], members: &[usize]) -> Graph {
                 .collect(),
             outputs: draft.outputs.clone().unwrap_or_default(),
             engine: draft.engine.clone(),
+            capabilities: Arc::clone(&draft.capabilities),
         })
     });
     Graph { nodes: nodes.collect() }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tidegate_sdk::{Kind, Registry, Size};
@@ -362,6 +363,7 @@ fn disabled(kind: Kind, entry: &Entry, table: &Table) -> Draft {
         engine: EngineOptions::default(),
         from: if table.get("from").is_some() { From::Broken } else { From::Above },
         outputs: None,
+        capabilities: Arc::default(),
         claims: Vec::new(),
     }
 }

@@ -1,11 +1,12 @@
 //! The checked graph: what a pipeline file says, with every name resolved.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_sdk::{Component, ConfigError, Duration, Kind, Plugin, Port, Size};
+use tidegate_sdk::{Capabilities, Component, ConfigError, Duration, Kind, Plugin, Port, Size};
 
 /// A pipeline file that may run.
 #[derive(Clone, Debug)]
@@ -71,6 +72,8 @@ pub struct Node {
     pub outputs: Vec<String>,
     /// The engine's options for it.
     pub engine: EngineOptions,
+    /// Its capabilities, asked once when it was built to check it.
+    pub capabilities: Arc<Capabilities>,
 }
 
 impl Node {
@@ -79,7 +82,7 @@ impl Node {
         self.plugin.kind()
     }
 
-    /// Builds the component: once to check it, and each time that the pipeline starts.
+    /// Builds the component to run it. Questions about it are answered by its [capabilities](Self::capabilities).
     ///
     /// # Errors
     /// As [`Plugin::build`]; not after [`crate::load`] has built it once.

@@ -197,7 +197,7 @@ pub(super) fn error_of(error: &Error) -> abi::Error {
         Class::Misconfigured => Status::MISCONFIGURED,
         Class::Reject => Status::REJECT,
         Class::Replay => Status::REPLAY,
-        Class::Fatal => Status::FATAL,
+        Class::Fatal | Class::Broken => Status::FATAL,
     };
     let pause = error.retry_after().map_or(0, |pause| u32::try_from(pause.as_millis()).unwrap_or(u32::MAX));
     abi::Error { retry_after_ms: pause, ..abi::Error::new(code, error.message()) }

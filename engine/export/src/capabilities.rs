@@ -2,7 +2,7 @@
 
 use tidegate_abi::{self as abi, Str, replay};
 
-use tidegate_sdk::{ConfigError, Exclusive, Replay};
+use tidegate_sdk::{ConfigError, Error, Exclusive, Replay};
 
 /// The capabilities of one instance.
 pub(super) struct Capabilities {
@@ -58,18 +58,18 @@ impl Capabilities {
     }
 
     /// Sets whether a sink is transactional, or why not.
-    pub(super) fn transactional(&mut self, is: Result<(), String>) {
+    pub(super) fn transactional(&mut self, is: Result<(), Error>) {
         match is {
             Ok(()) => self.table.transactional = 1,
-            Err(why) => self.pass(self.table.not_transactional, &why),
+            Err(why) => self.pass(self.table.not_transactional, why.message()),
         }
     }
 
     /// Sets the transaction domain, or why there is none.
-    pub(super) fn transaction_domain(&self, domain: Result<String, String>) {
+    pub(super) fn transaction_domain(&self, domain: Result<String, Error>) {
         match domain {
             Ok(domain) => self.pass(self.table.transaction_domain, &domain),
-            Err(why) => self.pass(self.table.no_transaction_domain, &why),
+            Err(why) => self.pass(self.table.no_transaction_domain, why.message()),
         }
     }
 
@@ -77,7 +77,7 @@ impl Capabilities {
     pub(super) fn exclusive(&self, claims: &[Exclusive]) {
         let Some(add) = self.table.exclusive else { return };
         for claim in claims {
-            let (resource, help) = (claim.spelled(), claim.help.as_deref().unwrap_or_default());
+            let (resource, help) = (claim.encode(), claim.help.as_deref().unwrap_or_default());
             let of_same_name = u32::from(claim.of_same_name);
             // SAFETY: the functions belong to the struct, and copy the texts.
             unsafe {

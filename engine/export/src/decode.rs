@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_abi::{self as abi, Buf};
 use tidegate_codec::{Columns, Incoming, MetadataLimit, Names, RunEntry, column, read_handles};
-use tidegate_sdk::{Batch, Error, Position, Receipts};
+use tidegate_sdk::{AckHandles, Batch, Error, Position};
 
 /// Decodes the batch at `given`. In it, an event's input index is its own, so that output refers to this batch.
 ///
@@ -38,7 +38,7 @@ pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names) -> Resul
 ///
 /// # Safety
 /// `given` is as the header describes it, and valid for the call.
-pub(super) unsafe fn receipts(given: *const abi::AckHandles) -> Result<Receipts, Error> {
+pub(super) unsafe fn ack_handles(given: *const abi::AckHandles) -> Result<AckHandles, Error> {
     // SAFETY: the caller guarantees it.
     unsafe { read_handles(given) }.map_err(unreadable)
 }

@@ -28,13 +28,13 @@ unsafe impl Send for Encoded {}
 impl Encoded {
     /// Encodes a source's batch. Everything except the buffers is valid until the next call.
     pub(super) fn source_batch(&mut self, read: SourceBatch, seq: u64) -> Result<abi::Batch, Error> {
-        let SourceBatch { mut batch, rejected, receipts, .. } = read;
+        let SourceBatch { mut batch, rejected, ack_handles, .. } = read;
         if batch.runs().len() != 1 {
             return Err(Error::fatal("a batch of a source has one origin: build it with `Batch::builder`"));
         }
         let mut own = batch.take_buffers();
         self.refuse(&rejected, &mut own);
-        self.handles = receipts.map(|handles| Box::new(EncodedHandles::new(&handles)));
+        self.handles = ack_handles.map(|handles| Box::new(EncodedHandles::new(&handles)));
         let (batch, rejected) = self.last.insert((batch, rejected));
         let mut table = nothing();
         let (columns, texts) = self.columns.whole(batch, own.len() as u32)?;

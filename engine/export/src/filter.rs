@@ -37,8 +37,8 @@ struct Waiting {
     opening: Option<Work<Boxed, Result<(), Error>>>,
     processing: Option<Work<Boxed, Processed>>,
     closing: Option<Work<Boxed, Result<(), Error>>>,
-    saving: Option<Work<Boxed, Option<Vec<u8>>>>,
-    restoring: Option<Work<Boxed, Result<(), String>>>,
+    saving: Option<Work<Boxed, Result<Option<Vec<u8>>, Error>>>,
+    restoring: Option<Work<Boxed, Result<(), Error>>>,
     /// The input and its deferred part, if that is processed in the same operation.
     rest: Option<(Batch, Batch)>,
 }
@@ -99,7 +99,7 @@ fn emit(
     out: &abi::Out,
 ) -> Result<Option<usize>, Error> {
     let index = |event: usize| if event < part.len() { part.input_index(event) } else { u32::MAX };
-    let left = output.take_left().filter(|left| (1..part.len()).contains(left));
+    let left = output.take_deferred().filter(|left| (1..part.len()).contains(left));
     let (emitted, rejected) = output.take();
     for (port, batch) in emitted {
         let batch = encoder.filter_batch(&batch, given)?;
@@ -113,7 +113,7 @@ fn emit(
     }
     let Some(event) = left else { return Ok(None) };
     // SAFETY: `out` is valid for the call.
-    match out.defer_from.map(|leave_from| unsafe { leave_from(out, index(event)) }) {
+    match out.defer_from.map(|defer_from| unsafe { defer_from(out, index(event)) }) {
         Some(Status::UNSUPPORTED) => Ok(Some(event)),
         status => taken(status).map(|()| None),
     }

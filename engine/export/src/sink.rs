@@ -12,7 +12,7 @@ use super::decode::{self, position};
 use super::lifecycle::{Life, Opening};
 use super::link::{Link, text};
 use super::operation::{Work, drive};
-use tidegate_sdk::{Claim, Cx, Delivery, Error, Lane, Receipts, Record, Rejection, Sink};
+use tidegate_sdk::{AckHandles, Claim, Cx, Delivery, Error, Lane, Record, Rejection, Sink};
 
 type Boxed = Box<dyn Sink>;
 type Lanes = BTreeMap<Lane, Record>;
@@ -70,7 +70,10 @@ impl State {
         let lanes = drive(link, &mut self.sink, &mut self.claiming, |mut sink| {
             let (cx, claim) = (cx.clone(), claim());
             Box::pin(async move {
-                let claimed = sink.claim(&claim, &cx).await;
+                let claimed = match sink.transactional() {
+                    Ok(transactional) => transactional.claim(&claim, &cx).await,
+                    Err(error) => Err(error),
+                };
                 (sink, claimed)
             })
         })??;
@@ -92,8 +95,8 @@ impl State {
             let given = unsafe { decode::batch(batch, names) };
             let (cx, (lane, record)) = (cx.clone(), record());
             Box::pin(async move {
-                let committed = match given {
-                    Ok(given) => sink.commit(&given, &lane, &record, &cx).await,
+                let committed = match given.and_then(|given| Ok((given, sink.transactional()?))) {
+                    Ok((given, sink)) => sink.commit(&given, &lane, &record, &cx).await,
                     Err(error) => Err(error),
                 };
                 (sink, committed)
@@ -109,20 +112,21 @@ impl State {
         &mut self,
         link: &Link,
         batch: *const abi::Batch,
-        receipts: impl FnOnce() -> Result<Receipts, Error>,
+        handles: impl FnOnce() -> Result<AckHandles, Error>,
         report: *const abi::Report,
     ) -> Answer {
         let (cx, names) = (&self.cx, &mut self.names);
         let delivery = drive(link, &mut self.sink, &mut self.acknowledging, |mut sink| {
             // SAFETY: the caller guarantees it.
             let given = unsafe { decode::batch(batch, names) };
-            let (cx, receipts) = (cx.clone(), receipts());
+            let (cx, handles) = (cx.clone(), handles());
             Box::pin(async move {
-                let settled = match (given, receipts) {
-                    (Ok(given), Ok(receipts)) => sink.settle(&given, &receipts, &cx).await,
-                    (Err(error), _) | (_, Err(error)) => Err(error),
+                let decoded = given.and_then(|given| Ok((given, handles?, sink.acknowledging()?)));
+                let written = match decoded {
+                    Ok((given, handles, sink)) => sink.ack_and_write(&given, &handles, &cx).await,
+                    Err(error) => Err(error),
                 };
-                (sink, settled)
+                (sink, written)
             })
         })??;
         // SAFETY: the caller guarantees it.
@@ -138,7 +142,7 @@ impl State {
 unsafe fn report_already_done(delivery: &Delivery, report: *const abi::Report) -> Result<(), Error> {
     // SAFETY: the caller guarantees it.
     let table = unsafe { abi::read(report) };
-    let mut events = delivery.elsewhere().to_vec();
+    let mut events = delivery.events_already_done().to_vec();
     events.sort_unstable();
     for event in events {
         // SAFETY: the function belongs to the report.
@@ -183,10 +187,10 @@ fn taken(status: Option<Status>) -> Result<(), Error> {
 
 impl Life for State {
     fn describe(&mut self, capabilities: &mut Capabilities) {
-        if let Some(sink) = &self.sink {
-            capabilities.transactional(sink.transactional());
+        if let Some(sink) = &mut self.sink {
+            capabilities.transactional(sink.transactional().map(drop));
             capabilities.parallel(sink.fork().is_some());
-            capabilities.transaction_domain(sink.domain());
+            capabilities.transaction_domain(sink.acknowledging().map(|sink| sink.transaction_domain()));
             capabilities.exclusive(&sink.exclusive());
             capabilities.warnings(&sink.warnings());
         }
@@ -251,7 +255,7 @@ unsafe extern "C" fn claim(
         call::call::<State>(this, error, |link, state| {
             let claimed = || {
                 let abi::Claim { reset, pipeline, sink, .. } = *claim;
-                Claim { pipeline: text(pipeline).into(), sink: text(sink).into(), afresh: reset != 0 }
+                Claim { pipeline: text(pipeline).into(), sink: text(sink).into(), reset: reset != 0 }
             };
             for (lane, record) in state.claim(link, claimed)? {
                 let record = encode_record(&lane, &record);
@@ -297,14 +301,14 @@ unsafe extern "C" fn commit(
 unsafe extern "C" fn ack_and_write(
     this: *mut c_void,
     batch: *const abi::Batch,
-    receipts: *const abi::AckHandles,
+    handles: *const abi::AckHandles,
     report: *const abi::Report,
     error: *mut abi::Error,
 ) -> Status {
     // SAFETY: as above.
     unsafe {
         call::call::<State>(this, error, |link, state| {
-            state.acknowledge(link, batch, || decode::receipts(receipts), report)
+            state.acknowledge(link, batch, || decode::ack_handles(handles), report)
         })
     }
 }

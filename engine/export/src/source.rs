@@ -61,10 +61,10 @@ impl State {
         });
         self.report_progress(link);
         let Some(mut read) = read?? else { return Ok(None) };
-        let settled = read.settled.take();
+        let done = read.done.take();
         let batch = self.encoder.source_batch(read, self.seq)?;
-        if let Some(settled) = settled {
-            link.pending.add(self.seq, settled);
+        if let Some(done) = done {
+            link.pending.add(self.seq, done);
         }
         self.seq += 1;
         Ok(Some(batch))
@@ -96,7 +96,7 @@ impl Life for State {
     fn describe(&mut self, capabilities: &mut Capabilities) {
         if let Some(source) = &self.source {
             capabilities.source(source.replay());
-            capabilities.transaction_domain(source.domain());
+            capabilities.transaction_domain(source.transaction_domain());
             capabilities.exclusive(&source.exclusive());
             capabilities.warnings(&source.warnings());
         }
@@ -105,7 +105,7 @@ impl Life for State {
     fn open(&mut self, link: &Link, Opening { resume, sink_acknowledges }: Opening) -> Answer {
         if self.opening.is_none() {
             let cx = self.cx.clone().with_resume(resume);
-            self.cx = if sink_acknowledges { cx.with_receipts() } else { cx };
+            self.cx = if sink_acknowledges { cx.with_acknowledging_sink() } else { cx };
         }
         let cx = &self.cx;
         drive(link, &mut self.source, &mut self.opening, |mut source| {

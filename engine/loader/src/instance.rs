@@ -24,10 +24,10 @@ use tidegate_abi::{self as abi, Status, Str};
 use tidegate_sdk::{Class, ConfigError, Cx, Error, Exclusive, Replay};
 use tokio::sync::oneshot;
 
+use crate::factory::{Capabilities, InstanceContext};
 use crate::host_table::{HostTable, Slot, Wakers};
 use crate::instance::thread::Thread;
 use crate::library::tables::Tables;
-use crate::link::{Capabilities, Fault, InstanceContext};
 
 /// Time for a call that exceeded its limit to return after `stop`.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -189,7 +189,7 @@ impl Instance {
     ///
     /// # Errors
     /// The error that it returns, or how it broke. [`Status::END`] is not an error.
-    pub(crate) async fn perform<C: Call>(&self, slot: Slot, cx: &Cx, call: C) -> Result<(C, Status), Fault> {
+    pub(crate) async fn perform<C: Call>(&self, slot: Slot, cx: &Cx, call: C) -> Result<(C, Status), Error> {
         let job = Box::new(Job { call, error: abi::Error::empty() });
         let mut parked = Parked { core: &self.core, job: Some(job) };
         loop {
@@ -202,7 +202,7 @@ impl Instance {
                 let Job { call, error } = *job;
                 return match status {
                     Status::OK | Status::END => Ok((call, status)),
-                    status => Err(fault(status, &error)),
+                    status => Err(error_of(status, &error)),
                 };
             }
             parked.job = Some(job);
@@ -214,15 +214,15 @@ impl Instance {
     ///
     /// # Errors
     /// The error that it returns, or how it broke.
-    pub(crate) fn call_plain<C: Call>(&self, call: C) -> Result<C, Fault> {
+    pub(crate) fn call_plain<C: Call>(&self, call: C) -> Result<C, Error> {
         let (job, status) = self.core.call(Slot::Work, Box::new(Job { call, error: abi::Error::empty() }));
         match status {
             Status::OK => Ok(job.call),
             Status::PENDING => {
                 self.core.abandon(job);
-                Err(Fault::Broken(format!("returned TG_PENDING from `{}` although it never waits", C::NAME)))
+                Err(Error::broken(format!("returned TG_PENDING from `{}` although it never waits", C::NAME)))
             }
-            status => Err(fault(status, &job.error)),
+            status => Err(error_of(status, &job.error)),
         }
     }
 
@@ -231,7 +231,7 @@ impl Instance {
         thread: &Thread,
         slot: Slot,
         job: Box<Job<C>>,
-    ) -> Result<(Box<Job<C>>, Status), Fault> {
+    ) -> Result<(Box<Job<C>>, Status), Error> {
         let (answer, mut answered) = oneshot::channel();
         let core = Arc::clone(&self.core);
         let is_running = thread.run(move || {
@@ -241,17 +241,17 @@ impl Instance {
             }
         });
         if !is_running {
-            return Err(Fault::Broken("takes no more calls".into()));
+            return Err(Error::broken("takes no more calls"));
         }
         if let Ok(answer) = tokio::time::timeout(self.call_time, &mut answered).await {
-            return answer.map_err(|_| Fault::Broken("takes no more calls".into()));
+            return answer.map_err(|_| Error::broken("takes no more calls"));
         }
         self.core.stop();
         match tokio::time::timeout(LAST_WORD, answered).await {
             Ok(Ok((_, Status::CANCELLED) | (_, Status::PENDING))) | Err(_) | Ok(Err(_)) => {}
             Ok(Ok((job, status))) => return Ok((job, status)),
         }
-        Err(Fault::Broken(format!("did not return from `{}` within {:?}", C::NAME, self.call_time)))
+        Err(Error::broken(format!("did not return from `{}` within {:?}", C::NAME, self.call_time)))
     }
 
     /// Waits until the call has to be repeated, and calls `drain` when the pipeline begins to drain.
@@ -364,8 +364,8 @@ impl<C: Call> Drop for Parked<'_, C> {
     }
 }
 
-/// The fault for a status that is not success.
-fn fault(status: Status, error: &abi::Error) -> Fault {
+/// The error for a status that is not success.
+fn error_of(status: Status, error: &abi::Error) -> Error {
     let message = match error.message() {
         message if message.is_empty() => format!("it failed with code {} and without a message", status.0),
         message => message,
@@ -377,23 +377,21 @@ fn fault(status: Status, error: &abi::Error) -> Fault {
         Status::MISCONFIGURED => Class::Misconfigured,
         Status::REJECT => Class::Reject,
         Status::REPLAY => Class::Replay,
-        Status::PANIC => return Fault::Broken(format!("panicked: {message}")),
+        Status::PANIC => return Error::broken(format!("panicked: {message}")),
         Status(unknown) if unknown > 0 => {
-            return Fault::Broken(format!("returned {unknown}, which is not a status"));
+            return Error::broken(format!("returned {unknown}, which is not a status"));
         }
         _ => Class::Fatal,
     };
-    let error_after = Duration::from_millis(error.retry_after_ms.into());
+    let pause = Duration::from_millis(error.retry_after_ms.into());
     let built = Error::new(class, message);
-    Fault::Error(if error_after.is_zero() { built } else { built.after(error_after) })
+    if pause.is_zero() { built } else { built.after(pause) }
 }
 
 /// The error that a library passes to a callback: the reason to reject or retry an event.
 pub(crate) fn passed_error(error: &abi::Error) -> Error {
-    match fault(error.code, error) {
-        Fault::Error(error) => error,
-        Fault::Broken(why) => Error::retry(why),
-    }
+    let error = error_of(error.code, error);
+    if error.class() == Class::Broken { Error::retry(error.message()) } else { error }
 }
 
 fn config_error(status: Status, error: &abi::Error) -> ConfigError {

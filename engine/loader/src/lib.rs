@@ -13,11 +13,11 @@
 /// Batches across the C ABI, in both directions.
 mod boundary;
 mod exit_status;
+mod factory;
 mod host_table;
 mod instance;
 /// The file of a library, and what is in it.
 mod library;
-mod link;
 mod loader;
 mod process;
 mod restart;

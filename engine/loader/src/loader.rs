@@ -11,13 +11,13 @@ use serde_json::Value;
 use tidegate_abi::{cap, flag};
 use tidegate_sdk::{Component, ConfigError, Isolation, Placement, Plugin};
 
+use crate::factory::{InstanceContext, InstanceFactory};
 use crate::host_table::HostTable;
 use crate::instance::CallMode;
 use crate::instance::in_process::InProcess;
 use crate::library::describe::{Described, Description, described};
 use crate::library::file::{Library, Refusal};
 use crate::library::handshake::Module;
-use crate::link::{InstanceContext, InstanceFactory, Link};
 use crate::process::{ChildProcess, Spawner};
 use crate::restart::{
     InstanceSpec, RestartingFilter, RestartingPlainFilter, RestartingSink, RestartingSource,
@@ -211,7 +211,7 @@ impl tidegate_sdk::Library for Loaded {
             component: plugin.name().to_owned(),
             event_size: tidegate_sdk::Cx::EVENT_SIZE.as_usize(),
         };
-        let (link, capabilities) = factory.create(options, &context)?;
+        let (component, capabilities) = factory.create(options, &context)?;
         let spec = InstanceSpec {
             factory,
             options: options.clone(),
@@ -219,16 +219,13 @@ impl tidegate_sdk::Library for Loaded {
             plugin: plugin.name().to_owned(),
             strict: self.shared.strict,
         };
-        Ok(match link {
-            Link::Source(_) => Component::Source(Box::new(RestartingSource::new(spec))),
-            Link::Filter(mut link) => {
-                if link.plain().is_some() {
-                    Component::Filter(Box::new(RestartingPlainFilter::new(spec, link)))
-                } else {
-                    Component::AsyncFilter(Box::new(RestartingFilter::new(spec)))
-                }
+        Ok(match component {
+            Component::Source(_) => Component::Source(Box::new(RestartingSource::new(spec))),
+            Component::Filter(instance) => {
+                Component::Filter(Box::new(RestartingPlainFilter::new(spec, instance)))
             }
-            Link::Sink(_) => Component::Sink(Box::new(RestartingSink::new(spec))),
+            Component::AsyncFilter(_) => Component::AsyncFilter(Box::new(RestartingFilter::new(spec))),
+            Component::Sink(_) => Component::Sink(Box::new(RestartingSink::new(spec))),
         })
     }
 }

@@ -7,7 +7,7 @@
 //! back to the original.
 //!
 //! The child is not trusted: everything that it sends is checked before use. A fault becomes a
-//! [`Fault`](crate::link::Fault), which `restart` handles as for every other instance.
+//! [`Fault`](crate::factory::Fault), which `restart` handles as for every other instance.
 
 mod child;
 mod child_process;

@@ -10,28 +10,32 @@ mod sink;
 mod source;
 mod spec;
 
-use tidegate_sdk::Error;
-
-use crate::link::Fault;
+use tidegate_sdk::{Class, Error};
 
 pub(crate) use filter::{RestartingFilter, RestartingPlainFilter};
 pub(crate) use sink::RestartingSink;
 pub(crate) use source::RestartingSource;
 pub(crate) use spec::InstanceSpec;
 
+/// The reason why an instance broke, if that is the error.
+fn broken(error: &Error) -> Option<&str> {
+    (error.class() == Class::Broken).then(|| error.message())
+}
+
 /// Drops an instance that broke.
-fn drop_if_broken<L: ?Sized, T>(link: &mut Option<Box<L>>, result: Result<T, Fault>) -> Result<T, Fault> {
-    if matches!(result, Err(Fault::Broken(_))) {
-        *link = None;
-    }
-    result
+fn drop_if_broken<T, C: ?Sized>(instance: &mut Option<Box<C>>, result: Result<T, Error>) -> Result<T, Error> {
+    result.inspect_err(|error| {
+        if broken(error).is_some() {
+            *instance = None;
+        }
+    })
 }
 
 /// The result of `open` or `close`, which no event can break.
-fn lifecycle_result(result: Result<(), Fault>, doing: &str) -> Result<(), Error> {
-    result.map_err(|fault| match fault {
-        Fault::Error(error) => error,
-        Fault::Broken(why) => Error::retry(format!("the plugin {why} while it {doing}")),
+fn lifecycle_result(result: Result<(), Error>, doing: &str) -> Result<(), Error> {
+    result.map_err(|error| match broken(&error) {
+        Some(why) => Error::retry(format!("the plugin {why} while it {doing}")),
+        None => error,
     })
 }
 

@@ -20,7 +20,7 @@ pub struct Cx {
     tasks: Tasks,
     resume: Arc<BTreeMap<String, Position>>,
     event_size: Size,
-    by_receipt: bool,
+    sink_acknowledges: bool,
     progress: Arc<Progress>,
     complaint: Arc<Complaint>,
     replaced: Arc<AtomicBool>,
@@ -101,7 +101,7 @@ impl Cx {
             tasks: Tasks::new(),
             resume: Arc::default(),
             event_size: Self::EVENT_SIZE,
-            by_receipt: false,
+            sink_acknowledges: false,
             progress: Arc::default(),
             complaint: Arc::default(),
             replaced: Arc::default(),
@@ -124,8 +124,8 @@ impl Cx {
 
     /// The same, for a source whose sink acknowledges for it.
     #[must_use]
-    pub fn with_receipts(mut self) -> Self {
-        self.by_receipt = true;
+    pub fn with_acknowledging_sink(mut self) -> Self {
+        self.sink_acknowledges = true;
         self
     }
 
@@ -142,12 +142,12 @@ impl Cx {
         self.replaced.load(Ordering::Acquire)
     }
 
-    /// Whether the sink acknowledges for this source, which is so under `delivery = "effectively_once"` if both
-    /// are of one [domain](crate::Source::domain). Then each batch goes with its
-    /// [receipts](crate::SourceBatch::with_receipts), and the source acknowledges nothing itself: not even what
-    /// has settled, because its server may have forgotten that meanwhile.
-    pub fn by_receipt(&self) -> bool {
-        self.by_receipt
+    /// Whether the sink acknowledges for this source. That is so under `delivery = "effectively_once"` if both have the same
+    /// [transaction domain](crate::Source::transaction_domain). Each batch then carries its
+    /// [handles](crate::SourceBatch::with_ack_handles), and the source acknowledges nothing: not even events that have ended,
+    /// because its server may have lost them meanwhile.
+    pub fn sink_acknowledges(&self) -> bool {
+        self.sink_acknowledges
     }
 
     /// The name of the component in its pipeline.

@@ -1,34 +1,37 @@
-//! Errors that say what happens next.
+//! Errors, with the class that decides what happens next.
 
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-/// What the engine does about an error.
+/// The class of an error, which decides the engine's reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// It may go through later: tried again with growing pauses (full jitter).
     Retry,
     /// Not an error but "not now": tried again after the pause that was asked for, and not counted as a try.
     Busy,
-    /// Bytes left and no answer came, so nobody knows whether it was done. Tried again, so it may be twice.
+    /// Bytes were sent and no answer came, so the outcome is unknown. Tried again, so it may be done twice.
     Ambiguous,
-    /// Somebody must change something (a password, a right, a type) outside: tried again at the longest
-    /// pause, and the component is reported unhealthy. Nothing is dropped.
+    /// Something outside must be changed (a password, a right, a type). Tried again at the longest pause, and the component is
+    /// reported unhealthy. Nothing is dropped.
     Misconfigured,
     /// These events are bad and will never go through: each goes to the dead letters.
     Reject,
-    /// The sink's record is not where it was left: its server has lost data. The graph starts anew from what
-    /// the record says now.
+    /// The sink's record is not the expected one: its server has lost data. The graph restarts from the stored record.
     Replay,
     /// The component cannot go on, and another try would end the same: the pipeline fails.
     Fatal,
+    /// The instance of a plugin broke: it panicked, crashed, hung, or broke the contract. Only for the engine, which restarts
+    /// the instance.
+    #[doc(hidden)]
+    Broken,
 }
 
-/// Why a source, filter or sink could not do its work, and what to do about it.
+/// The reason why a source, filter or sink could not do its work, and the class that decides what happens next.
 ///
 /// Messages are lower-case sentences without a full stop, and hold no secret.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     class: Class,
     message: String,
@@ -76,6 +79,12 @@ impl Error {
         Self::new(Class::Fatal, message)
     }
 
+    /// [`Class::Broken`]. The message is the end of a sentence that begins with the plugin.
+    #[doc(hidden)]
+    pub fn broken(message: impl Into<String>) -> Self {
+        Self::new(Class::Broken, message)
+    }
+
     /// The same error, not to be tried again before `pause` has passed (a server's Retry-After).
     #[must_use]
     pub fn after(mut self, pause: Duration) -> Self {
@@ -83,24 +92,24 @@ impl Error {
         self
     }
 
-    /// The same error with what was being done in front: `context: message`.
+    /// The same error with its context first: `context: message`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
     }
 
-    /// What the engine does about it.
+    /// The class.
     pub fn class(&self) -> Class {
         self.class
     }
 
-    /// What went wrong.
+    /// The message.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The pause that was asked for.
+    /// The requested pause.
     pub fn retry_after(&self) -> Option<Duration> {
         self.after
     }
@@ -114,16 +123,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Why a component cannot be built from its configuration: shown under the place in the pipeline file.
+/// The reason why a component cannot be built from its configuration, shown under the place in the pipeline file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// JSON pointer to the option, such as `/retry/base`; empty for the component as a whole.
     pub pointer: String,
     /// Bytes of that option's text to underline (a query's bad token), if the option is text.
     pub range: Option<Range<usize>>,
-    /// What is wrong: a lower-case sentence without a full stop.
+    /// The problem: a lower-case sentence without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// The way to correct it.
     pub help: Option<String>,
 }
 
@@ -140,7 +149,7 @@ impl ConfigError {
         self
     }
 
-    /// The same error, with what to do about it.
+    /// The same error, with a way to correct it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -150,9 +159,10 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pointer.is_empty() {
-            true => formatter.write_str(&self.message),
-            false => write!(formatter, "{}: {}", self.pointer, self.message),
+        if self.pointer.is_empty() {
+            formatter.write_str(&self.message)
+        } else {
+            write!(formatter, "{}: {}", self.pointer, self.message)
         }
     }
 }

@@ -63,23 +63,23 @@ impl Exclusive {
     }
 
     /// Returns access and resource as the C ABI spells them: `shared RESOURCE`, `read RESOURCE`, or the resource alone.
-    pub fn spelled(&self) -> String {
+    pub fn encode(&self) -> String {
         let access = match self.access {
             Access::Alone => "",
             Access::Shared => "shared ",
             Access::Read => "read ",
         };
-        format!("{access}{}", self.resource.spelled())
+        format!("{access}{}", self.resource.encode())
     }
 
-    /// Parses what [`spelled`](Self::spelled) returns.
-    pub fn of_spelling(pointer: impl Into<String>, text: &str) -> Self {
+    /// Parses what [`encode`](Self::encode) returns.
+    pub fn decode(pointer: impl Into<String>, text: &str) -> Self {
         if let Some(resource) = text.strip_prefix("shared ") {
-            Self::shared(pointer, Resource::of_spelling(resource))
+            Self::shared(pointer, Resource::decode(resource))
         } else if let Some(resource) = text.strip_prefix("read ") {
-            Self::read(pointer, Resource::of_spelling(resource))
+            Self::read(pointer, Resource::decode(resource))
         } else {
-            Self::new(pointer, Resource::of_spelling(text))
+            Self::new(pointer, Resource::decode(text))
         }
     }
 }
@@ -158,7 +158,7 @@ impl Resource {
     }
 
     /// Returns the resource as the C ABI spells it: `tcp HOST:PORT`, `file PATH`, `glob PATH`, `template PATH`, or its name.
-    pub fn spelled(&self) -> String {
+    pub fn encode(&self) -> String {
         match self {
             Self::Named(name) => name.clone(),
             Self::Listen { .. } => format!("tcp {self}"),
@@ -168,8 +168,8 @@ impl Resource {
         }
     }
 
-    /// Parses what [`spelled`](Self::spelled) returns. Other text is a name.
-    pub fn of_spelling(text: &str) -> Self {
+    /// Parses what [`encode`](Self::encode) returns. Other text is a name.
+    pub fn decode(text: &str) -> Self {
         let parsed = match text.split_once(' ') {
             Some(("tcp", address)) => Self::listen(address),
             Some(("file", path)) => Some(Self::file(path)),
@@ -331,13 +331,13 @@ mod tests {
             Resource::glob("a/*.log"),
             Resource::template(&"a/{.b}.log".parse().unwrap()),
         ] {
-            assert_eq!(Resource::of_spelling(&resource.spelled()), resource);
+            assert_eq!(Resource::decode(&resource.encode()), resource);
             for claim in [
                 Exclusive::new("/path", resource.clone()),
                 Exclusive::shared("/path", resource.clone()),
                 Exclusive::read("/path", resource.clone()),
             ] {
-                assert_eq!(Exclusive::of_spelling("/path", &claim.spelled()), claim);
+                assert_eq!(Exclusive::decode("/path", &claim.encode()), claim);
             }
         }
         assert!(Resource::listen("80").is_none() && Resource::listen("a:b").is_none());

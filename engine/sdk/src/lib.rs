@@ -11,6 +11,7 @@
 
 mod batch;
 mod builder;
+mod capabilities;
 mod client;
 mod contract;
 mod cx;
@@ -34,8 +35,11 @@ mod units;
 pub use batch::Parts;
 pub use batch::{AttributeValue, Attributes, Batch, Origin, Run, Span};
 pub use builder::BatchBuilder;
+pub use capabilities::Capabilities;
 pub use client::Client;
-pub use contract::{AsyncFilter, BoxFuture, Commit, Filter, Fused, Passed, Sink, Source};
+pub use contract::{
+    AcknowledgingSink, AsyncFilter, BoxFuture, Commit, Filter, Fused, Passed, Sink, Source, TransactionalSink,
+};
 pub use cx::{Complaint, Cx, Progress};
 pub use error::{Class, ConfigError, Error};
 pub use exclusive::{Access, Exclusive, Overlap, PathPattern, Resource};
@@ -44,7 +48,7 @@ pub use library::{Isolation, Library, Manual, Placement};
 pub use output::{Attempt, Delivery, Outcome, Output, Port, Rejection, SourceBatch, SourceRejection};
 pub use plugin::{Component, Kind, Plugin, Registry};
 pub use position::Position;
-pub use record::{Claim, Lane, Receipts, Record, Replay};
+pub use record::{AckHandles, Claim, Lane, Record, Replay};
 pub use secret::{Secret, redact_url};
 pub use tasks::Tasks;
 pub use template::Template;

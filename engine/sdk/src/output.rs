@@ -1,73 +1,72 @@
-//! What plugins hand back: a source's batch, a filter's output, a sink's delivery.
+//! Results of plugins: a source's batch, a filter's output, a sink's delivery.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{AttributeValue, Attributes, Batch, Class, Client, Error, Position, Receipts};
+use crate::{AckHandles, AttributeValue, Attributes, Batch, Class, Client, Error, Position};
 
-/// Which output of a filter: 0 is the main one, 1 and up are its named outputs in the order of
+/// The number of a filter's output: 0 is the main one, 1 and up are its named outputs in the order of
 /// [`crate::Filter::outputs`].
 pub type Port = u16;
 
-/// An event of the batch at hand that cannot be processed, and why. It goes to the dead letters.
+/// An event of a batch that cannot be processed. It goes to the dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Index of the event in the batch that was handed to the plugin.
+    /// Index of the event in the batch that the plugin received.
     pub event: usize,
-    /// What is wrong with it: a lower-case sentence without a full stop.
+    /// The problem: a lower-case sentence without a full stop.
     pub reason: String,
 }
 
-/// How all events of one source batch ended, in the order from best to worst.
+/// The outcome of one source batch: the worst of its events. The order is from best to worst.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Each was delivered, or dropped on purpose.
+    /// Each event was delivered, or dropped on purpose.
     Delivered,
-    /// None is lost, but at least one is a dead letter, with this reason.
+    /// No event is lost, but at least one is a dead letter, with this reason.
     Rejected(String),
-    /// At least one is neither: it will be read again, if the source can.
+    /// At least one event is neither: it will be read again, if the source can.
     Failed,
 }
 
-/// The attribute of a batch that says that the input of its partition was replaced. An attribute, because these cross
-/// the border of a library as they are.
+/// The attribute of a batch that says that the input of its partition was replaced. Attributes cross the C ABI unchanged.
 const REPLACED_INPUT: &str = "tidegate.replaced_input";
 
-type Settled = Box<dyn FnOnce(Outcome) + Send>;
+type Done = Box<dyn FnOnce(Outcome) + Send>;
 
-/// What a source hands over at a time.
+/// The result of one call of [`crate::Source::next`].
 pub struct SourceBatch {
     /// The events.
     pub batch: Batch,
-    /// What the source had to refuse while reading (a line over the limit): straight to the dead letters.
+    /// Input that the source rejected while reading (a line over the limit): it goes to the dead letters.
     pub rejected: Vec<SourceRejection>,
-    /// What the sink acknowledges the batch's entries with, if it does that: see [`crate::Cx::by_receipt`].
-    pub receipts: Option<Receipts>,
+    /// The handles with which the sink acknowledges the batch's entries: see [`crate::Cx::sink_acknowledges`].
+    pub ack_handles: Option<AckHandles>,
     /// The client that sent the events, for a source that serves requests.
     pub client: Option<Client>,
-    /// To be called once, when every event of the batch has ended.
-    pub settled: Option<Settled>,
+    /// Called once, when every event of the batch has ended.
+    pub done: Option<Done>,
 }
 
 /// Input that never became an event.
 #[derive(Clone, Debug)]
 pub struct SourceRejection {
-    /// What is kept of it; all of it, or the head where it was too long.
+    /// The part that is kept: all of it, or the beginning where it was too long.
     pub payload: Bytes,
-    /// Its length in bytes, which may be more than what is kept.
+    /// Its length in bytes, which may be more than the part that is kept.
     pub length: u64,
-    /// Why: a lower-case sentence without a full stop.
+    /// The reason: a lower-case sentence without a full stop.
     pub reason: String,
 }
 
 impl SourceBatch {
-    /// The same batch, with a function to call once, from any thread, when all its events have ended. It
-    /// must not block.
+    /// The same batch, with a function that is called once, from any thread, when all its events have ended. It must not
+    /// block.
     #[must_use]
-    pub fn on_settled(mut self, settled: impl FnOnce(Outcome) + Send + 'static) -> Self {
-        self.settled = Some(Box::new(settled));
+    pub fn on_done(mut self, done: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        self.done = Some(Box::new(done));
         self
     }
 
@@ -78,19 +77,19 @@ impl SourceBatch {
         self
     }
 
-    /// The same batch, with the receipts of its entries.
+    /// The same batch, with the handles of its entries.
     #[must_use]
-    pub fn with_receipts(mut self, receipts: Receipts) -> Self {
-        self.receipts = Some(receipts);
+    pub fn with_ack_handles(mut self, handles: AckHandles) -> Self {
+        self.ack_handles = Some(handles);
         self
     }
 
     /// A batch without events for a partition whose input was replaced: a file that is another one now, or was emptied.
     ///
-    /// Events of a partition are numbered in the order of reading, and a transactional sink knows by that number what
-    /// it has done. So a source that cannot read the rest of the old input must send this before the first event of the
-    /// new one: the engine then numbers on from beyond everything that any sink has done of the old input, and
-    /// `position`, the start of the new input, is where the partition resumes.
+    /// Events of a partition are numbered in the order of reading, and a transactional sink recognizes by that number the
+    /// events that it has done. A source that cannot read the rest of the old input must therefore send this before the
+    /// first event of the new input. The engine then continues with a number above every event that any sink has done of
+    /// the old input. The partition resumes at `position`, the start of the new input.
     pub fn replaced_input(partition: impl Into<Arc<str>>, position: Position) -> Self {
         let attributes = Attributes::default().with(REPLACED_INPUT, AttributeValue::Boolean(true));
         let mut builder = Batch::builder().with_attributes(Arc::new(attributes));
@@ -105,7 +104,7 @@ impl SourceBatch {
         self.batch.is_empty() && origin.attributes.get(REPLACED_INPUT).is_some()
     }
 
-    /// The same batch, with input that was refused while reading.
+    /// The same batch, with input that was rejected while reading.
     #[must_use]
     pub fn with_rejected(mut self, rejected: Vec<SourceRejection>) -> Self {
         self.rejected = rejected;
@@ -115,7 +114,7 @@ impl SourceBatch {
 
 impl From<Batch> for SourceBatch {
     fn from(batch: Batch) -> Self {
-        Self { batch, rejected: Vec::new(), receipts: None, client: None, settled: None }
+        Self { batch, rejected: Vec::new(), ack_handles: None, client: None, done: None }
     }
 }
 
@@ -137,9 +136,9 @@ impl fmt::Debug for SourceBatch {
 pub struct Output {
     emitted: Vec<(Port, Batch)>,
     rejected: Vec<Rejection>,
-    /// Whether the engine looks at `left`.
+    /// Whether the engine supports `deferred`.
     resumable: bool,
-    left: Option<usize>,
+    deferred: Option<usize>,
     attempt: Attempt,
 }
 
@@ -165,7 +164,7 @@ impl Output {
         Self::default()
     }
 
-    /// An output of an engine that calls again with the events that are [left](Self::leave_from).
+    /// An output of an engine that calls again with the events that are [deferred](Self::defer_from).
     pub fn resumable() -> Self {
         Self { resumable: true, ..Self::default() }
     }
@@ -186,20 +185,20 @@ impl Output {
     /// call is with the events from `event` on (at least one before it is dealt with). False if the engine
     /// cannot do that: then deal with the whole batch.
     #[must_use = "if it is false, the rest of the batch is still to be dealt with"]
-    pub fn leave_from(&mut self, event: usize) -> bool {
+    pub fn defer_from(&mut self, event: usize) -> bool {
         debug_assert!(event > 0, "something is dealt with in each call");
-        self.left = self.resumable.then_some(event);
+        self.deferred = self.resumable.then_some(event);
         self.resumable
     }
 
-    /// Whether [`leave_from`](Self::leave_from) works. For the engine.
+    /// Whether [`defer_from`](Self::defer_from) works. For the engine.
     pub fn is_resumable(&self) -> bool {
         self.resumable
     }
 
-    /// Takes the index of the first event that was left, if any was. For the engine.
-    pub fn take_left(&mut self) -> Option<usize> {
-        self.left.take()
+    /// Takes the index of the first deferred event, if there is one. For the engine.
+    pub fn take_deferred(&mut self) -> Option<usize> {
+        self.deferred.take()
     }
 
     /// Sends a batch on through the main output. An empty batch is not sent.
@@ -235,52 +234,51 @@ impl Output {
     }
 }
 
-/// What became of a batch that was handed to a sink: all delivered, but for what is named here.
+/// The result of a sink for a batch: every event is delivered, except those that are named here.
 #[derive(Debug, Default)]
-#[must_use = "it says which events were not delivered"]
+#[must_use = "it names the events that were not delivered"]
 pub struct Delivery {
     rejected: Vec<Rejection>,
-    again: Option<(Vec<usize>, Error)>,
+    retry: Option<(Vec<usize>, Error)>,
     failed: Vec<(usize, String)>,
-    elsewhere: Vec<usize>,
+    already_done: Vec<usize>,
 }
 
 impl Delivery {
-    /// Every event is delivered.
+    /// A delivery of every event.
     pub fn complete() -> Self {
         Self::default()
     }
 
-    /// Event `event` is bad and goes to the dead letters.
+    /// Rejects event `event`, which goes to the dead letters.
     pub fn reject(&mut self, event: usize, reason: impl Into<String>) {
         self.rejected.push(Rejection { event, reason: reason.into() });
     }
 
-    /// These events (in ascending order) are not delivered; `error` says why and when to try them again.
-    /// Called again, it adds to them, and the error of the first call stays.
-    pub fn again(&mut self, events: impl IntoIterator<Item = usize>, error: Error) {
+    /// Names events (in ascending order) that are not delivered; `error` says why, and when to retry them. A second call
+    /// adds events, and the error of the first call stays.
+    pub fn retry(&mut self, events: impl IntoIterator<Item = usize>, error: Error) {
         debug_assert!(error.class() != Class::Reject, "rejected events are named one by one");
-        match &mut self.again {
+        match &mut self.retry {
             Some((known, _)) => known.extend(events),
-            None => self.again = Some((events.into_iter().collect(), error)),
+            None => self.retry = Some((events.into_iter().collect(), error)),
         }
     }
 
-    /// Event `event` was tried alone and is not delivered, for a reason of its own. It is tried
-    /// [again](Self::again) like the others named there, but its attempts are counted for it alone: once they are
-    /// used up, it is rejected with this reason, and the others go on. Of several errors a fatal one
-    /// counts, then the one with the longest pause, then an ambiguous one, then one that somebody must act upon. To be
-    /// called in ascending order.
+    /// Names an event that was tried alone and is not delivered, for a reason of its own. It is [retried](Self::retry) like
+    /// the others, but its attempts are counted separately: when they are used up, it is rejected with this reason, and
+    /// the others go on. Of several errors the first of these decides: a fatal one, the one with the longest pause, an
+    /// ambiguous one, a misconfigured one. To be called in ascending order.
     pub fn failed(&mut self, event: usize, error: Error) {
         self.failed.push((event, error.message().to_owned()));
-        match &mut self.again {
+        match &mut self.retry {
             Some((known, first)) => {
                 known.push(event);
                 if weight(&error) > weight(first) {
                     *first = error;
                 }
             }
-            None => self.again = Some((vec![event], error)),
+            None => self.retry = Some((vec![event], error)),
         }
     }
 
@@ -289,34 +287,34 @@ impl Delivery {
         std::mem::take(&mut self.failed)
     }
 
-    /// Event `event` was not written, because another process was done with its entry before: it counts as
-    /// delivered. Only for [`crate::Sink::settle`].
-    pub fn done_elsewhere(&mut self, event: usize) {
-        self.elsewhere.push(event);
+    /// Names an event that was not written, because another process was done with its entry before. It counts as delivered.
+    /// Only for [`crate::AcknowledgingSink::ack_and_write`].
+    pub fn already_done(&mut self, event: usize) {
+        self.already_done.push(event);
     }
 
-    /// The events that were done by another process.
-    pub fn elsewhere(&self) -> &[usize] {
-        &self.elsewhere
+    /// The events that another process has done.
+    pub fn events_already_done(&self) -> &[usize] {
+        &self.already_done
     }
 
-    /// What was rejected.
+    /// The rejected events.
     pub fn rejected(&self) -> &[Rejection] {
         &self.rejected
     }
 
-    /// What is to be tried again, and why.
-    pub fn to_try_again(&self) -> Option<(&[usize], &Error)> {
-        self.again.as_ref().map(|(events, error)| (events.as_slice(), error))
+    /// The events to retry, and the reason.
+    pub fn to_retry(&self) -> Option<(&[usize], &Error)> {
+        self.retry.as_ref().map(|(events, error)| (events.as_slice(), error))
     }
 
-    /// Both, for the engine.
+    /// The rejected events and the events to retry. For the engine.
     pub fn into_parts(self) -> (Vec<Rejection>, Option<(Vec<usize>, Error)>) {
-        (self.rejected, self.again)
+        (self.rejected, self.retry)
     }
 }
 
-/// Orders errors by what decides about the next attempt.
+/// Orders errors by their influence on the next attempt.
 fn weight(error: &Error) -> (bool, Option<std::time::Duration>, u8) {
     let severity = match error.class() {
         Class::Ambiguous => 2,
@@ -326,9 +324,9 @@ fn weight(error: &Error) -> (bool, Option<std::time::Duration>, u8) {
     (error.class() == Class::Fatal, error.retry_after(), severity)
 }
 
-/// The attributes under which a rejected event travels on from `NAME.rejected`.
+/// The attributes of a rejected event that leaves through `NAME.rejected`.
 impl Attributes {
-    /// Why the event was rejected.
+    /// The reason.
     pub const REASON: &'static str = "rejected_reason";
     /// The component that rejected it.
     pub const COMPONENT: &'static str = "rejected_by";

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{AsyncFilter, ConfigError, Exclusive, Filter, Library, Manual, Placement, Sink, Source};
+use crate::{AsyncFilter, ConfigError, Filter, Library, Manual, Placement, Sink, Source};
 
 /// What a plugin can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,46 +51,6 @@ pub enum Component {
     AsyncFilter(Box<dyn AsyncFilter>),
     /// A sink.
     Sink(Box<dyn Sink>),
-}
-
-impl Component {
-    /// Whether several instances of it may share the work.
-    pub fn forks(&self) -> bool {
-        match self {
-            Self::Source(_) => false,
-            Self::Filter(filter) => filter.fork().is_some(),
-            Self::AsyncFilter(filter) => filter.fork().is_some(),
-            Self::Sink(sink) => sink.fork().is_some(),
-        }
-    }
-
-    /// Resources that no other component can use at the same time: see [`Source::exclusive`].
-    pub fn exclusive(&self) -> Vec<Exclusive> {
-        match self {
-            Self::Source(source) => source.exclusive(),
-            Self::Filter(filter) => filter.exclusive(),
-            Self::AsyncFilter(filter) => filter.exclusive(),
-            Self::Sink(sink) => sink.exclusive(),
-        }
-    }
-
-    /// Warnings about options: see [`Source::warnings`].
-    pub fn warnings(&self) -> Vec<ConfigError> {
-        match self {
-            Self::Source(source) => source.warnings(),
-            Self::Filter(filter) => filter.warnings(),
-            Self::AsyncFilter(filter) => filter.warnings(),
-            Self::Sink(sink) => sink.warnings(),
-        }
-    }
-
-    /// The number of events that it works on at once, over several batches.
-    pub fn at_once(&self) -> usize {
-        match self {
-            Self::AsyncFilter(filter) if self.forks() => filter.at_once(),
-            _ => 1,
-        }
-    }
 }
 
 type Build = dyn Fn(&Value) -> Result<Component, ConfigError> + Send + Sync;

@@ -1,5 +1,4 @@
-//! What a sink stores beside the data, so that nothing comes twice: how far a lane is, or which entries of the
-//! source's input are done with.
+//! Records of progress that a sink stores beside the data, and handles with which a sink acknowledges for a source.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,48 +16,48 @@ pub struct Lane {
     pub partition: Arc<str>,
 }
 
-/// How far a lane is. Events of a partition are numbered from 0 in the order in which the source reads them,
-/// which is the same each time.
+/// The progress of a lane. Events of a partition are numbered from 0 in the order in which the source reads them, which is
+/// the same each time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Where the source resumes; `None` is its start.
+    /// The position at which the source resumes; `None` is its start.
     pub position: Option<Position>,
-    /// The number of the first event behind `position`.
+    /// The number of the first event after `position`.
     pub base: u64,
     /// The number of the first event that is not done: `base`, or more if a batch was done in part.
     pub done: u64,
 }
 
-/// Who claims lanes.
+/// A claim of all lanes of a sink.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The id of the pipeline.
     pub pipeline: Arc<str>,
     /// The name of the sink component.
     pub sink: Arc<str>,
-    /// Forget every record first: the user starts over on purpose.
-    pub afresh: bool,
+    /// Whether every record is deleted first: the user starts over on purpose.
+    pub reset: bool,
 }
 
-/// Whether a source can read again what it has read before.
+/// The way in which a source can read its input again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Replay {
-    /// It cannot: what was read and not delivered is lost in a crash.
+    /// Not at all: events that were read and not delivered are lost in a crash.
     #[default]
     Never,
-    /// Its input delivers again what was not acknowledged, in any order.
+    /// Its input delivers events again that were not acknowledged, in any order.
     Redelivery,
     /// It resumes at a [`Position`], and reads the same events in the same order from there.
     Position,
 }
 
-/// What acknowledges the entries of one source batch, written down by the source for the sink that does it. The
-/// engine carries it from one to the other and does not look inside.
+/// Handles with which a sink acknowledges the entries of one source batch. The source makes them for the sink; the engine
+/// carries them and does not interpret them.
 ///
-/// The first receipts are those of the batch's events, in their order, so that [`crate::Batch::source_index`]
-/// finds the receipt of an event. Behind them may stand those of input that never became an event.
+/// The first handles belong to the events of the batch, in their order, so [`crate::Batch::source_index`] finds the handle of
+/// an event. Handles of input that never became an event may follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipts {
+pub struct AckHandles {
     scope: Arc<[String]>,
     list: Arc<List>,
     range: Range<usize>,
@@ -66,49 +65,49 @@ pub struct Receipts {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct List {
-    /// The index of the first receipt that is there.
+    /// The index of the first handle in the list.
     first: usize,
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
 impl List {
-    /// Where a receipt ends among the bytes, counted from the first that is there.
+    /// The end of a handle among the bytes. Handles are counted from the first in the list.
     fn end(&self, count: usize) -> usize {
         count.checked_sub(1).map_or(0, |last| self.ends[last] as usize)
     }
 }
 
-impl Receipts {
-    /// Receipts without the first one yet. `scope` is what holds for all of them: names that the source and the
-    /// sinks of its [domain](crate::Source::domain) have agreed on (of the stream, of the group).
+impl AckHandles {
+    /// An empty list. `scope` holds for all handles: names that the source and the sinks of its
+    /// [domain](crate::Source::transaction_domain) have agreed on (of the stream, of the group).
     pub fn new(scope: &Arc<[String]>) -> Self {
         Self { scope: Arc::clone(scope), ..Self::default() }
     }
 
-    /// Those of a part of a batch, without the first one yet, which is number `first`. For the engine.
+    /// An empty list for a part of a batch; its first handle will have the index `first`. For the engine.
     pub fn of_part(scope: &Arc<[String]>, first: usize) -> Self {
         let list = List { first, ..List::default() };
         Self { scope: Arc::clone(scope), list: Arc::new(list), range: first..first }
     }
 
-    /// What holds for all of them.
+    /// The names that hold for all of them.
     pub fn scope(&self) -> &[String] {
         &self.scope
     }
 
-    /// Adds one behind the last.
+    /// Appends a handle.
     ///
     /// # Panics
     /// If all of them come to 4 GiB.
-    pub fn push(&mut self, receipt: &[u8]) {
+    pub fn push(&mut self, handle: &[u8]) {
         let list = Arc::make_mut(&mut self.list);
-        list.bytes.extend_from_slice(receipt);
-        list.ends.push(u32::try_from(list.bytes.len()).expect("receipts are shorter than 4 GiB"));
+        list.bytes.extend_from_slice(handle);
+        list.ends.push(u32::try_from(list.bytes.len()).expect("handles are shorter than 4 GiB"));
         self.range.end = list.first + list.ends.len();
     }
 
-    /// Which of the batch's receipts these are.
+    /// The indices of these handles among those of the batch.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
     }
@@ -119,16 +118,16 @@ impl Receipts {
         Self { range, ..self.clone() }
     }
 
-    /// The receipt of the batch with this index.
+    /// The handle of the batch with this index.
     ///
     /// # Panics
-    /// If there is no such receipt.
+    /// If there is no such handle.
     pub fn get(&self, index: usize) -> &[u8] {
-        let number = index.checked_sub(self.list.first).expect("there is such a receipt");
+        let number = index.checked_sub(self.list.first).expect("the index is in the list");
         &self.list.bytes[self.list.end(number)..self.list.end(number + 1)]
     }
 
-    /// All of them, one behind the other. For the engine.
+    /// All of them, one after the other. For the engine.
     pub fn bytes(&self) -> &[u8] {
         let Range { start, end } = self.range;
         let List { first, bytes, .. } = &*self.list;
@@ -141,24 +140,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn receipts_are_found_by_their_index() {
+    fn handles_are_found_by_their_index() {
         let scope: Arc<[String]> = ["stream".to_owned(), "group".to_owned()].into();
-        let mut receipts = Receipts::new(&scope);
-        assert!(receipts.range().is_empty());
+        let mut ack_handles = AckHandles::new(&scope);
+        assert!(ack_handles.range().is_empty());
         for text in ["1-0", "", "1-12"] {
-            receipts.push(text.as_bytes());
+            ack_handles.push(text.as_bytes());
         }
-        let all: Vec<&[u8]> = receipts.range().map(|index| receipts.get(index)).collect();
+        let all: Vec<&[u8]> = ack_handles.range().map(|index| ack_handles.get(index)).collect();
         assert_eq!(all, [b"1-0".as_slice(), b"", b"1-12"]);
-        assert_eq!(receipts.scope(), ["stream", "group"]);
-        let last = receipts.part(2..3);
+        assert_eq!(ack_handles.scope(), ["stream", "group"]);
+        let last = ack_handles.part(2..3);
         assert_eq!((last.range(), last.get(2)), (2..3, b"1-12".as_slice()));
-        assert_eq!((receipts.bytes(), last.bytes()), (b"1-01-12".as_slice(), b"1-12".as_slice()));
+        assert_eq!((ack_handles.bytes(), last.bytes()), (b"1-01-12".as_slice(), b"1-12".as_slice()));
     }
 
     #[test]
     fn a_part_keeps_its_numbers() {
-        let mut part = Receipts::of_part(&Arc::default(), 7);
+        let mut part = AckHandles::of_part(&Arc::default(), 7);
         assert_eq!((part.range(), part.bytes()), (7..7, &b""[..]));
         ["a", "", "bc"].iter().for_each(|text| part.push(text.as_bytes()));
         assert_eq!((part.range(), part.get(7), part.get(9)), (7..10, &b"a"[..], &b"bc"[..]));

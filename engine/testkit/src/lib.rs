@@ -112,8 +112,8 @@ pub async fn read_all(source: &mut dyn Source) -> Result<(Vec<String>, Vec<Strin
     while let Some(next) = source.next(&cx).await? {
         texts.extend(next.batch.texts());
         refused.extend(next.rejected.into_iter().map(|one| one.reason));
-        if let Some(settled) = next.settled {
-            settled(tidegate_sdk::Outcome::Delivered);
+        if let Some(done) = next.done {
+            done(tidegate_sdk::Outcome::Delivered);
         }
     }
     source.close(&cx).await?;

@@ -22,7 +22,8 @@ use std::sync::Arc;
 
 pub use options::{Compression, Mode, RotateOptions, SinkOptions};
 use tidegate_sdk::{
-    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Record, Resource, Sink, async_trait,
+    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Record, Resource, Sink,
+    TransactionalSink, async_trait,
 };
 
 use targets::Targets;
@@ -89,20 +90,19 @@ impl Sink for FileSink {
         self.mode = Mode::Append;
         let delivery = self.with_targets(cx, move |targets| targets.write(&events, mode)).await?;
         let nothing_written = |(again, _): (&[usize], &Error)| again.len() == batch.len();
-        if delivery.to_try_again().is_some_and(nothing_written) {
+        if delivery.to_retry().is_some_and(nothing_written) {
             self.mode = mode;
         }
         Ok(delivery)
     }
 
-    fn transactional(&self) -> Result<(), String> {
+    fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
         match (self.options.mode, self.options.sync) {
-            (Mode::Truncate, _) => Err(
-                "`mode = \"truncate\"` empties the file at each start, with the events that were delivered before"
-                    .into(),
-            ),
-            (_, false) => Err("`sync = false` does not wait until the events are on the disk".into()),
-            (Mode::Append, true) => Ok(()),
+            (Mode::Truncate, _) => Err(Error::fatal(
+                "`mode = \"truncate\"` empties the file at each start, with the events that were delivered before",
+            )),
+            (_, false) => Err(Error::fatal("`sync = false` does not wait until the events are on the disk")),
+            (Mode::Append, true) => Ok(self),
         }
     }
 
@@ -112,7 +112,10 @@ impl Sink for FileSink {
         let files = (path.as_str() != "/dev/null").then(|| Exclusive::new("/path", Resource::template(path)));
         files.into_iter().collect()
     }
+}
 
+#[async_trait]
+impl TransactionalSink for FileSink {
     async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
         // Releases the lock of an earlier claim of this sink.
         self.transactions = None;

@@ -111,7 +111,7 @@ impl Filter for Dedupe {
         Ok(())
     }
 
-    fn save(&mut self) -> Option<Vec<u8>> {
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let mut state = Writer::new(NAME);
         let mut later = self.now();
         state.long(self.seed);
@@ -125,10 +125,10 @@ impl Filter for Dedupe {
             state.small(nanoseconds(later.saturating_sub(seen)));
             later = seen;
         }
-        Some(state.finish())
+        Ok(Some(state.finish()))
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
         let mut state = Reader::new(NAME, state)?;
         let seed = state.long()?;
         state.same_key(self.key.as_ref())?;
@@ -137,7 +137,7 @@ impl Filter for Dedupe {
         while !state.is_empty() {
             let key = state.hash()?;
             let earlier = later.checked_sub(Time::from_nanos(state.small()?));
-            later = earlier.ok_or("an event in it was seen before the first one")?;
+            later = earlier.ok_or_else(|| Error::fatal("an event in it was seen before the first one"))?;
             if newest.len() < self.window.events() {
                 newest.push((key, later));
             }

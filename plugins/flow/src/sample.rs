@@ -94,17 +94,17 @@ impl Filter for Sample {
         Ok(())
     }
 
-    fn save(&mut self) -> Option<Vec<u8>> {
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let mut state = Writer::new(NAME);
         state.small(self.since);
-        self.key.is_none().then(|| state.finish())
+        Ok(self.key.is_none().then(|| state.finish()))
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
         let mut state = Reader::new(NAME, state)?;
         let since = state.small()?;
         if !state.is_empty() {
-            return Err("it is longer than a state".into());
+            return Err(Error::fatal("it is longer than a state"));
         }
         // With a smaller `one_in` the next event may be due already.
         self.since = if since < self.one_in { since } else { 0 };

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use tidegate_sdk::Error;
+
 use crate::key::Key;
 
 /// The version that is written and read.
@@ -63,14 +65,16 @@ const CUT: &str = "it is cut off";
 
 impl<'a> Reader<'a> {
     /// A reader of a state of this plugin.
-    pub(crate) fn new(plugin: &str, state: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn new(plugin: &str, state: &'a [u8]) -> Result<Self, Error> {
         let rest = state.strip_prefix(plugin.as_bytes()).and_then(|rest| rest.strip_prefix(&[0]));
         let Some((version, rest)) = rest.and_then(<[u8]>::split_first) else {
-            return Err(format!("it is no state of a `{plugin}`"));
+            return Err(Error::fatal(format!("it is no state of a `{plugin}`")));
         };
         match *version {
             VERSION => Ok(Self(rest)),
-            other => Err(format!("it has version {other}, and this `{plugin}` knows version {VERSION}")),
+            other => Err(Error::fatal(format!(
+                "it has version {other}, and this `{plugin}` knows version {VERSION}"
+            ))),
         }
     }
 
@@ -78,21 +82,21 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(CUT)?;
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or_else(|| Error::fatal(CUT))?;
         self.0 = rest;
         Ok(*bytes)
     }
 
-    pub(crate) fn long(&mut self) -> Result<u64, String> {
+    pub(crate) fn long(&mut self) -> Result<u64, Error> {
         self.take().map(u64::from_le_bytes)
     }
 
-    pub(crate) fn hash(&mut self) -> Result<u128, String> {
+    pub(crate) fn hash(&mut self) -> Result<u128, Error> {
         self.take().map(u128::from_le_bytes)
     }
 
-    pub(crate) fn small(&mut self) -> Result<u64, String> {
+    pub(crate) fn small(&mut self) -> Result<u64, Error> {
         let mut number = 0_u64;
         for place in 0..SMALL as u32 {
             let [byte] = self.take()?;
@@ -105,18 +109,22 @@ impl<'a> Reader<'a> {
                 return Ok(number);
             }
         }
-        Err("a number in it is too large".into())
+        Err(Error::fatal("a number in it is too large"))
     }
 
     /// Checks that the key is still the same.
-    pub(crate) fn same_key(&mut self, key: Option<&Key>) -> Result<(), String> {
+    pub(crate) fn same_key(&mut self, key: Option<&Key>) -> Result<(), Error> {
         let length = usize::try_from(self.small()?).ok();
-        let (text, rest) = length.and_then(|length| self.0.split_at_checked(length)).ok_or(CUT)?;
+        let (text, rest) =
+            length.and_then(|length| self.0.split_at_checked(length)).ok_or_else(|| Error::fatal(CUT))?;
         self.0 = rest;
         let now = described(key);
         match text == now.as_bytes() {
             true => Ok(()),
-            false => Err(format!("its key is {}, and now it is {now}", String::from_utf8_lossy(text))),
+            false => Err(Error::fatal(format!(
+                "its key is {}, and now it is {now}",
+                String::from_utf8_lossy(text)
+            ))),
         }
     }
 }

@@ -146,7 +146,7 @@ impl AsyncFilter for Wait {
         while passed < batch.len() && !cx.is_stopping() {
             match self.rate.admit(&mut self.full, now(self.started)) {
                 Ok(()) => passed += 1,
-                Err(_) if passed > 0 && out.leave_from(passed) => {
+                Err(_) if passed > 0 && out.defer_from(passed) => {
                     out.emit(batch.select(0..passed));
                     return Ok(());
                 }
@@ -160,12 +160,12 @@ impl AsyncFilter for Wait {
         Ok(())
     }
 
-    async fn save(&mut self, _: &Cx) -> Option<Vec<u8>> {
+    async fn save(&mut self, _: &Cx) -> Result<Option<Vec<u8>>, Error> {
         let wait = self.full.saturating_sub(now(self.started));
-        Some(saved(self.rate, (0, None), [(0, wait)]))
+        Ok(Some(saved(self.rate, (0, None), [(0, wait)])))
     }
 
-    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), String> {
+    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), Error> {
         let Restored { used, .. } = restored(self.rate, None, state, 1)?;
         let wait = used.first().map_or(0, |(_, wait)| *wait);
         self.full = now(self.started).saturating_add(wait);
@@ -199,14 +199,14 @@ struct Restored {
     used: Vec<(u128, u64)>,
 }
 
-fn restored(rate: Rate, key: Option<&Key>, state: &[u8], most: usize) -> Result<Restored, String> {
+fn restored(rate: Rate, key: Option<&Key>, state: &[u8], most: usize) -> Result<Restored, Error> {
     let mut state = Reader::new(NAME, state)?;
     let (interval, seed) = (state.long()?, state.long()?);
     state.same_key(key)?;
     let mut used = Vec::new();
     while !state.is_empty() {
         let (key, wait) = (state.hash()?, state.small()?);
-        let wait = rate.converted(wait, interval).ok_or("its rate is none")?;
+        let wait = rate.converted(wait, interval).ok_or_else(|| Error::fatal("its rate is none"))?;
         if used.len() < most {
             used.push((key, wait));
         }
@@ -242,12 +242,12 @@ impl Filter for DropExcess {
         Ok(())
     }
 
-    fn save(&mut self) -> Option<Vec<u8>> {
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let used = self.buckets.used(now(self.started));
-        Some(saved(self.buckets.rate(), (self.seed, self.key.as_ref()), used))
+        Ok(Some(saved(self.buckets.rate(), (self.seed, self.key.as_ref()), used)))
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
         let Restored { seed, used } = restored(self.buckets.rate(), self.key.as_ref(), state, self.max_keys)?;
         self.buckets.take_over(used, now(self.started));
         self.seed = seed;

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_sdk::{
-    Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Receipts, Record, Sink, async_trait,
+    AckHandles, AcknowledgingSink, Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Record, Sink,
+    TransactionalSink, async_trait,
 };
 use tracing::warn;
 
@@ -25,7 +26,7 @@ use plan::Plan;
 use setup::Setup;
 use shape::Shape;
 use transactional::Transactional;
-use transactional::settle::Settler;
+use transactional::settle::Acknowledger;
 
 /// The problem of a redirection outside of a cluster.
 const WRONG_NODE: &str =
@@ -41,7 +42,7 @@ pub(crate) struct RedisSink {
     /// batch waits until they are done.
     pending_trims: Vec<Vec<u8>>,
     transactional: Transactional,
-    settler: Settler,
+    acknowledger: Acknowledger,
 }
 
 impl RedisSink {
@@ -68,7 +69,7 @@ impl RedisSink {
             commands: Commands::default(),
             pending_trims: Vec::new(),
             transactional: Transactional::default(),
-            settler: Settler::default(),
+            acknowledger: Acknowledger::default(),
         }
     }
 
@@ -208,11 +209,33 @@ impl Sink for RedisSink {
         Ok(delivery)
     }
 
-    fn transactional(&self) -> Result<(), String> {
+    fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
         self.setup.check_effectively_once()?;
-        transactional::state_key(&self.setup, "", "").map(drop)
+        transactional::state_key(&self.setup, "", "")?;
+        Ok(self)
     }
 
+    fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+        self.setup.check_effectively_once()?;
+        transactional::settle::transaction_domain(&self.setup)?;
+        Ok(self)
+    }
+
+    fn fork(&self) -> Option<Box<dyn Sink>> {
+        Some(Box::new(Self::of(Arc::clone(&self.setup))))
+    }
+
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        let settled = self.send_pending_trims().await;
+        self.transactional.close().await;
+        self.acknowledger.close().await;
+        self.servers.close().await;
+        settled
+    }
+}
+
+#[async_trait]
+impl TransactionalSink for RedisSink {
     async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
         self.transactional.claim((&self.setup, &mut self.servers), claim, cx).await
     }
@@ -229,28 +252,23 @@ impl Sink for RedisSink {
         }
         self.transactional.commit((&self.setup, &mut self.servers), batch, (lane, record), cx).await
     }
+}
 
-    fn domain(&self) -> Result<String, String> {
-        self.setup.check_effectively_once()?;
-        transactional::settle::domain(&self.setup)
+#[async_trait]
+impl AcknowledgingSink for RedisSink {
+    fn transaction_domain(&self) -> String {
+        transactional::settle::transaction_domain(&self.setup).unwrap_or_default()
     }
 
-    async fn settle(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Error> {
+    async fn ack_and_write(
+        &mut self,
+        batch: &Batch,
+        handles: &AckHandles,
+        cx: &Cx,
+    ) -> Result<Delivery, Error> {
         if let Some(depth) = &mut self.depth {
             depth.check(&mut self.servers, batch.len()).await?;
         }
-        self.settler.settle((&self.setup, &mut self.servers), batch, receipts, cx).await
-    }
-
-    fn fork(&self) -> Option<Box<dyn Sink>> {
-        Some(Box::new(Self::of(Arc::clone(&self.setup))))
-    }
-
-    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
-        let settled = self.send_pending_trims().await;
-        self.transactional.close().await;
-        self.settler.close().await;
-        self.servers.close().await;
-        settled
+        self.acknowledger.ack_and_write((&self.setup, &mut self.servers), batch, handles, cx).await
     }
 }

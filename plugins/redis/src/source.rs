@@ -95,7 +95,7 @@ impl RedisStream {
             component: consumer.is_none().then(|| cx.component().to_owned()),
             consumer: consumer.unwrap_or(own),
             longest: ANSWER_BYTES.max(cx.event_size().saturating_mul(4)),
-            by_receipt: cx.by_receipt().then(|| cx.clone()),
+            sink_acknowledges: cx.sink_acknowledges().then(|| cx.clone()),
         }
     }
 
@@ -155,7 +155,7 @@ impl RedisStream {
         match trouble {
             Trouble::NoGroup => {
                 let mut connection = member.dial().await?;
-                if member.by_receipt.is_some() && !member.has_group(&mut connection).await? {
+                if member.sink_acknowledges.is_some() && !member.has_group(&mut connection).await? {
                     return Err(self.group_is_gone());
                 }
                 self.create(&mut connection, member, true).await?;
@@ -226,16 +226,16 @@ impl RedisStream {
                 }
             }
         }
-        // Receipts begin with the entries that became events.
+        // AckHandles begin with the entries that became events.
         ids.append(&mut others);
         if ids.is_empty() {
             return None;
         }
         let ledger = Arc::clone(&self.ledger);
         let batch = SourceBatch::from(builder.finish()).with_rejected(rejected);
-        Some(match cx.by_receipt() {
-            true => batch.with_receipts(member.receipts(&ids)).on_settled(move |_| ledger.released(&ids)),
-            false => batch.on_settled(move |outcome| ledger.record(ids, &outcome)),
+        Some(match cx.sink_acknowledges() {
+            true => batch.with_ack_handles(member.ack_handles(&ids)).on_done(move |_| ledger.released(&ids)),
+            false => batch.on_done(move |outcome| ledger.record(ids, &outcome)),
         })
     }
 
@@ -439,7 +439,7 @@ impl Source for RedisStream {
         Replay::Redelivery
     }
 
-    fn domain(&self) -> Result<String, String> {
+    fn transaction_domain(&self) -> Result<String, Error> {
         let slot = crate::server::slot::slot(self.options.stream.as_bytes());
         Ok(self.target.domain(self.login.database, slot))
     }
@@ -450,7 +450,7 @@ impl Source for RedisStream {
     }
 
     fn exclusive(&self) -> Vec<Exclusive> {
-        let Ok(server) = self.domain() else { return Vec::new() };
+        let Ok(server) = self.transaction_domain() else { return Vec::new() };
         let Options { stream, group, consumer, .. } = &self.options;
         let whose = format!("of the group `{group}` of `{stream}` in {server}");
         let claim = match consumer {

@@ -164,7 +164,7 @@ impl Stdout {
         };
         let first = first_missing(batch, &written.text, written.bytes);
         let mut delivery = Delivery::complete();
-        delivery.again(first..batch.len(), error);
+        delivery.retry(first..batch.len(), error);
         Ok(delivery)
     }
 }

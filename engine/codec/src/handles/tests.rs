@@ -17,22 +17,22 @@ fn table(scope: &[Str], ends: &[u32]) -> abi::AckHandles {
     }
 }
 
-fn read(table: &abi::AckHandles, events: usize) -> Result<Receipts, String> {
+fn read(table: &abi::AckHandles, events: usize) -> Result<AckHandles, String> {
     // SAFETY: the table is sound as far as pointers go.
     let handles = unsafe { read_handles(table)? };
     check(&handles, events).map(|()| handles)
 }
 
-fn texts(receipts: &Receipts) -> Vec<String> {
-    receipts.range().map(|index| String::from_utf8(receipts.get(index).to_vec()).unwrap()).collect()
+fn texts(ack_handles: &AckHandles) -> Vec<String> {
+    ack_handles.range().map(|index| String::from_utf8(ack_handles.get(index).to_vec()).unwrap()).collect()
 }
 
 #[test]
 fn handles_are_copied_unchanged() {
     let scope = [Str::new("stream"), Str::new("group")];
-    let receipts = read(&table(&scope, &[3, 3, 6]), 2).unwrap();
+    let ack_handles = read(&table(&scope, &[3, 3, 6]), 2).unwrap();
     assert_eq!(
-        (texts(&receipts), receipts.scope()),
+        (texts(&ack_handles), ack_handles.scope()),
         (vec!["1-0".into(), String::new(), "2-0".into()], &["stream".to_owned(), "group".to_owned()][..])
     );
     assert_eq!(read(&table(&[], &[]), 0).unwrap().range(), 0..0);
@@ -80,7 +80,7 @@ fn each_breach_of_the_contract_is_named() {
 
 #[test]
 fn handle_of_a_refused_event_is_moved_after_the_others() {
-    let mut handles = Receipts::new(&Arc::default());
+    let mut handles = AckHandles::new(&Arc::default());
     ["1-0", "2-0", "3-0", "4-0"].iter().for_each(|text| handles.push(text.as_bytes()));
     assert_eq!(texts(&move_last(handles, &[1])), ["1-0", "3-0", "4-0", "2-0"]);
 }

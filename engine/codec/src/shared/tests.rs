@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidegate_sdk::{AttributeValue, Attributes, Batch, Position, Receipts, Span};
+use tidegate_sdk::{AckHandles, AttributeValue, Attributes, Batch, Position, Span};
 
 use crate::{CopyRanges, MetadataLimit, Names, Packer, Scratch, Unpacker};
 
@@ -81,8 +81,8 @@ fn batch_arrives_unchanged_and_unused_bytes_are_not_copied() {
 }
 
 /// Handles number 3 and 4 of a batch.
-fn some_handles() -> Receipts {
-    let mut all = Receipts::new(&["stream".to_owned(), "group".to_owned()].into());
+fn some_handles() -> AckHandles {
+    let mut all = AckHandles::new(&["stream".to_owned(), "group".to_owned()].into());
     (0..6).for_each(|number| all.push(format!("{number}-{}", "x".repeat(number)).as_bytes()));
     all.part(3..5)
 }

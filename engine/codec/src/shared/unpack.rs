@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use tidegate_abi::{Attr, AttrValue, NONE, View, attribute};
-use tidegate_sdk::{Batch, Receipts, SourceBatch, SourceRejection};
+use tidegate_sdk::{AckHandles, Batch, SourceBatch, SourceRejection};
 
 use super::{ATTRIBUTES, FROM, GIVEN, KEYS, MADE, SAME, TEXTS, TIMES};
 use crate::{Columns, CopyRanges, EVENTS, Incoming, MetadataLimit, Names, RunEntry};
@@ -186,7 +186,7 @@ impl Unpacker {
     pub fn source_batch(
         &mut self,
         rejected: Vec<SourceRejection>,
-        handles: Option<Receipts>,
+        handles: Option<AckHandles>,
         event_size: usize,
     ) -> Result<SourceBatch, String> {
         let (table, buffers, entries) = self.whole()?;

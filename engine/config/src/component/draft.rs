@@ -1,7 +1,9 @@
 //! One component as its table describes it, not yet connected.
 
+use std::sync::Arc;
+
 use serde_json::Value;
-use tidegate_sdk::{Kind, Plugin};
+use tidegate_sdk::{Capabilities, Kind, Plugin};
 
 use crate::component::exclusive::Claimed;
 use crate::document::{Data, Item, Origin, Table};
@@ -22,6 +24,8 @@ pub(crate) struct Draft {
     pub(crate) from: From,
     /// The named outputs; `None` if they are not known, because the component cannot be built.
     pub(crate) outputs: Option<Vec<String>>,
+    /// The capabilities; those of a component that does the least if it cannot be built.
+    pub(crate) capabilities: Arc<Capabilities>,
     /// Resources that no other component can use.
     pub(crate) claims: Vec<Claimed>,
 }

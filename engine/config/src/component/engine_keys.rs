@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidegate_sdk::{Component, Kind};
+use tidegate_sdk::{Capabilities, Kind};
 
 use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
@@ -66,29 +66,28 @@ pub(crate) fn misplaced(kind: Kind, name: &str, entry: &Entry, kinds: &[Kind]) -
 
 /// Engine keys that do nothing for this component.
 pub(crate) fn idle_keys(
-    component: &Component,
+    capabilities: &Capabilities,
     draft: &Draft,
     own: &Table,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let name = &draft.name;
-    let (key, reason) = match component {
-        Component::Filter(_) if draft.engine.workers > 1 && !component.forks() => (
+    let Capabilities { forks, waits, at_once, .. } = *capabilities;
+    let (key, reason) = match (draft.kind, waits) {
+        (Kind::Filter, false) if draft.engine.workers > 1 && !forks => (
             "workers",
             format!("what `{name}` does to an event depends on those before it, so it works alone"),
         ),
-        Component::AsyncFilter(_) if draft.engine.workers > 1 && component.at_once() > 1 => {
+        (Kind::Filter, true) if draft.engine.workers > 1 && at_once > 1 => {
             ("workers", format!("`{name}` works on several batches at once without it"))
         }
-        Component::AsyncFilter(_) if draft.engine.workers > 1 && !component.forks() => {
+        (Kind::Filter, true) if draft.engine.workers > 1 && !forks => {
             ("workers", format!("`{name}` works alone"))
         }
-        Component::Filter(_) | Component::AsyncFilter(_)
-            if draft.engine.workers == 1 && component.at_once() == 1 && !draft.engine.order =>
-        {
+        (Kind::Filter, _) if draft.engine.workers == 1 && at_once == 1 && !draft.engine.order => {
             ("order", format!("`{name}` has one worker, which keeps it"))
         }
-        Component::Sink(_) if draft.engine.concurrency > 1 && !component.forks() => {
+        (Kind::Sink, _) if draft.engine.concurrency > 1 && !forks => {
             ("concurrency", format!("`{name}` can only write one batch at a time"))
         }
         _ => return,

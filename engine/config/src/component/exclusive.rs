@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tidegate_sdk::{Access, Component, Overlap, Resource};
+use tidegate_sdk::{Access, Capabilities, Overlap, Resource};
 
 use crate::diagnostic::{Diagnostic, line_column};
 use crate::document::interpolate::redact;
@@ -47,9 +47,9 @@ impl Claimed {
 }
 
 /// Returns the resources that a component claims with these options.
-pub(crate) fn claims(name: &str, component: &Component, options: &Item) -> Vec<Claimed> {
+pub(crate) fn claims(name: &str, capabilities: &Capabilities, options: &Item) -> Vec<Claimed> {
     let hidden = options.hidden();
-    let claimed = component.exclusive().into_iter().map(|claim| Claimed {
+    let claimed = capabilities.exclusive.iter().cloned().map(|claim| Claimed {
         component: name.to_owned(),
         shown: redact(&claim.resource.to_string(), &hidden),
         resource: claim.resource,

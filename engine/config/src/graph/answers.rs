@@ -1,7 +1,5 @@
 //! Sources that hold something open for an answer, and the sinks that give it: one without the other is refused.
 
-use tidegate_sdk::{Component, Kind};
-
 use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::place;
@@ -14,9 +12,9 @@ pub(crate) fn unpaired(graphs: &[Graph], drafts: &[Draft]) -> Vec<Diagnostic> {
     for graph in graphs {
         for (source, reached) in reach(graph) {
             let source = &graph.nodes[source];
-            let answered_by = answered_by(source);
+            let answered_by = source.capabilities.answered_by;
             let sinks = sinks_of(graph, &reached).into_iter().map(|(sink, _)| &graph.nodes[sink]);
-            let answering: Vec<&Node> = sinks.filter(|sink| answers(sink)).collect();
+            let answering: Vec<&Node> = sinks.filter(|sink| sink.capabilities.answers).collect();
             match answered_by {
                 Some(plugin) if !answering.iter().any(|sink| sink.plugin.name() == plugin) => {
                     found.push(unanswered(source, plugin, drafts));
@@ -51,15 +49,4 @@ fn at(node: &Node, diagnostic: Diagnostic, help: &str, drafts: &[Draft]) -> Diag
         Some(draft) => place(diagnostic, &draft.header, help),
         None => diagnostic,
     }
-}
-
-fn answered_by(node: &Node) -> Option<&'static str> {
-    match node.build() {
-        Ok(Component::Source(source)) => source.answered_by(),
-        _ => None,
-    }
-}
-
-fn answers(node: &Node) -> bool {
-    node.kind() == Kind::Sink && matches!(node.build(), Ok(Component::Sink(sink)) if sink.answers())
 }

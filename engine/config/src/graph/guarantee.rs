@@ -1,6 +1,6 @@
 //! What is promised for each lane, a source and a sink that its events reach, and why not more.
 
-use tidegate_sdk::{Component, Kind, Replay};
+use tidegate_sdk::{Kind, Replay};
 
 use crate::topology::{Delivery, Graph, Node};
 
@@ -77,14 +77,13 @@ struct Lane<'g> {
 impl Lane<'_> {
     fn promise(&self, sinks: usize, delivery: Delivery) -> (Promise, Option<String>) {
         let name = &self.source.name;
-        let (replay, domain) = replay(self.source);
-        let (hindrance, most) = match replay {
+        let (hindrance, most) = match self.source.capabilities.replay {
             Replay::Never => {
                 return (Promise::AtMostOnce, Some(format!("`{name}` cannot read again what it has read")));
             }
             Replay::Redelivery => {
                 let order = format!("in no order: `{name}` gets its entries as one of a group");
-                let hindrance = self.by_receipt(domain, sinks);
+                let hindrance = self.sink_acknowledges(sinks);
                 (
                     hindrance
                         .map(|reason| format!("`{name}` gets again what was not acknowledged, and {reason}")),
@@ -106,9 +105,7 @@ impl Lane<'_> {
     /// What keeps the sink from storing the record of the lane with its events.
     fn by_position(&self) -> Option<String> {
         let (name, paths) = (&self.sink.name, self.paths);
-        if let Ok(Component::Sink(built)) = self.sink.build()
-            && let Err(reason) = built.transactional()
-        {
+        if let Err(reason) = &self.sink.capabilities.transactional {
             return Some(format!("`{name}` ({}): {reason}", self.sink.plugin.name()));
         }
         if self.sink.engine.concurrency > 1 {
@@ -129,14 +126,13 @@ impl Lane<'_> {
     }
 
     /// What keeps the sink from acknowledging the source's entries in one step with what was made of them.
-    fn by_receipt(&self, domain: Result<String, String>, sinks: usize) -> Option<String> {
+    fn sink_acknowledges(&self, sinks: usize) -> Option<String> {
         let (name, plugin) = (&self.sink.name, self.sink.plugin.name());
-        let domain = match domain {
+        let domain = match &self.source.capabilities.transaction_domain {
             Ok(domain) => domain,
-            Err(reason) => return Some(reason),
+            Err(reason) => return Some(reason.clone()),
         };
-        let Ok(Component::Sink(built)) = self.sink.build() else { return None };
-        match built.domain() {
+        match &self.sink.capabilities.transaction_domain {
             Err(reason) => return Some(format!("`{name}` ({plugin}): {reason}")),
             Ok(other) if other != domain => {
                 return Some(format!(
@@ -168,19 +164,11 @@ impl Lane<'_> {
 
     /// A sink stores positions or acknowledges entries, not both.
     fn mixed(&self, wrong: Replay) -> Option<String> {
-        let other = self.others.iter().find(|other| replay(other).0 == wrong)?;
+        let other = self.others.iter().find(|other| other.capabilities.replay == wrong)?;
         Some(format!(
             "`{}` also takes events of `{}`, which is read again in another way; give it a sink of its own",
             self.sink.name, other.name
         ))
-    }
-}
-
-/// Whether a source can read again, and where its acknowledgements are kept.
-fn replay(source: &Node) -> (Replay, Result<String, String>) {
-    match source.build() {
-        Ok(Component::Source(source)) => (source.replay(), source.domain()),
-        _ => (Replay::Never, Err(String::new())),
     }
 }
 
@@ -205,8 +193,8 @@ fn unordered<'g>(graph: &'g Graph, reached: &[usize], sink: usize) -> Option<&'g
 
 /// Whether events leave a filter in another order.
 fn mixes(node: &Node) -> bool {
-    let several = |filter: Component| filter.at_once() > 1 || (node.engine.workers > 1 && filter.forks());
-    !node.engine.order && node.build().is_ok_and(several)
+    let capabilities = &node.capabilities;
+    !node.engine.order && (capabilities.at_once > 1 || (node.engine.workers > 1 && capabilities.forks))
 }
 
 /// On how many ways the events of a component can reach each component.

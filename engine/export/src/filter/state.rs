@@ -25,7 +25,7 @@ impl State {
                     })
                 })?
             }
-        };
+        }?;
         let Some(saved) = saved else { return Ok(Status::OK) };
         // SAFETY: the caller guarantees it; the bytes live until `put` returns.
         let put = unsafe { (*keep).put.map(|put| put(keep, Buf::new(&saved))) };
@@ -57,7 +57,7 @@ impl State {
                 })?
             }
         };
-        restored.map_err(Error::fatal)?;
+        restored?;
         Ok(Status::OK)
     }
 }

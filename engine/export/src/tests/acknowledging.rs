@@ -9,56 +9,69 @@ use tidegate_abi::{self as abi, Status, Str};
 use super::components::seen;
 use super::host::{Engine, Given, Instance, Reported, give_back};
 use tidegate_sdk::{
-    Batch, Cx, Delivery, Error, Plugin, Receipts, Replay, Sink, Source, SourceBatch, async_trait,
+    AckHandles, AcknowledgingSink, Batch, Cx, Delivery, Error, Plugin, Replay, Sink, Source, SourceBatch,
+    async_trait,
 };
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// A source that says in its batch whether the sink acknowledges for it, and hands over receipts all the same.
+/// A source that says in its batch whether the sink acknowledges for it, and passes handles in both cases.
 struct Entries;
 
 #[async_trait]
 impl Source for Entries {
     async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
         let mut builder = Batch::builder();
-        builder.push_copy(format!("by receipt: {}", cx.by_receipt()).as_bytes());
-        let mut receipts = Receipts::new(&["stream".to_owned(), "group".to_owned()].into());
-        ["1-0", "", "1-12"].iter().for_each(|receipt| receipts.push(receipt.as_bytes()));
-        Ok(Some(SourceBatch::from(builder.finish()).with_receipts(receipts)))
+        builder.push_copy(format!("sink acknowledges: {}", cx.sink_acknowledges()).as_bytes());
+        let mut ack_handles = AckHandles::new(&["stream".to_owned(), "group".to_owned()].into());
+        ["1-0", "", "1-12"].iter().for_each(|receipt| ack_handles.push(receipt.as_bytes()));
+        Ok(Some(SourceBatch::from(builder.finish()).with_ack_handles(ack_handles)))
     }
     fn replay(&self) -> Replay {
         Replay::Redelivery
     }
-    fn domain(&self) -> Result<String, String> {
+    fn transaction_domain(&self) -> Result<String, Error> {
         Ok("server 7".into())
     }
 }
 
 /// A sink that rejects what it was given to settle, with what it saw.
-struct Settling;
+struct Acknowledging;
 
 #[async_trait]
-impl Sink for Settling {
+impl Sink for Acknowledging {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
         let mut delivery = Delivery::complete();
         delivery.reject(0, "no");
         Ok(delivery)
     }
-    fn domain(&self) -> Result<String, String> {
-        Err("it is elsewhere".into())
+    fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+        Ok(self)
     }
-    async fn settle(&mut self, batch: &Batch, receipts: &Receipts, _: &Cx) -> Result<Delivery, Error> {
+}
+
+#[async_trait]
+impl AcknowledgingSink for Acknowledging {
+    fn transaction_domain(&self) -> String {
+        "elsewhere".to_owned()
+    }
+    async fn ack_and_write(
+        &mut self,
+        batch: &Batch,
+        handles: &AckHandles,
+        _: &Cx,
+    ) -> Result<Delivery, Error> {
         tokio::task::yield_now().await;
         let mut delivery = Delivery::complete();
         let all: Vec<String> =
-            receipts.range().map(|index| format!("{index}={}", receipts.get(index).escape_ascii())).collect();
+            handles.range().map(|index| format!("{index}={}", handles.get(index).escape_ascii())).collect();
         for (event, text) in seen(batch).iter().enumerate() {
-            delivery.reject(event, format!("{text}: {} {}", receipts.scope().join("/"), all.join(" ")));
+            delivery.reject(event, format!("{text}: {} {}", handles.scope().join("/"), all.join(" ")));
         }
-        delivery.done_elsewhere(5);
-        delivery.done_elsewhere(2);
+        delivery.already_done(5);
+        delivery.already_done(2);
         Ok(delivery)
     }
 }
@@ -68,7 +81,7 @@ fn source() -> Instance {
 }
 
 fn sink() -> Instance {
-    Engine::new().create(Plugin::sink("settling", "settles", "", |_: Nothing| Ok(Settling)))
+    Engine::new().create(Plugin::sink("settling", "settles", "", |_: Nothing| Ok(Acknowledging)))
 }
 
 /// A struct as an older engine has it: it ends before a field that the engine does not know, and all bytes after that
@@ -116,7 +129,10 @@ fn domain(instance: &Instance) -> Vec<String> {
 #[test]
 fn source_and_sink_name_their_transaction_domain_or_why_there_is_none() {
     assert_eq!(domain(&source()), ["in server 7"]);
-    assert_eq!(domain(&sink()), ["not: it is elsewhere"]);
+    assert_eq!(domain(&sink()), ["in elsewhere"]);
+    let other = Engine::new().create(super::components::transactional());
+    let reason = "not: it cannot acknowledge events in one transaction with what it writes";
+    assert_eq!(domain(&other), [reason]);
 }
 
 #[test]
@@ -125,17 +141,17 @@ fn source_hands_over_its_handles_if_the_sink_acknowledges() {
     assert_eq!(source.open_as(true), Status::OK);
     let (status, _, batch) = source.next();
     assert_eq!(status, Status::OK);
-    let receipts = unsafe { &*batch.ack_handles };
-    let scope = unsafe { std::slice::from_raw_parts(receipts.scope, receipts.n_scope as usize) };
+    let ack_handles = unsafe { &*batch.ack_handles };
+    let scope = unsafe { std::slice::from_raw_parts(ack_handles.scope, ack_handles.n_scope as usize) };
     let scope: Vec<_> = scope.iter().map(|text| unsafe { text.text() }).collect();
-    let ends = unsafe { std::slice::from_raw_parts(receipts.end, receipts.n as usize) };
-    let bytes = unsafe { std::slice::from_raw_parts(receipts.bytes, 7) };
+    let ends = unsafe { std::slice::from_raw_parts(ack_handles.end, ack_handles.n as usize) };
+    let bytes = unsafe { std::slice::from_raw_parts(ack_handles.bytes, 7) };
     assert_eq!(
         (scope, ends, bytes),
         (vec!["stream".into(), "group".into()], &[3, 3, 7][..], &b"1-01-12"[..])
     );
-    assert_eq!((receipts.struct_size, receipts.first), (40, 0));
-    assert_eq!(super::host::events(&batch, None)[0].data, "by receipt: true");
+    assert_eq!((ack_handles.struct_size, ack_handles.first), (40, 0));
+    assert_eq!(super::host::events(&batch, None)[0].data, "sink acknowledges: true");
     give_back(&batch);
 }
 
@@ -144,7 +160,7 @@ fn sink_acknowledges_the_entries_of_its_handles() {
     let sink = sink();
     let given = Given::of(&["a"]);
     let scope = [Str::new("stream")];
-    let receipts = abi::AckHandles {
+    let ack_handles = abi::AckHandles {
         struct_size: size_of::<abi::AckHandles>() as u32,
         n_scope: 1,
         scope: scope.as_ptr(),
@@ -155,9 +171,9 @@ fn sink_acknowledges_the_entries_of_its_handles() {
     };
     let mut reported = Box::<Reported>::default();
     let report = reported.table();
-    let settle = sink.sink().ack_and_write.unwrap();
+    let ack_and_write = sink.sink().ack_and_write.unwrap();
     let (status, error) = sink.until_done(|error| unsafe {
-        settle(sink.this, &raw const given.table, &raw const receipts, &raw const report, error)
+        ack_and_write(sink.this, &raw const given.table, &raw const ack_handles, &raw const report, error)
     });
     assert_eq!((status, error.message()), (Status::OK, String::new()));
     let expected = "a None None [] [] the_source/part/7/7000/Some(9) #100: stream 99=one 100=two";
@@ -186,7 +202,7 @@ fn source_acknowledges_itself_if_an_older_engine_opens_it() {
     let read = source.until_done(|error| unsafe { next(source.this, 0, &raw mut batch.table, error) });
     assert_eq!((read.0, batch.table.struct_size), (Status::OK, offset_of!(abi::Batch, ack_handles) as u32));
     assert!(batch.is_untouched_behind(), "nothing is written after the end of the struct");
-    assert_eq!(super::host::events(&batch.table, None)[0].data, "by receipt: false");
+    assert_eq!(super::host::events(&batch.table, None)[0].data, "sink acknowledges: false");
     give_back(&batch.table);
 }
 

@@ -68,7 +68,7 @@ fn a_sink_sees_every_column() {
         assert!(Arc::ptr_eq(&runs[0].origin, &runs[2].origin), "two runs of one batch share their origin");
         let mut delivery = Delivery::complete();
         delivery.reject(1, "bad");
-        delivery.again([0, 2], Error::busy("full", std::time::Duration::from_millis(1500)));
+        delivery.retry([0, 2], Error::busy("full", std::time::Duration::from_millis(1500)));
         Box::pin(async { Ok(delivery) })
     });
     let given = full();
@@ -185,7 +185,7 @@ fn what_is_left_is_dealt_with_at_once_if_the_engine_does_not_come_back() {
         async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
             cx.spawn(async {}).await.map_err(|error| Error::fatal(error.to_string()))?;
             out.reject(0, "first");
-            let end = if batch.len() > 1 && out.leave_from(1) { 1 } else { batch.len() };
+            let end = if batch.len() > 1 && out.defer_from(1) { 1 } else { batch.len() };
             out.emit(batch.select(1..end));
             Ok(())
         }

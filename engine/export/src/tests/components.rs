@@ -73,7 +73,7 @@ pub(super) fn async_filter(
             let (emitted, left) = (self.0)(batch.clone(), cx.clone()).await?;
             out.emit(emitted);
             if let Some(left) = left {
-                assert!(out.leave_from(left), "the engine can do that");
+                assert!(out.defer_from(left), "the engine can do that");
             }
             Ok(())
         }
@@ -108,9 +108,13 @@ impl Sink for Transactional {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Written {
         Ok(Delivery::complete())
     }
-    fn transactional(&self) -> Result<(), String> {
-        Ok(())
+    fn transactional(&mut self) -> Result<&mut dyn tidegate_sdk::TransactionalSink, Error> {
+        Ok(self)
     }
+}
+
+#[async_trait]
+impl tidegate_sdk::TransactionalSink for Transactional {
     async fn claim(
         &mut self,
         claim: &tidegate_sdk::Claim,

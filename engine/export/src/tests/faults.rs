@@ -11,7 +11,7 @@ use super::super::table::Library;
 use super::host::{Engine, Given, Instance, Reported, give_back, library};
 use tidegate_sdk::{
     AsyncFilter, Batch, Claim, Commit, Component, ConfigError, Cx, Delivery, Error, Filter, Lane, Output,
-    Plugin, Position, Record, Replay, Sink, Source, SourceBatch, async_trait,
+    Plugin, Position, Record, Replay, Sink, Source, SourceBatch, TransactionalSink, async_trait,
 };
 
 /// What panics, and how.
@@ -61,7 +61,7 @@ impl Source for Faulty {
         let mut builder = Batch::builder();
         builder.push_copy(b"event");
         let faulty = self.clone();
-        Ok(Some(SourceBatch::from(builder.finish()).on_settled(move |_| faulty.at("settled"))))
+        Ok(Some(SourceBatch::from(builder.finish()).on_done(move |_| faulty.at("settled"))))
     }
     fn replay(&self) -> Replay {
         self.at("describe");
@@ -130,17 +130,9 @@ impl Sink for Faulty {
         self.at("write");
         Ok(Delivery::complete())
     }
-    fn transactional(&self) -> Result<(), String> {
+    fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
         self.at("describe");
-        Ok(())
-    }
-    async fn claim(&mut self, _: &Claim, _: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
-        self.at("claim");
-        Ok(BTreeMap::new())
-    }
-    async fn commit(&mut self, _: &Batch, _: &Lane, _: &Record, _: &Cx) -> Result<Delivery, Error> {
-        self.at("commit");
-        Ok(Delivery::complete())
+        Ok(self)
     }
     fn fork(&self) -> Option<Box<dyn Sink>> {
         self.at("fork");
@@ -149,6 +141,18 @@ impl Sink for Faulty {
     async fn close(&mut self, _: &Cx) -> Result<(), Error> {
         self.at("close");
         Ok(())
+    }
+}
+
+#[async_trait]
+impl TransactionalSink for Faulty {
+    async fn claim(&mut self, _: &Claim, _: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
+        self.at("claim");
+        Ok(BTreeMap::new())
+    }
+    async fn commit(&mut self, _: &Batch, _: &Lane, _: &Record, _: &Cx) -> Result<Delivery, Error> {
+        self.at("commit");
+        Ok(Delivery::complete())
     }
 }
 

@@ -148,8 +148,8 @@ impl Instance {
     }
 
     /// Opens a source, and says whether the sink acknowledges for it.
-    pub(super) fn open_as(&self, by_receipt: bool) -> Status {
-        let open = Open { sink_acknowledges: by_receipt.into(), ..unsafe { abi::sized() } };
+    pub(super) fn open_as(&self, sink_acknowledges: bool) -> Status {
+        let open = Open { sink_acknowledges: sink_acknowledges.into(), ..unsafe { abi::sized() } };
         self.until_done(|error| unsafe { self.base.open.unwrap()(self.this, &raw const open, error) }).0
     }
 

@@ -172,7 +172,7 @@ fn what_a_batch_came_to_is_told_from_any_thread() {
         let (note, number) = (Arc::clone(&note), count.fetch_add(1, Ordering::SeqCst));
         Box::pin(async move {
             match number {
-                0..3 => Ok(Some(one("a").on_settled(move |end| note.lock().unwrap().push((number, end))))),
+                0..3 => Ok(Some(one("a").on_done(move |end| note.lock().unwrap().push((number, end))))),
                 _ => std::future::pending().await,
             }
         })
@@ -199,7 +199,7 @@ fn what_a_batch_came_to_is_told_from_any_thread() {
 fn a_source_waits_when_too_many_of_its_batches_are_on_their_way() {
     const LIMIT: u64 = 1 << 16;
     let engine = Engine::new();
-    let source = engine.create(source(|_| Box::pin(async { Ok(Some(one("a").on_settled(|_| {}))) })));
+    let source = engine.create(source(|_| Box::pin(async { Ok(Some(one("a").on_done(|_| {}))) })));
     for seq in 0..LIMIT {
         let (status, _, batch) = source.poll_next();
         assert_eq!((status, batch.seq), (Status::OK, seq));

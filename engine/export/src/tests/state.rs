@@ -29,8 +29,8 @@ impl Remembering {
         self.text.clone().map(String::into_bytes)
     }
 
-    fn remember(&mut self, state: &[u8]) -> Result<(), String> {
-        let text = std::str::from_utf8(state).map_err(|_| "it is no text")?;
+    fn remember(&mut self, state: &[u8]) -> Result<(), Error> {
+        let text = std::str::from_utf8(state).map_err(|_| Error::fatal("it is no text"))?;
         assert!(text != "panic", "not this state");
         self.text = Some(text.to_owned());
         Ok(())
@@ -41,10 +41,10 @@ impl Filter for Remembering {
     fn process(&mut self, _: &Batch, _: &mut Output) -> Result<(), Error> {
         Ok(())
     }
-    fn save(&mut self) -> Option<Vec<u8>> {
-        self.text()
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.text())
     }
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
         self.remember(state)
     }
 }
@@ -56,11 +56,11 @@ impl AsyncFilter for Waiting {
     async fn process(&mut self, _: &Batch, _: &mut Output, _: &Cx) -> Result<(), Error> {
         Ok(())
     }
-    async fn save(&mut self, _: &Cx) -> Option<Vec<u8>> {
+    async fn save(&mut self, _: &Cx) -> Result<Option<Vec<u8>>, Error> {
         tokio::task::yield_now().await;
-        self.0.text()
+        Ok(self.0.text())
     }
-    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), String> {
+    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), Error> {
         tokio::task::yield_now().await;
         self.0.remember(state)
     }

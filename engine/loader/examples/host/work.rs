@@ -49,8 +49,8 @@ async fn life(component: Component, batches: u64) -> Result<usize, Box<dyn Error
             let mut committer = source.committer();
             while let Some(read) = source.next(&cx).await? {
                 events += read.batch.payloads().filter(|payload| !payload.is_empty()).count();
-                if let Some(settled) = read.settled {
-                    settled(Outcome::Rejected("none of it is wanted".into()));
+                if let Some(done) = read.done {
+                    done(Outcome::Rejected("none of it is wanted".into()));
                 }
                 let place = read.batch.runs().last().and_then(|run| run.origin.position.clone());
                 if let (Some(committer), Some(place)) = (&mut committer, place) {
@@ -82,14 +82,14 @@ async fn life(component: Component, batches: u64) -> Result<usize, Box<dyn Error
         Component::Sink(mut sink) => {
             sink.open(&cx).await?;
             for number in 0..batches {
-                let (rejected, again) = sink.write(&batch(number), &cx).await?.into_parts();
-                events += EVENTS - rejected.len() - again.map_or(0, |(events, _)| events.len());
+                let (rejected, retry) = sink.write(&batch(number), &cx).await?.into_parts();
+                events += EVENTS - rejected.len() - retry.map_or(0, |(events, _)| events.len());
             }
-            if sink.transactional().is_ok() {
-                let claim = Claim { pipeline: "p".into(), sink: "s".into(), afresh: false };
+            if let Ok(sink) = sink.transactional() {
+                let claim = Claim { pipeline: "p".into(), sink: "s".into(), reset: false };
                 sink.claim(&claim, &cx).await?;
                 let lane = Lane { source: "s".into(), partition: "".into() };
-                let _not_of_interest = sink.commit(&batch(0), &lane, &Record::default(), &cx).await?;
+                let _ = sink.commit(&batch(0), &lane, &Record::default(), &cx).await?;
             }
             sink.close(&cx).await?;
         }

@@ -5,31 +5,29 @@ use std::ffi::c_void;
 use std::panic::AssertUnwindSafe;
 
 use tidegate_abi::{self as abi, Out, PORT_DROP, PORT_REJECTED, Status};
-use tidegate_sdk::{Batch, BoxFuture, Cx, Output, Port};
+use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Port, async_trait};
 
 use crate::boundary::exported::ExportedBatch;
 use crate::boundary::imported;
+use crate::factory::broke_contract;
 use crate::host_table::Slot;
 use crate::instance::lifecycle::{Close, Open};
 use crate::instance::state::{Restore, Save};
 use crate::instance::{Call, Instance};
-use crate::link::broke_contract;
-use crate::link::{Fault, FilterLink, PlainLink};
 
-/// A filter.
-pub(crate) struct Filter {
+/// A filter whose calls are awaited.
+pub(crate) struct LibraryFilter {
     instance: Instance,
     /// Number of its outputs, including the main output.
     outputs: usize,
-    waits: bool,
 }
 
-impl Filter {
-    pub(crate) fn new(instance: Instance, outputs: usize, waits: bool) -> Self {
-        Self { instance, outputs: outputs + 1, waits }
+impl LibraryFilter {
+    pub(crate) fn new(instance: Instance, outputs: usize) -> Self {
+        Self { instance, outputs: outputs + 1 }
     }
 
-    fn call(&self, batch: &Batch, resumable: bool) -> Result<Box<Process>, Fault> {
+    fn call(&self, batch: &Batch, resumable: bool) -> Result<Box<Process>, Error> {
         Ok(Box::new(Process {
             filter: *self.instance.core().tables.filter(),
             exported: ExportedBatch::new(batch)?,
@@ -48,64 +46,49 @@ impl Filter {
     }
 }
 
-impl FilterLink for Filter {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move {
-            let open = Open::of(&self.instance, &BTreeMap::new());
-            self.instance.perform(Slot::Work, cx, open).await.map(drop)
-        })
+#[async_trait]
+impl AsyncFilter for LibraryFilter {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        let open = Open::of(&self.instance, &BTreeMap::new());
+        self.instance.perform(Slot::Work, cx, open).await.map(drop)
     }
 
-    fn process<'a>(
-        &'a mut self,
-        batch: &'a Batch,
-        resumable: bool,
-        cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<Output, Fault>> {
-        Box::pin(async move {
-            let call = self.call(batch, resumable)?;
-            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
-            call.result()
-        })
+    async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
+        let call = self.call(batch, out.is_resumable())?;
+        let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+        call.finish(out)
     }
 
-    fn save<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<Vec<u8>>, Fault>> {
-        Box::pin(async move {
-            let (call, _) = self.instance.perform(Slot::Work, cx, Save::of(&self.instance)).await?;
-            call.result()
-        })
+    async fn save(&mut self, cx: &Cx) -> Result<Option<Vec<u8>>, Error> {
+        let (call, _) = self.instance.perform(Slot::Work, cx, Save::of(&self.instance)).await?;
+        call.result()
     }
 
-    fn restore<'a>(&'a mut self, state: &'a [u8], cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move {
-            let call = Restore::of(&self.instance, state);
-            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
-            call.result()
-        })
+    async fn restore(&mut self, state: &[u8], cx: &Cx) -> Result<(), Error> {
+        let call = Restore::of(&self.instance, state);
+        let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+        call.result()
     }
 
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(
-            async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
-        )
-    }
-
-    fn plain(&mut self) -> Option<&mut dyn PlainLink> {
-        (!self.waits && self.instance.is_inline()).then_some(self)
+    async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop)
     }
 }
 
-impl PlainLink for Filter {
-    fn process(&mut self, batch: &Batch) -> Result<Output, Fault> {
-        self.instance.call_plain(self.call(batch, false)?)?.result()
+/// A filter whose calls return at once.
+pub(crate) struct LibraryPlainFilter(pub(crate) LibraryFilter);
+
+impl Filter for LibraryPlainFilter {
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+        self.0.instance.call_plain(self.0.call(batch, false)?)?.finish(out)
     }
 
-    fn save(&mut self) -> Result<Option<Vec<u8>>, Fault> {
-        self.instance.call_plain(Save::of(&self.instance))?.result()
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.0.instance.call_plain(Save::of(&self.0.instance))?.result()
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), Fault> {
-        self.instance.call_plain(Restore::of(&self.instance, state))?.result()
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
+        self.0.instance.call_plain(Restore::of(&self.0.instance, state))?.result()
     }
 }
 
@@ -156,7 +139,8 @@ impl Call for Box<Process> {
 }
 
 impl Process {
-    fn result(mut self: Box<Self>) -> Result<Output, Fault> {
+    /// Adds the result of the call to `out`.
+    fn finish(mut self: Box<Self>, out: &mut Output) -> Result<(), Error> {
         if let Some(why) = self.collected.broken.take() {
             return Err(broke_contract(why));
         }
@@ -164,16 +148,15 @@ impl Process {
         if !self.ports.is_empty() {
             self.routed().map_err(broke_contract)?;
         }
-        let mut output = self.collected.output;
-        if let Some(deferred) = self.collected.deferred {
-            let mut resumable = Output::resumable();
-            let (emitted, rejected) = output.take();
-            emitted.into_iter().for_each(|(port, batch)| resumable.emit_to(port, batch));
-            rejected.into_iter().for_each(|one| resumable.reject(one.event, one.reason));
-            let _ = resumable.leave_from(deferred as usize);
-            output = resumable;
+        let Collected { mut output, deferred, .. } = self.collected;
+        let (emitted, rejected) = output.take();
+        emitted.into_iter().for_each(|(port, batch)| out.emit_to(port, batch));
+        rejected.into_iter().for_each(|one| out.reject(one.event, one.reason));
+        if let Some(deferred) = deferred {
+            // The filter has been told whether `out` is resumable.
+            let _ = out.defer_from(deferred as usize);
         }
-        Ok(output)
+        Ok(())
     }
 
     /// Emits each event to the output that `route` has set.

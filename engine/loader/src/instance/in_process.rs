@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::ConfigError;
+use tidegate_sdk::{Component, ConfigError};
 
+use crate::factory::{Capabilities, InstanceContext, InstanceFactory};
 use crate::host_table::HostTable;
-use crate::instance::filter::Filter;
-use crate::instance::sink::Sink;
-use crate::instance::source::Source;
+use crate::instance::filter::{LibraryFilter, LibraryPlainFilter};
+use crate::instance::sink::LibrarySink;
+use crate::instance::source::LibrarySource;
 use crate::instance::{CallMode, Instance};
 use crate::library::tables::{Ops, Tables};
-use crate::link::{Capabilities, InstanceContext, InstanceFactory, Link};
 
 /// A plugin of a library that is loaded into this process.
 pub(crate) struct InProcess {
@@ -25,7 +25,7 @@ impl InstanceFactory for InProcess {
         &self,
         options: &Value,
         context: &InstanceContext,
-    ) -> Result<(Link, Capabilities), ConfigError> {
+    ) -> Result<(Component, Capabilities), ConfigError> {
         let instance = Instance::create(&self.tables, self.host, self.mode, options, context)?;
         let capabilities = instance.capabilities();
         if let (Ops::Sink(sink), Ok(_)) = (&self.tables.ops, &capabilities.transaction_domain)
@@ -34,18 +34,27 @@ impl InstanceFactory for InProcess {
             let why = "its library breaks the ABI: the sink names a transaction domain, and `ack_and_write` is NULL";
             return Err(ConfigError::at("", why));
         }
-        let link = match &self.tables.ops {
-            Ops::Source(_) => Link::Source(Box::new(Source::new(
-                instance,
-                context.event_size,
-                capabilities.wants_batch_done,
-            ))),
-            Ops::Filter(_) => {
-                Link::Filter(Box::new(Filter::new(instance, capabilities.outputs.len(), capabilities.waits)))
+        let component = match &self.tables.ops {
+            Ops::Source(_) => {
+                let wants_batch_done = capabilities.wants_batch_done;
+                Component::Source(Box::new(LibrarySource::new(
+                    instance,
+                    context.event_size,
+                    wants_batch_done,
+                )))
             }
-            Ops::Sink(_) => Link::Sink(Box::new(Sink::new(instance))),
+            Ops::Filter(_) => {
+                let is_plain = !capabilities.waits && instance.is_inline();
+                let filter = LibraryFilter::new(instance, capabilities.outputs.len());
+                if is_plain {
+                    Component::Filter(Box::new(LibraryPlainFilter(filter)))
+                } else {
+                    Component::AsyncFilter(Box::new(filter))
+                }
+            }
+            Ops::Sink(_) => Component::Sink(Box::new(LibrarySink::new(instance, capabilities.clone()))),
         };
-        Ok((link, capabilities))
+        Ok((component, capabilities))
     }
 }
 

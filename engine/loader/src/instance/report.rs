@@ -23,7 +23,7 @@ pub(super) unsafe extern "C" fn add_exclusive(
     if let (Some(report), (Ok(pointer), Ok(resource), Ok(help))) = (report, texts)
         && report.exclusive.len() < MOST
     {
-        let claim = Exclusive::of_spelling(pointer, &resource);
+        let claim = Exclusive::decode(pointer, &resource);
         let help = (!help.is_empty()).then_some(help);
         report.exclusive.push(Exclusive { of_same_name: of_same_name != 0, help, ..claim });
     }

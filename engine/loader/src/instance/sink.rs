@@ -7,14 +7,16 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use tidegate_abi::{self as abi, Buf, Report, Status, Str};
 use tidegate_codec::{EncodedHandles, text};
-use tidegate_sdk::{Batch, BoxFuture, Claim, Cx, Delivery, Lane, Position, Receipts, Record};
+use tidegate_sdk::{
+    AckHandles, AcknowledgingSink, Batch, Claim, Cx, Delivery, Error, Lane, Position, Record, Sink,
+    TransactionalSink, async_trait,
+};
 
 use crate::boundary::exported::ExportedBatch;
+use crate::factory::{Capabilities, broke_contract};
 use crate::host_table::Slot;
 use crate::instance::lifecycle::{Close, Open};
 use crate::instance::{Call, Instance, passed_error};
-use crate::link::broke_contract;
-use crate::link::{Fault, SinkLink};
 
 /// The limit for the position of a record, in bytes.
 const POSITION: u64 = 64 << 10;
@@ -22,92 +24,98 @@ const POSITION: u64 = 64 << 10;
 const LANES: usize = 1 << 20;
 
 /// A sink.
-pub(crate) struct Sink {
+pub(crate) struct LibrarySink {
     instance: Instance,
+    capabilities: Capabilities,
 }
 
-impl Sink {
-    pub(crate) fn new(instance: Instance) -> Self {
-        Self { instance }
+impl LibrarySink {
+    pub(crate) fn new(instance: Instance, capabilities: Capabilities) -> Self {
+        Self { instance, capabilities }
     }
 }
 
-impl SinkLink for Sink {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move {
-            let open = Open::of(&self.instance, &BTreeMap::new());
-            self.instance.perform(Slot::Work, cx, open).await.map(drop)
-        })
+#[async_trait]
+impl Sink for LibrarySink {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        let open = Open::of(&self.instance, &BTreeMap::new());
+        self.instance.perform(Slot::Work, cx, open).await.map(drop)
     }
 
-    fn write<'a>(&'a mut self, batch: &'a Batch, cx: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        Box::pin(async move {
-            let write = Write(Reported::new(batch, self.instance.core().tables.sink())?);
-            let (call, _) = self.instance.perform(Slot::Work, cx, write).await?;
-            call.0.delivery()
-        })
+    async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
+        let write = Write(Reported::new(batch, self.instance.core().tables.sink())?);
+        let (call, _) = self.instance.perform(Slot::Work, cx, write).await?;
+        call.0.delivery()
     }
 
-    fn claim<'a>(
-        &'a mut self,
-        claim: &'a Claim,
-        cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<BTreeMap<Lane, Record>, Fault>> {
-        Box::pin(async move {
-            let call = Box::new(Claiming {
-                function: self.instance.core().tables.sink().claim,
-                claim: claim.clone(),
-                // SAFETY: these begin with their size.
-                claim_table: unsafe { abi::sized() },
-                // SAFETY: as above.
-                records: unsafe { abi::sized() },
-                found: BTreeMap::new(),
-                broken: None,
-            });
-            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
-            match call.broken {
-                Some(why) => Err(broke_contract(why)),
-                None => Ok(call.found),
-            }
-        })
+    fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
+        self.capabilities.is_transactional()?;
+        Ok(self)
     }
 
-    fn commit<'a>(
-        &'a mut self,
-        batch: &'a Batch,
-        lane: &'a Lane,
-        record: &'a Record,
-        cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        Box::pin(async move {
-            let reported = Reported::new(batch, self.instance.core().tables.sink())?;
-            // SAFETY: the first field of `Record` is its size.
-            let table = unsafe { abi::sized() };
-            let call = Commit { reported, lane: lane.clone(), record: record.clone(), table };
-            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
-            call.reported.delivery()
-        })
+    fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+        self.capabilities.is_acknowledging()?;
+        Ok(self)
     }
 
-    fn settle<'a>(
-        &'a mut self,
-        batch: &'a Batch,
-        receipts: &'a Receipts,
-        cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        Box::pin(async move {
-            let mut reported = Reported::new(batch, self.instance.core().tables.sink())?;
-            reported.state.acknowledges = true;
-            let call = AckAndWrite { reported, receipts: EncodedHandles::new(receipts) };
-            let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
-            call.reported.delivery()
-        })
+    async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl TransactionalSink for LibrarySink {
+    async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
+        let call = Box::new(Claiming {
+            function: self.instance.core().tables.sink().claim,
+            claim: claim.clone(),
+            // SAFETY: these begin with their size.
+            claim_table: unsafe { abi::sized() },
+            // SAFETY: as above.
+            records: unsafe { abi::sized() },
+            found: BTreeMap::new(),
+            broken: None,
+        });
+        let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+        match call.broken {
+            Some(why) => Err(broke_contract(why)),
+            None => Ok(call.found),
+        }
     }
 
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(
-            async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
-        )
+    async fn commit(
+        &mut self,
+        batch: &Batch,
+        lane: &Lane,
+        record: &Record,
+        cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        let reported = Reported::new(batch, self.instance.core().tables.sink())?;
+        // SAFETY: the first field of `Record` is its size.
+        let table = unsafe { abi::sized() };
+        let call = Commit { reported, lane: lane.clone(), record: record.clone(), table };
+        let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+        call.reported.delivery()
+    }
+}
+
+#[async_trait]
+impl AcknowledgingSink for LibrarySink {
+    fn transaction_domain(&self) -> String {
+        self.capabilities.transaction_domain.clone().unwrap_or_default()
+    }
+
+    async fn ack_and_write(
+        &mut self,
+        batch: &Batch,
+        handles: &AckHandles,
+        cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        let mut reported = Reported::new(batch, self.instance.core().tables.sink())?;
+        reported.state.acknowledges = true;
+        let call = AckAndWrite { reported, handles: EncodedHandles::new(handles) };
+        let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
+        call.reported.delivery()
     }
 }
 
@@ -133,7 +141,7 @@ struct SinkReport {
 }
 
 impl Reported {
-    fn new(batch: &Batch, sink: &abi::Sink) -> Result<Self, Fault> {
+    fn new(batch: &Batch, sink: &abi::Sink) -> Result<Self, Error> {
         let state = SinkReport {
             events: batch.len(),
             delivery: Delivery::complete(),
@@ -155,7 +163,7 @@ impl Reported {
         &raw const self.report
     }
 
-    fn delivery(self) -> Result<Delivery, Fault> {
+    fn delivery(self) -> Result<Delivery, Error> {
         self.exported.sound().map_err(broke_contract)?;
         match self.state.broken {
             Some(why) => Err(broke_contract(why)),
@@ -211,7 +219,7 @@ impl Call for Commit {
 
 struct AckAndWrite {
     reported: Reported,
-    receipts: EncodedHandles,
+    handles: EncodedHandles,
 }
 
 impl Call for AckAndWrite {
@@ -220,9 +228,9 @@ impl Call for AckAndWrite {
     unsafe fn run(&mut self, this: *mut c_void, error: &mut abi::Error) -> Status {
         let Some(function) = self.reported.sink.ack_and_write else { return Status::UNSUPPORTED };
         let report = self.reported.report();
-        let (batch, receipts) = (self.reported.exported.table(), self.receipts.table());
+        let (batch, handles) = (self.reported.exported.table(), self.handles.table());
         // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
-        unsafe { function(this, batch, receipts, report, error) }
+        unsafe { function(this, batch, handles, report, error) }
     }
 }
 
@@ -247,7 +255,7 @@ impl Call for Box<Claiming> {
         let Some(function) = self.function else { return Status::UNSUPPORTED };
         self.records.ctx = (&raw mut **self).cast();
         self.records.found = Some(found);
-        self.claim_table.reset = self.claim.afresh.into();
+        self.claim_table.reset = self.claim.reset.into();
         self.claim_table.pipeline = Str::new(&self.claim.pipeline);
         self.claim_table.sink = Str::new(&self.claim.sink);
         // SAFETY: the caller guarantees it, and the arguments live until the operation ends.
@@ -304,7 +312,7 @@ unsafe extern "C" fn retry(report: *const Report, event: u32, why: *const abi::E
             return Err(format!("{} is not a reason to retry event {event}", why.code.0));
         }
         *last = Some(event);
-        delivery.again([event as usize], passed_error(why));
+        delivery.retry([event as usize], passed_error(why));
         Ok(())
     })
 }
@@ -318,7 +326,7 @@ unsafe extern "C" fn already_done(report: *const Report, event: u32) -> Status {
             return Err(format!("event {event} cannot be done already, or is named out of order"));
         }
         *last = Some(event);
-        delivery.done_elsewhere(event as usize);
+        delivery.already_done(event as usize);
         Ok(())
     })
 }

@@ -1,87 +1,77 @@
 //! A source of a library in this process.
 
-use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tidegate_abi::{self as abi, Buf, Status, Str};
-use tidegate_sdk::{BoxFuture, Cx, Outcome, Position, SourceBatch};
+use tidegate_sdk::{Cx, Error, Outcome, Position, Source, SourceBatch, async_trait};
 
 use crate::boundary::imported;
+use crate::factory::broke_contract;
 use crate::host_table::Slot;
 use crate::instance::lifecycle::{Close, Open};
 use crate::instance::{Call, Core, Instance};
-use crate::link::{CommitLink, Fault, SourceLink, broke_contract};
 
 /// The longest wait of a source that blocks, after which commits and the drain are handled.
 const WAIT: Duration = Duration::from_millis(100);
 
 /// A source.
-pub(crate) struct Source {
+pub(crate) struct LibrarySource {
     instance: Arc<Instance>,
     event_size: usize,
     wants_batch_done: bool,
 }
 
-impl Source {
+impl LibrarySource {
     pub(crate) fn new(instance: Instance, event_size: usize, wants_batch_done: bool) -> Self {
         Self { instance: Arc::new(instance), event_size, wants_batch_done }
     }
 }
 
-impl SourceLink for Source {
-    fn open<'a>(
-        &'a mut self,
-        cx: &'a Cx,
-        resume: &'a BTreeMap<String, Position>,
-    ) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move {
-            self.instance.report_progress_to(cx);
-            let open = Open::of(&self.instance, resume).sink_acknowledges(cx.by_receipt());
-            self.instance.perform(Slot::Work, cx, open).await.map(drop)
-        })
+#[async_trait]
+impl Source for LibrarySource {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.instance.report_progress_to(cx);
+        let open = Open::of(&self.instance, cx.resume_all()).sink_acknowledges(cx.sink_acknowledges());
+        self.instance.perform(Slot::Work, cx, open).await.map(drop)
     }
 
-    fn next<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<Option<SourceBatch>, Fault>> {
-        Box::pin(async move {
-            if cx.is_stopping() {
-                self.instance.drain();
-            }
-            let next = Next {
-                event_size: self.event_size,
-                function: self.instance.core().tables.source().next,
-                read: None,
-            };
-            let (next, status) = self.instance.perform(Slot::Work, cx, next).await?;
-            if status == Status::END {
-                return Ok(None);
-            }
-            let read = next.read.unwrap_or_else(|| Err("`next` returned TG_OK without a batch".into()));
-            let (batch, sequence) = read.map_err(broke_contract)?;
-            Ok(Some(if self.wants_batch_done {
-                with_batch_done(batch, sequence, self.instance.core())
-            } else {
-                batch
-            }))
-        })
+    async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+        if cx.is_stopping() {
+            self.instance.drain();
+        }
+        let next = Next {
+            event_size: self.event_size,
+            function: self.instance.core().tables.source().next,
+            read: None,
+        };
+        let (next, status) = self.instance.perform(Slot::Work, cx, next).await?;
+        if status == Status::END {
+            return Ok(None);
+        }
+        let read = next.read.unwrap_or_else(|| Err("`next` returned TG_OK without a batch".into()));
+        let (batch, sequence) = read.map_err(broke_contract)?;
+        Ok(Some(if self.wants_batch_done {
+            with_batch_done(batch, sequence, self.instance.core())
+        } else {
+            batch
+        }))
     }
 
-    fn close<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(
-            async move { self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop) },
-        )
+    fn committer(&mut self) -> Option<Box<dyn tidegate_sdk::Commit>> {
+        Some(Box::new(Committer(Arc::downgrade(&self.instance))))
     }
 
-    fn committing(&self) -> Arc<dyn CommitLink> {
-        Arc::new(Committing(Arc::downgrade(&self.instance)))
+    async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.instance.perform(Slot::Work, cx, Close::of(&self.instance)).await.map(drop)
     }
 }
 
 /// Reports the end of the batch to the source, if that still exists.
 fn with_batch_done(batch: SourceBatch, sequence: u64, core: &Arc<Core>) -> SourceBatch {
     let core = Arc::downgrade(core);
-    batch.on_settled(move |outcome| {
+    batch.on_done(move |outcome| {
         let Some(core) = core.upgrade() else { return };
         match outcome {
             Outcome::Delivered => core.batch_done(sequence, abi::outcome::DELIVERED, ""),
@@ -91,18 +81,18 @@ fn with_batch_done(batch: SourceBatch, sequence: u64, core: &Arc<Core>) -> Sourc
     })
 }
 
-struct Committing(Weak<Instance>);
+/// The commit half of a source. It does not keep the instance.
+struct Committer(Weak<Instance>);
 
-impl CommitLink for Committing {
-    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move {
-            let Some(instance) = self.0.upgrade() else { return Err(Fault::Broken("is gone".into())) };
-            let Some(function) = instance.core().tables.source().commit else { return Ok(()) };
-            // Commits continue while the pipeline drains.
-            let cx = Cx::new("", tokio_util::sync::CancellationToken::new());
-            let call = Commit { function, partition: partition.to_owned(), position: position.clone() };
-            instance.perform(Slot::Commit, &cx, call).await.map(drop)
-        })
+#[async_trait]
+impl tidegate_sdk::Commit for Committer {
+    async fn commit(&mut self, partition: &str, position: &Position) -> Result<(), Error> {
+        let Some(instance) = self.0.upgrade() else { return Err(Error::broken("is gone")) };
+        let Some(function) = instance.core().tables.source().commit else { return Ok(()) };
+        // Commits continue while the pipeline drains.
+        let cx = Cx::new("", tokio_util::sync::CancellationToken::new());
+        let call = Commit { function, partition: partition.to_owned(), position: position.clone() };
+        instance.perform(Slot::Commit, &cx, call).await.map(drop)
     }
 }
 

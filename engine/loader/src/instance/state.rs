@@ -6,11 +6,10 @@ use std::ffi::c_void;
 use std::panic::AssertUnwindSafe;
 
 use tidegate_abi::{self as abi, Buf, StateWriter, Status};
-use tidegate_sdk::STATE_BYTES;
+use tidegate_sdk::{Error, STATE_BYTES};
 
+use crate::factory::broke_contract;
 use crate::instance::{Call, Instance};
-use crate::link::Fault;
-use crate::link::broke_contract;
 
 /// The extension of an instance, if it has one.
 ///
@@ -50,7 +49,7 @@ impl Save {
     }
 
     /// The saved state, if there is one.
-    pub(crate) fn result(self) -> Result<Option<Vec<u8>>, Fault> {
+    pub(crate) fn result(self) -> Result<Option<Vec<u8>>, Error> {
         match self.broken {
             Some(why) => Err(broke_contract(why)),
             None => Ok(self.saved),
@@ -126,7 +125,7 @@ impl Restore {
         Self { base: instance.core().tables.base, state: state.to_vec(), broken: None }
     }
 
-    pub(crate) fn result(self) -> Result<(), Fault> {
+    pub(crate) fn result(self) -> Result<(), Error> {
         self.broken.map_or(Ok(()), |why| Err(broke_contract(why)))
     }
 }

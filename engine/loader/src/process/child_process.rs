@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tidegate_sdk::{ConfigError, Kind};
+use tidegate_sdk::{Component, ConfigError, Kind};
 
 use crate::exit_status;
+use crate::factory::{Capabilities, InstanceContext, InstanceFactory};
 use crate::library::file::Library;
-use crate::link::{Capabilities, InstanceContext, InstanceFactory, Link};
 use crate::process::connection::log;
 use crate::process::frame::{Frame, Inbox, Topic};
 use crate::process::message::{CapabilitiesMessage, ConfigErrorMessage, CreateMessage};
@@ -56,7 +56,7 @@ impl InstanceFactory for ChildProcess {
         &self,
         options: &Value,
         context: &InstanceContext,
-    ) -> Result<(Link, Capabilities), ConfigError> {
+    ) -> Result<(Component, Capabilities), ConfigError> {
         let (remote, capabilities) = self.start(options, context).map_err(|error| match error {
             SpawnError::Config(error) => error,
             SpawnError::Broken(why) => ConfigError::at("", format!("the plugin {why} before it was ready")),
@@ -64,12 +64,12 @@ impl InstanceFactory for ChildProcess {
                 ConfigError::at("", format!("a child process cannot be started for it: {error}"))
             }
         })?;
-        let link = match self.kind {
-            Kind::Source => Link::Source(Box::new(remote)),
-            Kind::Filter => Link::Filter(Box::new(remote)),
-            Kind::Sink => Link::Sink(Box::new(remote)),
+        let component = match self.kind {
+            Kind::Source => Component::Source(Box::new(remote)),
+            Kind::Filter => Component::AsyncFilter(Box::new(remote)),
+            Kind::Sink => Component::Sink(Box::new(remote)),
         };
-        Ok((link, capabilities))
+        Ok((component, capabilities))
     }
 
     fn is_quick(&self) -> bool {
@@ -121,7 +121,8 @@ impl ChildProcess {
             _ => return Err(SpawnError::Broken(answer.text())),
         };
         let guard = ChildGuard::new(child, socket.try_clone()?);
-        let remote = Remote::new(guard, socket, given, made, self.call_time, context.event_size);
+        let remote =
+            Remote::new(guard, socket, given, made, self.call_time, context.event_size, capabilities.clone());
         Ok((remote, capabilities))
     }
 }

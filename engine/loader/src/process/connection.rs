@@ -13,7 +13,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::exit_status;
-use crate::link::Fault;
 use crate::process::frame::{Frame, Inbox, Topic};
 use crate::process::message::{ErrorMessage, LogMessage, ProgressMessage};
 use crate::process::supervisor::ChildWatch;
@@ -80,31 +79,31 @@ impl Connection {
     }
 
     /// Requests an operation and waits for its answer.
-    pub(crate) async fn request(&self, frame: &Frame) -> Result<Frame, Fault> {
+    pub(crate) async fn request(&self, frame: &Frame) -> Result<Frame, Error> {
         let (answer, answered) = oneshot::channel();
         {
             let mut calls = self.calls();
             if let Some(over) = &calls.over {
-                return Err(Fault::Broken(over.clone()));
+                return Err(Error::broken(over.clone()));
             }
             let waiting = &mut calls.waiting[frame.slot as usize];
             if waiting.is_some() {
-                return Err(Fault::Broken("was abandoned during a call".into()));
+                return Err(Error::broken("was abandoned during a call"));
             }
             *waiting = Some(PendingCall { what: frame.topic.name(), answer });
         }
         self.send(frame);
         let Ok(frame) = answered.await else {
             let over = self.calls().over.clone();
-            return Err(Fault::Broken(over.unwrap_or_else(|| "ended".into())));
+            return Err(Error::broken(over.unwrap_or_else(|| "ended".into())));
         };
         match frame.topic {
             Topic::Done => Ok(frame),
             Topic::Failed => Err(match frame.read::<ErrorMessage>() {
-                Ok(failure) => Fault::Error(Error::from(failure)),
-                Err(why) => Fault::Broken(why),
+                Ok(failure) => Error::from(failure),
+                Err(why) => Error::broken(why),
             }),
-            _ => Err(Fault::Broken(frame.text())),
+            _ => Err(Error::broken(frame.text())),
         }
     }
 

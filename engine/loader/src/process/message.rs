@@ -13,7 +13,7 @@ use tidegate_sdk::{
     Replay,
 };
 
-use crate::link::Capabilities;
+use crate::factory::Capabilities;
 
 /// [`crate::process::frame::Topic::Create`]
 #[derive(Serialize, Deserialize)]
@@ -62,7 +62,7 @@ struct ExclusiveMessage {
 
 impl From<Exclusive> for ExclusiveMessage {
     fn from(claim: Exclusive) -> Self {
-        let resource = claim.spelled();
+        let resource = claim.encode();
         Self { pointer: claim.pointer, resource, of_same_name: claim.of_same_name, help: claim.help }
     }
 }
@@ -70,7 +70,7 @@ impl From<Exclusive> for ExclusiveMessage {
 impl From<ExclusiveMessage> for Exclusive {
     fn from(claim: ExclusiveMessage) -> Self {
         let ExclusiveMessage { pointer, resource, of_same_name, help } = claim;
-        Self { of_same_name, help, ..Self::of_spelling(pointer, &resource) }
+        Self { of_same_name, help, ..Self::decode(pointer, &resource) }
     }
 }
 
@@ -162,7 +162,8 @@ pub(crate) struct ErrorMessage {
 impl From<&Error> for ErrorMessage {
     fn from(error: &Error) -> Self {
         let class = CLASSES.iter().position(|class| *class == error.class());
-        let class = class.expect("every class is in the list");
+        let class =
+            class.expect("every class is in the list, and a broken instance has an answer of its own");
         Self { class, message: error.message().to_owned(), after: error.retry_after() }
     }
 }
@@ -223,13 +224,13 @@ pub(crate) struct CommitMessage {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct FilterResult {
     pub(crate) rejected: Vec<(usize, String)>,
-    pub(crate) left: Option<usize>,
+    pub(crate) deferred: Option<usize>,
 }
 
 impl FilterResult {
     pub(crate) fn of(output: &mut Output) -> Self {
         let rejected = output.rejected().iter().map(|one| (one.event, one.reason.clone()));
-        Self { rejected: rejected.collect(), left: output.take_left() }
+        Self { rejected: rejected.collect(), deferred: output.take_deferred() }
     }
 
     /// Adds the rejections and the deferred events to `output`.
@@ -242,9 +243,9 @@ impl FilterResult {
             }
             output.reject(event, reason);
         }
-        match self.left {
-            Some(left) if !(1..events).contains(&left) || !output.leave_from(left) => {
-                Err(format!("event {left} cannot be the first that is left"))
+        match self.deferred {
+            Some(event) if !(1..events).contains(&event) || !output.defer_from(event) => {
+                Err(format!("event {event} cannot be the first deferred event"))
             }
             _ => Ok(()),
         }
@@ -255,50 +256,50 @@ impl FilterResult {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SinkResult {
     rejected: Vec<(usize, String)>,
-    again: Option<(Vec<usize>, ErrorMessage)>,
+    retry: Option<(Vec<usize>, ErrorMessage)>,
     /// Only of `ack_and_write`.
-    elsewhere: Vec<usize>,
+    already_done: Vec<usize>,
 }
 
 impl SinkResult {
     /// `None` if every event is delivered.
     pub(crate) fn of(delivery: Delivery) -> Option<Self> {
-        let elsewhere = delivery.elsewhere().to_vec();
-        let (rejected, again) = delivery.into_parts();
+        let already_done = delivery.events_already_done().to_vec();
+        let (rejected, retry) = delivery.into_parts();
         let pair = |Rejection { event, reason }| (event, reason);
-        let again = again.map(|(events, error)| (events, ErrorMessage::from(&error)));
-        let result = Self { rejected: rejected.into_iter().map(pair).collect(), again, elsewhere };
-        let complete = result.rejected.is_empty() && result.again.is_none() && result.elsewhere.is_empty();
+        let retry = retry.map(|(events, error)| (events, ErrorMessage::from(&error)));
+        let result = Self { rejected: rejected.into_iter().map(pair).collect(), retry, already_done };
+        let complete = result.rejected.is_empty() && result.retry.is_none() && result.already_done.is_empty();
         (!complete).then_some(result)
     }
 
     /// The delivery of a batch with this number of events; `acknowledges` if the operation was `ack_and_write`.
     pub(crate) fn delivery(self, events: usize, acknowledges: bool) -> Result<Delivery, String> {
         let mut delivery = Delivery::complete();
-        let ascending = self.elsewhere.is_sorted_by(|one, next| one < next);
-        let within = self.elsewhere.last().is_none_or(|last| acknowledges && *last < events);
-        if !ascending || !within || (acknowledges && self.again.is_some()) {
+        let ascending = self.already_done.is_sorted_by(|one, next| one < next);
+        let within = self.already_done.last().is_none_or(|last| acknowledges && *last < events);
+        if !ascending || !within || (acknowledges && self.retry.is_some()) {
             return Err(
                 "the events that are already done are not events of the batch, in order, or the operation cannot report them".into()
             );
         }
-        self.elsewhere.into_iter().for_each(|event| delivery.done_elsewhere(event));
+        self.already_done.into_iter().for_each(|event| delivery.already_done(event));
         for (event, reason) in self.rejected {
             if event >= events {
                 return Err(format!("there is no event {event} to reject"));
             }
             delivery.reject(event, reason);
         }
-        if let Some((again, failure)) = self.again {
+        if let Some((events_to_retry, failure)) = self.retry {
             let error = Error::from(failure);
-            let ascending = again.is_sorted_by(|one, next| one < next);
+            let ascending = events_to_retry.is_sorted_by(|one, next| one < next);
             if !ascending
-                || again.last().is_some_and(|last| *last >= events)
+                || events_to_retry.last().is_some_and(|last| *last >= events)
                 || error.class() == Class::Reject
             {
                 return Err("the events to retry are not events of the batch, in order".into());
             }
-            delivery.again(again, error);
+            delivery.retry(events_to_retry, error);
         }
         Ok(delivery)
     }
@@ -309,20 +310,20 @@ impl SinkResult {
 pub(crate) struct ClaimMessage {
     pipeline: String,
     sink: String,
-    afresh: bool,
+    reset: bool,
 }
 
 impl From<&Claim> for ClaimMessage {
     fn from(claim: &Claim) -> Self {
-        let Claim { pipeline, sink, afresh } = claim;
-        Self { pipeline: pipeline.to_string(), sink: sink.to_string(), afresh: *afresh }
+        let Claim { pipeline, sink, reset } = claim;
+        Self { pipeline: pipeline.to_string(), sink: sink.to_string(), reset: *reset }
     }
 }
 
 impl From<ClaimMessage> for Claim {
     fn from(claiming: ClaimMessage) -> Self {
-        let ClaimMessage { pipeline, sink, afresh } = claiming;
-        Self { pipeline: pipeline.into(), sink: sink.into(), afresh }
+        let ClaimMessage { pipeline, sink, reset } = claiming;
+        Self { pipeline: pipeline.into(), sink: sink.into(), reset }
     }
 }
 
@@ -390,25 +391,27 @@ mod tests {
 
     #[test]
     fn results_with_events_outside_of_the_batch_are_refused() {
-        let again = |events: &[usize]| SinkResult {
+        let retry = |events: &[usize]| SinkResult {
             rejected: vec![],
-            again: Some((events.to_vec(), ErrorMessage::from(&Error::busy("later", Duration::from_secs(3))))),
-            elsewhere: vec![],
+            retry: Some((events.to_vec(), ErrorMessage::from(&Error::busy("later", Duration::from_secs(3))))),
+            already_done: vec![],
         };
-        let delivery = again(&[1, 2]).delivery(3, false).unwrap();
-        let (events, error) = delivery.to_try_again().unwrap();
+        let delivery = retry(&[1, 2]).delivery(3, false).unwrap();
+        let (events, error) = delivery.to_retry().unwrap();
         assert_eq!((events, error.class()), (&[1, 2][..], Class::Busy));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
-        assert!(again(&[2, 1]).delivery(3, false).is_err() && again(&[3]).delivery(3, false).is_err());
-        assert!(again(&[1, 2]).delivery(3, true).is_err(), "`ack_and_write` fails as a whole");
-        let elsewhere =
-            |events: &[usize]| SinkResult { rejected: vec![], again: None, elsewhere: events.to_vec() };
-        assert_eq!(elsewhere(&[0, 2]).delivery(3, true).unwrap().elsewhere(), [0, 2]);
-        assert!(elsewhere(&[0, 2]).delivery(3, false).is_err(), "other operations cannot report it");
-        assert!(elsewhere(&[3]).delivery(3, true).is_err() && elsewhere(&[2, 2]).delivery(3, true).is_err());
-        let made = |rejected: &[usize], left| FilterResult {
+        assert!(retry(&[2, 1]).delivery(3, false).is_err() && retry(&[3]).delivery(3, false).is_err());
+        assert!(retry(&[1, 2]).delivery(3, true).is_err(), "`ack_and_write` fails as a whole");
+        let already_done =
+            |events: &[usize]| SinkResult { rejected: vec![], retry: None, already_done: events.to_vec() };
+        assert_eq!(already_done(&[0, 2]).delivery(3, true).unwrap().events_already_done(), [0, 2]);
+        assert!(already_done(&[0, 2]).delivery(3, false).is_err(), "other operations cannot report it");
+        assert!(
+            already_done(&[3]).delivery(3, true).is_err() && already_done(&[2, 2]).delivery(3, true).is_err()
+        );
+        let made = |rejected: &[usize], deferred| FilterResult {
             rejected: rejected.iter().map(|event| (*event, String::new())).collect(),
-            left,
+            deferred,
         };
         assert!(made(&[0, 2], Some(1)).put(&mut Output::resumable(), 3).is_ok());
         assert!(made(&[0, 0], None).put(&mut Output::new(), 3).is_err());

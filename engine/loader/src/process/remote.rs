@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate_codec::{CopyRanges, MetadataLimit, Packer, Scratch, Unpacker};
 use tidegate_sdk::{
-    Batch, BoxFuture, Claim, Cx, Delivery, Lane, Outcome, Output, Port, Position, Receipts, Record,
-    STATE_BYTES, SourceBatch, SourceRejection,
+    AckHandles, AcknowledgingSink, AsyncFilter, Batch, Claim, Commit, Cx, Delivery, Error, Lane, Outcome,
+    Output, Port, Position, Record, STATE_BYTES, Sink, Source, SourceBatch, SourceRejection,
+    TransactionalSink, async_trait,
 };
 
-use crate::link::broke_contract;
-use crate::link::{CommitLink, Fault, FilterLink, SinkLink, SourceLink};
+use crate::factory::{Capabilities, broke_contract};
 use crate::process::connection::Connection;
 use crate::process::frame::{Area, BESIDE, ENDED, Frame, Topic, WANTS_BATCH_DONE};
 use crate::process::message::{
@@ -65,6 +65,7 @@ pub(crate) struct Remote {
     scratch: Scratch,
     call_time: Duration,
     event_size: usize,
+    capabilities: Capabilities,
 }
 
 impl Remote {
@@ -75,6 +76,7 @@ impl Remote {
         made: File,
         call_time: Duration,
         event_size: usize,
+        capabilities: Capabilities,
     ) -> Self {
         Self {
             guard,
@@ -86,45 +88,46 @@ impl Remote {
             scratch: Scratch::default(),
             call_time,
             event_size,
+            capabilities,
         }
     }
 
-    async fn start(&mut self, cx: &Cx, resume: &BTreeMap<String, Position>) -> Result<(), Fault> {
+    async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
         if let Some(socket) = self.socket.take() {
             let watch = self.guard.child.watch();
             let connection = Connection::start(socket, watch, self.call_time, cx);
             self.connection =
-                Some(connection.map_err(|error| Fault::Broken(format!("cannot be reached: {error}")))?);
+                Some(connection.map_err(|error| Error::broken(format!("cannot be reached: {error}")))?);
         }
-        let frame = Frame { number: cx.by_receipt().into(), ..Frame::new(Topic::Open) };
-        self.request(frame.with(&ResumeMessage::of(resume))).await.map(drop)
+        let frame = Frame { number: cx.sink_acknowledges().into(), ..Frame::new(Topic::Open) };
+        self.request(frame.with(&ResumeMessage::of(cx.resume_all()))).await.map(drop)
     }
 
-    async fn request(&mut self, frame: Frame) -> Result<Frame, Fault> {
-        let Some(connection) = &self.connection else { return Err(Fault::Broken("was not opened".into())) };
+    async fn request(&mut self, frame: Frame) -> Result<Frame, Error> {
+        let Some(connection) = &self.connection else { return Err(Error::broken("was not opened")) };
         let answer = connection.request(&frame).await?;
         self.held = answer.held;
         if self.held.end > HELD {
-            return Err(Fault::Broken("retains more than it may".into()));
+            return Err(Error::broken("retains more than it may"));
         }
         Ok(answer)
     }
 
     /// Writes a batch into the region, followed by the acknowledgement handles of its entries. Returns the places of its
     /// bytes as well.
-    fn send(&mut self, batch: &Batch, receipts: Option<&Receipts>) -> Result<(Area, CopyRanges), Fault> {
+    fn send(&mut self, batch: &Batch, ack_handles: Option<&AckHandles>) -> Result<(Area, CopyRanges), Error> {
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
         let packed = packer.batch(batch).and_then(|ranges| {
-            receipts.iter().for_each(|receipts| packer.handles(receipts));
+            ack_handles.iter().for_each(|ack_handles| packer.handles(ack_handles));
             let (area, scratch) = put(packer, &mut self.given, self.held)?;
             self.scratch = scratch;
             Ok((area, ranges))
         });
-        packed.map_err(|error| Fault::Broken(format!("cannot be given a batch: {error}")))
+        packed.map_err(|error| Error::broken(format!("cannot be given a batch: {error}")))
     }
 
     /// Copies an area of the child's region.
-    fn take(&self, area: Area) -> Result<Bytes, Fault> {
+    fn take(&self, area: Area) -> Result<Bytes, Error> {
         copy_out(&self.made, area, ANSWER).map_err(broke_contract)
     }
 
@@ -132,34 +135,34 @@ impl Remote {
         &mut self,
         mut frame: Frame,
         batch: &Batch,
-        receipts: Option<&Receipts>,
-    ) -> Result<Delivery, Fault> {
-        (frame.area, _) = self.send(batch, receipts)?;
+        ack_handles: Option<&AckHandles>,
+    ) -> Result<Delivery, Error> {
+        (frame.area, _) = self.send(batch, ack_handles)?;
         let answer = self.request(frame).await?;
         if answer.body.is_empty() {
             return Ok(Delivery::complete());
         }
-        let delivery =
-            answer.read::<SinkResult>().and_then(|result| result.delivery(batch.len(), receipts.is_some()));
+        let delivery = answer
+            .read::<SinkResult>()
+            .and_then(|result| result.delivery(batch.len(), ack_handles.is_some()));
         delivery.map_err(broke_contract)
     }
 
-    async fn filtered(&mut self, batch: &Batch, resumable: bool) -> Result<Output, Fault> {
+    async fn filtered(&mut self, batch: &Batch, output: &mut Output) -> Result<(), Error> {
         let (area, ranges) = self.send(batch, None)?;
-        let frame = Frame { area, number: resumable.into(), ..Frame::new(Topic::Process) };
+        let frame = Frame { area, number: output.is_resumable().into(), ..Frame::new(Topic::Process) };
         let answer = self.request(frame).await?;
-        let mut output = if resumable { Output::resumable() } else { Output::new() };
         if !answer.area.is_empty() {
-            emitted(&self.take(answer.area)?, batch, &ranges, &mut output).map_err(broke_contract)?;
+            emitted(&self.take(answer.area)?, batch, &ranges, output).map_err(broke_contract)?;
         }
         if !answer.body.is_empty() {
-            let made = answer.read::<FilterResult>().and_then(|made| made.put(&mut output, batch.len()));
+            let made = answer.read::<FilterResult>().and_then(|made| made.put(output, batch.len()));
             made.map_err(broke_contract)?;
         }
-        Ok(output)
+        Ok(())
     }
 
-    async fn saved(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+    async fn saved(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let answer = self.request(Frame::new(Topic::Save)).await?;
         if answer.area.is_empty() {
             return Ok(None);
@@ -172,17 +175,17 @@ impl Remote {
         Ok(Some(state.to_vec()))
     }
 
-    async fn restored(&mut self, state: &[u8]) -> Result<(), Fault> {
+    async fn restored(&mut self, state: &[u8]) -> Result<(), Error> {
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
         packer.piece(state);
         let written = put(packer, &mut self.given, self.held);
         let (area, scratch) =
-            written.map_err(|error| Fault::Broken(format!("cannot be given its state: {error}")))?;
+            written.map_err(|error| Error::broken(format!("cannot be given its state: {error}")))?;
         self.scratch = scratch;
         self.request(Frame { area, ..Frame::new(Topic::Restore) }).await.map(drop)
     }
 
-    async fn read(&mut self) -> Result<Option<SourceBatch>, Fault> {
+    async fn read(&mut self) -> Result<Option<SourceBatch>, Error> {
         let answer = self.request(Frame::new(Topic::Next)).await?;
         if answer.number & ENDED != 0 {
             return Ok(None);
@@ -192,7 +195,7 @@ impl Remote {
         else {
             return Ok(Some(batch));
         };
-        Ok(Some(batch.on_settled(move |outcome| {
+        Ok(Some(batch.on_done(move |outcome| {
             let (outcome, reason) = match outcome {
                 Outcome::Delivered => (0, String::new()),
                 Outcome::Rejected(reason) => (1, reason),
@@ -239,110 +242,118 @@ fn unpacker(area: &Bytes) -> Result<Unpacker, String> {
     Unpacker::new(area, MetadataLimit::default())
 }
 
-impl SourceLink for Remote {
-    fn open<'a>(
-        &'a mut self,
-        cx: &'a Cx,
-        resume: &'a BTreeMap<String, Position>,
-    ) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(self.start(cx, resume))
+#[async_trait]
+impl Source for Remote {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.start(cx).await
     }
 
-    fn next<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<Option<SourceBatch>, Fault>> {
-        Box::pin(self.read())
+    async fn next(&mut self, _cx: &Cx) -> Result<Option<SourceBatch>, Error> {
+        self.read().await
     }
 
-    fn close<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
+    fn committer(&mut self) -> Option<Box<dyn Commit>> {
+        Some(Box::new(Committer(self.connection.clone())))
     }
 
-    fn committing(&self) -> Arc<dyn CommitLink> {
-        Arc::new(Committing(self.connection.clone()))
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        self.request(Frame::new(Topic::Close)).await.map(drop)
     }
 }
 
 /// The commit half of a source. It does not keep the child.
-struct Committing(Option<Arc<Connection>>);
+struct Committer(Option<Arc<Connection>>);
 
-impl CommitLink for Committing {
-    fn commit<'a>(&'a self, partition: &'a str, position: &'a Position) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move {
-            let Some(connection) = &self.0 else { return Err(Fault::Broken("is gone".into())) };
-            let safe = CommitMessage { partition: partition.to_owned(), position: Some(position).into() };
-            let frame = Frame { slot: BESIDE, ..Frame::new(Topic::CommitPosition).with(&safe) };
-            connection.request(&frame).await.map(drop)
-        })
+#[async_trait]
+impl Commit for Committer {
+    async fn commit(&mut self, partition: &str, position: &Position) -> Result<(), Error> {
+        let Some(connection) = &self.0 else { return Err(Error::broken("is gone")) };
+        let safe = CommitMessage { partition: partition.to_owned(), position: Some(position).into() };
+        let frame = Frame { slot: BESIDE, ..Frame::new(Topic::CommitPosition).with(&safe) };
+        connection.request(&frame).await.map(drop)
     }
 }
 
-impl FilterLink for Remote {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move { self.start(cx, &BTreeMap::new()).await })
+#[async_trait]
+impl AsyncFilter for Remote {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.start(cx).await
     }
 
-    fn process<'a>(
-        &'a mut self,
-        batch: &'a Batch,
-        resumable: bool,
-        _cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<Output, Fault>> {
-        Box::pin(self.filtered(batch, resumable))
+    async fn process(&mut self, batch: &Batch, out: &mut Output, _cx: &Cx) -> Result<(), Error> {
+        self.filtered(batch, out).await
     }
 
-    fn save<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<Option<Vec<u8>>, Fault>> {
-        Box::pin(self.saved())
+    async fn save(&mut self, _cx: &Cx) -> Result<Option<Vec<u8>>, Error> {
+        self.saved().await
     }
 
-    fn restore<'a>(&'a mut self, state: &'a [u8], _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(self.restored(state))
+    async fn restore(&mut self, state: &[u8], _cx: &Cx) -> Result<(), Error> {
+        self.restored(state).await
     }
 
-    fn close<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        self.request(Frame::new(Topic::Close)).await.map(drop)
     }
 }
 
-impl SinkLink for Remote {
-    fn open<'a>(&'a mut self, cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move { self.start(cx, &BTreeMap::new()).await })
+#[async_trait]
+impl Sink for Remote {
+    async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
+        self.start(cx).await
     }
 
-    fn write<'a>(&'a mut self, batch: &'a Batch, _cx: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        Box::pin(self.delivered(Frame::new(Topic::Write), batch, None))
+    async fn write(&mut self, batch: &Batch, _cx: &Cx) -> Result<Delivery, Error> {
+        self.delivered(Frame::new(Topic::Write), batch, None).await
     }
 
-    fn claim<'a>(
-        &'a mut self,
-        claim: &'a Claim,
-        _cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<BTreeMap<Lane, Record>, Fault>> {
-        Box::pin(async move {
-            let answer = self.request(Frame::new(Topic::Claim).with(&ClaimMessage::from(claim))).await?;
-            let marks = answer.read::<Vec<LaneRecord>>().map_err(broke_contract)?;
-            marks.into_iter().map(LaneRecord::record).collect::<Result<_, _>>().map_err(broke_contract)
-        })
+    fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
+        self.capabilities.is_transactional()?;
+        Ok(self)
     }
 
-    fn commit<'a>(
-        &'a mut self,
-        batch: &'a Batch,
-        lane: &'a Lane,
-        record: &'a Record,
-        _cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        Box::pin(self.delivered(Frame::new(Topic::Commit).with(&LaneRecord::of(lane, record)), batch, None))
+    fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+        self.capabilities.is_acknowledging()?;
+        Ok(self)
     }
 
-    fn settle<'a>(
-        &'a mut self,
-        batch: &'a Batch,
-        receipts: &'a Receipts,
-        _cx: &'a Cx,
-    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        Box::pin(self.delivered(Frame::new(Topic::AckAndWrite), batch, Some(receipts)))
+    async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
+        self.request(Frame::new(Topic::Close)).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl TransactionalSink for Remote {
+    async fn claim(&mut self, claim: &Claim, _cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
+        let answer = self.request(Frame::new(Topic::Claim).with(&ClaimMessage::from(claim))).await?;
+        let records = answer.read::<Vec<LaneRecord>>().map_err(broke_contract)?;
+        records.into_iter().map(LaneRecord::record).collect::<Result<_, _>>().map_err(broke_contract)
     }
 
-    fn close<'a>(&'a mut self, _cx: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move { self.request(Frame::new(Topic::Close)).await.map(drop) })
+    async fn commit(
+        &mut self,
+        batch: &Batch,
+        lane: &Lane,
+        record: &Record,
+        _cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        let frame = Frame::new(Topic::Commit).with(&LaneRecord::of(lane, record));
+        self.delivered(frame, batch, None).await
+    }
+}
+
+#[async_trait]
+impl AcknowledgingSink for Remote {
+    fn transaction_domain(&self) -> String {
+        self.capabilities.transaction_domain.clone().unwrap_or_default()
+    }
+
+    async fn ack_and_write(
+        &mut self,
+        batch: &Batch,
+        handles: &AckHandles,
+        _cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        self.delivered(Frame::new(Topic::AckAndWrite), batch, Some(handles)).await
     }
 }

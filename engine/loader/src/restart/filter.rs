@@ -4,14 +4,14 @@
 //! the break.
 
 use tidegate_sdk::{
-    AsyncFilter, Batch, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection, async_trait,
+    AsyncFilter, Batch, Component, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection, async_trait,
 };
 
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
 use super::spec::InstanceSpec;
-use super::{drop_if_broken, gave_up, lifecycle_result, reason};
-use crate::link::{Fault, FilterLink, InstanceContext, Link, PlainLink};
+use super::{broken, drop_if_broken, gave_up, lifecycle_result, reason};
+use crate::factory::InstanceContext;
 
 /// Appends the output for a part of a batch to the output for the parts before it.
 fn merge(whole: &mut Output, mut part: Output, start: usize) {
@@ -24,31 +24,32 @@ fn merge(whole: &mut Output, mut part: Output, start: usize) {
 /// A filter whose calls are awaited.
 pub(crate) struct RestartingFilter {
     spec: InstanceSpec,
-    link: Option<Box<dyn FilterLink>>,
+    instance: Option<Box<dyn AsyncFilter>>,
     policy: RestartPolicy,
 }
 
 impl RestartingFilter {
     pub(crate) fn new(spec: InstanceSpec) -> Self {
-        Self { policy: RestartPolicy::new(&spec), spec, link: None }
+        Self { policy: RestartPolicy::new(&spec), spec, instance: None }
     }
 
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
-        let Link::Filter(mut link) = self.spec.create(cx).await? else {
-            return Err(Error::fatal("the plugin is no filter any more"));
+        let Component::AsyncFilter(mut instance) = self.spec.create(cx).await? else {
+            return Err(Error::fatal("the plugin is no filter any more, or does not wait any more"));
         };
-        lifecycle_result(link.open(cx).await, "opened")?;
-        self.link = Some(link);
+        lifecycle_result(instance.open(cx).await, "opened")?;
+        self.instance = Some(instance);
         Ok(())
     }
 
-    async fn once(&mut self, batch: &Batch, resumable: bool, cx: &Cx) -> Result<Output, Fault> {
-        if self.link.is_none() {
+    async fn once(&mut self, batch: &Batch, resumable: bool, cx: &Cx) -> Result<Output, Error> {
+        if self.instance.is_none() {
             self.start(cx).await?;
         }
-        let link = self.link.as_mut().expect("the instance is started");
-        let made = link.process(batch, resumable, cx).await;
-        drop_if_broken(&mut self.link, made)
+        let instance = self.instance.as_mut().expect("the instance is started");
+        let mut output = if resumable { Output::resumable() } else { Output::new() };
+        let processed = instance.process(batch, &mut output, cx).await;
+        drop_if_broken(&mut self.instance, processed).map(|()| output)
     }
 }
 
@@ -65,23 +66,23 @@ impl AsyncFilter for RestartingFilter {
             let part = if whole { batch.clone() } else { batch.select(range.clone()) };
             match self.once(&part, whole && out.is_resumable(), cx).await {
                 Ok(mut made) => {
-                    let left = made.take_left();
+                    let deferred = made.take_deferred();
                     merge(out, made, range.start);
-                    if let Some(left) = left.filter(|_| whole) {
-                        let _ = out.leave_from(left);
+                    if let Some(event) = deferred.filter(|_| whole) {
+                        let _ = out.defer_from(event);
                     }
                     bisection.survived();
                 }
-                Err(Fault::Error(error)) => return Err(error),
-                Err(Fault::Broken(why)) => {
-                    let pause = self.policy.broke_at(whole, cx.component(), &why)?;
+                Err(error) => {
+                    let Some(why) = broken(&error) else { return Err(error) };
+                    let pause = self.policy.broke_at(whole, cx.component(), why)?;
                     match bisection.broke() {
                         Verdict::Again => drop(cx.sleep(pause).await),
                         Verdict::Reject(event) => {
                             self.policy.found_cause();
-                            out.reject(event, reason(&why));
+                            out.reject(event, reason(why));
                         }
-                        Verdict::GiveUp => return Err(gave_up(&why)),
+                        Verdict::GiveUp => return Err(gave_up(why)),
                     }
                 }
             }
@@ -112,71 +113,93 @@ impl AsyncFilter for RestartingFilter {
         self.spec.capabilities.explain.clone()
     }
 
-    async fn save(&mut self, cx: &Cx) -> Option<Vec<u8>> {
-        let saved = self.link.as_mut()?.save(cx).await;
-        kept(drop_if_broken(&mut self.link, saved), cx.component())
+    async fn save(&mut self, cx: &Cx) -> Result<Option<Vec<u8>>, Error> {
+        let Some(instance) = &mut self.instance else { return Ok(None) };
+        let saved = instance.save(cx).await;
+        drop_if_broken(&mut self.instance, saved).map_err(state_error)
     }
 
-    async fn restore(&mut self, state: &[u8], cx: &Cx) -> Result<(), String> {
-        let Some(link) = &mut self.link else { return Err("the plugin is not open".into()) };
-        let restored = link.restore(state, cx).await;
-        drop_if_broken(&mut self.link, restored).map_err(refused)
+    async fn restore(&mut self, state: &[u8], cx: &Cx) -> Result<(), Error> {
+        let Some(instance) = &mut self.instance else {
+            return Err(Error::fatal("the plugin is not open"));
+        };
+        let restored = instance.restore(state, cx).await;
+        drop_if_broken(&mut self.instance, restored).map_err(state_error)
     }
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
-        match self.link.take() {
-            Some(mut link) => lifecycle_result(link.close(cx).await, "closed"),
+        match self.instance.take() {
+            Some(mut instance) => lifecycle_result(instance.close(cx).await, "closed"),
             None => Ok(()),
         }
+    }
+}
+
+/// The reason why a state was not saved or restored.
+fn state_error(error: Error) -> Error {
+    match broken(&error) {
+        Some(why) => Error::retry(format!("the plugin {why}")),
+        None => error,
     }
 }
 
 /// A filter whose calls return at once.
 pub(crate) struct RestartingPlainFilter {
     spec: InstanceSpec,
-    link: Box<dyn FilterLink>,
+    instance: Box<dyn Filter>,
     policy: RestartPolicy,
 }
 
 impl RestartingPlainFilter {
-    pub(crate) fn new(spec: InstanceSpec, link: Box<dyn FilterLink>) -> Self {
-        Self { policy: RestartPolicy::new(&spec), spec, link }
+    pub(crate) fn new(spec: InstanceSpec, instance: Box<dyn Filter>) -> Self {
+        Self { policy: RestartPolicy::new(&spec), spec, instance }
     }
 
-    fn renew(&mut self) -> Result<(), Error> {
+    fn create(&self) -> Result<Box<dyn Filter>, Error> {
         let context =
             InstanceContext { component: self.spec.plugin.clone(), event_size: Cx::EVENT_SIZE.as_usize() };
         match self.spec.factory.create(&self.spec.options, &context) {
-            Ok((Link::Filter(link), _)) => self.link = link,
-            Ok(_) => return Err(Error::fatal("the plugin is no filter any more")),
-            Err(error) => return Err(Error::fatal(format!("no instance can be created: {error}"))),
+            Ok((Component::Filter(instance), _)) => Ok(instance),
+            Ok(_) => Err(Error::fatal("the plugin is no filter any more, or waits now")),
+            Err(error) => Err(Error::fatal(format!("no instance can be created: {error}"))),
         }
-        Ok(())
     }
 
-    fn plain(&mut self) -> &mut dyn PlainLink {
-        self.link.plain().expect("the filter was plain when it was built")
+    /// Processes a batch with an output of its own, which is lost if the instance breaks.
+    fn once(&mut self, batch: &Batch) -> Result<Output, Error> {
+        let mut output = Output::new();
+        self.instance.process(batch, &mut output).map(|()| output)
+    }
+
+    fn broke(&mut self, bisection: &mut Bisection, why: &str, out: &mut Output) -> Result<(), Error> {
+        // Plain filters do not wait, so the delay is ignored.
+        let _ = self.policy.broke(&self.spec.plugin, why)?;
+        self.instance = self.create()?;
+        match bisection.broke() {
+            Verdict::Again => {}
+            Verdict::Reject(event) => out.reject(event, reason(why)),
+            // A plain filter cannot be retried, so the component fails.
+            Verdict::GiveUp => return Err(Error::fatal(gave_up(why).message())),
+        }
+        Ok(())
     }
 }
 
 impl Filter for RestartingPlainFilter {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        match self.plain().process(batch) {
-            Ok(made) => *out = made,
-            Err(Fault::Error(error)) => return Err(error),
-            Err(Fault::Broken(why)) => {
-                let mut bisection = Bisection::of(batch.len());
-                self.broke(&mut bisection, &why, out)?;
-                while let Some(range) = bisection.next() {
-                    match self.plain().process(&batch.select(range.clone())) {
-                        Ok(made) => {
-                            merge(out, made, range.start);
-                            bisection.survived();
-                        }
-                        Err(Fault::Error(error)) => return Err(error),
-                        Err(Fault::Broken(why)) => self.broke(&mut bisection, &why, out)?,
-                    }
+        let mut bisection = Bisection::of(batch.len());
+        while let Some(range) = bisection.next() {
+            let whole = range.len() == batch.len();
+            let made = if whole { self.once(batch) } else { self.once(&batch.select(range.clone())) };
+            match made {
+                Ok(made) => {
+                    merge(out, made, range.start);
+                    bisection.survived();
                 }
+                Err(error) => match broken(&error) {
+                    Some(why) => self.broke(&mut bisection, why, out)?,
+                    None => return Err(error),
+                },
             }
         }
         Ok(())
@@ -186,25 +209,20 @@ impl Filter for RestartingPlainFilter {
         if !self.spec.capabilities.parallel {
             return None;
         }
-        let context =
-            InstanceContext { component: self.spec.plugin.clone(), event_size: Cx::EVENT_SIZE.as_usize() };
-        match self.spec.factory.create(&self.spec.options, &context) {
-            Ok((Link::Filter(link), _)) => Some(Box::new(Self::new(self.spec.clone(), link))),
-            _ => None,
-        }
+        let instance = self.create().ok()?;
+        Some(Box::new(Self::new(self.spec.clone(), instance)))
     }
 
-    fn save(&mut self) -> Option<Vec<u8>> {
-        let saved = self.plain().save();
-        kept(saved, &self.spec.plugin)
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.instance.save().map_err(state_error)
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
-        let restored = self.plain().restore(state);
-        if matches!(restored, Err(Fault::Broken(_))) {
-            self.renew().map_err(|error| error.to_string())?;
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
+        let restored = self.instance.restore(state);
+        if restored.as_ref().is_err_and(|error| broken(error).is_some()) {
+            self.instance = self.create()?;
         }
-        restored.map_err(refused)
+        restored.map_err(state_error)
     }
 
     fn outputs(&self) -> Vec<String> {
@@ -221,36 +239,5 @@ impl Filter for RestartingPlainFilter {
 
     fn explain(&self) -> Option<String> {
         self.spec.capabilities.explain.clone()
-    }
-}
-
-/// The saved state. If saving failed, logs the reason and returns none.
-fn kept(saved: Result<Option<Vec<u8>>, Fault>, component: &str) -> Option<Vec<u8>> {
-    saved.unwrap_or_else(|fault| {
-        tracing::warn!(component, "passes on no state: {}", refused(fault));
-        None
-    })
-}
-
-/// The reason why a state was not saved or restored.
-fn refused(fault: Fault) -> String {
-    match fault {
-        Fault::Error(error) => error.message().to_owned(),
-        Fault::Broken(why) => format!("the plugin {why}"),
-    }
-}
-
-impl RestartingPlainFilter {
-    fn broke(&mut self, bisection: &mut Bisection, why: &str, out: &mut Output) -> Result<(), Error> {
-        // Plain filters do not wait, so the delay is ignored.
-        let _ = self.policy.broke(&self.spec.plugin, why)?;
-        self.renew()?;
-        match bisection.broke() {
-            Verdict::Again => {}
-            Verdict::Reject(event) => out.reject(event, reason(why)),
-            // A plain filter cannot be retried, so the component fails.
-            Verdict::GiveUp => return Err(Error::fatal(gave_up(why).message())),
-        }
-        Ok(())
     }
 }

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use tidegate_sdk::{
-    Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Receipts, Record, Sink, async_trait,
+    AckHandles, AcknowledgingSink, Batch, Claim, Component, ConfigError, Cx, Delivery, Error, Exclusive,
+    Lane, Record, Sink, TransactionalSink, async_trait,
 };
 
 use super::bisect::{Bisection, Verdict};
 use super::policy::RestartPolicy;
 use super::spec::InstanceSpec;
-use super::{drop_if_broken, gave_up, lifecycle_result, reason};
-use crate::link::{Fault, Link, SinkLink};
+use super::{broken, drop_if_broken, gave_up, lifecycle_result, reason};
 
 /// A sink that is restarted when it breaks.
 pub(crate) struct RestartingSink {
     spec: InstanceSpec,
-    link: Option<Box<dyn SinkLink>>,
+    instance: Option<Box<dyn Sink>>,
     policy: RestartPolicy,
     /// True if an instance broke while it acknowledged the current entries, so that it is unknown which are done.
     doubtful: bool,
@@ -24,52 +24,58 @@ pub(crate) struct RestartingSink {
 
 impl RestartingSink {
     pub(crate) fn new(spec: InstanceSpec) -> Self {
-        Self { policy: RestartPolicy::new(&spec), spec, link: None, doubtful: false }
+        Self { policy: RestartPolicy::new(&spec), spec, instance: None, doubtful: false }
     }
 
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
-        let Link::Sink(mut link) = self.spec.create(cx).await? else {
+        let Component::Sink(mut instance) = self.spec.create(cx).await? else {
             return Err(Error::fatal("the plugin is no sink any more"));
         };
-        lifecycle_result(link.open(cx).await, "opened")?;
-        self.link = Some(link);
+        lifecycle_result(instance.open(cx).await, "opened")?;
+        self.instance = Some(instance);
         Ok(())
     }
 
     /// The instance; a new one if the last one broke.
-    async fn started(&mut self, cx: &Cx) -> Result<&mut dyn SinkLink, Error> {
-        if self.link.is_none() {
+    async fn started(&mut self, cx: &Cx) -> Result<&mut dyn Sink, Error> {
+        if self.instance.is_none() {
             self.start(cx).await?;
         }
-        Ok(self.link.as_deref_mut().expect("the instance is started"))
+        Ok(self.instance.as_deref_mut().expect("the instance is started"))
     }
 
-    async fn write_once(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Fault> {
+    async fn write_once(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
         let written = self.started(cx).await?.write(batch, cx).await;
-        drop_if_broken(&mut self.link, written)
+        drop_if_broken(&mut self.instance, written)
     }
 
     async fn acknowledge_once(
         &mut self,
         batch: &Batch,
-        receipts: &Receipts,
+        handles: &AckHandles,
         cx: &Cx,
-    ) -> Result<Delivery, Fault> {
-        let settled = self.started(cx).await?.settle(batch, receipts, cx).await;
-        drop_if_broken(&mut self.link, settled)
+    ) -> Result<Delivery, Error> {
+        let written = self.started(cx).await?.acknowledging()?.ack_and_write(batch, handles, cx).await;
+        drop_if_broken(&mut self.instance, written)
+    }
+
+    /// The instance of a transaction. A new instance could not continue it.
+    fn in_transaction(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
+        match &mut self.instance {
+            Some(instance) => instance.transactional(),
+            None => Err(Error::replay("the plugin is not there any more")),
+        }
     }
 
     /// The result of a call within a transaction. After a break the graph restarts from the stored records.
-    fn in_transaction<T>(&mut self, result: Result<T, Fault>, cx: &Cx) -> Result<T, Error> {
-        result.map_err(|fault| match fault {
-            Fault::Error(error) => error,
-            Fault::Broken(why) => {
-                self.link = None;
-                match self.policy.broke(cx.component(), &why) {
-                    // The restart of the graph has a delay of its own.
-                    Ok(_) => Error::replay(format!("the plugin {why}")),
-                    Err(error) => error,
-                }
+    fn restarted<T>(&mut self, result: Result<T, Error>, cx: &Cx) -> Result<T, Error> {
+        result.map_err(|error| {
+            let Some(why) = broken(&error) else { return error };
+            self.instance = None;
+            match self.policy.broke(cx.component(), why) {
+                // The restart of the graph has a delay of its own.
+                Ok(_) => Error::replay(format!("the plugin {why}")),
+                Err(error) => error,
             }
         })
     }
@@ -89,29 +95,31 @@ impl Sink for RestartingSink {
             let part = if whole { batch.clone() } else { batch.select(range.clone()) };
             match self.write_once(&part, cx).await {
                 Ok(part) => {
-                    let (rejected, again) = part.into_parts();
+                    let (rejected, retry) = part.into_parts();
                     rejected.into_iter().for_each(|one| delivery.reject(one.event + range.start, one.reason));
-                    if let Some((events, error)) = again {
-                        delivery.again(events.into_iter().map(|event| event + range.start), error);
+                    if let Some((events, error)) = retry {
+                        delivery.retry(events.into_iter().map(|event| event + range.start), error);
                     }
                     bisection.survived();
                 }
-                Err(Fault::Error(error)) if whole => return Err(error),
-                // The parts before are delivered; the rest is retried.
-                Err(Fault::Error(error)) => {
-                    delivery.again(range.start..batch.len(), error);
-                    return Ok(delivery);
-                }
-                Err(Fault::Broken(why)) => {
-                    let pause = self.policy.broke_at(whole, cx.component(), &why)?;
+                Err(error) => {
+                    let Some(why) = broken(&error) else {
+                        if whole {
+                            return Err(error);
+                        }
+                        // The parts before are delivered; the rest is retried.
+                        delivery.retry(range.start..batch.len(), error);
+                        return Ok(delivery);
+                    };
+                    let pause = self.policy.broke_at(whole, cx.component(), why)?;
                     match bisection.broke() {
                         Verdict::Again => drop(cx.sleep(pause).await),
                         Verdict::Reject(event) => {
                             self.policy.found_cause();
-                            delivery.reject(event, reason(&why));
+                            delivery.reject(event, reason(why));
                         }
                         Verdict::GiveUp => {
-                            delivery.again(range.start..batch.len(), gave_up(&why));
+                            delivery.retry(range.start..batch.len(), gave_up(why));
                             return Ok(delivery);
                         }
                     }
@@ -129,16 +137,33 @@ impl Sink for RestartingSink {
         self.spec.capabilities.warnings.clone()
     }
 
-    fn transactional(&self) -> Result<(), String> {
-        self.spec.capabilities.transactional.clone()
+    fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
+        self.spec.capabilities.is_transactional()?;
+        Ok(self)
     }
 
+    fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+        self.spec.capabilities.is_acknowledging()?;
+        Ok(self)
+    }
+
+    fn fork(&self) -> Option<Box<dyn Sink>> {
+        self.spec.capabilities.parallel.then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn Sink>)
+    }
+
+    async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
+        match self.instance.take() {
+            Some(mut instance) => lifecycle_result(instance.close(cx).await, "closed"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl TransactionalSink for RestartingSink {
     async fn claim(&mut self, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
-        let Some(link) = self.link.as_mut() else {
-            return Err(Error::replay("the plugin is not there any more"));
-        };
-        let claimed = link.claim(claim, cx).await;
-        self.in_transaction(claimed, cx)
+        let claimed = self.in_transaction()?.claim(claim, cx).await;
+        self.restarted(claimed, cx)
     }
 
     async fn commit(
@@ -148,15 +173,15 @@ impl Sink for RestartingSink {
         record: &Record,
         cx: &Cx,
     ) -> Result<Delivery, Error> {
-        let Some(link) = self.link.as_mut() else {
-            return Err(Error::replay("the plugin is not there any more"));
-        };
-        let committed = link.commit(batch, lane, record, cx).await;
-        self.in_transaction(committed, cx)
+        let committed = self.in_transaction()?.commit(batch, lane, record, cx).await;
+        self.restarted(committed, cx)
     }
+}
 
-    fn domain(&self) -> Result<String, String> {
-        self.spec.capabilities.transaction_domain.clone()
+#[async_trait]
+impl AcknowledgingSink for RestartingSink {
+    fn transaction_domain(&self) -> String {
+        self.spec.capabilities.transaction_domain.clone().unwrap_or_default()
     }
 
     /// After a break it is unknown which entries are done, as after a lost response. The server knows: an entry is
@@ -170,9 +195,14 @@ impl Sink for RestartingSink {
     /// delivered, but not lost.)
     ///
     /// Entries reported as already done after a break may have been done by the broken instance, and are not counted as
-    /// done elsewhere.
-    async fn settle(&mut self, batch: &Batch, receipts: &Receipts, cx: &Cx) -> Result<Delivery, Error> {
-        let all = receipts.range();
+    /// already done.
+    async fn ack_and_write(
+        &mut self,
+        batch: &Batch,
+        handles: &AckHandles,
+        cx: &Cx,
+    ) -> Result<Delivery, Error> {
+        let all = handles.range();
         let mut bisection = Bisection::of(all.len());
         let mut delivery = Delivery::complete();
         while let Some(range) = bisection.next() {
@@ -180,26 +210,26 @@ impl Sink for RestartingSink {
             let entries = all.start + range.start..all.start + range.end;
             let events = events_of(batch, &entries, whole);
             let part = if whole { batch.clone() } else { batch.select(events.iter().copied()) };
-            match self.acknowledge_once(&part, &receipts.part(entries), cx).await {
-                Ok(settled) => {
-                    let elsewhere = settled.elsewhere().iter().filter(|_| !self.doubtful);
-                    elsewhere.for_each(|event| delivery.done_elsewhere(events[*event]));
-                    let (rejected, _) = settled.into_parts();
+            match self.acknowledge_once(&part, &handles.part(entries), cx).await {
+                Ok(part) => {
+                    let already_done = part.events_already_done().iter().filter(|_| !self.doubtful);
+                    already_done.for_each(|event| delivery.already_done(events[*event]));
+                    let (rejected, _) = part.into_parts();
                     rejected.into_iter().for_each(|one| delivery.reject(events[one.event], one.reason));
                     bisection.survived();
                 }
-                // Entries that are done are reported as already done when they are retried.
-                Err(Fault::Error(error)) => return Err(error),
-                Err(Fault::Broken(why)) => {
+                Err(error) => {
+                    // Entries that are done are reported as already done when they are retried.
+                    let Some(why) = broken(&error) else { return Err(error) };
                     self.doubtful = true;
-                    let pause = self.policy.broke_at(whole, cx.component(), &why)?;
+                    let pause = self.policy.broke_at(whole, cx.component(), why)?;
                     match bisection.broke() {
                         Verdict::Again => drop(cx.sleep(pause).await),
                         Verdict::Reject(_) if !events.is_empty() => {
                             self.policy.found_cause();
-                            events.into_iter().for_each(|event| delivery.reject(event, reason(&why)));
+                            events.into_iter().for_each(|event| delivery.reject(event, reason(why)));
                         }
-                        Verdict::Reject(_) | Verdict::GiveUp => return Err(gave_up(&why)),
+                        Verdict::Reject(_) | Verdict::GiveUp => return Err(gave_up(why)),
                     }
                 }
             }
@@ -207,17 +237,6 @@ impl Sink for RestartingSink {
         // After a rejection the remaining entries come again, and many of them are done.
         self.doubtful &= !delivery.rejected().is_empty();
         Ok(delivery)
-    }
-
-    fn fork(&self) -> Option<Box<dyn Sink>> {
-        self.spec.capabilities.parallel.then(|| Box::new(Self::new(self.spec.clone())) as Box<dyn Sink>)
-    }
-
-    async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
-        match self.link.take() {
-            Some(mut link) => lifecycle_result(link.close(cx).await, "closed"),
-            None => Ok(()),
-        }
     }
 }
 

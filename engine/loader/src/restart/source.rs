@@ -5,53 +5,48 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_sdk::{
-    Commit, ConfigError, Cx, Error, Exclusive, Position, Replay, Source, SourceBatch, async_trait,
+    Commit, Component, ConfigError, Cx, Error, Exclusive, Position, Replay, Source, SourceBatch, async_trait,
 };
 
-use super::lifecycle_result;
 use super::policy::RestartPolicy;
 use super::spec::InstanceSpec;
-use crate::link::{CommitLink, Fault, Link, SourceLink};
+use super::{broken, lifecycle_result};
 
 /// A source that is restarted when it breaks.
 pub(crate) struct RestartingSource {
     spec: InstanceSpec,
-    link: Option<Box<dyn SourceLink>>,
+    instance: Option<Box<dyn Source>>,
     /// The positions after the last batches, whether these are delivered or not.
-    places: BTreeMap<String, Position>,
-    committing: Arc<Committing>,
+    positions: BTreeMap<String, Position>,
+    committer: SharedCommitter,
     policy: RestartPolicy,
 }
 
-/// The commit half of the current instance.
-#[derive(Default)]
-struct Committing(Mutex<Option<Arc<dyn CommitLink>>>);
+/// The committer of the current instance. The inner lock is held during a commit.
+#[derive(Clone, Default)]
+struct SharedCommitter(Arc<Mutex<Option<Arc<tokio::sync::Mutex<Box<dyn Commit>>>>>>);
 
-impl Committing {
-    fn set(&self, link: Option<Arc<dyn CommitLink>>) {
-        *self.0.lock() = link;
-    }
-
-    fn get(&self) -> Option<Arc<dyn CommitLink>> {
-        self.0.lock().clone()
+impl SharedCommitter {
+    fn set(&self, committer: Option<Box<dyn Commit>>) {
+        *self.0.lock() = committer.map(|committer| Arc::new(tokio::sync::Mutex::new(committer)));
     }
 }
 
 impl RestartingSource {
     pub(crate) fn new(spec: InstanceSpec) -> Self {
-        let (policy, committing) = (RestartPolicy::new(&spec), Arc::default());
-        Self { spec, link: None, places: BTreeMap::new(), committing, policy }
+        let (policy, committer) = (RestartPolicy::new(&spec), SharedCommitter::default());
+        Self { spec, instance: None, positions: BTreeMap::new(), committer, policy }
     }
 
     async fn start(&mut self, cx: &Cx) -> Result<(), Error> {
-        let Link::Source(mut link) = self.spec.create(cx).await? else {
+        let Component::Source(mut instance) = self.spec.create(cx).await? else {
             return Err(Error::fatal("the plugin is no source any more"));
         };
         let mut resume = cx.resume_all().clone();
-        resume.extend(self.places.iter().map(|(name, place)| (name.clone(), place.clone())));
-        lifecycle_result(link.open(cx, &resume).await, "opened")?;
-        self.committing.set(Some(link.committing()));
-        self.link = Some(link);
+        resume.extend(self.positions.iter().map(|(name, position)| (name.clone(), position.clone())));
+        lifecycle_result(instance.open(&cx.clone().with_resume(resume)).await, "opened")?;
+        self.committer.set(instance.committer());
+        self.instance = Some(instance);
         Ok(())
     }
 }
@@ -63,25 +58,25 @@ impl Source for RestartingSource {
     }
 
     async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
-        if self.link.is_none() {
+        if self.instance.is_none() {
             self.start(cx).await?;
         }
-        let link = self.link.as_mut().expect("the instance is started");
-        match link.next(cx).await {
+        let instance = self.instance.as_mut().expect("the instance is started");
+        match instance.next(cx).await {
             Ok(Some(read)) => {
                 for run in read.batch.runs() {
                     if let Some(position) = &run.origin.position {
-                        self.places.insert(run.origin.partition.to_string(), position.clone());
+                        self.positions.insert(run.origin.partition.to_string(), position.clone());
                     }
                 }
                 Ok(Some(read))
             }
             Ok(None) => Ok(None),
-            Err(Fault::Error(error)) => Err(error),
-            Err(Fault::Broken(why)) => {
-                self.link = None;
-                self.committing.set(None);
-                let pause = self.policy.broke(cx.component(), &why)?;
+            Err(error) => {
+                let Some(why) = broken(&error) else { return Err(error) };
+                self.instance = None;
+                self.committer.set(None);
+                let pause = self.policy.broke(cx.component(), why)?;
                 Err(Error::retry(format!("the plugin {why}")).after(pause))
             }
         }
@@ -99,38 +94,35 @@ impl Source for RestartingSource {
         self.spec.capabilities.warnings.clone()
     }
 
-    fn domain(&self) -> Result<String, String> {
-        self.spec.capabilities.transaction_domain.clone()
+    fn transaction_domain(&self) -> Result<String, Error> {
+        self.spec.capabilities.transaction_domain.clone().map_err(Error::fatal)
     }
 
     fn committer(&mut self) -> Option<Box<dyn Commit>> {
-        self.spec
-            .capabilities
-            .wants_commit
-            .then(|| Box::new(Committer(Arc::clone(&self.committing))) as Box<dyn Commit>)
+        let wants_commit = self.spec.capabilities.wants_commit;
+        wants_commit.then(|| Box::new(self.committer.clone()) as Box<dyn Commit>)
     }
 
     async fn close(&mut self, cx: &Cx) -> Result<(), Error> {
-        self.committing.set(None);
-        match self.link.take() {
-            Some(mut link) => lifecycle_result(link.close(cx).await, "closed"),
+        self.committer.set(None);
+        match self.instance.take() {
+            Some(mut instance) => lifecycle_result(instance.close(cx).await, "closed"),
             None => Ok(()),
         }
     }
 }
 
-struct Committer(Arc<Committing>);
-
 #[async_trait]
-impl Commit for Committer {
+impl Commit for SharedCommitter {
     async fn commit(&mut self, partition: &str, position: &Position) -> Result<(), Error> {
-        let Some(link) = self.0.get() else {
+        let committer = self.0.lock().clone();
+        let Some(committer) = committer else {
             return Err(Error::retry("the plugin is not there at the moment"));
         };
-        match link.commit(partition, position).await {
-            Ok(()) => Ok(()),
-            Err(Fault::Error(error)) => Err(error),
-            Err(Fault::Broken(why)) => Err(Error::retry(format!("the plugin {why} at a commit"))),
-        }
+        let committed = committer.lock().await.commit(partition, position).await;
+        committed.map_err(|error| match broken(&error) {
+            Some(why) => Error::retry(format!("the plugin {why} at a commit")),
+            None => error,
+        })
     }
 }

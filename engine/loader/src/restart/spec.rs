@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::{Cx, Error};
+use tidegate_sdk::{Component, Cx, Error};
 
-use crate::link::{Capabilities, InstanceContext, InstanceFactory, Link};
+use crate::factory::{Capabilities, InstanceContext, InstanceFactory};
 
 /// The specification of an instance.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub(crate) struct InstanceSpec {
 
 impl InstanceSpec {
     /// Creates an instance.
-    pub(super) async fn create(&self, cx: &Cx) -> Result<Link, Error> {
+    pub(super) async fn create(&self, cx: &Cx) -> Result<Component, Error> {
         let context = InstanceContext { component: cx.component().to_owned(), event_size: cx.event_size() };
         let made = if self.factory.is_quick() {
             self.factory.create(&self.options, &context)
@@ -31,7 +31,7 @@ impl InstanceSpec {
             making.await.map_err(|_| Error::retry("no instance can be created at the moment"))?
         };
         // An instance with these options was created before, so the options are not the reason.
-        made.map(|(link, _)| link)
+        made.map(|(component, _)| component)
             .map_err(|error| Error::retry(format!("no instance can be created: {error}")))
     }
 }

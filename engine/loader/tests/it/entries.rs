@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidegate_sdk::{
-    AsyncFilter, Claim, Component, Cx, Error, Isolation, Lane, Outcome, Output, Position, Record, Sink,
-    Source,
+    AsyncFilter, Claim, Component, Cx, Delivery, Error, Isolation, Lane, Outcome, Output, Position, Record,
+    Sink, Source,
 };
 use tidegate_testkit::{batch, context};
 
@@ -84,7 +84,7 @@ async fn source(mut run: Run<'_>) -> Vec<String> {
     let mut committer = source.committer().unwrap();
     let read = again(&mut run, &mut *source, &cx).await.unwrap();
     assert_eq!(read.batch.texts(), ["event"], "{} {}", run.at, run.way);
-    read.settled.unwrap()(Outcome::Delivered);
+    read.done.unwrap()(Outcome::Delivered);
     let place = Position::new(&1);
     while run.note("commit", committer.commit("", &place).await).is_none() {
         // What has broken is noticed by the next read.
@@ -128,19 +128,31 @@ async fn pass(run: &mut Run<'_>, filter: &mut dyn AsyncFilter, cx: &Cx) {
     assert_eq!((emitted[0].1.texts(), rejected.len()), (vec!["one".into(), "two".into()], 0));
 }
 
+async fn claimed(sink: &mut dyn Sink, claim: &Claim, cx: &Cx) -> Result<(), Error> {
+    sink.transactional()?.claim(claim, cx).await.map(drop)
+}
+
+async fn committed(
+    sink: &mut dyn Sink,
+    (lane, record): (&Lane, &Record),
+    cx: &Cx,
+) -> Result<Delivery, Error> {
+    sink.transactional()?.commit(&batch(["one"]), lane, record, cx).await
+}
+
 async fn sink(mut run: Run<'_>) -> Vec<String> {
     let Component::Sink(mut sink) = run.built("sink") else { panic!("it is a sink") };
     let (cx, stopping) = context();
     while run.note("open", sink.open(&cx).await).is_none() {}
     deliver(&mut run, &mut *sink, &cx).await;
-    let claim = Claim { pipeline: "p".into(), sink: "s".into(), afresh: false };
+    let claim = Claim { pipeline: "p".into(), sink: "s".into(), reset: false };
     let lane = Lane { source: "s".into(), partition: "".into() };
     let record = Record { position: None, base: 0, done: 2 };
-    // An instance that breaks within a transaction is opened and claimed again.
-    while run.note("claim", sink.claim(&claim, &cx).await).is_none() {
+    // After a break within a transaction, the sink is opened and claimed again.
+    while run.note("claim", claimed(&mut *sink, &claim, &cx).await).is_none() {
         run.note("open", sink.open(&cx).await);
     }
-    while run.note("commit", sink.commit(&batch(["one"]), &lane, &record, &cx).await).is_none() {
+    while run.note("commit", committed(&mut *sink, (&lane, &record), &cx).await).is_none() {
         run.note("open", sink.open(&cx).await);
     }
     stopping.cancel();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_config::{Graph, OutputName};
-use tidegate_sdk::{Component, Port};
+use tidegate_config::{Graph, Node, OutputName};
+use tidegate_sdk::{Capabilities, Kind, Port};
 
 /// How a component can be run, as far as the plan is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +50,13 @@ impl Shape {
         if let Self::AsyncFilter { at_once, .. } = self { at_once } else { 1 }
     }
 
-    pub(crate) fn of(component: &Component) -> Self {
-        match component {
-            Component::Source(_) => Self::Source,
-            Component::Filter(_) => Self::Filter { forks: component.forks() },
-            Component::AsyncFilter(_) => {
-                Self::AsyncFilter { forks: component.forks(), at_once: component.at_once() }
-            }
-            Component::Sink(_) => Self::Sink,
+    pub(crate) fn of(node: &Node) -> Self {
+        let Capabilities { forks, waits, at_once, .. } = *node.capabilities;
+        match node.kind() {
+            Kind::Source => Self::Source,
+            Kind::Filter if waits => Self::AsyncFilter { forks, at_once },
+            Kind::Filter => Self::Filter { forks },
+            Kind::Sink => Self::Sink,
         }
     }
 }
@@ -147,6 +146,7 @@ mod tests {
             inputs: inputs.iter().map(|node| Input { node: *node, output: OutputName::Port(MAIN) }).collect(),
             outputs: Vec::new(),
             engine: EngineOptions { workers: *workers, ..EngineOptions::default() },
+            capabilities: std::sync::Arc::default(),
         };
         let graph = Graph { nodes: nodes.iter().enumerate().map(node).collect() };
         (graph, nodes.iter().map(|(shape, _, _)| *shape).collect())

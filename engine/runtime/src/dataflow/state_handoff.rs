@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use tidegate_config::Graph;
 use tidegate_sdk::bytes::Bytes;
-use tidegate_sdk::{Kind, STATE_BYTES};
+use tidegate_sdk::{Error, Kind, STATE_BYTES};
 use tokio::sync::watch;
 
 use crate::delivery::checkpoint::SourcePositions;
@@ -148,7 +148,7 @@ impl StateHandoff {
     }
 
     /// What came of giving it back.
-    pub(crate) fn restored(&self, node: usize, bytes: usize, result: Result<(), String>) {
+    pub(crate) fn restored(&self, node: usize, bytes: usize, result: Result<(), Error>) {
         let component = &self.nodes[node].key.0;
         match result {
             Ok(()) => tracing::debug!(component, "goes on with {bytes} bytes of state"),
@@ -208,12 +208,18 @@ fn is_at_least(now: &SourcePositions, before: &SourcePositions) -> bool {
 }
 
 /// What `save` returns, called in whatever way: one that panics has nothing to hand over, and costs the graph no event.
-pub(crate) async fn saved(component: &str, save: impl Future<Output = Option<Vec<u8>>>) -> Option<Vec<u8>> {
+pub(crate) async fn saved(
+    component: &str,
+    save: impl Future<Output = Result<Option<Vec<u8>>, Error>>,
+) -> Option<Vec<u8>> {
     let saved = AssertUnwindSafe(save).catch_unwind().await;
-    saved.unwrap_or_else(|_| {
-        tracing::warn!(component, "hands over no state: it panicked when it was to save it");
-        None
-    })
+    let reason = match saved {
+        Ok(Ok(state)) => return state,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it panicked when it was to save it".to_owned(),
+    };
+    tracing::warn!(component, "hands over no state: {reason}");
+    None
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

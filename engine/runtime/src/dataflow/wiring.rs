@@ -76,7 +76,7 @@ impl<'a> Wiring<'a> {
         for node in &spec.graph.nodes {
             components.push(node.build().map_err(|error| Failure::fatal(&node.name, error))?);
         }
-        let shapes: Vec<Shape> = components.iter().map(Shape::of).collect();
+        let shapes: Vec<Shape> = spec.graph.nodes.iter().map(Shape::of).collect();
         let plan = Plan::new(&spec.graph, &shapes);
         let (mut senders, mut receivers) = (BTreeMap::new(), BTreeMap::new());
         for segment in &plan.segments {
@@ -145,7 +145,7 @@ impl<'a> Wiring<'a> {
                 let claim = Claim {
                     pipeline: Arc::clone(&self.spec.id),
                     sink: context.metrics.name().into(),
-                    afresh: self.spec.start_over.load(Ordering::Relaxed),
+                    reset: self.spec.start_over.load(Ordering::Relaxed),
                 };
                 let writer = |sink| SinkWriter {
                     context: context.clone(),
@@ -217,17 +217,17 @@ impl<'a> Wiring<'a> {
         let first = segment.nodes[0];
         let settings = &self.spec.settings;
         let name = &self.spec.graph.nodes[first].name;
-        let by_receipt = self.coordinator.contains_key(name);
+        let sink_acknowledges = self.coordinator.contains_key(name);
         let cx = Cx::new(name, self.tasks.stopping().clone()).with_event_size(settings.event_size);
         let cx = cx.with_replaced(self.spec.state_outbox.wanted());
         self.spec.component_metrics[first].set_complaint(Arc::clone(cx.complaint()));
         SegmentContext {
             node: first,
-            cx: if by_receipt { cx.with_receipts() } else { cx },
+            cx: if sink_acknowledges { cx.with_acknowledging_sink() } else { cx },
             metrics: Arc::clone(&self.spec.component_metrics[first]),
             router: self.router(segment),
             idle: self.idle.clone(),
-            sink_progress: self.sink_progress.clone().filter(|_| !by_receipt),
+            sink_progress: self.sink_progress.clone().filter(|_| !sink_acknowledges),
             state_handoff: Arc::clone(&self.state_handoff),
             tasks: self.tasks.clone(),
         }

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidegate_sdk::{Batch, Outcome, Receipts};
+use tidegate_sdk::{AckHandles, Batch, Outcome};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +40,7 @@ pub(crate) struct CompletedBatch {
     /// The events that reached the sink; perhaps none.
     pub(crate) tracked: TrackedBatch,
     /// For each entry of the batch.
-    pub(crate) receipts: Receipts,
+    pub(crate) ack_handles: AckHandles,
     /// Answers for the entries of which no event reached the sink.
     pub(crate) entries: AckToken,
 }
@@ -62,7 +62,7 @@ impl AckCoordinator {
     pub(crate) fn begin(
         self: &Arc<Self>,
         batch: Batch,
-        receipts: Receipts,
+        ack_handles: AckHandles,
         room: Room,
         settle: impl FnOnce(Outcome) + Send + 'static,
     ) -> TrackedBatch {
@@ -74,7 +74,7 @@ impl AckCoordinator {
             drop(room);
             settle(outcome);
         };
-        TrackedBatch::root(batch, move |outcome| coordinator.known(&key, receipts, outcome, ended))
+        TrackedBatch::root(batch, move |outcome| coordinator.known(&key, ack_handles, outcome, ended))
     }
 
     /// Events that reached the sink.
@@ -97,7 +97,7 @@ impl AckCoordinator {
     fn known(
         &self,
         key: &Key,
-        receipts: Receipts,
+        ack_handles: AckHandles,
         outcome: Outcome,
         ended: impl FnOnce(Outcome) + Send + 'static,
     ) {
@@ -114,7 +114,7 @@ impl AckCoordinator {
         };
         let tracked = TrackedBatch::under(batch, &entries);
         // There is a place for each batch that has room. If nobody takes it, the sink is gone, and it fails.
-        drop(self.due.try_send(CompletedBatch { tracked, receipts, entries }));
+        drop(self.due.try_send(CompletedBatch { tracked, ack_handles, entries }));
     }
 
     /// The next batch of which all is known; `None` once `idle` resolves: every batch has ended.

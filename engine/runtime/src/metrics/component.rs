@@ -179,7 +179,7 @@ impl ComponentMetrics {
     }
 
     /// Events turned out to be done by another process.
-    pub(crate) fn done_elsewhere(&self, events: usize) {
+    pub(crate) fn already_done(&self, events: usize) {
         add(&self.elsewhere, events as u64);
     }
 

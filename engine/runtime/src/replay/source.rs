@@ -67,7 +67,7 @@ impl Source for LetterSource {
         let Some(letter) = letter else { return Ok(Some(Batch::builder().finish().into())) };
         let ledger = Arc::clone(&self.ledger);
         // One event a batch, so that each is answered for by itself.
-        Ok(Some(SourceBatch::from(batch(letter)).on_settled(move |outcome| ledger.settle(id, outcome))))
+        Ok(Some(SourceBatch::from(batch(letter)).on_done(move |outcome| ledger.settle(id, outcome))))
     }
 
     async fn close(&mut self, _: &Cx) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! The part of a pipeline that a replay runs: from where letters were refused, down to the sinks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::json;
 use tidegate_config::{EngineOptions, Graph, Input, Node, OutputName};
@@ -49,6 +50,7 @@ fn source_node(component: &str, plugin: Plugin) -> Node {
         inputs: Vec::new(),
         outputs: Vec::new(),
         engine: EngineOptions::default(),
+        capabilities: Arc::default(),
     }
 }
 

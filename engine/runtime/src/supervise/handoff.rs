@@ -25,10 +25,10 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Opens a sink and closes it again. Only one that may be there several times: another might disturb the one
 /// that writes now.
 pub(crate) async fn try_sink(node: Node) -> Result<(), String> {
-    let Component::Sink(mut sink) = node.build().map_err(|error| error.to_string())? else { return Ok(()) };
-    if sink.fork().is_none() {
+    if !node.capabilities.forks {
         return Ok(());
     }
+    let Component::Sink(mut sink) = node.build().map_err(|error| error.to_string())? else { return Ok(()) };
     let stopping = CancellationToken::new();
     let cx = Cx::new(&node.name, stopping.clone());
     let opened = match timeout(OPEN_TIME, sink.open(&cx)).await {
@@ -90,10 +90,7 @@ pub(crate) fn remembered(graphs: &[Arc<GraphSupervisor>]) -> SavedStates {
 }
 
 fn can_replay(graph: &GraphSupervisor) -> bool {
-    let replays = |node: &Node| match node.build() {
-        Ok(Component::Source(source)) => source.replay() != Replay::Never,
-        _ => node.kind() != Kind::Source,
-    };
+    let replays = |node: &Node| node.kind() != Kind::Source || node.capabilities.replay != Replay::Never;
     graph.spec().graph.nodes.iter().all(replays)
 }
 

@@ -62,9 +62,7 @@ fn of_pipeline(pipeline: &Pipeline, ids: &BTreeSet<&str>, data_dir: &Path) -> Ve
 /// The sources whose position is kept across runs.
 fn sources(pipeline: &Pipeline) -> impl Iterator<Item = &Node> {
     let nodes = pipeline.graphs.iter().flat_map(|graph| &graph.nodes);
-    nodes.filter(|node| node.kind() == Kind::Source).filter(
-        |node| matches!(node.build(), Ok(Component::Source(source)) if source.replay() != Replay::Never),
-    )
+    nodes.filter(|node| node.kind() == Kind::Source && node.capabilities.replay != Replay::Never)
 }
 
 /// The names of sources that have a position in the folder.

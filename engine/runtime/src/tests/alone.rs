@@ -30,7 +30,7 @@ impl Sink for InOrder {
         if let Some(bad) = bad {
             delivery.failed(bad, Error::retry(format!("{} is ill", texts[bad])));
             if bad + 1 < texts.len() {
-                delivery.again(bad + 1..texts.len(), Error::retry("not asked"));
+                delivery.retry(bad + 1..texts.len(), Error::retry("not asked"));
             }
         }
         self.writes.lock().unwrap().push(texts);

@@ -43,7 +43,7 @@ impl Source for Requests {
         builder.push_copy(number.to_string().as_bytes());
         let outcomes = self.outcomes.clone();
         let batch = SourceBatch::from(builder.finish()).sent_by(Client::waiting(client.clone()));
-        Ok(Some(batch.on_settled(move |outcome| drop(outcomes.try_send((number, outcome))))))
+        Ok(Some(batch.on_done(move |outcome| drop(outcomes.try_send((number, outcome))))))
     }
 }
 

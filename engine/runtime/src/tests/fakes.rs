@@ -11,7 +11,7 @@ use tidegate_config::{
 };
 use tidegate_sdk::{
     Batch, Claim, ConfigError, Cx, Delivery, Error, Filter, Lane, Output, Plugin, Position, Record, Replay,
-    Sink, Size, Source, SourceBatch, async_trait,
+    Sink, Size, Source, SourceBatch, TransactionalSink, async_trait,
 };
 use tokio::sync::watch;
 
@@ -144,6 +144,7 @@ impl Fakes {
             inputs: inputs.iter().map(|(node, output)| Input { node: *node, output: *output }).collect(),
             outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
             engine: EngineOptions::default(),
+            capabilities: Arc::default(),
         });
         nodes.len() - 1
     }
@@ -254,14 +255,19 @@ impl Fakes {
         }
     }
 
+    /// The pipelines, with the capabilities that the scripts give their components now.
     pub(super) fn pipelines(&self) -> Vec<Pipeline> {
+        let mut graphs = self.graphs.clone();
+        for node in graphs.iter_mut().flat_map(|graph| &mut graph.nodes) {
+            node.capabilities = Arc::new(node.build().unwrap().capabilities());
+        }
         let drain_timeout = tidegate_sdk::Duration(self.drain_timeout);
         vec![Pipeline {
             file: "p.toml".into(),
             name: "p".into(),
             id: "p".into(),
             settings: Settings { drain_timeout, delivery: self.delivery, ..Settings::default() },
-            graphs: self.graphs.clone(),
+            graphs,
         }]
     }
 
@@ -381,13 +387,49 @@ impl Sink for Writing {
         }
     }
 
-    fn transactional(&self) -> Result<(), String> {
-        Ok(())
+    fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
+        Ok(self)
     }
 
+    async fn write(&mut self, batch: &Batch, _: &Cx) -> Result<Delivery, Error> {
+        let script = &self.0;
+        script.largest.fetch_max(batch.len(), Ordering::Relaxed);
+        if *script.stall.borrow() {
+            script.has_stalled.send_replace(true);
+            script.stall.subscribe().wait_for(|stalled| !*stalled).await.unwrap();
+        }
+        {
+            let mut failures = script.failures.lock().unwrap();
+            if failures.0 > 0 {
+                failures.0 -= 1;
+                return Err((failures.1)());
+            }
+        }
+        let odd_fails = script.fail_odd_once.swap(false, Ordering::Relaxed);
+        let mut delivery = Delivery::complete();
+        let mut written = script.written.lock().unwrap();
+        for (event, text) in batch.texts().into_iter().enumerate() {
+            match odd_fails && event % 2 == 1 {
+                true => delivery.retry([event], Error::retry("odd")),
+                false => written.push(text),
+            }
+        }
+        let count = written.len();
+        drop(written);
+        script.has_written.send_replace(count > 0);
+        if count > script.panic_at.load(Ordering::Relaxed) {
+            script.panic_at.store(usize::MAX, Ordering::Relaxed);
+            panic!("as the test wants");
+        }
+        Ok(delivery)
+    }
+}
+
+#[async_trait]
+impl TransactionalSink for Writing {
     async fn claim(&mut self, claim: &Claim, _: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
         let mut ledger = self.0.ledger.lock().unwrap();
-        if claim.afresh {
+        if claim.reset {
             ledger.records.clear();
         }
         if self.0.loses_half.swap(false, Ordering::Relaxed) {
@@ -441,38 +483,5 @@ impl Sink for Writing {
                 Err((failures.1)())
             }
         }
-    }
-
-    async fn write(&mut self, batch: &Batch, _: &Cx) -> Result<Delivery, Error> {
-        let script = &self.0;
-        script.largest.fetch_max(batch.len(), Ordering::Relaxed);
-        if *script.stall.borrow() {
-            script.has_stalled.send_replace(true);
-            script.stall.subscribe().wait_for(|stalled| !*stalled).await.unwrap();
-        }
-        {
-            let mut failures = script.failures.lock().unwrap();
-            if failures.0 > 0 {
-                failures.0 -= 1;
-                return Err((failures.1)());
-            }
-        }
-        let odd_fails = script.fail_odd_once.swap(false, Ordering::Relaxed);
-        let mut delivery = Delivery::complete();
-        let mut written = script.written.lock().unwrap();
-        for (event, text) in batch.texts().into_iter().enumerate() {
-            match odd_fails && event % 2 == 1 {
-                true => delivery.again([event], Error::retry("odd")),
-                false => written.push(text),
-            }
-        }
-        let count = written.len();
-        drop(written);
-        script.has_written.send_replace(count > 0);
-        if count > script.panic_at.load(Ordering::Relaxed) {
-            script.panic_at.store(usize::MAX, Ordering::Relaxed);
-            panic!("as the test wants");
-        }
-        Ok(delivery)
     }
 }

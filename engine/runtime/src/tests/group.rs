@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tidegate_config::{Delivery as Promise, EngineOptions, OutputName};
 use tidegate_sdk::{
-    Batch, ConfigError, Cx, Delivery, Error, Filter, Outcome, Output, Plugin, Receipts, Replay, Sink, Source,
-    SourceBatch, async_trait,
+    AckHandles, AcknowledgingSink, Batch, ConfigError, Cx, Delivery, Error, Filter, Outcome, Output, Plugin,
+    Replay, Sink, Source, SourceBatch, async_trait,
 };
 
 use super::MAIN;
@@ -46,7 +46,7 @@ struct Granting {
 #[async_trait]
 impl Source for Granting {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
-        assert!(cx.by_receipt());
+        assert!(cx.sink_acknowledges());
         self.left = self.group.kept.lock().unwrap().pending.iter().rev().copied().collect();
         Ok(())
     }
@@ -60,25 +60,25 @@ impl Source for Granting {
             return Ok(None);
         }
         let mut builder = Batch::builder();
-        let mut receipts = Receipts::new(&["group".to_owned()].into());
+        let mut ack_handles = AckHandles::new(&["group".to_owned()].into());
         for number in self.left.split_off(self.left.len().saturating_sub(10)).into_iter().rev() {
             builder.push_copy(number.to_string().as_bytes());
-            receipts.push(number.to_string().as_bytes());
+            ack_handles.push(number.to_string().as_bytes());
         }
         let group = Arc::clone(&self.group);
         tokio::task::yield_now().await;
-        let batch = SourceBatch::from(builder.finish()).with_receipts(receipts);
-        Ok(Some(batch.on_settled(move |outcome| group.outcomes.lock().unwrap().push(outcome))))
+        let batch = SourceBatch::from(builder.finish()).with_ack_handles(ack_handles);
+        Ok(Some(batch.on_done(move |outcome| group.outcomes.lock().unwrap().push(outcome))))
     }
 }
 
-struct AcknowledgingSink(Arc<Group>);
+struct Acknowledging(Arc<Group>);
 
 fn take_one(counter: &AtomicUsize) -> bool {
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
-impl AcknowledgingSink {
+impl Acknowledging {
     /// A letter of each entry that one was made of is there before the entry is acknowledged.
     fn check_letters(&self, number: u64) {
         let Some(folder) = &*self.0.letters.lock().unwrap() else { return };
@@ -93,20 +93,32 @@ impl AcknowledgingSink {
 }
 
 #[async_trait]
-impl Sink for AcknowledgingSink {
+impl Sink for Acknowledging {
     async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
-        unreachable!("it is asked to settle")
+        unreachable!("it acknowledges and writes in one step")
     }
 
-    fn domain(&self) -> Result<String, String> {
-        Ok("here".into())
+    fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+        Ok(self)
     }
 
     fn fork(&self) -> Option<Box<dyn Sink>> {
         Some(Box::new(Self(Arc::clone(&self.0))))
     }
+}
 
-    async fn settle(&mut self, batch: &Batch, receipts: &Receipts, _: &Cx) -> Result<Delivery, Error> {
+#[async_trait]
+impl AcknowledgingSink for Acknowledging {
+    fn transaction_domain(&self) -> String {
+        "here".to_owned()
+    }
+
+    async fn ack_and_write(
+        &mut self,
+        batch: &Batch,
+        handles: &AckHandles,
+        _: &Cx,
+    ) -> Result<Delivery, Error> {
         let group = &self.0;
         if take_one(&group.failures) {
             return Err(Error::retry("not now"));
@@ -124,8 +136,8 @@ impl Sink for AcknowledgingSink {
         }
         let acknowledged = {
             let mut kept = group.kept.lock().unwrap();
-            for entry in receipts.range() {
-                let number: u64 = std::str::from_utf8(receipts.get(entry)).unwrap().parse().unwrap();
+            for entry in handles.range() {
+                let number: u64 = std::str::from_utf8(handles.get(entry)).unwrap().parse().unwrap();
                 if number % 10 == 3 {
                     self.check_letters(number);
                 }
@@ -135,7 +147,7 @@ impl Sink for AcknowledgingSink {
                     let text = String::from_utf8_lossy(batch.payload(event)).into_owned();
                     match ours {
                         true => kept.written.push((number, text)),
-                        false => delivery.done_elsewhere(event),
+                        false => delivery.already_done(event),
                     }
                 }
             }
@@ -217,7 +229,7 @@ fn granting(fakes: &mut Fakes, group: &Arc<Group>) -> usize {
 
 fn settling(fakes: &mut Fakes, group: &Arc<Group>, from: &[(usize, OutputName)]) -> usize {
     let group = Arc::clone(group);
-    let build = move |_: NoOptions| Ok::<_, ConfigError>(AcknowledgingSink(Arc::clone(&group)));
+    let build = move |_: NoOptions| Ok::<_, ConfigError>(Acknowledging(Arc::clone(&group)));
     fakes.add(Plugin::sink("settling", "", "", build), from, &[])
 }
 

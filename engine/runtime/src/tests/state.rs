@@ -40,8 +40,8 @@ impl Once {
         serde_json::to_vec(&self.seen).unwrap()
     }
 
-    fn remember(&mut self, state: &[u8]) -> Result<(), String> {
-        self.seen = serde_json::from_slice(state).map_err(|error| error.to_string())?;
+    fn remember(&mut self, state: &[u8]) -> Result<(), Error> {
+        self.seen = serde_json::from_slice(state).map_err(|error| Error::fatal(error.to_string()))?;
         Ok(())
     }
 }
@@ -51,10 +51,10 @@ impl Filter for Once {
         self.pass(batch, out);
         Ok(())
     }
-    fn save(&mut self) -> Option<Vec<u8>> {
-        Some(self.state())
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(Some(self.state()))
     }
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
         self.remember(state)
     }
 }
@@ -67,11 +67,11 @@ impl AsyncFilter for Waiting {
         self.0.pass(batch, out);
         Ok(())
     }
-    async fn save(&mut self, _: &Cx) -> Option<Vec<u8>> {
+    async fn save(&mut self, _: &Cx) -> Result<Option<Vec<u8>>, Error> {
         tokio::task::yield_now().await;
-        Some(self.0.state())
+        Ok(Some(self.0.state()))
     }
-    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), String> {
+    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), Error> {
         tokio::task::yield_now().await;
         self.0.remember(state)
     }
@@ -239,11 +239,11 @@ async fn a_state_that_is_refused_costs_nothing() {
         fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
             self.0.process(batch, out)
         }
-        fn save(&mut self) -> Option<Vec<u8>> {
+        fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
             panic!("as the test wants")
         }
-        fn restore(&mut self, _: &[u8]) -> Result<(), String> {
-            Err("not this one".into())
+        fn restore(&mut self, _: &[u8]) -> Result<(), Error> {
+            Err(Error::fatal("not this one"))
         }
     }
     let heard = Heard::default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::{Component, Cx, Plugin, Receipts, Replay, Sink};
+use tidegate_sdk::{AckHandles, Component, Cx, Plugin, Replay, Sink};
 
 use super::{Rules, numbered};
 
@@ -36,15 +36,16 @@ pub fn domain(plugin: &Plugin, options: &Value) {
 fn said(rules: Rules<'_>, plugin: &Plugin, options: &Value) -> Option<Result<String, String>> {
     match plugin.build(options).ok()? {
         Component::Source(source) => {
-            let (domain, replay) = (source.domain(), source.replay());
+            let domain = source.transaction_domain().map_err(|error| error.message().to_owned());
+            let replay = source.replay();
             let again = domain.is_err() || replay == Replay::Redelivery;
             rules.keeps("a source with a domain gets again what was not acknowledged", again, "it does not");
             Some(domain)
         }
-        Component::Sink(sink) => {
-            let domain = sink.domain();
-            if let Some(fork) = sink.fork() {
-                let same = fork.domain() == domain;
+        Component::Sink(mut sink) => {
+            let domain = domain_of(&mut *sink);
+            if let Some(mut fork) = sink.fork() {
+                let same = domain_of(&mut *fork) == domain;
                 rules.keeps("a forked instance has the same domain", same, format_args!("{domain:?}"));
             }
             Some(domain)
@@ -53,19 +54,23 @@ fn said(rules: Rules<'_>, plugin: &Plugin, options: &Value) -> Option<Result<Str
     }
 }
 
-/// A sink with a domain, which is open, is given an entry that nobody has handed out.
-pub(super) async fn settles_nothing_of_nobody(rules: Rules<'_>, sink: &mut dyn Sink, cx: &Cx) {
-    if sink.domain().is_err() {
-        return;
-    }
-    let batch = numbered(&[b"of nobody"], 200);
-    let mut receipts = Receipts::new(&Arc::from(["no such place".to_owned()]));
-    receipts.push(b"no such entry");
-    let settled = rules.ends("settle", sink.settle(&batch, &receipts, cx)).await;
-    let delivered = settled
+/// The domain of a sink.
+fn domain_of(sink: &mut dyn Sink) -> Result<String, String> {
+    let domain = sink.acknowledging().map(|sink| sink.transaction_domain());
+    domain.map_err(|error| error.message().to_owned())
+}
+
+/// Passes an entry that does not exist to a sink with a domain, which is open.
+pub(super) async fn acknowledges_no_unknown_entry(rules: Rules<'_>, sink: &mut dyn Sink, cx: &Cx) {
+    let Ok(sink) = sink.acknowledging() else { return };
+    let batch = numbered(&[b"of no entry"], 200);
+    let mut handles = AckHandles::new(&Arc::from(["no such place".to_owned()]));
+    handles.push(b"no such entry");
+    let written = rules.ends("ack_and_write", sink.ack_and_write(&batch, &handles, cx)).await;
+    let delivered = written
         .as_ref()
-        .is_ok_and(|delivery| delivery.rejected().is_empty() && delivery.elsewhere().is_empty());
-    rules.keeps("an entry that is not there is not settled", !delivered, format_args!("{settled:?}"));
+        .is_ok_and(|delivery| delivery.rejected().is_empty() && delivery.events_already_done().is_empty());
+    rules.keeps("an entry that is not there is not acknowledged", !delivered, format_args!("{written:?}"));
 }
 
 #[cfg(test)]
@@ -73,7 +78,7 @@ mod tests {
     use schemars::JsonSchema;
     use serde::Deserialize;
     use serde_json::json;
-    use tidegate_sdk::{Batch, Delivery, Error, Sink, async_trait, schemars, serde};
+    use tidegate_sdk::{AcknowledgingSink, Batch, Delivery, Error, Sink, async_trait, schemars, serde};
 
     use super::*;
     use crate::{build_sink, context};
@@ -92,10 +97,17 @@ mod tests {
         async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
             Ok(Delivery::complete())
         }
-        fn domain(&self) -> Result<String, String> {
-            Ok(self.0.clone())
+        fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+            Ok(self)
         }
-        async fn settle(&mut self, _: &Batch, _: &Receipts, _: &Cx) -> Result<Delivery, Error> {
+    }
+
+    #[async_trait]
+    impl AcknowledgingSink for Named {
+        fn transaction_domain(&self) -> String {
+            self.0.clone()
+        }
+        async fn ack_and_write(&mut self, _: &Batch, _: &AckHandles, _: &Cx) -> Result<Delivery, Error> {
             match self.0.as_str() {
                 "good" => Err(Error::fatal("there is no such place")),
                 _ => Ok(Delivery::complete()),
@@ -107,15 +119,15 @@ mod tests {
         Plugin::sink("named", "Has a name", "", |options: Options| Ok(Named(options.name)))
     }
 
-    async fn settles(name: &str) {
+    async fn ack_and_write(name: &str) {
         let mut sink = build_sink(&named(), &json!({ "name": name }));
-        settles_nothing_of_nobody(Rules::of(&named()), &mut *sink, &context().0).await;
+        acknowledges_no_unknown_entry(Rules::of(&named()), &mut *sink, &context().0).await;
     }
 
     #[tokio::test]
     async fn a_good_sink_keeps_the_rules() {
         domain(&named(), &json!({ "name": "good" }));
-        settles("good").await;
+        ack_and_write("good").await;
     }
 
     #[test]
@@ -125,8 +137,8 @@ mod tests {
     }
 
     #[tokio::test]
-    #[should_panic(expected = "an entry that is not there is not settled")]
-    async fn one_that_settles_whatever_comes_is_caught() {
-        settles("careless").await;
+    #[should_panic(expected = "an entry that is not there is not acknowledged")]
+    async fn sink_that_acknowledges_any_entry_is_caught() {
+        ack_and_write("careless").await;
     }
 }

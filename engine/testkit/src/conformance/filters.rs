@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::{AsyncFilter, Batch, Class, Cx, Filter, Output, Plugin, STATE_BYTES};
+use tidegate_sdk::{AsyncFilter, Batch, Class, Cx, Error, Filter, Output, Plugin, STATE_BYTES};
 
 use super::{Rules, batches, manual, numbered};
 use crate::{build_async_filter, build_filter, context};
@@ -62,10 +62,10 @@ pub async fn async_filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samp
         loop {
             let mut out = tried(rules, &mut *filter, &rest, &cx).await;
             check(rules, 0, &rest, &out);
-            let Some(left) = out.take_left() else { break };
-            let some = (1..rest.len()).contains(&left);
-            rules.keeps("what is left is a part of the batch", some, left);
-            rest = rest.select(left..rest.len());
+            let Some(first) = out.take_deferred() else { break };
+            let some = (1..rest.len()).contains(&first);
+            rules.keeps("the deferred events are a part of the batch", some, first);
+            rest = rest.select(first..rest.len());
         }
     }
     let saved = rules.ends("save", filter.save(&cx)).await;
@@ -88,7 +88,9 @@ const HANDED_OVER: &str = "what one instance saves, another of the same options 
 
 /// What a filter may be asked to take over at a reload: what it has saved, and whether it is that; else it may refuse
 /// it and has to go on.
-fn states(rules: Rules<'_>, saved: Option<Vec<u8>>) -> Vec<(Vec<u8>, bool)> {
+fn states(rules: Rules<'_>, saved: Result<Option<Vec<u8>>, Error>) -> Vec<(Vec<u8>, bool)> {
+    rules.keeps("its state can be saved", saved.is_ok(), format_args!("{saved:?}"));
+    let saved = saved.ok().flatten();
     let Some(saved) = saved else { return vec![(b"of another plugin".to_vec(), false)] };
     rules.keeps("a state has a limit", saved.len() <= STATE_BYTES, saved.len());
     let cut = saved[..saved.len() / 2].to_vec();

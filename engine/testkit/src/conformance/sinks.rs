@@ -29,7 +29,7 @@ pub async fn sink<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P
             }
         }
     }
-    domain::settles_nothing_of_nobody(rules, &mut *sink, &cx).await;
+    domain::acknowledges_no_unknown_entry(rules, &mut *sink, &cx).await;
     if let Some(mut fork) = sink.fork() {
         let opened = rules.ends("open of a forked instance", fork.open(&cx)).await;
         rules.keeps("a forked instance opens", opened.is_ok(), format_args!("{opened:?}"));
@@ -51,7 +51,7 @@ async fn delivers_samples<P: AsRef<[u8]>>(rules: Rules<'_>, sink: &mut dyn Sink,
     let batch = numbered(samples, 100);
     match rules.ends("write", sink.write(&batch, cx)).await {
         Ok(delivery) => {
-            let undelivered = delivery.rejected().len() + delivery.to_try_again().map_or(0, |(e, _)| e.len());
+            let undelivered = delivery.rejected().len() + delivery.to_retry().map_or(0, |(e, _)| e.len());
             rules.keeps("good events are delivered", undelivered == 0, format_args!("{delivery:?}"));
         }
         Err(error) => rules.keeps("good events are delivered", false, error),
@@ -65,7 +65,7 @@ fn check(rules: Rules<'_>, batch: &Batch, delivery: &Delivery) {
         rules.keeps("an event is rejected once", named.insert(one.event), one.event);
         rules.keeps("a rejection has a reason", !one.reason.trim().is_empty(), one.event);
     }
-    let again = delivery.to_try_again().map(|(events, _)| events).unwrap_or_default();
+    let again = delivery.to_retry().map(|(events, _)| events).unwrap_or_default();
     rules.keeps(
         "events to try again are named in order",
         again.windows(2).all(|pair| pair[0] < pair[1]),

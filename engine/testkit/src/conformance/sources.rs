@@ -130,8 +130,8 @@ impl<'a> Reading<'a> {
         let origin = batch.runs()[0].origin.clone();
         let fits = batch.len() as u64 + next.rejected.len() as u64 > 0 || origin.position.is_some();
         rules.keeps("a batch without events says something", fits, "no event, no rejection, no position");
-        if let Some(settled) = next.settled {
-            rules.no_panic("its settled callback", || settled(Outcome::Delivered));
+        if let Some(done) = next.done {
+            rules.no_panic("its callback for the end of a batch", || done(Outcome::Delivered));
         }
         if let Some(position) = &origin.position {
             let length = position.as_bytes().len();

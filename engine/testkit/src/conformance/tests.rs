@@ -50,13 +50,13 @@ impl Filter for Tested {
         Ok(())
     }
 
-    fn save(&mut self) -> Option<Vec<u8>> {
-        matches!(self.0.as_str(), "restore" | "credulous").then(|| b"version 1".to_vec())
+    fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(matches!(self.0.as_str(), "restore" | "credulous").then(|| b"version 1".to_vec()))
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), Error> {
         assert!(self.0 != "credulous" || state.len() >= 9, "there is always a version");
-        Err("as if it were another's".into())
+        Err(Error::fatal("as if it were another's"))
     }
 
     fn fork(&self) -> Option<Box<dyn Filter>> {

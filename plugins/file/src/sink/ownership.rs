@@ -70,7 +70,7 @@ pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Resu
     let name = path.display();
     let loaded = match Ledger::load(path) {
         Ok(loaded) => loaded,
-        Err(reason) if claim.afresh => {
+        Err(reason) if claim.reset => {
             tracing::warn!("{name} {reason}; starting over as asked");
             None
         }
@@ -82,7 +82,7 @@ pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Resu
         }
     };
     let Some((owner, mut state)) = loaded else { return Ok((1, enter_literal(State::default(), options)?)) };
-    if !claim.afresh {
+    if !claim.reset {
         check_owner(path, &owner, claim)?;
     }
     let mut files = std::mem::take(&mut state.files);
@@ -90,11 +90,11 @@ pub(crate) fn recover(path: &Path, claim: &Claim, options: &SinkOptions) -> Resu
         match restore_file(path, mark, options) {
             Ok(Some(restored)) => drop(state.files.insert(path.clone(), restored)),
             Ok(None) => {}
-            Err(error) if claim.afresh => tracing::warn!("{error}; starting over as asked"),
+            Err(error) if claim.reset => tracing::warn!("{error}; starting over as asked"),
             Err(error) => return Err(error),
         }
     }
-    if claim.afresh {
+    if claim.reset {
         state = State::default();
     }
     Ok((owner.epoch + 1, enter_literal(state, options)?))

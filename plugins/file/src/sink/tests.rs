@@ -33,7 +33,7 @@ async fn open(options: &Value) -> (Box<dyn Sink>, Cx) {
 async fn write(sink: &mut Box<dyn Sink>, cx: &Cx, events: &[&str]) {
     let delivery = sink.write(&batch(events), cx).await.unwrap();
     assert!(delivery.rejected().is_empty(), "{delivery:?}");
-    assert!(delivery.to_try_again().is_none(), "{delivery:?}");
+    assert!(delivery.to_retry().is_none(), "{delivery:?}");
 }
 
 /// The files in the folder in the order of their names.
@@ -132,7 +132,7 @@ async fn paths_that_leave_the_folder_are_rejected_one_by_one() {
     events.push(format!(r#"{{"f":"{}"}}"#, "x".repeat(256)));
     events.push(r#"{"f":"sub/good"}"#.to_owned());
     let delivery = sink.write(&batch(&events), &cx).await.unwrap();
-    assert!(delivery.to_try_again().is_none(), "{delivery:?}");
+    assert!(delivery.to_retry().is_none(), "{delivery:?}");
     let mut rejected: Vec<usize> = delivery.rejected().iter().map(|one| one.event).collect();
     rejected.sort_unstable();
     assert_eq!(rejected, (1..events.len() - 1).collect::<Vec<_>>(), "{delivery:?}");
@@ -218,7 +218,7 @@ async fn sealed_files_are_whole_archives() {
 async fn a_full_disk_is_an_error_and_no_event_counts_as_delivered() {
     let (mut sink, cx) = open(&json!({ "path": "/dev/full" })).await;
     let delivery = sink.write(&batch(["1", "2"]), &cx).await.unwrap();
-    let (again, error) = delivery.to_try_again().unwrap();
+    let (again, error) = delivery.to_retry().unwrap();
     assert_eq!((again, error.class()), ([0, 1].as_slice(), Class::Misconfigured));
     assert!(error.message().starts_with("/dev/full cannot be written: no space left"), "{error}");
 }

@@ -19,5 +19,5 @@ async fn a_rate_is_kept_also_while_the_pipeline_drains() {
     let started = Instant::now();
     let delivery = sink.write(&batch(["x"; 5]), &cx).await.unwrap();
     assert!(started.elapsed() >= Duration::from_millis(80), "{:?}", started.elapsed());
-    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
+    assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
 }

@@ -53,7 +53,7 @@ fn after(
     let mut old = build_filter(&plugin(), before);
     seen.iter().for_each(|event| drop(apply(&mut *old, [event])));
     let mut new = build_filter(&plugin(), now);
-    new.restore(&old.save().unwrap())?;
+    new.restore(&old.save().unwrap().unwrap()).map_err(|error| error.to_string())?;
     Ok(new)
 }
 
@@ -65,7 +65,7 @@ fn a_reload_keeps_what_was_seen() {
     assert_eq!(apply(&mut *filter, [r#"{"id":2}"#, r#"{"id":4}"#, r#"{"id":1}"#]).0, [r#"{"id":4}"#]);
     // And once more, what was seen before both.
     let mut third = build_filter(&plugin(), &options);
-    third.restore(&filter.save().unwrap()).unwrap();
+    third.restore(&filter.save().unwrap().unwrap()).unwrap();
     assert_eq!(apply(&mut *third, [r#"{"id":3}"#, r#"{"id":4}"#, r#"{"id":5}"#]).0, [r#"{"id":5}"#]);
 }
 

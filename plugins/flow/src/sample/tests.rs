@@ -37,7 +37,7 @@ fn a_reload_goes_on_counting() {
         let mut old = build_filter(&plugin(), &json!({ "one_in": before }));
         apply(&mut *old, ["0", "1", "2", "3"]);
         let mut new = build_filter(&plugin(), &json!({ "one_in": now }));
-        new.restore(&old.save().unwrap()).unwrap();
+        new.restore(&old.save().unwrap().unwrap()).unwrap();
         apply(&mut *new, ["4", "5", "6", "7", "8", "9"]).0
     };
     assert_eq!(after(5, 5), ["5"]);

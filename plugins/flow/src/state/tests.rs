@@ -23,16 +23,16 @@ fn given(plugin: &Plugin, options: &Value, state: &[u8]) -> Result<(), String> {
         Component::Filter(mut filter) => {
             let restored = filter.restore(state);
             apply(&mut *filter, [r#"{"id":1}"#, r#"{"id":2}"#, "{"]);
-            let saved = filter.save().unwrap();
+            let saved = filter.save().unwrap().unwrap();
             filter.restore(&saved).expect("what was saved can be restored");
-            restored
+            restored.map_err(|error| error.to_string())
         }
         Component::AsyncFilter(mut filter) => runtime().block_on(async {
             let (cx, _stopping) = context();
             let restored = filter.restore(state, &cx).await;
-            let saved = filter.save(&cx).await.unwrap();
+            let saved = filter.save(&cx).await.unwrap().unwrap();
             filter.restore(&saved, &cx).await.expect("what was saved can be restored");
-            restored
+            restored.map_err(|error| error.to_string())
         }),
         _ => unreachable!("these are filters"),
     }
@@ -43,7 +43,7 @@ fn saved(plugin: &Plugin, options: &Value) -> Vec<u8> {
     match plugin.build(options).unwrap() {
         Component::Filter(mut filter) => {
             apply(&mut *filter, [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":1}"#, r#"{"id":3}"#]);
-            filter.save().unwrap()
+            filter.save().unwrap().unwrap()
         }
         _ => Writer::new(plugin.name()).finish(),
     }

@@ -24,13 +24,13 @@ async fn what_may_pass_does_not_wait_for_the_rest_of_its_batch() {
     let whole = batch(["a", "b", "c", "d"]);
     let first = filter.process(&whole, &mut out, &cx);
     tokio::time::timeout(Duration::from_secs(20), first).await.expect("it does not wait").unwrap();
-    assert_eq!(out.take_left(), Some(2));
+    assert_eq!(out.take_deferred(), Some(2));
     assert_eq!(out.take().0[0].1.texts(), ["a", "b"]);
 
     // The rest would wait for half an hour, but for the drain.
     stopping.cancel();
     filter.process(&whole.select(2..4), &mut out, &cx).await.unwrap();
-    assert_eq!(out.take_left(), None);
+    assert_eq!(out.take_deferred(), None);
     assert_eq!(out.take().0[0].1.texts(), ["c", "d"]);
 }
 
@@ -78,14 +78,14 @@ async fn a_reload_keeps_what_was_used_up() {
     let waiting = json!({ "events": 4, "per": "1h" });
     let mut filter = build_async_filter(&plugin(), &waiting);
     filter.process(&batch(["a", "b", "c"]), &mut Output::new(), &cx).await.unwrap();
-    let saved = filter.save(&cx).await.unwrap();
+    let saved = filter.save(&cx).await.unwrap().unwrap();
 
     // One is left of the burst, whether the next ones wait or are dropped.
     let mut next = build_async_filter(&plugin(), &waiting);
     next.restore(&saved, &cx).await.unwrap();
     let mut out = Output::resumable();
     next.process(&batch(["d", "e"]), &mut out, &cx).await.unwrap();
-    assert_eq!(out.take_left(), Some(1));
+    assert_eq!(out.take_deferred(), Some(1));
     let mut dropping = build_filter(&plugin(), &json!({ "events": 4, "per": "1h", "excess": "drop" }));
     dropping.restore(&saved).unwrap();
     assert_eq!(apply(&mut *dropping, ["d", "e", "f"]).0, ["d"]);
@@ -98,7 +98,7 @@ async fn a_reload_keeps_what_was_used_up() {
     stopping.cancel();
     let mut drained = build_async_filter(&plugin(), &waiting);
     drained.process(&batch(["a", "b", "c", "d", "e", "f"]), &mut Output::new(), &cx).await.unwrap();
-    dropping.restore(&drained.save(&cx).await.unwrap()).unwrap();
+    dropping.restore(&drained.save(&cx).await.unwrap().unwrap()).unwrap();
     assert!(apply(&mut *dropping, ["g"]).0.is_empty());
 }
 
@@ -108,7 +108,7 @@ fn a_reload_keeps_the_rate_of_each_key_that_there_is_room_for() {
     let event = |user: usize| format!(r#"{{"u":{user}}}"#);
     let mut filter = build_filter(&plugin(), &options(100));
     assert_eq!(apply(&mut *filter, (0..40).map(event)).0.len(), 40);
-    let saved = filter.save().unwrap();
+    let saved = filter.save().unwrap().unwrap();
     let passing = |max_keys: usize| {
         let mut next = build_filter(&plugin(), &options(max_keys));
         next.restore(&saved).unwrap();

@@ -91,7 +91,7 @@ impl Progress {
             self.delivery.failed(event, error);
         }
         if let Some(error) = first.filter(|_| !self.open.is_empty()) {
-            self.delivery.again(self.open, error);
+            self.delivery.retry(self.open, error);
         }
         self.delivery
     }
@@ -102,7 +102,7 @@ impl Progress {
             return Err(error);
         }
         self.open.sort_unstable();
-        self.delivery.again(self.open, error);
+        self.delivery.retry(self.open, error);
         Ok(self.delivery)
     }
 }

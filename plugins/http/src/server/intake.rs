@@ -120,7 +120,7 @@ impl Handover {
             share.settle(Outcome::Delivered);
         }
         match share {
-            Some(share) => batch.on_settled(move |outcome| share.settle(outcome)),
+            Some(share) => batch.on_done(move |outcome| share.settle(outcome)),
             None => batch,
         }
     }

@@ -447,7 +447,7 @@ fn substitution_in_a_long_text_takes_as_much_memory_as_its_result() {
 
 #[test]
 fn what_is_surely_a_mistake_is_a_warning() {
-    let warnings = |name: &str, options: &Value| plugin(name).build(options).unwrap().warnings();
+    let warnings = |name: &str, options: &Value| plugin(name).build(options).unwrap().capabilities().warnings;
     let query = r#".[] | select(.status = "active")"#;
     let found = warnings("jq", &json!({ "query": query }));
     assert_eq!((found.len(), &*found[0].pointer), (1, "/query"));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tidegate_sdk::Error;
+
 use crate::server::address::{Login, Target};
 use crate::server::commands::Commands;
 use crate::server::connection::Dialer;
@@ -20,13 +22,14 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Refuses options that mean nothing for effectively-once delivery.
-    pub(crate) fn check_effectively_once(&self) -> Result<(), String> {
+    pub(crate) fn check_effectively_once(&self) -> Result<(), Error> {
         if self.options.wait_for_replicas.is_none() {
             return Ok(());
         }
-        Err("`wait_for_replicas` is for delivery at least once: what a failover loses is noticed by the record \
-             and delivered again; leave it out"
-            .to_owned())
+        Err(Error::fatal(
+            "`wait_for_replicas` is for delivery at least once: events that a failover loses are noticed by the record \
+             and delivered again; leave it out",
+        ))
     }
 
     /// True if a key is trimmed, or given a time to live, after a write.

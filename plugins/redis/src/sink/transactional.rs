@@ -68,11 +68,11 @@ enum Called {
 ///
 /// # Errors
 /// The reason why there is none.
-pub(crate) fn state_key(setup: &Setup, pipeline: &str, sink: &str) -> Result<String, String> {
+pub(crate) fn state_key(setup: &Setup, pipeline: &str, sink: &str) -> Result<String, Error> {
     if setup.options.command == Command::Publish {
-        return Err("`publish` keeps nothing, so no position can be kept with it; write to a stream with \
-                    `command = \"xadd\"`"
-            .to_owned());
+        return Err(Error::fatal(
+            "`publish` keeps nothing, so no position can be kept with it; write to a stream with `command = \"xadd\"`",
+        ));
     }
     if !matches!(setup.target, crate::server::address::Target::Cluster(_)) {
         return Ok(format!("tidegate:{{{pipeline}/{sink}}}"));
@@ -83,11 +83,10 @@ pub(crate) fn state_key(setup: &Setup, pipeline: &str, sink: &str) -> Result<Str
     let state = tag.map(|tag| format!("tidegate:{{{tag}}}:{pipeline}/{sink}"));
     match state {
         Some(state) if slot(state.as_bytes()) == slot(key.as_bytes()) => Ok(state),
-        _ => {
-            Err("in a cluster all keys must be in one slot, together with the position; begin `key` with a \
-                  literal tag in braces, such as `key = \"{{users}}:{.id}\"`"
-                .to_owned())
-        }
+        _ => Err(Error::fatal(
+            "in a cluster all keys must be in one slot, together with the position; begin `key` with a literal tag in \
+                 braces, such as `key = \"{{users}}:{.id}\"`",
+        )),
     }
 }
 
@@ -106,7 +105,7 @@ impl Transactional {
         claim: &Claim,
         cx: &Cx,
     ) -> Result<BTreeMap<Lane, Record>, Error> {
-        let state = state_key(setup, &claim.pipeline, &claim.sink).map_err(Error::fatal)?;
+        let state = state_key(setup, &claim.pipeline, &claim.sink)?;
         self.claimed = None;
         self.session = None;
         // Two claims must never share a name, even if the server lost the first one.
@@ -117,7 +116,7 @@ impl Transactional {
             let session = self.connect(servers, &state, cx).await?;
             let mut request = Vec::new();
             session.procedure.begin(&mut request, &[&state], 3);
-            for word in ["claim", &owner, if claim.afresh { "1" } else { "0" }] {
+            for word in ["claim", &owner, if claim.reset { "1" } else { "0" }] {
                 crate::server::resp::argument(&mut request, word.as_bytes());
             }
             match call(&mut session.connection, &request).await {

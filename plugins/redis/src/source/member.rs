@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_sdk::{Cx, Error, Receipts};
+use tidegate_sdk::{AckHandles, Cx, Error};
 
 use crate::server::address::{Login, Target};
 use crate::server::ask::{ask, ask_with, error};
@@ -32,7 +32,7 @@ pub(crate) struct Member {
     /// The longest reply that is read, in bytes.
     pub(crate) longest: usize,
     /// The context for the checks of a server, if the sink acknowledges.
-    pub(crate) by_receipt: Option<Cx>,
+    pub(crate) sink_acknowledges: Option<Cx>,
 }
 
 /// The reason why nothing was read.
@@ -60,7 +60,7 @@ impl Member {
     pub(crate) async fn dial(&self) -> Result<Connection, Error> {
         let servers = &mut Servers::new(&self.target, &self.login, &self.dialer);
         let mut connection = servers.dial(self.stream.as_bytes()).await?;
-        if let Some(cx) = &self.by_receipt {
+        if let Some(cx) = &self.sink_acknowledges {
             health::prepare(&mut connection, cx).await?;
         }
         Ok(connection)
@@ -174,12 +174,12 @@ impl Member {
         ask_with(connection, &words.map(str::as_bytes), names).await
     }
 
-    /// The receipts with which the sink acknowledges these entries.
-    pub(crate) fn receipts(&self, ids: &[Id]) -> Receipts {
+    /// The ack_handles with which the sink acknowledges these entries.
+    pub(crate) fn ack_handles(&self, ids: &[Id]) -> AckHandles {
         let scope = [&self.stream, &self.group, &self.consumer].map(String::clone);
-        let mut receipts = Receipts::new(&scope.into());
-        ids.iter().for_each(|id| receipts.push(id.to_string().as_bytes()));
-        receipts
+        let mut ack_handles = AckHandles::new(&scope.into());
+        ids.iter().for_each(|id| ack_handles.push(id.to_string().as_bytes()));
+        ack_handles
     }
 
     /// Acknowledges entries.

@@ -16,7 +16,7 @@ async fn each_event_is_a_line() {
     let (cx, _stopping) = context();
     sink.open(&cx).await.unwrap();
     let delivery = sink.write(&batch(["{\"a\":1}", "two"]), &cx).await.unwrap();
-    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
+    assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
     drop(sink);
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
@@ -53,7 +53,7 @@ async fn a_full_disk_is_tried_again() {
     let (cx, _stopping) = context();
     sink.open(&cx).await.unwrap();
     let delivery = sink.write(&batch(["one", "two"]), &cx).await.unwrap();
-    let (again, error) = delivery.to_try_again().unwrap();
+    let (again, error) = delivery.to_retry().unwrap();
     assert_eq!((again, error.class()), ([0, 1].as_slice(), Class::Retry));
     assert!(error.message().contains("space"), "{error}");
 }

@@ -1,7 +1,6 @@
 //! How filters will do what they are asked, in their own words.
 
 use tidegate_config::Pipeline;
-use tidegate_sdk::Component;
 
 use crate::terminal::table::Align::Left;
 use crate::terminal::table::{Cell, Table, Tone};
@@ -25,12 +24,7 @@ pub(crate) fn explain_all<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) -> 
     let mut explanations = Vec::new();
     for pipeline in pipelines {
         for node in pipeline.graphs.iter().flat_map(|graph| &graph.nodes) {
-            let told = match node.build() {
-                Ok(Component::Filter(filter)) => filter.explain(),
-                Ok(Component::AsyncFilter(filter)) => filter.explain(),
-                _ => None,
-            };
-            if let Some(told) = told {
+            if let Some(told) = node.capabilities.explain.clone() {
                 explanations.push(Explanation {
                     pipeline: pipeline.name.clone(),
                     component: node.name.clone(),

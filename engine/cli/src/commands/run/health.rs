@@ -103,7 +103,7 @@ fn component_status(component: &ComponentStatus) -> Value {
         "rejected": counts.rejected,
         "retried": counts.retried,
         "skipped": counts.skipped,
-        "done_elsewhere": counts.elsewhere,
+        "already_done": counts.elsewhere,
         "cancelled": counts.cancelled,
         "queue": component.queue.map(|queue| json!({ "bytes": queue.bytes, "capacity": queue.capacity })),
         "progress": component.progress.map(|(done, total)| json!({ "done": done, "total": total })),

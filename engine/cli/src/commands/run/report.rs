@@ -41,7 +41,7 @@ pub(crate) fn log(graphs: &[GraphStatus]) {
                 rejected = counts.rejected,
                 retried = counts.retried,
                 skipped = counts.skipped,
-                done_elsewhere = counts.elsewhere,
+                already_done = counts.elsewhere,
                 cancelled = counts.cancelled,
                 "component summary"
             );

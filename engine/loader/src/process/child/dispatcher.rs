@@ -7,41 +7,40 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_codec::{MetadataLimit, Names, Packer, Scratch, Unpacker};
-use tidegate_sdk::{Batch, Claim, Cx, Outcome, SourceBatch};
+use tidegate_sdk::{Batch, Claim, Commit, Component, Cx, Error, Outcome, Output, SourceBatch};
 
 use super::answer::answer;
-use crate::link::{CommitLink, Fault, Link};
 use crate::process::frame::{Area, ENDED, Frame, Topic, WANTS_BATCH_DONE};
 use crate::process::message::{ClaimMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult};
 use crate::process::region::{Reader, Writer, put};
 
-type Settle = Box<dyn FnOnce(Outcome) + Send>;
+type BatchDone = Box<dyn FnOnce(Outcome) + Send>;
 
 /// Callbacks of a source for the outcomes of its batches, by number. The engine's budget limits their count.
 #[derive(Clone, Default)]
-pub(crate) struct PendingBatches(Arc<Mutex<(u64, HashMap<u64, Settle>)>>);
+pub(crate) struct PendingBatches(Arc<Mutex<(u64, HashMap<u64, BatchDone>)>>);
 
 impl PendingBatches {
-    fn add(&self, settle: Settle) -> u64 {
+    fn add(&self, done: BatchDone) -> u64 {
         let mut all = self.0.lock();
         let number = all.0;
         all.0 += 1;
-        all.1.insert(number, settle);
+        all.1.insert(number, done);
         number
     }
 
     /// Calls the callback of a batch.
-    pub(crate) fn settle(&self, number: u64, outcome: Outcome) {
-        let settle = self.0.lock().1.remove(&number);
-        if let Some(settle) = settle {
-            settle(outcome);
+    pub(crate) fn finish(&self, number: u64, outcome: Outcome) {
+        let done = self.0.lock().1.remove(&number);
+        if let Some(done) = done {
+            done(outcome);
         }
     }
 }
 
 /// The instance with its regions.
 pub(crate) struct Dispatcher {
-    link: Link,
+    component: Component,
     given: Reader,
     made: Writer,
     scratch: Scratch,
@@ -50,9 +49,9 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(link: Link, given: Reader, made: Writer) -> Self {
+    pub(crate) fn new(component: Component, given: Reader, made: Writer) -> Self {
         Self {
-            link,
+            component,
             given,
             made,
             scratch: Scratch::default(),
@@ -61,9 +60,10 @@ impl Dispatcher {
         }
     }
 
-    pub(crate) fn committing(&self) -> Option<Arc<dyn CommitLink>> {
-        match &self.link {
-            Link::Source(link) => Some(link.committing()),
+    /// The commit half of a source.
+    pub(crate) fn committer(&mut self) -> Option<Box<dyn Commit>> {
+        match &mut self.component {
+            Component::Source(source) => source.committer(),
             _ => None,
         }
     }
@@ -79,26 +79,29 @@ impl Dispatcher {
         Frame { held: self.given.held(), ..answer(done) }
     }
 
-    async fn work(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+    async fn work(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
         match frame.topic {
             Topic::Open => {
                 let resume = frame
                     .read::<ResumeMessage>()
                     .and_then(ResumeMessage::positions)
-                    .map_err(Fault::Broken)?;
-                let cx = &if frame.number == 0 { cx.clone() } else { cx.clone().with_receipts() };
-                match &mut self.link {
-                    Link::Source(link) => link.open(cx, &resume).await?,
-                    Link::Filter(link) => link.open(cx).await?,
-                    Link::Sink(link) => link.open(cx).await?,
+                    .map_err(Error::broken)?;
+                let cx = cx.clone().with_resume(resume);
+                let cx = &if frame.number == 0 { cx } else { cx.with_acknowledging_sink() };
+                match &mut self.component {
+                    Component::Source(source) => source.open(cx).await?,
+                    Component::Filter(_) => {}
+                    Component::AsyncFilter(filter) => filter.open(cx).await?,
+                    Component::Sink(sink) => sink.open(cx).await?,
                 }
                 Ok(Frame::new(Topic::Done))
             }
             Topic::Close => {
-                match &mut self.link {
-                    Link::Source(link) => link.close(cx).await?,
-                    Link::Filter(link) => link.close(cx).await?,
-                    Link::Sink(link) => link.close(cx).await?,
+                match &mut self.component {
+                    Component::Source(source) => source.close(cx).await?,
+                    Component::Filter(_) => {}
+                    Component::AsyncFilter(filter) => filter.close(cx).await?,
+                    Component::Sink(sink) => sink.close(cx).await?,
                 }
                 Ok(Frame::new(Topic::Done))
             }
@@ -112,14 +115,14 @@ impl Dispatcher {
         }
     }
 
-    async fn next(&mut self, cx: &Cx) -> Result<Frame, Fault> {
-        let Link::Source(link) = &mut self.link else { return Err(misplaced()) };
-        let Some(read) = link.next(cx).await? else {
+    async fn next(&mut self, cx: &Cx) -> Result<Frame, Error> {
+        let Component::Source(source) = &mut self.component else { return Err(misplaced()) };
+        let Some(read) = source.next(cx).await? else {
             return Ok(Frame { number: ENDED, ..Frame::new(Topic::Done) });
         };
-        let SourceBatch { batch, rejected, settled, receipts, .. } = read;
-        let (settles, number) = match settled {
-            Some(settle) => (WANTS_BATCH_DONE, self.pending.add(settle)),
+        let SourceBatch { batch, rejected, done, ack_handles, .. } = read;
+        let (wants, number) = match done {
+            Some(done) => (WANTS_BATCH_DONE, self.pending.add(done)),
             None => (0, 0),
         };
         let mut packer = Packer::new(std::mem::take(&mut self.scratch));
@@ -130,23 +133,24 @@ impl Dispatcher {
             packer.long(one.length);
             packer.bytes(one.reason.as_bytes());
         }
-        packer.number(receipts.is_some().into());
-        receipts.iter().for_each(|receipts| packer.handles(receipts));
+        packer.number(ack_handles.is_some().into());
+        ack_handles.iter().for_each(|ack_handles| packer.handles(ack_handles));
         packer.batch(&batch).map_err(system)?;
         let area = self.put(packer)?;
-        Ok(Frame { number: settles, area, ..Frame::new(Topic::Done) })
+        Ok(Frame { number: wants, area, ..Frame::new(Topic::Done) })
     }
 
-    async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+    async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
         let (batch, _) = self.batch(frame.area)?;
-        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
-        let mut output = match link.plain() {
-            Some(link) => link.process(&batch)?,
-            None => link.process(&batch, frame.number != 0, cx).await?,
-        };
+        let mut output = if frame.number == 0 { Output::new() } else { Output::resumable() };
+        match &mut self.component {
+            Component::Filter(filter) => filter.process(&batch, &mut output)?,
+            Component::AsyncFilter(filter) => filter.process(&batch, &mut output, cx).await?,
+            _ => return Err(misplaced()),
+        }
         let mut done = Frame::new(Topic::Done);
         let made = FilterResult::of(&mut output);
-        if !made.rejected.is_empty() || made.left.is_some() {
+        if !made.rejected.is_empty() || made.deferred.is_some() {
             done = done.with(&made);
         }
         let (emitted, _) = output.take();
@@ -162,19 +166,19 @@ impl Dispatcher {
         Ok(done)
     }
 
-    async fn write(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+    async fn write(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
         let (batch, mut rest) = self.batch(frame.area)?;
-        let Link::Sink(link) = &mut self.link else { return Err(misplaced()) };
+        let Component::Sink(sink) = &mut self.component else { return Err(misplaced()) };
         let delivery = match frame.topic {
-            Topic::Write => link.write(&batch, cx).await?,
+            Topic::Write => sink.write(&batch, cx).await?,
             Topic::AckAndWrite => {
-                let receipts = rest.handles().map_err(Fault::Broken)?;
-                link.settle(&batch, &receipts, cx).await?
+                let handles = rest.handles().map_err(Error::broken)?;
+                sink.acknowledging()?.ack_and_write(&batch, &handles, cx).await?
             }
             _ => {
                 let (lane, record) =
-                    frame.read::<LaneRecord>().and_then(LaneRecord::record).map_err(Fault::Broken)?;
-                link.commit(&batch, &lane, &record, cx).await?
+                    frame.read::<LaneRecord>().and_then(LaneRecord::record).map_err(Error::broken)?;
+                sink.transactional()?.commit(&batch, &lane, &record, cx).await?
             }
         };
         let done = Frame::new(Topic::Done);
@@ -184,20 +188,24 @@ impl Dispatcher {
         })
     }
 
-    async fn claim(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
-        let claim = Claim::from(frame.read::<ClaimMessage>().map_err(Fault::Broken)?);
-        let Link::Sink(link) = &mut self.link else { return Err(misplaced()) };
-        let records = link.claim(&claim, cx).await?;
-        let marks: Vec<LaneRecord> =
+    async fn claim(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
+        let claim = Claim::from(frame.read::<ClaimMessage>().map_err(Error::broken)?);
+        let Component::Sink(sink) = &mut self.component else { return Err(misplaced()) };
+        let records = sink.transactional()?.claim(&claim, cx).await?;
+        let records: Vec<LaneRecord> =
             records.iter().map(|(lane, record)| LaneRecord::of(lane, record)).collect();
-        Ok(Frame::new(Topic::Done).with(&marks))
+        Ok(Frame::new(Topic::Done).with(&records))
     }
 
     /// The area of the answer is empty if there is no state.
-    async fn save(&mut self, cx: &Cx) -> Result<Frame, Fault> {
-        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
+    async fn save(&mut self, cx: &Cx) -> Result<Frame, Error> {
+        let saved = match &mut self.component {
+            Component::Filter(filter) => filter.save()?,
+            Component::AsyncFilter(filter) => filter.save(cx).await?,
+            _ => return Err(misplaced()),
+        };
         let mut done = Frame::new(Topic::Done);
-        if let Some(state) = link.save(cx).await? {
+        if let Some(state) = saved {
             let mut packer = Packer::new(std::mem::take(&mut self.scratch));
             packer.piece(&state);
             done.area = self.put(packer)?;
@@ -205,24 +213,27 @@ impl Dispatcher {
         Ok(done)
     }
 
-    async fn restore(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Fault> {
+    async fn restore(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
         let bytes = self.given.area(frame.area).map_err(system)?;
-        let state = unpacker(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(Fault::Broken)?;
-        let Link::Filter(link) = &mut self.link else { return Err(misplaced()) };
-        link.restore(&state, cx).await?;
+        let state = unpacker(&bytes).and_then(|mut unpacker| unpacker.piece()).map_err(Error::broken)?;
+        match &mut self.component {
+            Component::Filter(filter) => filter.restore(&state)?,
+            Component::AsyncFilter(filter) => filter.restore(&state, cx).await?,
+            _ => return Err(misplaced()),
+        }
         Ok(Frame::new(Topic::Done))
     }
 
     /// The batch of an area, and the reader for the bytes after it.
-    fn batch(&mut self, area: Area) -> Result<(Batch, Unpacker), Fault> {
+    fn batch(&mut self, area: Area) -> Result<(Batch, Unpacker), Error> {
         let bytes = self.given.area(area).map_err(system)?;
         let unpacked =
             unpacker(&bytes).and_then(|mut unpacker| Ok((unpacker.batch(&mut self.names)?, unpacker)));
-        unpacked.map_err(Fault::Broken)
+        unpacked.map_err(Error::broken)
     }
 
     /// Writes the output into the region. The engine has copied the earlier output.
-    fn put(&mut self, packer: Packer<'_>) -> Result<Area, Fault> {
+    fn put(&mut self, packer: Packer<'_>) -> Result<Area, Error> {
         let (area, scratch) = put(packer, &mut self.made, Area::default()).map_err(system)?;
         self.scratch = scratch;
         Ok(area)
@@ -235,10 +246,10 @@ fn unpacker(area: &Bytes) -> Result<Unpacker, String> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "used in `map_err`")]
-fn system(error: io::Error) -> Fault {
-    Fault::Broken(format!("cannot exchange a batch with the engine: {error}"))
+fn system(error: io::Error) -> Error {
+    Error::broken(format!("cannot exchange a batch with the engine: {error}"))
 }
 
-fn misplaced() -> Fault {
-    Fault::Broken("received an operation of another kind".into())
+fn misplaced() -> Error {
+    Error::broken("received an operation of another kind")
 }

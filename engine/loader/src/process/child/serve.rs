@@ -9,20 +9,21 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tidegate_sdk::{BoxFuture, Cx, Size};
+use tidegate_sdk::{BoxFuture, Commit, Component, Cx, Error, Size};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::answer;
 use super::dispatcher::{Dispatcher, PendingBatches};
 use super::frame_writer::{FrameWriter, Logger};
+use crate::factory::{Capabilities, InstanceContext, InstanceFactory};
 use crate::host_table::HostTable;
 use crate::instance::CallMode;
 use crate::instance::in_process::InProcess;
 use crate::library::file::{Library, Refusal};
 use crate::library::handshake::Module;
-use crate::link::{Capabilities, CommitLink, Fault, InstanceContext, InstanceFactory, Link};
 use crate::process::frame::{BESIDE, Frame, Inbox, Topic};
 use crate::process::message::{
     CapabilitiesMessage, CommitMessage, ConfigErrorMessage, CreateMessage, ProgressMessage,
@@ -57,7 +58,7 @@ pub fn serve(path: &Path, sha256: &str, descriptors: &str) -> Result<(), Refusal
     // It is the only subscriber of this process.
     let _ = tracing::subscriber::set_global_default(Logger { writer: writer.clone(), level });
     let library = Library::inherited(path, sha256, File::from(library));
-    let (link, capabilities) = match make(library, &create) {
+    let (component, capabilities) = match make(library, &create) {
         Ok(made) => made,
         Err(answer) => {
             // The engine may be gone.
@@ -65,7 +66,7 @@ pub fn serve(path: &Path, sha256: &str, descriptors: &str) -> Result<(), Refusal
             return Ok(());
         }
     };
-    let dispatcher = Dispatcher::new(link, Reader::new(given.into()), Writer::new(made.into()));
+    let dispatcher = Dispatcher::new(component, Reader::new(given.into()), Writer::new(made.into()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Refusal(format!("the child process cannot start: {error}")))?;
     let stopping = CancellationToken::new();
@@ -105,7 +106,7 @@ fn first(socket: &mut Blocking, inbox: &mut Inbox) -> io::Result<Option<CreateMe
 }
 
 /// Creates the instance in this process, or the answer if that fails.
-fn make(library: Library, create: &CreateMessage) -> Result<(Link, Capabilities), Frame> {
+fn make(library: Library, create: &CreateMessage) -> Result<(Component, Capabilities), Frame> {
     let broken = |why: String| Frame::new(Topic::Broken).with_text(&why);
     let host = HostTable::leaked();
     let module = Module::load(library, host).map_err(|refusal| broken(format!("is refused: {refusal}")))?;
@@ -138,7 +139,7 @@ struct ChildLoop {
     stopping: CancellationToken,
     cx: Cx,
     dispatcher: Option<Dispatcher>,
-    committing: Option<Arc<dyn CommitLink>>,
+    committer: Option<Arc<Mutex<Box<dyn Commit>>>>,
     pending: PendingBatches,
     reported: Option<(u64, u64)>,
 }
@@ -150,10 +151,10 @@ impl ChildLoop {
         writer: FrameWriter,
         stopping: CancellationToken,
         cx: Cx,
-        dispatcher: Dispatcher,
+        mut dispatcher: Dispatcher,
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let committing = dispatcher.committing();
+        let committer = dispatcher.committer().map(|committer| Arc::new(Mutex::new(committer)));
         let pending = dispatcher.pending();
         let stream = UnixStream::from_std(socket)?;
         Ok(Self {
@@ -163,7 +164,7 @@ impl ChildLoop {
             stopping,
             cx,
             dispatcher: Some(dispatcher),
-            committing,
+            committer,
             pending,
             reported: None,
         })
@@ -233,12 +234,14 @@ impl ChildLoop {
     }
 
     fn commit(&self, frame: &Frame) -> BoxFuture<'static, Frame> {
-        let (link, safe) = (self.committing.clone(), frame.read::<CommitMessage>());
+        let (committer, safe) = (self.committer.clone(), frame.read::<CommitMessage>());
         Box::pin(async move {
             let committed = async {
-                let CommitMessage { partition, position } = safe.map_err(Fault::Broken)?;
-                match (link, position.position().map_err(Fault::Broken)?) {
-                    (Some(link), Some(position)) => link.commit(&partition, &position).await,
+                let CommitMessage { partition, position } = safe.map_err(Error::broken)?;
+                match (committer, position.position().map_err(Error::broken)?) {
+                    (Some(committer), Some(position)) => {
+                        committer.lock().await.commit(&partition, &position).await
+                    }
                     _ => Ok(()),
                 }
             };
@@ -253,7 +256,7 @@ impl ChildLoop {
             1 => tidegate_sdk::Outcome::Rejected(frame.text()),
             _ => tidegate_sdk::Outcome::Failed,
         };
-        self.pending.settle(frame.area.start, outcome);
+        self.pending.finish(frame.area.start, outcome);
     }
 
     /// Reports the progress of the source, if it has changed.

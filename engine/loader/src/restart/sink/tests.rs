@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate_sdk::{BoxFuture, ConfigError, Replay};
+use tidegate_sdk::{ConfigError, Replay};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::link::{Capabilities, InstanceContext, InstanceFactory};
+use crate::factory::{Capabilities, InstanceContext, InstanceFactory};
 
-/// When the instance breaks in the next call of `settle`.
+/// When the instance breaks in the next call of `ack_and_write`.
 #[derive(Clone, Copy)]
 enum Break {
     Before,
@@ -32,51 +32,39 @@ struct Server {
 struct Breaking(Arc<Mutex<Server>>);
 
 impl InstanceFactory for Breaking {
-    fn create(&self, _: &Value, _: &InstanceContext) -> Result<(Link, Capabilities), ConfigError> {
+    fn create(&self, _: &Value, _: &InstanceContext) -> Result<(Component, Capabilities), ConfigError> {
         self.0.lock().instances += 1;
-        Ok((Link::Sink(Box::new(self.clone())), capabilities()))
+        Ok((Component::Sink(Box::new(self.clone())), capabilities()))
     }
 }
 
-impl SinkLink for Breaking {
-    fn open<'a>(&'a mut self, _: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async { Ok(()) })
+#[async_trait]
+impl Sink for Breaking {
+    async fn write(&mut self, _: &Batch, _: &Cx) -> Result<Delivery, Error> {
+        unreachable!("its sink acknowledges")
     }
-    fn write<'a>(&'a mut self, _: &'a Batch, _: &'a Cx) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        unreachable!("its sink settles")
-    }
-    fn claim<'a>(
-        &'a mut self,
-        _: &'a Claim,
-        _: &'a Cx,
-    ) -> BoxFuture<'a, Result<BTreeMap<Lane, Record>, Fault>> {
-        unreachable!("its sink settles")
-    }
-    fn commit<'a>(
-        &'a mut self,
-        _: &'a Batch,
-        _: &'a Lane,
-        _: &'a Record,
-        _: &'a Cx,
-    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        unreachable!("its sink settles")
-    }
-    fn settle<'a>(
-        &'a mut self,
-        batch: &'a Batch,
-        receipts: &'a Receipts,
-        _: &'a Cx,
-    ) -> BoxFuture<'a, Result<Delivery, Fault>> {
-        let settled = settle(&mut self.0.lock(), batch, receipts);
-        Box::pin(async { settled })
-    }
-    fn close<'a>(&'a mut self, _: &'a Cx) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async { Ok(()) })
+    fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
+        Ok(self)
     }
 }
 
-fn settle(server: &mut Server, batch: &Batch, receipts: &Receipts) -> Result<Delivery, Fault> {
-    let broken = || Fault::Broken("crashed".into());
+#[async_trait]
+impl AcknowledgingSink for Breaking {
+    fn transaction_domain(&self) -> String {
+        "here".into()
+    }
+    async fn ack_and_write(
+        &mut self,
+        batch: &Batch,
+        handles: &AckHandles,
+        _: &Cx,
+    ) -> Result<Delivery, Error> {
+        ack_and_write(&mut self.0.lock(), batch, handles)
+    }
+}
+
+fn ack_and_write(server: &mut Server, batch: &Batch, ack_handles: &AckHandles) -> Result<Delivery, Error> {
+    let broken = || Error::broken("crashed");
     let next = server.breaks.pop_front().unwrap_or(Break::Never);
     if matches!(next, Break::Before) || batch.texts().iter().any(|text| text.contains("KILL")) {
         return Err(broken());
@@ -84,14 +72,14 @@ fn settle(server: &mut Server, batch: &Batch, receipts: &Receipts) -> Result<Del
     let (mut delivery, mine) = (Delivery::complete(), server.pending.clone());
     for (event, text) in batch.texts().into_iter().enumerate() {
         let entry = batch.source_index(event) as usize;
-        assert_eq!(receipts.get(entry), entry.to_string().as_bytes(), "an event comes with its receipt");
+        assert_eq!(ack_handles.get(entry), entry.to_string().as_bytes(), "an event comes with its handle");
         if mine.contains(&entry) {
             server.written.push(text);
         } else {
-            delivery.done_elsewhere(event);
+            delivery.already_done(event);
         }
     }
-    server.pending.retain(|entry| !receipts.range().contains(entry));
+    server.pending.retain(|entry| !ack_handles.range().contains(entry));
     if matches!(next, Break::Behind) { Err(broken()) } else { Ok(delivery) }
 }
 
@@ -137,12 +125,12 @@ async fn settled(texts: &[&str], breaks: &[Break], done_by_others: &[usize]) -> 
     let mut builder = Batch::builder();
     texts.iter().for_each(|text| builder.push_copy(text.as_bytes()));
     let mut batch = builder.finish();
-    let mut receipts = Receipts::new(&Arc::default());
-    (0..texts.len()).for_each(|entry| receipts.push(entry.to_string().as_bytes()));
+    let mut ack_handles = AckHandles::new(&Arc::default());
+    (0..texts.len()).for_each(|entry| ack_handles.push(entry.to_string().as_bytes()));
     let (mut rejected, mut elsewhere) = (Vec::new(), 0);
     loop {
-        let delivery = Sink::settle(&mut sink, &batch, &receipts, &cx).await.unwrap();
-        elsewhere += delivery.elsewhere().len();
+        let delivery = AcknowledgingSink::ack_and_write(&mut sink, &batch, &ack_handles, &cx).await.unwrap();
+        elsewhere += delivery.events_already_done().len();
         let bad: Vec<usize> = delivery.rejected().iter().map(|one| one.event).collect();
         if bad.is_empty() {
             break;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_config::BatchOptions;
-use tidegate_sdk::{Batch, Class, Delivery, Receipts};
+use tidegate_sdk::{AckHandles, Batch, Class, Cx, Delivery, Error, Sink};
 use tokio_stream::StreamExt;
 
 use super::sink::{SinkWriter, all};
@@ -52,14 +52,15 @@ impl SinkWriter {
             };
             match due {
                 Some(completed) => {
-                    let CompletedBatch { tracked, receipts, entries } = completed;
+                    let CompletedBatch { tracked, ack_handles, entries } = completed;
                     self.context.metrics.record_in(tracked.batch());
                     let mut elsewhere = 0;
-                    for Piece { range, events } in pieces(tracked.batch(), receipts.range().end, &options) {
-                        let (piece, receipts) = (tracked.select(events), receipts.part(range));
-                        elsewhere += self.settle(&mut retry_state, piece, &receipts).await?;
+                    for Piece { range, events } in pieces(tracked.batch(), ack_handles.range().end, &options)
+                    {
+                        let (piece, ack_handles) = (tracked.select(events), ack_handles.part(range));
+                        elsewhere += self.settle(&mut retry_state, piece, &ack_handles).await?;
                     }
-                    self.context.done_elsewhere(elsewhere);
+                    self.context.already_done(elsewhere);
                     tracked.done();
                     entries.done();
                 }
@@ -74,18 +75,18 @@ impl SinkWriter {
         &mut self,
         retry_state: &mut RetryState,
         mut tracked: TrackedBatch,
-        receipts: &Receipts,
+        handles: &AckHandles,
     ) -> Result<usize, Failure> {
         loop {
             let delivery = loop {
                 let context = &self.context;
                 let busy = context.metrics.busy();
-                let settled = tokio::select! {
-                    settled = self.sink.settle(tracked.batch(), receipts, &context.cx) => settled,
+                let written = tokio::select! {
+                    written = ack_and_write(self.sink.as_mut(), tracked.batch(), handles, &context.cx) => written,
                     () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
                 };
                 drop(busy);
-                match settled {
+                match written {
                     Ok(delivery) => break delivery,
                     Err(error) if error.class() == Class::Reject => {
                         break rejected(&tracked, &error.to_string());
@@ -94,7 +95,7 @@ impl SinkWriter {
                     Err(error) => drop(retry_state.again(&error).await?),
                 }
             };
-            let elsewhere = delivery.elsewhere().to_vec();
+            let elsewhere = delivery.events_already_done().to_vec();
             let (bad, _) = delivery.into_parts();
             if bad.is_empty() {
                 retry_state.succeeded();
@@ -110,11 +111,20 @@ impl SinkWriter {
     }
 }
 
+async fn ack_and_write(
+    sink: &mut dyn Sink,
+    batch: &Batch,
+    handles: &AckHandles,
+    cx: &Cx,
+) -> Result<Delivery, Error> {
+    sink.acknowledging()?.ack_and_write(batch, handles, cx).await
+}
+
 impl SegmentContext {
     /// Counts events that were done by another process, and tells of them.
-    fn done_elsewhere(&self, events: usize) {
+    fn already_done(&self, events: usize) {
         if events > 0 {
-            self.metrics.done_elsewhere(events);
+            self.metrics.already_done(events);
             tracing::info!(component = self.metrics.name(), events, "done by another worker before");
         }
     }

@@ -143,7 +143,7 @@ impl AsyncStage {
             let given_up = match &result {
                 Ok(()) => {
                     retry_state.succeeded();
-                    let from = out.take_left().filter(|from| (1..count).contains(from));
+                    let from = out.take_deferred().filter(|from| (1..count).contains(from));
                     let left = from.map(|from| tracked.select(from..count));
                     return Ok(Processed {
                         emissions: settle(context.node, &context.metrics, tracked, out),

@@ -1,6 +1,8 @@
 //! How a sink of an effectively-once graph is written: each batch together with the record of its lane.
 
-use tidegate_sdk::{Batch, Class, Delivery, Lane, Record, Rejection};
+use std::collections::BTreeMap;
+
+use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Record, Rejection, Sink};
 
 use super::sink::{SinkWriter, all};
 use crate::dataflow::failure::Failure;
@@ -16,7 +18,7 @@ impl SinkWriter {
         let Some(sink_progress) = &context.sink_progress else { return Ok(true) };
         loop {
             let claimed = tokio::select! {
-                claimed = self.sink.claim(&self.claim, &context.cx) => claimed,
+                claimed = claim(self.sink.as_mut(), &self.claim, &context.cx) => claimed,
                 () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
                 () = context.idle.cancelled() => return Ok(false),
             };
@@ -82,7 +84,7 @@ impl SinkWriter {
             let context = &self.context;
             let busy = context.metrics.busy();
             let committed = tokio::select! {
-                committed = self.sink.commit(tracked.batch(), lane, record, &context.cx) => committed,
+                committed = commit(self.sink.as_mut(), tracked.batch(), (lane, record), &context.cx) => committed,
                 () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
             drop(busy);
@@ -101,6 +103,19 @@ impl SinkWriter {
             }
         }
     }
+}
+
+async fn claim(sink: &mut dyn Sink, claim: &Claim, cx: &Cx) -> Result<BTreeMap<Lane, Record>, Error> {
+    sink.transactional()?.claim(claim, cx).await
+}
+
+async fn commit(
+    sink: &mut dyn Sink,
+    batch: &Batch,
+    (lane, record): (&Lane, &Record),
+    cx: &Cx,
+) -> Result<Delivery, Error> {
+    sink.transactional()?.commit(batch, lane, record, cx).await
 }
 
 /// The number of an event within its partition.

@@ -181,7 +181,7 @@ impl SourceReader {
     /// Sends one batch on its way, once the budget allows it.
     async fn pass(&mut self, read: SourceBatch) -> Result<(), Failure> {
         let replaced = read.is_replaced_input();
-        let SourceBatch { batch, rejected, receipts, client, settled } = read;
+        let SourceBatch { batch, rejected, ack_handles, client, done } = read;
         if replaced {
             self.lane.replaced_input(&batch.runs()[0].origin.partition);
         }
@@ -201,10 +201,12 @@ impl SourceReader {
             () = self.context.hard_stop().cancelled() => return Err(Failure::Stopped),
         };
         self.context.metrics.waited_downstream(since);
-        let settle = Arc::clone(&self.lane).reading(&batch, charge, settled);
-        let tracked = match (room, receipts) {
+        let settle = Arc::clone(&self.lane).reading(&batch, charge, done);
+        let tracked = match (room, ack_handles) {
             (None, _) => TrackedBatch::root(batch, settle),
-            (Some((coordinator, room)), Some(receipts)) => coordinator.begin(batch, receipts, room, settle),
+            (Some((coordinator, room)), Some(ack_handles)) => {
+                coordinator.begin(batch, ack_handles, room, settle)
+            }
             (Some(_), None) => {
                 let reason = "a batch came without what the sink is to acknowledge it with";
                 return Err(Failure::fatal(self.context.metrics.name(), reason));

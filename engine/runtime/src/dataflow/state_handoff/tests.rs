@@ -20,6 +20,6 @@ fn what_was_done_is_not_read_again() {
 
 #[tokio::test]
 async fn a_panic_costs_the_state_and_nothing_else() {
-    assert_eq!(saved("once", async { Some(vec![1]) }).await, Some(vec![1]));
+    assert_eq!(saved("once", async { Ok(Some(vec![1])) }).await, Some(vec![1]));
     assert_eq!(saved("once", async { panic!("as the test wants") }).await, None);
 }

@@ -8,10 +8,10 @@ fn stamped(payloads: &[&str], sequence: u64) -> Batch {
     builder.finish().stamped(&"s".into(), sequence)
 }
 
-fn receipts(count: usize) -> Receipts {
-    let mut receipts = Receipts::new(&[String::new()].into());
-    (0..count).for_each(|number| receipts.push(number.to_string().as_bytes()));
-    receipts
+fn ack_handles(count: usize) -> AckHandles {
+    let mut ack_handles = AckHandles::new(&[String::new()].into());
+    (0..count).for_each(|number| ack_handles.push(number.to_string().as_bytes()));
+    ack_handles
 }
 
 /// How often batches ended, and how the last one did.
@@ -21,7 +21,7 @@ struct Ends(AtomicUsize, Mutex<Option<Outcome>>);
 async fn begin(coordinator: &Arc<AckCoordinator>, batch: Batch, ends: &Arc<Ends>) -> TrackedBatch {
     let (count, ends) = (batch.len(), Arc::clone(ends));
     let room = coordinator.room().await;
-    coordinator.begin(batch, receipts(count), room, move |outcome| {
+    coordinator.begin(batch, ack_handles(count), room, move |outcome| {
         ends.0.fetch_add(1, Ordering::SeqCst);
         *ends.1.lock().unwrap() = Some(outcome);
     })
@@ -49,7 +49,7 @@ async fn a_batch_is_due_when_all_that_became_of_it_is_known() {
     coordinator.gather(early);
     let known = due(&coordinator).await.unwrap();
     assert_eq!(
-        (known.tracked.batch().texts(), known.receipts.range().end),
+        (known.tracked.batch().texts(), known.ack_handles.range().end),
         (vec!["c".into(), "a".into()], 3)
     );
     assert_eq!(ends.0.load(Ordering::SeqCst), 0, "that it is due is not its end");

@@ -15,7 +15,7 @@ async fn fails(options: &Value) -> tidegate_sdk::Error {
 type Damage = (&'static str, fn(&std::path::Path));
 
 fn delivered(delivery: &Delivery) {
-    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none(), "{delivery:?}");
+    assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none(), "{delivery:?}");
 }
 
 #[tokio::test]
@@ -53,7 +53,13 @@ async fn the_same_record_is_not_written_twice() {
     assert_eq!(problem(folder.path(), "plain", 3), None);
     // An empty batch moves the lane on.
     delivered(
-        &driver.sink.commit(&Batch::builder().finish(), &lane(""), &record(7), &driver.cx).await.unwrap(),
+        &driver
+            .sink
+            .transactional()
+            .unwrap()
+            .commit(&Batch::builder().finish(), &lane(""), &record(7), &driver.cx)
+            .await
+            .unwrap(),
     );
     drop(driver);
     assert_eq!(Driver::start(&options(folder.path(), "plain")).await.unwrap().next, 7);
@@ -66,10 +72,19 @@ async fn each_lane_has_its_own_record() {
     let (mut sink, cx, lanes) = claimed(&options, &claim(false)).await.unwrap();
     assert!(lanes.is_empty());
     for (partition, done) in [("a", 1), ("b", 2), ("a", 3)] {
-        delivered(&sink.commit(&batch([event(done)]), &lane(partition), &record(done), &cx).await.unwrap());
+        delivered(
+            &sink
+                .transactional()
+                .unwrap()
+                .commit(&batch([event(done)]), &lane(partition), &record(done), &cx)
+                .await
+                .unwrap(),
+        );
     }
     let none = Lane { source: "other".into(), partition: "".into() };
-    delivered(&sink.commit(&batch(["x"]), &none, &Record::default(), &cx).await.unwrap());
+    delivered(
+        &sink.transactional().unwrap().commit(&batch(["x"]), &none, &Record::default(), &cx).await.unwrap(),
+    );
     drop(sink);
     let (_, _, lanes) = claimed(&options, &claim(false)).await.unwrap();
     let expected = [(lane("a"), record(3)), (lane("b"), record(2)), (none, Record::default())];
@@ -87,7 +102,13 @@ async fn a_batch_with_a_bad_event_is_not_written_at_all() {
     let before = fs::read(folder.path().join("1/out.jsonl")).unwrap();
     for bad in [r#"{"f":"../x"}"#, r#"{"g":1}"#, r#"{"f":"soft"}"#] {
         let events = [event(11), bad.to_owned(), event(12)];
-        let delivery = driver.sink.commit(&batch(&events), &lane(""), &record(13), &driver.cx).await.unwrap();
+        let delivery = driver
+            .sink
+            .transactional()
+            .unwrap()
+            .commit(&batch(&events), &lane(""), &record(13), &driver.cx)
+            .await
+            .unwrap();
         let rejected: Vec<usize> = delivery.rejected().iter().map(|one| one.event).collect();
         assert_eq!(rejected, [1], "{bad}: {delivery:?}");
         assert_eq!(fs::read(folder.path().join("1/out.jsonl")).unwrap(), before);
@@ -207,7 +228,15 @@ async fn files_of_a_template_may_be_archived_and_few_are_remembered() {
     assert_eq!(fs::read_to_string(folder.path().join("4/out.jsonl")).unwrap(), event(9) + "\n");
     for number in 0..40 {
         let one = batch([format!(r#"{{"f":"new{number}"}}"#)]);
-        delivered(&driver.sink.commit(&one, &lane("b"), &record(number), &driver.cx).await.unwrap());
+        delivered(
+            &driver
+                .sink
+                .transactional()
+                .unwrap()
+                .commit(&one, &lane("b"), &record(number), &driver.cx)
+                .await
+                .unwrap(),
+        );
     }
     drop(driver);
     drop(Driver::start(&options).await.unwrap());
@@ -219,7 +248,7 @@ async fn sinks_that_cannot_keep_it_say_why() {
     for (more, reason) in [("mode", "truncate"), ("sync", "on the disk")] {
         let mut options = json!({ "path": "out" });
         options[more] = if more == "mode" { "truncate".into() } else { false.into() };
-        let why = build_sink(&plugin(), &options).transactional().unwrap_err();
+        let why = build_sink(&plugin(), &options).transactional().err().unwrap().to_string();
         assert!(why.contains(reason), "{why}");
     }
     let folder = TempDir::new().unwrap();

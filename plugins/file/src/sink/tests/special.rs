@@ -33,7 +33,7 @@ async fn a_pipe_is_written_when_it_has_a_reader() {
     let pipe = pipe(&folder);
     let (mut sink, cx) = open(&json!({ "path": pipe })).await;
     let delivery = sink.write(&batch(["1", "2", "3"]), &cx).await.unwrap();
-    let (again, error) = delivery.to_try_again().expect("it has no reader");
+    let (again, error) = delivery.to_retry().expect("it has no reader");
     assert_eq!((again, error.class()), ([0, 1, 2].as_slice(), Class::Retry));
     assert!(error.message().contains("has no reader"), "{error}");
     let mut first = reader(&pipe);
@@ -42,7 +42,7 @@ async fn a_pipe_is_written_when_it_has_a_reader() {
     // The reader goes, and another one comes.
     drop(first);
     let delivery = sink.write(&batch(["4"]), &cx).await.unwrap();
-    assert!(delivery.to_try_again().is_some(), "{delivery:?}");
+    assert!(delivery.to_retry().is_some(), "{delivery:?}");
     let mut second = reader(&pipe);
     write(&mut sink, &cx, &["4"]).await;
     assert_eq!(available(&mut second), "4\n");
@@ -58,7 +58,7 @@ async fn each_file_fails_for_a_reason_of_its_own() {
     let (mut sink, cx) = open(&json!({ "path": path(&folder, "{.to}") })).await;
     let events = [r#"{"to":"a"}"#, r#"{"to":"c"}"#, r#"{"to":"b"}"#, r#"{"to":"a"}"#];
     let mut delivery = sink.write(&batch(events), &cx).await.unwrap();
-    assert_eq!(delivery.to_try_again().unwrap().0, [0, 2, 3], "the pipes have no readers");
+    assert_eq!(delivery.to_retry().unwrap().0, [0, 2, 3], "the pipes have no readers");
     let reasons = delivery.take_failed();
     for (index, name) in [(0, "/a"), (1, "/b"), (2, "/a")] {
         assert!(reasons[index].1.contains(name), "{reasons:?}");
@@ -76,7 +76,7 @@ async fn a_reader_that_takes_nothing_is_waited_for_and_gets_each_event_once_and_
     let (mut left, mut text, mut waits) = (events.clone(), String::new(), 0);
     loop {
         let delivery = sink.write(&batch(&left), &cx).await.unwrap();
-        let Some((again, error)) = delivery.to_try_again() else { break };
+        let Some((again, error)) = delivery.to_retry() else { break };
         assert_eq!(error.class(), Class::Retry, "{error}");
         assert!(error.message().contains("takes nothing"), "{error}");
         left = again.iter().map(|event| left[*event].clone()).collect();
@@ -167,7 +167,7 @@ async fn a_folder_that_is_swapped_for_a_link_receives_nothing() {
         rejected.sort_unstable();
         assert_eq!(rejected, [0, 2], "{delivery:?}");
         assert!(delivery.rejected()[0].reason.contains("symbolic link"), "{delivery:?}");
-        assert!(delivery.to_try_again().is_none(), "{delivery:?}");
+        assert!(delivery.to_retry().is_none(), "{delivery:?}");
         assert!(is_untouched(&folder), "{more}");
     }
 }

@@ -50,8 +50,8 @@ pub(super) struct Driver {
     pub(super) next: u64,
 }
 
-pub(super) fn claim(afresh: bool) -> Claim {
-    Claim { pipeline: "pipeline".into(), sink: "sink".into(), afresh }
+pub(super) fn claim(reset: bool) -> Claim {
+    Claim { pipeline: "pipeline".into(), sink: "sink".into(), reset }
 }
 
 pub(super) async fn claimed(
@@ -60,9 +60,8 @@ pub(super) async fn claimed(
 ) -> Result<(Box<dyn Sink>, Cx, BTreeMap<Lane, Record>), Error> {
     let (cx, _) = context();
     let mut sink = build_sink(&plugin(), options);
-    sink.transactional().unwrap();
     sink.open(&cx).await?;
-    let lanes = sink.claim(claim, &cx).await?;
+    let lanes = sink.transactional()?.claim(claim, &cx).await?;
     Ok((sink, cx, lanes))
 }
 
@@ -82,7 +81,7 @@ impl Driver {
 
     pub(super) async fn try_commit(&mut self, events: u64) -> Result<Delivery, Error> {
         let (batch, done) = (self.batch(events), self.next + events);
-        self.sink.commit(&batch, &lane(""), &record(done), &self.cx).await
+        self.sink.transactional()?.commit(&batch, &lane(""), &record(done), &self.cx).await
     }
 
     /// Commits the next events, and tries again after errors that allow it.
@@ -90,7 +89,7 @@ impl Driver {
         for _ in 0..20 {
             match self.try_commit(events).await {
                 Ok(delivery) => {
-                    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
+                    assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
                     self.next += events;
                     return;
                 }

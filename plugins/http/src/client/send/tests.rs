@@ -38,7 +38,7 @@ async fn every_format_is_written() {
             let server = Server::start(|_| status(201, "made")).await;
             let mut sink = sink(&server.url, json!({ "format": format, "compress": compress }));
             let delivery = write(&mut *sink, &events).await.unwrap();
-            assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
+            assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
             let asked = server.asked();
             let text = |asked: &Asked| decoded(&asked.body, compress);
             assert_eq!(asked.iter().map(text).collect::<Vec<_>>(), bodies);
@@ -98,7 +98,7 @@ async fn only_the_bad_event_of_a_refused_batch_is_rejected() {
     assert!(
         delivery.rejected()[0].reason.contains("422") && delivery.rejected()[0].reason.contains("thirteen")
     );
-    assert!(delivery.to_try_again().is_none());
+    assert!(delivery.to_retry().is_none());
     let taken = server.asked().into_iter().filter(|asked| !asked.text().contains("13"));
     let taken: Vec<u32> =
         taken.flat_map(|asked| serde_json::from_slice::<Vec<u32>>(&asked.body).unwrap()).collect();
@@ -113,7 +113,7 @@ async fn the_search_for_bad_events_has_a_limit_and_loses_none() {
     let delivery = write(&mut *sink, &batch((0..500).map(|number| number.to_string()))).await.unwrap();
     assert!((super::SEARCH..super::SEARCH + 3).contains(&server.targets().len()));
     let bad = rejected(&delivery);
-    let (open, error) = delivery.to_try_again().unwrap();
+    let (open, error) = delivery.to_retry().unwrap();
     assert_eq!(error.class(), Class::Retry);
     assert!(!bad.is_empty(), "each write gets further");
     assert_eq!([bad.as_slice(), open].concat(), (0..500).collect::<Vec<_>>());
@@ -129,7 +129,7 @@ async fn an_error_in_the_search_leaves_the_rest_to_the_next_try() {
     .await;
     let mut sink = sink(&server.url, json!({}));
     let delivery = write(&mut *sink, &batch(["0", "1", "2", "3"])).await.unwrap();
-    let (open, error) = delivery.to_try_again().unwrap();
+    let (open, error) = delivery.to_retry().unwrap();
     assert_eq!(open, [2, 3]);
     assert_eq!((error.class(), error.retry_after().unwrap().as_secs()), (Class::Retry, 9));
 }
@@ -194,7 +194,7 @@ async fn a_409_to_a_repeated_key_is_a_delivery_and_one_to_a_new_key_is_not() {
             let events = batch(["1"]);
             let first = write(&mut *sink, &events).await;
             let delivered = |result: Result<Delivery, Error>| {
-                result.is_ok_and(|done| done.to_try_again().is_none() && done.rejected().is_empty())
+                result.is_ok_and(|done| done.to_retry().is_none() && done.rejected().is_empty())
             };
             // A success counts although its body breaks off.
             if !delivered(first) {
@@ -230,7 +230,7 @@ async fn a_409_says_how_long_the_request_before_is_at_work() {
     assert_eq!(write(&mut *sink, &events).await.unwrap_err().class(), Class::Ambiguous);
     let error = write(&mut *sink, &events).await.unwrap_err();
     assert_eq!((error.class(), error.retry_after().unwrap().as_secs()), (Class::Retry, 5));
-    assert!(write(&mut *sink, &events).await.unwrap().to_try_again().is_none());
+    assert!(write(&mut *sink, &events).await.unwrap().to_retry().is_none());
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn an_early_413_is_seen_although_the_connection_ends() {
 async fn what_was_taken_counts_even_if_the_answer_breaks_off() {
     let server = Server::start(|_| Reply::BreakOff).await;
     let delivery = write(&mut *sink(&server.url, json!({})), &batch(["1"])).await.unwrap();
-    assert!(delivery.to_try_again().is_none());
+    assert!(delivery.to_retry().is_none());
 }
 
 #[tokio::test]
@@ -276,7 +276,7 @@ async fn single_events_that_failed_are_tried_again_alone() {
     let mut sink = sink(&server.url, json!({ "format": "single" }));
     let delivery = write(&mut *sink, &batch(["0", "1", "2", "3"])).await.unwrap();
     assert_eq!(rejected(&delivery), [1]);
-    assert_eq!(delivery.to_try_again().unwrap().0, [2, 3]);
+    assert_eq!(delivery.to_retry().unwrap().0, [2, 3]);
     assert_eq!(server.targets().len(), 3, "the order is kept: 3 does not overtake 2");
     let mut delivery = delivery;
     let failed = delivery.take_failed();
@@ -296,7 +296,7 @@ async fn where_there_is_no_order_a_failure_holds_up_no_other() {
     let mut sink = sink(&server.url, json!({ "format": "single", "parallel": 4 }));
     let mut delivery = write(&mut *sink, &batch((0..100).map(|number| number.to_string()))).await.unwrap();
     assert_eq!(rejected(&delivery), [7]);
-    assert_eq!(delivery.to_try_again().unwrap().0, [3, 5]);
+    assert_eq!(delivery.to_retry().unwrap().0, [3, 5]);
     let failed = delivery.take_failed();
     assert!(failed[0].1.contains("three") && failed[1].1.contains("no answer"), "{failed:?}");
     assert_eq!(server.targets().len(), 100, "each is sent once");
@@ -323,7 +323,7 @@ async fn several_single_events_are_sent_at_once() {
     }));
     let mut sink = sink(&url, json!({ "format": "single", "parallel": 3 }));
     let delivery = write(&mut *sink, &batch(["0", "1", "2", "3", "4", "5"])).await.unwrap();
-    assert!(delivery.to_try_again().is_none());
+    assert!(delivery.to_retry().is_none());
 }
 
 #[tokio::test]

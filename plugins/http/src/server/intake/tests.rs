@@ -70,7 +70,7 @@ fn a_request_of_many_batches_has_the_worst_outcome() {
         let batches = [next(&mut handover), next(&mut handover)];
         for (batch, outcome) in batches.into_iter().zip(outcomes) {
             assert!(answer.try_recv().is_err(), "answered before all is settled");
-            batch.settled.unwrap()(outcome);
+            batch.done.unwrap()(outcome);
         }
         assert_eq!(answer.try_recv().unwrap(), expected);
     }

@@ -98,7 +98,7 @@ impl Opened {
                         rejected.map_or(Outcome::Delivered, |one| Outcome::Rejected(one.reason.clone()))
                     }
                 };
-                if let Some(settled) = next.settled {
+                if let Some(settled) = next.done {
                     settled(outcome);
                 }
             }

@@ -125,7 +125,7 @@ async fn requests_in_flight_are_finished_when_the_pipeline_stops() {
     assert_eq!(second.batch.texts(), ["12345"]);
     assert!(server.next().await.is_none());
     for next in [first, second] {
-        next.settled.unwrap()(Outcome::Delivered);
+        next.done.unwrap()(Outcome::Delivered);
     }
     for client in [&mut half, &mut waiting] {
         let reply = client.reply().await;
@@ -160,7 +160,7 @@ async fn a_server_that_is_dropped_takes_its_connections_along() {
     // Closed or reset, but not left hanging.
     let _ = client.stream.read_to_end(&mut rest).await;
     cx.tasks().joined().await;
-    next.settled.unwrap()(Outcome::Delivered);
+    next.done.unwrap()(Outcome::Delivered);
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn a_client_that_leaves_cancels_its_work() {
         assert!(sent_by.waits() && !sent_by.is_gone());
         drop(client);
         until("the client is missed", || sent_by.is_gone()).await;
-        next.settled.unwrap()(Outcome::Delivered);
+        next.done.unwrap()(Outcome::Delivered);
     }
 }
 
@@ -135,7 +135,7 @@ async fn accepted_is_told_before_the_pipeline_has_it() {
     }
     let next = server.next().await.unwrap();
     assert_eq!(next.batch.texts(), ["1", "2", "3"]);
-    assert!(next.settled.is_none());
+    assert!(next.done.is_none());
 }
 
 #[tokio::test]

@@ -149,8 +149,8 @@ async fn the_result_of_a_request_that_is_gone_is_nobodys() {
     until("the client is missed", || server.exchange.len() == 0).await;
     let results = next.batch.stamped(&Arc::from("test"), 0);
     let delivery = server.sink(&json!({})).write(&results, &server.cx).await.unwrap();
-    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
-    next.settled.unwrap()(Outcome::Delivered);
+    assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
+    next.done.unwrap()(Outcome::Delivered);
     assert_eq!(server.source.budget().used(), 0);
 }
 
@@ -184,7 +184,7 @@ async fn two_servers_share_nothing() {
     let clients = async { tokio::join!(post(one, JSON, "1"), post(two, JSON, "2")) };
     let engine = async {
         let batches = [first.next().await.unwrap(), second.next().await.unwrap()];
-        let batches = batches.map(|next| (next.batch.stamped(&Arc::from("s"), 0), next.settled.unwrap()));
+        let batches = batches.map(|next| (next.batch.stamped(&Arc::from("s"), 0), next.done.unwrap()));
         // One write brings the results of both, as from a fan-in.
         let both = Batch::concat(&[batches[1].0.clone(), batches[0].0.clone()]);
         let delivery = first.sink(&json!({})).write(&both, &first.cx).await.unwrap();

@@ -8,7 +8,7 @@ mod calls;
 
 use std::collections::BTreeSet;
 
-use tidegate_sdk::{Batch, Cx, Delivery, Error, Receipts};
+use tidegate_sdk::{AckHandles, Batch, Cx, Delivery, Error};
 
 use super::procedure::{Answer, call};
 use super::writes::{Item, Writes};
@@ -23,7 +23,7 @@ use calls::{Call, Preface, calls};
 
 /// The acknowledging side of a sink.
 #[derive(Default)]
-pub(crate) struct Settler {
+pub(crate) struct Acknowledger {
     session: Option<Session>,
     request: Vec<u8>,
     progress: Progress,
@@ -32,7 +32,7 @@ pub(crate) struct Settler {
 /// The progress of the current entries. Some may be done when the others are retried.
 #[derive(Default)]
 struct Progress {
-    /// The first receipt of these entries, by which a retry is recognized.
+    /// The first handle of these entries, by which a retry is recognized.
     batch: Option<Vec<u8>>,
     /// The first entry that is not done.
     done: usize,
@@ -42,7 +42,7 @@ struct Progress {
     sent: bool,
 }
 
-/// The names in the receipts of the source.
+/// The names in the handles of the source.
 struct Scope<'r> {
     stream: &'r str,
     group: &'r str,
@@ -53,13 +53,12 @@ struct Scope<'r> {
 ///
 /// # Errors
 /// The reason why the sink cannot acknowledge there.
-pub(crate) fn domain(setup: &Setup) -> Result<String, String> {
+pub(crate) fn transaction_domain(setup: &Setup) -> Result<String, Error> {
     if setup.options.command == Command::Publish {
-        return Err(
+        return Err(Error::fatal(
             "`publish` keeps nothing, so an entry cannot be acknowledged with it; write to a stream with \
-                    `command = \"xadd\"`"
-                .to_owned(),
-        );
+             `command = \"xadd\"`",
+        ));
     }
     let literal = setup.shape.key.as_literal();
     let slot = match &setup.target {
@@ -67,10 +66,10 @@ pub(crate) fn domain(setup: &Setup) -> Result<String, String> {
             let key = literal.or_else(|| tag(setup.shape.key.prefix()).map(|_| setup.shape.key.prefix()));
             slot(
                 key.ok_or_else(|| {
-                    "in a cluster all keys must be in one slot, together with the stream; begin `key` with a \
-                     literal tag in braces, such as `key = \"{{users}}:{.id}\"`, and let the stream have the \
-                     same tag"
-                        .to_owned()
+                    Error::fatal(
+                        "in a cluster all keys must be in one slot, together with the stream; begin `key` with a literal \
+                         tag in braces, such as `key = \"{{users}}:{.id}\"`, and let the stream have the same tag",
+                    )
                 })?
                 .as_bytes(),
             )
@@ -80,17 +79,17 @@ pub(crate) fn domain(setup: &Setup) -> Result<String, String> {
     Ok(setup.target.domain(setup.login.database, slot))
 }
 
-impl Settler {
-    /// Acknowledges the entries of the receipts and writes the events that were made of them.
-    pub(crate) async fn settle(
+impl Acknowledger {
+    /// Acknowledges the entries of the handles and writes the events that were made of them.
+    pub(crate) async fn ack_and_write(
         &mut self,
         (setup, servers): (&Setup, &mut Servers),
         batch: &Batch,
-        receipts: &Receipts,
+        ack_handles: &AckHandles,
         cx: &Cx,
     ) -> Result<Delivery, Error> {
-        let scope = Scope::of(receipts)?;
-        self.progress.of(receipts);
+        let scope = Scope::of(ack_handles)?;
+        self.progress.of(ack_handles);
         let mut delivery = Delivery::complete();
         let first = if batch.is_empty() { 0 } else { batch.origin(0).first };
         let mut writes = Writes::new(&setup.shape, batch, first + self.progress.done as u64, &mut delivery);
@@ -99,7 +98,7 @@ impl Settler {
         }
         writes.items.sort_by_key(|item| item.number);
         let number = |item: &Item| (item.number - first) as usize;
-        for one in calls(&writes, number, self.progress.done..receipts.range().end) {
+        for one in calls(&writes, number, self.progress.done..ack_handles.range().end) {
             let preface = Preface {
                 scope: [scope.stream, scope.group, scope.consumer],
                 kind: setup.kind(),
@@ -107,7 +106,7 @@ impl Settler {
                 ttl: &setup.ttl(),
             };
             let items = one.items.clone();
-            let refused = self.call((setup, servers), &writes, (&one, &preface), receipts, cx).await?;
+            let refused = self.call((setup, servers), &writes, (&one, &preface), ack_handles, cx).await?;
             if let Some(keys) = refused {
                 refuse(setup, &writes, writes.items[items].iter(), &keys, &mut delivery)?;
                 return Ok(delivery);
@@ -116,7 +115,7 @@ impl Settler {
         let Progress { elsewhere, .. } = std::mem::take(&mut self.progress);
         if !elsewhere.is_empty() {
             let is_elsewhere = |event: &usize| elsewhere.contains(&(batch.source_index(*event) as usize));
-            (0..batch.len()).filter(is_elsewhere).for_each(|event| delivery.done_elsewhere(event));
+            (0..batch.len()).filter(is_elsewhere).for_each(|event| delivery.already_done(event));
         }
         Ok(delivery)
     }
@@ -128,15 +127,20 @@ impl Settler {
         (setup, servers): (&Setup, &mut Servers),
         writes: &Writes<'_>,
         (one, preface): (&Call, &Preface<'_>),
-        receipts: &Receipts,
+        ack_handles: &AckHandles,
         cx: &Cx,
     ) -> Result<Option<Vec<(usize, String)>>, Error> {
         for _ in 0..2 {
             let session = connected(&mut self.session, servers, preface.scope[0], cx).await?;
             self.request.clear();
             self.request.shrink_to(KEPT_BYTES);
-            let keys =
-                one.encode((&setup.shape, writes), receipts, preface, &session.procedure, &mut self.request);
+            let keys = one.encode(
+                (&setup.shape, writes),
+                ack_handles,
+                preface,
+                &session.procedure,
+                &mut self.request,
+            );
             let sent = std::mem::replace(&mut self.progress.sent, true);
             let answer = call(&mut session.connection, &self.request).await;
             if answer.is_ok() {
@@ -185,9 +189,9 @@ impl Settler {
 
 impl Progress {
     /// Resets the progress, unless it is that of these entries.
-    fn of(&mut self, receipts: &Receipts) {
-        let range = receipts.range();
-        let batch = (!range.is_empty()).then(|| receipts.get(range.start).to_vec());
+    fn of(&mut self, ack_handles: &AckHandles) {
+        let range = ack_handles.range();
+        let batch = (!range.is_empty()).then(|| ack_handles.get(range.start).to_vec());
         if self.batch != batch {
             *self = Self { batch, done: range.start, ..Self::default() };
         }
@@ -204,10 +208,10 @@ impl Progress {
 }
 
 impl<'r> Scope<'r> {
-    fn of(receipts: &'r Receipts) -> Result<Self, Error> {
-        match receipts.scope() {
+    fn of(ack_handles: &'r AckHandles) -> Result<Self, Error> {
+        match ack_handles.scope() {
             [stream, group, consumer] => Ok(Self { stream, group, consumer }),
-            _ => Err(Error::fatal("the receipts are not those of a Redis stream")),
+            _ => Err(Error::fatal("the ack_handles are not those of a Redis stream")),
         }
     }
 }

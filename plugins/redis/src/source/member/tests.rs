@@ -18,7 +18,7 @@ fn member(redis: &Redis) -> Member {
         consumer: "here-1-in".to_owned(),
         component: Some("in".to_owned()),
         longest: 1 << 20,
-        by_receipt: None,
+        sink_acknowledges: None,
     }
 }
 

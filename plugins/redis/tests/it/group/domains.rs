@@ -10,7 +10,8 @@ fn domains(place: &Value, stream: &str, key: &str) -> (String, Result<String, St
     from["group"] = json!("g");
     to["command"] = json!("rpush");
     to["key"] = json!(key);
-    (source(&from).domain().unwrap(), sink(&to).domain())
+    let domain = sink(&to).acknowledging().map(|sink| sink.transaction_domain());
+    (source(&from).transaction_domain().unwrap(), domain.map_err(|error| error.to_string()))
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn in_a_cluster_all_keys_share_the_slot_of_the_stream() {
 #[test]
 fn what_is_published_is_kept_nowhere() {
     let options = json!({"url": "redis://h", "command": "publish", "key": "c"});
-    assert!(sink(&options).domain().unwrap_err().contains("`publish` keeps nothing"));
+    assert!(sink(&options).acknowledging().err().unwrap().message().contains("`publish` keeps nothing"));
 }
 
 #[tokio::test]

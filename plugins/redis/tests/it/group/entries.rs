@@ -31,13 +31,13 @@ async fn stolen_entries_are_written_by_the_first_consumer() {
     add(&redis, 3, 6);
     // As if by somebody else: the slow one gives signs of life, and so they would stay its own.
     let ids: Vec<String> =
-        (0..2).map(|index| String::from_utf8(held.receipts.get(index).to_vec()).unwrap()).collect();
+        (0..2).map(|index| String::from_utf8(held.ack_handles.get(index).to_vec()).unwrap()).collect();
     redis.query(["XCLAIM", "in", "g", "quick", "0", &ids[0], &ids[1]]);
     let mut quick = Worker::new(&redis, "quick", &list(&redis)).await;
     quick.until(&redis, 5).await;
     assert_eq!(out(&redis).len(), 5, "two that were stolen, and three new ones");
     let delivery = slow.settle(&held).await;
-    assert_eq!(delivery.elsewhere(), [0, 1]);
+    assert_eq!(delivery.events_already_done(), [0, 1]);
     held.over();
     expect_each_once(&redis, 6);
     assert_eq!(pending(&redis), 0);
@@ -67,7 +67,7 @@ async fn an_answer_that_is_lost_is_no_second_write() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let delivery = worker.settle(&work).await;
-    assert!(delivery.elsewhere().is_empty(), "it was this worker that did it");
+    assert!(delivery.events_already_done().is_empty(), "it was this worker that did it");
     expect_each_once(&redis, 4);
 }
 
@@ -120,10 +120,10 @@ async fn of_a_batch_that_is_done_in_part_the_rest_is_written() {
         let mut worker = Worker::new(&redis, "a", &options).await;
         let work = mixed(worker.read().await, &[0, 1, 1, 2, 2, 3, 4, 5]);
         for number in [1, 4] {
-            redis.query([b"XACK", b"in".as_slice(), b"g", work.receipts.get(number)]);
+            redis.query([b"XACK", b"in".as_slice(), b"g", work.ack_handles.get(number)]);
         }
         let delivery = worker.settle(&work).await;
-        assert_eq!(delivery.elsewhere(), [1, 2, 6], "{command}");
+        assert_eq!(delivery.events_already_done(), [1, 2, 6], "{command}");
         let flat = "local all = {} for _, one in ipairs(redis.call('XRANGE', 'out', '-', '+')) do \
                     all[#all + 1] = one[2][2] end return all";
         let words: Vec<&str> =

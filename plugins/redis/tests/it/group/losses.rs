@@ -56,7 +56,7 @@ async fn pending_entries_are_trimmed() {
     assert_eq!(pending(&redis), 1);
     let mut next = Worker::new(&redis, "a", &list(&redis)).await;
     let work = next.read().await;
-    assert_eq!((work.batch.len(), work.receipts.range().len()), (0, 1));
+    assert_eq!((work.batch.len(), work.ack_handles.range().len()), (0, 1));
     next.finish(&work).await;
     assert_eq!((pending(&redis), out(&redis)), (0, vec![0]));
 }
@@ -70,7 +70,7 @@ async fn a_consumer_is_deleted_while_it_works() {
     add(&redis, 0, 1);
     let work = worker.read().await;
     redis.query(["XGROUP", "DELCONSUMER", "in", "g", "a"]);
-    assert_eq!(worker.settle(&work).await.elsewhere(), [0]);
+    assert_eq!(worker.settle(&work).await.events_already_done(), [0]);
     work.over();
     add(&redis, 1, 3);
     worker.until(&redis, 2).await;

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Outcome, Receipts, Sink, Source, SourceBatch};
+use tidegate_sdk::{AckHandles, Batch, Class, Cx, Delivery, Error, Outcome, Sink, Source, SourceBatch};
 use tidegate_servers::redis::Redis;
 
 /// The time limit for each step.
@@ -17,8 +17,8 @@ pub(crate) struct Worker {
 /// A batch on its way to the sink.
 pub(crate) struct Work {
     pub(crate) batch: Batch,
-    pub(crate) receipts: Receipts,
-    settled: Box<dyn FnOnce(Outcome) + Send>,
+    pub(crate) ack_handles: AckHandles,
+    done: Box<dyn FnOnce(Outcome) + Send>,
 }
 
 pub(crate) fn source(options: &Value) -> Box<dyn Source> {
@@ -51,7 +51,7 @@ impl Worker {
             "url": redis.url(), "stream": "in", "group": "g", "consumer": name, "claim_after": "30s",
         });
         let (cx, _stopping) = tidegate_testkit::context();
-        Self { source: source(&stream), sink: sink(options), cx: cx.with_receipts() }
+        Self { source: source(&stream), sink: sink(options), cx: cx.with_acknowledging_sink() }
     }
 
     /// The next entries, after errors that pass.
@@ -86,11 +86,11 @@ impl Worker {
     /// Settles it, and it was all ours.
     pub(crate) async fn finish(&mut self, work: &Work) {
         let delivery = self.settle(work).await;
-        assert!(delivery.rejected().is_empty() && delivery.elsewhere().is_empty(), "{delivery:?}");
+        assert!(delivery.rejected().is_empty() && delivery.events_already_done().is_empty(), "{delivery:?}");
     }
 
     pub(crate) async fn try_settle(&mut self, work: &Work) -> Result<Delivery, Error> {
-        self.sink.settle(&work.batch, &work.receipts, &self.cx).await
+        self.sink.acknowledging()?.ack_and_write(&work.batch, &work.ack_handles, &self.cx).await
     }
 
     /// Reads and settles until the list `out` holds this many.
@@ -105,12 +105,12 @@ impl Worker {
 
 impl Work {
     fn of(read: SourceBatch) -> Self {
-        Self { batch: read.batch, receipts: read.receipts.unwrap(), settled: read.settled.unwrap() }
+        Self { batch: read.batch, ack_handles: read.ack_handles.unwrap(), done: read.done.unwrap() }
     }
 
     /// Reports the batch to the source as delivered.
     pub(crate) fn over(self) {
-        (self.settled)(Outcome::Delivered);
+        (self.done)(Outcome::Delivered);
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn list(url: &str) -> Value {
 }
 
 pub(crate) fn claim() -> Claim {
-    Claim { pipeline: "pipe".into(), sink: "out".into(), afresh: false }
+    Claim { pipeline: "pipe".into(), sink: "out".into(), reset: false }
 }
 
 /// The events with the numbers `from..to`.
@@ -67,7 +67,7 @@ impl Driver {
     pub(crate) async fn claim(&mut self) -> Result<BTreeMap<Lane, Record>, Error> {
         let since = Instant::now();
         loop {
-            match self.sink.claim(&claim(), &self.cx).await {
+            match self.sink.transactional()?.claim(&claim(), &self.cx).await {
                 Ok(records) => {
                     let before = self.record.done;
                     self.record = records.get(&self.lane).cloned().unwrap_or_default();
@@ -85,7 +85,7 @@ impl Driver {
     pub(crate) async fn commit(&mut self, batch: &Batch, record: &Record) -> Result<Delivery, Error> {
         let since = Instant::now();
         loop {
-            match self.sink.commit(batch, &self.lane, record, &self.cx).await {
+            match self.sink.transactional()?.commit(batch, &self.lane, record, &self.cx).await {
                 Err(error) if again(&error) && since.elapsed() < PATIENCE => pause().await,
                 other => return other,
             }
@@ -104,7 +104,7 @@ impl Driver {
             let next = record((start + size).min(end));
             match self.commit(&kept, &next).await {
                 Ok(delivery) => {
-                    assert!(delivery.rejected().is_empty() && delivery.to_try_again().is_none());
+                    assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
                     self.record = next;
                     then(self.record.done);
                 }

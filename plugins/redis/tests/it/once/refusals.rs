@@ -36,8 +36,8 @@ async fn starting_over_forgets_the_records_and_fences_all_the_same() {
     old.run(100, 50, |_| {}).await.unwrap();
     let mut new = sink(&list(&redis.url()));
     new.open(&old.cx).await.unwrap();
-    let afresh = tidegate_sdk::Claim { afresh: true, ..claim() };
-    assert!(new.claim(&afresh, &old.cx).await.unwrap().is_empty());
+    let reset = tidegate_sdk::Claim { reset: true, ..claim() };
+    assert!(new.transactional().unwrap().claim(&reset, &old.cx).await.unwrap().is_empty());
     assert_eq!(old.run(200, 50, |_| {}).await.unwrap_err().class(), Class::Fatal);
 }
 
@@ -100,7 +100,13 @@ async fn a_full_server_is_waited_for_and_holds_no_half_of_a_batch() {
     let mut driver = Driver::new(&list(&redis.url())).await.unwrap();
     redis.query(["CONFIG", "SET", "maxmemory", "1"]);
     let batch = crate::once::driver::events(0, 50);
-    let error = driver.sink.commit(&batch, &driver.lane, &record(50), &driver.cx).await.unwrap_err();
+    let error = driver
+        .sink
+        .transactional()
+        .unwrap()
+        .commit(&batch, &driver.lane, &record(50), &driver.cx)
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), Class::Retry, "{error}");
     assert!(error.message().contains("OOM"), "{error}");
     assert_eq!(redis.query(["LLEN", "list"]).integer(), Some(0));
@@ -142,7 +148,7 @@ async fn function_is_loaded_again_after_the_server_lost_it() {
 #[test]
 fn a_channel_keeps_nothing() {
     let options = json!({"url": "redis://127.0.0.1:1", "command": "publish", "key": "c"});
-    assert!(sink(&options).transactional().unwrap_err().contains("xadd"));
+    assert!(sink(&options).transactional().err().unwrap().message().contains("xadd"));
     for command in ["xadd", "rpush", "lpush", "sadd", "set"] {
         let options = json!({"url": "redis://127.0.0.1:1", "command": command, "key": "c", "ttl": "1h"});
         sink(&options).transactional().unwrap();

@@ -55,7 +55,13 @@ async fn transactions_after_a_refused_one_are_undone() {
     let field = fields.texts().into_iter().find(|field| field.contains("lines")).unwrap();
     redis.query(["HSET", state, field, r#"{"position":"40","base":40,"done":40}"#]);
     let batch = events(100, 8_000);
-    let error = driver.sink.commit(&batch, &driver.lane, &record(8_000), &driver.cx).await.unwrap_err();
+    let error = driver
+        .sink
+        .transactional()
+        .unwrap()
+        .commit(&batch, &driver.lane, &record(8_000), &driver.cx)
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), Class::Replay, "{error}");
     expect_all(&redis, 100);
 }

@@ -193,7 +193,7 @@ async fn a_fork_writes_through_its_own_connection() {
     let clients: String = server.ask(&["CLIENT", "LIST"]);
     assert_eq!(clients.matches("name=tidegate").count(), 2, "{clients}");
     let delivery = fork.write(&tidegate_testkit::batch(["a"]), &sink.cx).await.unwrap();
-    assert!(delivery.to_try_again().is_none());
+    assert!(delivery.to_retry().is_none());
     fork.close(&sink.cx).await.unwrap();
     sink.sink.close(&sink.cx).await.unwrap();
     crate::sink::server::wait_until("the connections to end", || {
@@ -207,6 +207,6 @@ async fn an_empty_batch_is_delivered() {
     let mut sink = open(&server, json!({"command": "rpush", "key": "l"})).await;
     sink.deliver(Vec::<String>::new()).await;
     let delivery = sink.write([""]).await;
-    assert!(delivery.to_try_again().is_none(), "{:?}", again(&delivery));
+    assert!(delivery.to_retry().is_none(), "{:?}", again(&delivery));
     assert_eq!(server.ask::<Vec<String>>(&["LRANGE", "l", "0", "-1"]), [""]);
 }

@@ -159,7 +159,7 @@ async fn answer_that_was_not_asked_for_breaks_the_connection() {
     sink.open().await.unwrap();
     let first = sink.write(["a"]).await;
     server.join().unwrap();
-    if first.to_try_again().is_none() {
+    if first.to_retry().is_none() {
         // The second reply came after the first was read. It is not the answer to this write.
         let (events, _, message) = again(&sink.write(["b"]).await);
         assert_eq!(events, [0], "{message}");

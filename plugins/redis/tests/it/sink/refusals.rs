@@ -24,7 +24,7 @@ async fn a_key_from_data_of_another_type_rejects_its_events_alone() {
         let delivery = sink.write([r#"{"k":2}"#, r#"{"k":1}"#, r#"{"k":2,"x":1}"#]).await;
         assert_eq!(rejected(&delivery), [0, 2]);
         assert!(delivery.rejected()[0].reason.contains("WRONGTYPE"), "{delivery:?}");
-        assert!(delivery.to_try_again().is_none(), "{delivery:?}");
+        assert!(delivery.to_retry().is_none(), "{delivery:?}");
         server.ask::<()>(&["DEL", "l:1"]);
     }
 }
@@ -126,7 +126,7 @@ async fn event_with_too_many_fields_is_rejected_and_the_others_are_written() {
     let members: Vec<String> = (0..500_001).map(|number| format!("\"{number:x}\":0")).collect();
     let huge = format!("{{{}}}", members.join(","));
     let delivery = sink.write([r#"{"a":1}"#, &huge, r#"{"b":2}"#]).await;
-    assert!(delivery.to_try_again().is_none(), "{:?}", delivery.to_try_again());
+    assert!(delivery.to_retry().is_none(), "{:?}", delivery.to_retry());
     let rejected: Vec<_> = delivery.rejected().iter().map(|one| one.event).collect();
     assert_eq!(rejected, [1]);
     assert!(delivery.rejected()[0].reason.contains("500001 fields"), "{}", delivery.rejected()[0].reason);

@@ -163,7 +163,7 @@ impl Opened {
     /// Writes payloads that must all be delivered.
     pub(crate) async fn deliver<P: AsRef<[u8]>>(&mut self, payloads: impl IntoIterator<Item = P>) {
         let delivery = self.write(payloads).await;
-        assert!(delivery.to_try_again().is_none(), "{delivery:?}");
+        assert!(delivery.to_retry().is_none(), "{delivery:?}");
         assert!(delivery.rejected().is_empty(), "{delivery:?}");
     }
 
@@ -174,7 +174,7 @@ impl Opened {
         loop {
             assert!(start.elapsed() < PATIENCE, "{} events are never delivered", batch.len());
             let left = match self.try_write(&batch).await {
-                Ok(delivery) => delivery.to_try_again().map(|(events, _)| events.to_vec()),
+                Ok(delivery) => delivery.to_retry().map(|(events, _)| events.to_vec()),
                 Err(_) => Some((0..batch.len()).collect()),
             };
             match left {
@@ -188,7 +188,7 @@ impl Opened {
 
 /// Which events are to be tried again, as what class, with what message.
 pub(crate) fn again(delivery: &Delivery) -> (Vec<usize>, Class, String) {
-    let (events, error) = delivery.to_try_again().unwrap_or_else(|| panic!("all is delivered: {delivery:?}"));
+    let (events, error) = delivery.to_retry().unwrap_or_else(|| panic!("all is delivered: {delivery:?}"));
     (events.to_vec(), error.class(), error.message().to_owned())
 }
 

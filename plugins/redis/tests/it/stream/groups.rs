@@ -107,7 +107,7 @@ fn warnings(extra: &serde_json::Value) -> Vec<String> {
     let mut options = json!({"url": "redis://localhost", "stream": "s", "group": "g"});
     options.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     let plugin = tidegate_testkit::plugin(tidegate_redis::plugins(), "redis_stream");
-    let warnings = plugin.build(&options).unwrap().warnings();
+    let warnings = plugin.build(&options).unwrap().capabilities().warnings;
     warnings.iter().map(|warning| format!("{}: {}", warning.pointer, warning.message)).collect()
 }
 

@@ -64,7 +64,7 @@ impl Reader {
 /// Ends a batch; its payloads.
 pub(crate) fn settle(batch: SourceBatch, outcome: Outcome) -> Vec<String> {
     let texts = batch.batch.texts();
-    batch.settled.unwrap()(outcome);
+    batch.done.unwrap()(outcome);
     texts
 }
 

@@ -39,6 +39,7 @@ fn node(name: &str, plugin: Plugin) -> Node {
         inputs: Vec::new(),
         outputs: Vec::new(),
         engine: EngineOptions::default(),
+        capabilities: std::sync::Arc::default(),
     }
 }
 

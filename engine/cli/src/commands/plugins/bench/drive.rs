@@ -70,8 +70,8 @@ impl Driven {
             Self::Source(source) => match counted(source.next(cx), &mut wakes).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(read)) => {
-                    if let Some(settled) = read.settled {
-                        settled(Outcome::Delivered);
+                    if let Some(done) = read.done {
+                        done(Outcome::Delivered);
                     }
                     Ok(Done { events: read.batch.len(), ..Done::default() })
                 }

@@ -96,11 +96,7 @@ pub(crate) fn uses(pipeline: &Path, library: &Path) -> Result<Vec<(Kind, String,
 
 /// Whether it is a source or a sink that acknowledges and writes in one step with others.
 fn has_a_domain(plugin: &Plugin, options: &Value) -> bool {
-    match plugin.build(options) {
-        Ok(Component::Source(source)) => source.domain().is_ok(),
-        Ok(Component::Sink(sink)) => sink.domain().is_ok(),
-        _ => false,
-    }
+    plugin.build(options).is_ok_and(|mut component| component.capabilities().transaction_domain.is_ok())
 }
 
 /// Tries the plugin at its work.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use tidegate_sdk::Receipts;
+use tidegate_sdk::AckHandles;
 
 use crate::server::resp;
 use crate::sink::shape::Shape;
@@ -119,7 +119,7 @@ impl Call {
     pub(super) fn encode(
         &self,
         (shape, writes): (&Shape, &Writes<'_>),
-        receipts: &Receipts,
+        ack_handles: &AckHandles,
         preface: &Preface<'_>,
         procedure: &Procedure,
         request: &mut Vec<u8>,
@@ -137,7 +137,7 @@ impl Call {
         let command = shape.command.name();
         let words = ["settle", group, consumer, command, preface.kind, first, last, preface.ttl, &entries];
         words.iter().for_each(|word| resp::argument(request, word.as_bytes()));
-        self.entries.clone().for_each(|entry| resp::argument(request, receipts.get(entry)));
+        self.entries.clone().for_each(|entry| resp::argument(request, ack_handles.get(entry)));
         for command in commands {
             resp::argument(request, command.key.to_string().as_bytes());
             resp::argument(request, command.owners.text().as_bytes());

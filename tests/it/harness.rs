@@ -1,4 +1,4 @@
-//! Starts the binary, reads what it says, and speaks HTTP with it.
+//! Starts the binary, reads its log, and sends it HTTP requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// No wait in these tests is longer: what takes this long is broken.
+/// Time limit of every wait in these tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The root of the repository, where every command runs.
@@ -15,13 +15,13 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// A call of the binary, with a data folder of its own.
+/// A command line of the binary, with its own data folder.
 pub(crate) struct Tidegate {
     command: Command,
     data: Option<tempfile::TempDir>,
 }
 
-/// How a call ended.
+/// The result of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: i32,
@@ -29,12 +29,12 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// A call that is under way. Killed when dropped.
+/// A running process. Killed when dropped.
 pub(crate) struct Running {
     child: Child,
     log: Arc<Log>,
     stdout: Option<std::thread::JoinHandle<String>>,
-    /// Standard input, if it is kept open.
+    /// Standard input, if it stays open.
     _stdin: Option<ChildStdin>,
     _data: Option<tempfile::TempDir>,
 }
@@ -46,21 +46,21 @@ struct Log {
 }
 
 impl Tidegate {
-    /// A call with these arguments.
+    /// The binary with these arguments.
     pub(crate) fn new(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args(arguments).current_dir(root()).env_remove("TIDEGATE_LOG").env("NO_COLOR", "1");
         Self { command, data: None }
     }
 
-    /// A call of another program, such as one that watches over the binary.
+    /// Another program, such as a tracer of the binary.
     pub(crate) fn other(program: &str) -> Self {
         let mut command = Command::new(program);
         command.current_dir(root()).env_remove("TIDEGATE_LOG").env("NO_COLOR", "1");
         Self { command, data: None }
     }
 
-    /// `run` of these pipeline files, with a data folder of its own.
+    /// `run` of these pipeline files, with its own data folder.
     pub(crate) fn run(paths: &[&Path]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut call = Self::new(&["run"]);
@@ -69,7 +69,7 @@ impl Tidegate {
         call
     }
 
-    /// `run` of one pipeline, written to a file of its own.
+    /// `run` of one pipeline, written to a file.
     pub(crate) fn pipeline(text: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join("test.toml");
@@ -90,7 +90,7 @@ impl Tidegate {
         self
     }
 
-    /// Runs in this folder in place of the root of the repository.
+    /// Runs in this folder instead of the root of the repository.
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
@@ -112,12 +112,12 @@ impl Tidegate {
         running.end()
     }
 
-    /// Starts, with nothing on standard input.
+    /// Starts with an empty standard input.
     pub(crate) fn start(self) -> Running {
         self.start_with(&[])
     }
 
-    /// Starts, with a standard input that stays open and says nothing.
+    /// Starts with a standard input that stays open and empty.
     pub(crate) fn start_open(self) -> Running {
         self.spawn(None)
     }
@@ -132,7 +132,7 @@ impl Tidegate {
         let mut stdin = child.stdin.take().unwrap();
         let kept = match input.map(<[u8]>::to_vec) {
             Some(input) => {
-                // A reader that has gone is the program's own business.
+                // The program may have closed its input.
                 std::thread::spawn(move || drop(stdin.write_all(&input)));
                 None
             }
@@ -169,7 +169,7 @@ impl Running {
         self.wait_for_nth(1, text)
     }
 
-    /// Waits for the line of this number, counted from 1, of those that hold `text`, and returns it.
+    /// Waits for the Nth line on standard error that holds `text`, counted from 1, and returns it.
     pub(crate) fn wait_for_nth(&self, number: usize, text: &str) -> String {
         let until = Instant::now() + LIMIT;
         let mut lines = self.log.lines.lock().unwrap();
@@ -183,7 +183,7 @@ impl Running {
         }
     }
 
-    /// The address behind a line such as `admin listening on 127.0.0.1:1234` that holds `text`.
+    /// The address in a line that holds `text`, such as `admin listening on 127.0.0.1:1234`.
     pub(crate) fn address(&self, text: &str) -> SocketAddr {
         let line = self.wait_for(text);
         let start = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address in {line}"));
@@ -210,7 +210,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for the end.
+    /// Waits for the process to end.
     pub(crate) fn end(&mut self) -> Ended {
         let until = Instant::now() + LIMIT;
         let status = loop {
@@ -252,14 +252,14 @@ impl Ended {
     }
 }
 
-/// An answer to a request.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
 }
 
-/// Sends one request on a connection of its own. `request` is `"GET /path"`.
+/// Sends one request on its own connection. `request` is such as `"GET /path"`.
 pub(crate) fn http(address: SocketAddr, request: &str, content_type: &str, body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -275,10 +275,8 @@ pub(crate) fn http(address: SocketAddr, request: &str, content_type: &str, body:
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (headers, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let body = match headers.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-        true => unchunked(body),
-        false => body.to_owned(),
-    };
+    let chunked = headers.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if chunked { unchunked(body) } else { body.to_owned() };
     Answer { status: status.expect("a status line"), body }
 }
 
@@ -292,7 +290,7 @@ fn unchunked(body: &str) -> String {
     whole
 }
 
-/// A port that is free now. For what cannot tell which port it got.
+/// A port that is currently free, for programs that cannot choose a port themselves.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

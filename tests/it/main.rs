@@ -80,7 +80,7 @@ mod plugins {
 
 /// A real Redis server.
 mod redis {
-    /// One stream shared by several processes, into the same Redis, effectively once.
+    /// A stream shared by several processes, into the same Redis, effectively once.
     mod group;
     /// Poll, push and serve in one process.
     mod jobs;

@@ -1,4 +1,4 @@
-//! The rules of the house: who imports whom, how long a file is, what a name may be.
+//! Rules of the source: dependencies, names, sizes, imports, language.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ mod imports;
 /// The language of the project.
 mod words;
 
-/// Which of our crates each may depend on. What stands for `plugins/*` is in [`PLUGIN`].
+/// Allowed dependencies between the crates of this repository. [`PLUGIN`] holds those of `plugins/*`.
 const EDGES: &[(&str, &[&str])] = &[
     ("tidegate-abi", &[]),
     ("tidegate-query", &[]),
@@ -28,13 +28,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidegate-testkit", &["tidegate-sdk"]),
 ];
 
-/// What a plugin may depend on.
+/// Allowed dependencies of a plugin.
 const PLUGIN: &[&str] = &["tidegate-export", "tidegate-query", "tidegate-sdk"];
 
-/// A source file may have this many lines.
+/// Maximum number of lines of a source file.
 const LINES: usize = 500;
 
-/// What may stand at the top of the repository.
+/// Entries at the top of the repository.
 const TOP: &[&str] = &[
     ".ci",
     ".git",
@@ -54,7 +54,7 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// Names that say nothing of what a file refuses to hold.
+/// File names that do not describe the content.
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "misc", "manager", "types"];
 
 /// Every file below `folder` with this extension.
@@ -92,7 +92,7 @@ fn scripts() -> Vec<PathBuf> {
     found
 }
 
-/// Our dependencies of each of our crates, by the folder it is in.
+/// Manifest of each crate, and its dependencies within this repository.
 fn dependencies() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
     let mut crates = BTreeMap::new();
     for folder in ["engine", "plugins"] {
@@ -168,7 +168,7 @@ fn files_are_short_and_well_named() {
     }
 }
 
-/// Guards a table of proofs that names tests which were renamed since.
+/// Guards against tables that name tests which were renamed.
 #[test]
 fn every_test_that_is_named_in_the_tables_exists() {
     let mut known = BTreeSet::new();
@@ -188,7 +188,7 @@ fn every_test_that_is_named_in_the_tables_exists() {
     assert!(missing.is_empty(), "there are no tests of these names: {missing:?}");
 }
 
-/// Looking for examples takes seconds for each crate, so those without any say so.
+/// Searching a crate for examples takes seconds, so crates without any disable it.
 #[test]
 fn examples_in_documentation_are_run() {
     for folder in ["engine", "plugins", "tests"] {

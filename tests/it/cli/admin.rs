@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::harness::{Tidegate, free_port, http, until};
 
 #[test]
-fn metrics_count_and_readiness_tells_the_truth() {
+fn metrics_count_and_readiness_follows_the_components() {
     let closed = free_port();
     let pipeline = format!(
         r#"
@@ -43,7 +43,7 @@ fn metrics_count_and_readiness_tells_the_truth() {
     });
     assert_eq!(http(address, "GET /elsewhere", "", b"").status, 404);
     assert_eq!(http(address, "POST /metrics", "text/plain", b"x").status, 405);
-    // Everything is text that Prometheus reads: a name, labels, a number.
+    // Every line is in the format of Prometheus: a name, labels, a number.
     for line in http(address, "GET /metrics", "", b"").body.lines().filter(|line| !line.starts_with('#')) {
         let (_, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<f64>().is_ok(), "{line}");

@@ -1,4 +1,4 @@
-//! The commands beside `run`.
+//! Commands other than `run`.
 
 use serde_json::Value;
 
@@ -10,17 +10,16 @@ fn ten_mistakes_are_ten_diagnostics() {
     assert_eq!(ended.stderr.matches("error[").count(), 10, "{}", ended.stderr);
     let json =
         Tidegate::new(&["check", "--format", "json", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
-    let told: Value = serde_json::from_str(&json.stdout).unwrap();
-    assert!(told.to_string().contains("\"line\":"), "{told}");
-    // `run` refuses it in the same words, before anything starts.
+    let printed: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!(printed.to_string().contains("\"line\":"), "{printed}");
+    // `run` refuses it with the same text, before anything starts.
     let run = Tidegate::new(&["run", "tests/rejected/ten-mistakes.toml"]).end().expect(2);
     assert_eq!(run.stderr.matches("error[").count(), 10);
 }
 
-/// Every file under `tests/rejected` through the real binary with its real plugins: exit 2, and the message
-/// that stands beside it.
+/// Runs every file under `tests/rejected` and compares the output with the text beside it. The exit code is 2.
 #[test]
-fn rejected_files_are_refused_in_these_words() {
+fn rejected_files_are_refused_with_their_text() {
     let folder = root().join("tests/rejected");
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
@@ -84,7 +83,7 @@ fn a_new_pipeline_checks_and_runs() {
 }
 
 #[test]
-fn check_connect_tells_who_does_not_answer() {
+fn check_connect_names_the_servers_that_do_not_answer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.toml");
     let text = format!(
@@ -115,7 +114,7 @@ fn wrong_arguments_are_exit_2() {
     Tidegate::new(&["run", "nowhere.toml"]).end().expect(2);
     Tidegate::new(&["frobnicate"]).end().expect(2);
     Tidegate::new(&["run", "pipelines/quickstart.toml", "--memory", "lots"]).end().expect(2);
-    Tidegate::new(&["run", "pipelines/quickstart.toml", "--set", "nobody.key=1"]).end().expect(2);
+    Tidegate::new(&["run", "pipelines/quickstart.toml", "--set", "missing.key=1"]).end().expect(2);
 }
 
 #[test]
@@ -127,7 +126,7 @@ fn a_key_is_overridden_from_the_command_line() {
 }
 
 #[test]
-fn a_closed_standard_output_is_told_and_no_panic() {
+fn closed_standard_output_is_reported_without_a_panic() {
     let pipeline = "[source.a]\nplugin = \"generate\"\nline = \"x\"\n[sink.b]\nplugin = \"stdout\"\n";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.toml");
@@ -146,7 +145,7 @@ fn a_closed_standard_output_is_told_and_no_panic() {
 }
 
 #[test]
-fn check_tells_which_queries_are_fast() {
+fn check_names_the_fast_queries() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queries.toml");
     let text = "[source.ticks]\nplugin = \"generate\"\nline = \"1\"\n\

@@ -1,11 +1,10 @@
-//! Readiness, through the binary, of every plugin that there is.
+//! Readiness of every plugin.
 
 use tidegate_servers::redis::Redis;
 
 use crate::harness::{Tidegate, free_port, http, until};
 
-/// A piece of a pipeline for each plugin: its kind and name, and its options. `{redis}`, `{port}` and `{folder}` are
-/// filled in.
+/// Kind, name and options of each plugin. `{redis}`, `{port}` and `{folder}` are placeholders.
 const PLUGINS: &[(&str, &str, &str)] = &[
     ("source", "exec", "command = [\"sh\", \"-c\", \"echo 1; exec sleep 600\"]\nmode = \"keep_running\""),
     ("source", "file", "path = \"{folder}/in\"\nfollow = true"),
@@ -30,7 +29,7 @@ const PLUGINS: &[(&str, &str, &str)] = &[
     ("sink", "stdout", ""),
 ];
 
-/// A pipeline in which this plugin is, among others that are known to be ready.
+/// A pipeline of this plugin and others that are known to become ready.
 fn pipeline(kind: &str, plugin: &str, options: &str) -> String {
     let respond = if plugin == "http_response" { "respond = \"result\"" } else { "" };
     let quiet = format!("[source.in]\nplugin = \"http_server\"\nlisten = \"127.0.0.1:0\"\n{respond}\n");
@@ -66,7 +65,7 @@ fn every_plugin_becomes_ready() {
         assert!(PLUGINS.iter().any(|(k, n, _)| k == kind && n == name), "{kind} {name} is not in the table");
     }
     let redis = Redis::start();
-    // A pipeline of our own is the server that others ask.
+    // Another pipeline is the server of the HTTP plugins.
     let port = free_port();
     let server = format!(
         "[source.s]\nplugin = \"http_server\"\nlisten = \"127.0.0.1:{port}\"\npath = \"/*\"\nmethods = [\"GET\", \"POST\"]\n\

@@ -13,7 +13,7 @@ const ENDLESS: &str = r#"
 "#;
 
 #[test]
-fn a_signal_drains_and_what_was_read_is_there() {
+fn signal_drains_and_delivers_everything_read() {
     for signal in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out.jsonl");
@@ -76,7 +76,7 @@ fn a_pipeline_that_fails_is_exit_1_and_the_others_end_first() {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_where_it_was() {
+fn killed_run_resumes_at_its_position() {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("in"), folder.path().join("out"));
     let text: String = (0..5000).map(|number| format!("{number}\n")).collect();
@@ -92,7 +92,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
         std::fs::write(&pipeline, text).unwrap();
     };
     let lines = || std::fs::read_to_string(&out).unwrap_or_default().lines().count();
-    // Slow enough that the kill comes before the end; then fast.
+    // The first run is slow, so that the kill comes before its end.
     write("events = 2000\nper = \"1s\"\nburst = 10");
     let call = || Tidegate::new(&["run", "--data-dir"]).arg(&data).arg(&pipeline);
     let running = call().start();
@@ -104,7 +104,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
     let written = std::fs::read_to_string(&out).unwrap();
     let distinct: std::collections::BTreeSet<&str> = written.lines().collect();
     assert_eq!(distinct.len(), 5000, "nothing is lost");
-    // A run that ended has nothing to resume: the next one reads the file again.
+    // A run that ended leaves nothing to resume, so the next one reads the file again.
     std::fs::remove_file(&out).unwrap();
     call().end().expect(0);
     assert_eq!(lines(), 5000);

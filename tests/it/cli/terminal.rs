@@ -1,4 +1,4 @@
-//! A terminal that is closed, stopped or not written to, and a log that nobody reads: signals work all the same.
+//! A terminal that is closed, stopped or not writable, and a log without a reader. Signals work in each case.
 
 use std::io::{PipeReader, PipeWriter, Write};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ const ENDLESS: &str = r#"
     path = "OUT"
 "#;
 
-/// A process in a terminal of its own, which `script` holds open.
+/// A process in its own terminal, which `script` holds open.
 struct InTerminal {
     folder: tempfile::TempDir,
     script: Child,
 }
 
 impl InTerminal {
-    /// Runs an endless pipeline; `before` and `after` stand around the command in a shell whose process it becomes.
+    /// Runs an endless pipeline from a shell. `before` and `after` surround the command, which replaces the shell.
     fn start(before: &str, after: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
@@ -72,11 +72,11 @@ impl InTerminal {
 
     fn is_running(&self) -> bool {
         let state = read(&Path::new("/proc").join(self.id()).join("stat"));
-        // One that has ended may wait for a parent that does not look.
+        // An ended process stays a zombie until its parent reaps it.
         !state.is_empty() && !state.contains(") Z ")
     }
 
-    /// Waits for its end, after which everything that was read is written.
+    /// Waits for the process to end, and checks that everything read was written.
     fn drained(&self) {
         until("it ends", || !self.is_running());
         for (number, line) in read(&self.path("out")).lines().enumerate() {
@@ -104,7 +104,7 @@ fn read(path: &Path) -> String {
 
 #[test]
 fn closing_the_terminal_drains() {
-    // With the live display on the terminal that goes, and with a log elsewhere.
+    // With the live display on the closed terminal, and with the log elsewhere.
     for log in ["", "2> /dev/null"] {
         let mut running = InTerminal::start("", log);
         running.close();
@@ -115,11 +115,11 @@ fn closing_the_terminal_drains() {
 #[test]
 fn signals_work_after_the_terminal_is_gone() {
     for signal in ["TERM", "INT"] {
-        // As under `nohup`, so that it outlives its terminal.
+        // As under `nohup`, so that the process outlives its terminal.
         let mut running = InTerminal::start("trap '' HUP;", "");
         running.close();
         let before = running.lines();
-        // Some hundred changes of the live display and of the log fail meanwhile.
+        // Hundreds of writes of the live display and the log fail in this time.
         until("it runs on", || running.lines() > before + 1000);
         running.signal(signal);
         running.drained();
@@ -127,7 +127,7 @@ fn signals_work_after_the_terminal_is_gone() {
 }
 
 #[test]
-fn a_hangup_is_a_reload_while_there_is_a_terminal_and_when_it_is_long_gone() {
+fn hangup_reloads_with_and_without_a_terminal() {
     let mut running = InTerminal::start("trap '' HUP;", "2> /dev/null");
     let pipeline = running.path("p.toml");
     let into = |name: &str| {
@@ -177,7 +177,7 @@ fn writing_to_the_terminal_from_the_background_stops_nothing() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_neither_pipelines_nor_signals() {
+fn log_without_a_reader_blocks_neither_pipelines_nor_signals() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("p.toml"), ENDLESS.replace("OUT", &at("out").display().to_string())).unwrap();
@@ -207,7 +207,7 @@ fn a_log_that_nobody_reads_holds_up_neither_pipelines_nor_signals() {
     drop(reader);
 }
 
-/// A pipe that takes no byte more. Its writer blocks, as what a process inherits does.
+/// A full pipe. Its writer blocks, as an inherited pipe does.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let flags = rustix::fs::fcntl_getfl(&writer).unwrap();

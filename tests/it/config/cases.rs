@@ -1,5 +1,5 @@
-//! Pipelines as data: each folder of `tests/cases` holds a `pipeline.toml` that reads standard input and writes
-//! standard output, an `input` and what is `expected`. `UPDATE=1` blesses.
+//! Pipelines with their input and expected output. Each folder of `tests/cases` holds a `pipeline.toml` from standard
+//! input to standard output, an `input` and the `expected` output. `UPDATE=1` writes the actual output.
 
 use std::fs;
 

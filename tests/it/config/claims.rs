@@ -80,7 +80,7 @@ fn resources_that_differ_may_be_used_side_by_side() {
     let files: Vec<(&str, &str)> =
         names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
     let ended = check(folder.path(), &files);
-    // The disabled source is all that is refused: it was the only one of its file.
+    // Only the disabled source is refused, because its file has no other source.
     assert!(!ended.stderr.contains("taken") && ended.stderr.ends_with("1 error"), "{}", ended.stderr);
 }
 
@@ -239,11 +239,11 @@ fn a_reload_that_claims_what_another_pipeline_has_is_refused() {
 
 #[test]
 fn sinks_that_share_standard_output_do_not_tear_lines() {
-    // Lines longer than what a pipe takes at once, from two graphs at the same time.
-    let graph = |name: &str, letter: &str| {
+    // Lines longer than an atomic write to a pipe, from two graphs at the same time.
+    let graph = |name: &str, character: &str| {
         format!(
             "[source.{name}]\nplugin = \"generate\"\nline = \"{}\"\ncount = 300\n[sink.{name}_out]\nplugin = \"stdout\"\nbatch = {{ events = 7 }}\n",
-            letter.repeat(10_000)
+            character.repeat(10_000)
         )
     };
     let ended = Tidegate::pipeline(&(graph("a", "a") + &graph("b", "b"))).end().expect(0);

@@ -1,4 +1,4 @@
-//! Every file under `pipelines/` runs as it is.
+//! Every file under `pipelines/`, run unchanged.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,7 @@ fn every_pipeline_is_tested_and_well_formed() {
     assert!(check.stdout.contains("7 files") || check.stderr.contains("7 files"), "{check:?}");
 }
 
-/// The library of `library.toml`, built by the command that stands in it.
+/// The library of `library.toml`, built by the command in that file.
 fn grep_library(folder: &Path) -> PathBuf {
     let text = std::fs::read_to_string(pipeline("library.toml")).unwrap();
     let command = text.lines().find_map(|line| line.strip_prefix("#   cc ")).unwrap();
@@ -134,7 +134,7 @@ fn follow_access_log() {
     until("the first two", || lines("requests.jsonl") == 2);
     std::fs::rename(&log, folder.path().join("access.log.1")).unwrap();
     std::fs::write(&log, line(500, "/c")).unwrap();
-    until("the one behind the rotation", || lines("requests.jsonl") == 3 && lines("errors.jsonl") == 2);
+    until("the line after the rotation", || lines("requests.jsonl") == 3 && lines("errors.jsonl") == 2);
     running.signal("TERM");
     running.end().expect(0);
     let errors = std::fs::read_to_string(folder.path().join("errors.jsonl")).unwrap();

@@ -1,4 +1,4 @@
-//! `tidegate schema`, judged by a validator of JSON Schema: it accepts what the program accepts, and points at the key.
+//! `tidegate schema` with a JSON Schema validator. It accepts the files that the program accepts, and names the key.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ fn validator(arguments: &[&str]) -> jsonschema::Validator {
     jsonschema::draft7::new(&schema).unwrap()
 }
 
-/// A file as editors see it; `None` if it is not TOML.
+/// A file as JSON, as editors validate it; `None` if it is not TOML.
 fn parsed(path: &Path) -> Option<Value> {
     let value: toml::Value = toml::from_str(&std::fs::read_to_string(path).unwrap()).ok()?;
     serde_json::to_value(value).ok()
 }
 
-/// The places of what is wrong, each once.
+/// The places of the errors, each once.
 fn places(validator: &jsonschema::Validator, file: &Value) -> Vec<String> {
     let mut places: Vec<String> =
         validator.iter_errors(file).map(|error| error.instance_path().to_string()).collect();
@@ -37,7 +37,7 @@ fn toml_files(folder: &str) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn every_pipeline_that_is_shipped_passes() {
+fn every_shipped_pipeline_passes() {
     let validator = validator(&[]);
     let cases = std::fs::read_dir(root().join("tests/cases")).unwrap();
     let cases = cases.map(|entry| entry.unwrap().path().join("pipeline.toml"));
@@ -51,7 +51,7 @@ fn every_pipeline_that_is_shipped_passes() {
 }
 
 #[test]
-fn what_is_refused_is_refused_at_its_key() {
+fn refused_files_are_refused_at_their_key() {
     let validator = validator(&[]);
     let expected = [
         ("from-on-source", "/source/users"),
@@ -92,7 +92,7 @@ fn text_from_outside_is_accepted_where_the_program_accepts_it() {
     assert_eq!(poll("enabled", "${ON}".into()), ["/source/in/enabled"]);
     assert_eq!(sound(json!({ "plugin": "${PLUGIN}", "anything": 1 })), [""; 0]);
     assert_eq!(sound(json!({ "plugin": "stdin", "on_reject": "${X}" })), [""; 0]);
-    // The program agrees with both.
+    // The program accepts and refuses the same files.
     let check = |decode: &str| {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(

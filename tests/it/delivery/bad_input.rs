@@ -1,4 +1,4 @@
-//! Bad input: rejected or tried again, never lost, never the end of a run.
+//! Bad input: rejected or retried, never lost, and never the end of a run.
 
 use serde_json::Value;
 use tidegate_servers::http::{Answer, Server};
@@ -15,21 +15,21 @@ fn run(pipeline: &str) -> (Ended, Vec<Value>) {
     let ended = Tidegate::new(&["run", "--data-dir"]).arg(&data).arg(&path).end();
     let list = Tidegate::new(&["dead-letters", "list", "--format", "json", "--data-dir"]).arg(&data);
     let list = list.end().expect(0);
-    let letters = list.lines().into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    (ended, letters)
+    let dead_letters = list.lines().into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (ended, dead_letters)
 }
 
-fn reasons(letters: &[Value]) -> Vec<&str> {
-    letters.iter().map(|letter| letter["reason"].as_str().unwrap()).collect()
+fn reasons(dead_letters: &[Value]) -> Vec<&str> {
+    dead_letters.iter().map(|dead_letter| dead_letter["reason"].as_str().unwrap()).collect()
 }
 
 #[test]
-fn malformed_json_and_invalid_utf8_are_dead_letters_and_the_rest_goes_on() {
+fn malformed_json_and_invalid_utf8_are_dead_letters_and_other_events_are_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("in"), folder.path().join("out"));
     let bytes = b"{\"n\":1}\n{\"n\":\n{\"n\":\"\xff\"}\nnot json\n{\"n\":2}\n\"\\ud800\"\n{\"n\":3}\n";
     std::fs::write(&input, bytes).unwrap();
-    let (ended, letters) = run(&format!(
+    let (ended, dead_letters) = run(&format!(
         r#"
         [source.lines]
         plugin = "file"
@@ -50,10 +50,10 @@ fn malformed_json_and_invalid_utf8_are_dead_letters_and_the_rest_goes_on() {
     for number in ["1", "2", "3"] {
         assert!(written.lines().any(|line| line == number), "{written}");
     }
-    let reasons = reasons(&letters);
+    let reasons = reasons(&dead_letters);
     assert!(reasons.len() >= 3, "{reasons:?}");
     assert!(reasons.iter().all(|reason| !reason.is_empty() && !reason.contains("::")), "{reasons:?}");
-    assert!(letters.iter().any(|letter| letter["payload"] == "not json"), "{letters:?}");
+    assert!(dead_letters.iter().any(|dead_letter| dead_letter["payload"] == "not json"), "{dead_letters:?}");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_line_of_a_hundred_megabytes_is_a_dead_letter_and_memory_stays_flat() {
     bytes.resize(100 << 20, b'x');
     bytes.extend_from_slice(b"\n{\"n\":2}\n");
     std::fs::write(&input, bytes).unwrap();
-    let (ended, letters) = run(&format!(
+    let (ended, dead_letters) = run(&format!(
         r#"
         [source.lines]
         plugin = "file"
@@ -78,12 +78,12 @@ fn a_line_of_a_hundred_megabytes_is_a_dead_letter_and_memory_stays_flat() {
     ));
     ended.expect(0);
     assert_eq!(std::fs::read_to_string(out).unwrap(), "{\"n\":1}\n{\"n\":2}\n");
-    assert_eq!(letters.len(), 1);
-    assert!(reasons(&letters)[0].contains("over the limit of 16MiB"), "{letters:?}");
+    assert_eq!(dead_letters.len(), 1);
+    assert!(reasons(&dead_letters)[0].contains("over the limit of 16MiB"), "{dead_letters:?}");
 }
 
 #[test]
-fn an_http_500_is_tried_again_and_a_400_is_a_dead_letter() {
+fn http_500_is_retried_and_400_is_a_dead_letter() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in");
     std::fs::write(&input, "\"good\"\n\"bad\"\n\"late\"\n").unwrap();
@@ -95,7 +95,7 @@ fn an_http_500_is_tried_again_and_a_400_is_a_dead_letter() {
         }
         _ => Answer::status(200),
     });
-    let (ended, letters) = run(&format!(
+    let (ended, dead_letters) = run(&format!(
         r#"
         [source.lines]
         plugin = "file"
@@ -110,20 +110,20 @@ fn an_http_500_is_tried_again_and_a_400_is_a_dead_letter() {
         server.url("/in")
     ));
     ended.expect(0);
-    assert_eq!(letters.len(), 1, "{letters:?}");
-    assert!(reasons(&letters)[0].contains("400"), "{letters:?}");
-    assert_eq!(letters[0]["payload"], "\"bad\"");
+    assert_eq!(dead_letters.len(), 1, "{dead_letters:?}");
+    assert!(reasons(&dead_letters)[0].contains("400"), "{dead_letters:?}");
+    assert_eq!(dead_letters[0]["payload"], "\"bad\"");
     assert!(server.requests().iter().filter(|request| request.text().contains("late")).count() >= 2);
 }
 
 #[test]
-fn a_key_of_the_wrong_type_poisons_only_its_own_event() {
+fn key_of_the_wrong_type_rejects_only_its_own_event() {
     let redis = Redis::start();
     redis.query(["SET", "user:2", "text"]);
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in");
     std::fs::write(&input, "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n").unwrap();
-    let (ended, letters) = run(&format!(
+    let (ended, dead_letters) = run(&format!(
         r#"
         [source.lines]
         plugin = "file"
@@ -138,8 +138,8 @@ fn a_key_of_the_wrong_type_poisons_only_its_own_event() {
         redis.url()
     ));
     ended.expect(0);
-    assert_eq!(letters.len(), 1, "{letters:?}");
-    assert!(reasons(&letters)[0].contains("WRONGTYPE"), "{letters:?}");
+    assert_eq!(dead_letters.len(), 1, "{dead_letters:?}");
+    assert!(reasons(&dead_letters)[0].contains("WRONGTYPE"), "{dead_letters:?}");
     assert_eq!(redis.query(["LLEN", "user:1"]).integer(), Some(1));
     assert_eq!(redis.query(["LLEN", "user:3"]).integer(), Some(1));
 }

@@ -1,4 +1,4 @@
-//! Dead letters: the budget, the store, and the way back into the pipeline.
+//! Dead letters: budget, store, replay.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Place {
         self.call(&arguments).arg(self.path("p.toml")).end()
     }
 
-    fn letters(&self, filters: &[&str]) -> Vec<Value> {
+    fn dead_letters(&self, filters: &[&str]) -> Vec<Value> {
         let mut arguments = vec!["dead-letters", "list", "--format", "json", "--limit", "100000"];
         arguments.extend(filters);
         let listed = self.call(&arguments).end().expect(0);
@@ -70,16 +70,16 @@ const BY_NUMBER: &str =
 const TO_STDOUT: &str = "[filter.number]\nplugin = \"jq\"\nquery = '.n'\n[sink.out]\nplugin = \"stdout\"\n";
 
 #[test]
-fn a_small_file_with_a_dozen_bad_lines_does_not_stop() {
+fn small_file_with_a_dozen_bad_lines_does_not_stop() {
     let place = Place::new(&(numbers(0..1000) + &"oops\n".repeat(12)));
     place.pipeline("", "", BY_NUMBER);
     place.run().end().expect(0);
-    assert_eq!(place.letters(&[]).len(), 12);
+    assert_eq!(place.dead_letters(&[]).len(), 12);
     assert_eq!(place.out().len(), 1000);
 }
 
 #[test]
-fn a_file_that_is_bad_fails_the_run_and_the_next_one_loses_nothing() {
+fn bad_file_fails_the_run_and_the_next_run_loses_nothing() {
     let place = Place::new(&(numbers(0..100) + &"oops\n".repeat(5000) + &numbers(100..200)));
     place.pipeline("", "", BY_NUMBER);
     let ended = place.run().end().expect(1);
@@ -90,16 +90,16 @@ fn a_file_that_is_bad_fails_the_run_and_the_next_one_loses_nothing() {
     );
     assert!(ended.stderr.contains("fix the cause and restart, or raise the budget"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("look at them with"), "none is kept:\n{}", ended.stderr);
-    assert!(place.letters(&[]).is_empty(), "what is over the budget is not kept");
+    assert!(place.dead_letters(&[]).is_empty(), "what is over the budget is not kept");
     place.pipeline("[pipeline]\ndead_letters = { share = 0, per_minute = 0 }", "", BY_NUMBER);
     place.run().end().expect(0);
-    assert_eq!(place.letters(&[]).len(), 5000);
+    assert_eq!(place.dead_letters(&[]).len(), 5000);
     let distinct: std::collections::BTreeSet<String> = place.out().into_iter().collect();
     assert_eq!(distinct.len(), 200);
 }
 
 #[test]
-fn an_input_without_an_end_waits_unready_and_nothing_is_lost() {
+fn endless_bad_input_waits_unready_and_nothing_is_lost() {
     let place = Place::new(&(numbers(0..10) + &"oops\n".repeat(500)));
     let limit = "[pipeline]\ndead_letters = { share = 0, per_minute = 10 }";
     place.pipeline(limit, "follow = true", BY_NUMBER);
@@ -115,17 +115,17 @@ fn an_input_without_an_end_waits_unready_and_nothing_is_lost() {
     assert!(number["reason"].as_str().unwrap().starts_with("too many dead letters"), "{number}");
     running.signal("TERM");
     running.end().expect(1);
-    assert!(place.letters(&[]).is_empty());
+    assert!(place.dead_letters(&[]).is_empty());
 
     place.pipeline("[pipeline]\ndead_letters = { share = 0, per_minute = 0 }", "follow = true", BY_NUMBER);
     let mut running = place.run().start();
-    until("all is kept", || place.letters(&[]).len() == 500 && place.out().len() >= 10);
+    until("all is kept", || place.dead_letters(&[]).len() == 500 && place.out().len() >= 10);
     running.signal("TERM");
     running.end().expect(0);
 }
 
 #[test]
-fn what_was_refused_comes_back_where_it_was_refused_with_what_it_had() {
+fn replayed_event_enters_where_it_was_rejected_with_its_attributes() {
     let place = Place::new("{\"n\":1}\n{\"n\":\"2\"}\n{\"n\":\"x\"}\n{\"n\":4}\n");
     let filters = |query: &str| {
         format!(
@@ -134,14 +134,14 @@ fn what_was_refused_comes_back_where_it_was_refused_with_what_it_had() {
     };
     place.pipeline("", "", &filters("if .n | type == \"string\" then error(\"a text\") else .n end"));
     place.run().end().expect(0);
-    let letters = place.letters(&["--component", "number", "--reason", "A TEXT"]);
-    assert_eq!(letters.len(), 2, "{letters:?}");
-    assert_eq!(letters[0]["payload"], r#"{"n":"2","first":true}"#);
-    assert!(place.letters(&["--reason", "something else"]).is_empty());
+    let dead_letters = place.dead_letters(&["--component", "number", "--reason", "A TEXT"]);
+    assert_eq!(dead_letters.len(), 2, "{dead_letters:?}");
+    assert_eq!(dead_letters[0]["payload"], r#"{"n":"2","first":true}"#);
+    assert!(place.dead_letters(&["--reason", "something else"]).is_empty());
     let shown = place.call(&["dead-letters", "show", "1"]).end().expect(0);
     assert!(shown.stdout.contains("replay     at `number`, as it is below"), "{}", shown.stdout);
 
-    // The first goes through now; the second is rejected once more, for another reason.
+    // The first event passes now. The second is rejected again, for another reason.
     place.pipeline("", "", &filters("[(.n | tonumber), .first, ($meta.attributes | length > 0)]"));
     let ended = place.replay(&["--all"]).expect(0);
     assert!(
@@ -150,20 +150,23 @@ fn what_was_refused_comes_back_where_it_was_refused_with_what_it_had() {
         ended.stderr
     );
     assert_eq!(place.out(), ["1", "4", "[2,true,true]"]);
-    let left = place.letters(&[]);
+    let left = place.dead_letters(&[]);
     assert_eq!(left.len(), 1, "{left:?}");
-    assert_eq!((&left[0]["id"], &left[0]["attempts"]), (&letters[1]["id"], &Value::from(2)));
-    assert_eq!((&left[0]["payload"], &left[0]["index"]), (&letters[1]["payload"], &letters[1]["index"]));
+    assert_eq!((&left[0]["id"], &left[0]["attempts"]), (&dead_letters[1]["id"], &Value::from(2)));
+    assert_eq!(
+        (&left[0]["payload"], &left[0]["index"]),
+        (&dead_letters[1]["payload"], &dead_letters[1]["index"])
+    );
     assert_eq!(left[0]["source"], "lines");
-    assert_ne!(left[0]["reason"], letters[1]["reason"]);
+    assert_ne!(left[0]["reason"], dead_letters[1]["reason"]);
 
     let removed = place.call(&["dead-letters", "remove", "--all"]).end().expect(0);
     assert!(removed.stderr.contains("1 dead letter of p removed"), "{}", removed.stderr);
-    assert!(place.letters(&[]).is_empty());
+    assert!(place.dead_letters(&[]).is_empty());
 }
 
 #[test]
-fn a_letter_of_a_sink_goes_when_the_server_has_taken_it() {
+fn dead_letter_of_a_sink_is_removed_after_delivery() {
     let place = Place::new("\"good\"\n\"bad\"\n\"worse\"\n");
     let strict = Arc::new(AtomicBool::new(true));
     let still = Arc::clone(&strict);
@@ -176,18 +179,18 @@ fn a_letter_of_a_sink_goes_when_the_server_has_taken_it() {
         format!("[sink.api]\nplugin = \"http\"\nurl = \"{}\"\nformat = \"single\"\n", server.url("/in"));
     place.pipeline("", "", &sink);
     place.run().end().expect(0);
-    assert_eq!(place.letters(&["--component", "api"]).len(), 2);
+    assert_eq!(place.dead_letters(&["--component", "api"]).len(), 2);
     strict.store(false, Ordering::Relaxed);
     place.replay(&["--component", "api"]).expect(0);
-    let letters = place.letters(&[]);
-    assert_eq!(letters.len(), 1, "{letters:?}");
-    assert_eq!(letters[0]["payload"], "\"worse\"");
+    let dead_letters = place.dead_letters(&[]);
+    assert_eq!(dead_letters.len(), 1, "{dead_letters:?}");
+    assert_eq!(dead_letters[0]["payload"], "\"worse\"");
     let good = server.requests().iter().filter(|request| request.text().contains("good")).count();
     assert_eq!(good, 1, "the source does not run in a replay");
 }
 
 #[test]
-fn a_replay_that_is_killed_or_stopped_loses_no_letter() {
+fn killed_or_stopped_replay_loses_no_dead_letter() {
     let place = Place::new(&(0..300).map(|number| format!("{number}\n")).collect::<String>());
     let off = "[pipeline]\ndead_letters = { share = 0, per_minute = 0 }";
     let rest = |first: &str, rate: u32| {
@@ -197,7 +200,7 @@ fn a_replay_that_is_killed_or_stopped_loses_no_letter() {
     };
     place.pipeline(off, "", &rest("error(\"not yet\")", 1000));
     place.run().end().expect(0);
-    assert_eq!(place.letters(&[]).len(), 300);
+    assert_eq!(place.dead_letters(&[]).len(), 300);
     place.pipeline(off, "", &rest(".", 200));
     for (signal, lines) in [("KILL", 30), ("TERM", 90)] {
         let call = place.call(&["dead-letters", "replay", "--all"]).arg(place.path("p.toml"));
@@ -206,18 +209,18 @@ fn a_replay_that_is_killed_or_stopped_loses_no_letter() {
         running.signal(signal);
         running.end();
         let delivered: std::collections::BTreeSet<String> = place.out().into_iter().collect();
-        let left = place.letters(&[]);
+        let left = place.dead_letters(&[]);
         assert!(delivered.len() + left.len() >= 300, "{} and {}", delivered.len(), left.len());
         assert!(left.len() < 300, "what was delivered is removed on the way");
     }
     place.pipeline(off, "", &rest(".", 1_000_000));
     place.replay(&["--all"]).expect(0);
     let delivered: std::collections::BTreeSet<String> = place.out().into_iter().collect();
-    assert_eq!((delivered.len(), place.letters(&[]).len()), (300, 0));
+    assert_eq!((delivered.len(), place.dead_letters(&[]).len()), (300, 0));
 }
 
 #[test]
-fn what_another_component_rejects_becomes_its_letter() {
+fn replayed_event_that_another_component_rejects_is_its_dead_letter() {
     let place = Place::new("[1,\"x\",3]\n");
     let rest = |split: &str| {
         format!(
@@ -229,21 +232,24 @@ fn what_another_component_rejects_becomes_its_letter() {
     place.pipeline("", "", &rest(".[]"));
     place.replay(&["1"]).expect(0);
     assert_eq!(place.out(), ["1", "3"]);
-    let letters = place.letters(&[]);
-    assert_eq!(letters.len(), 1, "{letters:?}");
-    assert_eq!((&letters[0]["component"], &letters[0]["payload"]), (&"number".into(), &"\"x\"".into()));
-    // Batch 0 says which file it is, and holds no event.
-    assert_eq!((&letters[0]["source"], &letters[0]["sequence"]), (&"lines".into(), &1.into()));
+    let dead_letters = place.dead_letters(&[]);
+    assert_eq!(dead_letters.len(), 1, "{dead_letters:?}");
+    assert_eq!(
+        (&dead_letters[0]["component"], &dead_letters[0]["payload"]),
+        (&"number".into(), &"\"x\"".into())
+    );
+    // Batch 0 only names the file and holds no event.
+    assert_eq!((&dead_letters[0]["source"], &dead_letters[0]["sequence"]), (&"lines".into(), &1.into()));
 }
 
 #[test]
-fn what_cannot_be_replayed_says_so() {
+fn replay_reports_events_that_it_cannot_replay() {
     let place = Place::new(&format!("{}\nnot json\n", "x".repeat(5000)));
     place.pipeline("[pipeline]\nevent_size = \"1KiB\"", "", BY_NUMBER);
     place.run().end().expect(0);
-    let letters = place.letters(&["--component", "lines"]);
-    assert_eq!(letters.len(), 1);
-    let id = letters[0]["id"].to_string();
+    let dead_letters = place.dead_letters(&["--component", "lines"]);
+    assert_eq!(dead_letters.len(), 1);
+    let id = dead_letters[0]["id"].to_string();
     let ended = place.replay(&[&id]).expect(2);
     assert!(
         ended.stderr.contains("refused while it was read, and only its head is kept"),
@@ -254,19 +260,19 @@ fn what_cannot_be_replayed_says_so() {
     assert!(ended.stderr.contains("no dead letter 77"), "{}", ended.stderr);
     let ended = place.replay(&[]).expect(2);
     assert!(ended.stderr.contains("say which dead letters to replay"), "{}", ended.stderr);
-    // The component has another name now.
+    // The component is renamed.
     place.pipeline("", "", &BY_NUMBER.replace("filter.number", "filter.renamed"));
     let ended = place.replay(&["--all"]).expect(0);
     assert!(ended.stderr.contains("`number`, is not in the pipeline"), "{}", ended.stderr);
-    assert_eq!(place.letters(&[]).len(), 2, "nothing is removed");
+    assert_eq!(place.dead_letters(&[]).len(), 2, "nothing is removed");
 }
 
 #[test]
-fn a_pipeline_that_runs_keeps_its_letters_to_itself() {
+fn dead_letters_of_a_running_pipeline_cannot_be_replayed() {
     let place = Place::new("not json\n");
     place.pipeline("", "follow = true", BY_NUMBER);
     let running = place.run().start();
-    until("there is a letter", || place.letters(&[]).len() == 1);
+    until("there is a dead letter", || place.dead_letters(&[]).len() == 1);
     for arguments in [vec!["dead-letters", "remove", "1"], vec!["dead-letters", "replay", "1"]] {
         let call = place.call(&arguments);
         let call = if arguments[1] == "replay" { call.arg(place.path("p.toml")) } else { call };
@@ -278,14 +284,14 @@ fn a_pipeline_that_runs_keeps_its_letters_to_itself() {
             ended.stderr
         );
     }
-    assert_eq!(place.letters(&[]).len(), 1);
+    assert_eq!(place.dead_letters(&[]).len(), 1);
 }
 
 #[test]
-fn a_store_that_cannot_be_written_holds_the_lane_up() {
+fn unwritable_store_blocks_the_lane() {
     let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
     place.pipeline("", "", BY_NUMBER);
-    // Where a folder should be made stands a link to nowhere, which holds even for root.
+    // A dangling link in place of the folder stops even root.
     std::fs::create_dir_all(place.path("data/p")).unwrap();
     std::os::unix::fs::symlink(place.path("elsewhere"), place.path("data/p/dead-letters")).unwrap();
     let mut running = place.run().start();
@@ -293,7 +299,7 @@ fn a_store_that_cannot_be_written_holds_the_lane_up() {
     std::fs::create_dir(place.path("elsewhere")).unwrap();
     let ended = running.end().expect(0);
     assert!(ended.stderr.contains("can be written again"), "{}", ended.stderr);
-    assert_eq!(place.letters(&[]).len(), 1);
+    assert_eq!(place.dead_letters(&[]).len(), 1);
     assert_eq!(place.out(), ["1", "2"]);
 }
 
@@ -306,23 +312,23 @@ fn traced(place: &Place, options: &[&str]) -> Tidegate {
 }
 
 #[test]
-fn a_full_disk_holds_the_lane_up() {
+fn full_disk_blocks_the_lane() {
     tidegate_servers::require!(Trace);
     let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
     place.pipeline("", "", TO_STDOUT);
     let inject = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=ENOSPC:when=1"];
     let ended = traced(&place, &inject).end().expect(0);
     assert!(ended.stderr.contains("cannot be written, so this waits: No space left"), "{}", ended.stderr);
-    assert_eq!(place.letters(&[]).len(), 1);
+    assert_eq!(place.dead_letters(&[]).len(), 1);
     assert_eq!(ended.lines(), ["1", "2"]);
 }
 
 #[test]
-fn a_position_is_stored_only_after_the_letter_is_durable() {
+fn position_is_stored_only_after_the_dead_letter_is_durable() {
     tidegate_servers::require!(Trace);
     let place = Place::new("{\"n\":1}\nnot json\n{\"n\":2}\n");
     place.pipeline("", "", TO_STDOUT);
-    // Slow enough that a position stored too early would be seen.
+    // Slow enough to show a position that is stored too early.
     let delay = "inject=fdatasync:delay_enter=400000:when=1";
     traced(&place, &["-e", "trace=fdatasync", "-e", delay]).end().expect(0);
     let trace = std::fs::read_to_string(place.path("trace")).unwrap();
@@ -340,7 +346,7 @@ fn a_position_is_stored_only_after_the_letter_is_durable() {
     let stored =
         |(_, line): &(usize, &&str)| line.contains("fdatasync(") && line.contains("lines.position.new");
     let stored: Vec<usize> = lines.iter().enumerate().filter(stored).map(|(at, _)| at).collect();
-    // The position in front of the first event may be stored before: it says which file it is.
+    // The position before the first event may be stored earlier: it only names the file.
     let early = stored.iter().filter(|at| **at < ended).count();
     assert!(early <= 1 && early < stored.len() && lines[ended].contains("= 0"), "{trace}");
 }

@@ -1,4 +1,4 @@
-//! What runs out: space on a disk, file descriptors, a reader of standard output, a server that keeps its data.
+//! Exhausted resources: disk space, file descriptors, a reader of standard output, a server without persistence.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,11 +10,11 @@ use crate::harness::{Ended, Tidegate, http, until};
 
 const EVENTS: usize = 20_000;
 
-/// A folder with an input, a pipeline `p.toml`, and a folder `small` for what is mounted.
+/// A folder with an input, a pipeline `p.toml`, and a mount point `small`.
 struct Place(tempfile::TempDir);
 
 impl Place {
-    /// A pipeline that reads the lines `input`; in `rest`, DIR is the folder.
+    /// Writes a pipeline that reads the lines `input`; in `rest`, DIR is the folder.
     fn new(input: &str, rest: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let folder = place.0.path().display().to_string();
@@ -31,9 +31,8 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Runs the pipeline with a file system of its own on `small`, mounted with these options. When the pipeline
-    /// says `waits`, the file system is mounted again with the options of `mended`. Its content in the end is
-    /// copied to `kept`.
+    /// Runs the pipeline with a file system on `small`, mounted with these options. When the log holds `waits`, the file
+    /// system is mounted again with the options `mended`. Its content is copied to `kept` at the end.
     fn run_on(&self, options: &str, (waits, mended): (&str, &str), data: &Path) -> Ended {
         let go = self.path("go");
         assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
@@ -85,7 +84,7 @@ fn a_sink_without_space_waits_for_it_and_each_event_is_there_once() {
     }
 }
 
-/// Runs `command` with small files only (`ulimit -f`), until it says `waits`; then files may be large.
+/// Runs `command` with a limit of the file size (`ulimit -f`), which is removed when the log holds `waits`.
 fn with_small_files(command: &str, waits: &str) -> Ended {
     let limited = format!("ulimit -S -f 16; {command}");
     let mut running = Tidegate::other("sh").args(["-c", &limited]).start();
@@ -97,7 +96,7 @@ fn with_small_files(command: &str, waits: &str) -> Ended {
 }
 
 #[test]
-fn a_limit_of_the_size_of_files_is_a_full_disk() {
+fn limit_of_the_file_size_is_a_full_disk() {
     let run = |place: &Place| {
         let (data, pipeline) = (place.path("data"), place.path("p.toml"));
         format!(
@@ -137,7 +136,7 @@ fn a_sink_on_a_file_system_that_is_read_only_waits_until_it_is_not() {
 }
 
 #[test]
-fn dead_letters_without_space_hold_the_pipeline_up_and_none_is_lost() {
+fn dead_letters_without_space_block_the_pipeline_and_none_is_lost() {
     tidegate_servers::require!(Mount);
     let bad = format!("oops {}\n", "x".repeat(600)).repeat(300);
     let rest = r#"
@@ -160,9 +159,9 @@ fn dead_letters_without_space_hold_the_pipeline_up_and_none_is_lost() {
     assert_eq!(listed.lines().len(), 300);
 }
 
-/// Positions that cannot be stored make a crash repeat more; they stop nothing.
+/// Unstored positions only make a crash repeat more events.
 #[test]
-fn a_data_folder_without_space_is_told_and_the_events_arrive() {
+fn full_data_folder_is_reported_and_events_are_delivered() {
     tidegate_servers::require!(Mount);
     let rest = r#"
         [filter.slow]
@@ -181,9 +180,9 @@ fn a_data_folder_without_space_is_told_and_the_events_arrive() {
     assert!(place.numbers("out").into_iter().eq(0..EVENTS));
 }
 
-/// More files than may be open, until the limit is raised.
+/// Opens more files than allowed, until the limit is raised.
 #[test]
-fn without_file_descriptors_it_is_told_and_tried_again() {
+fn missing_file_descriptors_are_reported_and_retried() {
     let events: String = (0..EVENTS).map(|n| format!("{{\"n\":{n},\"k\":{}}}\n", n % 60)).collect();
     let place = Place::new(&events, &TO_SMALL.replace("small/out", "small/{.k}"));
     let mut running = Tidegate::other("sh")
@@ -210,7 +209,7 @@ fn without_file_descriptors_it_is_told_and_tried_again() {
 }
 
 #[test]
-fn a_reader_of_standard_output_that_leaves_ends_it_with_the_reason() {
+fn closed_reader_of_standard_output_ends_the_run_with_the_reason() {
     let place = Place::new(&numbers(), "[sink.out]\nplugin = \"stdout\"\n");
     let mut running = Tidegate::other("sh")
         .args(["-c", "(\"$@\"; echo \"code $?\" >&2) | head -n 1", "sh"])
@@ -224,7 +223,7 @@ fn a_reader_of_standard_output_that_leaves_ends_it_with_the_reason() {
 }
 
 #[test]
-fn a_server_that_keeps_nothing_stops_the_pipeline_until_it_is_told_to_start_over() {
+fn server_without_persistence_stops_the_pipeline_until_start_over() {
     let mut redis = Redis::start();
     let rest = format!(
         "[pipeline]\ndelivery = \"effectively_once\"\n---\nfollow = true\n[sink.out]\nplugin = \"redis\"\n\
@@ -240,17 +239,17 @@ fn a_server_that_keeps_nothing_stops_the_pipeline_until_it_is_told_to_start_over
     std::fs::write(place.path("in"), numbers() + "more\n").unwrap();
     let said = running.end().expect(1).stderr;
     assert!(said.contains("is gone from Redis") && said.contains("--start-over"), "{said}");
-    assert_eq!(redis.query(["DBSIZE"]).integer(), Some(0), "nothing is written behind a loss");
+    assert_eq!(redis.query(["DBSIZE"]).integer(), Some(0), "nothing is written after a loss");
     assert!(run().end().expect(1).stderr.contains("--start-over"));
-    let mut afresh = run().arg("--start-over").start();
+    let mut restarted = run().arg("--start-over").start();
     until("all is there again", || length(&redis) == Some(EVENTS as i64 + 1));
-    afresh.signal("TERM");
-    afresh.end().expect(0);
+    restarted.signal("TERM");
+    restarted.end().expect(0);
 }
 
-/// The pause before the next try is far longer than the drain may take.
+/// The pause before the next attempt is much longer than the drain deadline.
 #[test]
-fn a_signal_during_a_long_pause_ends_it_at_the_deadline_and_the_next_run_delivers_all() {
+fn signal_during_a_long_pause_ends_the_run_at_the_deadline_and_the_next_run_delivers_all() {
     let mut redis = Redis::start();
     redis.stop();
     let rest = format!(

@@ -1,4 +1,4 @@
-//! Files as they are in the field: killed over, replaced, rotated, special.
+//! Files that are replaced or rotated after a kill, and files that are not regular.
 
 use std::fs;
 use std::io::Read;
@@ -16,7 +16,7 @@ fn count(path: &Path, prefix: &str) -> usize {
     fs::read_to_string(path).unwrap_or_default().lines().filter(|line| line.starts_with(prefix)).count()
 }
 
-/// The numbers `base` and `done` of the only lane, by the last line of the ledger.
+/// The numbers `base` and `done` of the only lane in the last line of the ledger.
 fn record(ledger: &Path) -> (u64, u64) {
     let text = fs::read_to_string(ledger).unwrap();
     let last = text.lines().rfind(|line| line.contains("\"done\"")).unwrap();
@@ -27,7 +27,7 @@ fn record(ledger: &Path) -> (u64, u64) {
     (number("\"base\":"), number("\"done\":"))
 }
 
-/// Kills a run within a batch of its source, replaces the input, and counts what arrives of the new one.
+/// Kills a run within a batch of its source, replaces the input, and counts the arrivals from the new input.
 #[track_caller]
 fn replaced_after_a_kill(follow: bool, replace: fn(&Path, &str)) {
     let folder = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ fn a_moved_file_of_a_template_holds_nothing_twice_after_a_kill() {
         until("some of it is written", || count(&out.join("f1.jsonl"), "{") >= 500 + round * 37);
         running.signal("KILL");
         drop(running);
-        // What a kill leaves behind the last commit, whatever this one has left.
+        // An uncommitted end, in addition to the one that this kill left.
         for name in ["f0.jsonl", "f1.jsonl"] {
             use std::io::Write;
             let mut file = fs::File::options().append(true).open(out.join(name)).unwrap();
@@ -178,10 +178,10 @@ fn a_pipe_as_the_path_of_a_source_is_refused_at_once() {
 }
 
 #[test]
-fn more_followed_files_than_threads_leave_other_pipelines_alone() {
+fn more_followed_files_than_threads_do_not_block_other_pipelines() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();
-    // A pool of threads has 512.
+    // The blocking pool has 512 threads.
     for number in 0..530 {
         let input = folder.path().join(format!("{number}.log"));
         fs::write(&input, format!("line of {number}\n")).unwrap();

@@ -1,4 +1,4 @@
-//! Memory stays within its budget under a source that is faster than its sink.
+//! Memory stays within its budget while the source is faster than the sink.
 
 use crate::harness::{Tidegate, until};
 
@@ -20,7 +20,7 @@ fn a_sink_of_one_event_a_second_under_a_source_of_a_million() {
     "#;
     let budget = 64 << 20;
     let mut running = Tidegate::pipeline(pipeline).arg("--memory").arg("64MiB").start();
-    // The budget fills, and then nothing more is read.
+    // The budget fills, and then the source pauses.
     let (mut last, mut same) = (0, 0);
     until("memory stops growing", || {
         let now = running.resident();

@@ -1,4 +1,4 @@
-//! The data folder: who may read it, and what happens to its records when names and sinks change.
+//! The data folder: its permissions, and its records after names and sinks change.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Writes a pipeline file; in it, DIR is the folder.
+    /// Writes a pipeline file, in which DIR is the folder.
     fn pipeline(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text.replace("DIR", &self.0.path().display().to_string())).unwrap();
@@ -51,7 +51,7 @@ fn sink(name: &str, file: &str) -> String {
 }
 
 #[test]
-fn a_sink_that_is_added_is_delivered_what_it_lacks() {
+fn added_sink_gets_the_events_that_it_lacks() {
     let place = Place::new();
     place.pipeline("p.toml", &format!("{EXACT}{}", sink("one", "one")));
     place.run().expect(0);
@@ -60,7 +60,7 @@ fn a_sink_that_is_added_is_delivered_what_it_lacks() {
         place.run().expect(0);
         assert_eq!((place.read("one"), place.read("two")), (numbers(1000), numbers(1000)));
     }
-    // One that is taken away and comes back has its record, and lacks what came meanwhile.
+    // A sink that is removed and added again has a record, and gets the events in between.
     place.pipeline("p.toml", &format!("{EXACT}{}", sink("two", "two")));
     std::fs::write(place.path("in"), numbers(1500)).unwrap();
     place.run().expect(0);
@@ -75,7 +75,7 @@ fn a_sink_whose_path_or_name_is_changed_is_not_silent() {
     let place = Place::new();
     place.pipeline("p.toml", &format!("{EXACT}{}", sink("one", "one")));
     place.run().expect(0);
-    // Another path: its record is not there.
+    // Another path has no record.
     place.pipeline("p.toml", &format!("{EXACT}{}", sink("one", "other")));
     let ended = place.run().expect(1);
     assert!(
@@ -83,7 +83,7 @@ fn a_sink_whose_path_or_name_is_changed_is_not_silent() {
             && ended.stderr.contains("path was changed")
     );
     assert_eq!(place.read("other"), "");
-    // Another name and another path: a new sink, and the log says what is gone.
+    // Another name and another path mean a new sink, and the log names the missing one.
     place.pipeline("p.toml", &format!("{EXACT}{}", sink("two", "third")));
     let ended = place.run().expect(0);
     assert!(ended.stderr.contains("the sink `one` is not there any more"), "{}", ended.stderr);
@@ -100,7 +100,7 @@ const FOLLOW: &str = r#"
     path = "DIR/out"
 "#;
 
-/// Runs `p.toml` until all lines are there, and stops it.
+/// Runs `p.toml` until all lines are written, and stops it.
 fn follow(place: &Place) -> Ended {
     let before = place.read("out").lines().count();
     let mut running = place.call("run", "p.toml").start();
@@ -162,7 +162,7 @@ fn the_state_is_for_its_owner_whatever_the_umask() {
     assert!(seen.iter().any(|(path, _)| path.ends_with("lines.position")), "{seen:?}");
     assert!(seen.iter().any(|(path, _)| path.to_string_lossy().contains("dead-letters/")), "{seen:?}");
     assert!(seen.iter().all(|(_, mode)| mode & 0o077 == 0), "{seen:?}");
-    // What an earlier version left is tightened, with a line in the log.
+    // Permissions of older files are tightened, with a line in the log.
     for (path, mode) in &seen {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode | 0o055)).unwrap();
     }

@@ -1,4 +1,4 @@
-//! An HTTP endpoint under attack, in the real binary: an honest client is served, and memory stays flat.
+//! An HTTP endpoint under attack: an honest client is served, and memory stays flat.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,19 +23,19 @@ const PIPELINE: &str = r#"
     batch = { events = 10 }
 "#;
 
-/// Where a slow client stops.
+/// Point at which a slow client stops sending.
 const HALVES: [&[u8]; 3] = [
     b"",
     b"POST /events HTTP/1.1\r\nhost:",
     b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n12",
 ];
 
-/// Opens connections that say half of what they should, until `stop`; each waits for the server to end it.
+/// Opens connections that send half a request, until `stop`. Each waits for the server to close it.
 fn slow_client(address: SocketAddr, half: &[u8], stop: &AtomicBool, ended: &AtomicUsize) {
     while !stop.load(Ordering::SeqCst) {
         let Ok(mut stream) = TcpStream::connect(address) else { continue };
         stream.set_read_timeout(Some(LIMIT)).unwrap();
-        // Both may fail: the server ends such connections, that is the point.
+        // Both may fail, because the server closes such connections.
         let _ = stream.write_all(half);
         if stream.read_to_end(&mut Vec::new()).is_ok() {
             ended.fetch_add(1, Ordering::SeqCst);
@@ -43,7 +43,7 @@ fn slow_client(address: SocketAddr, half: &[u8], stop: &AtomicBool, ended: &Atom
     }
 }
 
-/// Sends large requests and leaves without waiting for an answer, until `stop`.
+/// Sends large requests and closes without waiting for a response, until `stop`.
 fn flooding_client(address: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) {
     let body = "x".repeat(100 << 10);
     let request =
@@ -55,7 +55,7 @@ fn flooding_client(address: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) {
     }
 }
 
-/// The status of the answer to one small request, if there is an answer.
+/// The status of the response to one small request, if there is one.
 fn honest(server: SocketAddr) -> Option<u16> {
     let mut stream = TcpStream::connect(server).ok()?;
     stream.set_read_timeout(Some(LIMIT)).ok()?;
@@ -63,13 +63,13 @@ fn honest(server: SocketAddr) -> Option<u16> {
         b"POST /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 6\r\n\r\nhonest";
     stream.write_all(request).ok()?;
     let mut answer = Vec::new();
-    // A reset behind the answer does not take it back.
+    // A reset after the response does not invalidate it.
     let _ = stream.read_to_end(&mut answer);
     let status = answer.get(9..12)?;
     std::str::from_utf8(status).ok()?.parse().ok()
 }
 
-/// Tells the attackers to stop, also when the test fails.
+/// Stops the attackers, also if the test fails.
 struct Stops<'a>(&'a AtomicBool);
 
 impl Drop for Stops<'_> {
@@ -80,7 +80,7 @@ impl Drop for Stops<'_> {
 
 #[test]
 fn an_honest_client_is_served_under_attack() {
-    // Two addresses are told on lines that look alike, so one of them is chosen here.
+    // Two lines of the log hold an address; this one is of the endpoint.
     let server = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let pipeline = PIPELINE.replace("ADDRESS", &server.to_string());
     let mut running = Tidegate::pipeline(&pipeline).arg("--admin").arg("127.0.0.1:0").start();
@@ -89,7 +89,7 @@ fn an_honest_client_is_served_under_attack() {
     running.wait_for(&format!("listening on {server}"));
     let (stop, ended, sent) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        // However this ends, so does the attack.
+        // Ends the attack, also if the test fails.
         let _stops = Stops(&stop);
         for half in HALVES {
             for _ in 0..10 {
@@ -99,15 +99,15 @@ fn an_honest_client_is_served_under_attack() {
         for _ in 0..4 {
             scope.spawn(|| flooding_client(server, &stop, &sent));
         }
-        // Under full attack: connections of each kind have been ended and the flood has begun.
+        // The attack is at full strength: connections of each kind were closed, and the flood has begun.
         until("the attack is on", || {
             ended.load(Ordering::SeqCst) >= 30 && sent.load(Ordering::SeqCst) >= 200
         });
         let before = running.resident();
         let mut served = 0;
         until("an honest client is served ten times", || {
-            assert_eq!(http(admin, "GET /readyz", "", b"").status, 200, "readiness is told under attack");
-            // Turned away with 503, or without a word where very many are turned away at once, it comes back, as an
+            assert_eq!(http(admin, "GET /readyz", "", b"").status, 200, "readiness is reported under attack");
+            // A client that gets 503, or a closed connection, tries again, as an
             // honest client does.
             let status = honest(server);
             assert!(matches!(status, None | Some(200 | 503)), "{status:?}");

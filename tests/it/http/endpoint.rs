@@ -1,4 +1,4 @@
-//! Endpoints: many requests at once, requests that are over, bad requests, and what `check` knows of them.
+//! Endpoints: concurrent requests, cancelled requests, bad requests, and the checks of `check`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{LIMIT, Running, Tidegate, free_port, http, until};
 
-/// A server that hands each request to `answer`, which returns a status; each has a thread of its own.
+/// A server with a thread for each request. `answer` returns the status.
 fn upstream(answer: impl Fn(&str) -> u16 + Send + Sync + 'static) -> SocketAddr {
     use std::io::{BufRead, BufReader, Write};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -40,7 +40,7 @@ fn upstream(answer: impl Fn(&str) -> u16 + Send + Sync + 'static) -> SocketAddr 
     address
 }
 
-/// An endpoint that asks the upstream about each request, and the address that it listens on.
+/// An endpoint that calls the upstream for each request, and its address.
 fn endpoint(upstream: SocketAddr, server: &str, filter: &str) -> (Running, SocketAddr) {
     let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let running = Tidegate::pipeline(&format!(
@@ -72,7 +72,7 @@ fn post(address: SocketAddr, body: &str) -> (u16, String) {
 #[test]
 fn twenty_clients_are_served_at_once() {
     const CLIENTS: usize = 20;
-    // Answers come only when all twenty have been asked for.
+    // The upstream responds only after all twenty requests have arrived.
     let barrier = Arc::new(Barrier::new(CLIENTS));
     let upstream = upstream(move |_| {
         barrier.wait();
@@ -91,7 +91,7 @@ fn twenty_clients_are_served_at_once() {
 }
 
 #[test]
-fn one_request_that_never_succeeds_holds_up_no_other_and_ends_with_its_client() {
+fn request_that_never_succeeds_blocks_no_other_and_ends_with_its_client() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
     let upstream = upstream(move |path| {
@@ -101,7 +101,7 @@ fn one_request_that_never_succeeds_holds_up_no_other_and_ends_with_its_client() 
         counted.fetch_add(1, Ordering::SeqCst);
         500
     });
-    // The default retry: for ever.
+    // By default, retries have no limit.
     for (parallel, time_limit) in [("parallel = 1", "1s"), ("", "2s")] {
         let retry = "retry = { base = \"1ms\", cap = \"1ms\" }";
         let server = format!("time_limit = \"{time_limit}\"");
@@ -118,7 +118,7 @@ fn one_request_that_never_succeeds_holds_up_no_other_and_ends_with_its_client() 
     }
 }
 
-/// After 101 of them the pipeline stopped, until a restart.
+/// A former limit of bad requests stopped the pipeline after 101 of them.
 #[test]
 fn bad_requests_stop_nothing_and_leave_no_dead_letters() {
     for (respond, on_reject) in
@@ -163,7 +163,7 @@ fn bad_requests_stop_nothing_and_leave_no_dead_letters() {
 }
 
 #[test]
-fn what_was_accepted_is_kept_within_the_budget_and_stops_nothing() {
+fn accepted_requests_become_dead_letters_within_the_budget_and_stop_nothing() {
     let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut running = Tidegate::pipeline(&format!(
         r#"
@@ -228,7 +228,7 @@ fn a_pipeline_that_waits_for_a_restart_is_not_alive() {
 }
 
 #[test]
-fn what_a_command_wrote_before_it_failed_is_delivered() {
+fn output_of_a_command_before_its_failure_is_delivered() {
     for (filter, lines) in
         [("", 200_000), ("[filter.f]\nplugin = \"jq\"\nquery = 'select(. > 0)'\nworkers = 3", 200_000)]
     {

@@ -1,4 +1,5 @@
-//! Servers that the pipeline calls: one bad answer harms nobody else, and a cursor is never lost or moved too far.
+//! Servers that the pipeline calls: a bad response affects only its own event, and a cursor is neither lost nor moved too
+//! far.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,10 +10,10 @@ use serde_json::Value;
 
 use crate::harness::{Ended, Tidegate, http, until};
 
-/// An answer: its status, further header lines, and its body.
+/// A response: status, further header lines, body.
 type Reply = (u16, String, String);
 
-/// A server for one test. It remembers the targets that it was asked for.
+/// A server that records the targets of its requests.
 struct Server {
     address: SocketAddr,
     targets: Arc<Mutex<Vec<String>>>,
@@ -38,7 +39,7 @@ impl Server {
     }
 }
 
-/// Answers the requests of one connection until the client is gone.
+/// Serves one connection until the client closes it.
 fn serve(stream: TcpStream, reply: &dyn Fn(&str, &[u8]) -> Reply, asked: &Mutex<Vec<String>>) {
     let mut writer = stream.try_clone().unwrap();
     let mut reader = BufReader::new(stream);
@@ -89,13 +90,13 @@ fn dead_letters(folder: &Path) -> String {
 }
 
 #[test]
-fn one_of_a_thousand_look_ups_fails_and_the_others_go_on() {
+fn failed_look_up_does_not_affect_the_other_thousand() {
     let server = Server::start(|target, _| match target {
         "/17" => plain(500, "ill"),
         target => plain(200, target[1..].to_owned()),
     });
     let folder = tempfile::tempdir().unwrap();
-    for (more, lines, letters) in [("", 999, 1), ("on_error = \"pass\"", 1000, 0)] {
+    for (more, lines, dead_letters) in [("", 999, 1), ("on_error = \"pass\"", 1000, 0)] {
         let pipeline = format!(
             r#"
             [source.n]
@@ -121,15 +122,15 @@ fn one_of_a_thousand_look_ups_fails_and_the_others_go_on() {
         assert_eq!(ended.lines().len(), lines, "{}", ended.stderr);
         assert_eq!(ended.lines()[16], r#"{"id":16,"r":16,"error":null}"#);
         let listed = dead_letters(folder.path());
-        assert_eq!(listed.matches("given up after 3 tries: GET").count(), letters, "{listed}");
+        assert_eq!(listed.matches("given up after 3 tries: GET").count(), dead_letters, "{listed}");
         let passed = ended.lines()[17].contains(r#""error":"given up after 3 tries: GET"#);
-        assert_eq!(passed, letters == 0, "{}", ended.lines()[17]);
+        assert_eq!(passed, dead_letters == 0, "{}", ended.lines()[17]);
     }
     assert_eq!(server.targets().iter().filter(|target| *target == "/17").count(), 6);
 }
 
 #[test]
-fn one_of_many_single_writes_fails_and_the_others_are_sent_in_order() {
+fn failed_write_does_not_affect_the_others_and_their_order() {
     let server = Server::start(|_, body| if body == b"17" { plain(500, "ill") } else { plain(200, "") });
     let folder = tempfile::tempdir().unwrap();
     for parallel in [1, 8] {
@@ -157,7 +158,7 @@ fn one_of_many_single_writes_fails_and_the_others_are_sent_in_order() {
     }
 }
 
-/// Ids from 29 down to 0, ten to a page.
+/// Responds with the ids from 29 down to 0, ten to a page.
 fn ids(target: &str) -> Reply {
     let parameter = |name: &str| {
         let query = target.split_once('?').map_or("", |(_, query)| query);
@@ -205,7 +206,7 @@ fn a_poll_that_is_run_several_times_keeps_its_cursor() {
 }
 
 #[test]
-fn a_wrong_kind_of_pagination_is_said() {
+fn wrong_kind_of_pagination_is_reported() {
     let server = Server::start(|_, _| plain(200, "[1,2,3]"));
     let folder = tempfile::tempdir().unwrap();
     for (kind, words) in

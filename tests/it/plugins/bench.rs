@@ -1,5 +1,5 @@
-//! What `plugins bench` prints. That its numbers are right, no test can tell; that there are some, and what it says where
-//! there are none, these do.
+//! Output of `plugins bench`. The tests check that each measurement is there, or the reason why it is not; they do not check
+//! the values.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,7 +39,7 @@ fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
 
-/// The lines of the table below `title`, by the place that each is of; their numbers are numbers.
+/// Lines of the table below `title` by isolation, with valid numbers.
 fn table<'a>(stdout: &'a str, title: &str) -> Vec<(String, Vec<&'a str>)> {
     let mut lines = stdout.lines().skip_while(|line| *line != title).skip(1);
     assert_eq!(words(lines.next().unwrap_or_default()).join(" "), HEADING, "{stdout}");
@@ -60,18 +60,18 @@ fn table<'a>(stdout: &'a str, title: &str) -> Vec<(String, Vec<&'a str>)> {
 const PLACES: [&str; 4] = ["built in", "inline", "thread", "process"];
 
 #[test]
-fn a_filter_is_measured_in_each_place() {
+fn filter_is_measured_with_each_isolation() {
     let place = Place::new("plugins/grep.c");
     let stdout = place.bench().end().expect(0).stdout;
     assert!(stdout.starts_with("grep-c 1.0.0 ("), "{stdout}");
     let lines = table(&stdout, "filter grep_c");
     assert_eq!(lines.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), PLACES);
-    // The sample keeps what holds ERROR, which is every third event.
+    // The sample keeps every third event, which holds ERROR.
     assert_eq!(
         lines.iter().map(|(_, numbers)| numbers[4]).collect::<Vec<_>>(),
         ["1.00", "0.33", "0.33", "0.33"]
     );
-    // Nobody waits for a call that is made where it is, and whoever waits for another process is woken.
+    // An inline call has no wait; a call to a process has wake-ups.
     assert_eq!((lines[0].1[3], lines[1].1[3]), ("0.0", "0.0"));
     assert!(lines[3].1[3].parse::<f64>().unwrap() > 0.0, "{stdout}");
     let other = place.bench().args(["grep_c", "--options", r#"{"text":"Ada"}"#]).end().expect(0).stdout;
@@ -81,16 +81,20 @@ fn a_filter_is_measured_in_each_place() {
 #[test]
 fn a_source_and_a_sink_need_options_that_work_here() {
     let place = Place::new("plugins/count.c");
-    let told = place.bench().end().expect(1);
-    assert!(told.stdout.contains("the source was not measured: its sample's options"), "{}", told.stdout);
-    assert!(told.stderr.contains("nothing could be measured"), "{}", told.stderr);
+    let printed = place.bench().end().expect(1);
+    assert!(
+        printed.stdout.contains("the source was not measured: its sample's options"),
+        "{}",
+        printed.stdout
+    );
+    assert!(printed.stderr.contains("nothing could be measured"), "{}", printed.stderr);
     let pipeline = |text: &str| {
         let path = place.0.path().join("try.toml");
         std::fs::write(&path, text).unwrap();
         path
     };
     let try_it = |path: &Path| place.bench().arg("--pipeline").arg(path).end();
-    // It ends again and again, and is made anew.
+    // The plugin crashes and is restarted several times.
     let works = "[source.n]\nplugin = \"count_c\"\ncount = 2500\n[sink.out]\nplugin = \"blackhole\"\n";
     let measured = try_it(&pipeline(works)).expect(0).stdout;
     assert_eq!(table(&measured, "source count_c").len(), PLACES.len());
@@ -104,7 +108,7 @@ fn a_source_and_a_sink_need_options_that_work_here() {
 }
 
 #[test]
-fn a_library_that_breaks_ends_the_bench_and_says_how() {
+fn broken_library_ends_the_bench_with_the_reason() {
     let place = Place::new("evil/entry.c");
     let broken = |way: &str| {
         let options = format!(r#"{{"at":"process","way":"{way}"}}"#);
@@ -112,19 +116,19 @@ fn a_library_that_breaks_ends_the_bench_and_says_how() {
     };
     assert!(broken("segfault").stderr.contains("the library crashes (SIGSEGV)"));
     assert!(broken("exit").stderr.contains("the library calls exit(7)"));
-    // What was measured until then is there.
+    // Measurements before the crash are printed.
     assert_eq!(table(&broken("abort").stdout, "filter filter").len(), 1);
 }
 
 #[test]
-fn wrong_arguments_are_told() {
+fn wrong_arguments_are_reported() {
     let place = Place::new("plugins/grep.c");
-    let told = place.bench().args(["grep_c", "--options", "[]"]).end().expect(2).stderr;
-    assert!(told.contains("it has to be an object"), "{told}");
-    let told = place.bench().args(["--options", "{}"]).end().expect(2).stderr;
-    assert!(told.contains("NAME"), "{told}");
-    let told = place.bench().arg("other").end().expect(1).stderr;
-    assert!(told.contains("nothing could be measured"), "{told}");
+    let printed = place.bench().args(["grep_c", "--options", "[]"]).end().expect(2).stderr;
+    assert!(printed.contains("it has to be an object"), "{printed}");
+    let printed = place.bench().args(["--options", "{}"]).end().expect(2).stderr;
+    assert!(printed.contains("NAME"), "{printed}");
+    let printed = place.bench().arg("other").end().expect(1).stderr;
+    assert!(printed.contains("nothing could be measured"), "{printed}");
     std::fs::write(place.library(), "hello").unwrap();
     assert!(place.bench().end().expect(2).stderr.contains("is not a shared library"));
 }

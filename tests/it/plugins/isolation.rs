@@ -1,6 +1,6 @@
-//! Plugins of shared libraries that crash, hang and lie: in a process of their own, and on a thread.
+//! Plugins of shared libraries that crash, hang and lie, in processes and on threads.
 //!
-//! The libraries are in `tests/evil`, and are built here with the C compiler.
+//! The tests build the libraries in `tests/evil` with the C compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::harness::{Ended, Tidegate, root, until};
 
-/// A folder with a library, a pipeline, its input, and what comes out.
+/// A folder with a library, a pipeline, its input and its output.
 pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
-    /// With a library that is evil in this way.
+    /// A place with the library `tests/evil/NAME.c`.
     pub(crate) fn new(evil: &str) -> Self {
         Self::with(&root().join("tests/evil").join(evil))
     }
 
-    /// With this library.
+    /// A place with this library.
     pub(crate) fn with(source: &Path) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         place.build(source);
@@ -45,7 +45,7 @@ impl Place {
             .unwrap();
     }
 
-    /// The pipeline `p`; `FOLDER` in it is this one.
+    /// Writes the pipeline `p`, in which `FOLDER` is this folder.
     pub(crate) fn pipeline(&self, text: &str) {
         let head = "[plugins]\nlibraries = [\"./libevil.so\"]\n";
         let text = format!("{head}{text}").replace("FOLDER", &self.0.path().display().to_string());
@@ -70,16 +70,17 @@ impl Place {
         String::from_utf8_lossy(&notes).into_owned()
     }
 
-    /// What is in the dead letters: the reasons.
+    /// The reasons of the dead letters.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let listed =
             self.call(&["dead-letters", "list", "--format", "json", "--limit", "1000"]).end().expect(0);
-        let letters = listed.lines().into_iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        letters.map(|letter| letter["reason"].as_str().unwrap().to_owned()).collect()
+        let dead_letters =
+            listed.lines().into_iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        dead_letters.map(|dead_letter| dead_letter["reason"].as_str().unwrap().to_owned()).collect()
     }
 }
 
-/// So many lines; those with these numbers kill.
+/// `count` lines, of which those with these numbers kill.
 pub(crate) fn lines(count: usize, killers: &[usize]) -> Vec<String> {
     let line = |number| match killers.contains(&number) {
         true => format!("KILL {number}"),
@@ -92,7 +93,7 @@ fn harmless(lines: &[String]) -> Vec<&String> {
     lines.iter().filter(|line| !line.contains("KILL")).collect()
 }
 
-/// A filter that is evil at some events, before a sink that has each event once.
+/// A filter that breaks at some events, before a sink that holds each event once.
 pub(crate) const FILTER: &str = r#"
 [pipeline]
 delivery = "effectively_once"
@@ -108,7 +109,7 @@ plugin = "file"
 path = "FOLDER/out"
 "#;
 
-/// Runs lines with killers through the filter: all but these arrive, in order, once, and each of these is a dead letter.
+/// Runs lines through the filter. All lines except the killers arrive once, in order, and each killer is a dead letter.
 #[track_caller]
 fn filtered(place: &Place, pipeline: &str, lines: &[String], death: &[&str]) -> Ended {
     place.input(lines);
@@ -125,7 +126,7 @@ fn filtered(place: &Place, pipeline: &str, lines: &[String], death: &[&str]) -> 
 }
 
 #[test]
-fn a_filter_that_segfaults_costs_only_the_events_that_do_it() {
+fn filter_that_segfaults_costs_only_the_events_that_crash_it() {
     filtered(
         &Place::new("segfault.c"),
         FILTER,
@@ -135,7 +136,7 @@ fn a_filter_that_segfaults_costs_only_the_events_that_do_it() {
 }
 
 #[test]
-fn a_filter_that_aborts_is_survived_and_its_last_words_are_in_the_log() {
+fn filter_that_aborts_is_restarted_and_its_output_is_in_the_log() {
     let place = Place::new("abort.c");
     let ended = filtered(&place, FILTER, &lines(200, &[77]), &["the plugin crashed (SIGABRT)"]);
     let said = ended.stderr.lines().find(|line| line.contains("this cannot be, says the library"));
@@ -143,25 +144,25 @@ fn a_filter_that_aborts_is_survived_and_its_last_words_are_in_the_log() {
 }
 
 #[test]
-fn a_filter_that_ends_the_process_ends_only_its_own() {
+fn filter_that_calls_exit_ends_only_its_own_process() {
     filtered(&Place::new("exit.c"), FILTER, &lines(200, &[199]), &["the plugin called exit(3)"]);
 }
 
 #[test]
-fn a_filter_without_a_stack_is_survived() {
+fn filter_that_overflows_its_stack_is_restarted() {
     let deaths = ["crashed (SIGABRT)", "crashed (SIGSEGV)"];
     filtered(&Place::new("overflow.c"), FILTER, &lines(50, &[7]), &deaths);
 }
 
 #[test]
-fn a_filter_that_never_returns_is_ended() {
+fn filter_that_never_returns_is_killed() {
     let why = "the plugin did not return from `process` within 500ms";
     let pipeline = FILTER.replace("2s", "500ms");
     filtered(&Place::new("loop.c"), &pipeline, &lines(3, &[1]), &[why]);
 }
 
 #[test]
-fn a_filter_that_blocks_for_ever_is_told_to_stop_and_left() {
+fn filter_that_blocks_on_a_thread_is_stopped_and_abandoned() {
     let why = "the plugin did not return from `process` within 300ms";
     for isolation in ["process", "thread"] {
         let pipeline = FILTER.replace("2s", "300ms").replace("\"process\"", &format!("{isolation:?}"));
@@ -178,7 +179,7 @@ fn a_filter_that_crashes_by_chance_loses_nothing_and_rejects_nothing() {
 }
 
 #[test]
-fn what_a_filter_holds_on_to_stays_as_it_was() {
+fn batch_that_a_filter_keeps_stays_unchanged() {
     for isolation in ["process", "inline"] {
         let pipeline = FILTER.replace("\"process\"", &format!("{isolation:?}"));
         let ended = filtered(&Place::new("retain.c"), &pipeline, &lines(60_000, &[]), &[]);
@@ -187,7 +188,7 @@ fn what_a_filter_holds_on_to_stays_as_it_was() {
 }
 
 #[test]
-fn garbage_is_noticed_whatever_it_is() {
+fn every_kind_of_garbage_is_noticed() {
     let killers: Vec<String> = (0..7).map(|kind| format!("KILL{kind}")).collect();
     let mixed: Vec<String> = killers.into_iter().flat_map(|killer| [killer, "good".into()]).collect();
     for isolation in ["process", "inline"] {
@@ -196,7 +197,7 @@ fn garbage_is_noticed_whatever_it_is() {
     }
 }
 
-/// A sink that is evil at some events.
+/// A sink that breaks at some events.
 const SINK: &str = r#"
 [source.lines]
 plugin = "file"
@@ -209,7 +210,7 @@ path = "FOLDER/out"
 "#;
 
 #[test]
-fn a_sink_that_dies_costs_only_the_events_at_which_it_does() {
+fn sink_that_crashes_costs_only_the_events_that_crash_it() {
     let ways = [
         ("segfault.c", 300, "the plugin crashed (SIGSEGV)"),
         ("exit.c", 300, "the plugin called exit(3)"),
@@ -220,7 +221,7 @@ fn a_sink_that_dies_costs_only_the_events_at_which_it_does() {
     }
 }
 
-/// A source that is evil in each fourth call.
+/// A source that breaks in every fourth call.
 const SOURCE: &str = r#"
 [pipeline]
 delivery = "effectively_once"
@@ -235,7 +236,7 @@ path = "FOLDER/out"
 "#;
 
 #[test]
-fn a_source_that_dies_goes_on_where_it_was() {
+fn source_that_crashes_resumes_at_its_position() {
     for (evil, count) in [("segfault.c", 1000), ("abort.c", 1000), ("exit.c", 1000), ("loop.c", 500)] {
         let place = Place::new(evil);
         place.pipeline(&SOURCE.replace("COUNT", &count.to_string()));
@@ -247,7 +248,7 @@ fn a_source_that_dies_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_death_within_a_transaction_is_neither_lost_nor_twice() {
+fn crash_within_a_transaction_neither_loses_nor_duplicates() {
     let place = Place::new("torn.c");
     let all = lines(1000, &[]);
     place.input(&all);
@@ -270,7 +271,7 @@ batch = { events = 100 }
     assert_eq!(place.out(), all);
 }
 
-/// A source and a sink of one place. Of each entry: nothing if it ends in 0, two events if in 1.
+/// A source and a sink of one transaction domain. An entry that ends in 0 becomes no event, one that ends in 1 two events.
 const GROUP: &str = r#"
 [pipeline]
 delivery = "effectively_once"
@@ -281,7 +282,7 @@ count = 150
 [filter.shape]
 plugin = "jq"
 query = 'if .n % 10 == 0 then empty elif .n % 10 == 1 then ., "again" else . end'
-[sink.settling]
+[sink.acknowledging]
 plugin = "entries"
 isolation = "process"
 path = "FOLDER/out"
@@ -289,13 +290,13 @@ batch = { events = 20 }
 "#;
 
 #[test]
-fn a_death_while_it_settles_is_neither_lost_nor_twice() {
+fn crash_within_ack_and_write_neither_loses_nor_duplicates() {
     let place = Place::new("group.c");
     place.pipeline(GROUP);
     let ended = place.run().end().expect(0);
-    let told = |text: &str| assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
-    told("entries -> settling: effectively once");
-    told("the plugin crashed (SIGABRT); restarting it");
+    let logged = |text: &str| assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
+    logged("entries -> acknowledging: effectively once");
+    logged("the plugin crashed (SIGABRT); restarting it");
     let line = |number: usize| match number % 10 {
         0 => format!("{number}"),
         1 => format!("{number} {{\"n\":{number}}} \"again\""),
@@ -308,18 +309,18 @@ fn a_death_while_it_settles_is_neither_lost_nor_twice() {
 }
 
 #[test]
-fn a_sink_that_promises_to_settle_and_cannot_is_refused() {
+fn sink_with_a_transaction_domain_without_ack_and_write_is_refused() {
     let place = Place::new("group.c");
     let text = std::fs::read_to_string(root().join("tests/evil/group.c")).unwrap();
     let source = place.path("without.c");
     std::fs::write(&source, text.replace(", .ack_and_write = ack_and_write", "")).unwrap();
     place.build(&source);
     place.pipeline(GROUP);
-    let told = Tidegate::new(&["check"]).arg(place.path("p.toml")).end().expect(2).stderr;
-    assert!(told.contains("names a transaction domain, and `ack_and_write` is NULL"), "{told}");
+    let printed = Tidegate::new(&["check"]).arg(place.path("p.toml")).end().expect(2).stderr;
+    assert!(printed.contains("names a transaction domain, and `ack_and_write` is NULL"), "{printed}");
 }
 
-/// A source that writes each call to a file.
+/// A source that records each call in a file.
 const ACKS: &str = r#"
 [source.acks]
 plugin = "acks"
@@ -334,14 +335,14 @@ plugin = "blackhole"
 "#;
 
 #[test]
-fn a_source_is_told_how_each_of_its_batches_ended() {
+fn source_gets_the_outcome_of_each_batch() {
     for isolation in ["process", "inline"] {
         let place = Place::new("acks.c");
         place.pipeline(&ACKS.replace("COUNT", "3").replace("ISOLATION", isolation));
         let ended = place.run().end().expect(0);
         let notes = place.notes();
         for batch in 0..3 {
-            // What is no JSON, jq rejects.
+            // `jq` rejects lines that are not JSON.
             assert!(notes.contains(&format!("done {batch} 1 malformed JSON")), "{isolation}: {notes}");
         }
         assert!(notes.ends_with("close\n"), "{isolation}: {notes}");
@@ -351,7 +352,7 @@ fn a_source_is_told_how_each_of_its_batches_ended() {
 }
 
 #[test]
-fn a_source_is_told_what_is_safe_while_it_reads_and_that_it_is_to_drain() {
+fn source_gets_commits_while_it_reads_and_the_drain_signal() {
     for isolation in ["process", "inline"] {
         let place = Place::new("acks.c");
         let endless = ACKS.replace("COUNT", "1000000000").replace("ISOLATION", isolation);
@@ -370,13 +371,16 @@ fn a_source_is_told_what_is_safe_while_it_reads_and_that_it_is_to_drain() {
 }
 
 #[test]
-fn what_is_wrong_with_options_is_told_as_if_it_were_a_plugin_of_ours() {
+fn wrong_options_are_reported_like_those_of_a_built_in_plugin_in_every_isolation() {
     let place = Place::new("acks.c");
     let check = |isolation| {
         place.pipeline(&ACKS.replace("COUNT", "0").replace("ISOLATION", isolation));
         Tidegate::new(&["check"]).arg(place.path("p.toml")).end().expect(2).stderr
     };
-    let told = check("process");
-    assert!(told.contains("there is nothing to read") && told.contains("give it at least 1"), "{told}");
-    assert_eq!(told, check("inline"));
+    let printed = check("process");
+    assert!(
+        printed.contains("there is nothing to read") && printed.contains("give it at least 1"),
+        "{printed}"
+    );
+    assert_eq!(printed, check("inline"));
 }

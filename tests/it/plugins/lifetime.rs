@@ -1,14 +1,14 @@
-//! Libraries over time: reloaded again and again, and ended by their own panics.
+//! Many reloads of a library, and a library whose panics abort.
 
 use std::fs;
 
 use crate::harness::{Tidegate, http, root, until};
 use crate::plugins::loading::{World, cargo, succeed};
 
-/// Each reload replaces the instance of the library, whose code stays the same: nothing is lost or doubled, no code is
-/// loaded twice, and no memory is left behind.
+/// Each reload replaces the instance of the library, whose code stays the same. Nothing is lost or duplicated, no code is
+/// loaded twice, and no memory leaks.
 #[test]
-fn a_hundred_reloads_of_a_library_lose_nothing_and_leave_nothing() {
+fn hundred_reloads_of_a_library_lose_nothing_and_leak_nothing() {
     const RELOADS: usize = 100;
     let world = World::new();
     world.c("grep", "grep.so", &[]);
@@ -35,7 +35,7 @@ fn a_hundred_reloads_of_a_library_lose_nothing_and_leave_nothing() {
     until("the first events", || events() > 0);
     let mut memory = 0;
     for number in 1..=RELOADS {
-        // Both keep every event, and are not the same options.
+        // Both options keep every event, and differ.
         text(if number % 2 == 0 { "n" } else { "{" });
         running.signal("HUP");
         running.wait_for_nth(number, "reloaded: 1 changed");
@@ -57,10 +57,10 @@ fn a_hundred_reloads_of_a_library_lose_nothing_and_leave_nothing() {
     assert!(grown < 16 << 20, "fifty reloads left {grown} bytes behind");
 }
 
-/// A project of `new plugin` whose panics abort: nothing can catch them, so it says so in its table, runs in a process of
-/// its own without being told to, and costs only the event.
+/// Panics of this project of `new plugin` abort and cannot be caught. The table of the library says so, so it runs in a
+/// process by default, and a panic costs only the event.
 #[test]
-fn a_library_whose_panics_abort_runs_in_a_process_of_its_own() {
+fn library_whose_panics_abort_runs_in_a_process() {
     let world = World::new();
     Tidegate::new(&["new", "plugin", "aborts", "--kind", "filter"]).within(&world.path("")).end().expect(0);
     let (project, target) = (world.path("aborts"), root().join("target/new-plugins-abort"));

@@ -1,4 +1,4 @@
-//! Plugins from shared libraries: built by the system's compiler and by cargo, and run by the real binary.
+//! Plugins from shared libraries, built by the C compiler and by cargo.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use tidegate_servers::redis::{Redis, Reply};
 
 use crate::harness::{Ended, Tidegate, http, root, until};
 
-/// A folder with libraries, pipelines and what they write.
+/// A folder with libraries, pipelines and their output.
 pub(crate) struct World(TempDir);
 
 impl World {
@@ -26,7 +26,7 @@ impl World {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Builds one of the examples of `tests/plugins`, with changes to its text.
+    /// Builds an example of `tests/plugins`, with changes to its source.
     pub(crate) fn c(&self, example: &str, library: &str, changes: &[(&str, &str)]) {
         let source = root().join("tests/plugins").join(format!("{example}.c"));
         let mut text = fs::read_to_string(source).unwrap();
@@ -42,7 +42,7 @@ impl World {
         succeed(&mut cc);
     }
 
-    /// Writes a pipeline; `DIR` in it is the folder.
+    /// Writes a pipeline, in which `DIR` is the folder.
     pub(crate) fn pipeline(&self, text: &str) -> PathBuf {
         let path = self.path("test.toml");
         fs::write(&path, text.replace("DIR", &self.0.path().display().to_string())).unwrap();
@@ -62,19 +62,20 @@ impl World {
 
 pub(crate) fn succeed(command: &mut Command) -> String {
     let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let told = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "{command:?}:\n{told}");
-    told
+    let printed =
+        format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{command:?}:\n{printed}");
+    printed
 }
 
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What was downloaded for this repository is all that is needed.
+    // The crates that this repository uses are sufficient.
     cargo.args(["--offline"]).env_remove("RUSTFLAGS");
     cargo
 }
 
-/// A built-in crate, built as a library by the command that its manual names.
+/// A built-in crate, built as a library by the command in its manual.
 pub(crate) fn built_in(name: &str) -> String {
     static ONE_AT_A_TIME: OnceLock<std::sync::Mutex<()>> = OnceLock::new();
     let _building = ONE_AT_A_TIME.get_or_init(Default::default).lock().unwrap();
@@ -191,7 +192,7 @@ fn resources_and_warnings_of_libraries_are_compared_and_shown() {
 }
 
 #[test]
-fn wrong_options_are_told_like_those_of_a_built_in_plugin() {
+fn wrong_options_are_reported_like_those_of_a_built_in_plugin() {
     let world = World::new();
     world.c("grep", "grep.so", &[]);
     let misspelt = world.check(&GREP.replace("text =", "texd ="));
@@ -206,7 +207,7 @@ fn wrong_options_are_told_like_those_of_a_built_in_plugin() {
 }
 
 #[test]
-fn what_is_not_a_sound_library_is_refused_before_anything_starts() {
+fn unsound_library_is_refused_before_anything_starts() {
     let world = World::new();
     world.c("grep", "grep.so", &[]);
     fs::write(world.path("text.so"), "hello").unwrap();
@@ -222,20 +223,20 @@ fn what_is_not_a_sound_library_is_refused_before_anything_starts() {
         assert!(ended.stdout.is_empty());
     }
     let hashed = GREP.replace("\"./grep.so\"", "{ path = \"./grep.so\", sha256 = \"00ff\" }");
-    let told = world.run(&hashed).expect(2).stderr;
-    assert!(told.contains("its sha256 is"), "{told}");
-    let sum = told.split("its sha256 is ").nth(1).unwrap().split(',').next().unwrap();
+    let printed = world.run(&hashed).expect(2).stderr;
+    assert!(printed.contains("its sha256 is"), "{printed}");
+    let sum = printed.split("its sha256 is ").nth(1).unwrap().split(',').next().unwrap();
     assert_eq!(world.run(&hashed.replace("00ff", sum)).expect(0).lines().len(), 3);
 }
 
 #[test]
-fn a_library_that_crashes_when_it_is_loaded_crashes_elsewhere() {
+fn library_that_crashes_when_loaded_does_not_crash_the_engine() {
     let world = World::new();
     let crash = "__attribute__((constructor)) static void crash(void) { *(volatile int *)0 = 1; }\n\
                  static const tg_component *const components";
     world.c("grep", "grep.so", &[("static const tg_component *const components", crash)]);
-    let told = world.run(GREP).expect(2).stderr;
-    assert!(told.contains("crashes (SIGSEGV) when it is loaded, so it is not"), "{told}");
+    let printed = world.run(GREP).expect(2).stderr;
+    assert!(printed.contains("crashes (SIGSEGV) when it is loaded, so it is not"), "{printed}");
     world.c(
         "grep",
         "grep.so",
@@ -244,12 +245,11 @@ fn a_library_that_crashes_when_it_is_loaded_crashes_elsewhere() {
             &crash.replace("*(volatile int *)0 = 1", "exit(7)"),
         )],
     );
-    let told = world.run(GREP).expect(2).stderr;
-    assert!(told.contains("calls exit(7) when it is loaded, so it is not"), "{told}");
+    let printed = world.run(GREP).expect(2).stderr;
+    assert!(printed.contains("calls exit(7) when it is loaded, so it is not"), "{printed}");
 }
 
-/// Guards against blaming the events at hand for an instance that breaks before it has seen them: they became dead
-/// letters.
+/// Guards against rejecting the current events if an instance breaks before it has seen them.
 #[test]
 fn an_instance_that_dies_as_it_opens_costs_no_event() {
     let world = World::new();
@@ -295,8 +295,8 @@ fn new_projects_in_c_build_and_their_tests_pass() {
         new.within(world.0.path()).end().expect(0);
         let project = world.path(&name);
         let binary = format!("TIDEGATE={}", env!("CARGO_BIN_EXE_tidegate"));
-        let told = succeed(Command::new("make").arg("-C").arg(&project).arg("test").arg(binary));
-        assert!(told.contains("it keeps to all of them") && !told.contains("skipped"), "{told}");
+        let printed = succeed(Command::new("make").arg("-C").arg(&project).arg("test").arg(binary));
+        assert!(printed.contains("it keeps to all of them") && !printed.contains("skipped"), "{printed}");
         let data = world.path("data");
         Tidegate::new(&["run", "try.toml", "--data-dir"]).arg(data).within(&project).end().expect(0);
     }
@@ -315,8 +315,8 @@ fn new_projects_in_rust_build_and_their_tests_pass() {
         new.within(world.0.path()).end().expect(0);
         let project = world.path(&name);
         fs::copy(root().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-        let told = succeed(cargo().current_dir(&project).arg("test").arg("--target-dir").arg(&target));
-        assert!(told.contains("1 passed"), "{told}");
+        let printed = succeed(cargo().current_dir(&project).arg("test").arg("--target-dir").arg(&target));
+        assert!(printed.contains("1 passed"), "{printed}");
         let library = target.join("debug").join(format!("lib{}.so", name.replace('-', "_")));
         let pipeline = fs::read_to_string(project.join("try.toml")).unwrap();
         let start = pipeline.find("./target").unwrap();
@@ -325,8 +325,8 @@ fn new_projects_in_rust_build_and_their_tests_pass() {
         fs::write(project.join("try.toml"), pipeline).unwrap();
         succeed(cargo().current_dir(&project).args(["build", "--target-dir"]).arg(&target));
         let check = Tidegate::new(&["plugins", "check", "--pipeline", "try.toml"]).arg(&library);
-        let told = check.within(&project).end().expect(0).stdout;
-        assert!(told.contains("it keeps to all of them") && !told.contains("skipped"), "{told}");
+        let printed = check.within(&project).end().expect(0).stdout;
+        assert!(printed.contains("it keeps to all of them") && !printed.contains("skipped"), "{printed}");
         let data = world.path("data");
         Tidegate::new(&["run", "try.toml", "--data-dir"]).arg(data).within(&project).end().expect(0);
     }
@@ -399,18 +399,18 @@ fn built_in_plugins_as_libraries_do_the_same() {
     assert_eq!(list.len(), expected.len());
     assert!(list.iter().zip(&expected).all(|(found, event)| *found == Reply::Text(event.clone())));
     assert_eq!(world.read("out").lines().collect::<Vec<_>>(), expected);
-    // The same conformance suite as built in, across the border.
+    // The same conformance suite as for built-in plugins, through the C ABI.
     let tried =
         world.pipeline(&pipeline.replace("effectively_once", "at_least_once").replace("/out", "/tried"));
     for library in &libraries {
         let check = Tidegate::new(&["plugins", "check", library, "--pipeline"]).arg(&tried);
-        let told = check.end().expect(0).stdout;
-        assert!(told.contains("it keeps to all of them"), "{told}");
+        let printed = check.end().expect(0).stdout;
+        assert!(printed.contains("it keeps to all of them"), "{printed}");
     }
 }
 
 #[test]
-fn an_answer_goes_through_libraries_back_to_the_request() {
+fn response_passes_through_libraries_back_to_the_request() {
     let world = World::new();
     let libraries = [built_in("http"), built_in("jq")];
     let text = format!(
@@ -448,7 +448,7 @@ fn a_reload_takes_up_a_new_version_of_a_library() {
     let mut running = Tidegate::run(&[&world.pipeline(&text)]).arg("--admin").arg("127.0.0.1:0").start();
     let admin = running.address("admin");
     until("the first version works", || world.read("out").lines().count() > 10);
-    // The new one keeps the others. The file is overwritten while its code runs.
+    // The new version keeps the other events. The file is overwritten while its code runs.
     world.c("grep", "grep.so", &[("? 0 : TG_PORT_DROP", "? TG_PORT_DROP : 0"), ("1.0.0", "1.1.0")]);
     running.signal("HUP");
     running.wait_for("reloaded: 1 changed, 0 added, 0 removed, 0 untouched");
@@ -459,7 +459,7 @@ fn a_reload_takes_up_a_new_version_of_a_library() {
     running.wait_for("reloaded: 0 changed, 0 added, 0 removed, 1 untouched");
     running.signal("TERM");
     running.end().expect(0);
-    // No event is lost or doubled where one took the place of the other.
+    // No event is lost or duplicated at the replacement.
     let numbers: Vec<u64> = world
         .read("out")
         .lines()

@@ -1,4 +1,4 @@
-//! The processes of plugins: killed under load, gone with their engine, and kept from what is not theirs.
+//! Processes of plugins: killed under load, ended with the engine, isolated from its signals and secrets.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::harness::{Running, root, until};
 use crate::plugins::isolation::{FILTER, Place, lines};
 
-/// The processes that this one has started for plugins, and that are alive.
+/// Live plugin processes of this engine.
 pub(crate) fn children(of: u32) -> BTreeSet<u32> {
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let id: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
@@ -16,7 +16,7 @@ pub(crate) fn children(of: u32) -> BTreeSet<u32> {
     processes.collect()
 }
 
-/// The parent of a process, unless it is over.
+/// The parent of a live process.
 fn alive(id: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let mut fields = stat[stat.rfind(')')? + 2..].split(' ');
@@ -34,7 +34,7 @@ fn only_child(running: &Running) -> u32 {
 }
 
 pub(crate) fn kill(id: u32) {
-    // It may have ended by itself, which is as good.
+    // The process may have ended already.
     let _ =
         Command::new("kill").args(["-KILL", &id.to_string()]).stderr(std::process::Stdio::null()).status();
 }
@@ -88,7 +88,7 @@ fn each_worker_of_a_filter_is_a_process_and_together_they_keep_the_order() {
     assert!(place.reasons().is_empty());
 }
 
-/// One that never ends by itself.
+/// A pipeline without an end.
 fn endless() -> (Place, Running) {
     let place = Place::new("segfault.c");
     place.input(&lines(10, &[]));
@@ -115,7 +115,7 @@ fn no_process_is_left_when_the_engine_is_killed() {
     until("the end of the plugin's process", || alive(child).is_none());
 }
 
-/// The processes of plugins from this place, including those that they forked.
+/// Plugin processes of this place, including forked ones.
 fn left_of(place: &Place) -> usize {
     let folder = place.path("libevil.so").display().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -161,7 +161,7 @@ fn crash_of_a_process_that_forked_is_noticed_at_once() {
 }
 
 #[test]
-fn a_process_does_not_see_the_signals_and_the_secrets_of_the_engine() {
+fn process_gets_neither_signals_nor_secrets_of_the_engine() {
     let place = Place::new("segfault.c");
     place.input(&lines(10, &[]));
     place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));

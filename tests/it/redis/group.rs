@@ -1,5 +1,5 @@
-//! A stream that several processes share, into the same Redis, effectively once: with the built-in plugins, and with the
-//! same plugins from shared libraries.
+//! A stream that several processes share, into the same Redis, effectively once. The plugins are built in or from shared
+//! libraries.
 
 use tidegate_servers::redis::Redis;
 
@@ -11,8 +11,8 @@ const ENTRIES: usize = 3_000;
 
 const PROMISE: &str = "jobs -> results: effectively once (in no order";
 
-/// Of each entry: nothing if it ends in 0, two results if in 1, an error if it is 13, else one. `placed` is what source
-/// and sink have more.
+/// An entry that ends in 0 becomes no result, one that ends in 1 two results, entry 13 an error, and any other one result.
+/// `placed` holds further options of source and sink.
 fn pipeline(redis: &Redis, placed: &str) -> String {
     format!(
         r#"
@@ -53,7 +53,7 @@ fn add_entries(redis: &Redis, first: usize, last: usize) {
     redis.query(["EVAL", &add, "0"]);
 }
 
-/// What the entries up to number `last` come to.
+/// Expected results of the entries up to number `last`.
 fn expected(last: usize) -> Vec<i64> {
     let mut expected: Vec<i64> = Vec::new();
     for number in (1..=last as i64).filter(|number| number % 10 != 0 && *number != 13) {
@@ -72,7 +72,7 @@ fn written(redis: &Redis) -> usize {
     redis.query(["LLEN", "results"]).integer().unwrap_or_default() as usize
 }
 
-/// What is there when nothing is left to do.
+/// The results, when no entry is pending.
 fn results(redis: &Redis) -> Vec<i64> {
     let all = expected(ENTRIES).len();
     until("everything is there", || written(redis) >= all);
@@ -84,7 +84,7 @@ fn results(redis: &Redis) -> Vec<i64> {
 }
 
 #[test]
-fn two_processes_share_a_stream_and_each_result_is_there_once() {
+fn two_processes_share_a_stream_and_each_result_is_written_once() {
     let redis = Redis::start();
     add_entries(&redis, 1, ENTRIES);
     let mut workers: Vec<_> = (0..2).map(|_| Tidegate::pipeline(&pipeline(&redis, "")).start()).collect();
@@ -101,8 +101,8 @@ fn two_processes_share_a_stream_and_each_result_is_there_once() {
     assert!(consumers.list().is_empty(), "both have left: {consumers:?}");
 }
 
-/// Runs the pipeline, and does `fault` to it so many times, when this and that part of the work is done. There is always
-/// something left to do, because what has died is made anew only when it is needed.
+/// Runs the pipeline, and injects `fault` several times, at different parts of the work. Some work always remains, because a
+/// dead process is restarted only when it is needed.
 fn survives(isolation: &str, times: usize, mut fault: impl FnMut(usize, &mut Running, &str)) {
     let redis = Redis::start();
     let part = ENTRIES / (times + 1);
@@ -129,14 +129,14 @@ fn kill_engine(running: &mut Running, pipeline: &str) {
 }
 
 #[test]
-fn through_libraries_each_result_is_there_once_whenever_the_engine_is_killed() {
+fn results_through_libraries_are_exactly_once_when_the_engine_is_killed() {
     for isolation in ["inline", "process"] {
         survives(isolation, 2, |_, running, pipeline| kill_engine(running, pipeline));
     }
 }
 
 #[test]
-fn each_result_is_there_once_whichever_process_of_a_plugin_is_killed() {
+fn results_are_exactly_once_when_a_plugin_process_is_killed() {
     let mut killed = 0;
     survives("process", 9, |number, running, pipeline| {
         if number == 5 {
@@ -154,11 +154,11 @@ fn each_result_is_there_once_whichever_process_of_a_plugin_is_killed() {
 }
 
 #[test]
-fn the_same_is_promised_through_libraries_and_not_where_a_sink_is_not_of_the_place() {
+fn libraries_have_the_same_guarantee_unless_the_sink_is_of_another_domain() {
     let redis = Redis::start();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("group.toml");
-    for (isolation, other, code, told) in [
+    for (isolation, other, code, printed) in [
         ("process", false, 0, "jobs -> results  effectively once"),
         ("inline", true, 2, "one step needs one place"),
     ] {
@@ -169,6 +169,6 @@ fn the_same_is_promised_through_libraries_and_not_where_a_sink_is_not_of_the_pla
         }
         std::fs::write(&path, pipeline).unwrap();
         let checked = Tidegate::new(&["check"]).arg(&path).end().expect(code);
-        assert!(format!("{}{}", checked.stdout, checked.stderr).contains(told), "{checked:?}");
+        assert!(format!("{}{}", checked.stdout, checked.stderr).contains(printed), "{checked:?}");
     }
 }

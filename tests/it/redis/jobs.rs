@@ -1,4 +1,4 @@
-//! The three jobs that Tidegate is for, side by side in one process.
+//! Poll, push and serve in one process.
 
 use tidegate_servers::http::{Answer, Server};
 use tidegate_servers::redis::Redis;
@@ -78,7 +78,7 @@ fn poll_push_and_serve_side_by_side() {
 }
 
 #[test]
-fn a_slow_poll_does_not_hold_up_the_requests_beside_it() {
+fn slow_poll_does_not_block_requests() {
     // The API never answers while the test runs.
     let api = Server::start(|_| Answer::silence());
     let pipeline = format!(

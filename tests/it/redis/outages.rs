@@ -1,4 +1,4 @@
-//! Redis stopped half-way, dead at the start, slow: everything arrives.
+//! A Redis server that is stopped, down at the start, or slow. All events arrive.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ fn a_hundred_thousand_events_into_a_list_and_a_stream_in_order() {
 }
 
 #[test]
-fn redis_stopped_half_way_and_started_again_has_everything() {
+fn redis_that_is_stopped_and_restarted_has_everything() {
     let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let folder = tempfile::tempdir().unwrap();
     let pipeline = format!(
@@ -110,7 +110,7 @@ fn redis_stopped_half_way_and_started_again_has_everything() {
 }
 
 #[test]
-fn a_redis_that_is_down_at_the_start_is_waited_for_while_others_run() {
+fn redis_that_is_down_at_the_start_does_not_block_other_pipelines() {
     let mut redis = Redis::start();
     redis.stop();
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! SIGHUP and `--watch`: what changed is replaced, the rest runs on.
+//! SIGHUP and `--watch`: changed graphs are replaced, the others continue.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tidegate_servers::http::{Answer, Server};
 
 use crate::harness::{Running, Tidegate, free_port, http, until};
 
-/// Pipeline files in a folder of their own, and the process that runs them.
+/// A folder of pipeline files, and the process that runs them.
 struct Files {
     folder: tempfile::TempDir,
 }
@@ -25,7 +25,7 @@ impl Files {
         all
     }
 
-    /// A path outside of the folder of pipelines.
+    /// A path outside the folder of pipelines.
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -34,7 +34,7 @@ impl Files {
         self.at("pipelines")
     }
 
-    /// Writes a pipeline file; `DIR` in it is the folder.
+    /// Writes a pipeline file, in which `DIR` is the folder.
     fn write(&self, name: &str, text: &str) {
         let text = text.replace("DIR", &self.folder.path().display().to_string());
         std::fs::write(self.pipelines().join(name), text).unwrap();
@@ -53,7 +53,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Asks for a reload and waits until the log tells what came of the one of this number.
+/// Sends SIGHUP and waits for the result of this reload in the log.
 fn reload(running: &Running, number: usize) -> String {
     running.signal("HUP");
     running.wait_for_nth(number, "reloaded: ")
@@ -70,7 +70,7 @@ const TICKS: &str = r#"
 "#;
 
 #[test]
-fn a_valid_change_takes_effect_and_files_come_and_go() {
+fn valid_changes_take_effect_and_files_can_be_added_and_removed() {
     let files = Files::new(&[("a.toml", &TICKS.replace("OUT", "one"))]);
     let mut running = files.call().start();
     until("the first file", || files.lines("one") > 10);
@@ -122,7 +122,7 @@ fn an_invalid_file_changes_nothing_and_the_log_says_why() {
 }
 
 #[test]
-fn a_sink_that_cannot_be_opened_refuses_and_one_that_is_dead_is_got_rid_of() {
+fn sink_that_cannot_be_opened_is_refused_and_a_dead_one_is_removed() {
     let dead = format!(
         "[pipeline]\ndrain_timeout = \"1s\"\n[source.ticks]\nplugin = \"generate\"\nline = \"x\"\nrate = 100\n[sink.out]\nplugin = \"redis\"\nurl = \"redis://127.0.0.1:{}\"\ncommand = \"rpush\"\nkey = \"k\"\n",
         free_port()
@@ -150,7 +150,7 @@ fn a_sink_that_cannot_be_opened_refuses_and_one_that_is_dead_is_got_rid_of() {
 }
 
 #[test]
-fn a_graph_that_did_not_change_keeps_its_connection_and_its_counts() {
+fn unchanged_graph_keeps_its_connection_and_counts() {
     let api = Server::start(|_| Answer::json("[1]"));
     let poll = format!(
         "[source.poll]\nplugin = \"http_poll\"\nurl = \"{}\"\ninterval = \"20ms\"\n[sink.out]\nplugin = \"file\"\npath = \"DIR/polled\"\n",
@@ -179,7 +179,7 @@ fn a_graph_that_did_not_change_keeps_its_connection_and_its_counts() {
 }
 
 #[test]
-fn a_source_that_listens_takes_its_port_again() {
+fn listening_source_reuses_its_port() {
     let port = free_port();
     let pipeline = |word: &str| {
         format!(
@@ -193,7 +193,7 @@ fn a_source_that_listens_takes_its_port_again() {
     files.write("a.toml", &pipeline("two"));
     reload(&running, 1);
     assert_eq!(http(address, "GET /ask", "", b"").body, "\"two\"");
-    // The same under another name is another pipeline, which has to wait for the port.
+    // The same pipeline under another name is another one, which has to wait for the port.
     std::fs::rename(files.pipelines().join("a.toml"), files.pipelines().join("b.toml")).unwrap();
     assert!(reload(&running, 2).ends_with("reloaded: 0 changed, 1 added, 1 removed, 0 untouched"));
     assert_eq!(http(address, "GET /ask", "", b"").body, "\"two\"");
@@ -309,7 +309,7 @@ fn a_removed_or_moved_endpoint_gives_its_port_back() {
 }
 
 #[test]
-fn a_graph_that_does_not_start_gives_way_to_the_old_one() {
+fn graph_that_does_not_start_is_replaced_by_the_old_one() {
     let input = "[source.lines]\nplugin = \"file\"\npath = \"DIR/in\"\nfollow = true\n";
     let sink = "[sink.out]\nplugin = \"file\"\npath = \"DIR/out\"\n";
     let files = Files::new(&[("a.toml", &format!("{input}{sink}"))]);
@@ -319,8 +319,11 @@ fn a_graph_that_does_not_start_gives_way_to_the_old_one() {
     let missing = input.replace("DIR/in", "DIR/missing").replace("follow = true", "follow = false");
     files.write("a.toml", &format!("{missing}{sink}"));
     running.signal("HUP");
-    let told = running.wait_for("reload incomplete: ");
-    assert!(told.contains("`a` did not start (`lines`: ") && told.contains("and runs as before"), "{told}");
+    let printed = running.wait_for("reload incomplete: ");
+    assert!(
+        printed.contains("`a` did not start (`lines`: ") && printed.contains("and runs as before"),
+        "{printed}"
+    );
     std::fs::write(files.at("in"), "1\n2\n").unwrap();
     until("the second line", || read(&files.at("out")) == "1\n2\n");
     running.signal("TERM");
@@ -346,7 +349,7 @@ fn watched_files_are_reloaded_when_they_change_and_outlive_their_end() {
     running.end().expect(0);
 }
 
-/// Lost, doubled and misplaced lines after so many reloads of a pipeline that reads a file which grows.
+/// Lost, duplicated and misplaced lines after `reloads` reloads of a pipeline that follows a growing file.
 fn campaign(reloads: usize, delivery: &str) -> (u64, u64, u64, u64) {
     let pipeline = |number: usize| {
         format!(
@@ -397,14 +400,14 @@ fn campaign(reloads: usize, delivery: &str) -> (u64, u64, u64, u64) {
 }
 
 #[test]
-fn twenty_reloads_under_load_lose_nothing_and_double_nothing() {
+fn twenty_reloads_under_load_neither_lose_nor_duplicate() {
     for delivery in ["at_least_once", "effectively_once"] {
         let (total, lost, doubled, misplaced) = campaign(20, delivery);
         assert_eq!((lost, doubled, misplaced), (0, 0, 0), "of {total}, {delivery}");
     }
 }
 
-/// `./tests/run --ignored --nocapture five_hundred_reloads` prints what it has found.
+/// `./tests/run five_hundred_reloads -- --ignored --nocapture` prints the counts.
 #[test]
 #[ignore = "a campaign of minutes"]
 #[allow(clippy::print_stdout, reason = "its findings are for who started it")]

@@ -1,4 +1,4 @@
-//! What filters remember through reloads: built in, and from libraries wherever they run.
+//! State of filters across reloads, built in and from libraries.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::{Running, Tidegate, http, until};
 use crate::plugins::loading::{World, built_in};
 
-/// A file that grows, a filter, and a file.
+/// A pipeline from a growing file through a filter to a file.
 fn pipeline(head: &str, filter: &str) -> String {
     format!(
         "{head}\n[source.lines]\nplugin = \"file\"\npath = \"DIR/in\"\nfollow = true\n\
@@ -22,15 +22,15 @@ fn append(world: &World, text: &str) {
     input.write_all(text.as_bytes()).unwrap();
 }
 
-/// Asks for a reload, and waits until the one of this number is done.
+/// Sends SIGHUP and waits until this reload is done.
 fn reload(running: &Running, number: usize) {
     running.signal("HUP");
-    let told = running.wait_for_nth(number, "reloaded: ");
-    assert!(told.ends_with("reloaded: 1 changed, 0 added, 0 removed, 0 untouched"), "{told}");
+    let printed = running.wait_for_nth(number, "reloaded: ");
+    assert!(printed.ends_with("reloaded: 1 changed, 0 added, 0 removed, 0 untouched"), "{printed}");
 }
 
 #[test]
-fn what_dedupe_has_seen_outlives_reloads() {
+fn state_of_dedupe_survives_reloads() {
     let world = World::new();
     let dedupe = |options: &str| pipeline("", &format!("plugin = \"dedupe\"\n{options}"));
     append(&world, "{\"id\":1}\n{\"id\":2}\n");
@@ -40,11 +40,11 @@ fn what_dedupe_has_seen_outlives_reloads() {
     reload(&running, 1);
     append(&world, "{\"id\":2}\n{\"id\":3}\n{\"id\":1}\n");
     until("the third event", || world.read("out").contains('3'));
-    // With another key, nothing that was remembered is of any use.
+    // Another key makes the state useless.
     world.pipeline(&dedupe("key = \".nr\""));
     reload(&running, 2);
-    let told = running.wait_for("does not take over the state from before the reload");
-    assert!(told.contains("its key is the value at `.id`, and now it is the value at `.nr`"), "{told}");
+    let printed = running.wait_for("does not take over the state from before the reload");
+    assert!(printed.contains("its key is the value at `.id`, and now it is the value at `.nr`"), "{printed}");
     append(&world, "{\"id\":1,\"nr\":1}\n");
     until("the last event", || world.read("out").contains("nr"));
     running.signal("TERM");
@@ -53,7 +53,7 @@ fn what_dedupe_has_seen_outlives_reloads() {
 }
 
 #[test]
-fn what_dedupe_has_seen_goes_with_it_from_library_to_library() {
+fn state_of_dedupe_passes_from_library_to_library() {
     let world = World::new();
     let library = built_in("flow");
     let built_in = pipeline("", "plugin = \"dedupe\"");
@@ -66,7 +66,7 @@ fn what_dedupe_has_seen_goes_with_it_from_library_to_library() {
     for (number, way) in ways.iter().enumerate() {
         world.pipeline(way);
         reload(&running, number + 1);
-        // All that was seen before, and one that is new.
+        // Every value from before, and a new one.
         let seen: String = (0..number).map(|number| format!("{number}\n")).collect();
         append(&world, &format!("a\n{seen}{number}\n"));
         until("the new event", || world.read("out").lines().count() >= number + 2);
@@ -76,8 +76,7 @@ fn what_dedupe_has_seen_goes_with_it_from_library_to_library() {
     assert_eq!(world.read("out"), "a\n0\n1\n2\n3\n4\n5\n", "{}", ended.stderr);
 }
 
-/// A library that numbers what a file holds is replaced so many times while the file grows. Each line has to have been
-/// numbered once, in order.
+/// Replaces a library that numbers the lines of a growing file `reloads` times. Each line must be numbered once, in order.
 fn replaced_under_load(reloads: usize, isolation: &str) {
     let world = World::new();
     world.c("number", "number.so", &[]);
@@ -105,7 +104,7 @@ fn replaced_under_load(reloads: usize, isolation: &str) {
     for number in 1..=reloads {
         let before = size();
         until("it goes on", || size() > before);
-        // What stands behind the end of a library means nothing, and makes another file of it.
+        // Bytes after the end of a library have no meaning, but change its hash.
         let version = [&built[..], format!("version {number}").as_bytes()].concat();
         fs::write(world.path("next.so"), version).unwrap();
         fs::rename(world.path("next.so"), world.path("number.so")).unwrap();
@@ -126,26 +125,26 @@ fn replaced_under_load(reloads: usize, isolation: &str) {
 }
 
 #[test]
-fn reloads_of_a_library_under_load_lose_nothing_double_nothing_and_the_count_goes_on() {
+fn reloads_of_a_library_under_load_neither_lose_nor_duplicate_and_keep_the_count() {
     replaced_under_load(25, "inline");
 }
 
-/// `./tests/run --ignored a_hundred_reloads`
+/// `./tests/run hundred_reloads_of_a_library_under -- --ignored` runs it.
 #[test]
 #[ignore = "a campaign of half a minute for each isolation"]
-fn a_hundred_reloads_of_a_library_under_load() {
+fn hundred_reloads_of_a_library_under_load() {
     for isolation in ["inline", "thread", "process"] {
         replaced_under_load(100, isolation);
     }
 }
 
 #[test]
-fn reloads_of_a_library_in_a_process_of_its_own_do_the_same() {
+fn reloads_of_a_library_in_a_process_keep_the_count() {
     replaced_under_load(10, "process");
 }
 
 #[test]
-fn another_version_of_a_library_goes_on_or_says_why_not() {
+fn another_version_of_a_library_takes_the_state_or_says_why_not() {
     let world = World::new();
     world.c("number", "number.so", &[]);
     let text = pipeline("[plugins]\nlibraries = [\"./number.so\"]", "plugin = \"number_c\"");
@@ -156,20 +155,20 @@ fn another_version_of_a_library_goes_on_or_says_why_not() {
     reload(&running, 1);
     append(&world, "b\n");
     until("the second event", || world.read("out") == "0 a\n#1 b\n");
-    // This one has another form of its own, and takes over nothing.
+    // This version has another format of its state, and starts from scratch.
     world.c("number", "number.so", &[("\"1 %\" PRIu64", "\"2 %\" PRIu64"), ("\"1 \", 2", "\"2 \", 2")]);
     reload(&running, 2);
-    let told = running.wait_for("does not take over the state from before the reload");
-    assert!(told.contains("it is not a count of version 1; it begins afresh"), "{told}");
+    let printed = running.wait_for("does not take over the state from before the reload");
+    assert!(printed.contains("it is not a count of version 1; it begins afresh"), "{printed}");
     append(&world, "c\n");
     until("the third event", || world.read("out") == "0 a\n#1 b\n0 c\n");
     running.signal("TERM");
     running.end().expect(0);
 }
 
-/// What was to be handed over is lost, and nothing else.
+/// Only the state is lost.
 #[test]
-fn a_library_that_breaks_as_it_hands_over_costs_no_event() {
+fn library_that_breaks_while_saving_state_costs_no_event() {
     let (save, restore) = ("    int len = snprintf(", "    memcpy(text, saved.p, saved.n);");
     let dies = |place: &str| (place.to_owned(), format!("    abort();\n{place}"));
     let puts = |what: &str| (save.to_owned(), format!("    {what}\n{save}"));
@@ -199,7 +198,7 @@ fn a_library_that_breaks_as_it_hands_over_costs_no_event() {
 }
 
 #[test]
-fn what_is_handed_over_may_be_long() {
+fn state_may_be_long() {
     let changes = [
         (
             "    int len = snprintf(text, sizeof text, \"1 %",
@@ -221,7 +220,7 @@ fn what_is_handed_over_may_be_long() {
     }
 }
 
-/// The filter that numbers, with these changes, for an event before a reload and one behind it.
+/// The numbering filter with these changes, for an event before a reload and one after it.
 fn numbered_twice(changes: &[(&str, &str)], isolation: &str) -> (World, Running) {
     let world = World::new();
     world.c("number", "number.so", changes);

@@ -102,7 +102,7 @@ const NOT_YET: &[(&str, &[&str])] = &[
 /// Extensions of files that people read.
 const TEXTS: &[&str] = &["rs", "md", "c", "h", "toml", "txt", "py", "lua"];
 
-/// One breach of a rule.
+/// A breach of a rule.
 pub(super) struct Fault {
     path: PathBuf,
     line: usize,

@@ -10,7 +10,7 @@ use crate::harness::root;
 /// The path of a module below the root of its crate. The root itself is empty.
 type Module = Vec<String>;
 
-/// One file of a crate.
+/// A file of a crate.
 #[derive(Default)]
 struct Source {
     path: PathBuf,

@@ -43,7 +43,7 @@ static tg_status save(void *self, const tg_state_writer *to, tg_error *error) {
     char text[32];
     int len = snprintf(text, sizeof text, "1 %" PRIu64, ((state *)self)->count);
     if (to->put(to, (tg_buf){ (const uint8_t *)text, (uint64_t)len }) == TG_OK) return TG_OK;
-    return tg_fail(error, TG_E_FATAL, "the count cannot be handed over");
+    return tg_fail(error, TG_E_FATAL, "the count cannot be saved");
 }
 
 static tg_status restore(void *self, tg_buf saved, tg_error *error) {

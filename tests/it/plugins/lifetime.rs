@@ -54,7 +54,7 @@ fn hundred_reloads_of_a_library_lose_nothing_and_leak_nothing() {
         numbers.lines().enumerate().all(|(n, line)| line == format!("{{\"n\":{n}}}")),
         "each once, in order"
     );
-    assert!(grown < 16 << 20, "fifty reloads left {grown} bytes behind");
+    assert!(grown < 16 << 20, "fifty reloads leak {grown} bytes");
 }
 
 /// Panics of this project of `new plugin` abort and cannot be caught. The table of the library says so, so it runs in a

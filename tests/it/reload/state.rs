@@ -180,8 +180,8 @@ fn library_that_breaks_while_saving_state_costs_no_event() {
             "process",
             "does not take over the state from before the reload: the plugin crashed (SIGABRT)",
         ),
-        (puts(too_much), "inline", "hands over no state: the count cannot be handed over"),
-        (puts(too_much), "process", "hands over no state: the count cannot be handed over"),
+        (puts(too_much), "inline", "hands over no state: the count cannot be saved"),
+        (puts(too_much), "process", "hands over no state: the count cannot be saved"),
         (
             puts("to->put(to, (tg_buf){ NULL, 5 });"),
             "inline",

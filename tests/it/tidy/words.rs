@@ -55,7 +55,8 @@ const NAMES: &[&str] = &["what", "where", "who", "whoever", "whether", "how", "i
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut small = false;
-    for character in line.chars() {
+    // The `n` of an escaped line end is no part of a word.
+    for character in line.replace("\\n", " ").chars() {
         if !character.is_alphanumeric() || (character.is_uppercase() && small) {
             words.push(String::new());
         }

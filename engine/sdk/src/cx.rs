@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Position, Size, Tasks};
+use crate::{Metrics, Position, Size, Tasks};
 
 /// What the engine gives a component while it runs: when to stop, where to resume, a place for its tasks.
 /// Cloning gives another handle to the same.
@@ -24,6 +24,7 @@ pub struct Cx {
     progress: Arc<Progress>,
     complaint: Arc<Complaint>,
     replaced: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
 }
 
 /// The reason why a component that works needs somebody's attention. While there is one, the component is reported
@@ -105,6 +106,7 @@ impl Cx {
             progress: Arc::default(),
             complaint: Arc::default(),
             replaced: Arc::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -140,6 +142,13 @@ impl Cx {
     /// resources of the process, such as a listening socket, to the instance that takes over.
     pub fn is_replaced(&self) -> bool {
         self.replaced.load(Ordering::Acquire)
+    }
+
+    /// The same, with metrics that have counted before. For the engine.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Whether the sink acknowledges for this source. That is so under `delivery = "effectively_once"` if both have the same
@@ -197,6 +206,11 @@ impl Cx {
     /// Where a component that works says that somebody must look at something.
     pub fn complaint(&self) -> &Arc<Complaint> {
         &self.complaint
+    }
+
+    /// Metrics of the component's own, for `/metrics`.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Starts a task of the component. The engine waits for it after `close`; it must end by then.

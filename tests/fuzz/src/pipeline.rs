@@ -13,6 +13,7 @@ fn registry() -> Registry {
     let plugins = [
         tidegate_file::plugins,
         tidegate_flow::plugins,
+        tidegate_metric::plugins,
         tidegate_http::plugins,
         tidegate_jq::plugins,
         tidegate_redis::plugins,

@@ -21,6 +21,7 @@ fn every_pipeline_is_tested_and_well_formed() {
         "follow-access-log.toml",
         "library.toml",
         "quickstart.toml",
+        "requests.toml",
     ];
     let mut found: Vec<String> = std::fs::read_dir(root().join("pipelines"))
         .unwrap()
@@ -32,7 +33,7 @@ fn every_pipeline_is_tested_and_well_formed() {
     let folder = tempfile::tempdir().unwrap();
     let library = grep_library(folder.path());
     let check = Tidegate::new(&["check", "pipelines"]).env("GREP_LIBRARY", library).end().expect(0);
-    assert!(check.stdout.contains("7 files") || check.stderr.contains("7 files"), "{check:?}");
+    assert!(check.stdout.contains("8 files") || check.stderr.contains("8 files"), "{check:?}");
 }
 
 /// The library of `library.toml`, built by the command in that file.
@@ -139,6 +140,43 @@ fn follow_access_log() {
     running.end().expect(0);
     let errors = std::fs::read_to_string(folder.path().join("errors.jsonl")).unwrap();
     assert!(errors.contains(r#""status":502,"method":"GET","path":"/b""#), "{errors}");
+}
+
+#[test]
+fn requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let line = |status: u16, bytes: &str| {
+        format!("203.0.113.9 - - [22/Nov/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" {status} {bytes}\n")
+    };
+    std::fs::write(&log, line(200, "512") + &line(502, "20") + &line(304, "-") + &line(200, "1000")).unwrap();
+    let mut running = Tidegate::new(&["run", "--admin", "127.0.0.1:0"])
+        .arg(pipeline("requests.toml"))
+        .env("ACCESS_LOG", &log)
+        .start();
+    let address = running.address("admin listening on");
+    let page = || http(address, "GET /metrics", "", b"").body;
+    until("all requests to be counted", || {
+        let page = page();
+        page.contains("http_requests_total{method=\"GET\",status=\"200\"} 2")
+            && page.contains("http_response_bytes_count 3")
+    });
+    let page = page();
+    for expected in [
+        "# HELP http_requests_total Requests by status and method.",
+        "# TYPE http_requests_total counter",
+        "http_requests_total{method=\"GET\",status=\"304\"} 1",
+        "http_requests_total{method=\"GET\",status=\"502\"} 1",
+        "# TYPE http_response_bytes histogram",
+        "http_response_bytes_bucket{le=\"100\"} 1",
+        "http_response_bytes_bucket{le=\"1000\"} 3",
+        "http_response_bytes_bucket{le=\"+Inf\"} 3",
+        "http_response_bytes_sum 1532",
+    ] {
+        assert!(page.lines().any(|line| line == expected), "{expected} is not in\n{page}");
+    }
+    running.signal("TERM");
+    running.end().expect(0);
 }
 
 #[test]

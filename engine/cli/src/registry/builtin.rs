@@ -6,12 +6,13 @@ use tidegate_sdk::{Plugin, Registry};
 type Plugins = fn() -> Vec<Plugin>;
 
 /// The folder of each plugin crate under `plugins/`, and what it holds.
-pub(crate) const CRATES: [(&str, Plugins); 8] = [
+pub(crate) const CRATES: [(&str, Plugins); 9] = [
     ("exec", tidegate_exec::plugins),
     ("file", tidegate_file::plugins),
     ("flow", tidegate_flow::plugins),
     ("http", tidegate_http::plugins),
     ("jq", tidegate_jq::plugins),
+    ("metric", tidegate_metric::plugins),
     ("redis", tidegate_redis::plugins),
     ("stdio", tidegate_stdio::plugins),
     ("text", tidegate_text::plugins),

@@ -82,6 +82,7 @@ impl World {
             ],
             (Kind::Sink, "http") => one(json!({ "url": self.api.url("/"), "format": "json_array" }), 0),
             (Kind::Sink, "blackhole") => one(json!({}), 0),
+            (Kind::Sink, "metric") => one(json!({ "name": "events_total" }), 0),
             // These are driven by what is outside: standard streams, requests, a group's other consumers. Their
             // own crates run them; here their manuals are looked at.
             (_, "stdin" | "http_server" | "redis_stream" | "http_response") => Vec::new(),

@@ -218,8 +218,10 @@ impl<'a> Wiring<'a> {
         let settings = &self.spec.settings;
         let name = &self.spec.graph.nodes[first].name;
         let sink_acknowledges = self.coordinator.contains_key(name);
-        let cx = Cx::new(name, self.tasks.stopping().clone()).with_event_size(settings.event_size);
-        let cx = cx.with_replaced(self.spec.state_outbox.wanted());
+        let cx = Cx::new(name, self.tasks.stopping().clone())
+            .with_event_size(settings.event_size)
+            .with_metrics(self.spec.component_metrics[first].user_metrics())
+            .with_replaced(self.spec.state_outbox.wanted());
         self.spec.component_metrics[first].set_complaint(Arc::clone(cx.complaint()));
         SegmentContext {
             node: first,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidegate_sdk::{Batch, Complaint, Kind, Passed, Progress};
+use tidegate_sdk::{Batch, Complaint, Kind, Metrics, Passed, Progress};
 
 use crate::metrics::gauge::Gauge;
 use crate::metrics::status::{ComponentStatus, Counts, Health, Latency};
@@ -42,6 +42,8 @@ pub(crate) struct ComponentMetrics {
     gauge: Mutex<Option<Gauge>>,
     progress: Mutex<Option<Arc<Progress>>>,
     complaint: Mutex<Option<Arc<Complaint>>>,
+    /// Metrics that the component makes of its events.
+    user_metrics: Arc<Metrics>,
     rejected_log: Told,
     not_kept_log: Told,
 }
@@ -79,6 +81,7 @@ impl ComponentMetrics {
             gauge: Mutex::new(None),
             progress: Mutex::new(None),
             complaint: Mutex::new(None),
+            user_metrics: Arc::default(),
             rejected_log: Told::default(),
             not_kept_log: Told::default(),
         }
@@ -260,6 +263,10 @@ impl ComponentMetrics {
         *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(complaint);
     }
 
+    pub(crate) fn user_metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.user_metrics)
+    }
+
     /// The health that is reported: a component that works and complains is unhealthy.
     fn health(&self) -> Health {
         let known = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -303,6 +310,7 @@ impl ComponentMetrics {
                 counts: self.buckets.iter().map(load).collect(),
                 sum_micros: load(&self.latency_micros),
             },
+            user_metrics: self.user_metrics.all(),
         }
     }
 }

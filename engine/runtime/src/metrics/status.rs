@@ -1,8 +1,9 @@
 //! What can be seen of running pipelines: for the live lines, the summary, the metrics and the health checks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_sdk::Kind;
+use tidegate_sdk::{Kind, Metric};
 
 /// A graph as it is at one moment.
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ pub struct ComponentStatus {
     pub progress: Option<(u64, u64)>,
     /// How long its batches took in it (for a source: from read to settled).
     pub latency: Latency,
+    /// Metrics that it makes of its events.
+    pub user_metrics: Vec<Arc<Metric>>,
 }
 
 /// Whether a component can do its work.

@@ -1,11 +1,15 @@
 //! What the engine looks like in the Prometheus text format, version 0.0.4.
 //!
-//! Labels come from the configuration only, never from data, so that their number is bounded.
+//! Labels of the engine's own metrics come from the configuration. Those of the sink `metric` come from events, up to a
+//! limit.
 //! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
+use std::sync::Arc;
 
 use tidegate_runtime::status::{ComponentStatus, GraphStatus, Health, Latency};
+use tidegate_sdk::{Metric, MetricKind};
 
 use crate::commands::run::reloads::{Outcome, Reloads};
 
@@ -147,8 +151,11 @@ pub(crate) fn render(graphs: &[GraphStatus], reloads: &Reloads) -> String {
     let help = "How long batches took; of a source, from read to settled.";
     page.family("tidegate_batch_duration_seconds", "histogram", help);
     for (labels, component) in components(graphs) {
-        page.histogram("tidegate_batch_duration_seconds", &labels, &component.latency);
+        let Latency { bounds, counts, sum_micros } = &component.latency;
+        let histogram = (*bounds, counts.as_slice(), *sum_micros as f64 / 1e6);
+        page.histogram("tidegate_batch_duration_seconds", &labels, histogram);
     }
+    page.of_events(graphs);
     page.0
 }
 
@@ -201,20 +208,52 @@ impl Page {
         self.sample(resident, &[], reloads.resident_libraries as f64);
     }
 
-    /// Buckets are cumulative, and the last one, `+Inf`, equals the count.
-    fn histogram(&mut self, name: &str, labels: &Labels<'_>, latency: &Latency) {
-        if latency.counts.is_empty() {
+    /// Writes the metrics that components make of their events. Names are unique: `check` and the start see to it.
+    fn of_events(&mut self, graphs: &[GraphStatus]) {
+        let components = graphs.iter().flat_map(|graph| &graph.components);
+        let metrics = components.flat_map(|component| &component.user_metrics);
+        let by_name: BTreeMap<&str, &Arc<Metric>> =
+            metrics.map(|metric| (metric.definition().name.as_str(), metric)).collect();
+        for (name, metric) in by_name {
+            let definition = metric.definition();
+            let (kind, bounds): (_, &[f64]) = match &definition.kind {
+                MetricKind::Counter => ("counter", &[]),
+                MetricKind::Gauge => ("gauge", &[]),
+                MetricKind::Histogram(bounds) => ("histogram", bounds),
+            };
+            self.family(name, kind, &definition.help.replace('\\', "\\\\").replace('\n', "\\n"));
+            for (values, series) in metric.series() {
+                let names = definition.labels.iter().map(String::as_str);
+                let labels: Vec<(&str, &str)> = names.zip(values.iter().map(String::as_str)).collect();
+                if series.buckets.is_empty() {
+                    self.sample(name, &labels, series.value);
+                } else {
+                    self.histogram(name, &labels, (bounds, &series.buckets, series.value));
+                }
+            }
+        }
+    }
+
+    /// Writes a histogram: its bounds, the counts of its buckets, and its sum. Buckets are cumulative on the page, and the
+    /// last one, `+Inf`, equals the count.
+    fn histogram(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        (bounds, counts, sum): (&[f64], &[u64], f64),
+    ) {
+        if counts.is_empty() {
             return;
         }
         let (bucket, mut total) = (format!("{name}_bucket"), 0);
-        for (index, count) in latency.counts.iter().enumerate() {
+        for (index, count) in counts.iter().enumerate() {
             total += count;
-            let bound = latency.bounds.get(index).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+            let bound = bounds.get(index).map_or_else(|| "+Inf".to_owned(), f64::to_string);
             let mut with_bound = labels.to_vec();
             with_bound.push(("le", &bound));
             self.sample(&bucket, &with_bound, total as f64);
         }
-        self.sample(&format!("{name}_sum"), labels, latency.sum_micros as f64 / 1e6);
+        self.sample(&format!("{name}_sum"), labels, sum);
         self.sample(&format!("{name}_count"), labels, total as f64);
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn component(name: &str, kind: Kind) -> ComponentStatus {
         queue: None,
         progress: None,
         latency: Latency::default(),
+        user_metrics: Vec::new(),
     }
 }
 

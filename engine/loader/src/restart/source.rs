@@ -22,9 +22,12 @@ pub(crate) struct RestartingSource {
     policy: RestartPolicy,
 }
 
-/// The committer of the current instance. The inner lock is held during a commit.
+/// A committer that is locked during a commit.
+type Committer = Arc<tokio::sync::Mutex<Box<dyn Commit>>>;
+
+/// The committer of the current instance.
 #[derive(Clone, Default)]
-struct SharedCommitter(Arc<Mutex<Option<Arc<tokio::sync::Mutex<Box<dyn Commit>>>>>>);
+struct SharedCommitter(Arc<Mutex<Option<Committer>>>);
 
 impl SharedCommitter {
     fn set(&self, committer: Option<Box<dyn Commit>>) {

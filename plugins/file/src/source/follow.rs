@@ -3,6 +3,7 @@
 mod discovery;
 mod followed;
 mod inbox;
+mod missing;
 mod siblings;
 mod watch;
 

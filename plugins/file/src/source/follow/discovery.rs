@@ -7,11 +7,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tidegate_sdk::{Cx, Error};
 
 use super::inbox::{Arrival, Found, Identity, Inbox};
+use super::missing::{Lost, Missing};
 use super::siblings::{self, Folders, Sibling};
 use super::watch::{Creations, Watch};
 use crate::failure::reason;
@@ -24,6 +25,8 @@ use crate::source::position::{self, FileId};
 pub(crate) const FILES: usize = 1000;
 /// Most renames of a file while it is being opened.
 const RENAMES: usize = 5;
+/// Looks after a rotation in which its files are searched: a rename at the same time may hide one.
+const LOOKS: u8 = 2;
 /// Shortest pause between two looks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -50,33 +53,17 @@ pub(crate) async fn discover(listing: Listing, pause: Duration, inbox: Arc<Inbox
             }
             std::future::pending::<()>().await;
         };
+        let is_waiting = discovery.missing.waiting().next().is_some();
         let next = async {
             tokio::time::sleep(rest).await;
-            changed.await;
+            if !is_waiting {
+                changed.await;
+            }
         };
         tokio::select! {
             () = next => {}
             is_over = cx.sleep(pause) => if !is_over { return },
         }
-    }
-}
-
-/// Files that had a path for a moment, and were not found.
-#[derive(Debug, PartialEq, Eq)]
-struct Lost {
-    name: String,
-    count: usize,
-}
-
-impl Lost {
-    fn warn(&self) {
-        let Self { name, count } = self;
-        let files = if *count == 1 { "a file".to_owned() } else { format!("{count} files") };
-        tracing::warn!(
-            file = %name,
-            "{files} at {name} existed only for a moment and cannot be found: deleted, moved to another folder, \
-             compressed, or renamed as rotation does not name files; their lines are not delivered"
-        );
     }
 }
 
@@ -96,9 +83,10 @@ struct Discovery {
     names: HashMap<String, Identity>,
     /// The file at each path at the last look, whether it was opened or not.
     present: HashMap<String, Identity>,
-    /// Files that were found before the system has reported them, by name.
-    unreported: HashMap<String, usize>,
+    missing: Missing,
     folders: Folders,
+    /// Paths that lost their file a short time ago, with the number of looks in which their siblings are still searched.
+    rotating: HashMap<String, u8>,
     /// Paths that could not be looked at or opened, so that each is reported once.
     complained: HashSet<PathBuf>,
     /// Those of them that were there at the start.
@@ -113,8 +101,9 @@ impl Discovery {
             watch: Watch::default(),
             names: HashMap::new(),
             present: HashMap::new(),
-            unreported: HashMap::new(),
+            missing: Missing::default(),
             folders: Folders::default(),
+            rotating: HashMap::new(),
             complained: HashSet::new(),
             late: HashSet::new(),
             is_first: true,
@@ -127,8 +116,9 @@ impl Discovery {
         let folders = self.folders_of(names.iter());
         self.watch.set(&folders);
         let creations = self.creations(&names);
-        // Folders are read before paths. A file that is made between the two is at its path, or new at the next look.
-        let folders = self.folders.look(folders);
+        self.folders.add(&folders);
+        // The times are read before the paths, so that a later change is seen by the next look.
+        let changed = self.folders.changed();
         let listed = match self.listing.files() {
             Ok(listed) if listed.files.len() <= FILES => listed,
             Ok(listed) => {
@@ -158,21 +148,20 @@ impl Discovery {
             }
             found.push(one);
         }
-        let (missed, mut lost) = self.missed(&names, &found, &folders, &creations);
-        self.folders = folders;
+        let (missed, mut lost) = self.missed(&names, &found, &changed, &creations);
         for (path, one) in missed.into_iter().chain(new) {
             match self.arrive(&path, &one, inbox) {
                 Arrived::Open => {}
                 Arrived::Gone => lost.push(Lost { name: one.name, count: 1 }),
                 Arrived::Failed => {
-                    self.folders.remove(&one.name, one.identity());
+                    self.folders.forget(&one.name, one.identity());
                     troubled.insert(path);
                 }
             }
         }
         self.complained.retain(|path| troubled.contains(path));
         self.is_first = false;
-        self.remember(&found, inbox);
+        self.remember(&found, changed, inbox);
         inbox.put(found);
         lost
     }
@@ -219,21 +208,30 @@ impl Discovery {
             }
         };
         let at_start = self.late.remove(path) || self.is_first;
-        self.folders.add(&one.name, one.identity());
+        self.folders.know(&one.name, one.identity());
         let (name, file) = (one.name.clone(), Arc::new(file));
         inbox.arrive(Arrival { name, id: one.id, file, seen: Instant::now(), at_start });
         Arrived::Open
     }
 
     /// Remembers the files of this look for the next one.
-    fn remember(&mut self, found: &[Found], inbox: &Inbox) {
-        self.folders.complete(self.folders_of(found.iter().map(|one| &one.name)));
+    fn remember(&mut self, found: &[Found], changed: Changed, inbox: &Inbox) {
+        let folders = self.folders_of(found.iter().map(|one| &one.name));
+        self.folders.add(&folders);
+        let is_rotating = |folder: &Path| {
+            let mut rotating = self.rotating.keys().map(|name| path_of(name));
+            rotating.any(|path| folder_of(&path) == folder)
+        };
+        let quiet: Vec<_> = changed.into_iter().filter(|(folder, _)| !is_rotating(folder)).collect();
+        for (folder, changed) in quiet {
+            self.folders.complete(&folder, changed);
+        }
         self.present = found.iter().map(|one| (one.name.clone(), one.identity())).collect();
         for one in found {
             if inbox.holds(one.id) {
                 self.names.insert(one.name.clone(), one.identity());
             } else {
-                self.folders.remove(&one.name, one.identity());
+                self.folders.forget(&one.name, one.identity());
             }
         }
         // A path may lead nowhere for a moment, between two files.
@@ -248,7 +246,7 @@ impl Discovery {
         &mut self,
         names: &BTreeSet<String>,
         found: &[Found],
-        folders: &Folders,
+        changed: &Changed,
         creations: &Creations,
     ) -> (Vec<(PathBuf, Found)>, Vec<Lost>) {
         let (mut missed, mut lost): (Vec<(PathBuf, Found)>, _) = (Vec::new(), Vec::new());
@@ -259,23 +257,27 @@ impl Discovery {
         let made = creations.keys().filter(|path| self.listing.matches(path)).map(|path| shown(path));
         let mut all: BTreeSet<String> = names.clone();
         all.extend(found.iter().map(|one| one.name.clone()));
+        all.extend(self.missing.waiting().cloned());
         all.extend(made.filter(|name| !names.contains(name.strip_prefix("./").unwrap_or(name))));
         for name in &all {
             let path = path_of(name);
             let now = by_name.get(name.as_str()).map(|one| one.identity());
             let (opened, present) = (self.names.get(name).copied(), self.present.get(name).copied());
-            let siblings = if now.is_some() && now == opened
-                || now.is_none() && folders.is_unchanged(name, &self.folders)
-            {
-                Vec::new()
-            } else {
+            let is_changed = match now {
+                Some(_) => now != present,
+                None => changed.contains_key(folder_of(&path)),
+            };
+            let siblings = if self.is_rotating(name, is_changed) {
                 siblings::rotated_since(&path, &self.folders)
+            } else {
+                Vec::new()
             };
             let siblings: Vec<Sibling> =
                 siblings.into_iter().filter(|one| Some(one.identity()) != opened).collect();
             let is_new = now.is_some() && now != present;
             let beside = siblings.iter().filter(|one| Some(one.identity()) != present).count();
-            let count = self.not_found(name, created_at(creations, &path), usize::from(is_new) + beside);
+            let made = created_at(creations, &path);
+            let count = self.missing.compare(name, made, usize::from(is_new) + beside);
             if count > 0 {
                 lost.push(Lost { name: name.clone(), count });
             }
@@ -293,14 +295,18 @@ impl Discovery {
         (missed, lost)
     }
 
-    /// Returns how many more files were made at a path than were found.
-    fn not_found(&mut self, name: &str, made: usize, found: usize) -> usize {
-        // A file may be found before the system reports it: then the report comes with the next look.
-        let made = made.saturating_sub(self.unreported.remove(name).unwrap_or(0));
-        if found > made {
-            self.unreported.insert(name.to_owned(), found - made);
+    /// Tells whether the siblings of a path are searched: after a change, and in some looks after it.
+    fn is_rotating(&mut self, name: &str, is_changed: bool) -> bool {
+        if is_changed || self.missing.is_waiting(name) {
+            self.rotating.insert(name.to_owned(), LOOKS);
+            return true;
         }
-        made.saturating_sub(found)
+        let Some(left) = self.rotating.get_mut(name) else { return false };
+        *left -= 1;
+        if *left == 0 {
+            self.rotating.remove(name);
+        }
+        true
     }
 
     fn complain(&mut self, path: &Path, error: &io::Error) {
@@ -313,6 +319,9 @@ impl Discovery {
         }
     }
 }
+
+/// Folders that may have changed, with the times of their last changes.
+type Changed = HashMap<PathBuf, Option<SystemTime>>;
 
 fn created_at(creations: &Creations, path: &Path) -> usize {
     let folder = folder_of(path);
@@ -330,9 +339,9 @@ fn open(path: &Path, id: FileId) -> io::Result<Option<File>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        match siblings::renamed(&path, id) {
-            Some(renamed) => path = renamed,
-            None => break,
+        // A rename at the same time may hide the file from one search.
+        if let Some(renamed) = siblings::renamed(&path, id) {
+            path = renamed;
         }
     }
     Ok(None)

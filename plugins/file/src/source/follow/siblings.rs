@@ -21,7 +21,7 @@ const NAMES: usize = 20_000;
 pub(crate) const SEARCHED: usize = 200_000;
 /// Levels below the folder of a path in which a file is searched.
 const DEPTH: usize = 2;
-/// Most folders that are remembered.
+/// Most folders whose files are remembered.
 const FOLDERS: usize = 64;
 
 /// File beside a path.
@@ -48,89 +48,88 @@ pub(crate) enum Moved {
     Copy(PathBuf, Arc<File>),
 }
 
-/// Files that were in the folders of some paths at the last look.
+/// Files in the folders of the followed paths that are not new: they were there at the start, were opened, or came while
+/// nothing was rotated.
+///
+/// A list of a folder may lack files that are renamed at the same time. So a file that was known once stays known.
 #[derive(Debug, Default)]
 pub(crate) struct Folders(HashMap<PathBuf, Folder>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Folder {
-    /// Time of the last change. `None` for a folder that does not exist.
+    /// Time of the last change that was seen. `None` for a folder that does not exist.
     changed: Option<SystemTime>,
-    files: Arc<HashSet<Identity>>,
+    known: HashSet<Identity>,
 }
 
 impl Folders {
-    /// Looks into these folders again.
-    pub(crate) fn look(&self, folders: BTreeSet<PathBuf>) -> Self {
-        let mut now = HashMap::new();
-        if folders.len() > FOLDERS {
-            return Self(now);
-        }
+    /// Adds folders that were not looked into yet. All files in them are known.
+    pub(crate) fn add(&mut self, folders: &BTreeSet<PathBuf>) {
         for folder in folders {
-            // The time is read first, so that a later change is seen by the next look.
-            let changed = match fs::metadata(&folder).and_then(|known| known.modified()) {
-                Ok(changed) => Some(changed),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                // Without a list of what was there before, nothing counts as new.
+            if self.0.contains_key(folder) || self.0.len() >= FOLDERS {
+                continue;
+            }
+            let known = match files_in(folder) {
+                Ok(files) => files.into_iter().collect(),
+                Err(error) if error.kind() == ErrorKind::NotFound => HashSet::new(),
+                // Without a list of what is there, nothing counts as new later.
                 Err(_) => continue,
             };
-            let is_old = changed.is_some_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 3));
-            let same = self.0.get(&folder).filter(|known| is_old && known.changed == changed);
-            let files = match (same, changed) {
-                (Some(known), _) => Arc::clone(&known.files),
-                (None, None) => Arc::default(),
-                (None, Some(_)) => match files_in(&folder) {
-                    Ok(files) => Arc::new(files),
-                    Err(_) => continue,
-                },
-            };
-            now.insert(folder, Folder { changed, files });
+            self.0.insert(folder.clone(), Folder { changed: None, known });
         }
-        Self(now)
     }
 
-    /// Adds those of these folders that were not looked into yet.
-    pub(crate) fn complete(&mut self, mut folders: BTreeSet<PathBuf>) {
-        folders.retain(|folder| !self.0.contains_key(folder));
-        self.0.extend(Self::default().look(folders).0);
+    /// Returns the folders that may have changed since they were [completed](Self::complete).
+    pub(crate) fn changed(&self) -> HashMap<PathBuf, Option<SystemTime>> {
+        let now = self.0.keys().map(|folder| {
+            let changed = fs::metadata(folder).and_then(|known| known.modified()).ok();
+            (folder.clone(), changed)
+        });
+        let differs = |(folder, changed): &(PathBuf, Option<SystemTime>)| {
+            // Two changes in one tick of the clock have the same time.
+            let is_old = changed.is_none_or(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 3));
+            !is_old || self.0.get(folder).is_none_or(|known| known.changed != *changed)
+        };
+        now.filter(differs).collect()
     }
 
-    /// Adds a file that was opened, so that it is not new at the next look.
-    pub(crate) fn add(&mut self, name: &str, identity: Identity) {
+    /// Makes all files of a folder known, which has changed last at this time.
+    pub(crate) fn complete(&mut self, folder: &Path, changed: Option<SystemTime>) {
+        let Some(known) = self.0.get_mut(folder) else { return };
+        let Ok(files) = files_in(folder) else { return };
+        known.changed = changed;
+        if known.known.len() > 4 * NAMES {
+            known.known.clear();
+        }
+        known.known.extend(files);
+    }
+
+    /// Makes a file known: it was opened.
+    pub(crate) fn know(&mut self, name: &str, identity: Identity) {
         if let Some(folder) = self.0.get_mut(folder_of(&path_of(name))) {
-            Arc::make_mut(&mut folder.files).insert(identity);
+            folder.known.insert(identity);
         }
     }
 
-    /// Removes a file that was not opened, so that it is new at the next look.
-    pub(crate) fn remove(&mut self, name: &str, identity: Identity) {
-        if let Some(folder) = self.0.get_mut(folder_of(&path_of(name)))
-            && folder.files.contains(&identity)
-        {
-            Arc::make_mut(&mut folder.files).remove(&identity);
+    /// Makes a file unknown: it was not opened.
+    pub(crate) fn forget(&mut self, name: &str, identity: Identity) {
+        if let Some(folder) = self.0.get_mut(folder_of(&path_of(name))) {
+            folder.known.remove(&identity);
         }
-    }
-
-    /// Tells whether the folder of `name` has not changed between the look `before` and this one.
-    pub(crate) fn is_unchanged(&self, name: &str, before: &Self) -> bool {
-        let folder = folder_of(&path_of(name)).to_owned();
-        let (now, before) = (self.0.get(&folder), before.0.get(&folder));
-        now.zip(before).is_some_and(|(now, before)| Arc::ptr_eq(&now.files, &before.files))
     }
 
     fn knows(&self, folder: &Path, identity: Identity) -> bool {
-        self.0.get(folder).is_none_or(|known| known.files.contains(&identity))
+        self.0.get(folder).is_none_or(|folder| folder.known.contains(&identity))
     }
 }
 
-fn files_in(folder: &Path) -> io::Result<HashSet<Identity>> {
+fn files_in(folder: &Path) -> io::Result<Vec<Identity>> {
     let known =
         fs::read_dir(folder)?.filter_map(Result::ok).take(NAMES).filter_map(|entry| entry.metadata().ok());
     Ok(known.map(|known| (FileId::of(&known), position::created(&known))).collect())
 }
 
-/// Returns the files beside `path` that have names as rotation gives them and were not there at the last look, in the
-/// order in which they were made.
+/// Returns the new files beside `path` that have names as rotation gives them, oldest first.
 pub(crate) fn rotated_since(path: &Path, folders: &Folders) -> Vec<Sibling> {
     let folder = folder_of(path);
     rotated(path).into_iter().filter(|sibling| !folders.knows(folder, sibling.identity())).collect()

@@ -99,6 +99,36 @@ async fn log_that_appears_is_found_at_once_whatever_the_poll_interval() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn log_that_appears_and_rotates_all_the_time_is_read_once() {
+    const ROUNDS: usize = 150;
+    let folder = TempDir::new().unwrap();
+    append(path(&folder, "there.log"), "there\n");
+    let mut run = Run::start(&followed(json!([path(&folder, "there.log"), path(&folder, "app.log")]))).await;
+    assert_eq!(run.until(1).await, ["there"], "the first look is over");
+    let root = folder.path().to_owned();
+    let rotating = tokio::task::spawn_blocking(move || {
+        for round in 0..ROUNDS {
+            let name = |number: usize| match number {
+                0 => root.join("app.log"),
+                number => root.join(format!("app.log.{number}")),
+            };
+            // Many renames for each file, so that lists of the folder are read in their middle.
+            for number in (0..round).rev() {
+                fs::rename(name(number), name(number + 1)).unwrap();
+            }
+            append(name(0), &format!("line {round:03}\n"));
+        }
+    });
+    rotating.await.unwrap();
+    run.until(1 + ROUNDS).await;
+    let (mut texts, ..) = run.stop().await;
+    texts.sort();
+    let expected: Vec<String> = (0..ROUNDS).map(|round| format!("line {round:03}")).collect();
+    assert_eq!(texts[..ROUNDS], expected);
+    assert_eq!(texts.len(), ROUNDS + 1);
+}
+
 /// Reads two lines of a followed file, changes it while the pipeline is stopped, and continues.
 async fn while_stopped(change: impl FnOnce(&TempDir)) -> Vec<String> {
     let folder = TempDir::new().unwrap();

@@ -22,7 +22,7 @@ def isvalid(f): try (f | true) catch false;
 def isfinite: type == "number" and (isinfinite | not);
 def error(message): message | error;
 def paths: path(..) | select(length > 0);
-def paths(node): . as $value | paths | select(. as $path | $value | getpath($path) | node);
+def paths(node): path(recurse | select(node)) | select(length > 0);
 def leaf_paths: paths(scalars);
 def pick(paths): . as $value | reduce path(paths) as $path (null; setpath($path; $value | getpath($path)));
 def nth($place; f):

@@ -313,17 +313,10 @@ impl<'p> Machine<'p> {
         out: Out<'_>,
     ) -> Outcome {
         let mut found = false;
-        guarded(
-            &mut |value: Val| {
-                if value.is_true() {
-                    found = true;
-                    out(value)
-                } else {
-                    Ok(())
-                }
-            },
-            &mut |out| self.run(left, env, input.clone(), out),
-        )?;
+        self.run(left, env, input.clone(), &mut |value| {
+            found |= value.is_true();
+            if value.is_true() { out(value) } else { Ok(()) }
+        })?;
         if found { Ok(()) } else { self.run(right, env, input, out) }
     }
 

@@ -180,13 +180,10 @@ impl<'p> Machine<'p> {
             Kind::Try(body, caught) => self.try_paths(body, caught.as_deref(), env, &place, out),
             Kind::Alternative(left, right) => {
                 let mut found = false;
-                guarded(
-                    &mut |place: Place| {
-                        found |= place.value.is_true();
-                        if place.value.is_true() { out(place) } else { Ok(()) }
-                    },
-                    &mut |out| self.paths(left, env, place.clone(), out),
-                )?;
+                self.paths(left, env, place.clone(), &mut |place| {
+                    found |= place.value.is_true();
+                    if place.value.is_true() { out(place) } else { Ok(()) }
+                })?;
                 if found { Ok(()) } else { self.paths(right, env, place, out) }
             }
             Kind::Bind(source, patterns, body) => self.values(source, env, input, &mut |value| {

@@ -122,11 +122,10 @@ impl<'p> Machine<'p> {
                 let range = access::range(bound(from)?, bound(until)?);
                 access::index(&self.take(base, env, input)?, &range)
             }
-            Kind::Alternative(left, right) => match self.one(left, env, &input) {
-                Ok(value) if value.is_true() => Ok(value),
-                Ok(_) | Err(Exit::Error(_)) => self.take(right, env, input),
-                Err(exit) => Err(exit),
-            },
+            Kind::Alternative(left, right) => {
+                let value = self.one(left, env, &input)?;
+                if value.is_true() { Ok(value) } else { self.take(right, env, input) }
+            }
             Kind::Format(format) => format.apply(&input).map(Val::Text),
             Kind::Interpolate(format, pieces) => self.text(*format, pieces, env, &input),
             Kind::Native(native, arguments) => match &arguments[..] {

@@ -272,15 +272,15 @@ impl<'p> Machine<'p> {
 
     /// Sorts, groups and the like by the results of `filter`.
     fn by(&self, special: Special, filter: &'p Node, env: &Env<'p>, input: &Val) -> Result<Val, Exit> {
-        let Val::Array(elements) = input else {
-            // An object is iterated over, and then found to be no array.
-            return match input {
-                Val::Object(_) => Err(Exit::error(format!(
-                    "object ({}) cannot be sorted, as it is not an array",
-                    shown(input)
-                ))),
-                _ => arrays::sort_by(input, special, Some(&[])),
-            };
+        let elements = match input {
+            Val::Array(elements) => elements,
+            Val::Object(members) => {
+                // The members are iterated over, and then the object is found to be no array.
+                let keys =
+                    members.iter().map(|(_, value)| self.collect(filter, env, value.clone()).map(Val::Array));
+                return arrays::not_both_arrays(special, input, keys.collect::<Result<Vec<_>, Exit>>()?);
+            }
+            _ => return arrays::sort_by(input, special, Some(&[])),
         };
         meter::reserve(elements.len() * size_of::<Val>())?;
         let mut keys = Vec::with_capacity(elements.len());

@@ -62,7 +62,8 @@ pub(crate) fn range(from: Val, until: Val) -> Val {
 /// Where a slice of something of this length begins and ends.
 fn bounds(length: usize, range: &Object) -> Result<(usize, usize), Exit> {
     let bound = |name: &str, missing: f64| match range.get(name) {
-        None | Some(Val::Null) => Ok(missing),
+        None => error("Array/string slice indices must be integers"),
+        Some(Val::Null) => Ok(missing),
         Some(value) => match value.as_number() {
             Some(number) if number.is_nan() => Ok(missing),
             Some(number) => Ok(number),

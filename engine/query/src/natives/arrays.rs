@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::strings::cannot_iterate;
-use super::{error, math, native, type_error};
+use super::{error, math, native, type_error, type_error_of_two};
 use crate::evaluate::Exit;
 use crate::meter;
 use crate::program::{Native, Special};
@@ -19,7 +19,13 @@ pub(super) const NATIVES: &[Native] = &[
     }),
     native("reverse", 0, |value, _| reverse(value)),
     native("sort", 0, |value, _| sort_by(&value, Special::SortBy, None)),
-    native("unique", 0, |value, _| sort_by(&value, Special::UniqueBy, None)),
+    native("unique", 0, |value, _| match &value {
+        Val::Object(members) => {
+            let keys = members.iter().map(|(_, value)| Val::from(vec![value.clone()])).collect();
+            not_both_arrays(Special::UniqueBy, &value, keys)
+        }
+        _ => sort_by(&value, Special::UniqueBy, None),
+    }),
     native("min", 0, |value, _| sort_by(&value, Special::MinBy, None)),
     native("max", 0, |value, _| sort_by(&value, Special::MaxBy, None)),
     native("transpose", 0, |value, _| transpose(&value)),
@@ -81,11 +87,8 @@ fn reverse(value: Val) -> Result<Val, Exit> {
             elements.reverse();
             Ok(Val::from(elements))
         }
-        Val::Text(text) => {
-            meter::reserve(text.len())?;
-            meter::steps(text.len() / 8)?;
-            Ok(Val::from(text.chars().rev().collect::<String>()))
-        }
+        Val::Text(text) if text.is_empty() => Ok(Val::from(Vec::new())),
+        Val::Text(_) => super::access::cannot_index(&value, &Val::Float(0.0)),
         Val::Object(members) if members.is_empty() => Ok(Val::from(Vec::new())),
         Val::Object(_) => super::access::cannot_index(&value, &Val::Float(0.0)),
         Val::Float(_) | Val::Digits(_) if value.as_number() == Some(0.0) => Ok(Val::from(Vec::new())),
@@ -138,6 +141,15 @@ pub(crate) fn sort_by(value: &Val, special: Special, keys: Option<&[Val]>) -> Re
         }
         _ => Val::from(places.into_iter().map(|place| elements[place].clone()).collect::<Vec<_>>()),
     })
+}
+
+/// The error of sorting an object by these keys.
+pub(crate) fn not_both_arrays(special: Special, object: &Val, keys: Vec<Val>) -> Result<Val, Exit> {
+    let message = match special {
+        Special::MinBy | Special::MaxBy => "cannot be iterated over",
+        _ => "cannot be sorted, as they are not both arrays",
+    };
+    type_error_of_two(object, &Val::from(keys), message)
 }
 
 /// The first of the least elements, or the last of the greatest.

@@ -45,8 +45,8 @@ fn day_of(days: i64) -> (i64, i64, i64) {
 impl Fields {
     /// The fields of a time.
     pub(super) fn new(seconds: f64) -> Self {
-        let whole = seconds.floor();
-        let total = whole as i64;
+        // As in jq: seconds before 1970 are rounded up, and have the fraction of those below them.
+        let total = seconds.trunc() as i64;
         let (days, rest) = (total.div_euclid(DAY), total.rem_euclid(DAY));
         let (year, month, day) = day_of(days);
         let mut fields = Self {
@@ -55,7 +55,7 @@ impl Fields {
             day,
             hour: rest / 3600,
             minute: rest / 60 % 60,
-            second: (rest % 60) as f64 + (seconds - whole),
+            second: (rest % 60) as f64 + (seconds - seconds.floor()),
             ..Self::default()
         };
         fields.complete();

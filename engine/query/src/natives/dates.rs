@@ -30,7 +30,7 @@ pub(super) const NATIVES: &[Native] = &[
             Some(fields) => Ok(Val::Float(fields.seconds() as f64)),
             None => error("mktime requires parsed datetime inputs"),
         },
-        _ => error("mktime requires array of 6 numbers"),
+        _ => error("mktime requires array inputs"),
     }),
     native("strftime", 1, |value, arguments| format(&value, &arguments[0], false)),
     native("strflocaltime", 1, |value, arguments| format(&value, &arguments[0], true)),

@@ -98,7 +98,7 @@ impl Format {
         let csv = self == Self::Csv;
         let Val::Array(cells) = value else {
             let name = if csv { "csv" } else { "tsv" };
-            return type_error(value, &format!("cannot be {name}-formatted, only an array can be"));
+            return type_error(value, &format!("cannot be {name}-formatted, only array"));
         };
         let mut row = String::new();
         for (place, cell) in cells.iter().enumerate() {

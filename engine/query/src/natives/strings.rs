@@ -40,11 +40,11 @@ pub(super) const NATIVES: &[Native] = &[
     native("implode", 0, |value, _| implode(&value)),
     native("ascii_downcase", 0, |value, _| match &value {
         Val::Text(text) => changed(text, |text| text.make_ascii_lowercase()),
-        _ => error("ascii_downcase input must be a string"),
+        _ => error("explode input must be a string"),
     }),
     native("ascii_upcase", 0, |value, _| match &value {
         Val::Text(text) => changed(text, |text| text.make_ascii_uppercase()),
-        _ => error("ascii_upcase input must be a string"),
+        _ => error("explode input must be a string"),
     }),
     native("ascii", 0, |value, _| implode(&Val::from(vec![value]))),
 ];

@@ -318,7 +318,6 @@ fn functions_that_read_a_long_text_take_steps_for_it() {
         ". + .",
         "fromjson?",
         "@json",
-        "reverse",
     ] {
         let query = format!("[{query}, 1]");
         let outcome = run(&query, &text, &limits).map(|results| results.len());

@@ -53,9 +53,10 @@ class References:
         self.binaries = binaries
 
     @classmethod
-    def installed(cls):
+    def installed(cls, least=(1, 7)):
+        """The binaries that JQ names, or the installed one, if they are new enough."""
         named = os.environ.get("JQ", "").split() or [path for path in [shutil.which("jq")] if path]
-        recent = [path for path in named if version(path) >= (1, 7)]
+        recent = [path for path in named if version(path) >= least]
         return cls(recent) if recent else None
 
     def all(self, query, values):

@@ -5,7 +5,7 @@ use super::{Env, Exit, Machine, Out, Outcome};
 use crate::meter;
 use crate::natives::{access, arrays, math, paths};
 use crate::program::{Kind, Node, Special};
-use crate::value::{Array, Val, shown};
+use crate::value::{Array, Val};
 
 /// An error that the compiler rules out.
 const WRONG_NUMBER: &str = "a function has the wrong number of arguments";

@@ -243,6 +243,10 @@ typedef struct tg_report {
     /* The event was not written, and is retried as why->code and why->retry_after_ms say. Events are named in ascending
      * order; the first error applies to all. */
     tg_status (TG_CALL *retry)(const struct tg_report *report, uint32_t event, const tg_error *why);
+    /* The event was tried alone and was not written, for a reason of its own. It is retried like the events of retry, and
+     * named in the same ascending order, but its attempts are counted for it alone: once they are used up, it becomes a
+     * dead letter with this reason, and the other events go on. Not for ack_and_write. */
+    tg_status (TG_CALL *failed)(const struct tg_report *report, uint32_t event, const tg_error *why);
     /* Only for ack_and_write. The event was not written, because another process has acknowledged its entry before: it
      * counts as delivered. Events are named in ascending order. */
     tg_status (TG_CALL *already_done)(const struct tg_report *report, uint32_t event);

@@ -40,7 +40,7 @@ fn ours() -> Vec<(String, String, usize)> {
         "tg_refused" Refused { data, length, reason }
         "tg_ack_handles" AckHandles { struct_size, n_scope, scope, first, n, bytes, end }
         "tg_out" Out { struct_size, reserved = "_reserved", ctx, emit, reject, defer_from }
-        "tg_report" Report { struct_size, reserved = "_reserved", ctx, reject, retry, already_done }
+        "tg_report" Report { struct_size, reserved = "_reserved", ctx, reject, retry, failed, already_done }
         "tg_record" Record { struct_size, reserved = "_reserved", source, partition, position, base, done }
         "tg_records" Records { struct_size, reserved = "_reserved", ctx, found }
         "tg_claim" Claim { struct_size, reset, pipeline, sink }

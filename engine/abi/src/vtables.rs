@@ -27,6 +27,7 @@ pub struct Report {
     pub ctx: *mut c_void,
     pub reject: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
     pub retry: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
+    pub failed: Option<unsafe extern "C" fn(report: *const Report, event: u32, why: *const Error) -> Status>,
     pub already_done: Option<unsafe extern "C" fn(report: *const Report, event: u32) -> Status>,
 }
 

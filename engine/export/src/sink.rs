@@ -1,6 +1,6 @@
 //! An exported sink.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Buf, Status, Str};
@@ -153,7 +153,8 @@ unsafe fn report_already_done(delivery: &Delivery, report: *const abi::Report) -
 
 /// # Safety
 /// `report` is valid for the call.
-unsafe fn report_delivery(delivery: Delivery, report: *const abi::Report) -> Answer {
+unsafe fn report_delivery(mut delivery: Delivery, report: *const abi::Report) -> Answer {
+    let failed: HashMap<usize, String> = delivery.take_failed().into_iter().collect();
     let (rejected, again) = delivery.into_parts();
     // SAFETY: the caller guarantees it.
     let table = unsafe { abi::read(report) };
@@ -165,8 +166,17 @@ unsafe fn report_delivery(delivery: Delivery, report: *const abi::Report) -> Ans
     if let Some((events, error)) = again {
         let why = error_of(&error);
         for event in events {
-            // SAFETY: the error lives until the call returns.
-            taken(table.retry.map(|retry| unsafe { retry(report, index(event), &raw const why) }))?;
+            // SAFETY: the error lives until the call returns, here and below.
+            let status = match (failed.get(&event), table.failed) {
+                (Some(reason), Some(failed)) => {
+                    let why = error_of(&error.clone().with_message(reason));
+                    // SAFETY: as above.
+                    Some(unsafe { failed(report, index(event), &raw const why) })
+                }
+                // SAFETY: as above.
+                _ => table.retry.map(|retry| unsafe { retry(report, index(event), &raw const why) }),
+            };
+            taken(status)?;
         }
     }
     Ok(Status::OK)

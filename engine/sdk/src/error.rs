@@ -92,6 +92,13 @@ impl Error {
         self
     }
 
+    /// The same error with another message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
     /// The same error with its context first: `context: message`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {

@@ -80,6 +80,21 @@ fn a_sink_sees_every_column() {
     assert_eq!(given.held(), 0);
 }
 
+#[test]
+fn events_that_failed_alone_keep_their_reasons() {
+    let plugin = sink(|_, _| {
+        let mut delivery = Delivery::complete();
+        delivery.failed(0, Error::retry("too long"));
+        delivery.failed(2, Error::ambiguous("no answer"));
+        Box::pin(async { Ok(delivery) })
+    });
+    let (status, _, reported) = Engine::new().create(plugin).write(&full());
+    assert_eq!((status, reported.again.len()), (Status::OK, 0));
+    let failed =
+        [(0, "too long"), (2, "no answer")].map(|(event, why)| (event, Status::AMBIGUOUS, why.to_owned()));
+    assert_eq!(reported.failed, failed);
+}
+
 /// What comes of the full batch by this function, which also sees what the component saw.
 fn filtered(make: impl Fn(&Batch) -> Batch + Clone + Send + Sync + 'static) -> Box<PutOut> {
     let plugin = filter(move |batch, out| {

@@ -447,6 +447,7 @@ impl PutOut {
 pub(super) struct Reported {
     pub(super) rejected: Vec<(u32, String)>,
     pub(super) again: Vec<(u32, abi::Status, u32)>,
+    pub(super) failed: Vec<(u32, abi::Status, String)>,
     pub(super) elsewhere: Vec<u32>,
 }
 
@@ -460,6 +461,10 @@ impl Reported {
             unsafe { (*(*to).ctx.cast::<Reported>()).again.push((event, (*why).code, (*why).retry_after_ms)) }
             Status::OK
         }
+        unsafe extern "C" fn failed(to: *const abi::Report, event: u32, why: *const abi::Error) -> Status {
+            unsafe { (*(*to).ctx.cast::<Reported>()).failed.push((event, (*why).code, (*why).message())) }
+            Status::OK
+        }
         unsafe extern "C" fn already_done(to: *const abi::Report, event: u32) -> Status {
             unsafe { (*(*to).ctx.cast::<Reported>()).elsewhere.push(event) }
             Status::OK
@@ -470,6 +475,7 @@ impl Reported {
             ctx: std::ptr::from_mut(self).cast(),
             reject: Some(reject),
             retry: Some(retry),
+            failed: Some(failed),
             already_done: Some(already_done),
         }
     }

@@ -159,6 +159,7 @@ impl Reported {
         self.report.ctx = (&raw mut *self.state).cast();
         self.report.reject = Some(reject);
         self.report.retry = Some(retry);
+        self.report.failed = Some(failed);
         self.report.already_done = Some(already_done);
         &raw const self.report
     }
@@ -299,6 +300,25 @@ unsafe extern "C" fn reject(report: *const Report, event: u32, why: *const abi::
 
 unsafe extern "C" fn retry(report: *const Report, event: u32, why: *const abi::Error) -> Status {
     // SAFETY: as above.
+    unsafe { undelivered(report, event, why, |delivery, event, error| delivery.retry([event], error)) }
+}
+
+unsafe extern "C" fn failed(report: *const Report, event: u32, why: *const abi::Error) -> Status {
+    // SAFETY: as above.
+    unsafe { undelivered(report, event, why, Delivery::failed) }
+}
+
+/// Adds an event that was not written to the delivery.
+///
+/// # Safety
+/// As [`state`]; `why` is NULL or an error of the plugin.
+unsafe fn undelivered(
+    report: *const Report,
+    event: u32,
+    why: *const abi::Error,
+    add: impl FnOnce(&mut Delivery, usize, Error),
+) -> Status {
+    // SAFETY: the caller guarantees it.
     let (Some(state), Some(why)) = (unsafe { (state(report), why.as_ref()) }) else { return Status::FATAL };
     let SinkReport { events, delivery, broken, last, acknowledges, .. } = state;
     note(broken, || {
@@ -312,7 +332,7 @@ unsafe extern "C" fn retry(report: *const Report, event: u32, why: *const abi::E
             return Err(format!("{} is not a reason to retry event {event}", why.code.0));
         }
         *last = Some(event);
-        delivery.retry([event as usize], passed_error(why));
+        add(delivery, event as usize, passed_error(why));
         Ok(())
     })
 }

@@ -253,22 +253,26 @@ impl FilterResult {
 }
 
 /// The result of a sink. An empty body is a complete delivery.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct SinkResult {
     rejected: Vec<(usize, String)>,
     retry: Option<(Vec<usize>, ErrorMessage)>,
+    /// The events among these that failed alone, with their reasons.
+    failed: Vec<(usize, String)>,
     /// Only of `ack_and_write`.
     already_done: Vec<usize>,
 }
 
 impl SinkResult {
     /// `None` if every event is delivered.
-    pub(crate) fn of(delivery: Delivery) -> Option<Self> {
+    pub(crate) fn of(mut delivery: Delivery) -> Option<Self> {
         let already_done = delivery.events_already_done().to_vec();
+        let failed = delivery.take_failed();
         let (rejected, retry) = delivery.into_parts();
         let pair = |Rejection { event, reason }| (event, reason);
         let retry = retry.map(|(events, error)| (events, ErrorMessage::from(&error)));
-        let result = Self { rejected: rejected.into_iter().map(pair).collect(), retry, already_done };
+        let rejected = rejected.into_iter().map(pair).collect();
+        let result = Self { rejected, retry, failed, already_done };
         let complete = result.rejected.is_empty() && result.retry.is_none() && result.already_done.is_empty();
         (!complete).then_some(result)
     }
@@ -299,7 +303,13 @@ impl SinkResult {
             {
                 return Err("the events to retry are not events of the batch, in order".into());
             }
-            delivery.retry(events_to_retry, error);
+            let mut failed: BTreeMap<usize, String> = self.failed.into_iter().collect();
+            for event in events_to_retry {
+                match failed.remove(&event) {
+                    Some(reason) => delivery.failed(event, error.clone().with_message(reason)),
+                    None => delivery.retry([event], error.clone()),
+                }
+            }
         }
         Ok(delivery)
     }
@@ -394,6 +404,7 @@ mod tests {
         let retry = |events: &[usize]| SinkResult {
             rejected: vec![],
             retry: Some((events.to_vec(), ErrorMessage::from(&Error::busy("later", Duration::from_secs(3))))),
+            failed: vec![],
             already_done: vec![],
         };
         let delivery = retry(&[1, 2]).delivery(3, false).unwrap();
@@ -403,12 +414,20 @@ mod tests {
         assert!(retry(&[2, 1]).delivery(3, false).is_err() && retry(&[3]).delivery(3, false).is_err());
         assert!(retry(&[1, 2]).delivery(3, true).is_err(), "`ack_and_write` fails as a whole");
         let already_done =
-            |events: &[usize]| SinkResult { rejected: vec![], retry: None, already_done: events.to_vec() };
+            |events: &[usize]| SinkResult { already_done: events.to_vec(), ..SinkResult::default() };
         assert_eq!(already_done(&[0, 2]).delivery(3, true).unwrap().events_already_done(), [0, 2]);
         assert!(already_done(&[0, 2]).delivery(3, false).is_err(), "other operations cannot report it");
         assert!(
             already_done(&[3]).delivery(3, true).is_err() && already_done(&[2, 2]).delivery(3, true).is_err()
         );
+        let mut failed = Delivery::complete();
+        failed.failed(0, Error::retry("too long"));
+        failed.retry([1], Error::retry("no answer"));
+        failed.failed(2, Error::busy("full", Duration::from_secs(9)));
+        let mut back = SinkResult::of(failed).unwrap().delivery(3, false).unwrap();
+        assert_eq!(back.take_failed(), [(0, "too long".to_owned()), (2, "full".to_owned())]);
+        let (events, error) = back.to_retry().unwrap();
+        assert_eq!((events, error.retry_after()), (&[0, 1, 2][..], Some(Duration::from_secs(9))));
         let made = |rejected: &[usize], deferred| FilterResult {
             rejected: rejected.iter().map(|event| (*event, String::new())).collect(),
             deferred,

@@ -1,5 +1,6 @@
-//! How often memory is allocated on the way from file to file. A program of its own, because it counts what every
-//! thread of its process does.
+//! Number of allocations from file to file.
+//!
+//! A test binary of its own, because its global allocator counts the allocations of every thread of the process.
 
 use std::alloc::System;
 use std::path::Path;
@@ -14,7 +15,7 @@ use tidegate_sdk::{Registry, Size};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Runs so many events through file, `jq` and file, and tells how many allocations that took.
+/// Runs `events` events from file through `jq` to file, and returns the number of allocations.
 fn allocations(events: usize) -> usize {
     let folder = TempDir::new().expect("a folder for the files");
     let path = |name: &str| folder.path().join(name);
@@ -60,7 +61,7 @@ fn run(text: &str, data_dir: &Path) {
     });
 }
 
-/// What starting and ending takes is in both counts; the difference is what the events take.
+/// Both counts include the start and the end of the engine; the difference is the cost of the events.
 #[test]
 fn a_million_events_take_a_few_thousand_allocations() {
     let (few, many) = (40_000, 240_000);

@@ -39,7 +39,7 @@ def dataset():
 
 
 def repeated(times):
-    """A file with the data so many times."""
+    """A file that repeats the data `times` times."""
     path = CACHE / f"cities-times-{times}.jsonl"
     if not path.exists():
         partial = path.with_suffix(".part")

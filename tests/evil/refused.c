@@ -41,7 +41,7 @@ static const tg_module module = {
 };
 
 #if FAULT == 14
-extern int nobody_has_this(void);
+extern int missing_symbol(void);
 #endif
 #if FAULT == 1
 #define tidegate_plugin_v1 another_name
@@ -50,7 +50,7 @@ TG_EXPORT const tg_module *another_name(uint32_t host_minor, uint64_t host_featu
 const tg_module *tidegate_plugin_v1(uint32_t host_minor, uint64_t host_features) {
     (void)host_minor, (void)host_features;
 #if FAULT == 14
-    return nobody_has_this() ? NULL : &module;
+    return missing_symbol() ? NULL : &module;
 #else
     return FAULT == NULL_TABLE ? NULL : &module;
 #endif

@@ -1,7 +1,7 @@
-//! The pieces of the hot path, each on its own: for whoever changes one and wants to know within seconds what came of it.
+//! Micro-benchmarks of the hot path, which show the effect of a change within seconds.
 //!
-//! Figures are of one batch of 1,024 events, with the events and bytes a second beside them. They say nothing of a
-//! pipeline: see the other benchmarks for that.
+//! Each figure is of one batch of 1,024 events, with events and bytes per second. The other benchmarks measure whole
+//! pipelines.
 
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
@@ -13,7 +13,7 @@ use tidegate_sdk::{Batch, Component, Filter, Kind, Output, Registry};
 const EVENTS: usize = 1024;
 const EVENT_SIZE: usize = 1 << 20;
 
-/// What `jq` is asked, and what of it is measured.
+/// Names and queries of the measured `jq` filters.
 const QUERIES: &[(&str, &str)] = &[
     ("nothing passes", r#"select(.country == "none")"#),
     ("all pass as they are", r#"select(.country != "none")"#),

@@ -1,4 +1,4 @@
-//! The least that an HTTP server can do: an axum handler that reads the body and answers 200.
+//! A minimal HTTP server: an axum handler that reads the body and answers 200.
 //!
 //!     http_bare
 //!

@@ -1,9 +1,9 @@
-//! Sends the same POST over and over, over connections that stay open, one request in flight on each.
+//! Sends the same POST repeatedly over persistent connections, with one request in flight on each.
 //!
 //!     http_load PORT CONNECTIONS REQUESTS BODY_FILE CONTENT_TYPE
 //!
-//! Prints the seconds that it took, and the median, the 99th percentile and the most of the time between a request
-//! and its answer, in microseconds. Any answer but 200 ends it.
+//! Prints the duration in seconds, and the median, 99th percentile and maximum latency in microseconds. Any response
+//! except 200 ends it.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sends requests on one connection until none is left to be sent. Returns how long each took.
+/// Sends requests on one connection until all are sent. Returns their latencies.
 async fn client(
     mut stream: TcpStream,
     request: Arc<[u8]>,
@@ -68,7 +68,7 @@ async fn client(
     Ok(times)
 }
 
-/// Whether all of an answer is there: the head, and as many bytes as it says.
+/// True if a response is complete: the head, and the announced number of bytes.
 fn is_complete(answer: &[u8]) -> Result<bool, Failure> {
     let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(false) };
     let text = std::str::from_utf8(answer)?;

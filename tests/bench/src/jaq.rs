@@ -1,5 +1,4 @@
-//! Work A by jaq alone: each line of a file is read by jaq's own reader, evaluated and printed, with nothing around
-//! it that could cost anything. No limits, no acknowledgements.
+//! Work A by jaq alone: reads, evaluates and prints each line of a file with jaq, without limits and acknowledgements.
 //!
 //!     jaq QUERY INPUT OUTPUT
 

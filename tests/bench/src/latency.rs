@@ -1,10 +1,9 @@
-//! How long a single event takes through a program that is otherwise idle, from the write into its standard input to
-//! the read from its standard output.
+//! Latency of single events through an idle program, from its standard input to its standard output.
 //!
 //!     latency EVENTS PAUSE_IN_MICROSECONDS PROGRAM [ARGUMENT...]
 //!
-//! Prints the median, the 99th percentile and the most, in microseconds. The program must hand on each line when it
-//! comes. `cat` in its place shows what the two pipes and the waking up cost by themselves.
+//! Prints the median, 99th percentile and maximum in microseconds. The program must pass each line on at once. `cat`
+//! as the program shows the cost of the two pipes and the wake-ups.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};

@@ -1,7 +1,7 @@
 //! Work A by hand: reads JSON lines in large blocks, keeps those of the United States, writes name and latitude.
 //!
-//! Each field is looked for by sonic-rs, lazily and checked; the values are written as the bytes they came as.
-//! What is not JSON, or lacks a field, ends the program.
+//! sonic-rs finds each field, lazily and checked. Values are copied as they are. A line that is not JSON, or lacks a
+//! field, ends the program.
 //!
 //!     lazy INPUT OUTPUT
 

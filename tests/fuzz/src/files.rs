@@ -1,4 +1,4 @@
-//! What the source `file` reads.
+//! Contents of files for the source `file`.
 
 use std::io::{Read, Write};
 
@@ -23,7 +23,7 @@ pub(crate) fn csv(bytes: &[u8]) {
     }
 }
 
-/// The bytes are a file, maybe packed: it is read as far as it goes, in bounded memory.
+/// The bytes are a file, perhaps compressed. The valid part is read in bounded memory.
 pub(crate) fn packed(bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder for the file");
     let path = folder.path().join("file");
@@ -35,7 +35,7 @@ pub(crate) fn packed(bytes: &[u8]) {
     let mut source = testkit::build_source(&plugin, &json!({ "path": path }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let read = runtime.block_on(testkit::read_all(source.as_mut()));
-    // What unpacks as a whole is read as a whole.
+    // A file that decompresses completely is read completely.
     let unpacked = unpacked(bytes);
     if let (Ok((texts, refused)), Some(unpacked)) = (read, unpacked) {
         let lines = unpacked.split(|byte| *byte == b'\n').filter(|line| !matches!(*line, b"" | b"\r"));

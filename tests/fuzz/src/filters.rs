@@ -8,7 +8,7 @@ use tidegate_testkit as testkit;
 
 use crate::{choice, first_line};
 
-/// Every event comes out or is rejected with a reason, and what comes out of it is JSON.
+/// Checks that every event is emitted as JSON, or rejected with a reason.
 fn apply(filter: &mut dyn Filter, event: &[u8], at_least_one: bool) {
     let (texts, rejected) = testkit::apply(filter, [event]);
     assert!(rejected.iter().all(|(index, reason)| *index == 0 && !reason.is_empty()));

@@ -1,14 +1,14 @@
-//! Lines and elements: the same however they are fed.
+//! Framing of lines and elements: the result does not depend on the chunks.
 
 use tidegate_sdk::framing::{Elements, Lines, elements_of};
 use tidegate_sdk::{Batch, SourceRejection};
 
 use crate::choice;
 
-/// The events, and the lengths of what was refused.
+/// The events, and the lengths of rejected ones.
 type Cut = (Vec<String>, Vec<u64>);
 
-/// Sizes of one event, from "almost everything is too large" to "nothing is".
+/// Limits of an event, from "almost everything is too large" to "nothing is".
 const LIMITS: [usize; 4] = [1, 8, 64, 1 << 20];
 
 fn lengths(rejected: &[SourceRejection]) -> Vec<u64> {
@@ -17,13 +17,13 @@ fn lengths(rejected: &[SourceRejection]) -> Vec<u64> {
 
 fn cut_lines(input: &[u8], step: usize, limit: usize) -> Cut {
     let mut lines = Lines::new(limit);
-    let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
+    let (mut texts, mut rejected, mut consumed) = (Vec::new(), Vec::new(), 0);
     for piece in input.chunks(step) {
         lines.buffer().extend_from_slice(piece);
         loop {
             let mut builder = Batch::builder();
             let passed = lines.cut(&mut builder, &mut rejected);
-            settled += passed;
+            consumed += passed;
             texts.extend(builder.finish().texts());
             if passed == 0 {
                 break;
@@ -31,9 +31,9 @@ fn cut_lines(input: &[u8], step: usize, limit: usize) -> Cut {
         }
     }
     let mut builder = Batch::builder();
-    settled += lines.finish(&mut builder, &mut rejected);
+    consumed += lines.finish(&mut builder, &mut rejected);
     texts.extend(builder.finish().texts());
-    assert_eq!(settled, input.len() as u64, "every byte is settled once");
+    assert_eq!(consumed, input.len() as u64, "every byte is consumed once");
     (texts, lengths(&rejected))
 }
 

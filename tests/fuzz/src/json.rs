@@ -1,4 +1,4 @@
-//! Paths and templates, against a reader that builds a tree.
+//! Paths and templates, compared with a reader that builds a tree.
 
 use serde_json::Value;
 use tidegate_sdk::json::{self, Path};
@@ -6,11 +6,11 @@ use tidegate_sdk::{Duration, Size, Template};
 
 use crate::first_line;
 
-/// Paths, with the JSON pointers that mean the same.
+/// Paths with equivalent JSON pointers.
 const PATHS: [(&str, &str); 5] =
     [(".", ""), (".a", "/a"), (".a.b", "/a/b"), (".a[1].b", "/a/1/b"), ("[0]", "/0")];
 
-/// The bytes are a value: what a path finds in it is what stands there in the tree.
+/// The bytes are a value. A path finds the same part of it as the tree.
 pub(crate) fn json(bytes: &[u8]) {
     let checked = json::check(bytes);
     let tree = serde_json::from_slice::<Value>(bytes);
@@ -30,7 +30,7 @@ pub(crate) fn json(bytes: &[u8]) {
     }
 }
 
-/// A pointer takes `"1"` for a member's name too; a path does not.
+/// A pointer accepts `"1"` as the name of a member too; a path does not.
 fn fits(tree: &Value, pointer: &str) -> bool {
     let number = |part: &str| part.parse::<usize>().is_ok();
     let mut at = tree;

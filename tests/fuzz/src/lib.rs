@@ -1,9 +1,9 @@
-//! The fuzz targets: functions that are fed any bytes, and panic if a promise is broken.
+//! Fuzz targets: functions of arbitrary bytes that panic if an invariant is violated.
 //!
-//! Never opens a connection, never waits, and keeps nothing from one input to the next but what is built of
-//! constants. `./run` feeds them to libFuzzer; `tests/replay.rs` feeds them the inputs in `corpus/`.
+//! A target opens no connection, never waits, and keeps no state between inputs except values built from constants.
+//! `./run` calls them from libFuzzer; `tests/replay.rs` calls them with the inputs in `corpus/`.
 //!
-//! Read [`TARGETS`] first: all of them. Then `framing`, which shows what one looks like.
+//! Read [`TARGETS`] first, then `framing` as an example.
 
 mod files;
 mod filters;
@@ -13,7 +13,7 @@ mod network;
 mod pipeline;
 mod state;
 
-/// A target: its name, which is that of its file in `targets/` and of its folder in `corpus/`, and what it does.
+/// The name of a target, its file in `targets/` and its folder in `corpus/`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
@@ -38,18 +38,18 @@ pub const TARGETS: &[Target] = &[
 /// Runs one target.
 ///
 /// # Panics
-/// If there is none of this name, or a promise is broken.
+/// If no target has this name, or an invariant is violated.
 pub fn run(name: &str, bytes: &[u8]) {
     let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("the target is in the list");
     target(bytes);
 }
 
-/// The first byte, which chooses among a few ways, and the rest.
+/// Splits off the first byte, which chooses a variant.
 fn choice(bytes: &[u8]) -> (usize, &[u8]) {
     bytes.split_first().map_or((0, bytes), |(first, rest)| (usize::from(*first), rest))
 }
 
-/// What stands before the first line end, and what behind it.
+/// Splits at the first line end.
 fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     (&bytes[..end], bytes.get(end + 1..).unwrap_or_default())

@@ -1,8 +1,8 @@
-//! What comes over a connection.
+//! Bytes from a connection.
 
 use crate::first_line;
 
-/// The bytes are what a Redis server sends.
+/// The bytes are the stream of a Redis server.
 pub(crate) fn redis(bytes: &[u8]) {
     tidegate_redis::fuzzing::replies(bytes);
 }
@@ -15,7 +15,7 @@ pub(crate) fn request(bytes: &[u8]) {
     tidegate_http::fuzzing::query("/events", &line);
 }
 
-/// The first line is a `Link` header, the rest the body of an answer.
+/// The first line is a `Link` header, the rest the body of a response.
 pub(crate) fn answer(bytes: &[u8]) {
     let (line, body) = first_line(bytes);
     tidegate_http::fuzzing::link(line);

@@ -22,7 +22,7 @@ fn registry() -> Registry {
     Registry::new(plugins.into_iter().flat_map(|plugins| plugins()))
 }
 
-/// The bytes are a pipeline file: it is loaded, or all that is wrong with it is told. A secret is in no message.
+/// The bytes are a pipeline file. It is loaded, or refused with diagnostics. No message contains a secret.
 pub(crate) fn pipeline(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let text = Text { path: "fuzz.toml".into(), text: text.into() };
@@ -31,7 +31,7 @@ pub(crate) fn pipeline(bytes: &[u8]) {
         secret_file: &|_| Ok("s3cret-value".to_owned()),
         library: &|_, _| Ok(Vec::new()),
     };
-    let overrides = [Override::parse("a.url=http://h").expect("it is an override")];
+    let overrides = [Override::parse("a.url=http://h").expect("this is an override")];
     REGISTRY.with(|known| {
         let registry = known.get_or_init(registry);
         for overrides in [&overrides[..], &[]] {

@@ -100,7 +100,7 @@ fn a_source_and_a_sink_need_options_that_work_here() {
     assert_eq!(table(&measured, "source count_c").len(), PLACES.len());
     let empty = try_it(&pipeline(&works.replace("2500", "0"))).expect(1).stdout;
     assert!(empty.contains("inline was not measured: it ends before its first event"), "{empty}");
-    let place = Place::new("evil/segfault.c");
+    let place = Place::new("evil/faults/segfault.c");
     let out = place.0.path().join("out");
     let options = format!("{{\"path\":{out:?}}}");
     let sink = place.bench().args(["evil", "--options", &options]).end();

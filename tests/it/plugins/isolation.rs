@@ -128,7 +128,7 @@ fn filtered(place: &Place, pipeline: &str, lines: &[String], death: &[&str]) -> 
 #[test]
 fn filter_that_segfaults_costs_only_the_events_that_crash_it() {
     filtered(
-        &Place::new("segfault.c"),
+        &Place::new("faults/segfault.c"),
         FILTER,
         &lines(1000, &[0, 417, 999]),
         &["the plugin crashed (SIGSEGV)"],
@@ -137,7 +137,7 @@ fn filter_that_segfaults_costs_only_the_events_that_crash_it() {
 
 #[test]
 fn filter_that_aborts_is_restarted_and_its_output_is_in_the_log() {
-    let place = Place::new("abort.c");
+    let place = Place::new("faults/abort.c");
     let ended = filtered(&place, FILTER, &lines(200, &[77]), &["the plugin crashed (SIGABRT)"]);
     let said = ended.stderr.lines().find(|line| line.contains("this cannot be, says the library"));
     assert!(said.unwrap().contains("component=\"bad\""), "{said:?}");
@@ -145,20 +145,20 @@ fn filter_that_aborts_is_restarted_and_its_output_is_in_the_log() {
 
 #[test]
 fn filter_that_calls_exit_ends_only_its_own_process() {
-    filtered(&Place::new("exit.c"), FILTER, &lines(200, &[199]), &["the plugin called exit(3)"]);
+    filtered(&Place::new("faults/exit.c"), FILTER, &lines(200, &[199]), &["the plugin called exit(3)"]);
 }
 
 #[test]
 fn filter_that_overflows_its_stack_is_restarted() {
     let deaths = ["crashed (SIGABRT)", "crashed (SIGSEGV)"];
-    filtered(&Place::new("overflow.c"), FILTER, &lines(50, &[7]), &deaths);
+    filtered(&Place::new("faults/overflow.c"), FILTER, &lines(50, &[7]), &deaths);
 }
 
 #[test]
 fn filter_that_never_returns_is_killed() {
     let why = "the plugin did not return from `process` within 500ms";
     let pipeline = FILTER.replace("2s", "500ms");
-    filtered(&Place::new("loop.c"), &pipeline, &lines(3, &[1]), &[why]);
+    filtered(&Place::new("faults/loop.c"), &pipeline, &lines(3, &[1]), &[why]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn filter_that_blocks_on_a_thread_is_stopped_and_abandoned() {
     let why = "the plugin did not return from `process` within 300ms";
     for isolation in ["process", "thread"] {
         let pipeline = FILTER.replace("2s", "300ms").replace("\"process\"", &format!("{isolation:?}"));
-        filtered(&Place::new("hang.c"), &pipeline, &lines(1, &[0]), &[why]);
+        filtered(&Place::new("faults/hang.c"), &pipeline, &lines(1, &[0]), &[why]);
     }
 }
 
@@ -212,9 +212,9 @@ path = "FOLDER/out"
 #[test]
 fn sink_that_crashes_costs_only_the_events_that_crash_it() {
     let ways = [
-        ("segfault.c", 300, "the plugin crashed (SIGSEGV)"),
-        ("exit.c", 300, "the plugin called exit(3)"),
-        ("loop.c", 2, "the plugin did not return from `write` within 500ms"),
+        ("faults/segfault.c", 300, "the plugin crashed (SIGSEGV)"),
+        ("faults/exit.c", 300, "the plugin called exit(3)"),
+        ("faults/loop.c", 2, "the plugin did not return from `write` within 500ms"),
     ];
     for (evil, count, death) in ways {
         filtered(&Place::new(evil), SINK, &lines(count, &[1]), &[death]);
@@ -237,7 +237,12 @@ path = "FOLDER/out"
 
 #[test]
 fn source_that_crashes_resumes_at_its_position() {
-    for (evil, count) in [("segfault.c", 1000), ("abort.c", 1000), ("exit.c", 1000), ("loop.c", 500)] {
+    for (evil, count) in [
+        ("faults/segfault.c", 1000),
+        ("faults/abort.c", 1000),
+        ("faults/exit.c", 1000),
+        ("faults/loop.c", 500),
+    ] {
         let place = Place::new(evil);
         place.pipeline(&SOURCE.replace("COUNT", &count.to_string()));
         place.run().end().expect(0);

@@ -42,7 +42,7 @@ pub(crate) fn kill(id: u32) {
 #[test]
 fn a_process_that_is_killed_under_load_loses_nothing() {
     const ROUND: usize = 50_000;
-    let place = Place::new("segfault.c");
+    let place = Place::new("faults/segfault.c");
     place.input(&[]);
     place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
     let mut running = place.run().start();
@@ -90,7 +90,7 @@ fn each_worker_of_a_filter_is_a_process_and_together_they_keep_the_order() {
 
 /// A pipeline without an end.
 fn endless() -> (Place, Running) {
-    let place = Place::new("segfault.c");
+    let place = Place::new("faults/segfault.c");
     place.input(&lines(10, &[]));
     place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
     let running = place.run().start();
@@ -130,13 +130,13 @@ fn left_of(place: &Place) -> usize {
 /// A forked process holds the socket and the pipes of the plugin's process open. The run must not wait for their end.
 #[test]
 fn process_that_forks_without_exec_does_not_keep_its_run_from_ending() {
-    for library in ["fork.c", "daemon.c"] {
+    for library in ["faults/fork.c", "faults/daemon.c"] {
         let place = Place::new(library);
         place.input(&lines(10, &[3, 7]));
         place.pipeline(FILTER);
         place.run().end().expect(0);
         assert_eq!(place.out(), lines(10, &[3, 7]), "{library}");
-        if library == "fork.c" {
+        if library == "faults/fork.c" {
             until("the forked processes to be killed with the plugin's", || left_of(&place) == 0);
         }
     }
@@ -145,7 +145,7 @@ fn process_that_forks_without_exec_does_not_keep_its_run_from_ending() {
 /// The same when the plugin's process crashes after it forked: it is restarted at once.
 #[test]
 fn crash_of_a_process_that_forked_is_noticed_at_once() {
-    let place = Place::new("fork.c");
+    let place = Place::new("faults/fork.c");
     place.input(&lines(10, &[3]));
     place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
     let mut running = place.run().start();
@@ -162,7 +162,7 @@ fn crash_of_a_process_that_forked_is_noticed_at_once() {
 
 #[test]
 fn process_gets_neither_signals_nor_secrets_of_the_engine() {
-    let place = Place::new("segfault.c");
+    let place = Place::new("faults/segfault.c");
     place.input(&lines(10, &[]));
     place.pipeline(&FILTER.replace("/in\"", "/in\"\nfollow = true"));
     let running = place.run().env("DATABASE_PASSWORD", "hunter2").env("LANG", "C").start();

@@ -41,8 +41,8 @@ const ORDINARY: &[(&str, &[&str], &[&str])] = &[
         &["left", "leave", "leaves", "leaving", "lag", "lags", "lagging", "fall", "falls", "falling"],
         &["a proxy", "a reverse", "a load"],
     ),
-    ("letter", &["dead"], &[]),
-    ("letters", &["dead"], &[]),
+    ("letter", &["dead"], &["or digit"]),
+    ("letters", &["dead"], &["digits"]),
 ];
 
 /// First words of a doc comment that introduce a riddle instead of naming the thing.

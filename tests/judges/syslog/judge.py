@@ -56,7 +56,7 @@ def main():
         "lengths": "words may be longer than RFC 5424 allows; nothing is misread",
         "mark": "the byte order mark, which says that a message is UTF-8, is no part of it",
         "repeated": "a parameter that occurs several times is an array of its values, where go-syslog keeps the last",
-        "strict": "Cisco's counters and stars, fractions of a second in the older form, and a message that ends behind its host are refused",
+        "strict": "Cisco's counters and stars, fractions of a second in the older form, and a message that ends after its host are refused",
         "lenient": "in the older form a message may hold line breaks, a day may be `05`, and a time of RFC 3339 may have nine digits",
     })
     folder = harness.go_module(*MODULE)

@@ -1,11 +1,9 @@
-//! The ack tree of the runtime, the same file, compiled against the atomics of loom instead of those of `std`.
+//! The ack tree of the runtime, compiled from the same file against the atomics of loom instead of those of `std`.
 //!
-//! Never runs a pipeline, and is no part of what is built: loom tries every interleaving of a few threads,
-//! and every value that a weak memory may show them.
-//!
-//! Read [`Token`] first, then `tests/ack.rs`.
+//! Loom tries every interleaving of a few threads, and every value that a weak memory model may show them. Read
+//! [`Token`] first, then `tests/ack.rs`.
 
-// What `ack` takes its atomics from, as in `engine/runtime/src/lib.rs`.
+// `ack` imports its atomics from `crate::sync`, as in `engine/runtime/src/lib.rs`.
 use loom::sync;
 
 #[path = "../../../engine/runtime/src/delivery/ack.rs"]
@@ -17,9 +15,9 @@ use tidegate_sdk::Outcome;
 pub struct Token(ack::AckToken);
 
 impl Token {
-    /// The only token of a new tree.
-    pub fn root(settle: impl FnOnce(Outcome) + Send + 'static) -> Self {
-        Self(ack::AckToken::root(settle))
+    /// The first token of a new tree.
+    pub fn root(complete: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Self(ack::AckToken::root(complete))
     }
 
     /// Another token of the same tree.
@@ -28,7 +26,7 @@ impl Token {
         Self(self.0.split())
     }
 
-    /// Answers as `outcome` says; a failure is a drop.
+    /// Reports the outcome. A failure is reported by dropping the token.
     pub fn answer(self, outcome: &Outcome) {
         match outcome {
             Outcome::Delivered => self.0.done(),

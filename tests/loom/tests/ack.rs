@@ -1,4 +1,4 @@
-//! However the threads interleave, the root settles exactly once, last, with the worst outcome.
+//! In every interleaving of the threads, the root completes exactly once, last, with the worst outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize as Plain, Ordering};
@@ -12,44 +12,43 @@ fn rejected(reason: &str) -> Outcome {
     Outcome::Rejected(reason.to_owned())
 }
 
-/// Runs `model` under every interleaving. What it returns are its tokens' trees: each must have settled once.
+/// Runs `model` under every interleaving. The tree that it returns must have completed once.
 fn every_interleaving(model: impl Fn() -> Tree + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    // Of three threads there are too many interleavings to try each; those with few preemptions find what
-    // there is to find (M. Musuvathi and S. Qadeer, "Iterative Context Bounding", PLDI 2007).
+    // Three threads have too many interleavings to try each. Those with few preemptions find almost every fault (M. Musuvathi and S. Qadeer, "Iterative Context Bounding", PLDI 2007).
     builder.preemption_bound = Some(2);
     builder.check(move || {
         let tree = model();
-        assert_eq!(tree.settled.load(Ordering::SeqCst), 1, "the root settles exactly once");
+        assert_eq!(tree.completed.load(Ordering::SeqCst), 1, "the root completes exactly once");
     });
 }
 
 struct Tree {
-    settled: Arc<Plain>,
-    /// How many events were dealt with. The threads count without an order of their own, so that the last
-    /// answer must see all of it by the order that the tokens give.
+    completed: Arc<Plain>,
+    /// Number of processed events. Counted with relaxed ordering, so that only the tokens order the counts before the
+    /// completion.
     handled: loom::sync::Arc<AtomicUsize>,
 }
 
 impl Tree {
-    /// A tree that expects to settle with `worst` after `events` events were dealt with.
+    /// A tree that expects to complete with the outcome `worst` after `events` processed events.
     fn new(events: usize, worst: fn(&Outcome) -> bool) -> (Self, Token) {
-        let tree = Self { settled: Arc::default(), handled: loom::sync::Arc::new(AtomicUsize::new(0)) };
-        let (settled, handled) = (Arc::clone(&tree.settled), loom::sync::Arc::clone(&tree.handled));
+        let tree = Self { completed: Arc::default(), handled: loom::sync::Arc::new(AtomicUsize::new(0)) };
+        let (completed, handled) = (Arc::clone(&tree.completed), loom::sync::Arc::clone(&tree.handled));
         let token = Token::root(move |outcome| {
-            settled.fetch_add(1, Ordering::SeqCst);
+            completed.fetch_add(1, Ordering::SeqCst);
             assert_eq!(
                 handled.load(Ordering::Relaxed),
                 events,
-                "it settles after the last event, and sees it"
+                "it completes after the last event, and sees it"
             );
             assert!(worst(&outcome), "{outcome:?} is not the worst");
         });
         (tree, token)
     }
 
-    /// A thread that deals with one event and answers for it.
-    fn answer(&self, token: Token, outcome: Outcome) -> thread::JoinHandle<()> {
+    /// Starts a thread that processes one event and reports its outcome.
+    fn report(&self, token: Token, outcome: Outcome) -> thread::JoinHandle<()> {
         let handled = loom::sync::Arc::clone(&self.handled);
         thread::spawn(move || {
             handled.fetch_add(1, Ordering::Relaxed);
@@ -60,60 +59,60 @@ impl Tree {
 
 fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
     for thread in threads {
-        thread.join().expect("it asserts nothing that does not hold");
+        thread.join().expect("no assertion of the thread fails");
     }
 }
 
 #[test]
-fn three_threads_that_deliver() {
+fn three_deliveries_complete_as_delivered() {
     every_interleaving(|| {
         let (tree, a) = Tree::new(3, |outcome| *outcome == Outcome::Delivered);
         let (b, c) = (a.split(), a.split());
         join([
-            tree.answer(a, Outcome::Delivered),
-            tree.answer(b, Outcome::Delivered),
-            tree.answer(c, Outcome::Delivered),
+            tree.report(a, Outcome::Delivered),
+            tree.report(b, Outcome::Delivered),
+            tree.report(c, Outcome::Delivered),
         ]);
         tree
     });
 }
 
 #[test]
-fn the_worst_of_three_different_answers() {
+fn worst_of_three_outcomes_wins() {
     every_interleaving(|| {
         let (tree, a) = Tree::new(3, |outcome| *outcome == Outcome::Failed);
         let (b, c) = (a.split(), a.split());
         join([
-            tree.answer(a, Outcome::Delivered),
-            tree.answer(b, rejected("r")),
-            tree.answer(c, Outcome::Failed),
+            tree.report(a, Outcome::Delivered),
+            tree.report(b, rejected("r")),
+            tree.report(c, Outcome::Failed),
         ]);
         tree
     });
 }
 
 #[test]
-fn one_of_two_reasons_is_told() {
+fn either_of_two_reasons_is_reported() {
     every_interleaving(|| {
-        let told: fn(&Outcome) -> bool =
+        let either: fn(&Outcome) -> bool =
             |outcome| matches!(outcome, Outcome::Rejected(reason) if reason == "a" || reason == "b");
-        let (tree, a) = Tree::new(2, told);
+        let (tree, a) = Tree::new(2, either);
         let b = a.split();
-        join([tree.answer(a, rejected("a")), tree.answer(b, rejected("b"))]);
+        join([tree.report(a, rejected("a")), tree.report(b, rejected("b"))]);
         tree
     });
 }
 
 #[test]
-fn a_token_is_split_while_another_answers() {
+fn token_can_be_split_while_another_reports() {
     every_interleaving(|| {
         let (tree, a) =
             Tree::new(3, |outcome| matches!(outcome, Outcome::Rejected(reason) if reason == "late"));
         let b = a.split();
-        let first = tree.answer(b, Outcome::Delivered);
-        // The way of a filter: derive, hand on, then answer for what came in.
+        let first = tree.report(b, Outcome::Delivered);
+        // As in a filter: derive, pass on, then report for the input.
         let derived = a.split();
-        let second = tree.answer(derived, rejected("late"));
+        let second = tree.report(derived, rejected("late"));
         tree.handled.fetch_add(1, Ordering::Relaxed);
         a.answer(&Outcome::Delivered);
         join([first, second]);
@@ -122,11 +121,11 @@ fn a_token_is_split_while_another_answers() {
 }
 
 #[test]
-fn an_answer_and_an_unwinding_thread() {
+fn unwinding_thread_fails_the_tree() {
     every_interleaving(|| {
         let (tree, a) = Tree::new(2, |outcome| *outcome == Outcome::Failed);
         let b = a.split();
-        let delivered = tree.answer(a, Outcome::Delivered);
+        let delivered = tree.report(a, Outcome::Delivered);
         let handled = loom::sync::Arc::clone(&tree.handled);
         handled.fetch_add(1, Ordering::Relaxed);
         let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Time limit of [`Server::wait_for`].
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One request.
+/// A received request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The method, such as `GET`.

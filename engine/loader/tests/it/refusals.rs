@@ -67,7 +67,7 @@ fn each_fault_of_a_table_is_named() {
         "`PATH` (refused 2.1.0) breaks the ABI: the plugin `refused`: `destroy` is NULL",
         "`PATH` (refused 2.1.0) breaks the ABI: the plugin `refused`: `process` is NULL",
         "`PATH` (refused 2.1.0) does not start: the licence has run out",
-        "`PATH` cannot be loaded: PATH: undefined symbol: nobody_has_this",
+        "`PATH` cannot be loaded: PATH: undefined symbol: missing_symbol",
     ];
     for (error, expected) in errors.iter().zip(expected) {
         assert_eq!(error, expected);

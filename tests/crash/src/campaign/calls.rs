@@ -40,7 +40,7 @@ const FAILING: &[(&str, &str)] = &[
     ("rename", "ENOSPC"),
 ];
 
-/// One fault at one call.
+/// A fault at a single call.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     call: &'static str,

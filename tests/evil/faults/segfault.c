@@ -1,3 +1,3 @@
 /* Writes to an invalid address. */
-#include "evil.h"
+#include "../evil.h"
 static void evil(void) { *(volatile int *)8 = 1; }

@@ -1,3 +1,3 @@
 /* Ends the process, as if it owned it. */
-#include "evil.h"
+#include "../evil.h"
 static void evil(void) { _exit(3); }

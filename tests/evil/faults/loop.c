@@ -1,3 +1,3 @@
 /* Never returns. */
-#include "evil.h"
+#include "../evil.h"
 static void evil(void) { for (volatile int i = 0;; i++) {} }

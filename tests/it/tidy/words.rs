@@ -41,8 +41,8 @@ const ORDINARY: &[(&str, &[&str], &[&str])] = &[
         &["left", "leave", "leaves", "leaving", "lag", "lags", "lagging", "fall", "falls", "falling"],
         &["a proxy", "a reverse", "a load"],
     ),
-    ("letter", &["dead"], &["or digit"]),
-    ("letters", &["dead"], &["digits"]),
+    ("letter", &["dead"], &[]),
+    ("letters", &["dead"], &[]),
 ];
 
 /// First words of a doc comment that introduce a riddle instead of naming the thing.
@@ -94,6 +94,10 @@ fn is_ordinary(phrase: &str, all: &[String], at: usize) -> bool {
     let Some((_, before, after)) = ORDINARY.iter().find(|(word, _, _)| *word == phrase) else {
         return false;
     };
+    // Letters beside digits are those of the alphabet.
+    if phrase.starts_with("letter") && all.iter().any(|word| word.starts_with("digit")) {
+        return true;
+    }
     let follows = all[at + 1..].iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");
     (at > 0 && before.contains(&all[at - 1].as_str())) || after.iter().any(|word| follows.starts_with(word))
 }

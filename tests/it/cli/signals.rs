@@ -2,7 +2,8 @@
 
 use crate::harness::{Tidegate, until};
 
-const ENDLESS: &str = r#"
+/// A pipeline of numbered events without an end. `OUT` is a placeholder for the path of its output.
+pub(super) const ENDLESS: &str = r#"
     [source.ticks]
     plugin = "generate"
     query = '{n: $n}'
@@ -11,6 +12,14 @@ const ENDLESS: &str = r#"
     plugin = "file"
     path = "OUT"
 "#;
+
+/// Checks the output of [`ENDLESS`]: every event, in order.
+#[track_caller]
+pub(super) fn assert_in_order(output: &str) {
+    for (number, line) in output.lines().enumerate() {
+        assert_eq!(line, format!(r#"{{"n":{number}}}"#));
+    }
+}
 
 #[test]
 fn signal_drains_and_delivers_everything_read() {
@@ -23,9 +32,7 @@ fn signal_drains_and_delivers_everything_read() {
         until("a hundred lines", || lines().lines().count() > 100);
         running.signal(signal);
         running.end().expect(0);
-        for (number, line) in lines().lines().enumerate() {
-            assert_eq!(line, format!(r#"{{"n":{number}}}"#));
-        }
+        assert_in_order(&lines());
     }
 }
 

@@ -5,17 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use super::signals::{ENDLESS, assert_in_order};
 use crate::harness::{LIMIT, root, until};
-
-const ENDLESS: &str = r#"
-    [source.ticks]
-    plugin = "generate"
-    query = '{n: $n}'
-    rate = 1000
-    [sink.out]
-    plugin = "file"
-    path = "OUT"
-"#;
 
 /// A process in its own terminal, which `script` holds open.
 struct InTerminal {
@@ -79,9 +70,7 @@ impl InTerminal {
     /// Waits for the process to end, and checks that everything read was written.
     fn drained(&self) {
         until("it ends", || !self.is_running());
-        for (number, line) in read(&self.path("out")).lines().enumerate() {
-            assert_eq!(line, format!(r#"{{"n":{number}}}"#));
-        }
+        assert_in_order(&read(&self.path("out")));
         let position = std::fs::read(self.path("data/p/ticks.position")).unwrap();
         let position = String::from_utf8_lossy(&position).into_owned();
         assert!(position.contains(&format!("\"base\":{}", self.lines())), "{position} {}", self.lines());

@@ -336,13 +336,9 @@ fn position_is_stored_only_after_the_dead_letter_is_durable() {
     let begun =
         lines.iter().position(|line| line.contains("fdatasync(") && line.contains("dead-letters")).unwrap();
     let thread = lines[begun].split(' ').next().unwrap();
-    let ended = match lines[begun].contains("<unfinished") {
-        false => begun,
-        true => lines
-            .iter()
-            .position(|line| line.starts_with(thread) && line.contains("fdatasync resumed"))
-            .unwrap(),
-    };
+    let resumed = |line: &&str| line.starts_with(thread) && line.contains("fdatasync resumed");
+    let ended =
+        if lines[begun].contains("<unfinished") { lines.iter().position(resumed).unwrap() } else { begun };
     let stored =
         |(_, line): &(usize, &&str)| line.contains("fdatasync(") && line.contains("lines.position.new");
     let stored: Vec<usize> = lines.iter().enumerate().filter(stored).map(|(at, _)| at).collect();

@@ -82,9 +82,9 @@ impl Place {
 
 /// `count` lines, of which those with these numbers kill.
 pub(crate) fn lines(count: usize, killers: &[usize]) -> Vec<String> {
-    let line = |number| match killers.contains(&number) {
-        true => format!("KILL {number}"),
-        false => format!("line {number}"),
+    let line = |number| {
+        let word = if killers.contains(&number) { "KILL" } else { "line" };
+        format!("{word} {number}")
     };
     (0..count).map(line).collect()
 }

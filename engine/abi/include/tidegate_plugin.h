@@ -160,7 +160,7 @@ typedef struct tg_run {
  * has called release with owner, once for each retain, from any thread. Neither blocks. If retain is NULL, the plugin
  * copies what it keeps.
  *
- * A batch that the plugin hands over, from next or with emit, has buffers of the plugin's own. They stay valid and
+ * A batch that the plugin returns from next or passes to emit has buffers of the plugin's own. They stay valid and
  * unchanged until the engine calls release with owner: exactly once, from any thread. release must not block, and may be
  * NULL if the buffers are constant. All other memory of the batch is read before emit returns, so it may be on the
  * stack; after next, it is read before the next call on the instance. run, n_run and retain are left zero. */
@@ -394,11 +394,11 @@ typedef struct tg_filter {
 typedef struct tg_state_writer {
     uint32_t struct_size, _reserved;
     void *ctx;
-    /* Appends bytes, which are copied. TG_OK, or TG_E_FATAL: the state exceeds 64 MiB and is not handed over. */
+    /* Appends bytes, which are copied. TG_OK, or TG_E_FATAL: the state exceeds 64 MiB and is discarded. */
     tg_status (TG_CALL *put)(const struct tg_state_writer *to, tg_buf part);
 } tg_state_writer;
 
-/* The extension TG_STATE of a filter's instance (get_extension): hands over the filter's state when the pipeline is
+/* The extension TG_STATE of a filter's instance (get_extension): passes on the state of the filter when the pipeline is
  * reloaded. The new filter has the same component name and plugin name, and may be of another version of the library,
  * with other options. The table is constant, and valid for the life of the process. A filter whose instances share the
  * work (tg_capabilities.parallel) has no state, and is not always asked. A filter that replaces a crashed one starts

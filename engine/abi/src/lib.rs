@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), warn(clippy::undocumented_unsafe_blocks))]
 #![warn(clippy::match_bool)]
 
+mod instance;
 mod layout;
 mod module;
 mod status;
@@ -19,8 +20,9 @@ mod vtables;
 #[cfg(test)]
 mod tests;
 
+pub use instance::{Capabilities, Claim, Open};
 pub use layout::{AckHandles, Attr, AttrValue, Batch, Record, Refused, Resume, Run, View};
-pub use module::{Capabilities, Claim, Component, Create, Entry, Host, Module, Open};
+pub use module::{Component, Create, Entry, Host, Module};
 pub use status::{Error, Status, cap, flag, kind, level, outcome, replay};
 pub use text::{Buf, Str};
 pub use vtables::{Base, Filter, Out, Records, Report, Sink, Source, State, StateWriter};

@@ -15,7 +15,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "CHANGELOG.md",
             "README.md",
             "engine",
-            "engine/abi",
             "engine/cli",
             "engine/config",
             "engine/export",
@@ -68,7 +67,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
     (
         "circles",
         &[
-            "engine/abi",
             "engine/codec",
             "engine/export",
             "engine/query",

@@ -1,53 +1,54 @@
-//! A number of bytes that many may draw on together.
+//! A limit on bytes that several holders share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A limit on the bytes that are held at one time, and how many are.
+/// A limit on the bytes that are held at one time, and their current number.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct ByteBudget {
     limit: usize,
     used: AtomicUsize,
 }
 
-/// The part of a [`Budget`] that one holder has; it is given back when this is dropped.
+/// The part of a [`ByteBudget`] that one holder has reserved. Dropping it returns the bytes.
 #[derive(Debug)]
-pub(crate) struct Reserved {
-    budget: Arc<Budget>,
+pub(crate) struct Reservation {
+    budget: Arc<ByteBudget>,
     bytes: usize,
 }
 
-impl Budget {
+impl ByteBudget {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, used: AtomicUsize::new(0) })
     }
 
-    /// Nothing yet of this budget.
-    pub(crate) fn reserve(self: &Arc<Self>) -> Reserved {
-        Reserved { budget: Arc::clone(self), bytes: 0 }
+    /// An empty reservation.
+    pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
+        Reservation { budget: Arc::clone(self), bytes: 0 }
     }
 
-    /// How many bytes are held now.
+    /// Returns the number of bytes that are held.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 }
 
-impl Reserved {
-    /// Takes `bytes` more. False, and nothing taken, if that is over the limit.
+impl Reservation {
+    /// Reserves `bytes` more. Returns false, and reserves nothing, if that exceeds the limit.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let held = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
         let fits = held.checked_add(bytes).is_some_and(|sum| sum <= self.budget.limit);
-        match fits {
-            true => self.bytes += bytes,
-            false => drop(self.budget.used.fetch_sub(bytes, Ordering::Relaxed)),
+        if fits {
+            self.bytes += bytes;
+        } else {
+            self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
         }
         fits
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -58,8 +59,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_the_limit_is_not_taken() {
-        let budget = Budget::new(10);
+    fn bytes_over_the_limit_are_not_reserved() {
+        let budget = ByteBudget::new(10);
         let (mut one, mut two) = (budget.reserve(), budget.reserve());
         assert!(one.grow(6));
         assert!(!two.grow(5));

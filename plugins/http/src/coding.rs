@@ -1,5 +1,5 @@
-//! Content codings (RFC 9110, section 8.4): the header's grammar, and bodies decoded and encoded as they come. One
-//! module for answers that are read, requests that are served and requests that are sent.
+//! Content codings (RFC 9110, section 8.4): the header, and streaming decoders and encoders, for the client and the
+//! server.
 
 mod decode;
 #[cfg(test)]
@@ -14,18 +14,18 @@ use hyper::header::{CONTENT_ENCODING, HeaderMap};
 
 pub(crate) use self::decode::Decoder;
 
-/// The codings that a client accepts in answers, best first, as `Accept-Encoding` names them.
+/// The codings that a client accepts in responses, best first, for `Accept-Encoding`.
 pub(crate) const ACCEPTED: &str = "gzip, deflate, br, zstd";
 
-/// The largest number of codings of one body. Each is a chance to inflate once more.
+/// The largest number of codings of one body. Each can inflate once more.
 const MOST: usize = 4;
 
-/// A way to encode a body.
+/// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     /// `gzip` (RFC 1952), also by its old name `x-gzip`.
     Gzip,
-    /// `deflate`: the zlib format (RFC 1950). Without the zlib header, as some send it, it is understood too.
+    /// `deflate`: the zlib format (RFC 1950). A missing zlib header, as some servers send it, is accepted.
     Deflate,
     /// `br` (RFC 7932).
     Brotli,
@@ -33,12 +33,12 @@ pub(crate) enum Coding {
     Zstd,
 }
 
-/// The reason why a `Content-Encoding` is refused.
+/// The reason why a `Content-Encoding` is not supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// A coding that is not supported, by its name.
+    /// An unknown coding, by its name.
     Unknown(String),
-    /// More codings than one body may have.
+    /// Too many codings.
     TooMany,
 }
 
@@ -65,7 +65,7 @@ impl Coding {
         known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, coding)| coding)
     }
 
-    /// The name in a header.
+    /// Returns the name in a header.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -75,10 +75,10 @@ impl Coding {
         }
     }
 
-    /// The body in this coding, fast rather than small.
+    /// Encodes a body, fast rather than small.
     ///
     /// # Errors
-    /// If the encoder fails, or there is none: the encoder of `br` would be a twentieth of the program.
+    /// If the encoder fails, or there is none: an encoder of `br` would be a twentieth of the program.
     pub(crate) fn encode(self, body: &[u8]) -> io::Result<Vec<u8>> {
         let room = || Vec::with_capacity(body.len() / 4);
         match self {
@@ -98,8 +98,8 @@ impl Coding {
     }
 }
 
-/// The codings of a body, in the order in which they were applied. Names are compared without regard to case, empty
-/// elements and `identity` mean nothing, and several headers are one list.
+/// Returns the codings of a body, in the order in which they were applied. Names are compared without regard to case,
+/// empty elements and `identity` are ignored, and several headers are one list.
 ///
 /// # Errors
 /// If one is not supported, or if there are too many.
@@ -121,7 +121,7 @@ pub(crate) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refused> {
     Ok(all)
 }
 
-/// A name from a header, for a message: short, and without what a terminal would take for a command.
+/// Shortens a name from a header for a message, and removes control characters.
 fn shown(name: &str) -> String {
     name.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

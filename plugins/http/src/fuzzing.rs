@@ -1,4 +1,4 @@
-//! What the fuzz targets of `tests/fuzz` feed: decoders that are private to this crate.
+//! Entry points for the fuzz targets in `tests/fuzz`: decoders that are private to this crate.
 
-pub use crate::client::fuzzing::{answer, link};
+pub use crate::client::fuzzing::{link, response as answer};
 pub use crate::server::fuzzing::{query, request};

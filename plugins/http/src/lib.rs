@@ -1,25 +1,26 @@
-//! HTTP, both ways: a source that polls, a filter that asks, a sink that sends; a source that listens, and a
-//! sink that answers.
+//! HTTP: source `http_poll`, filter `http` and sink `http` call servers; source `http_server` and sink `http_response`
+//! are one.
 //!
-//! Never lets data choose a host, never reads a request or an answer without a limit on its size and its time,
-//! never shows a token.
+//! Invariants: data never chooses a host, every request and response has limits on its size and time, and no secret is
+//! ever shown.
 //!
-//! Read `client::Caller` first, one exchange with its limits, then what the three plugins of the client make of
-//! it. Of the server, read `server` first, then `exchange`: how a request and what a pipeline made of it find
-//! each other.
+//! Of the client, read `client::http_client` first, then its three plugins. Of the server, read `server` first, then
+//! `pending`, which connects a request with the results of its pipeline.
+
+#![warn(clippy::match_bool)]
 
 mod budget;
 mod client;
 mod coding;
-mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
-mod response;
+mod pending;
+mod response_sink;
 mod server;
 
 use tidegate_sdk::Plugin;
 
-/// The plugins of this crate.
+/// Returns the plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
     let mut plugins = client::plugins();
     plugins.extend(server::plugins());

@@ -1,32 +1,32 @@
-//! The server half: requests that become events, and their answers.
+//! The server: requests that become events, and their responses.
 //!
-//! Read [`source`] first: how requests reach the engine. Then, in the order in which a request goes through
-//! them: `listener`, `connection` (with `guard`, its clock), `request`, `body`, `decode`, `intake`, `answer`.
+//! Read [`source`] first, which passes requests to the engine. A request then passes through `listener`, `connection`
+//! (with `timed_socket`), `handler`, `admission`, `body`, `decode`, `queue` and `response`.
 
 use tidegate_sdk::Plugin;
 
-use crate::exchange::Exchange;
-use crate::response;
+use crate::pending::PendingRequests;
+use crate::response_sink;
 
-mod answer;
+mod admission;
 mod body;
 mod connection;
 mod decode;
+mod form;
 pub(crate) mod fuzzing;
-mod gate;
-mod guard;
-mod intake;
+mod handler;
 mod listener;
 mod options;
-mod query;
-mod request;
+mod queue;
+mod response;
 mod sockets;
 mod source;
 #[cfg(test)]
 mod tests;
+mod timed_socket;
 
-/// `http_server` and `http_response`, which meet in an exchange that only they know.
+/// Returns `http_server` and `http_response`, which share a registry of pending requests.
 pub(crate) fn plugins() -> Vec<Plugin> {
-    let exchange = Exchange::new();
-    vec![source::plugin(exchange.clone()), response::plugin(exchange)]
+    let pending_requests = PendingRequests::new();
+    vec![source::plugin(pending_requests.clone()), response_sink::plugin(pending_requests)]
 }

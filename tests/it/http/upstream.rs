@@ -195,7 +195,7 @@ fn a_poll_that_is_run_several_times_keeps_its_cursor() {
         for count in counts {
             let ended = run(folder.path(), &pipeline).expect(0);
             assert_eq!(ended.lines().len(), count, "{more}: {}", ended.stderr);
-            assert_eq!(ended.stderr.contains("not read to its end"), !more.is_empty(), "{}", ended.stderr);
+            assert_eq!(ended.stderr.contains("the poll is incomplete"), !more.is_empty(), "{}", ended.stderr);
             all.extend(ended.lines().into_iter().map(str::to_owned));
         }
         let mut unique = all.clone();
@@ -247,11 +247,11 @@ fn a_poll_without_a_good_answer_is_unready_and_in_the_log() {
     );
     let running = Tidegate::pipeline(&pipeline).arg("--admin").arg("127.0.0.1:0").start();
     let address = running.address("admin listening on");
-    assert!(running.wait_for("an answer is of no use").contains("malformed JSON"));
+    assert!(running.wait_for("a response is unusable").contains("malformed JSON"));
     until("readiness says why", || {
         let ready = http(address, "GET /readyz", "", b"");
         let body: Value = serde_json::from_str(&ready.body).unwrap();
-        ready.status == 503 && body.to_string().contains("no answer of the last poll was of use")
+        ready.status == 503 && body.to_string().contains("no response of the last poll was usable")
     });
 }
 

@@ -1,4 +1,4 @@
-//! The credentials of a request.
+//! The credentials of requests.
 
 mod token;
 
@@ -13,24 +13,24 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::token::Granted;
-use super::answer::{self, Answer, Limits};
-use super::options::{AuthOptions, Credentials, OAuth2, checked_url, header_value, shown};
+use super::options::{AuthOptions, Credentials, OAuth2, checked_url, header_value, redacted};
+use super::response::{self, Limits, Response};
 
 /// The checked form of the option `auth`.
 #[derive(Debug)]
 pub(crate) enum Login {
-    /// The same header every time.
+    /// A constant header.
     Fixed(HeaderValue),
     /// A token that expires.
     Token(Box<TokenLogin>),
 }
 
-/// A token by OAuth2, and where to get the next one.
+/// An OAuth2 token, and the endpoint of the next one.
 #[derive(Debug)]
 pub(crate) struct TokenLogin {
     url: Url,
     options: OAuth2,
-    /// Held while a token is fetched, so that many exchanges at once fetch one.
+    /// Locked while a token is fetched, so that concurrent requests fetch one token.
     token: Mutex<Option<Token>>,
 }
 
@@ -66,7 +66,7 @@ impl Login {
 }
 
 impl TokenLogin {
-    /// The header with a token that is still good; a new one if `refused` is the one that is kept.
+    /// Returns the header with a valid token; a new one if `refused` is the current one.
     pub(crate) async fn header(
         &self,
         client: &reqwest::Client,
@@ -75,11 +75,11 @@ impl TokenLogin {
     ) -> Result<HeaderValue, Error> {
         let fetched =
             tokio::time::timeout_at(deadline, self.kept_or_fetched(client, refused, deadline)).await;
-        let late = |_| Error::retry("no answer within the time limit");
+        let late = |_| Error::retry("no response within the time limit");
         fetched
             .map_err(late)
             .and_then(|header| header)
-            .map_err(|error| error.context(format_args!("token from {}", shown(&self.url))))
+            .map_err(|error| error.context(format_args!("token from {}", redacted(&self.url))))
     }
 
     async fn kept_or_fetched(
@@ -106,31 +106,32 @@ impl TokenLogin {
         let options = &self.options;
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(options.scope.as_deref().map(|scope| ("scope", scope)));
-        let mut request = client.post(self.url.clone());
+        let mut builder = client.post(self.url.clone());
         match options.credentials {
             Credentials::Header => {
                 let secret = form_encoded(options.client_secret.expose());
-                request =
-                    request.header(AUTHORIZATION, basic_header(&form_encoded(&options.client_id), &secret));
+                builder =
+                    builder.header(AUTHORIZATION, basic_header(&form_encoded(&options.client_id), &secret));
             }
             Credentials::Body => {
                 form.push(("client_id", &options.client_id));
                 form.push(("client_secret", options.client_secret.expose()));
             }
         }
-        // Asking for a token twice does no harm, so no failure of it is ambiguous.
-        let again = |error: reqwest::Error| match answer::failure(error) {
+        // A repeated token request does no harm, so no failure of it is ambiguous.
+        let again = |error: reqwest::Error| match response::failure(error) {
             error if error.class() == Class::Ambiguous => Error::retry(error.message()),
             error => error,
         };
         let form = form_body(&self.url, &form);
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
-        let response = request.send().await.map_err(again)?;
+        let builder = builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        let incoming = builder.send().await.map_err(again)?;
         let limits = Limits { plain: TOKEN_SIZE, inflated: TOKEN_SIZE, pause: LONGEST_PAUSE };
-        let answer = Answer::read("POST".into(), response, limits, deadline).await;
-        match (answer.error(), answer.fault) {
+        let response = Response::read("POST".into(), incoming, limits, deadline).await;
+        match (response.error(), response.fault) {
             (Some(error), _) if error.class() == Class::Reject => {
-                let passes = token::refused(&answer.body).is_some_and(|error| error.class() == Class::Retry);
+                let passes =
+                    token::refused(&response.body).is_some_and(|error| error.class() == Class::Retry);
                 let class = if passes { Class::Retry } else { Class::Misconfigured };
                 Err(Error::new(class, error.message()))
             }
@@ -139,12 +140,12 @@ impl TokenLogin {
                 Err(Error::misconfigured(fault.message()))
             }
             (None, Some(fault)) => Err(fault),
-            (None, None) => token::granted(&answer.body).map(Token::new),
+            (None, None) => token::granted(&response.body).map(Token::new),
         }
     }
 }
 
-/// The largest answer of a token endpoint.
+/// The largest response of a token endpoint.
 const TOKEN_SIZE: usize = 64 << 10;
 
 /// The longest pause that a token endpoint may ask for.
@@ -152,7 +153,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Token {
     fn new(granted: Granted) -> Self {
-        // Replaced a little early, so that it does not expire on its way.
+        // Renewed a little early, so that the token does not expire in transit.
         let expires = granted.lifetime.and_then(|lifetime| {
             let early = (lifetime / 10).min(Duration::from_secs(30));
             Instant::now().checked_add(lifetime - early)
@@ -165,16 +166,16 @@ fn basic_header(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// The fields as a form carries them.
+/// Encodes the fields as a form.
 fn form_body(url: &Url, fields: &[(&str, &str)]) -> String {
     let mut form = url.clone();
     form.query_pairs_mut().clear().extend_pairs(fields);
     form.query().unwrap_or_default().to_owned()
 }
 
-/// Text as a form carries it: what RFC 6749, section 2.3.1 asks for before basic authentication.
+/// Encodes text as in a form, which RFC 6749, section 2.3.1 requires before basic authentication.
 fn form_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
-    super::address::percent_encode(&mut encoded, text);
+    super::url_template::percent_encode(&mut encoded, text);
     encoded
 }

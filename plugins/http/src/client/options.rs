@@ -1,4 +1,4 @@
-//! What the pipeline file says about an exchange, and its checked form.
+//! The options of an HTTP client, and their checks.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,34 +9,33 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tidegate_sdk::{ConfigError, Duration, Secret, Size};
 
-/// How a server is called; the same for the source, the filter and the sink.
+/// The options that the source, the filter and the sink share.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-pub(crate) struct ExchangeOptions {
+pub(crate) struct ClientOptions {
     /// Headers to send with each request: `headers = { accept = "application/json" }`.
     pub(crate) headers: BTreeMap<String, Secret>,
     /// Parameters to add to the URL: `query = { limit = 100, status = "active" }`. They are not shown in
     /// messages.
     pub(crate) query: BTreeMap<String, QueryValue>,
-    /// How to log in: `{ basic = { user = "me", password = "${PASSWORD}" } }`, `{ bearer = "${TOKEN}" }`, or
-    /// `{ oauth2 = { token_url = "...", client_id = "...", client_secret = "..." } }`.
+    /// The credentials: `{ basic = { user = "me", password = "${PASSWORD}" } }`, `{ bearer = "${TOKEN}" }`, or `{
+    /// oauth2 = { token_url = "...", client_id = "...", client_secret = "..." } }`.
     pub(crate) auth: Option<AuthOptions>,
-    /// The longest time an exchange may take, from connecting to the last byte of the answer.
+    /// The longest time from connecting to the last byte of the response.
     pub(crate) time_limit: Duration,
     /// The longest time that connecting may take.
     pub(crate) connect_time_limit: Duration,
-    /// The largest answer that is read, in bytes as they come (compressed, if the server compresses).
+    /// The largest response, in bytes as received (compressed, if the server compresses).
     pub(crate) body_size: Size,
-    /// The largest answer that is read, in bytes after decompression.
+    /// The largest response, in bytes after decompression.
     pub(crate) inflated_size: Size,
     /// The longest pause that a server may ask for with `Retry-After`. A longer one counts as this one.
     pub(crate) retry_after_limit: Duration,
-    /// How many redirects to follow. They are followed on the same host only, so that credentials never
-    /// leave it.
+    /// The number of redirects to follow. They are followed on the same host only, so that credentials never leave it.
     pub(crate) redirects: usize,
 }
 
-impl Default for ExchangeOptions {
+impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             headers: BTreeMap::new(),
@@ -52,7 +51,7 @@ impl Default for ExchangeOptions {
     }
 }
 
-/// How to log in. Exactly one of the three.
+/// The credentials: exactly one of the three.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AuthOptions {
@@ -60,8 +59,8 @@ pub(crate) struct AuthOptions {
     pub(crate) basic: Option<Basic>,
     /// A token, sent as `Authorization: Bearer TOKEN`.
     pub(crate) bearer: Option<Secret>,
-    /// A token that is fetched with the OAuth2 client credentials grant, kept until shortly before it
-    /// expires, and fetched anew once if the server refuses it.
+    /// A token from the OAuth2 client credentials grant. It is renewed shortly before it expires, and once if the
+    /// server refuses it.
     pub(crate) oauth2: Option<OAuth2>,
 }
 
@@ -84,7 +83,7 @@ fn no_password() -> Secret {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OAuth2 {
-    /// Where tokens are given out.
+    /// The URL of the token endpoint.
     pub(crate) token_url: String,
     /// The client's id.
     pub(crate) client_id: String,
@@ -93,13 +92,13 @@ pub(crate) struct OAuth2 {
     /// The scopes to ask for, separated by spaces.
     #[serde(default)]
     pub(crate) scope: Option<String>,
-    /// Where the client's id and secret are sent: `"header"` (basic authentication) or `"body"` (form
+    /// The place of the client's id and secret in a token request: `"header"` (basic authentication) or `"body"` (form
     /// fields).
     #[serde(default)]
     pub(crate) credentials: Credentials,
 }
 
-/// Where a client's id and secret are sent.
+/// The place of a client's id and secret in a token request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Credentials {
@@ -110,10 +109,10 @@ pub(crate) enum Credentials {
     Body,
 }
 
-/// The method of a question.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) enum AskMethod {
+pub(crate) enum RequestMethod {
     /// GET.
     #[default]
     Get,
@@ -121,11 +120,11 @@ pub(crate) enum AskMethod {
     Post,
 }
 
-impl From<AskMethod> for reqwest::Method {
-    fn from(method: AskMethod) -> Self {
+impl From<RequestMethod> for reqwest::Method {
+    fn from(method: RequestMethod) -> Self {
         match method {
-            AskMethod::Get => Self::GET,
-            AskMethod::Post => Self::POST,
+            RequestMethod::Get => Self::GET,
+            RequestMethod::Post => Self::POST,
         }
     }
 }
@@ -158,42 +157,39 @@ impl JsonSchema for QueryValue {
     }
 }
 
-impl ExchangeOptions {
-    /// The headers, checked. None of their values is ever shown.
+impl ClientOptions {
+    /// Returns the checked headers. None of their values is ever shown.
     pub(crate) fn header_map(&self) -> Result<HeaderMap, ConfigError> {
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 2);
         for (name, value) in &self.headers {
             let at = || format!("/headers/{}", pointer_part(name));
             let header = HeaderName::try_from(name.as_str()).map_err(|_| {
                 ConfigError::at(at(), format!("`{name}` is not a header name"))
-                    .help("header names are letters, digits and `-`")
+                    .help("header names consist of a-z, digits and `-`")
             })?;
             headers.insert(header, header_value(value.expose(), at)?);
         }
         Ok(headers)
     }
 
-    /// The parameters of the option `query`.
+    /// Returns the parameters of the option `query`.
     pub(crate) fn query_pairs(&self) -> Vec<(String, String)> {
         self.query.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect()
     }
 
-    /// Limits that leave nothing to do are mistakes.
+    /// Checks that no limit is zero.
     pub(crate) fn check_limits(&self) -> Result<(), ConfigError> {
         for (name, limit) in
             [("time_limit", self.time_limit), ("connect_time_limit", self.connect_time_limit)]
         {
             if limit.is_zero() {
-                return Err(ConfigError::at(
-                    format!("/{name}"),
-                    "a time limit of nothing lets nothing through",
-                )
-                .help("write a span of time, such as \"30s\""));
+                return Err(ConfigError::at(format!("/{name}"), "the time limit is zero")
+                    .help("write a span of time, such as \"30s\""));
             }
         }
         for (name, size) in [("body_size", self.body_size), ("inflated_size", self.inflated_size)] {
             if size.bytes() == 0 {
-                return Err(ConfigError::at(format!("/{name}"), "a size of nothing lets no answer through")
+                return Err(ConfigError::at(format!("/{name}"), "the size is zero")
                     .help("write a size, such as \"8MiB\""));
             }
         }
@@ -201,7 +197,7 @@ impl ExchangeOptions {
     }
 }
 
-/// A header value that is never shown.
+/// Returns a header value that is never shown.
 pub(crate) fn header_value(text: &str, pointer: impl Fn() -> String) -> Result<HeaderValue, ConfigError> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         ConfigError::at(pointer(), "the value holds a character that a header cannot carry")
@@ -211,7 +207,7 @@ pub(crate) fn header_value(text: &str, pointer: impl Fn() -> String) -> Result<H
     Ok(value)
 }
 
-/// A URL that can be called.
+/// Parses a URL that can be called.
 pub(crate) fn checked_url(text: &str, pointer: &str) -> Result<Url, ConfigError> {
     let sample = "write it like \"https://api.example.com/users\"";
     let url = Url::parse(text)
@@ -223,15 +219,15 @@ pub(crate) fn checked_url(text: &str, pointer: &str) -> Result<Url, ConfigError>
     }
 }
 
-/// The shown form of a URL: without user, password and query, any of which may be secret.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut shown = url.clone();
-    shown.set_query(None);
-    shown.set_fragment(None);
-    tidegate_sdk::redact_url(shown.as_str()).into_owned()
+/// Returns the URL for messages: without user, password and query, any of which may be secret.
+pub(crate) fn redacted(url: &Url) -> String {
+    let mut redacted = url.clone();
+    redacted.set_query(None);
+    redacted.set_fragment(None);
+    tidegate_sdk::redact_url(redacted.as_str()).into_owned()
 }
 
-/// A name as a part of a JSON pointer (RFC 6901, section 3).
+/// Escapes a name for a JSON pointer (RFC 6901, section 3).
 fn pointer_part(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

@@ -1,15 +1,15 @@
-//! The source `http_poll`: asks a URL again and again.
+//! The source `http_poll`: polls a URL.
 //!
-//! `walk` is one poll over its pages, `pages` the addresses of pages, `decode` the events of an answer.
+//! `walk` follows one poll over its pages, `pages` finds the URLs of pages, and `decode` makes events of a response.
 
 mod body;
 mod cursor;
 mod decode;
 pub(crate) mod fuzzing;
+mod health;
 mod options;
 mod pages;
 mod position;
-mod report;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -29,19 +29,19 @@ use tidegate_sdk::{
 };
 
 use self::body::Body;
-use self::cursor::Seen;
+use self::cursor::CursorValues;
 use self::decode::{Decoded, Decoder, rejection};
+use self::health::PollHealth;
 use self::options::PollOptions;
 use self::pages::{Page, Pages};
-use self::position::Place;
-use self::report::Report;
+use self::position::PollPosition;
 use self::schedule::Schedule;
 use self::unique::Unique;
-use self::walk::{Cut, Step, Walk, Way};
-use super::Caller;
-use super::answer::Answer;
-use super::caller::Question;
-use super::options::{checked_url, shown};
+use self::walk::{Incomplete, Step, Walk, WalkContext};
+use super::HttpClient;
+use super::http_client::Request;
+use super::options::{checked_url, redacted};
+use super::response::Response;
 
 const SAMPLE: &str = r#"[source.users]
 plugin = "http_poll"
@@ -53,43 +53,43 @@ pagination = { kind = "cursor", from = ".next_cursor" }
 cursor = { from = ".updated_at", parameter = "updated_since" }
 "#;
 
-/// An answer of more bytes than this takes milliseconds to read.
+/// A response of more bytes than this takes milliseconds to decode.
 const LARGE: usize = 256 << 10;
 
 pub(super) fn plugin() -> Plugin {
-    let summary = "asks a URL again and again, and makes events of the answers";
+    let summary = "asks a URL again and again, and makes events of the responses";
     Plugin::source("http_poll", summary, SAMPLE, HttpPoll::new)
 }
 
-/// Asks a URL again and again.
+/// The source `http_poll`.
 struct HttpPoll {
-    caller: Caller,
-    question: Question,
-    /// The body, if values are put into it.
+    client: HttpClient,
+    request: Request,
+    /// The body, if the cursor or the page is inserted into it.
     body: Option<Body>,
     warnings: Vec<ConfigError>,
     schedule: Schedule,
     decoder: Arc<Decoder>,
     pages: Pages,
     max_pages: u64,
-    /// How many polls to make, and how many were made.
+    /// The number of polls to make.
     times: Option<u64>,
     made: u64,
     unique: Option<Unique>,
-    /// What the last complete poll has seen of the cursor.
+    /// The cursor's value after the last complete poll.
     since: Option<String>,
     conditional: bool,
-    /// Headers that ask only for what has changed, and the URL that they are for.
+    /// Headers of a conditional request, and their URL.
     validators: Option<(Url, HeaderMap)>,
-    /// The poll under way.
+    /// The current poll.
     walk: Option<Walk>,
-    /// A poll that was cut, with which the next one goes on.
+    /// An incomplete poll that the next one continues.
     suspended: Option<Walk>,
-    /// The batches of one page that are not handed over yet.
+    /// The batches of one page that are not emitted yet.
     ready: VecDeque<SourceBatch>,
-    /// The place after what was handed over last.
-    kept: Place,
-    report: Report,
+    /// The position after the last batch.
+    kept: PollPosition,
+    health: PollHealth,
 }
 
 impl HttpPoll {
@@ -97,12 +97,12 @@ impl HttpPoll {
         let schedule = Schedule::new(&options)?;
         options.check()?;
         let mut url = checked_url(&options.url, "/url")?;
-        let query = options.exchange.query_pairs();
+        let query = options.client.query_pairs();
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         let method = Method::from(options.method);
-        let caller = Caller::new(&options.exchange, &method)?;
+        let client = HttpClient::new(&options.client, &method)?;
         let mut headers = HeaderMap::new();
         let warnings = options.warnings();
         let in_body = [
@@ -128,8 +128,8 @@ impl HttpPoll {
         let decoder =
             Decoder { decode: options.decode, items: options.items, unique: options.unique, cursor };
         Ok(Self {
-            caller,
-            question: Question { method, url, headers, body },
+            client,
+            request: Request { method, url, headers, body },
             body: template,
             warnings,
             schedule,
@@ -145,12 +145,12 @@ impl HttpPoll {
             walk: None,
             suspended: None,
             ready: VecDeque::new(),
-            kept: Place::default(),
-            report: Report::default(),
+            kept: PollPosition::default(),
+            health: PollHealth::default(),
         })
     }
 
-    /// Waits for the next poll. False if there is none.
+    /// Waits for the next poll. Returns false if there is none.
     async fn begin(&mut self, cx: &Cx) -> Result<bool, Error> {
         if let Some(times) = self.times {
             cx.progress().set(self.made, times);
@@ -161,83 +161,84 @@ impl HttpPoll {
         if !self.schedule.wait(cx).await? {
             return Ok(false);
         }
-        let first = || Walk::at(None, 0, Seen::from(self.since.clone()), 0);
+        let first = || Walk::at(None, 0, CursorValues::from(self.since.clone()), 0);
         self.walk = Some(self.suspended.take().unwrap_or_else(first));
         Ok(true)
     }
 
-    /// The question for the current page.
-    fn question(&self, walk: &Walk) -> Question {
+    /// Returns the request for the current page.
+    fn request(&self, walk: &Walk) -> Request {
         let since = self.decoder.cursor.as_ref().zip(self.since.as_deref());
         let in_query = since.filter(|(cursor, _)| cursor.pointer.is_none());
         let parameters = in_query.map(|(cursor, since)| (cursor.parameter.as_str(), since));
-        let url = self.pages.url(&self.question.url, parameters.as_slice(), walk.next.as_ref());
-        let mut question = Question { url, ..self.question.clone() };
+        let url = self.pages.url(&self.request.url, parameters.as_slice(), walk.next.as_ref());
+        let mut request = Request { url, ..self.request.clone() };
         if let Some(body) = &self.body {
             let since = since.and_then(|(cursor, since)| Some((cursor.pointer.as_deref()?, since)));
-            question.body = Some(body.with(since, self.pages.in_body(walk.next.as_ref())));
+            request.body = Some(body.with(since, self.pages.in_body(walk.next.as_ref())));
         }
         if let Some((known, headers)) = &self.validators
-            && *known == question.url
+            && *known == request.url
         {
-            question.headers.extend(headers.clone());
+            request.headers.extend(headers.clone());
         }
-        question
+        request
     }
 
-    fn way(&self) -> Way<'_> {
-        Way { pages: &self.pages, base: &self.question.url, max_pages: self.max_pages }
+    fn context(&self) -> WalkContext<'_> {
+        WalkContext { pages: &self.pages, base: &self.request.url, max_pages: self.max_pages }
     }
 
-    /// Makes batches of an answer, and goes on to the next page.
-    async fn take(&mut self, url: &Url, answer: &Answer, cx: &Cx) -> Result<(), Error> {
+    /// Makes batches of a response, and moves to the next page.
+    async fn take(&mut self, url: &Url, response: &Response, cx: &Cx) -> Result<(), Error> {
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
-        if self.is_end(&walk, answer) {
+        if self.is_end(&walk, response) {
             walk.useful = true;
-            let place = self.end(walk, cx);
-            self.keep(place);
+            let position = self.end(walk, cx);
+            self.keep(position);
             return Ok(());
         }
-        if let Some(error) = answer.error() {
-            return self.refused(walk, answer, error, cx);
+        if let Some(error) = response.error() {
+            return self.refused(walk, response, error, cx);
         }
-        let before = self.place(&walk);
+        let before = self.position(&walk);
         let attributes = Attributes::default()
-            .with("url", shown(url))
-            .with("status", i64::from(answer.status.as_u16()))
+            .with("url", redacted(url))
+            .with("status", i64::from(response.status.as_u16()))
             .with("page", walk.taken as i64 + 1);
-        let mut page = Page { url, headers: &answer.headers, body: &answer.body, count: 0 };
-        let repeat = walk.is_repeat(&self.way(), &page);
+        let mut page = Page { url, headers: &response.headers, body: &response.body, count: 0 };
+        let repeat = walk.is_repeat(&self.context(), &page);
         let mut seen = walk.seen.clone();
-        match self.decode(answer, &mut seen, cx).await? {
+        match self.decode(response, &mut seen, cx).await? {
             Ok(mut decoded) => {
                 page.count = decoded.count;
-                let step = walk.go_on(&self.way(), &page);
+                let step = walk.go_on(&self.context(), &page);
                 self.look(&walk, &page, &step, &decoded, cx);
                 walk.useful |= decoded.is_useful();
                 if repeat {
                     tracing::warn!(
                         component = cx.component(),
                         page = walk.taken,
-                        "a page is the one before once more"
+                        "a page repeats the one before"
                     );
                     decoded = Decoded::default();
                 } else {
                     walk.seen = seen;
                 }
                 let after = self.step(walk, step, cx);
-                self.validators = self.validators_of(url, &answer.headers, &after);
-                self.hand_over(decoded, &Arc::new(attributes), &before, after);
+                self.validators = self.validators_of(url, &response.headers, &after);
+                self.emit(decoded, &Arc::new(attributes), &before, after);
             }
-            Err(reason) => self.pass_over(walk, answer, page, &reason, cx),
+            Err(reason) => self.pass_over(walk, response, page, &reason, cx),
         }
         Ok(())
     }
 
-    /// Whether there is nothing in this answer: nothing has changed, or the page lies behind the last one.
-    fn is_end(&self, walk: &Walk, answer: &Answer) -> bool {
-        let refused = || answer.error().is_some_and(|error| error.class() == Class::Reject);
-        match answer.status {
+    /// Returns whether the response ends the poll without events: nothing has changed, or the page is after the last
+    /// one.
+    fn is_end(&self, walk: &Walk, response: &Response) -> bool {
+        let refused = || response.error().is_some_and(|error| error.class() == Class::Reject);
+        match response.status {
             StatusCode::NOT_MODIFIED => true,
             StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
                 walk.is_later() && self.pages.are_numbered()
@@ -246,89 +247,90 @@ impl HttpPoll {
         }
     }
 
-    /// Takes note of what a page says about the settings.
+    /// Records what a page shows about the settings.
     fn look(&mut self, walk: &Walk, page: &Page<'_>, step: &Step, decoded: &Decoded, cx: &Cx) {
         match decoded.rejected.first() {
-            Some(rejection) if !decoded.is_useful() => self.report.unusable(cx, &rejection.reason),
-            _ => self.report.usable(),
+            Some(rejection) if !decoded.is_useful() => self.health.unusable(cx, &rejection.reason),
+            _ => self.health.usable(),
         }
         if *step == Step::More {
-            self.report.led();
+            self.health.led();
         } else if walk.taken == 1 && page.may_be_full() {
             let lead = self.pages.missing_lead(page);
-            lead.into_iter().for_each(|lead| self.report.leads_nowhere(cx, &lead));
+            lead.into_iter().for_each(|lead| self.health.leads_nowhere(cx, &lead));
         }
     }
 
-    /// Goes on after an answer that is of no use. Where nobody knows what comes behind it, the poll ends.
-    fn pass_over(&mut self, mut walk: Walk, answer: &Answer, page: Page<'_>, reason: &str, cx: &Cx) {
+    /// Continues after an unusable response. If the next page is unknown, the poll ends.
+    fn pass_over(&mut self, mut walk: Walk, response: &Response, page: Page<'_>, reason: &str, cx: &Cx) {
         let has_pages = !matches!(self.pages, Pages::One);
         if has_pages && self.decoder.cursor.is_some() && !walk.again {
-            // The cursor will move past this page: it may have been cut off on its way.
+            // The cursor will move past this page, and the response may be truncated.
             walk.again = true;
             self.walk = Some(walk);
             return;
         }
-        self.report.unusable(cx, reason);
+        self.health.unusable(cx, reason);
         let (first, number) = (walk.stuck == 0, walk.taken + 1);
-        let step = walk.pass_over(&self.way(), &page, reason);
+        let step = walk.pass_over(&self.context(), &page, reason);
         let after = self.step(walk, step, cx);
         if first {
             let reason = if has_pages { format!("page {number}: {reason}") } else { reason.to_owned() };
-            let rejected = vec![rejection(&answer.body, reason)];
+            let rejected = vec![rejection(&response.body, reason)];
             self.push_empty(rejected, after);
         } else {
             self.keep(after);
         }
     }
 
-    /// The events of an answer, or why it is of no use. Large ones are read off the async workers.
+    /// Decodes the events of a response, or returns why it is unusable. Large responses are decoded on the blocking
+    /// pool.
     async fn decode(
         &mut self,
-        answer: &Answer,
-        seen: &mut Seen,
+        response: &Response,
+        seen: &mut CursorValues,
         cx: &Cx,
     ) -> Result<Result<Decoded, String>, Error> {
-        if let Some(fault) = &answer.fault {
+        if let Some(fault) = &response.fault {
             return Ok(Err(fault.message().to_owned()));
         }
-        let (decoder, body, limit) = (Arc::clone(&self.decoder), answer.body.clone(), cx.event_size());
+        let (decoder, body, limit) = (Arc::clone(&self.decoder), response.body.clone(), cx.event_size());
         let (mut unique, mut noted) = (self.unique.take(), std::mem::take(seen));
         let work = move || {
             let decoded = decoder.decode(&body, limit, unique.as_mut(), &mut noted);
             (decoded, unique, noted)
         };
-        let large = answer.body.len() > LARGE;
+        let large = response.body.len() > LARGE;
         let done = if large { cx.spawn_blocking(work).await } else { Ok(work()) };
         let (decoded, unique, noted) =
-            done.map_err(|error| Error::fatal(format!("the task that reads the answer ended: {error}")))?;
+            done.map_err(|error| Error::fatal(format!("the task that reads the response ended: {error}")))?;
         (self.unique, *seen) = (unique, noted);
-        Ok(decoded.map_err(|reason| format!("{}: {reason}", answer.question)))
+        Ok(decoded.map_err(|reason| format!("{}: {reason}", response.request)))
     }
 
-    /// Does what follows a page. Returns the place that it ends at.
-    fn step(&mut self, walk: Walk, step: Step, cx: &Cx) -> Place {
+    /// Performs the step after a page. Returns the new position.
+    fn step(&mut self, walk: Walk, step: Step, cx: &Cx) -> PollPosition {
         match step {
             Step::More => {
-                let place = self.place(&walk);
+                let position = self.position(&walk);
                 self.walk = Some(walk);
-                place
+                position
             }
             Step::End => self.end(walk, cx),
-            Step::Cut(cut) => self.cut(walk, &cut, cx),
+            Step::Incomplete(cut) => self.cut(walk, &cut, cx),
         }
     }
 
-    /// The poll is over and was read to its end: the cursor moves.
-    fn end(&mut self, walk: Walk, cx: &Cx) -> Place {
+    /// Ends a complete poll: the cursor moves.
+    fn end(&mut self, walk: Walk, cx: &Cx) -> PollPosition {
         self.made += 1;
-        self.report.complete(cx, walk.useful);
+        self.health.complete(cx, walk.useful);
         self.since = walk.seen.value;
-        self.place(&Walk::default())
+        self.position(&Walk::default())
     }
 
-    /// The poll is over and was not read to its end: the cursor stays, unless what was not read cannot lie before it.
-    fn cut(&mut self, walk: Walk, cut: &Cut, cx: &Cx) -> Place {
+    /// Ends an incomplete poll: the cursor stays, unless the unread pages cannot hold smaller values.
+    fn cut(&mut self, walk: Walk, cut: &Incomplete, cx: &Cx) -> PollPosition {
         self.made += 1;
         let cursor = self.decoder.cursor.as_ref();
         let resumes = cut.resumes && cursor.is_some();
@@ -340,24 +342,24 @@ impl HttpPoll {
             (_, _, Some(_)) => "the values only rose, so the cursor moves as far as they were read",
             _ => "the cursor stays, and the next poll begins at the first page",
         };
-        self.report.cut(cx, cut, walk.taken, walk.useful, next);
+        self.health.cut(cx, cut, walk.taken, walk.useful, next);
         if resumes {
             let walk = walk.resumed();
-            let place = self.place(&walk);
+            let position = self.position(&walk);
             self.suspended = Some(walk);
-            return place;
+            return position;
         }
         self.since = safe.or(self.since.take());
-        self.place(&Walk::default())
+        self.position(&Walk::default())
     }
 
-    /// An answer that is an error. The page is asked for again; but a later one that the server will never give (its
-    /// limit is reached, its cursor has expired) cuts the poll.
-    fn refused(&mut self, walk: Walk, answer: &Answer, error: Error, cx: &Cx) -> Result<(), Error> {
-        let gone = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    /// Handles an error response. The page is requested again, but a later page that the server refuses for good (its
+    /// limit is reached, its cursor has expired) ends the poll.
+    fn refused(&mut self, walk: Walk, response: &Response, error: Error, cx: &Cx) -> Result<(), Error> {
+        let gone = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
         if walk.is_later() && (gone || error.class() == Class::Reject) {
-            let place = self.cut(walk, &Cut::needing_help(error.message()), cx);
-            self.keep(place);
+            let position = self.cut(walk, &Incomplete::needing_help(error.message()), cx);
+            self.keep(position);
             return Ok(());
         }
         self.walk = Some(walk);
@@ -371,8 +373,8 @@ impl HttpPoll {
         })
     }
 
-    fn place(&self, walk: &Walk) -> Place {
-        Place {
+    fn position(&self, walk: &Walk) -> PollPosition {
+        PollPosition {
             since: self.since.clone(),
             seen: walk.seen.value.clone(),
             order: walk.seen.order.clone(),
@@ -382,13 +384,24 @@ impl HttpPoll {
         }
     }
 
-    /// The headers that ask only for what has changed since a complete poll.
-    fn validators_of(&self, url: &Url, headers: &HeaderMap, after: &Place) -> Option<(Url, HeaderMap)> {
+    /// Returns the headers of a conditional request, after a complete poll.
+    fn validators_of(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        after: &PollPosition,
+    ) -> Option<(Url, HeaderMap)> {
         (self.conditional && after.next.is_none()).then(|| (url.clone(), validators(headers)))
     }
 
-    /// Queues the batches of one page. Until the last of them is safe, the page is read again after a crash.
-    fn hand_over(&mut self, decoded: Decoded, attributes: &Arc<Attributes>, before: &Place, after: Place) {
+    /// Queues the batches of one page. A crash before the last of them is delivered repeats the page.
+    fn emit(
+        &mut self,
+        decoded: Decoded,
+        attributes: &Arc<Attributes>,
+        before: &PollPosition,
+        after: PollPosition,
+    ) {
         let mut rejected = decoded.rejected;
         let count = decoded.batches.len();
         for (index, builder) in decoded.batches.into_iter().enumerate() {
@@ -408,19 +421,19 @@ impl HttpPoll {
         }
     }
 
-    /// Queues a place that no event carries, if it is another than the one before.
-    fn keep(&mut self, place: Place) {
-        if self.decoder.cursor.is_some() && place != self.kept {
-            self.push_empty(Vec::new(), place);
+    /// Queues a position without events, if it differs from the one before.
+    fn keep(&mut self, position: PollPosition) {
+        if self.decoder.cursor.is_some() && position != self.kept {
+            self.push_empty(Vec::new(), position);
         }
     }
 
-    fn push_empty(&mut self, rejected: Vec<SourceRejection>, place: Place) {
+    fn push_empty(&mut self, rejected: Vec<SourceRejection>, position: PollPosition) {
         let mut builder = Batch::builder();
         if self.decoder.cursor.is_some() {
-            builder.set_position(Position::new(&place));
+            builder.set_position(Position::new(&position));
         }
-        self.kept = place;
+        self.kept = position;
         self.ready.push_back(SourceBatch::from(builder.finish()).with_rejected(rejected));
     }
 }
@@ -439,19 +452,19 @@ impl Source for HttpPoll {
     }
 
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
-        self.caller.open()?;
+        self.client.open()?;
         let Some(position) = cx.resume("").filter(|_| self.decoder.cursor.is_some()) else { return Ok(()) };
-        let place: Place = position.read()?;
-        self.kept.clone_from(&place);
-        self.since = place.since;
-        let next = place.next.filter(|next| self.pages.lead_to(next, &self.question.url));
-        let seen = Seen { value: place.seen, order: place.order };
-        self.walk = next.map(|next| Walk::at(Some(next), place.taken, seen, place.stuck));
+        let position: PollPosition = position.read()?;
+        self.kept.clone_from(&position);
+        self.since = position.since;
+        let next = position.next.filter(|next| self.pages.lead_to(next, &self.request.url));
+        let seen = CursorValues { value: position.seen, order: position.order };
+        self.walk = next.map(|next| Walk::at(Some(next), position.taken, seen, position.stuck));
         if self.walk.is_some() {
             self.schedule.begun();
         }
-        // An earlier run has reported what its first page told about the pagination.
-        self.report.led();
+        // An earlier run has already reported doubts about the pagination.
+        self.health.led();
         Ok(())
     }
 
@@ -464,18 +477,18 @@ impl Source for HttpPoll {
                 return Ok(None);
             }
             let Some(walk) = &self.walk else { continue };
-            let question = self.question(walk);
-            let answer = tokio::select! {
+            let request = self.request(walk);
+            let response = tokio::select! {
                 biased;
                 () = cx.stopping() => return Ok(None),
-                answer = self.caller.fetch(&question) => answer?,
+                response = self.client.fetch(&request) => response?,
             };
-            self.take(&question.url, &answer, cx).await?;
+            self.take(&request.url, &response, cx).await?;
         }
     }
 }
 
-/// The headers that ask for an answer only if it is another than this one (RFC 9110, section 13).
+/// Returns the headers of a conditional request (RFC 9110, section 13).
 fn validators(answered: &HeaderMap) -> HeaderMap {
     let pairs: [(HeaderName, HeaderName); 2] = [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)];
     let sent = pairs.into_iter().filter_map(|(known, asks)| Some((asks, answered.get(known)?.clone())));

@@ -17,10 +17,10 @@ use tidegate_sdk::{Batch, Class, ConfigError, Cx, Delivery, Error, Plugin, Sink,
 
 use self::body::{Keys, body, compressed};
 use self::options::{Compress, Format, SendOptions};
-use super::Caller;
-use super::address::Address;
-use super::answer::Answer;
-use super::caller::Question;
+use super::HttpClient;
+use super::http_client::Request;
+use super::response::Response;
+use super::url_template::UrlTemplate;
 
 const SAMPLE: &str = r#"[sink.events]
 plugin = "http"
@@ -32,26 +32,25 @@ auth = { bearer = "${API_TOKEN}" }
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The pause after a repeated request was refused with 409, before it is asked once more.
+/// The pause before a repeated request that was refused with 409 is sent once more.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often one write asks again in search of the events that the server refuses. What is not settled by
-/// then is tried again by the engine, with its pauses.
+/// The number of requests of one write in search of refused events. The engine retries the rest.
 const SEARCH: usize = 64;
 
 pub(super) fn plugin() -> Plugin {
     Plugin::sink("http", "sends events to a server", SAMPLE, HttpSink::new)
 }
 
-/// Sends events to a server. Forks share its connections.
+/// The sink `http`. Forks share its connections.
 #[derive(Clone, Debug)]
 struct HttpSink(Arc<Target>);
 
-/// Where events are sent, and how.
+/// The target of the events.
 #[derive(Debug)]
 struct Target {
-    caller: Caller,
-    address: Address,
+    client: HttpClient,
+    address: UrlTemplate,
     method: Method,
     headers: HeaderMap,
     format: Format,
@@ -60,21 +59,21 @@ struct Target {
     keys: Option<Keys>,
 }
 
-/// What became of the events of one write so far.
+/// The results for the events of one write so far.
 #[derive(Debug, Default)]
 struct Progress {
     delivery: Delivery,
-    /// Whether any event is settled, delivered or rejected.
-    settled: bool,
+    /// Set if any event was delivered or rejected.
+    is_done: bool,
     open: Vec<usize>,
     error: Option<Error>,
-    /// Events that failed alone.
+    /// Events that failed on their own.
     failed: Vec<(usize, Error)>,
 }
 
 impl Progress {
     fn reject(&mut self, event: usize, reason: &str) {
-        self.settled = true;
+        self.is_done = true;
         self.delivery.reject(event, reason);
     }
 
@@ -83,7 +82,7 @@ impl Progress {
         self.error.get_or_insert(error);
     }
 
-    /// The delivery of events that were sent one by one.
+    /// Returns the delivery of events that were sent one by one.
     fn finish_each(mut self) -> Delivery {
         self.failed.sort_by_key(|(event, _)| *event);
         let first = self.failed.first().map(|(_, error)| Error::retry(error.message()));
@@ -98,7 +97,7 @@ impl Progress {
 
     fn finish(mut self) -> Result<Delivery, Error> {
         let Some(error) = self.error else { return Ok(self.delivery) };
-        if !self.settled {
+        if !self.is_done {
             return Err(error);
         }
         self.open.sort_unstable();
@@ -109,7 +108,7 @@ impl Progress {
 
 impl HttpSink {
     fn new(options: SendOptions) -> Result<Self, ConfigError> {
-        let address = Address::new(options.url, options.exchange.query_pairs())?;
+        let address = UrlTemplate::new(options.url, options.client.query_pairs())?;
         let single = options.format == Format::Single;
         if !single && !address.is_fixed() {
             return Err(ConfigError::at(
@@ -134,7 +133,7 @@ impl HttpSink {
         }
         let method = options.method.into();
         Ok(Self(Arc::new(Target {
-            caller: Caller::new(&options.exchange, &method)?,
+            client: HttpClient::new(&options.client, &method)?,
             address,
             method,
             headers,
@@ -147,7 +146,7 @@ impl HttpSink {
 }
 
 impl Target {
-    /// Sends these events in one request. An error of class [`Class::Reject`] is about what was sent.
+    /// Sends these events in one request. An error of class [`Class::Reject`] concerns the events.
     async fn send(&self, batch: &Batch, events: &[usize], cx: &Cx) -> Result<(), Error> {
         let first = events.first().map_or(&b""[..], |event| batch.payload(*event));
         let url = self.address.render(first).map_err(Error::reject)?.into_owned();
@@ -158,51 +157,54 @@ impl Target {
             headers.insert(IDEMPOTENCY_KEY, key);
         }
         let body = compressed(body(batch, events, self.format), self.compress, cx).await?;
-        let question = Question { method: self.method.clone(), url, headers, body: Some(body) };
-        let Some((keys, key)) = key else { return self.judge(&self.caller.ask(&question).await?) };
+        let request = Request { method: self.method.clone(), url, headers, body: Some(body) };
+        let Some((keys, key)) = key else { return self.classify(&self.client.send(&request).await?) };
         let repeated = keys.is_open(&key);
-        let asked = self.caller.ask(&question).await;
-        let taken = match &asked {
-            Ok(answer) => may_have_been_taken(answer.status),
+        let sent = self.client.send(&request).await;
+        let taken = match &sent {
+            Ok(response) => may_have_been_taken(response.status),
             Err(error) => error.class() == Class::Ambiguous,
         };
         if taken {
             keys.open(&key);
         }
-        let mut answer = asked?;
-        if repeated && answer.status == StatusCode::CONFLICT {
-            if let Some(pause) = answer.pause {
-                let error = Error::retry(format!("{}: the request before is still at work", answer.question));
+        let mut response = sent?;
+        if repeated && response.status == StatusCode::CONFLICT {
+            if let Some(pause) = response.pause {
+                let error = Error::retry(format!(
+                    "{}: the server still processes the previous request",
+                    response.request
+                ));
                 return Err(error.after(pause));
             }
-            // The server knows the key: it has the events, or the request before is still at work and may yet fail.
-            // One that is still refused a moment later has been done.
+            // The server knows the key: it has the events, or still processes the first request, which may fail. A
+            // second 409 after a pause means that it has them.
             cx.sleep(CONFLICT_PAUSE).await;
-            answer = self.caller.ask(&question).await?;
-            if answer.status == StatusCode::CONFLICT {
-                tracing::debug!("{} answered 409 to a repeated key: the events are there", answer.question);
+            response = self.client.send(&request).await?;
+            if response.status == StatusCode::CONFLICT {
+                tracing::debug!("{} answered 409 to a repeated key: the events are there", response.request);
                 keys.close(&key);
                 return Ok(());
             }
         }
-        if !may_have_been_taken(answer.status) {
+        if !may_have_been_taken(response.status) {
             keys.close(&key);
         }
-        self.judge(&answer)
+        self.classify(&response)
     }
 
-    /// The verdict on an answer.
-    fn judge(&self, answer: &Answer) -> Result<(), Error> {
-        // A URL that is made of the event leads to nothing because of the event.
-        let missing = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        match answer.error() {
+    /// Classifies a response.
+    fn classify(&self, response: &Response) -> Result<(), Error> {
+        // If the URL is made from the event, 404 is a fault of the event.
+        let missing = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        match response.error() {
             None => Ok(()),
             Some(error) if missing && !self.address.is_fixed() => Err(Error::reject(error.message())),
             Some(error) => Err(error),
         }
     }
 
-    /// Sends the events together. If the server refuses them, halves are sent, until the bad ones are known.
+    /// Sends the events in one request. If the server refuses them, sends halves until the bad events are known.
     async fn send_together(&self, batch: &Batch, events: &[usize], progress: &mut Progress, cx: &Cx) {
         let mut left: Vec<Range<usize>> = std::iter::once(0..events.len()).collect();
         let mut requests = 0;
@@ -210,7 +212,7 @@ impl Target {
             requests += 1;
             let error = match self.send(batch, &events[range.clone()], cx).await {
                 Ok(()) => {
-                    progress.settled = true;
+                    progress.is_done = true;
                     continue;
                 }
                 Err(error) => error,
@@ -222,18 +224,17 @@ impl Target {
                 let middle = range.start + range.len() / 2;
                 left.extend([middle..range.end, range.start..middle]);
             } else {
-                let error = match refused {
-                    true => Error::retry(format!("many events are refused: {error}")),
-                    false => error,
-                };
+                let error =
+                    if refused { Error::retry(format!("many events are refused: {error}")) } else { error };
                 let open = std::iter::once(range).chain(left.into_iter().rev()).flatten();
                 return progress.fail(open.map(|index| events[index]), error);
             }
         }
     }
 
-    /// Sends the events one by one, or several at once. A failure is its event's own. One at a time keeps the order:
-    /// those after a failure wait for it. Several at once have none, so the others go on, unless they would fail too.
+    /// Sends the events one by one, or several at once. A failure concerns its event only. One at a time keeps the
+    /// order: the events after a failure wait for it. Several at once have no order, so the others go on, unless they
+    /// would fail too.
     async fn send_each(&self, batch: &Batch, events: &[usize], progress: &mut Progress, cx: &Cx) {
         let mut waiting = events.iter().copied();
         let mut flying = FuturesUnordered::new();
@@ -259,14 +260,13 @@ impl Target {
     }
 }
 
-/// Whether a server that answered with this status may have taken the request all the same: a gateway that lost
-/// patience, a failure after the work was done.
+/// Returns whether a server that responded with this status may have processed the request: a gateway timeout, or a
+/// failure after the work was done.
 fn may_have_been_taken(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
 }
 
-/// Whether a request failed in a way in which the others would fail too: by its credentials, or because the server
-/// asks for a pause.
+/// Returns whether other requests would fail too: because of credentials, or because the server asks for a pause.
 fn concerns_all(error: &Error) -> bool {
     error.class() == Class::Misconfigured || error.retry_after().is_some()
 }
@@ -274,7 +274,7 @@ fn concerns_all(error: &Error) -> bool {
 #[async_trait]
 impl Sink for HttpSink {
     async fn open(&mut self, _cx: &Cx) -> Result<(), Error> {
-        self.0.caller.open()
+        self.0.client.open()
     }
 
     async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {

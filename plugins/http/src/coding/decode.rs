@@ -1,4 +1,4 @@
-//! Bodies decoded as they come: each stage writes to the next, the last to the target, which may refuse more.
+//! Streaming decoders: each stage writes to the next, the last to the target, which may refuse more.
 
 use std::io::{self, Write};
 
@@ -9,21 +9,21 @@ use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation,
 
 use super::Coding;
 
-/// The size of the buffers between stages: the most that is decoded before the target is asked for room.
+/// The size of the buffers between stages: the largest number of bytes decoded before the target is asked.
 const BUFFER: usize = 8 << 10;
 
 /// The largest window of zstd, as a power of two: 8 MiB (RFC 9659).
 const ZSTD_WINDOW: u32 = 23;
 
-/// Decodes what is written to it, and writes it to a target.
+/// Decodes its input, and writes it to a target.
 pub(crate) enum Decoder<W: Write> {
-    /// What comes is passed on.
+    /// The input is passed on.
     Plain(W),
-    /// One coding is undone, then those before it.
+    /// A coding is decoded, then those before it.
     Coded(Box<Stage<W>>),
 }
 
-/// One coding.
+/// The decoder of one coding.
 pub(crate) enum Stage<W: Write> {
     Gzip(MultiGzDecoder<Decoder<W>>),
     Deflate(Deflate<Decoder<W>>),
@@ -32,12 +32,12 @@ pub(crate) enum Stage<W: Write> {
 }
 
 impl<W: Write> Decoder<W> {
-    /// A decoder of a body with these codings, in the order in which they were applied.
+    /// Makes a decoder of a body with these codings, in the order in which they were applied.
     ///
     /// # Errors
     /// If a decoder cannot be made.
     pub(crate) fn new(codings: &[Coding], target: W) -> io::Result<Self> {
-        // The coding that was applied first is undone last, right before the target.
+        // The coding that was applied first is decoded last, right before the target.
         let mut decoder = Self::Plain(target);
         for coding in codings {
             let stage = match coding {
@@ -51,10 +51,10 @@ impl<W: Write> Decoder<W> {
         Ok(decoder)
     }
 
-    /// Decodes what is left. To be called once, after the last byte.
+    /// Decodes the rest. To be called once, after the last byte.
     ///
     /// # Errors
-    /// If a coding breaks off before its end, or the target refuses.
+    /// If the input is truncated, or the target refuses more.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         let Self::Coded(stage) = self else { return Ok(()) };
         match &mut **stage {
@@ -77,7 +77,7 @@ impl<W: Write> Decoder<W> {
         }
     }
 
-    /// The target.
+    /// Returns the target.
     pub(crate) fn target(&mut self) -> &mut W {
         match self {
             Self::Plain(target) => target,
@@ -104,7 +104,7 @@ impl<W: Write> Write for Decoder<W> {
         }
     }
 
-    /// Does nothing: what is decoded is written at once.
+    /// Does nothing, because decoded bytes are written at once.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -125,7 +125,7 @@ fn malformed(reason: &str) -> io::Error {
 /// `deflate`, with a zlib header or without.
 pub(crate) struct Deflate<W> {
     inner: W,
-    /// `None` until the first two bytes are there, which tell whether there is a header.
+    /// `None` until the first two bytes have arrived, which show if there is a header.
     work: Option<Decompress>,
     start: Vec<u8>,
     ended: bool,

@@ -1,4 +1,4 @@
-//! The header's grammar as a table, and every coding both ways.
+//! Tests of the header's grammar, and of each coding in both directions.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn headers(values: &[&str]) -> HeaderMap {
     values.iter().map(|value| (CONTENT_ENCODING, value.parse().unwrap())).collect()
 }
 
-/// Bytes up to a limit.
+/// A buffer with a limit.
 struct Capped(Vec<u8>, usize);
 
 impl Write for Capped {
@@ -32,7 +32,7 @@ fn decode(codings: &[Coding], body: &[u8], piece: usize, limit: usize) -> io::Re
     Ok(std::mem::take(&mut decoder.target().0))
 }
 
-/// `body` in this coding.
+/// Encodes `body`.
 fn encode(coding: Coding, body: &[u8]) -> Vec<u8> {
     if coding != Coding::Brotli {
         return coding.encode(body).unwrap();

@@ -1,4 +1,4 @@
-//! Reading a body: bounded in bytes as sent and as inflated, and in time.
+//! Reads bodies within limits on the bytes as sent, the bytes as inflated, and the time.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use tidegate_sdk::Size;
 use tokio::time::Instant;
 
-use super::answer::Refusal;
 use super::options::Options;
-use crate::budget::{Budget, Reserved};
+use super::response::ErrorResponse;
+use crate::budget::{ByteBudget, Reservation};
 use crate::coding::{self, Coding, Decoder};
 
-/// Bodies up to this are copied out of the connection's buffer: that is less work than a new buffer.
+/// Bodies up to this size are copied out of the connection's buffer, which costs less than a new buffer.
 const SMALL: usize = 4096;
 
-/// How much of a compressed body is inflated in one go, before other connections get their turn. A byte of
-/// it can become a thousand.
+/// The number of compressed bytes that are inflated at once, before other connections get their turn. One byte can
+/// become a thousand.
 const STEP: usize = 512;
 
-/// A body, and its part of the budget.
+/// A body, and its reservation in the budget.
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) bytes: Bytes,
-    pub(super) reserved: Reserved,
+    pub(super) reserved: Reservation,
 }
 
 /// Reads `body` to its end.
@@ -35,15 +35,15 @@ pub(super) async fn read(
     body: &mut Incoming,
     headers: &HeaderMap,
     options: &Options,
-    budget: &Arc<Budget>,
-) -> Result<Content, Refusal> {
+    budget: &Arc<ByteBudget>,
+) -> Result<Content, ErrorResponse> {
     let mut pace = Pace { body, options, started: None, received: 0 };
     if pace.body.size_hint().lower() > options.body_size.bytes() {
         return Err(over(options.body_size));
     }
     let codings = coding::codings(headers).map_err(|refused| {
-        let refusal = Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, refused.to_string());
-        refusal.with(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED))
+        let error_response = ErrorResponse::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, refused.to_string());
+        error_response.with(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED))
     })?;
     if codings.is_empty() {
         plain(&mut pace, budget).await
@@ -52,7 +52,7 @@ pub(super) async fn read(
     }
 }
 
-async fn plain(pace: &mut Pace<'_>, budget: &Arc<Budget>) -> Result<Content, Refusal> {
+async fn plain(pace: &mut Pace<'_>, budget: &Arc<ByteBudget>) -> Result<Content, ErrorResponse> {
     let mut reserved = budget.reserve();
     let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
     while let Some(piece) = pace.next().await? {
@@ -67,25 +67,31 @@ async fn plain(pace: &mut Pace<'_>, budget: &Arc<Budget>) -> Result<Content, Ref
         }
         whole.extend_from_slice(&piece);
     }
-    let bytes = match whole.is_empty() {
-        false => whole.freeze(),
-        true if first.len() <= SMALL => Bytes::copy_from_slice(&first),
-        true => first,
+    let bytes = if !whole.is_empty() {
+        whole.freeze()
+    } else if first.len() <= SMALL {
+        Bytes::copy_from_slice(&first)
+    } else {
+        first
     };
     Ok(Content { bytes, reserved })
 }
 
-async fn inflated(pace: &mut Pace<'_>, codings: &[Coding], budget: &Arc<Budget>) -> Result<Content, Refusal> {
+async fn inflated(
+    pace: &mut Pace<'_>,
+    codings: &[Coding],
+    budget: &Arc<ByteBudget>,
+) -> Result<Content, ErrorResponse> {
     let limit = pace.options.inflated_size;
-    let target = Target { bytes: Vec::new(), limit, reserved: budget.reserve(), refusal: None };
+    let target = Target { bytes: Vec::new(), limit, reserved: budget.reserve(), error_response: None };
     let mut decoder = Decoder::new(codings, target)
-        .map_err(|_| Refusal::unavailable("the body cannot be decoded now; try again later"))?;
+        .map_err(|_| ErrorResponse::unavailable("the body cannot be decoded now; try again later"))?;
     let broken = |decoder: &mut Decoder<Target>, error: io::Error| {
-        decoder.target().refusal.take().unwrap_or_else(|| {
+        decoder.target().error_response.take().unwrap_or_else(|| {
             let names: Vec<&str> = codings.iter().map(|coding| coding.name()).collect();
             let names = names.join(", ");
             let message = format!("the body is not {names} as its header says: {error}");
-            Refusal::new(StatusCode::BAD_REQUEST, message)
+            ErrorResponse::new(StatusCode::BAD_REQUEST, message)
         })
     };
     while let Some(piece) = pace.next().await? {
@@ -106,25 +112,24 @@ async fn inflated(pace: &mut Pace<'_>, codings: &[Coding], budget: &Arc<Budget>)
     Ok(Content { bytes, reserved })
 }
 
-/// Where an inflated body goes: full at its limit.
+/// The buffer for an inflated body. Writes beyond its limit fail.
 struct Target {
     bytes: Vec<u8>,
     limit: Size,
-    reserved: Reserved,
-    refusal: Option<Refusal>,
+    reserved: Reservation,
+    error_response: Option<ErrorResponse>,
 }
 
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let fits = match self.bytes.len() + bytes.len() > self.limit.as_usize() {
-            true => {
-                let message = format!("the body is over the limit of {} when inflated", self.limit);
-                Err(Refusal::too_large(message).and_close())
-            }
-            false => hold(&mut self.reserved, bytes.len()),
+        let fits = if self.bytes.len() + bytes.len() > self.limit.as_usize() {
+            let message = format!("the body is over the limit of {} when inflated", self.limit);
+            Err(ErrorResponse::too_large(message).and_close())
+        } else {
+            hold(&mut self.reserved, bytes.len())
         };
-        if let Err(refusal) = fits {
-            self.refusal = Some(refusal);
+        if let Err(error_response) = fits {
+            self.error_response = Some(error_response);
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.bytes.extend_from_slice(bytes);
@@ -136,18 +141,19 @@ impl Write for Target {
     }
 }
 
-fn hold(reserved: &mut Reserved, bytes: usize) -> Result<(), Refusal> {
-    match reserved.grow(bytes) {
-        true => Ok(()),
-        false => Err(Refusal::unavailable("the server holds as many bytes as it may; try again later")),
+fn hold(reserved: &mut Reservation, bytes: usize) -> Result<(), ErrorResponse> {
+    if reserved.grow(bytes) {
+        Ok(())
+    } else {
+        Err(ErrorResponse::unavailable("the memory limit of the server is reached; try again later"))
     }
 }
 
-fn over(limit: Size) -> Refusal {
-    Refusal::too_large(format!("the body is over the limit of {limit}")).and_close()
+fn over(limit: Size) -> ErrorResponse {
+    ErrorResponse::too_large(format!("the body is over the limit of {limit}")).and_close()
 }
 
-/// A body with its clock and its count.
+/// A body that is being read, with its start and the number of bytes so far.
 struct Pace<'b> {
     body: &'b mut Incoming,
     options: &'b Options,
@@ -156,8 +162,8 @@ struct Pace<'b> {
 }
 
 impl Pace<'_> {
-    /// The next bytes, or `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+    /// Returns the next bytes, or `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, ErrorResponse> {
         loop {
             let frame = match futures_util::FutureExt::now_or_never(self.body.frame()) {
                 Some(frame) => frame,
@@ -165,9 +171,10 @@ impl Pace<'_> {
             };
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| {
-                Refusal::new(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")).and_close()
+                ErrorResponse::new(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}"))
+                    .and_close()
             })?;
-            // What is not data is trailers, which mean nothing here.
+            // Other frames are trailers, which are ignored.
             let Ok(bytes) = frame.into_data() else { continue };
             self.received += bytes.len() as u64;
             if self.received > self.options.body_size.bytes() {
@@ -179,15 +186,17 @@ impl Pace<'_> {
         }
     }
 
-    /// The next frame, once it comes: within the body's time, which grows with what has arrived.
-    async fn wait(&mut self) -> Result<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>, Refusal> {
+    /// Waits for the next frame. The time limit grows with the number of bytes received.
+    async fn wait(
+        &mut self,
+    ) -> Result<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>, ErrorResponse> {
         let started = *self.started.get_or_insert_with(Instant::now);
         let rate = self.options.body_rate.bytes().max(1);
         let earned = std::time::Duration::from_millis(self.received.saturating_mul(1000) / rate);
         let allowed = self.options.first_byte_time.saturating_add(earned).min(*self.options.body_time);
         tokio::time::timeout_at(started + allowed, self.body.frame()).await.map_err(|_| {
             let message = "the body arrives too slowly; nothing of it was used";
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, message).and_close()
+            ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, message).and_close()
         })
     }
 }

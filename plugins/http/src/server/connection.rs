@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -13,19 +13,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::{Clock, Guard, Phase};
+use super::handler::{Peer, Server};
 use super::options::Options;
-use super::request::{Peer, Server};
+use super::timed_socket::{Phase, TimedSocket, Timeouts};
 
-/// When connections end: `drain` lets each finish the request at hand, `kill` does not.
+/// Signals that end connections: `drain` lets each finish its current request, `kill` does not.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Halt {
+pub(super) struct Shutdown {
     pub(super) drain: CancellationToken,
     pub(super) kill: CancellationToken,
 }
 
-impl Halt {
-    /// The same for one connection, so that waiting for it has no part in the lock of all the others.
+impl Shutdown {
+    /// Returns child signals for one connection, so that waiting for them does not contend with other connections.
     pub(super) fn child(&self) -> Self {
         Self { drain: self.drain.child_token(), kill: self.kill.child_token() }
     }
@@ -34,15 +34,15 @@ impl Halt {
 /// The time that a connection without a request gets to send one, when a reload replaces the server.
 const FIRST_BYTE: Duration = Duration::from_secs(1);
 
-/// How many headers hyper has room for without being asked.
+/// The number of headers for which hyper has room by default.
 const HEADER_COUNT: usize = 100;
 
-/// How hyper reads requests. Time is the business of [`Guard`], which tells the phases apart.
+/// Configures hyper. Its time limits are off, because [`TimedSocket`] has one for each phase.
 pub(super) fn protocol(options: &Options) -> http1::Builder {
     let size = options.header_size.as_usize();
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_header_size(size).max_buf_size(size);
-    // Naming even hyper's own default would cost an allocation a request.
+    // Setting the limit costs an allocation for each request, even if it is the default.
     if options.header_count != HEADER_COUNT {
         builder.max_headers(options.header_count);
     }
@@ -55,17 +55,17 @@ pub(super) async fn serve(
     protocol: http1::Builder,
     stream: TcpStream,
     peer: Peer,
-    halt: Halt,
+    shutdown: Shutdown,
 ) {
-    let guard = Guard::new(stream, Arc::clone(&peer.phase), Clock::new(&server.settings.options));
+    let guard = TimedSocket::new(stream, Arc::clone(&peer.phase), Timeouts::new(&server.settings.options));
     let peer = Arc::new(peer);
     let service = service_fn(|request| {
         let (server, peer) = (Arc::clone(&server), Arc::clone(&peer));
         async move { Ok::<_, Infallible>(server.serve(request, &peer).await) }
     });
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(guard), service));
-    let mut drain = pin!(halt.drain.cancelled());
-    let mut kill = pin!(halt.kill.cancelled());
+    let mut drain = pin!(shutdown.drain.cancelled());
+    let mut kill = pin!(shutdown.kill.cancelled());
     let mut draining = false;
     loop {
         tokio::select! {
@@ -88,8 +88,8 @@ pub(super) async fn serve(
     }
 }
 
-/// Drives a connection that has sent nothing until its first byte is there, or its time is up. A shutdown before that
-/// would close it without an answer, and its client has just connected.
+/// Drives a connection until its first byte arrives, or its time is up. A graceful shutdown before the first byte would
+/// close it without a response.
 async fn await_first_byte(mut connection: Pin<&mut impl Future>, phase: &Phase) {
     let first_byte = poll_fn(|cx| {
         if phase.is_fresh() && connection.as_mut().poll(cx).is_pending() && phase.is_fresh() {
@@ -98,6 +98,6 @@ async fn await_first_byte(mut connection: Pin<&mut impl Future>, phase: &Phase) 
             Poll::Ready(())
         }
     });
-    // One that sends nothing is closed.
+    // After the time limit the connection is closed.
     let _ = tokio::time::timeout(FIRST_BYTE, first_byte).await;
 }

@@ -1,4 +1,4 @@
-//! A body becomes events: places in its bytes, which are not copied.
+//! Finds the events in a body, as spans of its bytes, without a copy.
 
 use std::borrow::Cow;
 
@@ -6,36 +6,36 @@ use bytes::{Buf, Bytes};
 use tidegate_sdk::framing::without_mark;
 use tidegate_sdk::{Span, json};
 
+use super::form;
 use super::options::Decode;
-use super::query;
-use crate::exchange::Shape;
+use crate::pending::ResultFormat;
 
 /// A body and the events in it.
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) body: Bytes,
     pub(super) events: Events,
-    /// How an answer made of results is written.
-    pub(super) shape: Shape,
+    /// The format of a response that is made of results.
+    pub(super) format: ResultFormat,
 }
 
-/// Where the events of a body lie. The spans are those of the batch's first buffer.
+/// The spans of the events in the batch's first buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Events {
-    /// The whole body.
+    /// The whole body, as one event.
     One(Span),
-    /// Several, or none.
+    /// Any number of events.
     Many(Vec<Span>),
 }
 
-/// Why a body does not become events.
+/// The reason why a body cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Problem {
-    /// It is not what it should be.
+pub(super) enum DecodeError {
+    /// The body is malformed.
     Malformed(String),
-    /// It is more events than this limit.
+    /// The body has more events than this limit.
     TooMany(usize),
-    /// It is of this content type, which does not become events by itself.
+    /// The body has this content type, which is not decoded automatically.
     Unsupported(String),
 }
 
@@ -49,29 +49,29 @@ impl Events {
 }
 
 impl Decoded {
-    /// A body that is one event as it stands.
+    /// Returns a body that is one event as it is.
     pub(super) fn whole(body: Bytes) -> Self {
         let span = span(0, body.len());
-        Self { body, events: Events::One(span), shape: Shape::Single }
+        Self { body, events: Events::One(span), format: ResultFormat::Single }
     }
 }
 
-/// The events of `body`, at most `limit`.
+/// Decodes `body` into at most `limit` events.
 pub(super) fn decode(
     mut body: Bytes,
     how: Decode,
     content_type: &str,
     limit: usize,
-) -> Result<Decoded, Problem> {
+) -> Result<Decoded, DecodeError> {
     body.advance(body.len() - without_mark(&body).len());
     let how = match how {
         Decode::Auto => by_type(content_type, &body)?,
         fixed => fixed,
     };
-    let (events, shape) = match how {
+    let (events, format) = match how {
         Decode::Text => return Ok(Decoded::whole(body)),
         Decode::Json | Decode::Auto => {
-            json::check(&body).map_err(Problem::Malformed)?;
+            json::check(&body).map_err(DecodeError::Malformed)?;
             body = body.slice_ref(json::trim(&body));
             return Ok(Decoded::whole(one_line(body)));
         }
@@ -81,17 +81,17 @@ pub(super) fn decode(
                 body = line.into();
                 events = elements(&body, limit)?;
             }
-            (events, Shape::Array)
+            (events, ResultFormat::Array)
         }
-        Decode::Form => return Ok(Decoded::whole(query::form(&body).map_err(Problem::Malformed)?)),
-        Decode::JsonLines => (lines(&body, limit, true)?, Shape::JsonLines),
-        Decode::Lines => (lines(&body, limit, false)?, Shape::Lines),
+        Decode::Form => return Ok(Decoded::whole(form::form(&body).map_err(DecodeError::Malformed)?)),
+        Decode::JsonLines => (lines(&body, limit, true)?, ResultFormat::JsonLines),
+        Decode::Lines => (lines(&body, limit, false)?, ResultFormat::Lines),
     };
-    Ok(Decoded { body, events: Events::Many(events), shape })
+    Ok(Decoded { body, events: Events::Many(events), format })
 }
 
 impl Decode {
-    /// Whether an empty body is a body of this form, rather than none. A body of no type is none.
+    /// Returns whether an empty body is valid input for this decoder, rather than a missing body.
     pub(super) fn takes_empty(self, content_type: &str) -> bool {
         match self {
             Self::Auto => by_name(&essence(content_type)).is_some(),
@@ -100,12 +100,12 @@ impl Decode {
     }
 }
 
-/// The type without its parameters, in lower case.
+/// Returns the type without its parameters, in lower case.
 fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The form that the name of a content type determines. JSON may be an array.
+/// Returns the decoder for the name of a content type. JSON may also be an array.
 fn by_name(essence: &str) -> Option<Decode> {
     match essence {
         "application/x-ndjson"
@@ -120,9 +120,9 @@ fn by_name(essence: &str) -> Option<Decode> {
     }
 }
 
-/// The form of a body under `auto`: the content type determines it, or else the content.
-fn by_type(content_type: &str, body: &[u8]) -> Result<Decode, Problem> {
-    // The usual one, recognised before anything is copied.
+/// Chooses the decoder for `auto`: by the content type, or else by the content.
+fn by_type(content_type: &str, body: &[u8]) -> Result<Decode, DecodeError> {
+    // The most frequent type is recognised without a copy.
     if content_type == "application/json" {
         return Ok(array_or(body, Decode::Json));
     }
@@ -130,19 +130,19 @@ fn by_type(content_type: &str, body: &[u8]) -> Result<Decode, Problem> {
     Ok(match by_name(&essence) {
         Some(Decode::Json) => array_or(body, Decode::Json),
         Some(named) => named,
-        // Several lines that each are an object are JSON lines. Otherwise the object goes on in the next line.
+        // If the first line is a whole object, the body is JSON lines.
         None if first(body) == Some(b'{') && json_lines_likely(body) => Decode::JsonLines,
         None if first(body) == Some(b'{') => Decode::Json,
         None if first(body) == Some(b'[') => Decode::JsonArray,
         None if matches!(essence.as_str(), "" | "application/octet-stream") => Decode::Lines,
-        // `curl -d 12` sends JSON as a form.
+        // `curl -d 12` sends this with the type of a form.
         None if json::check(body.trim_ascii()).is_ok() => Decode::Json,
         None if json_lines_likely(body) => Decode::JsonLines,
-        None => return Err(Problem::Unsupported(essence)),
+        None => return Err(DecodeError::Unsupported(essence)),
     })
 }
 
-/// An array if it begins as one, and else `other`.
+/// Returns the array decoder if the body begins with `[`, or else `other`.
 fn array_or(body: &[u8], other: Decode) -> Decode {
     if first(body) == Some(b'[') { Decode::JsonArray } else { other }
 }
@@ -151,7 +151,7 @@ fn first(body: &[u8]) -> Option<u8> {
     body.iter().find(|byte| !byte.is_ascii_whitespace()).copied()
 }
 
-/// Whether the first line is a JSON value and something follows it.
+/// Returns whether the first line is a JSON value and more lines follow.
 fn json_lines_likely(body: &[u8]) -> bool {
     let trimmed = body.trim_ascii();
     let end = trimmed.iter().position(|byte| *byte == b'\n');
@@ -162,7 +162,7 @@ fn span(offset: usize, length: usize) -> Span {
     Span { buffer: 0, offset: offset as u32, length: length as u32 }
 }
 
-fn lines(body: &[u8], limit: usize, check: bool) -> Result<Vec<Span>, Problem> {
+fn lines(body: &[u8], limit: usize, check: bool) -> Result<Vec<Span>, DecodeError> {
     let mut spans = Vec::new();
     let mut start = 0;
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
@@ -170,11 +170,11 @@ fn lines(body: &[u8], limit: usize, check: bool) -> Result<Vec<Span>, Problem> {
         let blank = if check { text.trim_ascii().is_empty() } else { text.is_empty() };
         if !blank {
             if check {
-                let malformed = |why| Problem::Malformed(format!("line {}: {why}", index + 1));
+                let malformed = |why| DecodeError::Malformed(format!("line {}: {why}", index + 1));
                 json::check(text).map_err(malformed)?;
             }
             if spans.len() == limit {
-                return Err(Problem::TooMany(limit));
+                return Err(DecodeError::TooMany(limit));
             }
             spans.push(span(start, text.len()));
         }
@@ -183,15 +183,15 @@ fn lines(body: &[u8], limit: usize, check: bool) -> Result<Vec<Span>, Problem> {
     Ok(spans)
 }
 
-/// The places of the elements of the array. Stops at the limit, so that a body of many small elements does not
-/// become many times as many spans.
-fn elements(body: &[u8], limit: usize) -> Result<Vec<Span>, Problem> {
-    let elements = json::elements(body, limit).map_err(Problem::Malformed)?;
-    let elements = elements.ok_or(Problem::TooMany(limit))?;
+/// Returns the spans of the array's elements. Stops at the limit, so that many small elements do not take more memory
+/// than the body.
+fn elements(body: &[u8], limit: usize) -> Result<Vec<Span>, DecodeError> {
+    let elements = json::elements(body, limit).map_err(DecodeError::Malformed)?;
+    let elements = elements.ok_or(DecodeError::TooMany(limit))?;
     Ok(elements.into_iter().map(|element| span(element.start, element.len())).collect())
 }
 
-/// The body, which is well-formed JSON, in one line.
+/// Returns a well-formed JSON body as one line.
 fn one_line(body: Bytes) -> Bytes {
     match json::one_line(&body) {
         Cow::Borrowed(_) => body,

@@ -1,17 +1,17 @@
-//! The server's decoders, for the fuzz targets.
+//! Entry points of the server's decoders for the fuzz targets.
 
 use bytes::Bytes;
 
-use super::decode::{Problem, decode};
+use super::decode::{DecodeError, decode};
 use super::options::Decode;
 
-/// How many events a request may hold here.
+/// The limit on the events of a request.
 const LIMIT: usize = 100;
 
-/// Decodes the body of a request in every way there is.
+/// Decodes the body of a request with each decoder.
 ///
 /// # Panics
-/// If an event lies outside of the body, or there are more than the limit.
+/// If an event lies outside the body, or there are more events than the limit.
 pub fn request(content_type: &str, body: &[u8]) {
     let body = Bytes::copy_from_slice(body);
     let ways = [
@@ -38,18 +38,18 @@ pub fn request(content_type: &str, body: &[u8]) {
                     );
                 }
             }
-            Err(Problem::Malformed(reason)) => assert!(!reason.is_empty()),
-            Err(Problem::TooMany(limit)) => assert_eq!(limit, LIMIT),
-            Err(Problem::Unsupported(_)) => assert_eq!(how, Decode::Auto),
+            Err(DecodeError::Malformed(reason)) => assert!(!reason.is_empty()),
+            Err(DecodeError::TooMany(limit)) => assert_eq!(limit, LIMIT),
+            Err(DecodeError::Unsupported(_)) => assert_eq!(how, Decode::Auto),
         }
     }
 }
 
-/// Makes an event of a query. It is JSON whatever the query is.
+/// Makes an event of a query, which must be JSON for any query.
 ///
 /// # Panics
-/// If it is not.
+/// If the event is not JSON.
 pub fn query(path: &str, query: &str) {
-    let event = super::query::event("GET", path, query);
+    let event = super::form::event("GET", path, query);
     assert_eq!(tidegate_sdk::json::check(&event), Ok(()));
 }

@@ -1,4 +1,4 @@
-//! New connections: taken within the limits, turned away above them.
+//! Accepts connections within the limits, and refuses others.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,31 +13,31 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Halt};
-use super::request::{Peer, Server};
+use super::connection::{self, Shutdown};
+use super::handler::{Peer, Server};
 use super::sockets;
 
-/// How many connections over the limit are told so at one time. Those above it are closed without a word.
+/// The number of refused connections that get a response at one time. Others are closed without one.
 const TURNED_AWAY: usize = 64;
 
-/// How long one that is turned away gets to read why.
+/// The time that a refused client gets to read its response.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How long to wait when a connection cannot be accepted, as when there are no file descriptors.
+/// The pause after a connection cannot be accepted, for example without free file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-length: 62\r\n\r\n\
-    {\"error\":\"there are as many connections as may be; try later\"}";
+    connection: close\r\ncontent-length: 59\r\n\r\n\
+    {\"error\":\"there are too many connections; try again later\"}";
 
-/// Takes connections until the pipeline stops, and then lets them drain. When a reload replaces the server, the socket is
+/// Accepts connections until the pipeline stops, and then drains them. When a reload replaces the server, the socket is
 /// parked for the next instance, for as long as the returned guard exists and some seconds more.
 pub(super) async fn listen(
     listener: TcpListener,
     server: Arc<Server>,
     tasks: TaskTracker,
-    halt: Halt,
+    shutdown: Shutdown,
 ) -> Option<DropGuard> {
     let accepting = server.newcomers.token();
     let options = &server.settings.options;
@@ -49,8 +49,8 @@ pub(super) async fn listen(
         let accepted = tokio::select! {
             biased;
             () = cx.stopping() => break,
-            () = halt.drain.cancelled() => break,
-            () = halt.kill.cancelled() => break,
+            () = shutdown.drain.cancelled() => break,
+            () = shutdown.kill.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         let (stream, address) = match accepted {
@@ -61,10 +61,11 @@ pub(super) async fn listen(
             }
         };
         if let Some(slot) = Slots::take(&slots, address.ip()) {
-            // Without this an answer may wait for the acknowledgement of what was sent before it.
+            // Otherwise a response may wait for the acknowledgement of the previous segment.
             let _ = stream.set_nodelay(true);
             let peer = Peer::new(plain(address).to_string(), server.newcomers.token());
-            let serve = connection::serve(Arc::clone(&server), protocol.clone(), stream, peer, halt.child());
+            let serve =
+                connection::serve(Arc::clone(&server), protocol.clone(), stream, peer, shutdown.child());
             cx.spawn(tasks.track_future(async move {
                 serve.await;
                 drop(slot);
@@ -75,14 +76,14 @@ pub(super) async fn listen(
     }
     let parked = cx.is_replaced().then(|| sockets::park(listener));
     drop(accepting);
-    halt.drain.cancel();
+    shutdown.drain.cancel();
     parked.and_then(|parked| {
         let failed = |error| tracing::warn!(component = cx.component(), "the socket is closed: {error}");
         parked.map_err(failed).ok()
     })
 }
 
-/// A client that left before it was accepted is no reason to wait; anything else passes with time.
+/// Pauses after a failed accept, unless the client merely left.
 async fn pause(error: &io::Error, server: &Server) {
     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         let component = server.cx.component();
@@ -91,7 +92,7 @@ async fn pause(error: &io::Error, server: &Server) {
     }
 }
 
-/// Says that there are too many connections, and waits a little for the client to have read it.
+/// Sends the response 503, and waits a moment for the client to read it.
 async fn turn_away(mut stream: TcpStream, permit: OwnedSemaphorePermit) {
     let farewell = async {
         stream.write_all(FULL).await?;
@@ -100,17 +101,17 @@ async fn turn_away(mut stream: TcpStream, permit: OwnedSemaphorePermit) {
         while stream.read(&mut waste).await? > 0 {}
         io::Result::Ok(())
     };
-    // Whether it was read is the client's matter.
+    // A client that does not read it is disconnected.
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
     drop(permit);
 }
 
-/// An IPv4 address that came by IPv6 is shown as what it is.
+/// Returns an IPv4 address that is mapped to IPv6 as IPv4.
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// How many connections there are, in all and by address.
+/// The number of connections, in all and by address.
 #[derive(Debug)]
 struct Slots {
     limit: usize,
@@ -124,7 +125,7 @@ struct Taken {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// The place of one connection.
+/// The slot of one connection.
 #[derive(Debug)]
 struct Slot {
     slots: Arc<Slots>,
@@ -152,7 +153,7 @@ impl Slots {
     }
 }
 
-/// What counts as one address: with IPv6 the /64 network, since a client has all of it.
+/// Returns the unit of the limit per address: with IPv6 the /64 network, because a client usually has all of it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -1,4 +1,4 @@
-//! The options of `http_server`, and what follows from them.
+//! The options of `http_server`, and the settings derived from them.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{ConfigError, Duration, Hosts, Secret, Size};
 
-use crate::exchange::Shape;
+use crate::pending::ResultFormat;
 
 /// Listens for HTTP requests and makes events of them. The body of a request becomes one event or several; a
 /// request without a body becomes one event of its method, path and query:
@@ -19,82 +19,84 @@ use crate::exchange::Shape;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Options {
-    /// Address and port to listen on. Port 0 takes any free port; the log tells which. An address that other
-    /// machines can reach needs a `token`.
+    /// Address and port to listen on. Port 0 takes any free port, which the log reports. An address that other machines
+    /// can reach needs a `token`.
     #[schemars(example = "127.0.0.1:8080")]
     pub(crate) listen: String,
-    /// The path that is served, exactly; with `/*` at its end, every path below. Other paths answer 404.
+    /// The path that is served, exactly; with `/*` at its end, every path below it. Other paths get 404.
     #[schemars(example = "/events", example = "/hooks/*")]
     pub(crate) path: String,
-    /// The methods that are served. Others answer 405, but for OPTIONS, which tells what there is, and HEAD
-    /// where GET is served; those two make no event unless they are named here.
+    /// The methods that are served. Others get 405, except OPTIONS, which lists the methods, and HEAD if GET is served.
+    /// These two make no events unless they are listed here.
     #[schemars(example = ["GET"])]
     pub(crate) methods: Vec<Verb>,
-    /// How a body becomes events.
+    /// The format of a body.
     pub(crate) decode: Decode,
-    /// When a request is answered, and with what.
+    /// The time and content of the response.
     pub(crate) respond: Respond,
-    /// With `respond = "result"`: how the results are written into one answer.
+    /// With `respond = "result"`: the format of several results in one response.
     pub(crate) answer_as: AnswerAs,
-    /// What a client must send as `Authorization: Bearer TOKEN`; others answer 401. None by default, which
-    /// only a loopback address allows.
+    /// The token that clients send as `Authorization: Bearer TOKEN`; others get 401. None by default, which only a
+    /// loopback address allows.
     #[schemars(example = "${file:/run/secrets/ingest-token}")]
     pub(crate) token: Option<Secret>,
-    /// Names by which clients may call a server that has no `token`, besides those of loopback: what a reverse proxy
-    /// passes on in `Host`. Requests with another `Host`, or of a page with another `Origin`, answer 403, because a web
-    /// page could send them through the browser of its reader.
+    /// Host names, besides those of loopback, under which clients may reach a server without a `token`: the name that a
+    /// reverse proxy passes on in `Host`. Requests with another `Host`, or from a page with another `Origin`, get 403,
+    /// because a web page could send them through its reader's browser.
     #[schemars(example = ["events.example.com"])]
     pub(crate) hosts: Vec<String>,
     /// Request headers to keep as attributes: `x-request-id` becomes `header_x_request_id`.
     #[schemars(example = ["x-request-id"])]
     pub(crate) headers: Vec<String>,
-    /// How long a client waits for its answer with `respond` = `"delivered"` or `"result"`, before it gets
-    /// 504.
+    /// The longest time that a client waits for its response with `respond` = `"delivered"` or `"result"`, before it
+    /// gets 504.
     pub(crate) time_limit: Duration,
-    /// With `respond` = `"delivered"` or `"result"`: whether the events of a request that is over (its `time_limit` has
-    /// passed, or its client has left) still go through the pipeline. By default what is not delivered by then is
-    /// cancelled, so that retries for a client that is gone hold up nobody.
+    /// With `respond` = `"delivered"` or `"result"`: continues to process the events of a request that is over (its
+    /// `time_limit` has passed, or its client has left). By default the remaining work is cancelled, so that retries
+    /// for a client that has left delay no other request.
     pub(crate) run_on: bool,
-    /// Requests served a second, on average over the last second, before 429. No limit by default.
+    /// The largest number of requests a second, averaged over the last second; above it clients get 429. No limit by
+    /// default.
     #[schemars(range(min = 1))]
     pub(crate) rate: Option<u32>,
-    /// Requests that may wait for the pipeline to take them, before 503.
+    /// The largest number of requests that wait for the pipeline; above it clients get 503.
     #[schemars(range(min = 1))]
     pub(crate) waiting: usize,
-    /// Bytes that all bodies being read, requests waiting and results held may take together, before 503.
+    /// The largest number of bytes that unfinished bodies, waiting requests and held results take together; above it
+    /// clients get 503.
     pub(crate) waiting_size: Size,
-    /// Connections in all. Above it a new one gets 503 and is closed.
+    /// The largest number of connections. Above it a new one gets 503 and is closed.
     #[schemars(range(min = 1))]
     pub(crate) connections: usize,
-    /// Connections from one address (from one /64 network with IPv6). Behind a reverse proxy all come from
-    /// one address: raise it to `connections` there.
+    /// The largest number of connections from one address (from one /64 network with IPv6). Behind a reverse proxy all
+    /// connections come from one address: set it to the value of `connections` there.
     #[schemars(range(min = 1))]
     pub(crate) connections_per_address: usize,
-    /// The longest body as it is sent, before 413.
+    /// The largest body as it is sent; a larger one gets 413.
     pub(crate) body_size: Size,
-    /// The longest body after gzip is undone, before 413. It is checked while the body is read. Also the
-    /// most that the results of one request may be.
+    /// The largest body after decompression; a larger one gets 413 as soon as it exceeds the limit. Also the limit on
+    /// the results of one request.
     pub(crate) inflated_size: Size,
-    /// Events in one request, before 413.
+    /// The largest number of events in one request; above it the client gets 413.
     #[schemars(range(min = 1))]
     pub(crate) events: usize,
-    /// The longest request line with all headers, before 431. At least 8 KiB.
+    /// The largest request line with all headers, at least 8 KiB; a larger one gets 431.
     pub(crate) header_size: Size,
-    /// Headers of one request, before 431.
+    /// The largest number of headers of one request; above it the client gets 431.
     #[schemars(range(min = 1, max = 10000))]
     pub(crate) header_count: usize,
-    /// How long a new connection may take to send its first byte, before it is closed.
+    /// The longest time before the first byte of a new connection. After it the connection is closed.
     pub(crate) first_byte_time: Duration,
-    /// How long a request line with its headers may take to arrive, before the connection is closed.
+    /// The longest time that a request line with its headers may take to arrive. After it the connection is closed.
     pub(crate) header_time: Duration,
-    /// How long a whole body may take to arrive, before 408.
+    /// The longest time that a body may take to arrive. After it the client gets 408.
     pub(crate) body_time: Duration,
-    /// The slowest that a body may arrive, in bytes a second: `first_byte_time` after it began, and one
-    /// second later for each `body_rate` of it that arrived, the rest is given up with 408.
+    /// The lowest rate of a body, in bytes a second. A body has `first_byte_time`, and one second more for each
+    /// `body_rate` that has arrived; after that the client gets 408.
     pub(crate) body_rate: Size,
-    /// How long a connection may be silent between two requests, before it is closed.
+    /// The longest time that a connection may be idle between two requests, before it is closed.
     pub(crate) idle_time: Duration,
-    /// How long a client may take no byte of its answer, before the connection is closed.
+    /// The longest time that a client may accept no byte of its response, before the connection is closed.
     pub(crate) write_time: Duration,
 }
 
@@ -111,49 +113,49 @@ pub(crate) enum Verb {
     Options,
 }
 
-/// How a body becomes events.
+/// The format of a body.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decode {
-    /// By `Content-Type`: JSON is an array of events if it begins with `[`, and else one event; NDJSON is an
-    /// event a line; other text is an event a line. Where the type says nothing, the first byte does. A body of
-    /// another type, such as a form, is refused with 415, unless it begins as JSON.
+    /// By `Content-Type`: JSON is an array of events if it begins with `[`, and otherwise one event; NDJSON and other
+    /// text are an event a line. Without a type, or with `application/octet-stream`, the first byte decides. A body of
+    /// another type, such as a form, is read if it is JSON, and otherwise gets 415.
     #[default]
     Auto,
-    /// One JSON value is one event, an array too.
+    /// A JSON value is one event, even an array.
     Json,
-    /// One JSON value a line, each an event.
+    /// Each line is a JSON value and an event.
     JsonLines,
-    /// A JSON array, each element an event.
+    /// A JSON array; each element is an event.
     JsonArray,
-    /// The body as it is, one event.
+    /// The body as it is, as one event.
     Text,
-    /// Each line an event; empty lines are skipped.
+    /// Each line is an event; empty lines are skipped.
     Lines,
     /// A form (`application/x-www-form-urlencoded`) is one event: an object with a text for each field, and an array
     /// where a field occurs more than once.
     Form,
 }
 
-/// When a request is answered, and with what.
+/// The time and content of the response.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Respond {
-    /// 202 as soon as the events wait in memory. They are lost if the process is killed.
+    /// 202 as soon as the events are in memory. They are lost if the process is killed.
     Accepted,
-    /// 200 when the sinks have all events; 422 with the reason if one was rejected, 503 if one failed.
+    /// 200 when the sinks have all events; 422 if one was rejected, 503 if one failed.
     #[default]
     Delivered,
-    /// What the pipeline made of the request, by a sink `http_response`.
+    /// The results of the pipeline, from a sink `http_response`.
     Result,
 }
 
-/// How the results of a request are written into one answer.
+/// The format of several results in one response.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AnswerAs {
-    /// As the request: an array as an array, JSON lines as JSON lines, text as lines; a single event as its one
-    /// result, 204 if there is none, an array if there are several.
+    /// As the request: an array as an array, JSON lines as JSON lines, text as lines; a single event as its one result,
+    /// an array if there are several. Without a result 204, except that an array is answered by `[]`.
     #[default]
     Request,
     /// Always a JSON array, of none, one or many.
@@ -163,12 +165,12 @@ pub(crate) enum AnswerAs {
 }
 
 impl AnswerAs {
-    /// The shape of the answer to a request of this shape.
-    pub(crate) fn shape(self, request: Shape) -> Shape {
+    /// Returns the format of the response to a request in this format.
+    pub(crate) fn format(self, request: ResultFormat) -> ResultFormat {
         match self {
             Self::Request => request,
-            Self::Array => Shape::Array,
-            Self::JsonLines => Shape::JsonLines,
+            Self::Array => ResultFormat::Array,
+            Self::JsonLines => ResultFormat::JsonLines,
         }
     }
 }
@@ -208,7 +210,7 @@ impl Default for Options {
 }
 
 impl Verb {
-    /// The method as the protocol writes it.
+    /// Returns the method of the protocol.
     pub(crate) fn method(self) -> Method {
         match self {
             Self::Get => Method::GET,
@@ -222,25 +224,25 @@ impl Verb {
     }
 }
 
-/// What the options come to: all that a request is checked against.
+/// The checked options.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) options: Options,
     pub(crate) path: PathRule,
     pub(crate) methods: Vec<Method>,
-    /// What the header `Allow` says.
+    /// The value of the header `Allow`.
     pub(crate) allow: HeaderValue,
-    /// The hosts that requests may be for; `None` if a token is asked for.
+    /// The hosts that requests may be for; `None` if a token is required.
     pub(crate) hosts: Option<Hosts>,
     /// The headers to keep, and the attribute for each.
     pub(crate) headers: Vec<(HeaderName, String)>,
 }
 
-/// Which paths are served.
+/// The rule for the paths that are served.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PathRule {
     Exact(String),
-    /// Everything that begins so, and is longer or ends in a slash.
+    /// Every path with this prefix, which ends in a slash.
     Below(String),
 }
 
@@ -280,7 +282,7 @@ impl Settings {
                 names.push(method.as_str());
             }
         }
-        let allow = HeaderValue::from_str(&names.join(", ")).expect("names of methods are ASCII letters");
+        let allow = HeaderValue::from_str(&names.join(", ")).expect("names of methods are ASCII");
         let headers = kept_headers(&options.headers)?;
         let hosts = Hosts::new(&options.hosts).map_err(|name| {
             ConfigError::at("/hosts", format!("`{name}` is not the name of a host"))
@@ -319,7 +321,7 @@ fn check_listen(options: &Options) -> Result<(), ConfigError> {
 fn check_sizes(options: &Options) -> Result<(), ConfigError> {
     for (pointer, size) in [("/body_size", options.body_size), ("/inflated_size", options.inflated_size)] {
         if size.bytes() == 0 || size.bytes() >= u64::from(u32::MAX) {
-            return Err(ConfigError::at(pointer, format!("{size} is no limit for a body"))
+            return Err(ConfigError::at(pointer, format!("{size} is out of range"))
                 .help("use at least 1B and less than 4GiB"));
         }
     }
@@ -336,9 +338,7 @@ fn check_sizes(options: &Options) -> Result<(), ConfigError> {
         ("/rate", options.rate.map_or(1, |rate| rate as usize)),
     ];
     match counts.into_iter().find(|(_, count)| *count == 0) {
-        Some((pointer, _)) => {
-            Err(ConfigError::at(pointer, "a limit of 0 would serve nothing").help("use at least 1"))
-        }
+        Some((pointer, _)) => Err(ConfigError::at(pointer, "the limit is 0").help("use at least 1")),
         None => Ok(()),
     }
 }

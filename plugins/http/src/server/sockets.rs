@@ -1,7 +1,7 @@
 //! Listening sockets that outlive one instance of a server, so that a reload refuses no connection.
 //!
-//! An instance that is replaced parks its socket here when it stops to accept. New connections then wait in the queue of
-//! the operating system, until the next instance takes the socket.
+//! An instance that is replaced parks its socket here when it stops accepting. New connections then wait in the backlog
+//! of the operating system until the next instance takes the socket.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,14 +23,14 @@ static SOCKETS: LazyLock<Mutex<HashMap<SocketAddr, Parked>>> = LazyLock::new(Mut
 /// The tasks that close sockets which no instance has taken.
 static EXPIRIES: LazyLock<Tasks> = LazyLock::new(Tasks::new);
 
-/// A parked socket. Not of tokio, whose sockets belong to one runtime.
+/// A parked socket, as a socket of the standard library, because those of tokio belong to one runtime.
 #[derive(Debug)]
 struct Parked {
     listener: std::net::TcpListener,
     taken: CancellationToken,
 }
 
-/// Removes a socket from the table when the task that waits for its end is over, or is dropped with its runtime.
+/// Removes a socket from the table when its expiry task ends, or is dropped with its runtime.
 struct Expiry {
     address: SocketAddr,
     taken: CancellationToken,
@@ -67,7 +67,7 @@ pub(super) fn park(listener: TcpListener) -> io::Result<DropGuard> {
     Ok(closed.drop_guard())
 }
 
-/// The socket that listens on `listen`: a parked one, or else a new one.
+/// Returns a socket that listens on `listen`: a parked one, or else a new one.
 pub(super) async fn listen(listen: &str) -> io::Result<TcpListener> {
     let addresses: Vec<SocketAddr> = lookup_host(listen).await?.collect();
     for address in &addresses {
@@ -88,7 +88,7 @@ pub(super) async fn listen(listen: &str) -> io::Result<TcpListener> {
 fn take(address: &SocketAddr) -> Option<std::net::TcpListener> {
     let mut sockets = SOCKETS.lock();
     let parked = sockets.remove(address)?;
-    // Within the lock, so that the expiry does not remove the socket that is parked here next.
+    // Cancelled under the lock, so that the expiry cannot remove the next socket with this address.
     parked.taken.cancel();
     Some(parked.listener)
 }
@@ -140,7 +140,7 @@ mod tests {
         drop(guard);
         let closed = async {
             while SOCKETS.lock().contains_key(&address) {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();

@@ -1,4 +1,4 @@
-//! `http_server`: the source itself.
+//! The source `http_server`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,18 +13,17 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Halt;
-use super::gate::Rate;
-use super::intake::{self, Handover};
+use super::admission::Rate;
+use super::connection::Shutdown;
+use super::handler::Server;
 use super::listener;
 use super::options::{Options, Respond, Settings};
-use super::request::Server;
+use super::queue::{self, BatchReader};
 use super::sockets;
-use crate::budget::Budget;
-use crate::exchange::Exchange;
+use crate::budget::ByteBudget;
+use crate::pending::PendingRequests;
 
-/// How long bodies that are being read may still take when the pipeline stops, and answers that are being
-/// sent when it has stopped.
+/// The time limit for unfinished bodies when the pipeline stops, and for unsent responses when it has stopped.
 const GRACE: Duration = Duration::from_secs(5);
 
 const SAMPLE: &str = r#"[source.ingest]
@@ -34,51 +33,51 @@ path = "/events"
 respond = "delivered"
 "#;
 
-/// The source, whose requests wait in this exchange.
-pub(crate) fn plugin(exchange: Arc<Exchange>) -> Plugin {
+/// Describes the source.
+pub(crate) fn plugin(pending_requests: Arc<PendingRequests>) -> Plugin {
     let summary = "listens for HTTP requests, and answers when their events are where they should be";
     Plugin::source("http_server", summary, SAMPLE, move |options: Options| {
-        HttpServer::new(options, Arc::clone(&exchange))
+        HttpServer::new(options, Arc::clone(&pending_requests))
     })
 }
 
-/// The source.
+/// The source `http_server`.
 pub(super) struct HttpServer {
     settings: Arc<Settings>,
-    exchange: Arc<Exchange>,
+    pending_requests: Arc<PendingRequests>,
     running: Option<Running>,
 }
 
-/// What there is between open and close.
+/// The state of an open server.
 struct Running {
     address: SocketAddr,
     server: Arc<Server>,
-    handover: Handover,
-    /// The listener, the connections, and those that are turned away.
+    reader: BatchReader,
+    /// The listener and the connections.
     tasks: TaskTracker,
-    halt: Halt,
-    /// Ends when no more connections are accepted, with the guard of a parked socket.
+    shutdown: Shutdown,
+    /// The task that accepts connections. Returns the guard of a parked socket.
     listening: Option<JoinHandle<Option<DropGuard>>>,
-    /// Until when bodies may still arrive; set when the pipeline stops.
+    /// The deadline for unfinished bodies; set when the pipeline stops.
     until: Option<Instant>,
-    /// However the source ends, its connections do.
+    /// Ends the connections when the source is dropped.
     _kill: DropGuard,
 }
 
 impl HttpServer {
-    pub(super) fn new(options: Options, exchange: Arc<Exchange>) -> Result<Self, ConfigError> {
-        Ok(Self { settings: Arc::new(Settings::new(options)?), exchange, running: None })
+    pub(super) fn new(options: Options, pending_requests: Arc<PendingRequests>) -> Result<Self, ConfigError> {
+        Ok(Self { settings: Arc::new(Settings::new(options)?), pending_requests, running: None })
     }
 
-    /// Where it listens, once it is open.
+    /// Returns the address of an open server.
     #[cfg(test)]
     pub(super) fn address(&self) -> SocketAddr {
         self.running.as_ref().unwrap().address
     }
 
-    /// The bytes that bodies, requests and results take now.
+    /// Returns the budget of bodies, requests and results.
     #[cfg(test)]
-    pub(super) fn budget(&self) -> Arc<Budget> {
+    pub(super) fn budget(&self) -> Arc<ByteBudget> {
         Arc::clone(&self.running.as_ref().unwrap().server.budget)
     }
 }
@@ -87,44 +86,44 @@ impl Running {
     fn start(
         listener: TcpListener,
         settings: &Arc<Settings>,
-        exchange: &Arc<Exchange>,
+        pending_requests: &Arc<PendingRequests>,
         cx: &Cx,
     ) -> Result<Self, Error> {
-        let address = listener.local_addr().map_err(|error| {
-            Error::retry(format!("the address that is listened on is not known: {error}"))
-        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::retry(format!("the local address is unknown: {error}")))?;
         let options = &settings.options;
-        let (intake, handover) = intake::queue(options.waiting);
+        let (queue, reader) = queue::channel(options.waiting);
         let server = Arc::new(Server {
             settings: Arc::clone(settings),
-            exchange: Arc::clone(exchange),
-            budget: Budget::new(options.waiting_size.as_usize()),
+            pending_requests: Arc::clone(pending_requests),
+            budget: ByteBudget::new(options.waiting_size.as_usize()),
             rate: options.rate.map(Rate::new),
-            intake,
+            queue,
             newcomers: TaskTracker::new(),
             cx: cx.clone(),
         });
-        let (tasks, halt) = (TaskTracker::new(), Halt::default());
-        let listen = listener::listen(listener, Arc::clone(&server), tasks.clone(), halt.clone());
+        let (tasks, shutdown) = (TaskTracker::new(), Shutdown::default());
+        let listen = listener::listen(listener, Arc::clone(&server), tasks.clone(), shutdown.clone());
         let listening = Some(cx.spawn(tasks.track_future(listen)));
-        let kill = halt.kill.clone().drop_guard();
-        Ok(Self { address, server, handover, tasks, halt, listening, until: None, _kill: kill })
+        let kill = shutdown.kill.clone().drop_guard();
+        Ok(Self { address, server, reader, tasks, shutdown, listening, until: None, _kill: kill })
     }
 
-    /// Lets no more requests in; those whose bodies are being read have a little time. If a reload replaces the server,
-    /// clients that have just connected get an answer too.
+    /// Admits no more requests; unfinished bodies get a time limit. If a reload replaces the server, clients that have
+    /// just connected are served too.
     fn stop(&mut self, cx: &Cx) {
         self.until = Some(Instant::now() + GRACE);
         self.server.newcomers.close();
         if !cx.is_replaced() {
-            self.server.intake.close();
+            self.server.queue.close();
         }
     }
 }
 
 #[async_trait]
 impl Source for HttpServer {
-    /// A client that gets no answer asks again, unless it was told at once that its events were accepted.
+    /// A client without a response sends its request again, unless its events were accepted at once.
     fn replay(&self) -> Replay {
         match self.settings.options.respond {
             Respond::Accepted => Replay::Never,
@@ -146,7 +145,7 @@ impl Source for HttpServer {
         let listener = sockets::listen(listen).await.map_err(|error| {
             Error::retry(format!("cannot listen on {listen}: {error}; is another program using it?"))
         })?;
-        let running = Running::start(listener, &self.settings, &self.exchange, cx)?;
+        let running = Running::start(listener, &self.settings, &self.pending_requests, cx)?;
         tracing::info!(component = cx.component(), "listening on {}", running.address);
         self.running = Some(running);
         Ok(())
@@ -154,25 +153,25 @@ impl Source for HttpServer {
 
     async fn next(&mut self, cx: &Cx) -> Result<Option<SourceBatch>, Error> {
         let Some(running) = &mut self.running else { return Err(Error::fatal("the server is not open")) };
-        if let Some(rest) = running.handover.rest() {
+        if let Some(rest) = running.reader.rest() {
             return Ok(Some(rest));
         }
         loop {
             if running.until.is_none() && cx.is_stopping() {
                 running.stop(cx);
             }
-            let (queue, server) = (&mut running.handover.queue, &running.server);
+            let (queue, server) = (&mut running.reader.receiver, &running.server);
             let waiting = match running.until {
                 None => tokio::select! {
                     biased;
                     waiting = queue.recv() => waiting,
                     () = cx.stopping() => continue,
                 },
-                Some(until) if server.intake.is_open() => tokio::select! {
+                Some(until) if server.queue.is_open() => tokio::select! {
                     biased;
                     waiting = queue.recv() => waiting,
                     _ = timeout_at(until, server.newcomers.wait()) => {
-                        server.intake.close();
+                        server.queue.close();
                         continue;
                     }
                 },
@@ -185,25 +184,25 @@ impl Source for HttpServer {
                 },
             };
             match waiting {
-                // Nothing is begun for a client that has left while its request was in the queue.
+                // A request whose client has left in the meantime is skipped.
                 Some(waiting) if waiting.client.is_gone() => {}
-                waiting => return Ok(waiting.map(|waiting| running.handover.batch(waiting))),
+                waiting => return Ok(waiting.map(|waiting| running.reader.batch(waiting))),
             }
         }
     }
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
         let Some(running) = self.running.take() else { return Ok(()) };
-        let Running { handover, tasks, halt, server, listening, .. } = running;
-        server.intake.close();
-        drop(handover);
-        halt.drain.cancel();
+        let Running { reader, tasks, shutdown, server, listening, .. } = running;
+        server.queue.close();
+        drop(reader);
+        shutdown.drain.cancel();
         tasks.close();
         if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
-            halt.kill.cancel();
+            shutdown.kill.cancel();
             tasks.wait().await;
         }
-        // A parked socket waits for the next instance from here on.
+        // The expiry of a parked socket begins here.
         drop(match listening {
             Some(listening) => listening.await,
             None => Ok(None),

@@ -1,4 +1,4 @@
-//! The server over real sockets, with a little engine around it.
+//! Tests of the server over real sockets, with a small engine around it.
 
 mod client;
 mod driver;

@@ -1,4 +1,4 @@
-//! The answers of a token endpoint (RFC 6749, section 5), as servers write them.
+//! Parses responses of token endpoints (RFC 6749, section 5), in the variants that servers send.
 
 #[cfg(test)]
 mod tests;
@@ -12,16 +12,16 @@ use tidegate_sdk::Error;
 
 use crate::client::options::header_value;
 
-/// A token, ready to be sent.
+/// A token as a header.
 #[derive(Debug)]
 pub(super) struct Granted {
     pub(super) header: HeaderValue,
-    /// The time for which it may be used; unknown if the server does not say it in a way that makes sense.
+    /// The lifetime of the token; `None` if the server does not state a valid one.
     pub(super) lifetime: Option<Duration>,
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct Response<'a> {
     access_token: Option<String>,
     #[serde(borrow)]
     expires_in: Option<&'a RawValue>,
@@ -33,27 +33,27 @@ struct Answer<'a> {
     error_description: Option<&'a RawValue>,
 }
 
-/// Kinds of tokens that are of no use without a key or a signature. Whatever else a server calls its tokens
-/// (`bearer`, `Bearer`, `BearerToken`), it wants them as `Authorization: Bearer`.
+/// Token types that require a key or a signature. Servers with any other type name (`bearer`, `BearerToken`) expect
+/// `Authorization: Bearer`.
 const OTHER_KINDS: [&str; 4] = ["mac", "dpop", "pop", "n_a"];
 
-/// Errors that pass by themselves.
+/// Errors that are temporary.
 const PASSING: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"];
 
-/// A lifetime from which on a token counts as one that does not expire: a hundred years.
+/// The lifetime from which on a token counts as one that does not expire: a hundred years.
 const FOR_EVER: f64 = 3_153_600_000.0;
 
-/// The token of an answer with a status of success.
+/// Returns the token of a successful response.
 pub(super) fn granted(body: &[u8]) -> Result<Granted, Error> {
     if let Some(error) = refused(body) {
         return Err(error);
     }
     let misconfigured = |message: &str| Error::misconfigured(message);
-    let answer: Answer<'_> = serde_json::from_slice(body)
-        .map_err(|_| misconfigured("the answer is not JSON with an `access_token`"))?;
-    let token = answer.access_token.filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| misconfigured("the answer has no `access_token`"))?;
-    if let Some(kind) = answer.token_type.and_then(text)
+    let response: Response<'_> = serde_json::from_slice(body)
+        .map_err(|_| misconfigured("the response is not JSON with an `access_token`"))?;
+    let token = response.access_token.filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| misconfigured("the response has no `access_token`"))?;
+    if let Some(kind) = response.token_type.and_then(text)
         && OTHER_KINDS.iter().any(|other| kind.eq_ignore_ascii_case(other))
     {
         return Err(Error::misconfigured(format!(
@@ -62,15 +62,15 @@ pub(super) fn granted(body: &[u8]) -> Result<Granted, Error> {
     }
     let header = header_value(&format!("Bearer {token}"), String::new)
         .map_err(|_| misconfigured("the token holds a character that a header cannot carry"))?;
-    Ok(Granted { header, lifetime: answer.expires_in.and_then(lifetime) })
+    Ok(Granted { header, lifetime: response.expires_in.and_then(lifetime) })
 }
 
-/// The error that an answer of any status carries, in its own words.
+/// Returns the error that a response of any status carries.
 pub(super) fn refused(body: &[u8]) -> Option<Error> {
-    let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
-    let code = answer.error.and_then(text).filter(|code| !code.is_empty())?;
+    let response: Response<'_> = serde_json::from_slice(body).ok()?;
+    let code = response.error.and_then(text).filter(|code| !code.is_empty())?;
     let mut message = format!("the server refuses with `{}`", short(&code));
-    if let Some(description) = answer.error_description.and_then(text) {
+    if let Some(description) = response.error_description.and_then(text) {
         message.push_str(": ");
         message.push_str(&short(&description));
     }
@@ -78,8 +78,8 @@ pub(super) fn refused(body: &[u8]) -> Option<Error> {
     Some(if passes { Error::retry(message) } else { Error::misconfigured(message) })
 }
 
-/// Seconds as a number, whole or not, or as text. Less than nothing says nothing: some servers write -1 for a token
-/// that does not expire.
+/// Parses seconds as a number or as text. A negative number is no lifetime: some servers send -1 for a token that does
+/// not expire.
 fn lifetime(value: &RawValue) -> Option<Duration> {
     let written = value.get();
     let seconds: f64 = match text(value) {

@@ -1,15 +1,15 @@
-//! A request body into which values are put: the page that is asked for, and the cursor.
+//! A request body into which the page and the cursor are inserted.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tidegate_sdk::ConfigError;
 
-/// A JSON body. Each value has its place there, as a JSON pointer.
+/// A JSON body. Inserted values have JSON pointers.
 #[derive(Clone, Debug)]
 pub(super) struct Body(Value);
 
 impl Body {
-    /// The body of the option `body`, for the option at `pointer` that puts a value into it.
+    /// Parses the option `body`, for the option at `pointer` that inserts a value.
     pub(super) fn new(body: Option<&str>, pointer: &str) -> Result<Self, ConfigError> {
         let body = body.unwrap_or("{}");
         match serde_json::from_str(body) {
@@ -24,7 +24,7 @@ impl Body {
         }
     }
 
-    /// The body with these values in their places.
+    /// Returns the body with these values.
     pub(super) fn with(&self, since: Option<(&str, &str)>, page: Option<(&str, Value)>) -> Bytes {
         let mut body = self.0.clone();
         if let Some((pointer, value)) = since {
@@ -37,7 +37,7 @@ impl Body {
     }
 }
 
-/// Sets the value at `pointer`. What is on the way and is no object becomes one.
+/// Sets the value at `pointer`. Anything on the way that is not an object becomes one.
 fn put(body: &mut Value, pointer: &str, value: Value) {
     let mut at = body;
     for name in pointer.split('/').skip(1) {

@@ -1,4 +1,4 @@
-//! The value that asks for what is new only.
+//! The cursor: the value by which a poll requests new events only.
 
 use std::cmp::Ordering;
 
@@ -8,11 +8,11 @@ use tidegate_sdk::json::Path;
 
 use super::options::{CursorOptions, Keep};
 
-/// How the value is found and compared.
+/// The rules for the cursor's value.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor {
     pub(super) parameter: String,
-    /// The place of the value in the body, as a JSON pointer. Then the query does not carry it.
+    /// The JSON pointer of the value in the body; then the query does not carry it.
     pub(super) pointer: Option<String>,
     pub(super) initial: Option<String>,
     from: Path,
@@ -20,8 +20,10 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
+    /// Makes a cursor from its options.
+    ///
     /// # Errors
-    /// If it is not said how a request carries the value.
+    /// If it is not clear how a request carries the value.
     pub(super) fn new(options: CursorOptions) -> Result<Self, ConfigError> {
         let CursorOptions { from, parameter, body_path, initial, keep } = options;
         if parameter.is_some() == body_path.is_some() {
@@ -37,8 +39,8 @@ impl Cursor {
         })
     }
 
-    /// Takes note of an event. One without the value changes nothing.
-    pub(super) fn see(&self, seen: &mut Seen, event: &[u8]) {
+    /// Records the value of an event. An event without the value changes nothing.
+    pub(super) fn see(&self, seen: &mut CursorValues, event: &[u8]) {
         let Ok(Some(value)) = self.from.find_text(event) else { return };
         let newer = match (self.keep, &seen.value) {
             (Keep::Greatest, Some(known)) => compare(&value, known) == Ordering::Greater,
@@ -50,34 +52,34 @@ impl Cursor {
         }
     }
 
-    /// The value to which the cursor may move after a poll that was not read to its end: where the values only ever
-    /// grew, what was not read is not less than the last of them. The last itself may occur again, so it is the one
-    /// before. It never moves back from `since`.
-    pub(super) fn safe(&self, seen: &Seen, since: Option<&str>) -> Option<String> {
+    /// Returns the value to which the cursor may move after an incomplete poll. If the values only rose, the unread
+    /// ones are not less than the last value. The last one itself may occur again, so the result is the one before. It
+    /// is never less than `since`.
+    pub(super) fn safe(&self, seen: &CursorValues, since: Option<&str>) -> Option<String> {
         let Order::Rising { before: Some(before), .. } = &seen.order else { return None };
         let on = since.is_none_or(|since| compare(before, since) == Ordering::Greater);
         (on && self.keep == Keep::Greatest).then(|| before.clone())
     }
 }
 
-/// What the events of a poll say of the cursor so far.
+/// The cursor's values in the events of a poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// The value that the next poll sends once this one is complete.
+pub(super) struct CursorValues {
+    /// The value that the next poll sends after this one is complete.
     pub(super) value: Option<String>,
     pub(super) order: Order,
 }
 
-/// The order in which the values of a poll came.
+/// The order of the values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
-    /// They have gone down, or nobody knows.
+    /// The values have fallen, or the order is unknown.
     #[default]
     Mixed,
-    /// None came yet.
+    /// There are no values yet.
     Unknown,
-    /// None was less than the one before it: the last one, and the greatest that is less.
+    /// No value was less than the one before it: the last value, and the greatest smaller one.
     Rising { last: String, before: Option<String> },
 }
 
@@ -94,21 +96,20 @@ impl Order {
         };
     }
 
-    /// Whether there is nothing to keep of it.
+    /// Returns whether the order need not be stored.
     pub(super) fn is_mixed(&self) -> bool {
         *self == Self::Mixed
     }
 }
 
-impl Seen {
-    /// At the start of a poll that sends `value`.
+impl CursorValues {
+    /// The state at the start of a poll that sends `value`.
     pub(super) fn from(value: Option<String>) -> Self {
         Self { value, order: Order::Unknown }
     }
 }
 
-/// Numbers by size, also in quotes; any other text by its characters, which suits times as ISO 8601 writes
-/// them.
+/// Compares numbers by size, also in quotes, and other text by its characters, which is right for times in ISO 8601.
 fn compare(left: &str, right: &str) -> Ordering {
     if let (Ok(left), Ok(right)) = (left.parse::<i128>(), right.parse::<i128>()) {
         return left.cmp(&right);
@@ -123,7 +124,7 @@ fn compare(left: &str, right: &str) -> Ordering {
 mod tests {
     use super::*;
 
-    fn seen(values: &[u32], keep: Keep) -> (Cursor, Seen) {
+    fn seen(values: &[u32], keep: Keep) -> (Cursor, CursorValues) {
         let options = CursorOptions {
             from: ".at".parse().unwrap(),
             parameter: Some("since".into()),
@@ -132,7 +133,7 @@ mod tests {
             keep,
         };
         let cursor = Cursor::new(options).unwrap();
-        let mut seen = Seen::from(Some("5".into()));
+        let mut seen = CursorValues::from(Some("5".into()));
         for value in values {
             cursor.see(&mut seen, format!(r#"{{"at":{value}}}"#).as_bytes());
         }

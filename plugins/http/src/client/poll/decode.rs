@@ -1,4 +1,4 @@
-//! From the body of an answer to events, over the bytes that were read.
+//! Decodes the body of a response into events that refer to its bytes.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use tidegate_sdk::framing::{elements_of, without_mark};
 use tidegate_sdk::json::{self, Path, one_line};
 use tidegate_sdk::{Batch, BatchBuilder, Size, SourceRejection, Span};
 
-use super::cursor::{Cursor, Seen};
+use super::cursor::{Cursor, CursorValues};
 use super::options::Decode;
 use super::unique::Unique;
 
-/// How much of what is refused is kept.
+/// The number of bytes of rejected input that are kept.
 const HEAD: usize = 4096;
 
-/// How events are found in a body.
+/// The rules for the events in a body.
 #[derive(Clone, Debug)]
 pub(super) struct Decoder {
     pub(super) decode: Decode,
@@ -23,67 +23,67 @@ pub(super) struct Decoder {
     pub(super) cursor: Option<Cursor>,
 }
 
-/// What became of one body.
+/// The content of one body.
 #[derive(Debug, Default)]
 pub(super) struct Decoded {
-    /// The events, in batches that are not finished: a position is still to be set.
+    /// The events, in unfinished batches, which still lack a position.
     pub(super) batches: Vec<BatchBuilder>,
-    /// What is no event.
+    /// Input that is not an event.
     pub(super) rejected: Vec<SourceRejection>,
-    /// How many events the server sent, dropped ones included.
+    /// The number of events that the server sent, dropped ones included.
     pub(super) count: u64,
 }
 
 impl Decoded {
-    /// Whether anything of the body was of use: it was empty, or not all of it is rejected.
+    /// Returns whether the body was usable: it was empty, or not all of it is rejected.
     pub(super) fn is_useful(&self) -> bool {
         self.count == 0 || (self.rejected.len() as u64) < self.count
     }
 }
 
-/// The body at hand, and what is made of it.
-struct Cutter<'a> {
+/// The current body, and the events so far.
+struct Extractor<'a> {
     body: &'a Bytes,
     limit: usize,
     decoder: &'a Decoder,
     unique: Option<&'a mut Unique>,
-    seen: &'a mut Seen,
+    seen: &'a mut CursorValues,
     decoded: Decoded,
     open: Option<(BatchBuilder, u32)>,
 }
 
 impl Decoder {
-    /// The events of `body`, each of at most `limit` bytes. Takes note of the cursor's value in `seen`.
+    /// Decodes the events of `body`, each of at most `limit` bytes. Records the cursor's values in `seen`.
     ///
     /// # Errors
-    /// Why the body as a whole is of no use. Then nothing was noted.
+    /// The reason why the whole body is unusable. Then nothing was recorded.
     pub(super) fn decode(
         &self,
         body: &Bytes,
         limit: usize,
         unique: Option<&mut Unique>,
-        seen: &mut Seen,
+        seen: &mut CursorValues,
     ) -> Result<Decoded, String> {
         let decoded = Decoded::default();
-        let mut cutter = Cutter { body, limit, decoder: self, unique, seen, decoded, open: None };
+        let mut extractor = Extractor { body, limit, decoder: self, unique, seen, decoded, open: None };
         if body.trim_ascii().is_empty() {
-            return Ok(cutter.decoded);
+            return Ok(extractor.decoded);
         }
         match self.decode {
             Decode::Json => {
                 for range in self.json_events(body)? {
-                    cutter.event(range);
+                    extractor.event(range);
                 }
             }
-            Decode::JsonLines | Decode::Lines => cutter.lines(),
-            Decode::Text => cutter.event(body.len() - without_mark(body).len()..body.len()),
+            Decode::JsonLines | Decode::Lines => extractor.lines(),
+            Decode::Text => extractor.event(body.len() - without_mark(body).len()..body.len()),
         }
-        let Cutter { mut decoded, open, .. } = cutter;
+        let Extractor { mut decoded, open, .. } = extractor;
         decoded.batches.extend(open.map(|(builder, _)| builder));
         Ok(decoded)
     }
 
-    /// Where the events of a JSON body lie.
+    /// Returns the ranges of the events in a JSON body.
     fn json_events(&self, body: &[u8]) -> Result<Vec<Range<usize>>, String> {
         let value = match &self.items {
             None => {
@@ -92,7 +92,7 @@ impl Decoder {
                 value
             }
             Some(path) => path.find(without_mark(body))?.ok_or_else(|| {
-                format!("the answer has no `{path}`, where `items` says that the events are")
+                format!("the response has no `{path}`, where `items` says that the events are")
             })?,
         };
         let start = value.as_ptr() as usize - body.as_ptr() as usize;
@@ -107,7 +107,7 @@ impl Decoder {
     }
 }
 
-impl Cutter<'_> {
+impl Extractor<'_> {
     fn lines(&mut self) {
         let body = self.body;
         let mut start = body.len() - without_mark(body).len();
@@ -176,7 +176,7 @@ impl Cutter<'_> {
     }
 }
 
-/// Bytes that are no event; of many, only the head is kept.
+/// Makes a rejection. Of long input, only the head is kept.
 pub(super) fn rejection(bytes: &Bytes, reason: String) -> SourceRejection {
     let payload = Bytes::copy_from_slice(&bytes[..bytes.len().min(HEAD)]);
     SourceRejection { payload, length: bytes.len() as u64, reason }

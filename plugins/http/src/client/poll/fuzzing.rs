@@ -1,29 +1,29 @@
-//! The decoders of `http_poll`, for the fuzz targets.
+//! Entry points of the decoders of `http_poll` for the fuzz targets.
 
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, LINK};
 use tidegate_sdk::json::{self, Path};
 
-use super::cursor::Seen;
+use super::cursor::CursorValues;
 use super::decode::Decoder;
 use super::options::Decode;
 use super::pages::{Page, Pages, Parameter};
 use super::unique::Unique;
-use super::walk::{Step, Walk, Way};
+use super::walk::{Step, Walk, WalkContext};
 
-/// The largest event here, in bytes.
+/// The largest event, in bytes.
 const LIMIT: usize = 1000;
 
 fn path(text: &str) -> Path {
     text.parse().expect("it is a path, as the tests show")
 }
 
-/// Decodes an answer in every way there is, and looks for the next page in it.
+/// Decodes a response with each decoder, and looks for the next page in it.
 ///
 /// # Panics
-/// If events and rejections do not add up, or what is no JSON comes through as JSON.
-pub fn answer(body: &[u8]) {
+/// If events and rejections do not add up, or an event is not valid JSON.
+pub fn response(body: &[u8]) {
     let body = Bytes::copy_from_slice(body);
     for (decode, items) in [
         (Decode::Json, None),
@@ -33,7 +33,7 @@ pub fn answer(body: &[u8]) {
         (Decode::Text, None),
     ] {
         let decoder = Decoder { decode, items, unique: None, cursor: None };
-        let Ok(decoded) = decoder.decode(&body, LIMIT, None, &mut Seen::default()) else { continue };
+        let Ok(decoded) = decoder.decode(&body, LIMIT, None, &mut CursorValues::default()) else { continue };
         let rejected = decoded.rejected.len() as u64;
         let mut events = 0;
         for batch in decoded.batches {
@@ -47,7 +47,7 @@ pub fn answer(body: &[u8]) {
         }
         assert_eq!(events + rejected, decoded.count, "{decode:?} counts every event");
         let unique = Decoder { unique: Some(path(".id")), ..decoder };
-        let again = unique.decode(&body, LIMIT, Some(&mut Unique::new(4)), &mut Seen::default());
+        let again = unique.decode(&body, LIMIT, Some(&mut Unique::new(4)), &mut CursorValues::default());
         assert_eq!(again.map(|again| again.count), Ok(decoded.count));
     }
     let parameter = Parameter { name: "cursor".into(), pointer: None };
@@ -55,10 +55,10 @@ pub fn answer(body: &[u8]) {
     follow(&cursor, &HeaderMap::new(), &body);
 }
 
-/// Follows a `Link` header, which stays on its host.
+/// Follows a `Link` header, which must stay on its host.
 ///
 /// # Panics
-/// If it does not.
+/// If the link leaves the host.
 pub fn link(value: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(value) else { return };
     let headers = HeaderMap::from_iter([(LINK, value)]);
@@ -74,6 +74,6 @@ fn base() -> Url {
 fn follow(pages: &Pages, headers: &HeaderMap, body: &[u8]) -> Option<Url> {
     let (base, mut walk) = (base(), Walk::default());
     let page = Page { url: &base, headers, body, count: 1 };
-    let more = walk.go_on(&Way { pages, base: &base, max_pages: 3 }, &page) == Step::More;
+    let more = walk.go_on(&WalkContext { pages, base: &base, max_pages: 3 }, &page) == Step::More;
     more.then(|| pages.url(&base, &[("since", "1")], walk.next.as_ref()))
 }

@@ -5,69 +5,68 @@ use serde::{Deserialize, Serialize};
 use tidegate_sdk::json::Path;
 use tidegate_sdk::{ConfigError, Duration};
 
-use crate::client::options::{AskMethod, ExchangeOptions, QueryValue};
+use crate::client::options::{ClientOptions, QueryValue, RequestMethod};
 
-/// Asks a URL again and again, and makes events of the answers.
+/// Polls a URL, and makes events of the responses.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PollOptions {
-    /// The URL to ask: `"https://api.example.com/users"`.
+    /// The URL to poll: `"https://api.example.com/users"`.
     pub(super) url: String,
     /// `"GET"` or `"POST"`.
     #[serde(default)]
-    pub(super) method: AskMethod,
+    pub(super) method: RequestMethod,
     /// The body to send with each request, for example a GraphQL query.
     #[serde(default)]
     pub(super) body: Option<String>,
-    /// How often to poll: `"60s"`. The first poll is made at once. Polls never overlap: one that takes longer
-    /// than the interval skips the ticks that it missed, and the rhythm stays.
+    /// The interval between the starts of polls: `"60s"`. The first poll starts at once. Polls never overlap: a poll
+    /// that takes longer than the interval skips the missed ticks, and the rhythm stays.
     #[serde(default)]
     pub(super) interval: Option<Duration>,
-    /// When to poll, instead of `interval`, as a cron schedule of five fields, or of six with the seconds in
-    /// front: `"0 6 * * MON-FRI"` is six o'clock on workdays.
+    /// The schedule of polls, instead of `interval`: five cron fields, or six with the seconds first. `"0 6 * *
+    /// MON-FRI"` is six o'clock on workdays.
     #[serde(default)]
     pub(super) schedule: Option<String>,
     /// The time zone of `schedule`: `"Europe/Berlin"`.
     #[serde(default = "utc")]
     pub(super) time_zone: String,
-    /// How many polls to make before the source ends. For ever by default. With a `cursor`, the next run goes on where
-    /// this one ended; without one, it begins from the start.
+    /// The number of polls after which the source ends. Not limited by default. With a `cursor`, the next run continues
+    /// where this one ended; without one, it begins from the start.
     #[serde(default)]
     pub(super) times: Option<u64>,
-    /// What the answer is: `"json"` (each element of an array is an event, anything else is one event),
-    /// `"json_lines"`, `"lines"` (each is an event), or `"text"` (all of it is one event).
+    /// The format of a response: `"json"` (each element of an array is an event, any other value is one event),
+    /// `"json_lines"`, `"lines"` (each line is an event), or `"text"` (the whole response is one event).
     #[serde(default)]
     pub(super) decode: Decode,
-    /// Where in a JSON answer the events are: `".data.users"`. An answer without it is rejected.
+    /// The path of the events in a JSON response: `".data.users"`. A response without it is rejected.
     #[serde(default)]
     pub(super) items: Option<Path>,
-    /// How the answer goes on over several pages, if it does: `{ kind = "link" }`,
-    /// `{ kind = "cursor", from = ".next_cursor" }`, `{ kind = "page" }` or
-    /// `{ kind = "offset", size = 100 }`. Each page is handed on before the next is fetched.
+    /// The pagination of the server, if there is one: `{ kind = "link" }`, `{ kind = "cursor", from = ".next_cursor"
+    /// }`, `{ kind = "page" }` or `{ kind = "offset", size = 100 }`. Each page is passed on before the next is fetched.
     #[serde(default)]
     pub(super) pagination: Option<PaginationOptions>,
-    /// The largest number of pages of one poll: a guard against an answer without end. With a `cursor`, the next poll
-    /// goes on at the page where this one was cut; without one, it begins at the first page.
+    /// The largest number of pages of one poll, a guard against endless responses. With a `cursor`, the next poll
+    /// continues at the page where this one stopped; without one, it begins at the first page.
     #[serde(default = "max_pages")]
     pub(super) max_pages: u64,
-    /// Whether to send back the `ETag` and `Last-Modified` of the last answer, so that a server can say that
-    /// nothing has changed. Not used with `pagination`.
+    /// Sends the `ETag` and `Last-Modified` of the last response, so that a server can respond that nothing has
+    /// changed. Not used with `pagination`.
     #[serde(default = "yes")]
     pub(super) conditional: bool,
-    /// What identifies an event: `".id"`. An event whose value was seen before is dropped; an event without
-    /// the value is kept. What was seen is forgotten when the pipeline stops.
+    /// The path of an event's identity: `".id"`. An event whose value was seen before is dropped; an event without the
+    /// value is kept. The values are forgotten when the pipeline stops.
     #[serde(default)]
     pub(super) unique: Option<Path>,
-    /// How many values of `unique` are remembered, at least: as many as come in one poll, and more.
+    /// The smallest number of values of `unique` to remember. It should exceed the number of events in one poll.
     #[serde(default = "unique_events")]
     pub(super) unique_events: usize,
-    /// How to ask for what is new only: `{ from = ".updated_at", parameter = "since" }` sends the greatest
-    /// `.updated_at` that was seen as the parameter `since` of the next poll. It is kept across restarts,
-    /// once the sinks have the events. It moves only after a poll that was read to its end.
+    /// Requests new events only: `{ from = ".updated_at", parameter = "since" }` sends the greatest `.updated_at` seen
+    /// as the parameter `since` of the next poll. The value is stored across restarts once the sinks have the events,
+    /// and moves only after a complete poll.
     #[serde(default)]
     pub(super) cursor: Option<CursorOptions>,
     #[serde(flatten)]
-    pub(super) exchange: ExchangeOptions,
+    pub(super) client: ClientOptions,
 }
 
 fn utc() -> String {
@@ -86,50 +85,49 @@ fn unique_events() -> usize {
     100_000
 }
 
-/// What an answer is.
+/// The format of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decode {
-    /// One JSON value. Each element of an array is an event, anything else is one event.
+    /// A JSON value. Each element of an array is an event, any other value is one event.
     #[default]
     Json,
     /// Each line is a JSON value and an event.
     JsonLines,
     /// Each line is an event.
     Lines,
-    /// All of it is one event.
+    /// The whole response is one event.
     Text,
 }
 
-/// How an answer goes on over several pages.
+/// The pagination of a server.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PaginationOptions {
-    /// How the next page is found: `"link"` (the `Link` header with `rel="next"`), `"cursor"` (a value in
-    /// the answer), `"page"` (a number that grows by one) or `"offset"` (the number of events so far).
+    /// The reference to the next page: `"link"` (the `Link` header with `rel="next"`), `"cursor"` (a value in the
+    /// response), `"page"` (a number that grows by one) or `"offset"` (the number of events so far).
     pub(super) kind: PaginationKind,
-    /// For `cursor`: where in the answer the value for the next page is. The last page has none.
+    /// For `cursor`: the path of the value for the next page. The last page has none.
     #[serde(default)]
     pub(super) from: Option<Path>,
-    /// For `cursor`, `page` and `offset`: the query parameter that asks for a page. The same as the kind by
-    /// default.
+    /// For `cursor`, `page` and `offset`: the query parameter of the page. The same as the kind by default.
     #[serde(default)]
     pub(super) parameter: Option<String>,
-    /// For `cursor`, `page` and `offset`: where in the JSON `body` the value is put, instead of the query:
+    /// For `cursor`, `page` and `offset`: the path in the JSON `body` for the value, instead of the query:
     /// `".variables.after"` for GraphQL.
     #[serde(default)]
     pub(super) body_path: Option<Path>,
     /// For `page` and `offset`: the number of the first page, or the first offset. By default 1 and 0.
     #[serde(default)]
     pub(super) start: Option<u64>,
-    /// For `page` and `offset`: how many events to ask for in a page. Not sent by default.
+    /// For `page` and `offset`: the number of events to request in a page. Not sent by default.
     #[serde(default)]
     pub(super) size: Option<u64>,
     /// The query parameter that carries `size`.
     #[serde(default = "limit")]
     pub(super) size_parameter: String,
-    /// For `link`: other hosts that a link may lead to, such as `"api2.example.com"`. They are sent the same
-    /// headers, credentials included.
+    /// For `link`: other hosts that a link may lead to, such as `"api2.example.com"`. They receive the same headers,
+    /// credentials included.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
 }
@@ -138,13 +136,13 @@ fn limit() -> String {
     "limit".into()
 }
 
-/// How the next page is found.
+/// The reference to the next page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PaginationKind {
     /// The `Link` header with `rel="next"`.
     Link,
-    /// A value in the answer.
+    /// A value in the response.
     Cursor,
     /// A number that grows by one.
     Page,
@@ -152,39 +150,39 @@ pub(crate) enum PaginationKind {
     Offset,
 }
 
-/// How to ask for what is new only.
+/// The cursor for new events.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CursorOptions {
-    /// Where in an event the value is: `".updated_at"`.
+    /// The path of the value in an event: `".updated_at"`.
     pub(super) from: Path,
     /// The query parameter of the next poll that carries it: `"since"`.
     #[serde(default)]
     pub(super) parameter: Option<String>,
-    /// Where in the JSON `body` of the next poll it is put, instead of the query: `".variables.since"`.
+    /// The path in the JSON `body` of the next poll for the value, instead of the query: `".variables.since"`.
     #[serde(default)]
     pub(super) body_path: Option<Path>,
-    /// What the very first poll sends. By default it is sent without the parameter.
+    /// The value that the very first poll sends. By default it sends none.
     #[serde(default)]
     pub(super) initial: Option<QueryValue>,
-    /// Which of the values seen is kept: `"greatest"` (numbers by size, text by its characters) or `"last"`.
+    /// The value that is kept: `"greatest"` (numbers by size, text by its characters) or `"last"`.
     #[serde(default)]
     pub(super) keep: Keep,
 }
 
-/// Which of the values seen is kept.
+/// The value that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Keep {
-    /// The greatest.
+    /// The greatest value.
     #[default]
     Greatest,
-    /// The last.
+    /// The last value.
     Last,
 }
 
 impl PollOptions {
-    /// Checks what makes no sense together.
+    /// Checks combinations of options.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let json = matches!(self.decode, Decode::Json | Decode::JsonLines);
         for (name, given, sensible) in [
@@ -195,7 +193,7 @@ impl PollOptions {
             if given && !sensible {
                 return Err(ConfigError::at(
                     format!("/{name}"),
-                    format!("`{name}` is found in JSON, which this answer is not"),
+                    format!("`{name}` needs a response in JSON"),
                 )
                 .help("leave it out, or set `decode = \"json\"`"));
             }
@@ -212,7 +210,7 @@ impl PollOptions {
             && page.kind != PaginationKind::Link
             && cursor.parameter.as_deref() == Some(page.parameter_name())
         {
-            let message = "the cursor and the page are asked for with the same query parameter";
+            let message = "the cursor and the page have the same query parameter";
             return Err(
                 ConfigError::at("/cursor/parameter", message).help("name the one that the server expects")
             );
@@ -222,7 +220,7 @@ impl PollOptions {
             ("/cursor/body_path", cursor.is_some_and(|cursor| cursor.body_path.is_some())),
         ];
         for (pointer, given) in in_body {
-            if given && self.method != AskMethod::Post {
+            if given && self.method != RequestMethod::Post {
                 return Err(
                     ConfigError::at(pointer, "only a POST has a body").help("set `method = \"POST\"`")
                 );
@@ -231,7 +229,7 @@ impl PollOptions {
         Ok(())
     }
 
-    /// Warns of what is probably a mistake.
+    /// Warns of probable mistakes.
     pub(super) fn warnings(&self) -> Vec<ConfigError> {
         let mut all = Vec::new();
         if self.body.is_none() {
@@ -240,7 +238,7 @@ impl PollOptions {
         let mut warn = |pointer: &str, what: &str| {
             let message = format!("the {what} is in the query, and this request has a body");
             all.push(ConfigError::at(pointer, message).help(
-                "a server that looks at the body only sends the same answer again: say with `body_path` where the \
+                "a server that looks at the body only sends the same response again: say with `body_path` where the \
                  value belongs in the body",
             ));
         };

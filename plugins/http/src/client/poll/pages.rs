@@ -1,4 +1,4 @@
-//! The addresses of pages, and how an answer leads to the next one. Pure.
+//! The URLs of pages, and the reference to the next page. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -11,36 +11,36 @@ use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
 
 use super::options::{PaginationKind, PaginationOptions};
-use crate::client::link;
+use crate::client::link_header;
 
-/// How the next page is found.
+/// The pagination of a server.
 #[derive(Clone, Debug)]
 pub(super) enum Pages {
-    /// There is one page.
+    /// A single page.
     One,
-    /// By the `Link` header; to these hosts beside the one that was asked.
+    /// The `Link` header, to the same host or one of these.
     Link { hosts: Vec<String> },
-    /// By a value in the answer.
+    /// A value in the response.
     Cursor { from: Path, parameter: Parameter },
-    /// By a number that grows by one.
+    /// A number that grows by one.
     Number { parameter: Parameter, start: u64, size: Option<(String, u64)> },
-    /// By the number of events so far.
+    /// The number of events so far.
     Offset { parameter: Parameter, start: u64, size: Option<(String, u64)> },
 }
 
-/// Where a request says which page it asks for.
+/// The place of the page in a request.
 #[derive(Clone, Debug)]
 pub(super) struct Parameter {
     /// The query parameter.
     pub(super) name: String,
-    /// The place in the body, as a JSON pointer. Then the query says nothing.
+    /// The JSON pointer in the body; then the query does not carry the page.
     pub(super) pointer: Option<String>,
 }
 
-/// Which page to ask for, if not the first. A part of the stored position.
+/// A page other than the first. A part of the stored position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Next {
+pub(super) enum PageKey {
     /// The whole URL.
     Link(String),
     /// The value of the cursor.
@@ -51,7 +51,7 @@ pub(super) enum Next {
     Offset(u64),
 }
 
-/// What the walk looks at in an answer.
+/// A page, as far as the walk needs it.
 #[derive(Clone, Copy)]
 pub(super) struct Page<'a> {
     pub(super) url: &'a Url,
@@ -61,8 +61,8 @@ pub(super) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Whether the page may hold as many events as the server gives at once. Page sizes are round numbers, or what the
-    /// query asks for.
+    /// Returns whether the page may hold as many events as the server sends at once. Page sizes are round numbers, or a
+    /// parameter of the query.
     pub(super) fn may_be_full(&self) -> bool {
         let is_round = self.count >= 10 && self.count.is_multiple_of(5);
         let is_asked_for = || self.url.query_pairs().any(|(_, value)| value.parse() == Ok(self.count));
@@ -105,7 +105,7 @@ impl Pages {
                 from: from.ok_or_else(|| {
                     ConfigError::at(
                         "/pagination",
-                        "`from` is missing: where in the answer the next cursor is",
+                        "`from` is missing: where in the response the next cursor is",
                     )
                     .help("for example `pagination = { kind = \"cursor\", from = \".next_cursor\" }`")
                 })?,
@@ -120,7 +120,7 @@ impl Pages {
         })
     }
 
-    /// The number of events to a page that is asked for.
+    /// Returns the number of events that are requested for a page.
     pub(super) fn size(&self) -> Option<u64> {
         match self {
             Self::Number { size, .. } | Self::Offset { size, .. } => size.as_ref().map(|(_, size)| *size),
@@ -128,7 +128,7 @@ impl Pages {
         }
     }
 
-    /// Where a request says which page it asks for, if it does.
+    /// Returns the place of the page in a request, if it has one.
     pub(super) fn parameter(&self) -> Option<&Parameter> {
         match self {
             Self::One | Self::Link { .. } => None,
@@ -138,19 +138,19 @@ impl Pages {
         }
     }
 
-    /// The value that asks for a page, and its place in the body.
-    pub(super) fn in_body(&self, next: Option<&Next>) -> Option<(&str, Value)> {
+    /// Returns the pointer and the value of the page in the body.
+    pub(super) fn in_body(&self, next: Option<&PageKey>) -> Option<(&str, Value)> {
         let pointer = self.parameter()?.pointer.as_deref()?;
         let value = match (self, next) {
-            (_, Some(Next::Cursor(value))) => Value::String(value.clone()),
-            (_, Some(Next::Number(number) | Next::Offset(number))) => (*number).into(),
+            (_, Some(PageKey::Cursor(value))) => Value::String(value.clone()),
+            (_, Some(PageKey::Number(number) | PageKey::Offset(number))) => (*number).into(),
             (Self::Number { start, .. } | Self::Offset { start, .. }, None) => (*start).into(),
             _ => return None,
         };
         Some((pointer, value))
     }
 
-    /// Where the server should say where the next page is, if there is no sign of it on `page`.
+    /// Returns the name of the missing reference to the next page, if `page` has no sign of one.
     pub(super) fn missing_lead(&self, page: &Page<'_>) -> Option<String> {
         match self {
             Self::Link { .. } if !page.headers.contains_key(LINK) => Some("`Link` header".into()),
@@ -161,7 +161,7 @@ impl Pages {
         }
     }
 
-    /// Whether a page that leads nowhere says by other headers that there is more.
+    /// Returns whether other headers of a page without a reference announce more pages.
     pub(super) fn say_more(&self, page: &Page<'_>) -> bool {
         let number = |name: &str| page.headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
         let more = number("x-next-page").is_some()
@@ -170,45 +170,46 @@ impl Pages {
         matches!(self, Self::Link { .. }) && page.count > 0 && more && !page.headers.contains_key(LINK)
     }
 
-    /// The page after one that cannot be read, if that can be known. `largest` is the most events of a page so far.
+    /// Returns the page after an unreadable one, if that is known. `largest` is the largest number of events of a page
+    /// so far.
     pub(super) fn beyond(
         &self,
-        now: Option<&Next>,
+        now: Option<&PageKey>,
         base: &Url,
         page: &Page<'_>,
         largest: u64,
-    ) -> Option<Next> {
+    ) -> Option<PageKey> {
         let count = match self {
             Self::One | Self::Cursor { .. } => return None,
             Self::Link { .. } | Self::Number { .. } => 1,
-            // What servers give counts, not what was asked for: they may give less.
+            // The number of events that the server sent counts, which may be less than requested.
             Self::Offset { size, .. } if largest == 0 => size.as_ref().map(|(_, size)| *size)?,
             Self::Offset { .. } => largest,
         };
         self.after(now, base, &Page { count, ..*page }).ok().flatten()
     }
 
-    /// Whether a page is known by its number, so that one behind the last may not exist.
+    /// Returns whether pages have numbers, so that a request may name one after the last.
     pub(super) fn are_numbered(&self) -> bool {
         matches!(self, Self::Number { .. } | Self::Offset { .. })
     }
 
-    /// Whether a stored place is one of this kind of pages, and on a host that may be asked.
-    pub(super) fn lead_to(&self, next: &Next, base: &Url) -> bool {
+    /// Returns whether a stored page fits this pagination, and is on a permitted host.
+    pub(super) fn lead_to(&self, next: &PageKey, base: &Url) -> bool {
         match (self, next) {
-            (Self::Link { hosts }, Next::Link(link)) => {
+            (Self::Link { hosts }, PageKey::Link(link)) => {
                 Url::parse(link).is_ok_and(|link| check_host(&link, base, hosts).is_ok())
             }
-            (Self::Cursor { .. }, Next::Cursor(_))
-            | (Self::Number { .. }, Next::Number(_))
-            | (Self::Offset { .. }, Next::Offset(_)) => true,
+            (Self::Cursor { .. }, PageKey::Cursor(_))
+            | (Self::Number { .. }, PageKey::Number(_))
+            | (Self::Offset { .. }, PageKey::Offset(_)) => true,
             _ => false,
         }
     }
 
-    /// The URL of a page. `parameters` are those of the poll.
-    pub(super) fn url(&self, base: &Url, parameters: &[(&str, &str)], next: Option<&Next>) -> Url {
-        if let Some(Next::Link(link)) = next
+    /// Returns the URL of a page. `parameters` are those of the poll.
+    pub(super) fn url(&self, base: &Url, parameters: &[(&str, &str)], next: Option<&PageKey>) -> Url {
+        if let Some(PageKey::Link(link)) = next
             && let Ok(url) = Url::parse(link)
         {
             return url;
@@ -218,16 +219,16 @@ impl Pages {
         let named = self.parameter().filter(|parameter| parameter.pointer.is_none());
         let name = named.map(|parameter| parameter.name.as_str());
         match (self, next) {
-            (Self::Cursor { .. }, Some(Next::Cursor(value))) => {
+            (Self::Cursor { .. }, Some(PageKey::Cursor(value))) => {
                 all.extend(name.map(|name| (name, value.clone())));
             }
             (Self::Number { start, size, .. }, next) => {
-                let number = if let Some(Next::Number(number)) = next { *number } else { *start };
+                let number = if let Some(PageKey::Number(number)) = next { *number } else { *start };
                 all.extend(name.map(|name| (name, number.to_string())));
                 all.extend(size.as_ref().map(|(name, size)| (name.as_str(), size.to_string())));
             }
             (Self::Offset { start, size, .. }, next) => {
-                let offset = if let Some(Next::Offset(offset)) = next { *offset } else { *start };
+                let offset = if let Some(PageKey::Offset(offset)) = next { *offset } else { *start };
                 all.extend(name.map(|name| (name, offset.to_string())));
                 all.extend(size.as_ref().map(|(name, size)| (name.as_str(), size.to_string())));
             }
@@ -236,48 +237,48 @@ impl Pages {
         with_parameters(base, &all)
     }
 
-    /// The page after `page`; `None` if that is the last.
+    /// Returns the page after `page`; `None` if that is the last.
     ///
     /// # Errors
-    /// Why the next page cannot be asked for.
+    /// The reason why the next page cannot be requested.
     pub(super) fn after(
         &self,
-        now: Option<&Next>,
+        now: Option<&PageKey>,
         base: &Url,
         page: &Page<'_>,
-    ) -> Result<Option<Next>, String> {
+    ) -> Result<Option<PageKey>, String> {
         match self {
             Self::One => Ok(None),
             Self::Link { hosts } => {
-                let Some(target) = link::next(page.headers, page.url) else { return Ok(None) };
+                let Some(target) = link_header::next(page.headers, page.url) else { return Ok(None) };
                 let link = page
                     .url
                     .join(&target)
                     .map_err(|error| format!("the link to the next page is not a URL: {error}"))?;
                 check_host(&link, base, hosts)?;
-                Ok(Some(Next::Link(link.into())))
+                Ok(Some(PageKey::Link(link.into())))
             }
             Self::Cursor { from, .. } => {
                 if page.body.trim_ascii().is_empty() {
                     return Ok(None);
                 }
                 let value = from.find_text(page.body)?.filter(|value| !value.is_empty() && *value != "false");
-                Ok(value.map(|value| Next::Cursor(value.into_owned())))
+                Ok(value.map(|value| PageKey::Cursor(value.into_owned())))
             }
             _ if page.count == 0 => Ok(None),
             Self::Number { start, .. } => {
-                let number = if let Some(Next::Number(number)) = now { *number } else { *start };
-                Ok(Some(Next::Number(number.saturating_add(1))))
+                let number = if let Some(PageKey::Number(number)) = now { *number } else { *start };
+                Ok(Some(PageKey::Number(number.saturating_add(1))))
             }
             Self::Offset { start, .. } => {
-                let offset = if let Some(Next::Offset(offset)) = now { *offset } else { *start };
-                Ok(Some(Next::Offset(offset.saturating_add(page.count))))
+                let offset = if let Some(PageKey::Offset(offset)) = now { *offset } else { *start };
+                Ok(Some(PageKey::Offset(offset.saturating_add(page.count))))
             }
         }
     }
 }
 
-/// `base` with these parameters, in place of any of the same names.
+/// Returns `base` with these parameters, which replace those of the same names.
 fn with_parameters(base: &Url, parameters: &[(&str, String)]) -> Url {
     let mut url = base.clone();
     if parameters.is_empty() {

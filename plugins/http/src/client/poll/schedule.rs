@@ -1,4 +1,4 @@
-//! When to poll.
+//! The times of polls.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use tokio::time::Instant;
 
 use super::options::PollOptions;
 
-/// When to poll.
+/// The times of polls.
 #[derive(Debug)]
 pub(super) enum Schedule {
-    /// One poll, at once.
+    /// A single poll, at once.
     Once,
-    /// In a fixed rhythm from the first poll on.
+    /// A fixed rhythm from the first poll on.
     Interval { period: Duration, last: Option<Instant> },
-    /// At times of the day.
+    /// Times of the day.
     Cron { cron: Box<Cron>, zone: TimeZone },
 }
 
-/// The longest interval: longer than any pipeline runs, and within what the clock can count.
+/// The longest interval, within the range of the clock.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// The longest sleep until a time of day, so that a clock that is set is noticed.
+/// The longest sleep until a time of day, so that a change of the clock is noticed.
 const STEP: Duration = Duration::from_secs(30);
 
 impl Schedule {
     pub(super) fn new(options: &PollOptions) -> Result<Self, ConfigError> {
         match (options.interval, &options.schedule) {
             (Some(period), None) if period.is_zero() => {
-                Err(ConfigError::at("/interval", "an interval of nothing would never pause")
+                Err(ConfigError::at("/interval", "the interval is zero")
                     .help("write a span of time, such as \"60s\""))
             }
             (Some(period), None) => Ok(Self::Interval { period: period.0.min(LONGEST), last: None }),
@@ -43,10 +43,8 @@ impl Schedule {
                 Ok(Self::Cron { cron: Box::new(cron(schedule)?), zone })
             }
             (None, None) if options.times == Some(1) => Ok(Self::Once),
-            (None, None) => {
-                Err(ConfigError::at("", "it must be said when to poll: `interval` or `schedule` is missing")
-                    .help("for example `interval = \"60s\"`"))
-            }
+            (None, None) => Err(ConfigError::at("", "`interval` or `schedule` is missing")
+                .help("for example `interval = \"60s\"`")),
             (Some(_), Some(_)) => {
                 Err(ConfigError::at("/schedule", "`interval` and `schedule` exclude each other")
                     .help("leave one of them out"))
@@ -54,14 +52,14 @@ impl Schedule {
         }
     }
 
-    /// Counts a poll that begins now without a wait: one that goes on after a restart.
+    /// Records a poll that starts now without a wait, because it continues after a restart.
     pub(super) fn begun(&mut self) {
         if let Self::Interval { last, .. } = self {
             *last = Some(Instant::now());
         }
     }
 
-    /// Waits for the next poll. False if the pipeline drains before.
+    /// Waits for the next poll. Returns false if the pipeline drains before.
     pub(super) async fn wait(&mut self, cx: &Cx) -> Result<bool, Error> {
         match self {
             Self::Once => {}
@@ -96,7 +94,7 @@ impl Schedule {
     }
 }
 
-/// The first tick of the rhythm `before`, `before + period`, ... that lies after `before` and is not over.
+/// Returns the first tick of the rhythm `before`, `before + period`, ... that is after `before` and not in the past.
 fn following(before: Instant, now: Instant, period: Duration) -> Instant {
     let missed = (now - before).as_nanos() / period.as_nanos();
     let ticks = u32::try_from(missed).unwrap_or(u32::MAX - 1) + 1;

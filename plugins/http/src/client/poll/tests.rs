@@ -1,4 +1,4 @@
-//! The source against a real server.
+//! Tests of the source with a real server.
 
 mod cursor;
 mod cuts;
@@ -13,9 +13,9 @@ use tidegate_testkit::{build_source, context, read_all};
 use tokio::io::AsyncWriteExt;
 
 use super::plugin;
-use crate::client::test_server::{Asked, Reply, Server, gzip, ok, status, with_options};
+use crate::client::test_server::{ReceivedRequest, Reply, Server, gzip, ok, status, with_options};
 
-/// The source with these options added to a URL, one poll and a short interval.
+/// Returns a source with these options, a URL, one poll and a short interval.
 fn source(url: &str, options: Value) -> Box<dyn Source> {
     let all = with_options(json!({ "url": url, "times": 1, "interval": "1ms" }), options);
     build_source(&plugin(), &all)
@@ -29,9 +29,9 @@ async fn failure(server: &Server, options: Value) -> Error {
     read_all(&mut *source(&server.url, options)).await.unwrap_err()
 }
 
-/// The parameter `name` of what was asked.
-fn parameter(asked: &Asked, name: &str) -> Option<String> {
-    let url = reqwest::Url::parse(&format!("http://h{}", asked.target)).unwrap();
+/// Returns the query parameter `name` of a request.
+fn parameter(request: &ReceivedRequest, name: &str) -> Option<String> {
+    let url = reqwest::Url::parse(&format!("http://h{}", request.target)).unwrap();
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
@@ -89,23 +89,23 @@ async fn a_request_carries_method_headers_query_and_body() {
         "query": { "limit": 100, "all": true, "q": "a b" }, "auth": { "basic": { "user": "me", "password": "pw" } },
     });
     read(&server, "/users?x=1", options).await;
-    let asked = &server.asked()[0];
+    let request = &server.received()[0];
     assert_eq!(
-        (asked.method.as_str(), asked.target.as_str()),
+        (request.method.as_str(), request.target.as_str()),
         ("POST", "/users?x=1&all=true&limit=100&q=a+b")
     );
-    assert_eq!(asked.text(), r#"{"query":"{users}"}"#);
-    assert_eq!(asked.header("content-type"), Some("application/json"));
-    assert_eq!(asked.header("x-api-key"), Some("k"));
-    assert_eq!(asked.header("authorization"), Some("Basic bWU6cHc="));
-    assert!(asked.header("user-agent").unwrap().starts_with("tidegate/"));
+    assert_eq!(request.text(), r#"{"query":"{users}"}"#);
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("x-api-key"), Some("k"));
+    assert_eq!(request.header("authorization"), Some("Basic bWU6cHc="));
+    assert!(request.header("user-agent").unwrap().starts_with("tidegate/"));
 }
 
 #[tokio::test]
 async fn the_connection_is_kept_over_polls() {
     let server = Server::start(|_| ok("[1]")).await;
     assert_eq!(read(&server, "/", json!({ "times": 3 })).await.0, ["1", "1", "1"]);
-    assert!(server.asked().iter().all(|asked| asked.connection == 0));
+    assert!(server.received().iter().all(|request| request.connection == 0));
 }
 
 #[tokio::test]
@@ -134,8 +134,8 @@ async fn errors_say_what_is_to_be_done() {
         assert!(!error.message().contains("hush"), "{error}");
         assert!(code == 302 || error.message().contains(r#"{ "error": "words"}"#), "{error}");
     }
-    let nobody = "http://127.0.0.1:1/";
-    let error = read_all(&mut *source(nobody, json!({}))).await.unwrap_err();
+    let closed = "http://127.0.0.1:1/";
+    let error = read_all(&mut *source(closed, json!({}))).await.unwrap_err();
     assert_eq!(error.class(), Class::Retry);
     assert!(error.message().contains("no connection"), "{error}");
 }
@@ -198,9 +198,9 @@ async fn bodies_have_a_limit_before_and_after_inflation() {
     let long = format!("[{}1]", "1,".repeat(5000));
     let packed = gzip(long.as_bytes());
     let (size, full) = (packed.len(), long.clone());
-    let server = Server::start(move |asked| {
-        assert_eq!(asked.header("accept-encoding"), Some(crate::coding::ACCEPTED));
-        match asked.target.as_str() {
+    let server = Server::start(move |request| {
+        assert_eq!(request.header("accept-encoding"), Some(crate::coding::ACCEPTED));
+        match request.target.as_str() {
             "/plain" => ok(full.clone()),
             "/broken" => ok(&packed[..size / 2]).with("content-encoding", "gzip"),
             _ => ok(packed.clone()).with("content-encoding", "gzip"),
@@ -223,9 +223,9 @@ async fn bodies_have_a_limit_before_and_after_inflation() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_rejected_and_polling_goes_on() {
-    let mut answers = vec![ok("[5]"), ok(r#"{"other": 1}"#), ok(r#"{"data": [1, "#), ok("<html>")];
-    let server = Server::start(move |_| answers.pop().unwrap_or_else(|| ok(r#"{"data": [7]}"#))).await;
+async fn unreadable_responses_are_rejected_and_polling_goes_on() {
+    let mut responses = vec![ok("[5]"), ok(r#"{"other": 1}"#), ok(r#"{"data": [1, "#), ok("<html>")];
+    let server = Server::start(move |_| responses.pop().unwrap_or_else(|| ok(r#"{"data": [7]}"#))).await;
     let (texts, refused) = read(&server, "/", json!({ "items": ".data", "times": 5 })).await;
     assert_eq!(texts, ["7"]);
     assert_eq!(refused.len(), 4, "{refused:?}");
@@ -252,26 +252,26 @@ async fn an_event_over_the_limit_is_refused_alone() {
 #[tokio::test]
 async fn an_unchanged_answer_makes_no_events() {
     let mut number = 0;
-    let server = Server::start(move |asked| {
+    let server = Server::start(move |request| {
         number += 1;
-        match asked.header("if-none-match") {
+        match request.header("if-none-match") {
             Some("\"v1\"") if number < 4 => status(304, ""),
             _ => ok("[1]").with("etag", "\"v1\"").with("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
         }
     })
     .await;
     assert_eq!(read(&server, "/", json!({ "times": 4 })).await.0, ["1", "1"], "the first and the fourth");
-    assert_eq!(server.asked()[1].header("if-modified-since"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
-    let before = server.asked().len();
+    assert_eq!(server.received()[1].header("if-modified-since"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    let before = server.received().len();
     read(&server, "/", json!({ "times": 2, "conditional": false })).await;
-    assert!(server.asked()[before..].iter().all(|asked| asked.header("if-none-match").is_none()));
+    assert!(server.received()[before..].iter().all(|request| request.header("if-none-match").is_none()));
 }
 
 #[tokio::test]
 async fn repeated_events_are_dropped() {
-    let mut answers =
+    let mut responses =
         vec![r#"[{"id":2,"x":9},{"id":3},{"no":1}]"#, r#"[{"id":1},{"id":2},{"id":1},{"no":1}]"#];
-    let server = Server::start(move |_| ok(answers.pop().unwrap())).await;
+    let server = Server::start(move |_| ok(responses.pop().unwrap())).await;
     let (texts, _) = read(&server, "/", json!({ "times": 2, "unique": ".id" })).await;
     assert_eq!(texts, [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"no":1}"#, r#"{"id":3}"#, r#"{"no":1}"#]);
 }

@@ -1,4 +1,4 @@
-//! A bounded memory of what was seen.
+//! A bounded memory of values.
 
 #[cfg(test)]
 mod tests;
@@ -6,8 +6,8 @@ mod tests;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
-/// Remembers the last values that it was shown, at least `size` of them and at most twice as many, by their
-/// hashes. A value that keeps coming is never forgotten.
+/// Remembers the hashes of recent values, at least `size` of them and at most twice as many. A value that keeps
+/// occurring is never forgotten.
 #[derive(Debug)]
 pub(super) struct Unique {
     size: usize,
@@ -21,7 +21,7 @@ impl Unique {
         Self { size, hasher: RandomState::new(), young: HashSet::new(), old: HashSet::new() }
     }
 
-    /// Whether `value` is new, and remembers it.
+    /// Inserts a value. Returns whether it is new.
     pub(super) fn insert(&mut self, value: &[u8]) -> bool {
         let hash = self.hasher.hash_one(value);
         if self.young.contains(&hash) {

@@ -1,4 +1,4 @@
-//! One poll over its pages. Pure: it looks at what came, and says what is asked next and when the poll is over.
+//! The state of one poll over its pages. Pure: it takes pages, and returns the next step.
 
 #[cfg(test)]
 mod tests;
@@ -8,37 +8,38 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use reqwest::Url;
 
-use super::cursor::Seen;
-use super::pages::{Next, Page, Pages};
+use super::cursor::CursorValues;
+use super::pages::{Page, PageKey, Pages};
 
-/// The longest link or cursor that is followed, in bytes: it becomes a part of the position.
+/// The longest link or cursor, in bytes: it becomes a part of the position.
 const LONGEST: usize = 16 << 10;
 
-/// The number of pages in a row that may be of no use, or the same, before a poll is cut.
+/// The number of consecutive unusable pages that end a poll.
 const BAD_PAGES: u32 = 3;
 
-/// The number of pages in a row that may be the same: a server that does not know the parameter sends one for ever.
+/// The number of consecutive equal pages that end a poll: a server that does not know the parameter sends the same page
+/// for ever.
 const EQUAL_PAGES: u32 = 10;
 
-/// The number of polls that begin at a page that cannot be read, before one begins at the first page again.
+/// The number of polls that start at an unreadable page, before one starts at the first page again.
 const RESUMES: u32 = 3;
 
-/// A poll under way: the page that is to be asked for, and what is known of those before it.
+/// A poll in progress: the next page, and what is known of the pages before it.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    /// The number of pages that were taken, since the first one.
+    /// The number of pages since the first one.
     pub(super) taken: u64,
-    /// The page to ask for; `None` is the first.
-    pub(super) next: Option<Next>,
+    /// The next page; `None` is the first.
+    pub(super) next: Option<PageKey>,
     /// The cursor's values in the pages so far.
-    pub(super) seen: Seen,
-    /// The number of polls that were cut at this page, because it cannot be read.
+    pub(super) seen: CursorValues,
+    /// The number of polls that stopped at this page, because it is unreadable.
     pub(super) stuck: u32,
-    /// The number of pages of this poll.
-    pub(super) asked: u64,
-    /// Whether this page has been asked for a second time, because the first answer was of no use.
+    /// The number of pages requested in this poll.
+    pub(super) requested: u64,
+    /// Set if this page is requested for the second time, because the first response was unusable.
     pub(super) again: bool,
-    /// Whether any page of this poll was of use.
+    /// Set if any page of this poll was usable.
     pub(super) useful: bool,
     /// Hashes of the links and cursors that were followed.
     followed: HashSet<u64>,
@@ -46,33 +47,33 @@ pub(super) struct Walk {
     last_count: u64,
     equal: u32,
     unusable: u32,
-    /// The most events of one page.
+    /// The largest number of events of one page.
     largest: u64,
 }
 
-/// What follows a page.
+/// The step after a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The next page.
+    /// Request the next page.
     More,
-    /// Nothing: the poll was read to its end.
+    /// End the poll, which is complete.
     End,
-    /// Nothing for now: the poll was not read to its end.
-    Cut(Cut),
+    /// End the poll, which is incomplete.
+    Incomplete(Incomplete),
 }
 
-/// A poll that was not read to its end.
+/// The end of an incomplete poll.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct Incomplete {
     /// The reason: a lower-case sentence without a full stop.
     pub(super) reason: String,
-    /// Where the next poll can go on, if the cursor keeps the place.
+    /// Set if the next poll can continue, given a cursor.
     pub(super) resumes: bool,
-    /// Somebody has to change something.
+    /// Set if the configuration or the server has to change.
     pub(super) needs_help: bool,
 }
 
-impl Cut {
+impl Incomplete {
     fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), resumes: false, needs_help: false }
     }
@@ -86,126 +87,133 @@ impl Cut {
     }
 }
 
-/// The limits of a walk.
+/// The pagination and the limits of a walk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way<'a> {
+pub(super) struct WalkContext<'a> {
     pub(super) pages: &'a Pages,
-    /// The address of the first page.
+    /// The URL of the first page.
     pub(super) base: &'a Url,
     pub(super) max_pages: u64,
 }
 
 impl Walk {
-    /// A walk that begins, or goes on, at `next`.
-    pub(super) fn at(next: Option<Next>, taken: u64, seen: Seen, stuck: u32) -> Self {
+    /// Returns a walk that starts at `next`.
+    pub(super) fn at(next: Option<PageKey>, taken: u64, seen: CursorValues, stuck: u32) -> Self {
         Self { taken, next, seen, stuck, ..Self::default() }
     }
 
-    /// The same walk in the next poll.
+    /// Returns the walk as the next poll continues it.
     pub(super) fn resumed(self) -> Self {
-        Self { asked: 0, again: false, useful: false, unusable: 0, ..self }
+        Self { requested: 0, again: false, useful: false, unusable: 0, ..self }
     }
 
-    /// Whether the first page was taken.
+    /// Returns whether the next page is not the first one.
     pub(super) fn is_later(&self) -> bool {
         self.next.is_some()
     }
 
-    /// Whether this body is the page before once more, so that its events have been delivered in this poll. Where the
-    /// server leads from page to page, two pages may be equal; there it is a repeat only if it leads where it was led
-    /// from.
-    pub(super) fn is_repeat(&self, way: &Way<'_>, page: &Page<'_>) -> bool {
+    /// Returns whether this body repeats the page before, so that its events have been emitted. If the server refers
+    /// from page to page, two pages may be equal; then it is a repeat only if it refers to a page that was visited.
+    pub(super) fn is_repeat(&self, context: &WalkContext<'_>, page: &Page<'_>) -> bool {
         let same = !page.body.trim_ascii().is_empty() && self.last_body == Some(hash(page.body));
-        if !same || way.pages.are_numbered() {
+        if !same || context.pages.are_numbered() {
             return same && self.last_count > 0;
         }
-        let next = way.pages.after(self.next.as_ref(), way.base, page);
+        let next = context.pages.after(self.next.as_ref(), context.base, page);
         next.is_ok_and(|next| next.is_some_and(|next| self.was_followed(&next)))
     }
 
-    /// Goes on after a page that could be read.
-    pub(super) fn go_on(&mut self, way: &Way<'_>, page: &Page<'_>) -> Step {
-        if matches!(way.pages, Pages::Link { .. }) {
-            // A link back to the page that it is on, or to the first one, goes in circles.
+    /// Continues after a readable page.
+    pub(super) fn go_on(&mut self, context: &WalkContext<'_>, page: &Page<'_>) -> Step {
+        if matches!(context.pages, Pages::Link { .. }) {
+            // A link back to this page or the first one is a cycle.
             self.followed.insert(hash(page.url.as_str().as_bytes()));
         }
-        let next = way.pages.after(self.next.as_ref(), way.base, page);
-        let repeat = self.is_repeat(way, page);
+        let next = context.pages.after(self.next.as_ref(), context.base, page);
+        let repeat = self.is_repeat(context, page);
         self.equal = if repeat { self.equal + 1 } else { 0 };
         self.last_body = Some(hash(page.body));
         self.last_count = page.count;
         self.largest = self.largest.max(page.count);
         (self.stuck, self.unusable, self.again) = (0, 0, false);
         self.taken += 1;
-        self.asked += 1;
+        self.requested += 1;
         let next = match next {
             Ok(Some(next)) => next,
-            Ok(None) if self.taken == 1 && way.pages.say_more(page) => {
-                return Step::Cut(Cut::new(
-                    "the answer says that there is more and has no `Link` header; choose another `kind` of `pagination`",
+            Ok(None) if self.taken == 1 && context.pages.say_more(page) => {
+                return Step::Incomplete(Incomplete::new(
+                    "the response says that there is more and has no `Link` header; choose another `kind` of `pagination`",
                 ));
             }
             Ok(None) => return Step::End,
-            Err(reason) => return Step::Cut(Cut::needing_help(reason)),
+            Err(reason) => return Step::Incomplete(Incomplete::needing_help(reason)),
         };
         if self.equal >= EQUAL_PAGES {
-            let name = way.pages.parameter().map_or("", |parameter| parameter.name.as_str());
+            let name = context.pages.parameter().map_or("", |parameter| parameter.name.as_str());
             let reason =
                 format!("{} pages in a row are the same; does the server know `{name}`?", self.equal + 1);
-            return Step::Cut(Cut::needing_help(reason));
+            return Step::Incomplete(Incomplete::needing_help(reason));
         }
         if self.was_followed(&next) {
-            // Many servers repeat the last cursor once there is nothing more.
+            // Many servers repeat the last cursor after the last page.
             let over = self.next.as_ref() == Some(&next) && page.count == 0;
-            return if over { Step::End } else { Step::Cut(Cut::new(in_circles(way.pages))) };
+            return if over {
+                Step::End
+            } else {
+                Step::Incomplete(Incomplete::new(in_circles(context.pages)))
+            };
         }
-        self.proceed(way, next)
+        self.proceed(context, next)
     }
 
-    /// Goes on after a page that could not be read, for `reason`.
-    pub(super) fn pass_over(&mut self, way: &Way<'_>, page: &Page<'_>, reason: &str) -> Step {
+    /// Continues after an unreadable page.
+    pub(super) fn pass_over(&mut self, context: &WalkContext<'_>, page: &Page<'_>, reason: &str) -> Step {
         self.unusable += 1;
         self.taken += 1;
-        self.asked += 1;
-        let next = way.pages.beyond(self.next.as_ref(), way.base, page, self.largest);
+        self.requested += 1;
+        let next = context.pages.beyond(self.next.as_ref(), context.base, page, self.largest);
         let Some(next) = next.filter(|next| self.unusable < BAD_PAGES && !self.was_followed(next)) else {
             self.taken -= 1;
             self.stuck += 1;
             let can_resume = self.is_later() && self.stuck < RESUMES;
-            return Step::Cut(if can_resume { Cut::resuming(reason) } else { Cut::new(reason) });
+            return Step::Incomplete(if can_resume {
+                Incomplete::resuming(reason)
+            } else {
+                Incomplete::new(reason)
+            });
         };
         self.again = false;
-        self.proceed(way, next)
+        self.proceed(context, next)
     }
 
-    /// Whether a page that the server refuses lies behind the last one: the page before was not full.
+    /// Returns whether a refused page is after the last one, because the page before was not full.
     pub(super) fn is_past_the_end(&self, pages: &Pages) -> bool {
         let full = pages.size().unwrap_or_default().max(self.largest);
         pages.are_numbered() && self.is_later() && self.last_count < full
     }
 
-    fn proceed(&mut self, way: &Way<'_>, next: Next) -> Step {
-        if let Next::Link(text) | Next::Cursor(text) = &next {
+    fn proceed(&mut self, context: &WalkContext<'_>, next: PageKey) -> Step {
+        if let PageKey::Link(text) | PageKey::Cursor(text) = &next {
             let length = text.len();
             if length > LONGEST {
-                return Step::Cut(Cut::needing_help(format!(
+                return Step::Incomplete(Incomplete::needing_help(format!(
                     "the link or cursor of the next page has {length} bytes, over {LONGEST}"
                 )));
             }
             self.followed.insert(hash(text.as_bytes()));
         }
         self.next = Some(next);
-        if self.asked >= way.max_pages {
-            let reason = format!("`max_pages` ({}) are read and there is more", way.max_pages);
-            return Step::Cut(Cut::resuming(reason));
+        if self.requested >= context.max_pages {
+            let reason = format!("`max_pages` ({}) are read and there is more", context.max_pages);
+            return Step::Incomplete(Incomplete::resuming(reason));
         }
         Step::More
     }
 
-    fn was_followed(&self, next: &Next) -> bool {
+    fn was_followed(&self, next: &PageKey) -> bool {
         match next {
-            Next::Link(text) | Next::Cursor(text) => self.followed.contains(&hash(text.as_bytes())),
-            Next::Number(_) | Next::Offset(_) => self.next.as_ref() == Some(next),
+            PageKey::Link(text) | PageKey::Cursor(text) => self.followed.contains(&hash(text.as_bytes())),
+            PageKey::Number(_) | PageKey::Offset(_) => self.next.as_ref() == Some(next),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The grammar as a table.
+//! Tests of the grammar.
 
 use super::*;
 
@@ -17,10 +17,10 @@ fn every_form_of_the_header_is_understood() {
         ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
         ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7)),
         ("Sun Nov  6 08:49:37 1994", Some(7)),
-        // A date that is over, and other zones.
+        // A date in the past, and other zones.
         ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
         ("Sun, 06 Nov 1994 09:49:37 +0100", Some(7)),
-        // A two-digit year is of this century until 2069.
+        // A two-digit year is in this century until 2069.
         ("Saturday, 28-Nov-26 08:49:37 GMT", Some(1_795_855_777 - 784_111_770)),
         ("", None),
         ("-1", None),

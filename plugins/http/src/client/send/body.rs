@@ -1,4 +1,4 @@
-//! What a request carries, and the key that tells a repeated one.
+//! The body of a request, and its idempotency key.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ use tidegate_sdk::{Batch, Cx, Error};
 
 use super::options::{Compress, Format};
 
-/// The body of a request with these events of `batch`. JSON events are well-formed.
+/// Returns the body of a request with these events of `batch`. JSON events are well-formed.
 pub(super) fn body(batch: &Batch, events: &[usize], format: Format) -> Bytes {
     if let (Format::Single, [event]) = (format, events) {
         return batch.shared_payload(*event);
@@ -38,7 +38,7 @@ pub(super) fn body(batch: &Batch, events: &[usize], format: Format) -> Bytes {
     body.into()
 }
 
-/// The body, compressed if that is asked for: off the async workers, for it takes milliseconds.
+/// Compresses the body if required, on the blocking pool, because it takes milliseconds.
 pub(super) async fn compressed(body: Bytes, compress: Compress, cx: &Cx) -> Result<Bytes, Error> {
     let Some(coding) = compress.coding() else { return Ok(body) };
     match cx.spawn_blocking(move || coding.encode(&body)).await {
@@ -51,15 +51,15 @@ pub(super) async fn compressed(body: Bytes, compress: Compress, cx: &Cx) -> Resu
 /// The idempotency keys of one sink.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// Tells apart what was sent by different runs of a source that cannot go back: its batches are counted from
-    /// zero again each time, and nothing of an earlier run is ever sent again.
+    /// A number for this run. A source without positions counts its batches from zero in each run, and never repeats
+    /// those of an earlier run.
     run: u64,
-    /// Keys of requests whose outcome is not known, oldest first.
+    /// Keys of requests with an unknown outcome, oldest first.
     open: Mutex<VecDeque<String>>,
 }
 
-/// The largest number of open keys that are remembered. There are no more than requests under way at once, unless their
-/// batches are cut in another way when they are tried again.
+/// The largest number of open keys. There are no more of them than concurrent requests, unless batches are split
+/// differently when they are retried.
 const OPEN: usize = 4096;
 
 impl Keys {
@@ -67,12 +67,12 @@ impl Keys {
         Self { run: RandomState::new().hash_one(0), open: Mutex::default() }
     }
 
-    /// Whether a request with this key was sent and its outcome is not known.
+    /// Returns whether a request with this key was sent and its outcome is unknown.
     pub(super) fn is_open(&self, key: &str) -> bool {
         self.open.lock().iter().any(|open| open == key)
     }
 
-    /// Remembers that the outcome of a request with this key is not known.
+    /// Records that the outcome of a request with this key is unknown.
     pub(super) fn open(&self, key: &str) {
         let mut open = self.open.lock();
         if open.iter().any(|known| known == key) {
@@ -84,14 +84,13 @@ impl Keys {
         open.push_back(key.to_owned());
     }
 
-    /// Forgets a key whose outcome is known.
+    /// Forgets a key with a known outcome.
     pub(super) fn close(&self, key: &str) {
         self.open.lock().retain(|open| open != key);
     }
 
-    /// A key that is the same exactly if the same events are sent again: made of where they came from and of
-    /// what they are. After a restart the source has another count of its batches, so where a batch has a
-    /// position, that stands for it.
+    /// Returns a key that is the same exactly if the same events are sent again. It is made of their origin and their
+    /// payloads. The number of a batch differs after a restart, so its position is used if it has one.
     pub(super) fn key(&self, component: &str, batch: &Batch, events: &[usize]) -> String {
         let mut hasher = DefaultHasher::new();
         component.hash(&mut hasher);
@@ -109,7 +108,7 @@ impl Keys {
             batch.source_index(*event).hash(&mut hasher);
             batch.payload(*event).hash(&mut hasher);
         }
-        // Two halves make it long enough for servers that keep keys of many clients for long.
+        // Two halves make collisions unlikely on servers that store keys of many clients for a long time.
         let first = hasher.finish();
         "second half".hash(&mut hasher);
         format!("{first:016x}{:016x}", hasher.finish())

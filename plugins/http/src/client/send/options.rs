@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::Template;
 
-use crate::client::options::ExchangeOptions;
+use crate::client::options::ClientOptions;
 use crate::coding::Coding;
 
 /// Sends events to a server.
@@ -18,23 +18,22 @@ pub(crate) struct SendOptions {
     /// `"POST"`, `"PUT"` or `"PATCH"`.
     #[serde(default)]
     pub(super) method: SendMethod,
-    /// What a request carries: `"json_array"` (a batch, as an array), `"json_lines"` (a batch, one event a
-    /// line), or `"single"` (one event, as it is). The engine's option `batch` says how large a batch may be.
+    /// The format of a request: `"json_array"` (a batch, as an array), `"json_lines"` (a batch, one event a line), or
+    /// `"single"` (one event, as it is). The engine's option `batch` limits the size of a batch.
     #[serde(default)]
     pub(super) format: Format,
-    /// With `format = "single"`: how many requests may be under way at once. Over 1, the order of the events
-    /// is not kept.
+    /// With `format = "single"`: the number of concurrent requests. Above 1, the order of the events is not kept.
     #[serde(default = "one")]
     pub(super) parallel: usize,
-    /// How the body is compressed: `"none"`, `"gzip"`, `"deflate"` or `"zstd"`. The server must understand it.
+    /// The compression of the body: `"none"`, `"gzip"`, `"deflate"` or `"zstd"`. The server must support it.
     #[serde(default)]
     pub(super) compress: Compress,
-    /// Whether each request carries an `Idempotency-Key` that is the same when it is sent again, so that a
-    /// server that knows the header does not take the same events twice.
+    /// Sends an `Idempotency-Key` with each request. It is the same when the request is repeated, so that a server that
+    /// knows the header does not process the same events twice.
     #[serde(default = "yes")]
     pub(super) idempotency_key: bool,
     #[serde(flatten)]
-    pub(super) exchange: ExchangeOptions,
+    pub(super) client: ClientOptions,
 }
 
 fn one() -> usize {
@@ -68,7 +67,7 @@ impl From<SendMethod> for reqwest::Method {
     }
 }
 
-/// What a request carries.
+/// The format of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
@@ -77,27 +76,27 @@ pub(super) enum Format {
     JsonArray,
     /// A batch, one event a line.
     JsonLines,
-    /// One event, as it is.
+    /// A single event, as it is.
     Single,
 }
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Compress {
-    /// Not at all.
+    /// No compression.
     #[default]
     None,
-    /// With gzip.
+    /// gzip.
     Gzip,
-    /// With deflate, in the zlib format.
+    /// deflate, in the zlib format.
     Deflate,
-    /// With zstd.
+    /// zstd.
     Zstd,
 }
 
 impl Compress {
-    /// The coding of the body, if it has one.
+    /// Returns the content coding, if there is one.
     pub(super) fn coding(self) -> Option<Coding> {
         match self {
             Self::None => None,

@@ -1,4 +1,4 @@
-//! The sink against a real server.
+//! Tests of the sink with a real server.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use tidegate_sdk::{Batch, Class, Delivery, Error, Sink};
 use tidegate_testkit::{batch, build_sink, context};
 
 use super::plugin;
-use crate::client::test_server::{Asked, Reply, Server, ok, status, with_options};
+use crate::client::test_server::{ReceivedRequest, Reply, Server, ok, status, with_options};
 use crate::coding::{Decoder, codings};
 
 fn sink(url: &str, options: Value) -> Box<dyn Sink> {
@@ -39,17 +39,17 @@ async fn every_format_is_written() {
             let mut sink = sink(&server.url, json!({ "format": format, "compress": compress }));
             let delivery = write(&mut *sink, &events).await.unwrap();
             assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
-            let asked = server.asked();
-            let text = |asked: &Asked| decoded(&asked.body, compress);
-            assert_eq!(asked.iter().map(text).collect::<Vec<_>>(), bodies);
-            assert_eq!(asked[0].header("content-type"), Some(content_type));
-            assert_eq!(asked[0].header("content-encoding"), (compress != "none").then_some(compress));
-            assert_eq!(asked[0].method, "POST");
+            let request = server.received();
+            let text = |request: &ReceivedRequest| decoded(&request.body, compress);
+            assert_eq!(request.iter().map(text).collect::<Vec<_>>(), bodies);
+            assert_eq!(request[0].header("content-type"), Some(content_type));
+            assert_eq!(request[0].header("content-encoding"), (compress != "none").then_some(compress));
+            assert_eq!(request[0].method, "POST");
         }
     }
 }
 
-/// The bytes that a body holds in this coding.
+/// Decodes a body.
 fn decoded(body: &[u8], coding: &str) -> String {
     let headers = HeaderMap::from_iter([(CONTENT_ENCODING, coding.replace("none", "").parse().unwrap())]);
     let mut decoder = Decoder::new(&codings(&headers).unwrap(), Vec::new()).unwrap();
@@ -61,19 +61,19 @@ fn decoded(body: &[u8], coding: &str) -> String {
 #[tokio::test]
 async fn a_single_event_goes_to_its_own_url() {
     let server =
-        Server::start(|asked| if asked.target == "/u/2" { status(404, "who") } else { ok("") }).await;
+        Server::start(|request| if request.target == "/u/2" { status(404, "who") } else { ok("") }).await;
     let options = json!({ "format": "single", "method": "PUT", "headers": { "content-type": "text/x" } });
     let mut sink = sink(&format!("{}/u/{{.id}}", server.url), options);
     let events = batch([r#"{"id":1}"#, r#"{"id":2}"#, r#"{"no":3}"#, r#"{"id":4}"#]);
     let delivery = write(&mut *sink, &events).await.unwrap();
     assert_eq!(rejected(&delivery), [1, 2]);
     assert_eq!(server.targets(), ["/u/1", "/u/2", "/u/4"], "in order");
-    assert_eq!(server.asked()[0].method, "PUT");
-    assert_eq!(server.asked()[0].header("content-type"), Some("text/x"));
+    assert_eq!(server.received()[0].method, "PUT");
+    assert_eq!(server.received()[0].header("content-type"), Some("text/x"));
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_rejected_before_it_is_sent() {
+async fn events_other_than_json_are_rejected_before_they_are_sent() {
     let server = Server::start(|_| ok("")).await;
     for format in ["json_array", "json_lines"] {
         let mut sink = sink(&server.url, json!({ "format": format }));
@@ -81,7 +81,7 @@ async fn what_is_not_json_is_rejected_before_it_is_sent() {
         assert_eq!(rejected(&delivery), [1, 3]);
         assert!(delivery.rejected()[0].reason.contains("malformed JSON"));
     }
-    assert_eq!(server.asked()[0].text(), "[1,{}]");
+    assert_eq!(server.received()[0].text(), "[1,{}]");
     let mut sink = sink(&server.url, json!({}));
     let delivery = write(&mut *sink, &batch(["x"])).await.unwrap();
     assert_eq!((rejected(&delivery).len(), server.targets().len()), (1, 2), "there is nothing to send");
@@ -90,7 +90,7 @@ async fn what_is_not_json_is_rejected_before_it_is_sent() {
 #[tokio::test]
 async fn only_the_bad_event_of_a_refused_batch_is_rejected() {
     let server =
-        Server::start(|asked| if asked.text().contains("13") { status(422, "thirteen") } else { ok("") })
+        Server::start(|request| if request.text().contains("13") { status(422, "thirteen") } else { ok("") })
             .await;
     let mut sink = sink(&server.url, json!({}));
     let delivery = write(&mut *sink, &batch((0..100).map(|number| number.to_string()))).await.unwrap();
@@ -99,9 +99,9 @@ async fn only_the_bad_event_of_a_refused_batch_is_rejected() {
         delivery.rejected()[0].reason.contains("422") && delivery.rejected()[0].reason.contains("thirteen")
     );
     assert!(delivery.to_retry().is_none());
-    let taken = server.asked().into_iter().filter(|asked| !asked.text().contains("13"));
+    let taken = server.received().into_iter().filter(|request| !request.text().contains("13"));
     let taken: Vec<u32> =
-        taken.flat_map(|asked| serde_json::from_slice::<Vec<u32>>(&asked.body).unwrap()).collect();
+        taken.flat_map(|request| serde_json::from_slice::<Vec<u32>>(&request.body).unwrap()).collect();
     assert_eq!(taken, (0..100).filter(|number| *number != 13).collect::<Vec<_>>(), "each once, in order");
     assert!(server.targets().len() < 16);
 }
@@ -121,7 +121,7 @@ async fn the_search_for_bad_events_has_a_limit_and_loses_none() {
 
 #[tokio::test]
 async fn an_error_in_the_search_leaves_the_rest_to_the_next_try() {
-    let server = Server::start(|asked| match asked.text().as_str() {
+    let server = Server::start(|request| match request.text().as_str() {
         "[0,1,2,3]" => status(413, ""),
         "[0,1]" => ok(""),
         _ => status(503, "").with("retry-after", "9"),
@@ -135,7 +135,7 @@ async fn an_error_in_the_search_leaves_the_rest_to_the_next_try() {
 }
 
 #[tokio::test]
-async fn errors_are_told_apart() {
+async fn errors_have_their_classes() {
     for (code, class) in [
         (429, Class::Retry),
         (500, Class::Retry),
@@ -161,11 +161,11 @@ async fn errors_are_told_apart() {
         let error = write(&mut *sink, &batch(["1"])).await.unwrap_err();
         assert_eq!(error.class(), Class::Ambiguous, "{error}");
     }
-    let mut nobody = sink("http://127.0.0.1:1/", json!({}));
-    assert_eq!(write(&mut *nobody, &batch(["1"])).await.unwrap_err().class(), Class::Retry);
+    let mut closed = sink("http://127.0.0.1:1/", json!({}));
+    assert_eq!(write(&mut *closed, &batch(["1"])).await.unwrap_err().class(), Class::Retry);
 }
 
-/// The error of a write of which nothing was delivered.
+/// Returns the error of a write that delivered nothing.
 async fn failure(sink: &mut dyn Sink, batch: &Batch) -> Error {
     match write(sink, batch).await {
         Err(error) => error,
@@ -181,12 +181,12 @@ async fn failure(sink: &mut dyn Sink, batch: &Batch) -> Error {
 
 #[tokio::test]
 async fn a_409_to_a_repeated_key_is_a_delivery_and_one_to_a_new_key_is_not() {
-    // The first request is taken and its answer lost. Afterwards the server refuses the key that it knows.
+    // The first request is processed and its response lost. Afterwards the server refuses the known key.
     for lost in [|| Reply::HangUp, || status(504, "gateway"), || Reply::BreakOff] {
         for format in ["json_array", "single"] {
             let mut known = std::collections::HashSet::new();
-            let server = Server::start(move |asked| {
-                let new = known.insert(asked.header("idempotency-key").unwrap().to_owned());
+            let server = Server::start(move |request| {
+                let new = known.insert(request.header("idempotency-key").unwrap().to_owned());
                 if new { lost() } else { status(409, "known") }
             })
             .await;
@@ -196,7 +196,7 @@ async fn a_409_to_a_repeated_key_is_a_delivery_and_one_to_a_new_key_is_not() {
             let delivered = |result: Result<Delivery, Error>| {
                 result.is_ok_and(|done| done.to_retry().is_none() && done.rejected().is_empty())
             };
-            // A success counts although its body breaks off.
+            // A success counts although its body is truncated.
             if !delivered(first) {
                 assert!(delivered(write(&mut *sink, &events).await), "{format}");
                 assert_eq!(
@@ -211,7 +211,7 @@ async fn a_409_to_a_repeated_key_is_a_delivery_and_one_to_a_new_key_is_not() {
     let mut fresh = sink(&server.url, json!({}));
     let delivery = write(&mut *fresh, &batch(["1"])).await.unwrap();
     assert!(delivery.rejected()[0].reason.contains("409"), "a key that was never sent before proves nothing");
-    // One that is refused again and was never taken, and one without a key.
+    // A request that is refused again and was never processed, and one without a key.
     let delivery = write(&mut *fresh, &batch(["1"])).await.unwrap();
     assert_eq!(rejected(&delivery), [0]);
     let mut replies = vec![status(409, "conflict"), Reply::HangUp];
@@ -243,9 +243,9 @@ async fn an_early_413_is_seen_although_the_connection_ends() {
             let (mut stream, _) = listener.accept().await.unwrap();
             let read = stream.read(&mut [0; 1024]).await.unwrap();
             assert!(read > 0);
-            let answer = b"HTTP/1.1 413 X\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlong";
-            stream.write_all(answer).await.unwrap();
-            // What the client still sends is not read, so the kernel resets the connection.
+            let response = b"HTTP/1.1 413 X\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlong";
+            stream.write_all(response).await.unwrap();
+            // The rest of the request is not read, so the kernel resets the connection.
         }
     });
     let large = format!("\"{}\"", "x".repeat(4 << 20));
@@ -259,7 +259,7 @@ async fn an_early_413_is_seen_although_the_connection_ends() {
 }
 
 #[tokio::test]
-async fn what_was_taken_counts_even_if_the_answer_breaks_off() {
+async fn a_success_counts_even_if_its_body_is_truncated() {
     let server = Server::start(|_| Reply::BreakOff).await;
     let delivery = write(&mut *sink(&server.url, json!({})), &batch(["1"])).await.unwrap();
     assert!(delivery.to_retry().is_none());
@@ -267,7 +267,7 @@ async fn what_was_taken_counts_even_if_the_answer_breaks_off() {
 
 #[tokio::test]
 async fn single_events_that_failed_are_tried_again_alone() {
-    let server = Server::start(|asked| match asked.text().as_str() {
+    let server = Server::start(|request| match request.text().as_str() {
         "1" => status(400, "bad"),
         "2" => status(503, ""),
         _ => ok(""),
@@ -285,8 +285,8 @@ async fn single_events_that_failed_are_tried_again_alone() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_order_a_failure_holds_up_no_other() {
-    let server = Server::start(|asked| match asked.text().as_str() {
+async fn without_an_order_a_failure_delays_no_other_event() {
+    let server = Server::start(|request| match request.text().as_str() {
         "3" => status(500, "three"),
         "5" => Reply::HangUp,
         "7" => status(400, "seven"),
@@ -298,13 +298,13 @@ async fn where_there_is_no_order_a_failure_holds_up_no_other() {
     assert_eq!(rejected(&delivery), [7]);
     assert_eq!(delivery.to_retry().unwrap().0, [3, 5]);
     let failed = delivery.take_failed();
-    assert!(failed[0].1.contains("three") && failed[1].1.contains("no answer"), "{failed:?}");
+    assert!(failed[0].1.contains("three") && failed[1].1.contains("no response"), "{failed:?}");
     assert_eq!(server.targets().len(), 100, "each is sent once");
 }
 
 #[tokio::test]
 async fn several_single_events_are_sent_at_once() {
-    // Nobody is answered before three have come: one at a time would wait for ever.
+    // No request gets a response before three have arrived: one at a time would wait for ever.
     let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(3));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -335,13 +335,16 @@ async fn a_retry_carries_the_same_key_and_forks_agree() {
     write(&mut *first, &events).await.unwrap_err();
     write(&mut *first.fork().unwrap(), &events).await.unwrap_err();
     write(&mut *first, &events.select([1])).await.unwrap_err();
-    let keys: Vec<_> =
-        server.asked().iter().map(|asked| asked.header("idempotency-key").unwrap().to_owned()).collect();
+    let keys: Vec<_> = server
+        .received()
+        .iter()
+        .map(|request| request.header("idempotency-key").unwrap().to_owned())
+        .collect();
     assert_eq!((&keys[0], &keys[0]), (&keys[1], &keys[2]));
     assert_ne!(keys[0], keys[3]);
     assert_eq!(keys[0].len(), 32);
     write(&mut *sink(&server.url, json!({ "idempotency_key": false })), &events).await.unwrap_err();
-    assert_eq!(server.asked().last().unwrap().header("idempotency-key"), None);
+    assert_eq!(server.received().last().unwrap().header("idempotency-key"), None);
 }
 
 #[test]

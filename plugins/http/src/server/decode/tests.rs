@@ -8,35 +8,44 @@ fn texts(decoded: &Decoded) -> Vec<String> {
     decoded.events.spans().iter().map(text).collect()
 }
 
-fn run(body: &'static str, how: Decode, content_type: &str) -> Result<(Vec<String>, Shape), Problem> {
+fn run(
+    body: &'static str,
+    how: Decode,
+    content_type: &str,
+) -> Result<(Vec<String>, ResultFormat), DecodeError> {
     let decoded = decode(Bytes::from_static(body.as_bytes()), how, content_type, 4)?;
-    Ok((texts(&decoded), decoded.shape))
+    Ok((texts(&decoded), decoded.format))
 }
 
 #[test]
 fn auto_follows_the_type_and_then_the_first_byte() {
     let form = "application/x-www-form-urlencoded";
-    let cases: [(&str, &'static str, Shape, &[&str]); 16] = [
-        ("application/json", r#" {"a": 1} "#, Shape::Single, &[r#"{"a": 1}"#]),
-        ("application/json; charset=utf-8", r#" [1, {"a":[2]} ]"#, Shape::Array, &["1", r#"{"a":[2]}"#]),
-        ("application/vnd.x+json", "[]", Shape::Array, &[]),
-        ("Application/X-NDJSON", "1\r\n\n [2]\n", Shape::JsonLines, &["1", " [2]"]),
-        ("text/plain", "[a\r\n\nb", Shape::Lines, &["[a", "b"]),
-        ("", "[1,2]", Shape::Array, &["1", "2"]),
-        ("", r#"{"a":1}"#, Shape::Single, &[r#"{"a":1}"#]),
-        ("", "{\n\"a\":1\n}\n", Shape::Single, &[r#"{"a":1}"#]),
-        ("", "{\"a\":1}\n{\"a\":2}\n", Shape::JsonLines, &[r#"{"a":1}"#, r#"{"a":2}"#]),
-        (form, "[1]", Shape::Array, &["1"]),
-        (form, "12", Shape::Single, &["12"]),
-        (form, " \"text\"\n", Shape::Single, &["\"text\""]),
-        (form, "12\n13\n", Shape::JsonLines, &["12", "13"]),
-        ("application/octet-stream", "12", Shape::Lines, &["12"]),
-        ("", "one\ntwo", Shape::Lines, &["one", "two"]),
-        ("", "", Shape::Lines, &[]),
+    let cases: [(&str, &'static str, ResultFormat, &[&str]); 16] = [
+        ("application/json", r#" {"a": 1} "#, ResultFormat::Single, &[r#"{"a": 1}"#]),
+        (
+            "application/json; charset=utf-8",
+            r#" [1, {"a":[2]} ]"#,
+            ResultFormat::Array,
+            &["1", r#"{"a":[2]}"#],
+        ),
+        ("application/vnd.x+json", "[]", ResultFormat::Array, &[]),
+        ("Application/X-NDJSON", "1\r\n\n [2]\n", ResultFormat::JsonLines, &["1", " [2]"]),
+        ("text/plain", "[a\r\n\nb", ResultFormat::Lines, &["[a", "b"]),
+        ("", "[1,2]", ResultFormat::Array, &["1", "2"]),
+        ("", r#"{"a":1}"#, ResultFormat::Single, &[r#"{"a":1}"#]),
+        ("", "{\n\"a\":1\n}\n", ResultFormat::Single, &[r#"{"a":1}"#]),
+        ("", "{\"a\":1}\n{\"a\":2}\n", ResultFormat::JsonLines, &[r#"{"a":1}"#, r#"{"a":2}"#]),
+        (form, "[1]", ResultFormat::Array, &["1"]),
+        (form, "12", ResultFormat::Single, &["12"]),
+        (form, " \"text\"\n", ResultFormat::Single, &["\"text\""]),
+        (form, "12\n13\n", ResultFormat::JsonLines, &["12", "13"]),
+        ("application/octet-stream", "12", ResultFormat::Lines, &["12"]),
+        ("", "one\ntwo", ResultFormat::Lines, &["one", "two"]),
+        ("", "", ResultFormat::Lines, &[]),
     ];
-    for (content_type, body, shape, events) in cases {
+    for (content_type, body, format, events) in cases {
         let (texts, found) = run(body, Decode::Auto, content_type).unwrap();
-        assert_eq!((texts, found), (events.iter().map(ToString::to_string).collect(), shape), "{body}");
+        assert_eq!((texts, found), (events.iter().map(ToString::to_string).collect(), format), "{body}");
     }
 }
 
@@ -45,7 +54,7 @@ fn a_body_of_another_type_that_is_no_json_is_refused() {
     let form = "application/x-www-form-urlencoded";
     for body in ["a=1", "12=13", "12 13", "true=x", "nul"] {
         let refused = run(body, Decode::Auto, form).unwrap_err();
-        assert_eq!(refused, Problem::Unsupported(form.into()), "{body}");
+        assert_eq!(refused, DecodeError::Unsupported(form.into()), "{body}");
     }
 }
 
@@ -57,7 +66,7 @@ fn a_fixed_form_does_not_look_at_the_type() {
 }
 
 #[test]
-fn what_is_malformed_says_where() {
+fn malformed_bodies_are_refused_with_their_place() {
     let cases = [
         (Decode::Json, r#"{"a":}"#, "at byte 5: a value"),
         (Decode::Json, "1 2", "at byte 2: something"),
@@ -68,7 +77,7 @@ fn what_is_malformed_says_where() {
         (Decode::JsonLines, "1\n{\n2", "line 2"),
     ];
     for (how, body, expected) in cases {
-        let Err(Problem::Malformed(message)) = run(body, how, "") else { panic!("{body} is taken") };
+        let Err(DecodeError::Malformed(message)) = run(body, how, "") else { panic!("{body} is taken") };
         assert!(message.contains(expected), "{body}: {message}");
     }
 }
@@ -106,13 +115,13 @@ fn one_rule_says_what_json_is() {
 #[test]
 fn more_events_than_the_limit_are_refused() {
     assert_eq!(run("[1,2,3,4]", Decode::JsonArray, "").unwrap().0.len(), 4);
-    assert_eq!(run("[1,2,3,4,5]", Decode::JsonArray, "").unwrap_err(), Problem::TooMany(4));
-    assert_eq!(run("1\n2\n3\n4\n5", Decode::JsonLines, "").unwrap_err(), Problem::TooMany(4));
+    assert_eq!(run("[1,2,3,4,5]", Decode::JsonArray, "").unwrap_err(), DecodeError::TooMany(4));
+    assert_eq!(run("1\n2\n3\n4\n5", Decode::JsonLines, "").unwrap_err(), DecodeError::TooMany(4));
 }
 
 #[test]
-fn deep_nesting_is_no_danger() {
+fn deep_nesting_is_refused() {
     let deep: &'static str = Box::leak("[".repeat(100_000).into_boxed_str());
-    assert!(matches!(run(deep, Decode::JsonArray, ""), Err(Problem::Malformed(_))));
-    assert!(matches!(run(deep, Decode::Json, ""), Err(Problem::Malformed(_))));
+    assert!(matches!(run(deep, Decode::JsonArray, ""), Err(DecodeError::Malformed(_))));
+    assert!(matches!(run(deep, Decode::Json, ""), Err(DecodeError::Malformed(_))));
 }

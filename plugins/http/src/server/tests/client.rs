@@ -1,4 +1,4 @@
-//! A client that sends what it is told, byte by byte if need be.
+//! A client that sends given bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longer than anything here takes: a test that hangs fails.
+/// A limit longer than any test takes, so that a test that hangs fails.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Client {
@@ -27,7 +27,7 @@ impl Reply {
         lines.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 
-    /// What the answer says is wrong.
+    /// Returns the error of the response.
     pub(super) fn error(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
@@ -35,7 +35,7 @@ impl Reply {
     }
 }
 
-/// The bytes of a request. `headers` is lines with their ends.
+/// Returns the bytes of a request. `headers` are lines with line ends.
 pub(super) fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n",
@@ -58,17 +58,17 @@ impl Client {
         self.reply().await
     }
 
-    /// The next answer with a body of its announced length.
+    /// Reads the next response, with a body of its announced length.
     pub(super) async fn reply(&mut self) -> Reply {
         self.reply_to("").await
     }
 
-    /// The next answer; one to HEAD has no body.
+    /// Reads the next response. A response to HEAD has no body.
     pub(super) async fn reply_to(&mut self, method: &str) -> Reply {
         let end = loop {
             match self.pending.windows(4).position(|window| window == b"\r\n\r\n") {
                 Some(end) => break end,
-                None => assert!(self.more().await, "closed before an answer: {:?}", self.pending),
+                None => assert!(self.more().await, "closed before a response: {:?}", self.pending),
             }
         };
         let head = String::from_utf8(self.pending.drain(..end + 4).collect()).unwrap();
@@ -77,14 +77,14 @@ impl Client {
         let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
         if method != "HEAD" {
             while self.pending.len() < length {
-                assert!(self.more().await, "closed within an answer");
+                assert!(self.more().await, "closed within a response");
             }
             reply.body = String::from_utf8(self.pending.drain(..length).collect()).unwrap();
         }
         reply
     }
 
-    /// Waits until the server has closed, and returns what came before.
+    /// Waits until the server has closed the connection, and returns the bytes before that.
     pub(super) async fn rest(mut self) -> String {
         while self.more().await {}
         String::from_utf8(self.pending).unwrap()
@@ -92,24 +92,24 @@ impl Client {
 
     async fn more(&mut self) -> bool {
         let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.pending)).await;
-        // A reset is an end too.
+        // A reset counts as the end.
         read.expect("the server says something").unwrap_or(0) > 0
     }
 }
 
-/// One request over a connection of its own.
+/// Sends one request over a new connection.
 pub(super) async fn once(address: SocketAddr, bytes: &[u8]) -> Reply {
     let mut client = Client::connect(address).await;
     client.send(bytes).await;
     client.reply().await
 }
 
-/// One POST over a connection of its own.
+/// Sends one POST over a new connection.
 pub(super) async fn post(address: SocketAddr, headers: &str, body: impl AsRef<[u8]>) -> Reply {
     Client::connect(address).await.post(headers, body).await
 }
 
-/// Waits for what a task elsewhere brings about.
+/// Waits until another task fulfils the condition.
 pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     let wait = async {
         while !condition() {

@@ -1,4 +1,4 @@
-//! Connections from their beginning to their end, and the server's own.
+//! Connections and the server from start to end.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::client::{Client, post, request, until};
 use super::driver::{Driven, Opened, options};
-use crate::exchange::Exchange;
+use crate::pending::PendingRequests;
 use crate::server::source::HttpServer;
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -60,22 +60,23 @@ async fn an_answer_before_the_end_of_the_body_is_not_lost() {
     let mut client = Client::connect(server.address).await;
     client.send(&request("POST", "/events", JSON, &[b' '; 100 << 10])).await;
     assert_eq!(client.reply().await.status, 413);
-    // A reset connection takes no more bytes, and may take the answer along.
+    // A reset connection accepts no more bytes, and may lose the response.
     client.send(b"still here").await;
     assert_eq!(client.rest().await, "");
     server.stop().await;
 }
 
-/// Clients that send all of a body before they read the answer saw a broken pipe in place of the answer.
+/// Guards clients that send the whole body before they read: they saw a broken pipe instead of the response.
 #[tokio::test]
 async fn a_body_far_over_the_limit_is_read_to_its_end_and_dropped() {
     let server = Driven::delivering(json!({ "body_size": "1KiB" })).await;
     for chunked in [false, true] {
         let mut client = Client::connect(server.address).await;
         let (piece, pieces) = (vec![b' '; 1 << 20], 24);
-        let length = match chunked {
-            false => format!("content-length: {}", pieces << 20),
-            true => "transfer-encoding: chunked".to_owned(),
+        let length = if chunked {
+            "transfer-encoding: chunked".to_owned()
+        } else {
+            format!("content-length: {}", pieces << 20)
         };
         client.send(format!("POST /events HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n").as_bytes()).await;
         for _ in 0..pieces {
@@ -133,11 +134,11 @@ async fn requests_in_flight_are_finished_when_the_pipeline_stops() {
     }
     Source::close(&mut server.source, &server.cx).await.unwrap();
     server.cx.tasks().joined().await;
-    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(server.address).await.is_err(), "the socket is closed");
 }
 
 #[tokio::test]
-async fn what_waits_in_the_queue_is_handed_over_when_the_pipeline_stops() {
+async fn queued_requests_are_emitted_when_the_pipeline_stops() {
     let mut server = Opened::new(json!({ "respond": "accepted" })).await;
     for _ in 0..3 {
         assert_eq!(post(server.address, JSON, "1").await.status, 202);
@@ -145,11 +146,11 @@ async fn what_waits_in_the_queue_is_handed_over_when_the_pipeline_stops() {
     server.stopping.cancel();
     assert_eq!(server.next().await.unwrap().batch.len(), 3);
     let end = tokio::time::timeout(Duration::from_secs(2), server.next()).await;
-    assert!(end.expect("nobody is waited for").is_none());
+    assert!(end.expect("there is nothing to wait for").is_none());
 }
 
 #[tokio::test]
-async fn a_server_that_is_dropped_takes_its_connections_along() {
+async fn a_dropped_server_closes_its_connections() {
     let mut server = Opened::new(json!({})).await;
     let mut client = Client::connect(server.address).await;
     client.send(&request("POST", "/events", JSON, b"1")).await;
@@ -157,7 +158,7 @@ async fn a_server_that_is_dropped_takes_its_connections_along() {
     let cx = server.cx.clone();
     drop(server);
     let mut rest = Vec::new();
-    // Closed or reset, but not left hanging.
+    // The connection is closed or reset, and does not hang.
     let _ = client.stream.read_to_end(&mut rest).await;
     cx.tasks().joined().await;
     next.done.unwrap()(Outcome::Delivered);
@@ -167,7 +168,7 @@ async fn a_server_that_is_dropped_takes_its_connections_along() {
 async fn an_address_in_use_is_tried_again() {
     let first = Opened::new(json!({})).await;
     let listen = first.address.to_string();
-    let mut second = HttpServer::new(options(&json!({ "listen": listen })), Exchange::new()).unwrap();
+    let mut second = HttpServer::new(options(&json!({ "listen": listen })), PendingRequests::new()).unwrap();
     let error = Source::open(&mut second, &first.cx).await.unwrap_err();
     assert_eq!(error.class(), Class::Retry);
     assert!(error.message().contains(&listen), "{error}");

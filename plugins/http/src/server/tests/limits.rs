@@ -1,4 +1,4 @@
-//! Clients that are slow, large or many.
+//! Slow clients, large requests and many connections.
 
 use std::io::Write;
 
@@ -33,7 +33,7 @@ async fn silence_is_ended_in_every_phase() {
             "HTTP/1.1 408",
         ),
     ];
-    for (limit, sent, answer) in cases {
+    for (limit, sent, response) in cases {
         let mut options = json!({
             "first_byte_time": long, "header_time": long, "idle_time": long, "body_time": long
         });
@@ -42,7 +42,7 @@ async fn silence_is_ended_in_every_phase() {
         let mut client = Client::connect(server.address).await;
         client.send(sent).await;
         let rest = client.rest().await;
-        assert!(rest.starts_with(answer) && rest.is_empty() == answer.is_empty(), "{limit}: {rest}");
+        assert!(rest.starts_with(response) && rest.is_empty() == response.is_empty(), "{limit}: {rest}");
         assert!(server.entered().is_empty());
         server.stop().await;
     }
@@ -53,7 +53,7 @@ async fn a_head_that_trickles_is_ended() {
     let server = Driven::delivering(json!({ "header_time": "80ms" })).await;
     let client = Client::connect(server.address).await;
     let (mut reading, mut writing) = client.stream.into_split();
-    // Each byte comes well within the limit; it is the whole head that is too slow.
+    // Each byte arrives within the limit, but the whole head does not.
     let trickle = async {
         for byte in b"POST /events HTTP/1.1\r\nx: ".iter().chain(std::iter::repeat(&b'y')) {
             if tokio::io::AsyncWriteExt::write_all(&mut writing, &[*byte]).await.is_err() {
@@ -88,7 +88,7 @@ async fn a_client_that_takes_no_bytes_is_ended() {
     let server = Driven::echoing(json!({ "write_time": "50ms" })).await;
     let mut client = Client::connect(server.address).await;
     let bytes = request("POST", "/events", JSON, format!("\"{}\"", "x".repeat(500 << 10)).as_bytes());
-    // Answers pile up unread until the server's side of the socket is full; then it gives up.
+    // Unread responses fill the send buffer of the server, until it gives up.
     let flood = async {
         loop {
             if let Err(error) = tokio::io::AsyncWriteExt::write_all(&mut client.stream, &bytes).await {
@@ -122,7 +122,7 @@ async fn a_body_in_several_codings_is_decoded_and_an_unknown_one_is_refused() {
         assert_eq!(reply.status, 200, "{header}: {reply:?}");
         assert_eq!(server.entered().len(), number + 1, "{header}");
     }
-    // As `br` of `[1]`, which nothing here can make: one uncompressed piece.
+    // `[1]` in `br`, as one uncompressed piece. No dependency can encode it.
     let br = [0x0b, 0x01, 0x80, b'[', b'1', b']', 0x03];
     let reply = post(server.address, "content-type: application/json\r\ncontent-encoding: br\r\n", br).await;
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -159,7 +159,7 @@ async fn gzip_is_undone_within_its_limit() {
 }
 
 #[tokio::test]
-async fn requests_above_the_queue_are_told_to_come_back() {
+async fn requests_beyond_the_queue_get_503() {
     let mut server = Opened::new(json!({ "waiting": 3, "respond": "accepted" })).await;
     let mut client = Client::connect(server.address).await;
     for _ in 0..3 {
@@ -212,12 +212,12 @@ async fn connections_above_the_limit_are_turned_away() {
 }
 
 #[tokio::test]
-async fn a_stalled_pipeline_hangs_nobody() {
+async fn a_stalled_pipeline_leaves_no_client_without_a_response() {
     let mut server = Opened::new(json!({ "waiting": 2, "time_limit": "50ms" })).await;
     let flood = (0..20).map(|_| post(server.address, JSON, "1"));
     let replies = futures_util::future::join_all(flood).await;
     assert!(replies.iter().all(|reply| [503, 504].contains(&reply.status)), "{replies:?}");
-    // What waited for the pipeline is of clients that have their answers by now.
+    // The clients of the queued requests already have their responses.
     server.stopping.cancel();
     assert!(server.next().await.is_none());
 }

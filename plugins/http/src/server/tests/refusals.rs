@@ -1,4 +1,4 @@
-//! Each status that is not the result of a pipeline.
+//! Each status other than the result of a pipeline.
 
 use serde_json::json;
 use tidegate_sdk::Outcome;
@@ -9,7 +9,7 @@ use super::driver::{Driven, Fate, Opened};
 const JSON: &str = "content-type: application/json\r\n";
 
 #[tokio::test]
-async fn delivered_is_told_with_the_number_of_events() {
+async fn a_delivered_request_gets_the_number_of_events() {
     let server = Driven::delivering(json!({})).await;
     let reply = post(server.address, JSON, "[1, 2]").await;
     assert_eq!((reply.status, reply.body.as_str()), (200, r#"{"events":2}"#));
@@ -18,7 +18,7 @@ async fn delivered_is_told_with_the_number_of_events() {
 }
 
 #[tokio::test]
-async fn a_pipeline_that_fails_or_rejects_is_told() {
+async fn a_failed_or_rejected_request_gets_its_status() {
     let server = Opened::new(json!({})).await.drive(|batch| {
         Fate::End(match batch.payload(0) {
             b"0" => Outcome::Failed,
@@ -28,7 +28,7 @@ async fn a_pipeline_that_fails_or_rejects_is_told() {
     let mut client = Client::connect(server.address).await;
     let failed = client.post(JSON, "0").await;
     assert_eq!((failed.status, failed.header("retry-after")), (503, Some("1")));
-    assert!(failed.error().contains("did not get through"));
+    assert!(failed.error().contains("failed to process"));
     let rejected = client.post(JSON, "1").await;
     assert_eq!((rejected.status, rejected.error().as_str()), (422, "the event has no `.id`"));
     server.stop().await;
@@ -80,7 +80,7 @@ async fn a_body_that_is_no_text_is_refused_and_the_types_are_named() {
         assert!(reply.error().contains("application/json") && reply.error().contains("decode"), "{reply:?}");
     }
     assert!(server.entered().is_empty());
-    // What curl sends if it is not told a type, and types that say nothing.
+    // The default type of curl, and types without a meaning.
     for (content_type, body) in [
         ("application/x-www-form-urlencoded", "{\"a\":1}"),
         ("application/x-www-form-urlencoded", "[1]"),
@@ -98,7 +98,7 @@ async fn a_body_that_is_no_text_is_refused_and_the_types_are_named() {
     server.stop().await;
 }
 
-/// Guards a server without a token from pages that the browser of somebody on this machine shows.
+/// Guards a server without a token from web pages in a browser on the same machine.
 #[tokio::test]
 async fn without_a_token_a_request_is_for_a_known_host_and_origin() {
     let server = Driven::delivering(json!({ "hosts": ["events.example"] })).await;
@@ -118,7 +118,7 @@ async fn without_a_token_a_request_is_for_a_known_host_and_origin() {
     }
     assert_eq!(server.entered().len(), 2);
     server.stop().await;
-    // Who knows the token is no page from elsewhere.
+    // A client with the token is not a foreign page.
     let server = Driven::delivering(json!({ "token": "t" })).await;
     let request =
         "POST /events HTTP/1.1\r\nhost: any.example\r\nauthorization: Bearer t\r\ncontent-length: 1\r\n\r\n1";
@@ -127,7 +127,7 @@ async fn without_a_token_a_request_is_for_a_known_host_and_origin() {
 }
 
 #[tokio::test]
-async fn accepted_is_told_before_the_pipeline_has_it() {
+async fn an_accepted_request_gets_its_response_before_the_pipeline_has_it() {
     let mut server = Opened::new(json!({ "respond": "accepted" })).await;
     let mut client = Client::connect(server.address).await;
     for body in ["1", "[2,3]"] {
@@ -156,7 +156,7 @@ async fn malformed_json_says_where_and_nothing_enters() {
 
 #[tokio::test]
 async fn nothing_to_deliver_is_delivered_at_once() {
-    // Nobody takes batches here: an answer shows that none was needed.
+    // No pipeline takes batches, so a response shows that none was needed.
     let server = Opened::new(json!({})).await;
     assert_eq!(post(server.address, JSON, "[]").await.status, 200);
     assert_eq!(post(server.address, "content-type: text/plain\r\n", "").await.status, 200);
@@ -214,7 +214,7 @@ async fn a_token_is_asked_for_before_all_else() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_while_it_is_read() {
+async fn large_bodies_are_refused_while_they_are_read() {
     let options = json!({ "body_size": "2MiB", "events": 3, "header_size": "8KiB", "header_count": 20 });
     let server = Driven::delivering(options).await;
     let announced = b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999\r\n\r\n";
@@ -245,7 +245,7 @@ async fn what_is_too_large_is_refused_while_it_is_read() {
 }
 
 #[tokio::test]
-async fn more_than_the_rate_is_told_to_wait() {
+async fn requests_over_the_rate_get_429() {
     let server = Driven::delivering(json!({ "rate": 2 })).await;
     let mut client = Client::connect(server.address).await;
     let mut statuses = Vec::new();

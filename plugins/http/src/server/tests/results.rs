@@ -1,4 +1,4 @@
-//! `respond = "result"`: the answer is what the pipeline made of the request.
+//! `respond = "result"`: the response consists of the results of the pipeline.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ async fn an_empty_body_of_a_named_form_is_read_as_that_form() {
     server.stop().await;
 }
 
-/// Drops `0`, makes `2` two results, keeps the rest: backwards, as a filter may.
+/// Drops `0`, makes two results of `2`, and keeps the rest, in reverse order.
 fn reshaped(batch: &Batch) -> Fate {
     let mut builder = batch.derive();
     for event in (0..batch.len()).rev() {
@@ -72,7 +72,7 @@ fn reshaped(batch: &Batch) -> Fate {
             _ => builder.keep(event),
         }
     }
-    Fate::Answer(builder.finish())
+    Fate::Response(builder.finish())
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn dropped_and_split_events_count() {
 async fn status_type_and_headers_can_be_set() {
     let response = json!({ "status": 201, "content_type": "text/x", "headers": { "x-a": "b" } });
     let server = Opened::new(json!({ "respond": "result" })).await;
-    let server = server.drive_to(&response, |batch| Fate::Answer(batch.clone()));
+    let server = server.drive_to(&response, |batch| Fate::Response(batch.clone()));
     let reply = post(server.address, JSON, "1").await;
     assert_eq!((reply.status, reply.body.as_str()), (201, "1"));
     assert_eq!((reply.header("content-type"), reply.header("x-a")), (Some("text/x"), Some("b")));
@@ -130,23 +130,23 @@ async fn results_over_the_limit_are_an_error_and_let_go_of() {
     let server = server.drive(|batch| {
         let mut builder = batch.derive();
         (0..100).for_each(|_| builder.write(0, &[b'1'; 100]));
-        Fate::Answer(builder.finish())
+        Fate::Response(builder.finish())
     });
     let reply = post(server.address, JSON, "1").await;
     assert_eq!(reply.status, 500);
-    assert!(reply.error().contains("more than the server may hold"));
+    assert!(reply.error().contains("exceed the limit of the server"));
     server.stop().await;
 }
 
 #[tokio::test]
-async fn the_result_of_a_request_that_is_gone_is_nobodys() {
+async fn the_result_of_a_request_that_is_over_is_dropped() {
     let mut server = Opened::new(json!({ "respond": "result" })).await;
     let mut client = Client::connect(server.address).await;
     client.send(&request("POST", "/events", JSON, b"1")).await;
     let next = server.next().await.unwrap();
-    assert_eq!(server.exchange.len(), 1);
+    assert_eq!(server.pending_requests.len(), 1);
     drop(client);
-    until("the client is missed", || server.exchange.len() == 0).await;
+    until("the client is missed", || server.pending_requests.len() == 0).await;
     let results = next.batch.stamped(&Arc::from("test"), 0);
     let delivery = server.sink(&json!({})).write(&results, &server.cx).await.unwrap();
     assert!(delivery.rejected().is_empty() && delivery.to_retry().is_none());
@@ -155,7 +155,7 @@ async fn the_result_of_a_request_that_is_gone_is_nobodys() {
 }
 
 #[tokio::test]
-async fn events_that_answer_nobody_are_rejected() {
+async fn events_without_a_waiting_request_are_rejected() {
     let server = Opened::new(json!({})).await;
     let (cx, _stopping) = context();
     let delivery = server.sink(&json!({})).write(&batch(["a", "b"]), &cx).await.unwrap();
@@ -163,7 +163,7 @@ async fn events_that_answer_nobody_are_rejected() {
     assert_eq!(events, [0, 1]);
     assert!(delivery.rejected()[0].reason.contains("respond = \"result\""));
 
-    let server = Opened::new(json!({})).await.drive(|batch| Fate::Answer(batch.clone()));
+    let server = Opened::new(json!({})).await.drive(|batch| Fate::Response(batch.clone()));
     let reply = post(server.address, JSON, "1").await;
     assert_eq!(reply.status, 422, "`delivered` and `http_response` do not go together");
     server.stop().await;
@@ -173,10 +173,11 @@ async fn events_that_answer_nobody_are_rejected() {
 async fn two_servers_share_nothing() {
     let mut first = Opened::new(json!({ "respond": "result" })).await;
     let mut second = Opened::new(json!({ "respond": "result" })).await;
-    // Both pipelines are of one process, so they meet in one exchange.
-    second.exchange = Arc::clone(&first.exchange);
+    // Both pipelines belong to one process, so they share the pending requests.
+    second.pending_requests = Arc::clone(&first.pending_requests);
     let options = super::driver::options(&json!({ "respond": "result" }));
-    let mut source = crate::server::source::HttpServer::new(options, Arc::clone(&first.exchange)).unwrap();
+    let mut source =
+        crate::server::source::HttpServer::new(options, Arc::clone(&first.pending_requests)).unwrap();
     tidegate_sdk::Source::open(&mut source, &second.cx).await.unwrap();
     (second.address, second.source) = (source.address(), source);
 
@@ -185,11 +186,11 @@ async fn two_servers_share_nothing() {
     let engine = async {
         let batches = [first.next().await.unwrap(), second.next().await.unwrap()];
         let batches = batches.map(|next| (next.batch.stamped(&Arc::from("s"), 0), next.done.unwrap()));
-        // One write brings the results of both, as from a fan-in.
+        // One write brings the results of both requests, as after a fan-in.
         let both = Batch::concat(&[batches[1].0.clone(), batches[0].0.clone()]);
         let delivery = first.sink(&json!({})).write(&both, &first.cx).await.unwrap();
         assert!(delivery.rejected().is_empty());
-        batches.into_iter().for_each(|(_, settled)| settled(Outcome::Delivered));
+        batches.into_iter().for_each(|(_, done)| done(Outcome::Delivered));
     };
     let ((one, two), ()) = tokio::join!(clients, engine);
     assert_eq!((one.body.as_str(), two.body.as_str()), ("1", "2"));
@@ -224,14 +225,14 @@ async fn events_know_their_request() {
 /// Guards attributes that are kept from one request of a connection to the next.
 #[tokio::test]
 async fn the_attributes_are_those_of_each_request() {
-    let (told, texts) = std::sync::mpsc::sync_channel(1);
+    let (sender, texts) = std::sync::mpsc::sync_channel(1);
     let opened = Opened::new(json!({ "path": "/a/*", "headers": ["x-id"], "respond": "delivered" })).await;
     let server = opened.drive(move |batch| {
         let text = |name| match batch.attribute(0, name) {
             Some(AttributeValue::Text(text)) => text.clone(),
             _ => "-".to_owned(),
         };
-        told.send(["path", "query", "content_type", "header_x_id"].map(text).join(" ")).unwrap();
+        sender.send(["path", "query", "content_type", "header_x_id"].map(text).join(" ")).unwrap();
         Fate::End(Outcome::Delivered)
     });
     let mut client = Client::connect(server.address).await;

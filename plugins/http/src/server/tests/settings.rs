@@ -1,4 +1,4 @@
-//! What building refuses.
+//! Options that are refused.
 
 use serde_json::{Value, json};
 use tidegate_sdk::{Kind, Registry};
@@ -25,7 +25,7 @@ fn beyond_loopback_needs_a_token() {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused() {
+fn options_that_cannot_be_served_are_refused() {
     let cases = [
         (json!({ "listen": "8080" }), "/listen"),
         (json!({ "listen": "::1:8080" }), "/listen"),
@@ -72,7 +72,7 @@ fn the_manual_has_every_default() {
     assert!(source.build(&json!({})).is_ok());
     let properties = source.schema()["properties"].as_object().unwrap();
     for (name, property) in properties {
-        // A secret has none, so that none is ever shown.
+        // A secret has no default that could be printed.
         assert!(property.get("default").is_some() || name == "token", "{name} has no default");
         assert!(property.get("description").is_some(), "{name} has no description");
     }

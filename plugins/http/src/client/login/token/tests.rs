@@ -1,4 +1,4 @@
-//! Answers as servers write them.
+//! Tests with responses of known servers.
 
 use tidegate_sdk::Class;
 

@@ -1,4 +1,4 @@
-//! Links, hosts and parameters.
+//! Tests of links, hosts and parameters.
 
 use super::*;
 

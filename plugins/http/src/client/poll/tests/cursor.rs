@@ -1,4 +1,4 @@
-//! The value that asks for what is new only, across polls and restarts.
+//! Tests of the cursor across polls and restarts.
 
 use super::*;
 
@@ -8,8 +8,8 @@ pub(super) fn position(batch: &Batch) -> Position {
 
 #[tokio::test]
 async fn the_cursor_of_a_poll_is_sent_with_the_next_and_kept_across_restarts() {
-    let mut answers = vec!["[]", r#"[{"at":10},{"at":9}]"#, r#"[{"at":7},{"at":8},{"no":1}]"#];
-    let server = Server::start(move |_| ok(answers.pop().unwrap_or("[]"))).await;
+    let mut responses = vec!["[]", r#"[{"at":10},{"at":9}]"#, r#"[{"at":7},{"at":8},{"no":1}]"#];
+    let server = Server::start(move |_| ok(responses.pop().unwrap_or("[]"))).await;
     let cursor = json!({ "cursor": { "from": ".at", "parameter": "since", "initial": 5 }, "times": 3 });
     let mut first = source(&server.url, cursor.clone());
     let (cx, _stopping) = context();
@@ -28,7 +28,7 @@ async fn the_cursor_of_a_poll_is_sent_with_the_next_and_kept_across_restarts() {
 
 #[tokio::test]
 async fn a_restart_within_a_poll_goes_on_at_its_page() {
-    let pages = |asked: &Asked| match parameter(asked, "page").as_deref() {
+    let pages = |request: &ReceivedRequest| match parameter(request, "page").as_deref() {
         Some("1") => ok(r#"[{"at":30}]"#),
         Some("2") => ok(r#"[{"at":20}]"#),
         _ => ok("[]"),
@@ -40,7 +40,7 @@ async fn a_restart_within_a_poll_goes_on_at_its_page() {
     first.open(&cx).await.unwrap();
     let stored = position(&first.next(&cx).await.unwrap().unwrap().batch);
 
-    // The newest came first, so their cursor may only be used once the older ones have come too.
+    // The newest events came first, so the cursor may move only after the older ones.
     let mut second = source(&server.url, options);
     let cx = cx.with_resume(BTreeMap::from([(String::new(), stored)]));
     second.open(&cx).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_restart_within_a_poll_goes_on_at_its_page() {
 
 #[tokio::test]
 async fn a_poll_that_goes_on_after_a_restart_keeps_the_interval() {
-    let server = Server::start(|asked| match parameter(asked, "page").as_deref() {
+    let server = Server::start(|request| match parameter(request, "page").as_deref() {
         Some("1") => ok(r#"[{"at":30}]"#),
         _ => ok("[]"),
     })

@@ -1,13 +1,13 @@
-//! Polls that are not read to their end.
+//! Tests of incomplete polls.
 
 use tidegate_sdk::{Cx, SourceBatch};
 
 use super::*;
 
-/// A server with `count` ids, newest first (or oldest first), `size` to a page. It honours `since` and knows `page`.
-fn ids(count: u64, size: u64, newest_first: bool) -> impl FnMut(&Asked) -> Reply + Send + 'static {
-    move |asked| {
-        let number = |name: &str| parameter(asked, name).map(|value| value.parse::<u64>().unwrap());
+/// Returns a server with `count` ids, newest or oldest first, `size` to a page. It knows `since` and `page`.
+fn ids(count: u64, size: u64, newest_first: bool) -> impl FnMut(&ReceivedRequest) -> Reply + Send + 'static {
+    move |request| {
+        let number = |name: &str| parameter(request, name).map(|value| value.parse::<u64>().unwrap());
         let since = number("since").unwrap_or(0);
         let mut all: Vec<u64> = (1..=count).filter(|id| *id > since).collect();
         if newest_first {
@@ -30,19 +30,19 @@ fn with_cursor(more: Value) -> Value {
     with_options(cursor, more)
 }
 
-/// Reads to the end of the source: its texts, what it refused, and the place that it would be resumed at.
+/// Reads to the end of the source. Returns texts, rejections, and the last position.
 async fn read_on(source: &mut dyn Source, cx: &Cx) -> (Vec<String>, Vec<String>, Option<Position>) {
-    let (mut texts, mut refused, mut place) = (Vec::new(), Vec::new(), None);
+    let (mut texts, mut refused, mut position) = (Vec::new(), Vec::new(), None);
     source.open(cx).await.unwrap();
     while let Some(read) = source.next(cx).await.unwrap() {
         let SourceBatch { batch, rejected, .. } = read;
         texts.extend(batch.texts());
         refused.extend(rejected.into_iter().map(|rejection| rejection.reason));
-        if let Some(position) = &batch.runs()[0].origin.position {
-            place = Some(position.clone());
+        if let Some(found) = &batch.runs()[0].origin.position {
+            position = Some(found.clone());
         }
     }
-    (texts, refused, place)
+    (texts, refused, position)
 }
 
 fn events(ids: impl Iterator<Item = u64>) -> Vec<String> {
@@ -65,15 +65,15 @@ async fn a_poll_that_reaches_max_pages_goes_on_in_the_next_and_loses_nothing() {
 #[tokio::test]
 async fn a_cut_poll_goes_on_after_a_restart() {
     let server = Server::start(ids(20, 2, true)).await;
-    let (mut all, mut place) = (Vec::new(), None);
+    let (mut all, mut position) = (Vec::new(), None);
     for run in 1..=5 {
         let mut polling = source(&server.url, with_cursor(json!({ "max_pages": 3 })));
         let (cx, _stopping) = context();
-        let cx = cx.with_resume(place.map(|place| (String::new(), place)).into_iter().collect());
+        let cx = cx.with_resume(position.map(|position| (String::new(), position)).into_iter().collect());
         let (texts, _, next) = read_on(&mut *polling, &cx).await;
         all.extend(texts);
         assert!(next.is_some() || run == 5, "there is nothing new in the last run");
-        place = next;
+        position = next;
     }
     assert_eq!(all, events((1..=20).rev()), "each once");
     assert_eq!(server.targets().last().unwrap(), "/?since=20&page=1");
@@ -104,7 +104,7 @@ async fn repeated_cuts_make_the_source_unhealthy_until_a_poll_is_complete() {
 }
 
 #[tokio::test]
-async fn a_malformed_page_is_rejected_and_the_pages_behind_it_are_read() {
+async fn a_malformed_page_is_rejected_and_later_pages_are_read() {
     for (pagination, second, third) in [
         (json!({ "kind": "page" }), "/?page=2", "/?page=3"),
         (json!({ "kind": "offset", "size": 1 }), "/?offset=1&limit=1", "/?offset=2&limit=1"),
@@ -112,7 +112,7 @@ async fn a_malformed_page_is_rejected_and_the_pages_behind_it_are_read() {
         (json!({ "kind": "link" }), "/p2", "/p3"),
     ] {
         let (bad, last) = (second, third);
-        let server = Server::start(move |asked| match asked.target.as_str() {
+        let server = Server::start(move |request| match request.target.as_str() {
             target if target == bad => ok("[{\"id\":").with("link", "</p3>; rel=next"),
             target if target == last => ok(r#"[{"id":3}]"#),
             "/" | "/?page=1" | "/?offset=0" | "/?offset=0&limit=1" => {
@@ -132,21 +132,21 @@ async fn a_malformed_page_is_rejected_and_the_pages_behind_it_are_read() {
 async fn with_a_cursor_a_malformed_page_is_asked_for_twice_before_it_is_rejected() {
     let mut bad = 1;
     let mut good = ids(6, 2, true);
-    let server = Server::start(move |asked| match parameter(asked, "page").as_deref() {
+    let server = Server::start(move |request| match parameter(request, "page").as_deref() {
         Some("2") if bad > 0 => {
             bad -= 1;
             ok("<html>")
         }
-        _ => good(asked),
+        _ => good(request),
     })
     .await;
     let (texts, refused) = read(&server, "/", with_cursor(json!({}))).await;
     assert_eq!((texts, refused.len()), (events((1..=6).rev()), 0));
 
     let mut good = ids(6, 2, true);
-    let server = Server::start(move |asked| match parameter(asked, "page").as_deref() {
+    let server = Server::start(move |request| match parameter(request, "page").as_deref() {
         Some("2") => ok("<html>"),
-        _ => good(asked),
+        _ => good(request),
     })
     .await;
     let (texts, refused) = read(&server, "/", with_cursor(json!({ "times": 2 }))).await;
@@ -156,7 +156,7 @@ async fn with_a_cursor_a_malformed_page_is_asked_for_twice_before_it_is_rejected
 
 #[tokio::test]
 async fn a_malformed_page_that_hides_the_next_one_is_tried_again_and_then_given_up() {
-    let server = Server::start(|asked| match parameter(asked, "cursor").as_deref() {
+    let server = Server::start(|request| match parameter(request, "cursor").as_deref() {
         None => ok(r#"{"items":[{"id":9}],"next":"b"}"#),
         Some("b") => ok("<html>"),
         _ => ok(r#"{"items":[{"id":1}]}"#),
@@ -184,7 +184,7 @@ async fn pages_that_are_all_malformed_are_not_asked_for_without_an_end() {
     let options = json!({ "pagination": { "kind": "page" } });
     let (texts, refused, _) = read_on(&mut *source(&server.url, options), &cx).await;
     assert_eq!((texts.len(), refused.len(), server.targets().len()), (0, 3, 3));
-    assert!(cx.complaint().get().unwrap().contains("no answer of the last poll was of use"));
+    assert!(cx.complaint().get().unwrap().contains("no response of the last poll was usable"));
 }
 
 #[tokio::test]
@@ -195,27 +195,30 @@ async fn a_poll_whose_every_answer_is_of_no_use_makes_the_source_unhealthy() {
         (json!({ "decode": "json_lines" }), "<html>\n</html>"),
         (json!({ "cursor": { "from": ".id", "parameter": "since" } }), "<html>"),
     ] {
-        let mut answers = vec![ok(r#"{"data":[1]}"#), ok(body), ok(body)];
-        let server = Server::start(move |_| answers.pop().unwrap()).await;
+        let mut responses = vec![ok(r#"{"data":[1]}"#), ok(body), ok(body)];
+        let server = Server::start(move |_| responses.pop().unwrap()).await;
         let (cx, _stopping) = context();
         let mut polling = source(&server.url, with_options(json!({ "times": 3 }), options.clone()));
         polling.open(&cx).await.unwrap();
         for _poll in 0..2 {
             assert!(!polling.next(&cx).await.unwrap().unwrap().rejected.is_empty());
             let complaint = cx.complaint().get().unwrap_or_default();
-            assert!(complaint.contains("no answer of the last poll was of use: "), "{options}: {complaint}");
+            assert!(
+                complaint.contains("no response of the last poll was usable: "),
+                "{options}: {complaint}"
+            );
         }
         assert_eq!(polling.next(&cx).await.unwrap().unwrap().batch.len(), 1);
         assert_eq!(cx.complaint().get(), None, "{options}");
     }
 }
 
-/// A server that gives the ids of a page, and an error from page `limit` on, as GitHub does.
-fn limited(newest_first: bool, limit: u64) -> impl FnMut(&Asked) -> Reply + Send + 'static {
+/// Returns a server like [`ids`] that refuses pages from `limit` on, as GitHub does.
+fn limited(newest_first: bool, limit: u64) -> impl FnMut(&ReceivedRequest) -> Reply + Send + 'static {
     let mut all = ids(20, 2, newest_first);
-    move |asked| match parameter(asked, "page").map(|page| page.parse::<u64>().unwrap()) {
+    move |request| match parameter(request, "page").map(|page| page.parse::<u64>().unwrap()) {
         Some(page) if page >= limit => status(422, "only the first results are available"),
-        _ => all(asked),
+        _ => all(request),
     }
 }
 
@@ -223,12 +226,12 @@ fn limited(newest_first: bool, limit: u64) -> impl FnMut(&Asked) -> Reply + Send
 async fn at_a_limit_of_the_server_the_cursor_stays_and_that_is_said() {
     let server = Server::start(limited(true, 4)).await;
     let (cx, _stopping) = context();
-    let (texts, _, place) = read_on(&mut *source(&server.url, with_cursor(json!({}))), &cx).await;
+    let (texts, _, position) = read_on(&mut *source(&server.url, with_cursor(json!({}))), &cx).await;
     assert_eq!(texts, events((15..=20).rev()));
     let complaint = cx.complaint().get().unwrap();
     assert!(complaint.contains("422") && complaint.contains("the cursor stays"), "{complaint}");
-    let place: Value = place.unwrap().read().unwrap();
-    assert_eq!((&place["since"], &place["next"]), (&Value::Null, &Value::Null), "{place}");
+    let position: Value = position.unwrap().read().unwrap();
+    assert_eq!((&position["since"], &position["next"]), (&Value::Null, &Value::Null), "{position}");
 }
 
 #[tokio::test]
@@ -245,38 +248,38 @@ async fn at_a_limit_of_the_server_the_cursor_moves_where_the_values_only_rose() 
 }
 
 #[tokio::test]
-async fn a_refused_page_after_a_short_one_lies_behind_the_end() {
+async fn a_refused_page_after_a_short_one_is_the_end() {
     for code in [400, 404, 416, 422] {
-        let server = Server::start(move |asked| match parameter(asked, "page").as_deref() {
+        let server = Server::start(move |request| match parameter(request, "page").as_deref() {
             Some("1") => ok(r#"[{"id":3},{"id":2}]"#),
             Some("2") => ok(r#"[{"id":1}]"#),
             _ => status(code, "no such page"),
         })
         .await;
         let (cx, _stopping) = context();
-        let (texts, _, place) = read_on(&mut *source(&server.url, with_cursor(json!({}))), &cx).await;
+        let (texts, _, position) = read_on(&mut *source(&server.url, with_cursor(json!({}))), &cx).await;
         assert_eq!((texts.len(), cx.complaint().get()), (3, None), "{code}");
-        assert_eq!(place.unwrap().read::<Value>().unwrap()["since"], "3", "{code}");
+        assert_eq!(position.unwrap().read::<Value>().unwrap()["since"], "3", "{code}");
     }
 }
 
 #[tokio::test]
 async fn equal_pages_are_not_the_end_and_are_delivered_once() {
     let pages = [r#"[{"h":7}]"#, r#"[{"h":7}]"#, r#"[{"h":6}]"#, "[]"];
-    let server = Server::start(move |asked| {
-        let page: usize = parameter(asked, "page").unwrap().parse().unwrap();
+    let server = Server::start(move |request| {
+        let page: usize = parameter(request, "page").unwrap().parse().unwrap();
         ok(pages[page - 1])
     })
     .await;
     let options =
         json!({ "cursor": { "from": ".h", "parameter": "since" }, "pagination": { "kind": "page" } });
     let (cx, _stopping) = context();
-    let (texts, _, place) = read_on(&mut *source(&server.url, options), &cx).await;
+    let (texts, _, position) = read_on(&mut *source(&server.url, options), &cx).await;
     assert_eq!(texts, [r#"{"h":7}"#, r#"{"h":6}"#]);
-    assert_eq!(place.unwrap().read::<Value>().unwrap()["since"], "7");
+    assert_eq!(position.unwrap().read::<Value>().unwrap()["since"], "7");
 
-    // Where the server leads from page to page, equal pages are pages of their own.
-    let server = Server::start(|asked| match asked.target.as_str() {
+    // If the server refers to the next page, equal pages are different pages.
+    let server = Server::start(|request| match request.target.as_str() {
         "/" => ok("[7]").with("link", "</2>; rel=next"),
         "/2" => ok("[7]").with("link", "</3>; rel=next"),
         _ => ok("[6]"),
@@ -287,21 +290,21 @@ async fn equal_pages_are_not_the_end_and_are_delivered_once() {
 
 #[tokio::test]
 async fn loops_are_cuts_and_nothing_of_them_is_delivered_twice() {
-    // A cursor in the query that the server does not look at.
+    // The server ignores a cursor in the query.
     let blind = Server::start(|_| ok(r#"{"items":[{"id":2}],"next":"b"}"#)).await;
     let options = json!({
         "method": "POST", "body": "{}", "items": ".items", "cursor": { "from": ".id", "parameter": "since" },
         "pagination": { "kind": "cursor", "from": ".next" }, "times": 2,
     });
     let (cx, _stopping) = context();
-    let (texts, _, place) = read_on(&mut *source(&blind.url, options), &cx).await;
+    let (texts, _, position) = read_on(&mut *source(&blind.url, options), &cx).await;
     assert_eq!(texts, [r#"{"id":2}"#, r#"{"id":2}"#], "once in each poll");
     let complaint = cx.complaint().get().unwrap();
     assert!(complaint.contains("`body_path`"), "{complaint}");
-    assert_eq!(place.unwrap().read::<Value>().unwrap()["since"], Value::Null);
+    assert_eq!(position.unwrap().read::<Value>().unwrap()["since"], Value::Null);
 
-    // Links that lead back to the first page, and to the page that they are on.
-    let back = Server::start(|asked| match asked.target.as_str() {
+    // Links back to the first page, and to the page itself.
+    let back = Server::start(|request| match request.target.as_str() {
         "/2" => ok("[2]").with("link", "</>; rel=next"),
         _ => ok("[1]").with("link", "</2>; rel=next"),
     })
@@ -311,8 +314,8 @@ async fn loops_are_cuts_and_nothing_of_them_is_delivered_twice() {
     let itself = Server::start(|_| ok("[1]").with("link", "<>; rel=next")).await;
     assert_eq!(read(&itself, "/", link).await.0, ["1"]);
 
-    // The same cursor again on an empty page says that there is nothing more.
-    let over = Server::start(|asked| match parameter(asked, "cursor").as_deref() {
+    // A repeated cursor on an empty page means the end.
+    let over = Server::start(|request| match parameter(request, "cursor").as_deref() {
         None => ok(r#"{"items":[{"id":1}],"next":"end"}"#),
         _ => ok(r#"{"items":[],"next":"end"}"#),
     })
@@ -322,8 +325,8 @@ async fn loops_are_cuts_and_nothing_of_them_is_delivered_twice() {
         "pagination": { "kind": "cursor", "from": ".next" },
     });
     let (cx, _stopping) = context();
-    let (_, _, place) = read_on(&mut *source(&over.url, options), &cx).await;
-    assert_eq!(place.unwrap().read::<Value>().unwrap()["since"], "1");
+    let (_, _, position) = read_on(&mut *source(&over.url, options), &cx).await;
+    assert_eq!(position.unwrap().read::<Value>().unwrap()["since"], "1");
 }
 
 #[tokio::test]
@@ -348,14 +351,15 @@ async fn an_answer_that_says_that_there_is_more_is_not_the_only_page() {
 #[tokio::test]
 async fn the_end_of_a_poll_is_kept_although_no_event_carries_it() {
     let server = Server::start(ids(4, 2, true)).await;
-    let mut place: Option<Position> = None;
+    let mut position: Option<Position> = None;
     let mut counts = Vec::new();
     for _run in 0..3 {
         let (cx, _stopping) = context();
-        let cx = cx.with_resume(place.clone().map(|place| (String::new(), place)).into_iter().collect());
+        let cx =
+            cx.with_resume(position.clone().map(|position| (String::new(), position)).into_iter().collect());
         let (texts, _, next) = read_on(&mut *source(&server.url, with_cursor(json!({}))), &cx).await;
         counts.push(texts.len());
-        place = next.or(place);
+        position = next.or(position);
     }
     assert_eq!(counts, [4, 0, 0]);
     assert_eq!(server.targets().last().unwrap(), "/?since=4&page=1");

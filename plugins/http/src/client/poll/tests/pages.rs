@@ -1,10 +1,10 @@
-//! Pages, and how a poll comes to its end.
+//! Tests of pages and the end of a poll.
 
 use super::*;
 
 #[tokio::test]
-async fn pages_are_handed_over_one_before_the_next_is_fetched() {
-    let server = Server::start(|asked| match parameter(asked, "page").as_deref() {
+async fn a_page_is_emitted_before_the_next_is_fetched() {
+    let server = Server::start(|request| match parameter(request, "page").as_deref() {
         Some("1") => ok("[1,2]"),
         Some("2") => ok("[3]"),
         _ => ok("[]"),
@@ -14,7 +14,7 @@ async fn pages_are_handed_over_one_before_the_next_is_fetched() {
     let (cx, _stopping) = context();
     source.open(&cx).await.unwrap();
     assert_eq!(source.next(&cx).await.unwrap().unwrap().batch.texts(), ["1", "2"]);
-    assert_eq!(server.targets(), ["/?page=1&limit=2"], "nobody has asked for more yet");
+    assert_eq!(server.targets(), ["/?page=1&limit=2"], "no more pages were requested yet");
     let second = source.next(&cx).await.unwrap().unwrap().batch;
     assert_eq!(second.texts(), ["3"]);
     assert_eq!(second.attribute(0, "page"), Some(&AttributeValue::Integer(2)));
@@ -24,7 +24,7 @@ async fn pages_are_handed_over_one_before_the_next_is_fetched() {
 
 #[tokio::test]
 async fn every_kind_of_pagination_comes_to_its_end() {
-    let link = Server::start(|asked| match asked.target.as_str() {
+    let link = Server::start(|request| match request.target.as_str() {
         "/a?key=1" => ok("[1]").with("link", r#"</b?p=2>; rel="next", </z>; rel="last""#),
         _ => ok("[2]"),
     })
@@ -32,7 +32,7 @@ async fn every_kind_of_pagination_comes_to_its_end() {
     assert_eq!(read(&link, "/a?key=1", json!({ "pagination": { "kind": "link" } })).await.0, ["1", "2"]);
     assert_eq!(link.targets(), ["/a?key=1", "/b?p=2"]);
 
-    let cursor = Server::start(|asked| match parameter(asked, "after").as_deref() {
+    let cursor = Server::start(|request| match parameter(request, "after").as_deref() {
         None => ok(r#"{"items":[1],"next":"n 2"}"#),
         Some("n 2") => ok(r#"{"items":[],"next":3}"#),
         _ => ok(r#"{"items":[3],"next":null}"#),
@@ -45,8 +45,8 @@ async fn every_kind_of_pagination_comes_to_its_end() {
     );
     assert_eq!(cursor.targets(), ["/", "/?after=n+2", "/?after=3"]);
 
-    // A server that gives fewer events than were asked for loses none: what came is what counts.
-    let offset = Server::start(|asked| match parameter(asked, "offset").as_deref() {
+    // A server that sends fewer events than requested loses none: the offset counts received events.
+    let offset = Server::start(|request| match parameter(request, "offset").as_deref() {
         Some("0") => ok("[0,1,2]"),
         Some("3") => ok("[3,4]"),
         _ => ok("[]"),
@@ -56,7 +56,7 @@ async fn every_kind_of_pagination_comes_to_its_end() {
     assert_eq!(read(&offset, "/", json!({ "pagination": pagination })).await.0, ["0", "1", "2", "3", "4"]);
     assert_eq!(offset.targets().last().unwrap(), "/?offset=5&limit=100");
 
-    let missing = Server::start(|asked| match parameter(asked, "page").as_deref() {
+    let missing = Server::start(|request| match parameter(request, "page").as_deref() {
         Some("1") => ok("[1]"),
         _ => status(404, "no such page"),
     })
@@ -97,7 +97,7 @@ async fn a_link_to_another_host_is_not_followed() {
 #[tokio::test]
 async fn after_an_error_the_same_page_is_asked_for_again() {
     let mut failures = vec![status(503, "later").with("retry-after", "7"), Reply::HangUp, Reply::BreakOff];
-    let server = Server::start(move |asked| match parameter(asked, "page").as_deref() {
+    let server = Server::start(move |request| match parameter(request, "page").as_deref() {
         Some("1") => ok("[1]"),
         Some("2") => failures.pop().unwrap_or_else(|| ok("[2]")),
         _ => ok("[]"),
@@ -107,7 +107,7 @@ async fn after_an_error_the_same_page_is_asked_for_again() {
     let (cx, _stopping) = context();
     source.open(&cx).await.unwrap();
     assert_eq!(source.next(&cx).await.unwrap().unwrap().batch.texts(), ["1"]);
-    for words in ["broke off", "no answer", "503"] {
+    for words in ["broke off", "no response", "503"] {
         let error = source.next(&cx).await.unwrap_err();
         assert_eq!(error.class(), Class::Retry, "{error}");
         assert!(error.message().contains(words), "{error}");
@@ -120,7 +120,7 @@ async fn after_an_error_the_same_page_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_page_that_is_gone_for_good_does_not_hold_up_the_next_poll() {
-    let server = Server::start(|asked| match parameter(asked, "cursor") {
+    let server = Server::start(|request| match parameter(request, "cursor") {
         None => ok(r#"{"next":"expired"}"#),
         Some(_) => status(400, "cursor expired"),
     })

@@ -1,4 +1,4 @@
-//! Settings that are probably a mistake, or cannot be.
+//! Tests of options that are refused or warned of.
 
 use tidegate_sdk::ConfigError;
 
@@ -32,7 +32,7 @@ fn a_value_in_the_query_beside_a_body_is_a_warning() {
 }
 
 #[test]
-fn what_cannot_work_is_refused() {
+fn options_that_cannot_work_are_refused() {
     let cases = [
         (json!({ "cursor": { "from": ".a" } }), "/cursor"),
         (
@@ -63,8 +63,8 @@ fn what_cannot_work_is_refused() {
 
 #[tokio::test]
 async fn page_and_cursor_are_put_into_the_body() {
-    let server = Server::start(|asked| {
-        let body: Value = serde_json::from_slice(&asked.body).unwrap();
+    let server = Server::start(|request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
         match body["variables"]["after"].as_str() {
             None => ok(r#"{"items":[{"at":"b"}],"next":"n2"}"#),
             Some("n2") => ok(r#"{"items":[{"at":"a"}],"next":null}"#),
@@ -78,7 +78,7 @@ async fn page_and_cursor_are_put_into_the_body() {
         "cursor": { "from": ".at", "body_path": ".variables.since" },
     });
     assert_eq!(read(&server, "/", options).await.0.len(), 4);
-    let bodies: Vec<String> = server.asked().iter().map(Asked::text).collect();
+    let bodies: Vec<String> = server.received().iter().map(ReceivedRequest::text).collect();
     assert_eq!(bodies[0], r#"{"query":"{a}","variables":{"first":1}}"#);
     assert_eq!(bodies[1], r#"{"query":"{a}","variables":{"first":1,"after":"n2"}}"#);
     assert_eq!(bodies[2], r#"{"query":"{a}","variables":{"first":1,"since":"b"}}"#);

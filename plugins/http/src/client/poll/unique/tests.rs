@@ -1,4 +1,4 @@
-//! What is remembered, and what is forgotten.
+//! Tests of remembering and forgetting.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn remembers_the_last_ones_within_bounds() {
 }
 
 #[test]
-fn what_keeps_coming_is_never_forgotten() {
+fn values_that_keep_occurring_are_never_forgotten() {
     let mut unique = Unique::new(10);
     unique.insert(b"again");
     for number in 0..1000_u32 {

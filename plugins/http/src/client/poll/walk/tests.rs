@@ -1,4 +1,4 @@
-//! One poll over its pages, without a server.
+//! Tests of a poll over its pages, without a server.
 
 use reqwest::header::HeaderMap;
 
@@ -9,15 +9,15 @@ fn base() -> Url {
     Url::parse("http://h/").unwrap()
 }
 
-/// What follows each of these bodies, with their number of events.
+/// Returns the step after each of these bodies, with their number of events.
 fn steps(pages: &Pages, max_pages: u64, bodies: &[(&str, u64)]) -> Vec<Step> {
     let (base, headers, mut walk) = (base(), HeaderMap::new(), Walk::default());
-    let way = Way { pages, base: &base, max_pages };
+    let context = WalkContext { pages, base: &base, max_pages };
     let page = |body: &'static str, count: u64| (body.as_bytes(), count);
     let mut steps = Vec::new();
     for (body, count) in bodies {
         let (body, count) = page(Box::leak(body.to_string().into_boxed_str()), *count);
-        steps.push(walk.go_on(&way, &Page { url: &base, headers: &headers, body, count }));
+        steps.push(walk.go_on(&context, &Page { url: &base, headers: &headers, body, count }));
     }
     steps
 }
@@ -43,7 +43,7 @@ fn only_an_empty_page_is_the_end_of_numbered_ones() {
 fn a_page_over_the_limit_cuts_the_poll_only_if_there_is_more() {
     let pages = numbered(None);
     let all = steps(&pages, 2, &[("[1]", 1), ("[2]", 1)]);
-    assert!(matches!(&all[1], Step::Cut(cut) if cut.resumes && !cut.needs_help), "{all:?}");
+    assert!(matches!(&all[1], Step::Incomplete(cut) if cut.resumes && !cut.needs_help), "{all:?}");
     assert_eq!(steps(&pages, 2, &[("[1]", 1), ("[]", 0)])[1], Step::End);
 }
 
@@ -53,7 +53,7 @@ fn the_same_page_for_ever_is_a_cut() {
     let all = steps(&numbered(None), 100, &bodies);
     assert!(all[..10].iter().all(|step| *step == Step::More));
     assert!(
-        matches!(&all[10], Step::Cut(cut) if cut.needs_help && cut.reason.contains("`page`")),
+        matches!(&all[10], Step::Incomplete(cut) if cut.needs_help && cut.reason.contains("`page`")),
         "{:?}",
         all[10]
     );
@@ -65,5 +65,5 @@ fn a_cursor_that_is_too_long_is_not_followed() {
     let pages = Pages::Cursor { from: ".next".parse().unwrap(), parameter };
     let body = format!(r#"{{"next":"{}"}}"#, "x".repeat(LONGEST + 1));
     let all = steps(&pages, 100, &[(&body, 1)]);
-    assert!(matches!(&all[0], Step::Cut(cut) if cut.needs_help), "{all:?}");
+    assert!(matches!(&all[0], Step::Incomplete(cut) if cut.needs_help), "{all:?}");
 }

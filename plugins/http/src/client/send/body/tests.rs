@@ -1,4 +1,4 @@
-//! The key that tells a repeated request.
+//! Tests of the idempotency key.
 
 use super::*;
 use std::sync::Arc;

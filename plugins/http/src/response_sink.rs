@@ -53,7 +53,7 @@ plugin = "http_response"
 
 /// Describes the sink.
 pub(crate) fn plugin(pending_requests: Arc<PendingRequests>) -> Plugin {
-    let summary = "answers the request that http_server holds open";
+    let summary = "sends the responses to requests that http_server holds open";
     Plugin::sink("http_response", summary, SAMPLE, move |options: Options| {
         Ok(HttpResponse {
             pending_requests: Arc::clone(&pending_requests),

@@ -206,17 +206,20 @@ fn a_poll_that_is_run_several_times_keeps_its_cursor() {
 }
 
 #[test]
-fn wrong_kind_of_pagination_is_reported() {
+fn a_wrong_kind_of_pagination_is_reported_if_the_page_may_be_full() {
     let server = Server::start(|_, _| plain(200, "[1,2,3]"));
     let folder = tempfile::tempdir().unwrap();
-    for (kind, words) in
-        [(r#"kind = "link""#, "no `Link` header"), (r#"kind = "cursor", from = ".next""#, "no `.next`")]
-    {
+    for (kind, query, words) in [
+        (r#"kind = "link""#, "?per_page=3", "no `Link` header"),
+        (r#"kind = "cursor", from = ".next""#, "?per_page=3", "no `.next`"),
+        (r#"kind = "link""#, "?per_page=100", ""),
+        (r#"kind = "cursor", from = ".next""#, "", ""),
+    ] {
         let pipeline = format!(
             r#"
             [source.ids]
             plugin = "http_poll"
-            url = "http://{}/"
+            url = "http://{}/{query}"
             times = 1
             pagination = {{ {kind} }}
             [sink.out]
@@ -226,6 +229,31 @@ fn wrong_kind_of_pagination_is_reported() {
         );
         let ended = run(folder.path(), &pipeline).expect(0);
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("the only page"), !words.is_empty(), "{query}: {}", ended.stderr);
+    }
+}
+
+/// The cursor is kept, so a later run with nothing but a full page of news does not warn again.
+#[test]
+fn a_run_that_resumes_from_a_cursor_does_not_doubt_its_pagination_again() {
+    let server = Server::start(|_, _| plain(200, r#"[{"id":1},{"id":2}]"#));
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = format!(
+        r#"
+        [source.ids]
+        plugin = "http_poll"
+        url = "http://{}/?per_page=2"
+        times = 1
+        pagination = {{ kind = "link" }}
+        cursor = {{ from = ".id", parameter = "since" }}
+        [sink.out]
+        plugin = "stdout"
+        "#,
+        server.address
+    );
+    for warns in [true, false, false] {
+        let ended = run(folder.path(), &pipeline).expect(0);
+        assert_eq!(ended.stderr.contains("the only page"), warns, "{}", ended.stderr);
     }
 }
 

@@ -40,7 +40,7 @@ const ERROR: &str = "http_error";
 const STATUS: &str = "http_status";
 
 pub(super) fn plugin() -> Plugin {
-    let summary = "asks a server about each event, and puts the response into it";
+    let summary = "sends a request for each event, and puts the response into it";
     Plugin::async_filter("http", summary, SAMPLE, Enrich::new)
 }
 

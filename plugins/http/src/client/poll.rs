@@ -57,7 +57,7 @@ cursor = { from = ".updated_at", parameter = "updated_since" }
 const LARGE: usize = 256 << 10;
 
 pub(super) fn plugin() -> Plugin {
-    let summary = "asks a URL again and again, and makes events of the responses";
+    let summary = "polls a URL, and makes events of the responses";
     Plugin::source("http_poll", summary, SAMPLE, HttpPoll::new)
 }
 

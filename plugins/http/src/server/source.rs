@@ -35,7 +35,7 @@ respond = "delivered"
 
 /// Describes the source.
 pub(crate) fn plugin(pending_requests: Arc<PendingRequests>) -> Plugin {
-    let summary = "listens for HTTP requests, and answers when their events are where they should be";
+    let summary = "listens for HTTP requests, and responds when their events have been processed";
     Plugin::source("http_server", summary, SAMPLE, move |options: Options| {
         HttpServer::new(options, Arc::clone(&pending_requests))
     })

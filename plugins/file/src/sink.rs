@@ -109,8 +109,16 @@ impl Sink for FileSink {
     /// Claims the files, because two writers would remove each other's half-written lines.
     fn exclusive(&self) -> Vec<Exclusive> {
         let path = &self.options.path;
-        let files = (path.as_str() != "/dev/null").then(|| Exclusive::new("/path", Resource::template(path)));
-        files.into_iter().collect()
+        if path.as_str() == "/dev/null" {
+            return Vec::new();
+        }
+        let mut claims = vec![Exclusive::new("/path", Resource::template(path))];
+        if self.options.rotate.is_some()
+            && let Some(sealed) = path.as_literal().and_then(rotate::sealed_glob)
+        {
+            claims.push(Exclusive::new("/rotate", Resource::glob(&sealed)));
+        }
+        claims
     }
 }
 

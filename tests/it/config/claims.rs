@@ -99,6 +99,14 @@ fn one_file_under_two_names_is_one_file() {
 }
 
 #[test]
+fn two_components_with_several_claims_have_one_problem() {
+    let sink = into("plugin = \"file\"\npath = \"x\"\nrotate = { size = \"1MiB\" }");
+    let folder = tempfile::tempdir().unwrap();
+    let ended = check(folder.path(), &[("a.toml", &sink), ("b.toml", &sink)]).expect(2);
+    assert!(ended.stderr.ends_with("1 error"), "{}", ended.stderr);
+}
+
+#[test]
 fn hard_links_of_one_file_are_one_file() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("one"), "").unwrap();
@@ -164,6 +172,9 @@ fn a_source_that_reads_what_is_made_of_its_events_is_refused() {
         ("\"data/hard.log\"", "data/x.log", "error[endless]"),
         ("\"data/*.log\"", "data/{.day}.log", "warning[may-be-endless]"),
         ("\"data/*.log\"", "data/{.day}.jsonl", ""),
+        // Sealed files are written too.
+        ("\"data/x-*.log\"", "data/x.log\"\nrotate = { size = \"1MiB\" }#", "warning[may-be-endless]"),
+        ("\"data/x-*.log\"", "data/x.log", ""),
         ("\"data/*.log\"", "data/.x.log", ""),
         ("\"data/x.log\"", "data/y.log", ""),
     ] {

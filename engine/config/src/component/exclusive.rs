@@ -1,5 +1,6 @@
 //! Resources that several components of a run claim although they cannot have them together.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use tidegate_sdk::{Access, Capabilities, Overlap, Resource};
@@ -91,16 +92,33 @@ pub fn collisions(
     }
     let mut found = Vec::new();
     let mut earlier: Vec<&Resolved<'_>> = Vec::new();
+    // Components with several claims have one problem with each other.
+    let mut pairs = BTreeSet::new();
+    let pair = |one: &Resolved<'_>, other: &Resolved<'_>| {
+        (one.file, one.claim.component.clone(), other.file, other.claim.component.clone())
+    };
     for one in &all {
         if let Some(admin) = admin.filter(|admin| admin.overlap(&one.resource) == Overlap::Certain) {
             let owner = format!("the admin server listens on {admin}");
             found.push((one.file, collision(one.claim, &owner).note("`--admin` says so")));
             continue;
         }
-        let overlaps = |other: &&&Resolved<'_>, least: Overlap| {
-            one.claim.excludes(other.claim) && other.resource.overlap(&one.resource) >= least
+        let is_new =
+            |other: &&Resolved<'_>| one.claim.excludes(other.claim) && !pairs.contains(&pair(one, other));
+        let overlaps: Vec<(&Resolved<'_>, Overlap)> = earlier
+            .iter()
+            .copied()
+            .filter(is_new)
+            .map(|other| (other, other.resource.overlap(&one.resource)))
+            .filter(|(_, overlap)| *overlap > Overlap::None)
+            .collect();
+        let certain = overlaps.iter().find(|(_, overlap)| *overlap == Overlap::Certain);
+        let Some((other, overlap)) = certain.or(overlaps.first()).copied() else {
+            earlier.push(one);
+            continue;
         };
-        if let Some(other) = earlier.iter().find(|other| overlaps(other, Overlap::Certain)) {
+        pairs.insert(pair(one, other));
+        if overlap == Overlap::Certain {
             let owner = if other.claim.shown == one.claim.shown {
                 format!("`{}` has it", other.claim.component)
             } else {
@@ -109,12 +127,8 @@ pub fn collisions(
             found.push((one.file, beside(collision(one.claim, &owner), one, other, "has it")));
             continue;
         }
-        if let Some(other) = earlier.iter().find(|other| overlaps(other, Overlap::Possible)) {
-            found.push((
-                one.file,
-                beside(possible_collision(one.claim, other.claim), one, other, "writes here"),
-            ));
-        }
+        let warning = possible_collision(one.claim, other.claim);
+        found.push((one.file, beside(warning, one, other, "writes here")));
         earlier.push(one);
     }
     found.extend(loops(&all));

@@ -33,6 +33,15 @@ pub(crate) fn sealed_name(folder: &Folder, now: Timestamp) -> OsString {
     }
 }
 
+/// Returns a glob for the sealed files of `path`; `None` if the path has characters of globs.
+pub(crate) fn sealed_glob(path: &str) -> Option<String> {
+    let (folder, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+    let (stem, endings) = split(OsStr::new(name));
+    let stamp: String =
+        STAMP.iter().map(|byte| if *byte == b'0' { '?' } else { char::from(*byte) }).collect();
+    (!path.contains(['*', '?', '['])).then(|| format!("{folder}{stem}{stamp}{endings}"))
+}
+
 /// Deletes the oldest sealed files beyond `keep`. An error is only a warning.
 pub(crate) fn forget_old(folder: &Folder, keep: Option<usize>) {
     let Some(keep) = keep else { return };
@@ -85,6 +94,8 @@ mod tests {
         {
             assert!(!sealed(other), "{other}");
         }
+        assert_eq!(sealed_glob("out/a.jsonl.gz").unwrap(), "out/a-????????T??????Z-????.jsonl.gz");
+        assert_eq!(sealed_glob("out/[a]"), None);
         assert_eq!(split(OsStr::new(".b.c.gz")), (".b".to_owned(), ".c.gz".to_owned()));
         assert_eq!(split(OsStr::new("plain")), ("plain".to_owned(), String::new()));
     }

@@ -14,6 +14,7 @@ mod client;
 mod coding;
 #[doc(hidden)]
 pub mod fuzzing;
+mod joined;
 mod pending;
 mod response_sink;
 mod server;

@@ -5,12 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 
 use crate::budget::{ByteBudget, Reservation};
+use crate::joined;
 
 /// The attribute that tells `http_response` the request of an event.
 pub(crate) const REQUEST: &str = "http_request";
@@ -73,8 +74,8 @@ pub(crate) struct CollectedResults(Mutex<Collected>);
 
 #[derive(Debug)]
 struct Collected {
-    made: Vec<ResultEvent>,
-    /// The identity of each result in `made`; filled by the second write.
+    results: Vec<ResultEvent>,
+    /// The identity of each result in `results`; filled by the second write.
     known: HashSet<Identity>,
     limit: usize,
     bytes: usize,
@@ -87,7 +88,7 @@ struct Collected {
 #[derive(Debug)]
 pub(crate) struct ResultEvent {
     /// The number of the source batch, then the event's index in it.
-    pub(crate) place: (u64, u32),
+    pub(crate) position: (u64, u32),
     /// The result.
     pub(crate) payload: Bytes,
 }
@@ -107,8 +108,8 @@ impl PendingRequests {
     /// Registers a request. Its results may take `limit` bytes, which are reserved from `budget`.
     pub(crate) fn open(self: &Arc<Self>, limit: usize, budget: &Arc<ByteBudget>) -> PendingRequest {
         let id = (self.next.fetch_add(1, Ordering::Relaxed) & i64::MAX as u64) as i64;
-        let held = Collected {
-            made: Vec::new(),
+        let collected = Collected {
+            results: Vec::new(),
             known: HashSet::new(),
             limit,
             bytes: 0,
@@ -116,7 +117,7 @@ impl PendingRequests {
             too_large: false,
             style: None,
         };
-        let results = Arc::new(CollectedResults(Mutex::new(held)));
+        let results = Arc::new(CollectedResults(Mutex::new(collected)));
         self.waiting.lock().insert(id, Arc::clone(&results));
         PendingRequest { pending_requests: Arc::clone(self), id, results }
     }
@@ -141,24 +142,28 @@ impl PendingRequest {
 
     /// Takes the results as one response.
     pub(crate) fn render(&self, format: ResultFormat) -> Result<RenderedResults, TooLarge> {
-        let mut held = self.results.0.lock();
-        if held.too_large {
+        let mut collected = self.results.0.lock();
+        if collected.too_large {
             return Err(TooLarge);
         }
-        let mut made = std::mem::take(&mut held.made);
-        made.sort_by_key(|one| one.place);
+        let mut results = std::mem::take(&mut collected.results);
+        results.sort_by_key(|one| one.position);
+        if format == ResultFormat::Single && results.len() == 1 {
+            let body = results.pop().map(|one| one.payload);
+            return Ok(RenderedResults { style: collected.style.take(), content_type: JSON, body });
+        }
+        let payloads = results.iter().map(|one| &one.payload);
         let (content_type, body) = match format {
-            ResultFormat::Single if made.is_empty() => (JSON, None),
-            ResultFormat::Single if made.len() == 1 => (JSON, made.pop().map(|one| one.payload)),
+            ResultFormat::Single if results.is_empty() => (JSON, None),
             ResultFormat::Single | ResultFormat::Array => {
-                (JSON, Some(joined(&made, held.bytes, b"[", b",", b"]")))
+                (JSON, Some(joined::array(payloads, collected.bytes)))
             }
-            ResultFormat::JsonLines if made.is_empty() => (JSON_LINES, None),
-            ResultFormat::Lines if made.is_empty() => (TEXT, None),
-            ResultFormat::JsonLines => (JSON_LINES, Some(joined(&made, held.bytes, b"", b"\n", b"\n"))),
-            ResultFormat::Lines => (TEXT, Some(joined(&made, held.bytes, b"", b"\n", b"\n"))),
+            ResultFormat::JsonLines if results.is_empty() => (JSON_LINES, None),
+            ResultFormat::Lines if results.is_empty() => (TEXT, None),
+            ResultFormat::JsonLines => (JSON_LINES, Some(joined::lines(payloads, collected.bytes))),
+            ResultFormat::Lines => (TEXT, Some(joined::lines(payloads, collected.bytes))),
         };
-        Ok(RenderedResults { style: held.style.take(), content_type, body })
+        Ok(RenderedResults { style: collected.style.take(), content_type, body })
     }
 }
 
@@ -175,27 +180,29 @@ impl Drop for PendingRequest {
 impl CollectedResults {
     /// Adds the results of one write to the sink. A repeated write brings the same bytes for the same events; these are
     /// not added twice.
-    pub(crate) fn add(&self, made: impl Iterator<Item = ResultEvent>, style: &Arc<ResponseStyle>) {
-        let mut held = self.0.lock();
-        let held = &mut *held;
-        if held.style.is_none() {
-            held.style = Some(Arc::clone(style));
+    pub(crate) fn add(&self, results: impl Iterator<Item = ResultEvent>, style: &Arc<ResponseStyle>) {
+        let mut collected = self.0.lock();
+        let collected = &mut *collected;
+        if collected.style.is_none() {
+            collected.style = Some(Arc::clone(style));
         }
-        let first = held.made.is_empty();
-        if !first && held.known.is_empty() {
-            held.known.extend(held.made.iter().map(ResultEvent::identity));
+        let first = collected.results.is_empty();
+        if !first && collected.known.is_empty() {
+            collected.known.extend(collected.results.iter().map(ResultEvent::identity));
         }
-        let start = held.made.len();
-        for one in made {
-            if held.too_large {
+        let start = collected.results.len();
+        for one in results {
+            if collected.too_large {
                 return;
             }
-            if first || !held.known.contains(&one.identity()) {
-                held.push(one);
+            if first || !collected.known.contains(&one.identity()) {
+                collected.push(one);
             }
         }
         if !first {
-            held.known.extend(held.made.get(start..).unwrap_or_default().iter().map(ResultEvent::identity));
+            collected
+                .known
+                .extend(collected.results.get(start..).unwrap_or_default().iter().map(ResultEvent::identity));
         }
     }
 }
@@ -206,32 +213,18 @@ impl Collected {
         self.bytes += one.payload.len();
         if self.bytes > self.limit || !self.reserved.grow(cost) {
             self.too_large = true;
-            self.made = Vec::new();
+            self.results = Vec::new();
             self.known = HashSet::new();
         } else {
-            self.made.push(one);
+            self.results.push(one);
         }
     }
 }
 
 impl ResultEvent {
     fn identity(&self) -> Identity {
-        (self.place, self.payload.as_ptr() as usize, self.payload.len())
+        (self.position, self.payload.as_ptr() as usize, self.payload.len())
     }
-}
-
-/// Joins the payloads in one buffer.
-fn joined(made: &[ResultEvent], bytes: usize, start: &[u8], between: &[u8], end: &[u8]) -> Bytes {
-    let mut body = BytesMut::with_capacity(bytes + made.len() + 2);
-    body.put_slice(start);
-    for (index, one) in made.iter().enumerate() {
-        if index > 0 {
-            body.put_slice(between);
-        }
-        body.put_slice(&one.payload);
-    }
-    body.put_slice(end);
-    body.freeze()
 }
 
 #[cfg(test)]

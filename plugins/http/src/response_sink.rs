@@ -117,12 +117,12 @@ impl Sink for HttpResponse {
                 continue;
             };
             // If the request is over (the client left, or its time limit passed), the result is discarded.
-            if let Some(results) = self.pending_requests.get(*id) {
-                let made = events.map(|event| ResultEvent {
-                    place: (run.origin.sequence, batch.source_index(event)),
+            if let Some(collected) = self.pending_requests.get(*id) {
+                let results = events.map(|event| ResultEvent {
+                    position: (run.origin.sequence, batch.source_index(event)),
                     payload: batch.shared_payload(event),
                 });
-                results.add(made, &self.style);
+                collected.add(results, &self.style);
             }
         }
         Ok(delivery)

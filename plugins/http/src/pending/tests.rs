@@ -8,32 +8,32 @@ fn pending(limit: usize) -> PendingRequest {
     PendingRequests::new().open(limit, &ByteBudget::new(1 << 20))
 }
 
-fn made(entries: &[(u32, &'static str)]) -> Vec<ResultEvent> {
+fn results(entries: &[(u32, &'static str)]) -> Vec<ResultEvent> {
     let one = |(index, text): &(u32, &'static str)| ResultEvent {
-        place: (0, *index),
+        position: (0, *index),
         payload: Bytes::copy_from_slice(text.as_bytes()),
     };
     entries.iter().map(one).collect()
 }
 
-fn add(pending: &PendingRequest, made: Vec<ResultEvent>) {
-    let results = pending.pending_requests.get(pending.id()).unwrap();
-    results.add(made.into_iter(), &style());
+fn add(pending: &PendingRequest, results: Vec<ResultEvent>) {
+    let collected = pending.pending_requests.get(pending.id()).unwrap();
+    collected.add(results.into_iter(), &style());
 }
 
 fn body(pending: &PendingRequest, format: ResultFormat) -> Option<String> {
     pending.render(format).unwrap().body.map(|body| String::from_utf8(body.to_vec()).unwrap())
 }
 
-fn again(made: &[ResultEvent]) -> Vec<ResultEvent> {
-    made.iter().map(|one| ResultEvent { place: one.place, payload: one.payload.clone() }).collect()
+fn again(results: &[ResultEvent]) -> Vec<ResultEvent> {
+    results.iter().map(|one| ResultEvent { position: one.position, payload: one.payload.clone() }).collect()
 }
 
 #[test]
 fn results_stand_in_the_order_of_the_request() {
     let pending = pending(100);
-    add(&pending, made(&[(2, "c")]));
-    add(&pending, made(&[(0, "a"), (1, "b1"), (1, "b2")]));
+    add(&pending, results(&[(2, "c")]));
+    add(&pending, results(&[(0, "a"), (1, "b1"), (1, "b2")]));
     assert_eq!(body(&pending, ResultFormat::Array).unwrap(), "[a,b1,b2,c]");
 }
 
@@ -48,7 +48,7 @@ fn each_shape_with_none_one_and_two() {
     for (format, expected) in cases {
         for (count, expected) in expected.into_iter().enumerate() {
             let pending = pending(100);
-            add(&pending, made(&[(0, "1"), (1, "2")][..count]));
+            add(&pending, results(&[(0, "1"), (1, "2")][..count]));
             assert_eq!(body(&pending, format).as_deref(), expected, "{format:?} with {count}");
         }
     }
@@ -57,7 +57,7 @@ fn each_shape_with_none_one_and_two() {
 #[test]
 fn a_write_that_comes_again_adds_nothing() {
     let pending = pending(100);
-    let (first, second) = (made(&[(0, "a"), (0, "a"), (1, "b")]), made(&[(1, "b"), (2, "c")]));
+    let (first, second) = (results(&[(0, "a"), (0, "a"), (1, "b")]), results(&[(1, "b"), (2, "c")]));
     for write in [again(&first), again(&first), again(&second), again(&second), again(&first)] {
         add(&pending, write);
     }
@@ -69,11 +69,11 @@ fn results_over_the_limit_are_let_go_of() {
     let budget = ByteBudget::new(1000);
     let pending_requests = PendingRequests::new();
     let pending = pending_requests.open(3, &budget);
-    add(&pending, made(&[(0, "ab"), (1, "cd")]));
-    add(&pending, made(&[(2, "e")]));
+    add(&pending, results(&[(0, "ab"), (1, "cd")]));
+    add(&pending, results(&[(2, "e")]));
     assert_eq!(pending.render(ResultFormat::Array).unwrap_err(), TooLarge);
     let other = pending_requests.open(1000, &ByteBudget::new(50));
-    add(&other, made(&[(0, "ab"), (1, "cd")]));
+    add(&other, results(&[(0, "ab"), (1, "cd")]));
     assert_eq!(other.render(ResultFormat::Array).unwrap_err(), TooLarge);
     drop(pending);
     assert_eq!(budget.used(), 0);

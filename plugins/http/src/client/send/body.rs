@@ -12,30 +12,19 @@ use tidegate_sdk::json::one_line;
 use tidegate_sdk::{Batch, Cx, Error};
 
 use super::options::{Compress, Format};
+use crate::joined;
 
 /// Returns the body of a request with these events of `batch`. JSON events are well-formed.
 pub(super) fn body(batch: &Batch, events: &[usize], format: Format) -> Bytes {
     if let (Format::Single, [event]) = (format, events) {
         return batch.shared_payload(*event);
     }
-    let length: usize = events.iter().map(|event| batch.payload(*event).len() + 1).sum();
-    let mut body = Vec::with_capacity(length + 2);
+    let payloads = events.iter().map(|event| batch.payload(*event));
+    let bytes = payloads.clone().map(<[u8]>::len).sum();
     match format {
-        Format::JsonArray => {
-            for (index, event) in events.iter().enumerate() {
-                body.push(if index == 0 { b'[' } else { b',' });
-                body.extend_from_slice(batch.payload(*event));
-            }
-            body.push(b']');
-        }
-        Format::JsonLines | Format::Single => {
-            for event in events {
-                body.extend_from_slice(&one_line(batch.payload(*event)));
-                body.push(b'\n');
-            }
-        }
+        Format::JsonArray => joined::array(payloads, bytes),
+        Format::JsonLines | Format::Single => joined::lines(payloads.map(one_line), bytes),
     }
-    body.into()
 }
 
 /// Compresses the body if required, on the blocking pool, because it takes milliseconds.

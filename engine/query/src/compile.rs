@@ -126,7 +126,7 @@ impl Compiler {
         })
     }
 
-    /// What brings names into scope.
+    /// The terms that bring names into scope.
     fn binding(&mut self, term: &Term) -> Compiled<Kind> {
         use syntax::Kind as Tree;
         Ok(match &term.kind {

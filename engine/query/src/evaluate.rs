@@ -29,7 +29,7 @@ pub(crate) enum Exit {
     Break(u64),
     Limit(Limit),
     Halt,
-    /// Whoever receives the results has enough.
+    /// The receiver needs no more results.
     Enough,
 }
 
@@ -38,7 +38,7 @@ impl Exit {
         Self::Error(Box::new(Val::from(message.into())))
     }
 
-    /// What an error says.
+    /// The message of an error.
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Error(value) => value.as_text().map_or_else(|| shown(value), str::to_owned),
@@ -73,7 +73,7 @@ pub(crate) fn guarded<T>(
     }
 }
 
-/// One evaluation of a program.
+/// The evaluation of a program for one input.
 pub(crate) struct Machine<'p> {
     pub(crate) program: &'p Program,
     /// Receives what `debug` and `stderr` are given.
@@ -167,7 +167,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// Whether `node` has exactly one result with these bindings, or fails.
+    /// True if `node` has exactly one result with these bindings, or fails.
     pub(crate) fn is_single(&self, node: &'p Node, env: &Env<'p>) -> bool {
         let (mut node, mut around) = (node, None);
         while let Kind::Parameter(distance) = &node.kind {
@@ -182,7 +182,7 @@ impl<'p> Machine<'p> {
         node.single
     }
 
-    /// What the end of a chain cannot be evaluated in a loop of.
+    /// The parts whose last part cannot be evaluated in a loop.
     fn run_other(&self, node: &'p Node, env: &Env<'p>, input: Val, out: Out<'_>) -> Outcome {
         match &node.kind {
             Kind::Each(base) => self.values(base, env, input, &mut |value| each(value, out)),
@@ -361,16 +361,16 @@ impl<'p> Machine<'p> {
         pieces: &'p [Piece],
         env: &Env<'p>,
         input: &Val,
-        behind: String,
+        after: String,
         out: Out<'_>,
     ) -> Outcome {
         let joined = |front: &str, rest: &'p [Piece], out: Out<'_>| {
             let mut text = front.to_owned();
-            strings::append(&mut text, &behind)?;
+            strings::append(&mut text, &after)?;
             self.interpolate(format, rest, env, input, text, out)
         };
         match pieces.split_last() {
-            None => out(Val::from(behind)),
+            None => out(Val::from(after)),
             Some((Piece::Plain(plain), rest)) => joined(plain, rest, out),
             Some((Piece::Value(node), rest)) => {
                 self.values(node, env, input.clone(), &mut |value| joined(&format.apply(&value)?, rest, out))
@@ -384,17 +384,17 @@ impl<'p> Machine<'p> {
         nodes: &'p [Node],
         env: &Env<'p>,
         input: &Val,
-        behind: &mut Vec<Val>,
+        after: &mut Vec<Val>,
         out: &mut dyn FnMut(&[Val]) -> Outcome,
     ) -> Outcome {
         let Some((last, rest)) = nodes.split_last() else {
-            let arguments: Vec<Val> = behind.iter().rev().cloned().collect();
+            let arguments: Vec<Val> = after.iter().rev().cloned().collect();
             return out(&arguments);
         };
         self.values(last, env, input.clone(), &mut |value| {
-            behind.push(value);
-            let outcome = self.arguments_backwards(rest, env, input, behind, out);
-            behind.pop();
+            after.push(value);
+            let outcome = self.arguments_backwards(rest, env, input, after, out);
+            after.pop();
             outcome
         })
     }

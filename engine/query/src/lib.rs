@@ -52,16 +52,16 @@ pub use value::{
 #[derive(Debug)]
 pub struct Query {
     program: Program,
-    /// Whether it is `.`, which needs no evaluation.
+    /// True for `.`, which needs no evaluation.
     identity: bool,
 }
 
-/// Whether an evaluation is to go on with the next result.
+/// The decision after a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It goes on.
+    /// The next result is wanted.
     Next,
-    /// It ends.
+    /// The evaluation ends.
     Enough,
 }
 
@@ -112,11 +112,11 @@ impl Query {
         Ok(Self { program, identity })
     }
 
-    /// Hands each result for `input` to `each`, with the values of the variables in the order of [`Self::new`].
+    /// Passes each result for `input` to `each`, with the values of the variables in the order of [`Self::new`].
     /// `log` receives what `debug` is given.
     ///
     /// # Errors
-    /// The reason why it failed. Results before it were handed over.
+    /// The reason why it failed. Results before the failure were passed on.
     pub fn evaluate(
         &self,
         input: Val,

@@ -2,7 +2,7 @@
 
 use crate::syntax::{Access, Binary, Kind, Pattern, PatternKey, Piece, Problem, Term, Update};
 
-/// What is surely a mistake in the query of this syntax tree, in the order of the text.
+/// Finds what is surely a mistake in the query of this syntax tree, in the order of the text.
 pub fn lint(tree: &Term) -> Vec<Problem> {
     let mut found = Vec::new();
     look(tree, &mut found);
@@ -62,7 +62,7 @@ fn is_comparison(operation: Binary) -> bool {
     )
 }
 
-/// Whether it is a text, a number, `true`, `false` or `null`, as it stands.
+/// True if it is a text, a number, `true`, `false` or `null`, as it stands.
 fn is_literal(term: &Term) -> bool {
     match &term.kind {
         Kind::Number(_) => true,
@@ -110,7 +110,7 @@ fn condition(term: &Term, found: &mut Vec<Problem>) {
     }
 }
 
-/// Whether the results of a term can be places in the input, which is what is left of an operator that assigns.
+/// True if the results of a term can be places in the input, as an operator that assigns needs them on its left.
 fn may_be_path(term: &Term) -> bool {
     match &term.kind {
         Kind::Binary(Binary::Alternative, left, right) | Kind::Comma(left, right) => {

@@ -21,7 +21,7 @@ pub struct Limits {
     pub steps: u64,
     /// Bytes of the values that are alive at the same time, beside the input.
     pub memory: usize,
-    /// How deep arrays and objects may be nested in a value that the query builds.
+    /// The depth to which arrays and objects may be nested in a value that the query builds.
     pub depth: u32,
     /// Bytes of native stack.
     pub stack: usize,

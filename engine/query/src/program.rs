@@ -1,4 +1,4 @@
-//! What a query is compiled to: a tree in which names are numbers.
+//! Compiled queries: trees in which names are numbers.
 
 use crate::evaluate::Exit;
 use crate::natives::format::Format;
@@ -17,11 +17,11 @@ pub(crate) struct Program {
 pub(crate) struct Function {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Node,
-    /// Whether it always has one result, if its parameters do.
+    /// True if it always has one result, if its parameters do.
     pub(crate) single: bool,
 }
 
-/// How a parameter is handed over.
+/// The way in which a parameter is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parameter {
     /// `$name`: each of its values in turn.
@@ -34,13 +34,13 @@ pub(crate) enum Parameter {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) kind: Kind,
-    /// Whether it always has exactly one result, or fails.
+    /// True if it always has exactly one result, or fails.
     pub(crate) single: bool,
 }
 
 pub(crate) type Boxed = Box<Node>;
 
-/// What a part of a program does.
+/// The operation of a part of a program.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Identity,
@@ -70,11 +70,11 @@ pub(crate) enum Kind {
     Reduce(Box<Reduce>),
     Foreach(Box<Foreach>),
     Label(Boxed),
-    /// How many bindings out the label is.
+    /// The number of bindings between it and the label.
     Break(usize),
-    /// How many bindings out the variable is.
+    /// The number of bindings between it and the variable.
     Variable(usize),
-    /// How many bindings out the parameter is.
+    /// The number of bindings between it and the parameter.
     Parameter(usize),
     Call(Call),
     Format(Format),
@@ -104,7 +104,7 @@ pub(crate) enum Piece {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) function: usize,
-    /// How many bindings out the function is defined.
+    /// The number of bindings between the call and the definition.
     pub(crate) skip: usize,
     pub(crate) arguments: Vec<Node>,
 }
@@ -115,7 +115,7 @@ pub(crate) struct Patterns {
     pub(crate) patterns: Vec<Pattern>,
     /// If there are several: for each of them, which of all names its variables have.
     pub(crate) names: Vec<Vec<usize>>,
-    /// How many names there are, if there are several patterns.
+    /// The number of names, if there are several patterns.
     pub(crate) count: usize,
 }
 
@@ -131,7 +131,7 @@ pub(crate) enum Pattern {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) name: Node,
-    /// Whether the value is also bound to a variable.
+    /// True if the value is also bound to a variable.
     pub(crate) bound: bool,
     pub(crate) pattern: Option<Pattern>,
 }
@@ -356,7 +356,7 @@ impl Pattern {
 }
 
 impl Special {
-    /// Whether it has exactly one result, if those arguments have that it evaluates once.
+    /// True if it has exactly one result, provided that the arguments do that it evaluates once.
     fn is_single(self) -> bool {
         matches!(
             self,

@@ -60,7 +60,7 @@ impl Val {
         }
     }
 
-    /// Whether it is neither `false` nor `null`.
+    /// True if it is neither `false` nor `null`.
     #[inline]
     pub fn is_true(&self) -> bool {
         !matches!(self, Self::Null | Self::Bool(false))
@@ -84,7 +84,7 @@ impl Val {
         }
     }
 
-    /// How deep arrays and objects are nested in it, at most.
+    /// The depth to which arrays and objects are nested in it, at most.
     pub(crate) fn depth(&self) -> u32 {
         match self {
             Self::Array(array) => array.depth(),

@@ -5,7 +5,7 @@
 //! there, and results are those bytes. What the subset does not cover, query or event, is for the evaluator, which
 //! also words every error. Both give the same results, byte by byte; `tests/fast.rs` holds them against each other.
 //!
-//! Which queries these are is told to users in the README of this crate.
+//! The README of this crate describes these queries to users.
 //!
 //! Read [`Program`] first, then `lower.rs` (which queries), `scan.rs` (the pass), `evaluate.rs` (the answers).
 
@@ -38,13 +38,13 @@ use wanted::Wanted;
 #[derive(Debug)]
 pub(crate) struct Program {
     wanted: Wanted,
-    /// One for each result that the query may have, in order.
+    /// The expressions of the results that the query may have, in order.
     results: Vec<Expression>,
-    /// How deep the arrays and objects that the query makes are nested.
+    /// The depth to which the arrays and objects are nested that the query makes.
     depth: usize,
 }
 
-/// What a program makes of an event, in memory that is used again for its next one. Not for another program: it
+/// The results of a program for an event, in memory that is used again for its next one. Not for another program: it
 /// remembers how events look to this one.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
@@ -56,13 +56,13 @@ pub(crate) struct Answer {
 /// The results for one event.
 #[derive(Debug)]
 pub(crate) enum Results<'a> {
-    /// One, which stands in the buffer as it is to be printed.
+    /// A single result, which stands in the buffer as it is printed.
     Part(Range<usize>),
     /// These texts, if any.
     Texts(Texts<'a>),
 }
 
-/// Texts, one behind the other.
+/// Texts, one after the other.
 #[derive(Debug)]
 pub(crate) struct Texts<'a> {
     text: &'a [u8],
@@ -120,7 +120,7 @@ impl Program {
         self.try_run(buffer, event, limit, answer).ok()
     }
 
-    /// Whether any result for the event that lies at `event` in `buffer` is neither `false` nor `null`; `None` if
+    /// True if any result for the event that lies at `event` in `buffer` is neither `false` nor `null`; `None` if
     /// it is for the evaluator.
     pub(crate) fn matches(&self, buffer: &[u8], event: Range<usize>, answer: &mut Answer) -> Option<bool> {
         scan::scan(buffer, event, &self.wanted, &mut answer.finds).ok()?;
@@ -128,7 +128,7 @@ impl Program {
         let mut matches = false;
         for result in &self.results {
             let holds = |event: Event<'_>, result: &Expression| {
-                // What stands behind a match is not asked, so that it cannot fail.
+                // The parts after a match are not evaluated, so that it cannot fail.
                 matches = matches || event.holds(result)?;
                 Ok(())
             };
@@ -192,12 +192,12 @@ impl Program {
     }
 }
 
-/// Where a value stands in the buffer, if it is there and is printed as it stands.
+/// The place of a value in the buffer, if it is there and is printed as it stands.
 fn as_is(found: Found) -> Option<Range<usize>> {
     (found.state == State::Present && print::is_as_printed(found)).then(|| found.range())
 }
 
-/// Where `span` lies in its buffer.
+/// The place of `span` in its buffer.
 pub(crate) fn range(span: Span) -> Range<usize> {
     let start = span.offset as usize;
     start..start + span.length as usize

@@ -26,7 +26,7 @@ query = '{n: $n, at: ($now | todate)}'
 interval = "60s"
 "#;
 
-/// How many times a query is asked for one batch.
+/// The number of evaluations for one batch.
 const QUERIES_A_BATCH: u64 = 1024;
 
 pub(crate) fn plugin() -> Plugin {
@@ -47,15 +47,15 @@ struct Options {
     /// The time from one `$n` to the next. The first comes at once; those that are missed while the pipeline is
     /// held up are left out. Not together with `rate`. Example: `"60s"`.
     interval: Option<Duration>,
-    /// How many `$n` there are in a second, evenly. What is missed while the pipeline is held up is made up
+    /// The number of `$n` in a second, evenly. What is missed while the pipeline is held up is made up
     /// for, but no more than a second's worth. Without `interval` and `rate` the source is as fast as it can
     /// be. Example: `1000`.
     rate: Option<f64>,
-    /// How many `$n` there are in all; then the source ends. Without it there is no end. Example: `100`.
+    /// The number of `$n` in all; then the source ends. Without it there is no end. Example: `100`.
     count: Option<u64>,
     /// Makes `$random` the same in every run: the value for each `$n` depends on the seed alone. Example: `42`.
     seed: Option<u64>,
-    /// How much the query may make, and how much work it may be, for one `$n`.
+    /// The limits of the query for one `$n`.
     #[serde(default)]
     limit: Limit,
 }

@@ -35,7 +35,7 @@ pub(crate) fn plugin() -> Plugin {
     })
 }
 
-/// The events that a query may have a result for, told by a text that they must have.
+/// The events for which a query may have a result: those with a text that it needs.
 fn candidates(query: &Query) -> Result<Candidates, ConfigError> {
     let refused = |why: String| {
         ConfigError::at("/validate", format!("no event can be passed over unseen: {why}")).help(
@@ -62,7 +62,7 @@ struct Options {
     /// `tidegate check --explain` tells whether a query is, or which part of it stands in the way.
     /// Example: `select(.status == "active") | {name, age}`.
     query: String,
-    /// How much one event may become.
+    /// The limits of one event.
     #[serde(default)]
     limit: Limit,
     /// Which events are looked at. `"all"` (the default): each is checked to its end, and one that is malformed is
@@ -91,7 +91,7 @@ struct Jq {
     limit: Limit,
     /// Which events are to be looked at; all if there are none.
     candidates: Option<Arc<Candidates>>,
-    /// Those of the batch at hand.
+    /// Those of the current batch.
     found: Vec<usize>,
     rooms: Rooms,
     answer: Answer,

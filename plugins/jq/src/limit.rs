@@ -1,23 +1,23 @@
-//! How much one event may ask for.
+//! Limits of the work on one event.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::Size;
 
-/// How much one event may become, and how much work it may be. An event over a limit is rejected, with the
+/// Limits of the results of one event, and of the work on it. An event over a limit is rejected, with the
 /// name of the limit in the reason; the events beside it go on.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limit {
-    /// How many events one event may become. Default 100,000.
+    /// The number of events that one event may become. Default 100,000.
     pub(crate) events: usize,
-    /// How many bytes of JSON all results of one event may be, together. Default `"64MiB"`.
+    /// The bytes of JSON of all results of one event, together. Default `"64MiB"`.
     pub(crate) bytes: Size,
-    /// How many steps the query may take for one event: one for each part of the query that is evaluated, so
+    /// The steps that the query may take for one event: one for each part of the query that is evaluated, so
     /// `map(.a + 1)` takes about five an element. Default 5,000,000, which is about half a second. It ends
     /// queries that would never end.
     pub(crate) steps: u64,
-    /// How much memory the values may take that the query has for one event at the same time, beside the event
+    /// The memory that the values may take that the query has for one event at the same time, beside the event
     /// itself. Default `"256MiB"`. What an operation is going to take is counted before it takes it, so that no
     /// event can choose how much memory the process needs.
     pub(crate) memory: Size,

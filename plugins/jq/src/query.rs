@@ -26,7 +26,7 @@ pub(crate) struct Query {
     fast: Result<fast::Program, String>,
     /// The variables that the query mentions, in the order in which values are handed to it.
     variables: Vec<&'static str>,
-    /// What is surely a mistake in it.
+    /// Sure mistakes in it.
     mistakes: Vec<ConfigError>,
 }
 
@@ -45,7 +45,7 @@ impl From<String> for Stop {
     }
 }
 
-/// Whether an evaluation is to go on with the next result.
+/// The decision after a result.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Flow {
     Next,
@@ -58,7 +58,7 @@ impl Query {
         &self.text
     }
 
-    /// What can be compiled and is surely a mistake, at its place.
+    /// Sure mistakes of a query that can be compiled, at their places.
     pub(crate) fn mistakes(&self) -> &[ConfigError] {
         &self.mistakes
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidegate_query::{ReadOptions, Val};
 
-/// How deep arrays and objects may be nested in an event, read or written.
+/// The depth to which arrays and objects may be nested in an event, read or written.
 pub(crate) const DEPTH: usize = 512;
 
 /// The value that `text` stands for.

@@ -12,21 +12,21 @@ use crate::limit::Limit;
 /// The stack of the thread for larger evaluations. Only what is used of it is ever memory.
 const LARGE_STACK: usize = 256 << 20;
 
-/// Where the system refuses that much address space, less will do for all but the deepest recursion.
+/// The stack where the system refuses that much address space: enough for all but the deepest recursion.
 const LEAST_STACK: usize = 32 << 20;
 
-/// What of a stack remains for what an evaluation calls at its deepest: printing and dropping values that are nested
+/// The part of a stack that remains for the deepest calls of an evaluation: printing and dropping values that are nested
 /// as deep as they may be.
 const RESERVE: usize = 16 << 20;
 
-/// How deep a value may be nested that a query builds.
+/// The depth to which a value may be nested that a query builds.
 const DEPTH: u32 = 10_000;
 
-/// How far one evaluation may go.
+/// The limits of one evaluation.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     pub(crate) limits: Limits,
-    /// Whether there is no larger room.
+    /// True if there is no larger room.
     pub(crate) last: bool,
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn interrupt(batch: &Batch) -> Option<Interrupt> {
 /// The reason why an evaluation was not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unfinished {
-    /// It needs a larger room.
+    /// The evaluation needs a larger room.
     NeedsMoreRoom,
     /// The clients that wait for its results are gone.
     Interrupted,

@@ -25,7 +25,7 @@ plugin = "stdout"
 from = "route.errors"
 "#;
 
-/// How many routes there may be.
+/// The number of routes that there may be.
 const MOST_ROUTES: usize = 256;
 
 pub(crate) fn plugin() -> Plugin {
@@ -45,16 +45,16 @@ struct Options {
     /// Send an event to every output that matches, rather than to the first.
     #[serde(default)]
     all: bool,
-    /// How much work the queries may be for one event.
+    /// The limits of the queries for one event.
     #[serde(default)]
     limit: Steps,
 }
 
-/// How much work the queries may be for one event. An event over the limit is rejected.
+/// The limits of the queries for one event. An event over the limit is rejected.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Steps {
-    /// How many steps each query may take. Default 5,000,000, which is about half a second.
+    /// The steps that each query may take. Default 5,000,000, which is about half a second.
     steps: u64,
 }
 
@@ -113,7 +113,7 @@ struct Route {
     all: bool,
     limit: Limit,
     rooms: Rooms,
-    /// One for each route.
+    /// The memory of each route.
     answers: Vec<Answer>,
 }
 
@@ -149,7 +149,7 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
     }
     if name.is_empty() || !name.bytes().all(plain) {
         let message = format!("`{name}` cannot be the name of an output");
-        let help = "a name is made of letters, digits, `_` and `-`";
+        let help = "a name is made of ASCII characters from a to z, digits, `_` and `-`";
         return Err(ConfigError::at(pointer, message).help(help));
     }
     Ok(())
@@ -193,7 +193,7 @@ fn ports_of(
     Ok(())
 }
 
-/// Whether the evaluator finds that event `event` of `batch`, which reads as `value`, matches.
+/// True if the evaluator finds that event `event` of `batch`, which reads as `value`, matches.
 fn matches(query: &Query, value: Val, (batch, event): (&Batch, usize), room: &Room) -> Result<bool, Stop> {
     let variable = |_: &str| meta(batch, event);
     let mut matches = false;

@@ -28,7 +28,7 @@ fn refused(name: &str, options: &Value) -> ConfigError {
     }
 }
 
-/// What the query makes of one payload.
+/// The results of the query for one payload.
 fn results(query: &str, payload: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
     let mut filter = filter("jq", &json!({ "query": query }));
     let (texts, mut rejected) = testkit::apply(filter.as_mut(), [payload]);

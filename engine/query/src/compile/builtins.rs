@@ -9,7 +9,7 @@ use crate::program::{Boxed, Call, Kind, Node, Special};
 use crate::syntax::{Definition, Problem, Term, parse_definitions};
 use crate::value::Val;
 
-/// What the language defines in itself.
+/// The functions that are defined in the language itself.
 const DEFINITIONS: &str = include_str!("../defined.jq");
 
 /// The number of bindings out that leaves no bindings.
@@ -30,7 +30,7 @@ pub(crate) fn names() -> Vec<String> {
     shown.map(|(name, arity)| format!("{name}/{arity}")).collect()
 }
 
-/// What is put together out of other parts.
+/// Functions that are put together out of other parts.
 const SHORTHANDS: [(&str, usize); 18] = [
     ("select", 1),
     ("map", 1),

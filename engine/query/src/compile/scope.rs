@@ -1,17 +1,17 @@
-//! What the names mean at a place of a query.
+//! The meaning of names at a place of a query.
 
 /// The names that are known, the last first.
 #[derive(Default)]
 pub(super) struct Scope {
     entries: Vec<Entry>,
-    /// How many of them are bound to something when the query is evaluated.
+    /// The number of them that are bound when the query is evaluated.
     bound: usize,
 }
 
 struct Entry {
     name: String,
     meaning: Meaning,
-    /// How many bindings there were before it.
+    /// The number of bindings before it.
     bound: usize,
 }
 
@@ -29,18 +29,18 @@ enum Meaning {
     Wall,
 }
 
-/// What a name that is called is.
+/// The meaning of a name that is called.
 pub(super) enum Found {
-    /// A parameter, so many bindings out.
+    /// A parameter, with the number of bindings since it.
     Filter(usize),
     /// A parameter that is a variable.
     Value(usize),
-    /// A function, defined so many bindings out.
+    /// A function, with the number of bindings since its definition.
     Function(usize, usize),
 }
 
 impl Scope {
-    /// What [`Self::reset`] goes back to.
+    /// A place that [`Self::reset`] goes back to.
     pub(super) fn mark(&self) -> (usize, usize) {
         (self.entries.len(), self.bound)
     }
@@ -103,7 +103,7 @@ impl Scope {
         self.visible().filter(|entry| matches!(entry.meaning, Meaning::Label)).map(|entry| &*entry.name)
     }
 
-    /// How many bindings out the variable is.
+    /// The number of bindings since the variable.
     pub(super) fn find_variable(&self, name: &str) -> Option<usize> {
         let is = |entry: &&Entry| {
             matches!(entry.meaning, Meaning::Variable | Meaning::Value) && entry.name == name

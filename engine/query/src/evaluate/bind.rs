@@ -211,7 +211,7 @@ fn access_with(value: &Val, name: &Val) -> Exit {
 }
 
 impl Pattern {
-    /// Whether nothing in it can have several values.
+    /// True if nothing in it can have several values.
     fn is_simple(&self) -> bool {
         match self {
             Self::Variable => true,

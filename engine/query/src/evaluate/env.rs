@@ -1,4 +1,4 @@
-//! What names are bound to while a query is evaluated.
+//! Bindings of names during an evaluation.
 
 use std::mem::size_of;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ struct Binding<'p> {
     outer: Env<'p>,
 }
 
-/// What a name is bound to.
+/// The meaning of a name.
 #[derive(Clone)]
 pub(crate) enum Bound<'p> {
     Value(Val),
@@ -44,7 +44,7 @@ impl<'p> Env<'p> {
         env.clone()
     }
 
-    /// What is bound so many bindings out.
+    /// The meaning of the name that was bound `distance` bindings before the innermost.
     pub(crate) fn get(&self, distance: usize) -> Option<&Bound<'p>> {
         let mut binding = self.0.as_ref();
         for _ in 0..distance {
@@ -55,7 +55,7 @@ impl<'p> Env<'p> {
 }
 
 impl<'p> Binding<'p> {
-    /// Takes the chains out that nobody else holds.
+    /// Takes out the chains that no other binding shares.
     fn separate(&mut self, chains: &mut Vec<Rc<Binding<'p>>>) {
         let filter = match &mut self.bound {
             Bound::Filter(_, env) => env.0.take(),

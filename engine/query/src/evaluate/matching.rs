@@ -84,7 +84,7 @@ impl<'p> Machine<'p> {
         text: &Text,
         out: Out<'_>,
     ) -> Outcome {
-        // Each is a text that grows; the bytes in front of `copied` are in all that are to have them.
+        // Each is a text that grows; the bytes before `copied` are in all that are to have them.
         let mut results: Vec<String> = Vec::new();
         let mut copied = 0;
         matcher.each(text, global, &mut |groups| {

@@ -352,7 +352,7 @@ impl<'p> Machine<'p> {
     }
 }
 
-/// What a break to a label comes to, where the label stands.
+/// Ends a break at its label.
 pub(super) fn ended(label: u64, outcome: Outcome) -> Outcome {
     match outcome {
         Err(Exit::Break(broken)) if broken == label => Ok(()),

@@ -1,4 +1,4 @@
-//! What always has one result, without a function that receives it.
+//! Parts that always have one result, which needs no receiver.
 
 use super::{Bound, Env, Exit, Machine, name_of};
 use crate::meter;
@@ -51,7 +51,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// The result of `node` for `input`, which may be changed in place if nobody else holds it.
+    /// The result of `node` for `input`, which may be changed in place if no other value shares it.
     pub(crate) fn take(&self, node: &'p Node, env: &Env<'p>, input: Val) -> Result<Val, Exit> {
         let (mut node, mut env, mut input) = (node, env.clone(), input);
         loop {
@@ -200,14 +200,14 @@ impl<'p> Machine<'p> {
         for (parameter, argument) in parameters() {
             inside = inside.with(match parameter {
                 Parameter::Value => Bound::Value(self.one(argument, env, input)?),
-                Parameter::Filter => Self::handed_over(argument, env),
+                Parameter::Filter => Self::passed(argument, env),
             });
         }
         Ok(Some(inside))
     }
 
-    /// A filter as an argument; one that is itself a parameter is handed on.
-    fn handed_over(argument: &'p Node, env: &Env<'p>) -> Bound<'p> {
+    /// A filter as an argument; a parameter is passed on.
+    fn passed(argument: &'p Node, env: &Env<'p>) -> Bound<'p> {
         if let Kind::Parameter(distance) = &argument.kind
             && let Some(bound) = env.get(*distance)
         {
@@ -243,7 +243,7 @@ impl<'p> Machine<'p> {
         };
         match parameter {
             Parameter::Filter => {
-                let inside = inside.with(Self::handed_over(argument, env));
+                let inside = inside.with(Self::passed(argument, env));
                 self.enter_rest(parameters, arguments, (env, input), &inside, out)
             }
             Parameter::Value => self.values(argument, env, input.clone(), &mut |value| {

@@ -295,7 +295,7 @@ impl<'p> Machine<'p> {
     }
 }
 
-/// Whether it is `.[]?`, as in `..`.
+/// True if it is `.[]?`, as in `..`.
 pub(super) fn is_each_or_nothing(filter: &Node) -> bool {
     match &filter.kind {
         Kind::Try(body, None) => {

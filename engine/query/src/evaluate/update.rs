@@ -79,7 +79,7 @@ impl<'p> Machine<'p> {
                 let kept = old.clone();
                 let new = change(old)?;
                 removed = new.is_none();
-                // It is removed at the end, because that moves what is behind it.
+                // It is removed at the end, because that moves the elements after it.
                 Ok(Some(new.unwrap_or(kept)))
             })?;
             if removed { gone.push(Val::from(keys)) } else { Ok(()) }
@@ -155,7 +155,7 @@ fn change_each(value: Val, change: Change<'_>) -> Result<Val, Exit> {
     }
 }
 
-/// Whether the paths of `node` never overlap, so that each can be changed where it is found.
+/// True if the paths of `node` never overlap, so that each can be changed where it is found.
 fn is_direct(node: &Node) -> bool {
     match &node.kind {
         Kind::Identity | Kind::Fields(_) => true,

@@ -59,7 +59,7 @@ pub(crate) fn range(from: Val, until: Val) -> Val {
     Val::Object(members.into_iter().collect())
 }
 
-/// Where a slice of something of this length begins and ends.
+/// The beginning and the end of a slice of something of this length.
 fn bounds(length: usize, range: &Object) -> Result<(usize, usize), Exit> {
     let bound = |name: &str, missing: f64| match range.get(name) {
         None => error("Array/string slice indices must be integers"),
@@ -99,12 +99,12 @@ fn slice_of_text(text: &Text, range: &Object) -> Result<Val, Exit> {
     Ok(Val::Text(text.slice(start..end)))
 }
 
-/// What a part of a value is changed to: nothing removes it.
+/// A change of a part of a value; `None` removes the part.
 pub(crate) type Change<'a> = &'a mut dyn FnMut(Val) -> Result<Option<Val>, Exit>;
 
 /// Changes `value[key]` to what `change` makes of it.
 ///
-/// Nobody else holds the part while it is being changed, so that it can be changed in place.
+/// No other value shares the part while it is being changed, so that it can be changed in place.
 pub(crate) fn update(value: &mut Val, key: &Val, change: Change<'_>) -> Result<(), Exit> {
     match (&mut *value, key) {
         (Val::Object(members), Val::Text(name)) => {

@@ -32,7 +32,7 @@ pub(super) const NATIVES: &[Native] = &[
     native("bsearch", 1, |value, arguments| search(&value, &arguments[0])),
 ];
 
-/// How many comparisons of a sort are a step.
+/// The comparisons of a sort that are one step.
 const COMPARISONS: usize = 4;
 
 /// The elements of an array or the values of an object.

@@ -114,7 +114,7 @@ pub(super) const NATIVES: &[Native] = &[
         Val::Digits(digits) if digits.starts_with('-') && number_of(&value)? < 0.0 => {
             super::math::negate(value)
         }
-        // Whatever comes behind the numbers in the order of values is not below 0.
+        // Values after the numbers in the order of values are not below 0.
         Val::Null | Val::Bool(_) => super::math::negate(value),
         _ => Ok(value),
     }),

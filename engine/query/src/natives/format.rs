@@ -199,8 +199,8 @@ fn decode_uri(text: &Text) -> Result<Text, Exit> {
     String::from_utf8(bytes).map(Text::from).or_else(|_| invalid())
 }
 
-/// Groups of `bits` bits as letters, filled up with `=` to whole groups of `group` letters.
-fn encode(bytes: &[u8], letters: &[u8], bits: u32, group: usize) -> Result<Text, Exit> {
+/// Groups of `bits` bits as digits, filled up with `=` to whole groups of `group` digits.
+fn encode(bytes: &[u8], digits: &[u8], bits: u32, group: usize) -> Result<Text, Exit> {
     meter::reserve(bytes.len() * 2 + 8)?;
     let mut out = String::with_capacity(bytes.len() * 8 / bits as usize + group);
     let (mut buffer, mut count) = (0_u32, 0);
@@ -210,11 +210,11 @@ fn encode(bytes: &[u8], letters: &[u8], bits: u32, group: usize) -> Result<Text,
         count += 8;
         while count >= bits {
             count -= bits;
-            out.push(char::from(letters[(buffer >> count & mask) as usize]));
+            out.push(char::from(digits[(buffer >> count & mask) as usize]));
         }
     }
     if count > 0 {
-        out.push(char::from(letters[(buffer << (bits - count) & mask) as usize]));
+        out.push(char::from(digits[(buffer << (bits - count) & mask) as usize]));
     }
     while !out.len().is_multiple_of(group) {
         out.push('=');
@@ -222,11 +222,11 @@ fn encode(bytes: &[u8], letters: &[u8], bits: u32, group: usize) -> Result<Text,
     Ok(Text::from(out))
 }
 
-fn decode(text: &Text, letters: &[u8], bits: u32, invalid: &str) -> Result<Text, Exit> {
+fn decode(text: &Text, digits: &[u8], bits: u32, invalid: &str) -> Result<Text, Exit> {
     meter::reserve(text.len())?;
     let mut places = [u8::MAX; 256];
-    for (place, letter) in letters.iter().enumerate() {
-        places[usize::from(*letter)] = place as u8;
+    for (place, digit) in digits.iter().enumerate() {
+        places[usize::from(*digit)] = place as u8;
     }
     let mut out = Vec::with_capacity(text.len());
     let (mut buffer, mut count, mut read) = (0_u32, 0, 0);
@@ -272,12 +272,12 @@ fn text_of_bytes(bytes: &[u8]) -> String {
                 1 + others.iter().take_while(is_other).count()
             }
         };
-        let (sequence, behind) = rest.split_at(length);
+        let (sequence, after) = rest.split_at(length);
         match std::str::from_utf8(sequence) {
             Ok(character) if length == claimed => text.push_str(character),
             _ => text.push(char::REPLACEMENT_CHARACTER),
         }
-        rest = behind;
+        rest = after;
     }
     text
 }

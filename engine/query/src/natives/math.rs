@@ -103,7 +103,7 @@ fn multiply(left: Val, right: Val) -> Result<Val, Exit> {
     }
 }
 
-/// A text so many times.
+/// A text, repeated.
 fn repeat(text: &Text, times: f64) -> Result<Val, Exit> {
     if times < 0.0 || times.is_nan() {
         return Ok(Val::Null);
@@ -212,7 +212,7 @@ pub(crate) fn count_of(value: &Val, name: &str) -> Result<f64, Exit> {
     match value.as_number() {
         Some(number) if number < 0.0 => error(format!("{name} doesn't support negative count")),
         Some(number) => Ok(number),
-        // Whatever comes behind numbers in the order of values is over each of them.
+        // Values after the numbers in the order of values are over each of them.
         None if matches!(value, Val::Null | Val::Bool(_)) => Ok(0.0),
         None => type_error_of_two(value, &Val::Float(1.0), "cannot be subtracted"),
     }

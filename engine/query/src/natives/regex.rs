@@ -25,7 +25,7 @@ use crate::value::{Text, Val};
 const LARGEST: usize = 4 << 20;
 const LARGEST_REMEMBERED: usize = 1 << 20;
 
-/// How many regular expressions that are not literals a thread remembers.
+/// The number of calculated regular expressions that a thread remembers.
 const REMEMBERED: usize = 8;
 
 /// A compiled regular expression with its modifiers.
@@ -37,7 +37,7 @@ pub(crate) struct Matcher {
     last_line: Option<Box<OnceLock<Result<Engine, String>>>>,
     names: Vec<Option<Text>>,
     pub(crate) global: bool,
-    /// Whether empty matches are left out.
+    /// True if empty matches are left out.
     not_empty: bool,
 }
 
@@ -75,7 +75,7 @@ impl Regex {
         }
     }
 
-    /// Whether there is a match in `text`. `None` if that takes another engine: the text ends with a line break, and
+    /// True if there is a match in `text`. `None` if that takes another engine: the text ends with a line break, and
     /// the regular expression with `$`.
     pub fn is_match(&self, text: &str) -> Option<bool> {
         let depends = self.has_end && text.ends_with('\n');

@@ -1,4 +1,4 @@
-//! Where values are in other values.
+//! Searches for values in other values.
 
 use super::{native, type_error_of_two};
 use crate::evaluate::Exit;
@@ -17,7 +17,7 @@ pub(super) const NATIVES: &[Native] = &[
     native("indices", 1, |value, arguments| indices(&value, &arguments[0])),
 ];
 
-/// The longest text, in bytes, that is looked for at each place by itself, which is fastest where it is rare.
+/// The longest text, in bytes, that is searched for place by place, which is fastest where it is rare.
 const SHORT: usize = 64;
 
 fn contains(value: &Val, part: &Val) -> Result<bool, Exit> {
@@ -64,7 +64,7 @@ fn indices(value: &Val, part: &Val) -> Result<Val, Exit> {
     }
 }
 
-/// Where `part` begins in `elements`.
+/// The places at which `part` begins in `elements`.
 pub(super) fn places_of_part(elements: &Array, part: &Array) -> Result<Val, Exit> {
     if part.is_empty() {
         return Ok(Val::Null);
@@ -120,7 +120,7 @@ fn borders<T>(part: &[T], equal: &impl Fn(&T, &T) -> bool) -> Result<Vec<usize>,
     Ok(borders)
 }
 
-/// Where `part` begins in `text`, in characters.
+/// The places at which `part` begins in `text`, in characters.
 fn places_in_text(text: &Text, part: &Text) -> Result<Val, Exit> {
     let mut places = Array::default();
     if part.is_empty() {

@@ -24,7 +24,7 @@ pub(super) const NATIVES: &[Native] = &[
     native("_as_is", 0, |value, _| Ok(value)),
 ];
 
-/// How deep JSON may be nested that `fromjson` reads.
+/// The depth to which JSON may be nested that `fromjson` reads.
 const DEPTH: usize = 10_000;
 
 fn length(value: &Val) -> Result<Val, Exit> {

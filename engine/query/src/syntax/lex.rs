@@ -80,7 +80,7 @@ pub(super) fn skip_space(text: &str, mut at: usize) -> usize {
         match bytes.get(at) {
             Some(b' ' | b'\t' | b'\r' | b'\n') => at += 1,
             Some(b'#') => {
-                // A comment goes on behind a line break that follows an odd number of backslashes.
+                // A comment goes on after a line break that follows an odd number of backslashes.
                 let mut odd = false;
                 while let Some(byte) = bytes.get(at) {
                     let ends = *byte == b'\n' && !odd;
@@ -105,7 +105,7 @@ fn name_length(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count()
 }
 
-/// The length of a name with the names of modules in front of it.
+/// The length of a name with the names of modules before it.
 fn path_length(bytes: &[u8]) -> usize {
     let mut length = name_length(bytes);
     while bytes[length..].starts_with(b"::") && bytes.get(length + 2).is_some_and(|byte| is_name_start(*byte))

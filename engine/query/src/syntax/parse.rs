@@ -13,16 +13,16 @@ pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
     /// The word that comes next.
     pub(super) token: Token,
-    /// Where the last word ended.
+    /// The end of the last word.
     pub(super) end: usize,
     pub(super) depth: usize,
-    /// Whether an `as` that follows belongs to `reduce` or `foreach`.
+    /// True if an `as` that follows belongs to `reduce` or `foreach`.
     source: bool,
 }
 
 pub(super) type Parsed<T> = Result<T, Problem>;
 
-/// How an operator binds: its strength, and whether operators of the same strength group to the right.
+/// An operator; [`Self::of`] gives it with its strength.
 enum Operator {
     Pipe,
     Comma,
@@ -113,14 +113,14 @@ impl<'a> Parser<'a> {
         self.token.word == Word::Sign && self.word() == sign
     }
 
-    /// Goes on behind the word, which is given back.
+    /// Goes on after the word, and returns the word.
     pub(super) fn advance(&mut self) -> Parsed<Token> {
         self.end = self.token.span.end;
         let next = lex::next(self.text, self.end)?;
         Ok(std::mem::replace(&mut self.token, next))
     }
 
-    /// Goes on behind the sign or keyword, if it comes next.
+    /// Goes on after the sign or keyword, if it comes next.
     pub(super) fn accept(&mut self, word: &str) -> Parsed<bool> {
         let found = self.is(word) || self.sign_is(word);
         if found {
@@ -190,7 +190,7 @@ impl<'a> Parser<'a> {
         Ok(term)
     }
 
-    /// What `reduce` and `foreach` take their values from.
+    /// The source of `reduce` and `foreach`.
     pub(super) fn source(&mut self) -> Parsed<Term> {
         let source = std::mem::replace(&mut self.source, true);
         let term = self.expression(NO_COMMA)?;

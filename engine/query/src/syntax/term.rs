@@ -1,4 +1,4 @@
-//! What stands between operators.
+//! Terms: the operands of operators.
 
 use super::Problem;
 use super::lex::{self, Word};
@@ -16,7 +16,7 @@ fn text_of(name: &str) -> Kind {
 }
 
 impl Parser<'_> {
-    /// A term with everything that is behind it.
+    /// A term with all of its suffixes.
     pub(super) fn term(&mut self) -> Parsed<Term> {
         self.deeper(|parser| {
             let depth = parser.depth;
@@ -179,7 +179,7 @@ impl Parser<'_> {
         Ok(Kind::If(branches, otherwise))
     }
 
-    /// What is taken out of `term`, and `?` behind it.
+    /// The parts that are taken out of `term`, and `?` after them.
     fn suffixes(&mut self, mut term: Term) -> Parsed<Term> {
         let mut indexed = !self.text[term.span.start..].starts_with('(');
         loop {
@@ -197,7 +197,7 @@ impl Parser<'_> {
                         if indexed { optional(term) } else { Kind::Try(Box::new(term), None) }
                     }
                     "?//" => {
-                        // Behind a term this is `?` and `//`.
+                        // After a term this is `?` and `//`.
                         self.end = self.token.span.start + 1;
                         self.token.span.start = self.end;
                         Kind::Try(Box::new(term), None)
@@ -227,7 +227,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `[...]` behind a term.
+    /// `[...]` after a term.
     fn bracket(&mut self, term: Term) -> Parsed<Kind> {
         let opening = self.token.span.clone();
         self.expect("[")?;
@@ -410,7 +410,7 @@ impl Parser<'_> {
     }
 }
 
-/// `?` behind what is taken out of a value: it is only for that step, not for those in front of it.
+/// `?` after a part that is taken out of a value: it is only for that step, not for those before it.
 fn optional(term: Term) -> Kind {
     let span = term.span.clone();
     match term.kind {

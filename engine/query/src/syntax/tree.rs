@@ -26,7 +26,7 @@ pub enum Kind {
     Format(String),
     /// A value out of another.
     Index(Box<Term>, Box<Access>),
-    /// `try`, and what is behind `catch`; `term?` has no `catch`.
+    /// `try`, and the part after `catch`; `term?` has no `catch`.
     Try(Box<Term>, Option<Box<Term>>),
     /// `[...]`
     Array(Option<Box<Term>>),
@@ -48,7 +48,7 @@ pub enum Kind {
     Reduce(Box<Term>, Vec<Pattern>, Box<(Term, Term)>),
     /// `foreach source as patterns (init; update; extract)`
     Foreach(Box<Term>, Vec<Pattern>, Box<(Term, Term, Option<Term>)>),
-    /// `if`: the branches, and what is behind `else`.
+    /// `if`: the branches, and the part after `else`.
     If(Vec<Branch>, Option<Box<Term>>),
     /// `label $name | body`
     Label(String, Box<Term>),
@@ -69,7 +69,7 @@ pub enum Kind {
 pub struct Branch {
     /// The condition.
     pub condition: Term,
-    /// What stands behind `then`.
+    /// The part after `then`.
     pub then: Term,
 }
 
@@ -82,7 +82,7 @@ pub enum Piece {
     Value(Term),
 }
 
-/// What is taken out of a value.
+/// The part that is taken out of a value.
 #[derive(Clone, Debug)]
 pub enum Access {
     /// `.name`, `."name"` and `[...]`
@@ -176,7 +176,7 @@ pub struct Definition {
     pub name: String,
     /// The names of its parameters; those of values begin with `$`.
     pub parameters: Vec<String>,
-    /// What it does.
+    /// The operation.
     pub body: Term,
 }
 

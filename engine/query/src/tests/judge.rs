@@ -54,7 +54,7 @@ fn same(left: &str, right: &str) -> bool {
     }
 }
 
-/// Whether both print alike, but for the digits of numbers and the order of members.
+/// True if both print alike, but for the digits of numbers and the order of members.
 fn is_same(left: &Val, right: &Val) -> bool {
     match (left, right) {
         (Val::Float(left), Val::Float(right)) if left.is_nan() && right.is_nan() => true,
@@ -80,7 +80,7 @@ fn judge(case: &Case) -> Result<(), String> {
             Err(_) => Ok(()),
         };
     };
-    // An error behind the results is not written down in these files.
+    // An error after the results is not written down in these files.
     let (results, reason) = run_to_the_end(&case.query, input, &LIMITS);
     let alike = results.len() == expected.len()
         && results.iter().zip(expected).all(|(left, right)| same(left, right))

@@ -9,7 +9,7 @@ use crate::{Interrupt, Limits};
 const MEMORY: &str = "the query needs too much memory";
 const STEPS: &str = "the query takes too many steps";
 
-/// Each makes very much of little. The input is a text of 100,000 letters, as a string.
+/// Each makes very much of little. The input is a text of 100,000 characters, as a string.
 const BOMBS: &[&str] = &[
     ". * 1e17",
     "1e17 * .",
@@ -141,7 +141,7 @@ fn substitution_is_linear() {
 }
 
 #[test]
-fn loops_change_in_place_what_nobody_else_holds() {
+fn loops_change_values_in_place_that_no_other_shares() {
     let limits = Limits { steps: 5_000_000, memory: 32 << 20, ..Limits::default() };
     for (query, expected) in [
         ("reduce range(100000) as $i ([]; . + [$i]) | length", "100000"),
@@ -158,7 +158,7 @@ fn loops_change_in_place_what_nobody_else_holds() {
 }
 
 #[test]
-fn what_calls_itself_last_runs_long() {
+fn tail_calls_run_long() {
     for (query, expected) in [
         ("def f: if . >= 1000000 then . else . + 1 | f end; f", "1000000"),
         ("def f($n): if $n >= 300000 then $n else f($n + 1) end; f(0)", "300000"),

@@ -1,4 +1,4 @@
-//! What is surely a mistake, and what only looks like one.
+//! Sure mistakes, and queries that only look like one.
 
 use crate::lint;
 use crate::syntax::tree;
@@ -9,7 +9,7 @@ fn mistakes(query: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_is_surely_a_mistake_is_found_at_its_place() {
+fn sure_mistakes_are_found_at_their_places() {
     for (query, place, message) in [
         (r#"select(.status = "active")"#, r#".status = "active""#, "`==` compares"),
         (r#"select(.a and .b = 1)"#, ".a and .b = 1", "is no path, so that this fails: `==` compares"),
@@ -36,7 +36,7 @@ fn what_is_surely_a_mistake_is_found_at_its_place() {
 }
 
 #[test]
-fn what_may_be_meant_is_no_mistake() {
+fn queries_that_may_be_meant_are_no_mistakes() {
     for query in [
         r#"select(.status == "active")"#,
         ".a = 1",

@@ -152,7 +152,7 @@ impl Array {
         }
     }
 
-    /// Whether both are the same array in memory.
+    /// True if both are the same array in memory.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Items::Built(left), Items::Built(right)) => Arc::ptr_eq(left, right),
@@ -181,7 +181,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Puts `value` at `index`, behind as many `null` as it takes.
+    /// Puts `value` at `index`, after as many `null`s as that takes.
     pub(crate) fn set(&mut self, index: usize, value: Val) -> Result<(), Exit> {
         let length = self.0.items.len();
         if index >= length {

@@ -43,14 +43,14 @@ impl Marks {
     #[inline(always)]
     fn of(block: &[u8; BLOCK], start: usize) -> Self {
         let (quote, backslash) = (u8x16::splat(b'"'), u8x16::splat(b'\\'));
-        let (one, behind_controls) = (u8x16::splat(1), i8x16::splat(0x21));
+        let (one, after_controls) = (u8x16::splat(1), i8x16::splat(0x21));
         let (mut special, mut high) = (0, 0);
         for (index, part) in block.as_chunks::<16>().0.iter().enumerate() {
             let bytes = u8x16::new(*part);
             let strings = bytes.simd_eq(quote) | bytes.simd_eq(backslash);
             // Less than none are the control characters, and DEL, which is less than none once it is counted up. So is
             // what is not ASCII, which is taken out below.
-            let controls = (bytes + one).cast_signed().saturating_sub(behind_controls);
+            let controls = (bytes + one).cast_signed().saturating_sub(after_controls);
             special |= u64::from((strings.cast_signed() | controls).to_bitmask()) << (16 * index);
             high |= u64::from(bytes.to_bitmask()) << (16 * index);
         }

@@ -3,7 +3,7 @@
 use super::{Text, Val};
 use crate::meter;
 
-/// A whole number of at most so many digits is one floating-point number, which prints with the same digits.
+/// A whole number of at most this many digits is one floating-point number, which prints with the same digits.
 const PLAIN: usize = 15;
 
 /// The digits of a number that can be parsed without a step of their own.

@@ -194,7 +194,7 @@ impl Object {
         self.built().entries.len()
     }
 
-    /// Whether it has no members.
+    /// True if it has no members.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -208,7 +208,7 @@ impl Object {
         }
     }
 
-    /// Whether there is a member `name`.
+    /// True if there is a member `name`.
     pub fn has(&self, name: &str) -> bool {
         match &self.0 {
             Members::Built(built) => built.find(name).is_some(),
@@ -344,7 +344,7 @@ impl Object {
         }
     }
 
-    /// Whether both are the same object in memory.
+    /// True if both are the same object in memory.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Members::Built(left), Members::Built(right)) => Arc::ptr_eq(left, right),

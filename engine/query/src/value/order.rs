@@ -47,7 +47,7 @@ impl Val {
         }
     }
 
-    /// Whether they are the same value.
+    /// True if they are the same value.
     pub fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Text(left), Self::Text(right)) => {

@@ -41,7 +41,7 @@ impl Part {
         value(&self.document, number)
     }
 
-    /// Whether the entry `number` is an array or an object.
+    /// True if the entry `number` is an array or an object.
     pub(super) fn is_container(&self, number: u32) -> bool {
         matches!(self.document.tape()[number as usize].kind, Kind::Array | Kind::Object)
     }
@@ -117,7 +117,7 @@ impl Part {
         Ok(found)
     }
 
-    /// Whether no object in it has a name twice. Names with escapes, and large objects, count as unknown.
+    /// True if no object in it has a name twice. Names with escapes, and large objects, count as unknown.
     fn are_names_distinct(&self) -> bool {
         let tape = self.document.tape();
         (self.entry..self.entry().next).all(|entry| {
@@ -149,7 +149,7 @@ impl Part {
         true
     }
 
-    /// Whether a member before the entry `end` has this name.
+    /// True if a member before the entry `end` has this name.
     fn has_name(&self, first: u32, end: u32, name: &[u8]) -> bool {
         let tape = self.document.tape();
         let bytes = self.document.document_bytes();

@@ -3,14 +3,14 @@
 use super::part::Part;
 use super::{Array, Object, Text, Val, number, tape};
 
-/// How texts that are nearly JSON are read.
+/// Options for texts that are nearly JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadOptions {
-    /// How deep arrays and objects may be nested.
+    /// The depth to which arrays and objects may be nested.
     pub depth: usize,
-    /// Whether half of a surrogate pair becomes U+FFFD, rather than an error.
+    /// True if half of a surrogate pair becomes U+FFFD, rather than an error.
     pub replace_surrogates: bool,
-    /// Whether `nan` and `NaN` are numbers.
+    /// True if `nan` and `NaN` are numbers.
     pub nan: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn string_at(document: &Text, quote: usize) -> Text {
     reader.string().unwrap_or_default()
 }
 
-/// Whether `text` is a number as JSON writes it.
+/// True if `text` is a number as JSON writes it.
 pub(crate) fn is_number(text: &str) -> bool {
     let options = ReadOptions { depth: 0, replace_surrogates: false, nan: false };
     let bytes = text.as_bytes();
@@ -273,7 +273,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The four digits behind the `u` that the reader is at.
+    /// The four digits after the `u` that the reader is at.
     fn hex(&mut self) -> Read<u32> {
         self.at += 1;
         let mut unit = 0;

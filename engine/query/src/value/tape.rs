@@ -36,7 +36,7 @@ pub(super) enum Kind {
 }
 
 impl Entry {
-    /// Whether the text is what this crate would write, if no object in it has a name twice.
+    /// True if the text is what this crate would write, if no object in it has a name twice.
     pub(super) fn is_canonical(self) -> bool {
         self.flags & (SPACED | UNUSUAL) == 0
     }
@@ -261,12 +261,12 @@ impl Scanner<'_> {
     fn special_from(&mut self, at: usize) -> usize {
         match self.marks.special_from(at) {
             Some(special) => special,
-            None => self.special_behind(at),
+            None => self.special_after(at),
         }
     }
 
     #[inline(never)]
-    fn special_behind(&mut self, mut at: usize) -> usize {
+    fn special_after(&mut self, mut at: usize) -> usize {
         loop {
             let Some(marks) = Marks::within(self.text, at) else {
                 self.marks = Marks::at_end(self.text, at);

@@ -6,10 +6,10 @@ use super::{Text, Val};
 use crate::evaluate::Exit;
 use crate::meter;
 
-/// What stands for infinity: the largest number.
+/// The text of infinity: the largest number.
 const LARGEST: &[u8] = b"1.7976931348623157e+308";
 
-/// How many bytes of a value a message shows, and how many of one that is indexed.
+/// The bytes of a value that a message shows, and those of a value that is indexed.
 const SHOWN: usize = 14;
 const SHOWN_LONG: usize = 29;
 
@@ -79,9 +79,9 @@ fn canonical(value: &Val, depth: usize) -> Option<&str> {
 /// The reason why a value was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// It is longer than the limit.
+    /// The text is longer than the limit.
     TooLong,
-    /// It is nested deeper than the limit.
+    /// The value is nested deeper than the limit.
     TooDeep,
 }
 
@@ -180,7 +180,7 @@ fn push(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     out.write_fmt(arguments).unwrap_or_default();
 }
 
-/// What stands for this byte in a string: itself (0), a short escape, or `\u` and four digits (`u`).
+/// The escape of a byte in a string: itself (0), a short escape, or `\u` and four digits (`u`).
 const fn escape_of(byte: u8) -> u8 {
     match byte {
         b'"' | b'\\' => byte,
@@ -243,7 +243,7 @@ pub fn write_escaped(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[written..]);
 }
 
-/// Whether none of eight bytes is escaped. It may be false for bytes that are not.
+/// True if none of eight bytes is escaped. It may be false for bytes that are not.
 #[inline]
 fn is_plain(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);

@@ -1,4 +1,4 @@
-//! What an expression comes to for one event.
+//! Expressions, evaluated for one event.
 //!
 //! Whatever would be an error, and the few cases that need a whole value, are [`Beyond`]: the evaluator evaluates
 //! the event again from its start, and its words are the reason. So nothing that is decided here may differ from what
@@ -21,7 +21,7 @@ use super::wanted::Place;
 use super::words::{self, Pattern};
 use crate::reader;
 
-/// One event and what was found in it.
+/// An event, and the values that were found in it.
 #[derive(Clone, Copy)]
 pub(super) struct Event<'a> {
     /// The buffer that it lies in.
@@ -146,7 +146,7 @@ impl<'a> Event<'a> {
         }))
     }
 
-    /// Whether all of `guards` let pass.
+    /// True if all of `guards` let pass.
     pub(super) fn pass(self, guards: &'a [Guard]) -> Result<bool, Beyond> {
         for guard in guards {
             let passes = match guard {
@@ -160,7 +160,7 @@ impl<'a> Event<'a> {
         Ok(true)
     }
 
-    /// Whether `condition` has a result that is neither `false` nor `null`.
+    /// True if `condition` has a result that is neither `false` nor `null`.
     #[inline]
     pub(super) fn holds(self, condition: &'a Expression) -> Result<bool, Beyond> {
         if let Expression::IsText(place, text, equal) = condition {
@@ -183,7 +183,7 @@ impl<'a> Event<'a> {
         Ok(if self.holds(&parts[0])? { &parts[0] } else { &parts[1] })
     }
 
-    /// Whether a value is neither `false` nor `null`.
+    /// True if a value is neither `false` nor `null`.
     fn is_true(self, value: &Value<'_>) -> bool {
         match value {
             Value::Null | Value::Bool(false) => false,
@@ -220,7 +220,7 @@ impl<'a> Event<'a> {
         })
     }
 
-    /// Whether the value at `place` is the string `text`, which stands in quotes.
+    /// True if the value at `place` is the string `text`, which stands in quotes.
     #[inline]
     fn is_text(self, place: Place, text: &Pattern) -> Result<bool, Beyond> {
         let found = self.finds.found[place];
@@ -361,7 +361,7 @@ fn calculate(operation: Binary, left: f64, right: f64) -> Result<f64, Beyond> {
     }
 }
 
-/// Whether two values of this order compare as `operation` says.
+/// True if two values of this order compare as `operation` says.
 fn holds(operation: Binary, order: Ordering) -> bool {
     match operation {
         Binary::Equal => order.is_eq(),

@@ -1,4 +1,4 @@
-//! What a query of the fast subset comes to.
+//! Queries of the fast subset as expressions.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ pub(super) enum Expression {
     Place(Place),
     /// A literal.
     Constant(Constant),
-    /// An object: for each member the text in front of its value, such as `{"name":` or `,"age":`.
+    /// An object: for each member the text before its value, such as `{"name":` or `,"age":`.
     Object(Vec<Member>),
     /// An array. Elements without a result are left out.
     Array(Vec<Expression>),
-    /// What the second expression comes to, if all guards let it pass.
+    /// The result of the second expression, if all guards pass.
     Guarded(Vec<Guard>, Box<Expression>),
     /// `if`: a condition, and both branches.
     Choice(Box<[Expression; 3]>),
@@ -30,18 +30,18 @@ pub(super) enum Expression {
     /// `not`
     Not(Box<Expression>),
     Compare(Binary, Box<[Expression; 2]>),
-    /// Whether the value at a place is this string, which stands in quotes, or is not, if false.
+    /// True if the value at a place is this string, which stands in quotes, or is not, if false.
     IsText(Place, Pattern, bool),
     Calculate(Binary, Box<[Expression; 2]>),
     /// A test of a string.
     Test(Test, Box<Expression>),
-    /// Whether the object at the first place has the member at the second.
+    /// True if the object at the first place has the member at the second.
     Has(Place, Place),
     /// `tonumber`
     ToNumber(Box<Expression>),
     /// A text with expressions in it.
     Format(Vec<Piece>),
-    /// What a query makes of each element of the array at a place. Only where there may be any number of results:
+    /// The results of a query for each element of the array at a place. Only where there may be any number of results:
     /// as a result of the query, and in an array.
     Each(Place, Box<Each>),
     /// `empty`
@@ -52,7 +52,7 @@ pub(super) enum Expression {
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) name: String,
-    /// The text in front of its value.
+    /// The text before its value.
     pub(super) before: Box<[u8]>,
     pub(super) value: Expression,
 }
@@ -68,9 +68,9 @@ pub(super) enum Piece {
 /// A query for the elements of an array.
 #[derive(Clone, Debug)]
 pub(super) struct Each {
-    /// What is needed of an element.
+    /// The values that are needed of an element.
     pub(super) wanted: Arc<Wanted>,
-    /// One for each result that an element may have.
+    /// The expressions of the results that an element may have.
     pub(super) results: Vec<Expression>,
     /// Its number among those over the same event.
     pub(super) number: usize,
@@ -87,12 +87,12 @@ pub(super) enum Constant {
     Text(Box<str>),
 }
 
-/// What must be so for an expression to have a result.
+/// A condition for an expression to have a result.
 #[derive(Clone, Debug)]
 pub(super) enum Guard {
-    /// It has a result that is neither `false` nor `null`.
+    /// The condition has a result that is neither `false` nor `null`.
     True(Expression),
-    /// It has a result. What a pipe throws away may still fail, and then the event is rejected.
+    /// The expression has a result. What a pipe throws away may still fail, and then the event is rejected.
     Any(Expression),
 }
 
@@ -106,12 +106,12 @@ pub(super) enum Test {
 }
 
 impl Expression {
-    /// How many expressions it is made of.
+    /// The number of expressions that it is made of.
     pub(super) fn size(&self) -> usize {
         1 + self.parts().into_iter().map(Self::size).sum::<usize>()
     }
 
-    /// How deep the arrays and objects that it makes are nested.
+    /// The depth to which the arrays and objects are nested that it makes.
     pub(super) fn depth(&self) -> usize {
         let below = self.parts().into_iter().map(Self::depth).max().unwrap_or(0);
         match self {

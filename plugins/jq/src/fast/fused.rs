@@ -17,7 +17,7 @@ use super::{Answer, Event, Program, Results, as_is};
 /// Queries in a row, of which all but the last only select.
 #[derive(Debug)]
 pub(crate) struct FusedProgram {
-    /// What each of those demands.
+    /// The conditions of each of those.
     selections: Vec<Vec<Guard>>,
     last: Program,
 }
@@ -47,7 +47,7 @@ impl FusedProgram {
         None
     }
 
-    /// How many queries it stands for.
+    /// The number of queries that it stands for.
     pub(crate) fn queries(&self) -> usize {
         self.selections.len() + 1
     }

@@ -16,7 +16,7 @@ const DEPTH: usize = 100;
 /// A pipe puts its left side into its right side, which can make a long expression out of a short query.
 const LARGEST: usize = 5000;
 
-/// What stands in the way of the fast path, as the object of a sentence: "the function `map`".
+/// An obstacle to the fast path, as the object of a sentence: "the function `map`".
 pub(super) type Obstacle = String;
 
 /// Turns terms into expressions, and collects the places that they need.
@@ -24,7 +24,7 @@ pub(super) struct Lowering {
     wanted: Wanted,
     depth: usize,
     size: usize,
-    /// How many [`Each`] there are over the event itself.
+    /// The number of [`Each`] over the event itself.
     each: usize,
 }
 
@@ -393,7 +393,7 @@ fn number(text: &str) -> Constant {
     }
 }
 
-/// What to call a term that is not of the subset.
+/// The name of a term that is not of the subset.
 fn obstacle(term: &Term) -> Obstacle {
     match &term.kind {
         Kind::RecurseDefault => "`..`".to_owned(),
@@ -401,7 +401,7 @@ fn obstacle(term: &Term) -> Obstacle {
         Kind::Label(..) | Kind::Break(_) => "`label`".to_owned(),
         Kind::Reduce(..) => "`reduce`".to_owned(),
         Kind::Foreach(..) => "`foreach`".to_owned(),
-        Kind::Try(..) => "`try` (`?` behind a path is fine)".to_owned(),
+        Kind::Try(..) => "`try` (`?` after a path is fine)".to_owned(),
         Kind::Def(..) => "`def`".to_owned(),
         Kind::As(..) => "a variable (`as`)".to_owned(),
         Kind::Comma(..) => "the operator `,`".to_owned(),

@@ -7,7 +7,7 @@ use super::Program;
 use super::expression::{Expression, Guard, Test};
 use super::wanted::quoted;
 
-/// So many texts are looked for at most.
+/// The number of texts that are searched for, at most.
 const MOST: usize = 8;
 
 /// Finds the events of a batch that a query may have a result for.
@@ -48,7 +48,7 @@ impl Candidates {
     fn find_in(&self, buffer: &[u8], spans: &[Span], mut found: impl FnMut(usize)) {
         let Some(last) = spans.last() else { return };
         let text = &buffer[..end(last)];
-        // Where each text stands next, from the event at hand on.
+        // The next place of each text, from the current event on.
         let mut next_hits = [0; MOST + 1];
         let hits = &mut next_hits[..self.finders.len()];
         let (mut next, mut known) = (0, false);

@@ -25,7 +25,7 @@ pub(super) fn print(event: Event<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
-/// Whether jq prints this value as it stands.
+/// True if jq prints this value as it stands.
 pub(super) fn is_as_printed(found: Found) -> bool {
     found.flags & (SPACED | UNUSUAL) == 0
 }

@@ -1,4 +1,4 @@
-//! One pass over the text of an event: it is checked to its end, as strictly as [`crate::reader`] does, and the
+//! A single pass over the text of an event: it is checked to its end, as strictly as [`crate::reader`] does, and the
 //! places of the wanted values are noted on the way.
 //!
 //! What the pass cannot be sure of it does not decide: it gives up ([`Beyond`]), and the evaluator looks at the event.
@@ -29,7 +29,7 @@ pub(super) const UNUSUAL: u8 = 4;
 /// Names of one object that are compared with each other. An object with more counts as unusual.
 const MOST_NAMES: usize = 64;
 
-/// What is known about a wanted value. So aligned, it is cleared and written as one word.
+/// A wanted value, as far as it was found. So aligned, it is cleared and written as one word.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(16))]
 pub(super) struct Found {
@@ -40,13 +40,13 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Where it stands in the event.
+    /// The place in the event.
     #[inline]
     pub(super) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 
-    /// Where it begins.
+    /// The place at which it begins.
     #[inline]
     pub(super) fn start(self) -> usize {
         self.start as usize
@@ -55,21 +55,21 @@ impl Found {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
-    /// It is not there, which reads as `null`.
+    /// The value is not there, which reads as `null`.
     #[default]
     Absent,
-    /// It is there, between `start` and `end`.
+    /// The value is there, between `start` and `end`.
     Present,
-    /// It is looked for in a value that cannot have it: asking for it is an error.
+    /// The value is wanted of one that cannot have it, which is an error.
     Impossible,
 }
 
 /// Memory that is used again for each event.
 #[derive(Debug, Default)]
 pub(super) struct Finds {
-    /// What was found, by place.
+    /// The values that were found, by place.
     pub(super) found: Vec<Found>,
-    /// How deep the event is nested.
+    /// The depth to which the event is nested.
     pub(super) deepest: usize,
     /// Fingerprints of the names of the objects that are open.
     names: Vec<u64>,
@@ -95,8 +95,8 @@ impl Finds {
     }
 }
 
-/// Looks through the event for all that is `wanted`. It lies in `buffer` at `event`; what is found is told by its
-/// place in the buffer.
+/// Looks through the event for all that is `wanted`. It lies in `buffer` at `event`; values are noted by their
+/// places in the buffer.
 pub(super) fn scan(
     buffer: &[u8],
     event: Range<usize>,
@@ -132,7 +132,7 @@ pub(super) fn scan_element(
     Ok((scanner.byte(at) == b',').then(|| scanner.space(at + 1)))
 }
 
-/// Where the first element of the array that was found at `array` begins; `None` if it has none.
+/// The place of the first element of the array that was found at `array`; `None` if it has none.
 pub(super) fn first_element(buffer: &[u8], array: Range<usize>) -> Option<usize> {
     let inner = &buffer[array.start + 1..array.end - 1];
     let at = inner.iter().position(|byte| !byte.is_ascii_whitespace())?;
@@ -174,21 +174,22 @@ impl Finds {
 /// The byte that stands for the end of the event. It is nowhere allowed.
 const END: u8 = 0;
 
-/// Where what was read ends.
+/// The end of what was read.
 type End = Result<usize, Beyond>;
 
-/// Each method is told where to begin and tells where it has ended, so that the place stays in a register.
+/// Reads an event. Each method takes the place at which it begins and returns the one at which it ended, so that the
+/// place stays in a register.
 struct Scanner<'a> {
     buffer: &'a [u8],
     /// The buffer up to the end of the event.
     text: &'a [u8],
     depth: usize,
     deepest: usize,
-    /// What is true of the innermost wanted value so far.
+    /// The flags of the innermost wanted value so far.
     flags: u8,
     /// Of the bytes around the last string.
     marks: Marks,
-    /// The first byte that is not ASCII, and what is behind the last, up to `marks`.
+    /// The first byte that is not ASCII, and the place after the last, up to `marks`.
     first_high: usize,
     high_end: usize,
     wanted: &'a Wanted,
@@ -203,7 +204,7 @@ impl<'a> Scanner<'a> {
         self.text.get(at).copied().unwrap_or(END)
     }
 
-    /// Whether these two bytes stand at `at`.
+    /// True if these two bytes stand at `at`.
     #[inline(always)]
     fn has(&self, at: usize, bytes: [u8; 2]) -> bool {
         self.text.get(at..).and_then(<[u8]>::first_chunk) == Some(&bytes)
@@ -248,7 +249,7 @@ impl<'a> Scanner<'a> {
         self.found[place] = Found { state: State::Present, flags, start, end };
     }
 
-    /// What cannot be found below the value at hand is told in advance.
+    /// Notes in advance which values cannot be found below the current one.
     fn begin_below(&mut self, at: usize, place: Place, node: &Node) {
         if self.found[place].state != State::Absent {
             // The same name again: the last one counts, and what was found in the earlier one does not.
@@ -360,7 +361,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Where the number that begins at `at` ends.
+/// The end of the number that begins at `at`.
 pub(super) fn number_end(text: &[u8], mut at: usize) -> Result<usize, Beyond> {
     let byte = |at: usize| text.get(at).copied().unwrap_or(0);
     if byte(at) == b'-' {
@@ -383,7 +384,7 @@ pub(super) fn number_end(text: &[u8], mut at: usize) -> Result<usize, Beyond> {
     Ok(at)
 }
 
-/// Where the digits that begin at `at` end: there is one at least.
+/// The end of the digits that begin at `at`, of which there is at least one.
 #[inline]
 fn digits_end(text: &[u8], at: usize) -> Result<usize, Beyond> {
     let mut end = at;

@@ -1,8 +1,8 @@
-//! What the members of an event are expected to be: those of an event before it.
+//! The expected members of an event: those of an event before it.
 //!
 //! The events of a stream mostly have the same names in the same order. So what stood between two values
 //! (`,"name":"`) is remembered, and one comparison finds it again: it has been checked, and it is known which
-//! place the value behind it has. What is not as expected is read as if nothing had been.
+//! place the value after it has. What is not as expected is read as if nothing had been.
 
 use wide::u8x16;
 
@@ -12,10 +12,10 @@ use super::wanted::Place;
 /// The longest piece of text that is remembered, in bytes.
 const LONGEST: usize = 32;
 
-/// The members behind these are not remembered.
+/// The members after these are not remembered.
 const MOST: usize = 64;
 
-/// One in so many events is remembered: where each event has members of its own, remembering is for nothing.
+/// The interval of events that are remembered: where each event has members of its own, remembering is for nothing.
 const EVERY: u32 = 64;
 
 /// The members of an event, in order.
@@ -23,21 +23,21 @@ const EVERY: u32 = 64;
 pub(super) struct Shape {
     members: Vec<Expected>,
     events: u32,
-    /// How many names there are before the first that was there before, once somebody has asked.
+    /// The number of names before the first repeated one, once that was needed.
     distinct: Option<usize>,
 }
 
-/// What stands in front of a value, from the end of the value before it.
+/// The bytes before a value, from the end of the value before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     text: [u8; LONGEST],
     /// A bit for each byte of `text` that counts.
     mask: u32,
-    /// How many they are; never so many if nothing is expected.
+    /// The number of bytes; more than an event can have if nothing is expected.
     pub(super) length: usize,
-    /// Whether the last of them is the quote that a string begins with.
+    /// True if the last of them is the quote that a string begins with.
     pub(super) is_string: bool,
-    /// Whether there is white space among them.
+    /// True if there is white space among them.
     pub(super) flags: u8,
     /// The place of the value, if it is wanted.
     pub(super) place: Option<Place>,
@@ -56,7 +56,7 @@ impl Expected {
         fingerprint: 0,
     };
 
-    /// What is to be expected where `text` stood. `None` if it is too long, or has characters that would have to
+    /// The expectation where `text` stood. `None` if it is too long, or has characters that would have to
     /// be looked at again.
     pub(super) fn new(text: &[u8], place: Option<Place>, fingerprint: u64) -> Option<Self> {
         let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
@@ -72,7 +72,7 @@ impl Expected {
         Some(expected)
     }
 
-    /// Whether it stands at `at` of `buffer`.
+    /// True if it stands at `at` of `buffer`.
     #[inline(always)]
     fn is_at(&self, buffer: &[u8], at: usize) -> bool {
         let Some(text) = buffer.get(at..at + LONGEST) else { return false };
@@ -93,19 +93,19 @@ impl Shape {
         self.events % EVERY == 1
     }
 
-    /// What is expected in front of value number `number`, if it stands at `at` of `buffer` and before `end`.
+    /// The bytes that are expected before value number `number`, if it stands at `at` of `buffer` and before `end`.
     #[inline(always)]
     pub(super) fn find(&self, number: usize, buffer: &[u8], at: usize, end: usize) -> Option<&Expected> {
         let expected = self.members.get(number)?;
         (end - at >= expected.length && expected.is_at(buffer, at)).then_some(expected)
     }
 
-    /// Of the name in front of value number `number`.
+    /// The fingerprint of the name before value number `number`.
     pub(super) fn fingerprint(&self, number: usize) -> u64 {
         self.members[number].fingerprint
     }
 
-    /// Whether no two of the first `count` names are the same.
+    /// True if no two of the first `count` names are the same.
     pub(super) fn are_distinct(&mut self, count: usize) -> bool {
         let distinct = self.distinct.unwrap_or_else(|| {
             let before = |number: usize| self.members[..number].iter().map(|member| member.fingerprint);
@@ -117,7 +117,7 @@ impl Shape {
         count <= distinct
     }
 
-    /// Expects this in front of value number `number` from now on, or nothing.
+    /// Expects this before value number `number` from now on, or nothing.
     pub(super) fn expect(&mut self, number: usize, expected: Option<Expected>) {
         if number < MOST {
             self.distinct = None;

@@ -15,7 +15,7 @@ pub(super) struct Wanted {
     nodes: Vec<Node>,
 }
 
-/// One wanted value.
+/// A wanted value.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// Wanted members: the name as it stands in the text, in quotes.
@@ -24,19 +24,19 @@ pub(super) struct Node {
     initials: u64,
     /// Wanted elements, by their index.
     pub(super) elements: Vec<(usize, Place)>,
-    /// Whether the value may become part of a result, so that it must be known whether its text is the text that
+    /// True if the value may become part of a result, so that it must be known whether its text is the text that
     /// jq would print.
     pub(super) printed: bool,
 }
 
 impl Node {
-    /// Whether nothing below it is wanted.
+    /// True if nothing below it is wanted.
     #[inline]
     pub(super) fn is_leaf(&self) -> bool {
         self.members.is_empty() && self.elements.is_empty()
     }
 
-    /// Whether a name that has `initial` behind its quote may be that of a wanted member.
+    /// True if a name that has `initial` after its quote may be that of a wanted member.
     #[inline]
     pub(super) fn may_want(&self, initial: u8) -> bool {
         self.initials & bit(initial) != 0

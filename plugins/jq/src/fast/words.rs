@@ -34,7 +34,7 @@ impl Pattern {
         &self.bytes
     }
 
-    /// Whether it stands at `place` of `text`; `word` is what [`at`] tells of that place.
+    /// True if it stands at `place` of `text`; `word` is what [`at`] tells of that place.
     #[inline]
     pub(super) fn is_at(&self, text: &[u8], place: usize, word: Option<u64>) -> bool {
         match word {

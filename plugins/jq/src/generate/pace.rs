@@ -1,4 +1,4 @@
-//! When the next events are due. Knows no clock: it is told how much time has passed.
+//! The times at which events are due. No clock is read here: the caller passes the time that has passed.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use std::time::Duration;
 /// rather than more of them.
 const CLOSEST: Duration = Duration::from_millis(1);
 
-/// How much time is made up for at most.
+/// The time that is made up for at most.
 const BACKLOG: f64 = 1.0;
 
-/// What sets the pace.
+/// The rule of a pace.
 #[derive(Debug)]
 pub(crate) enum Pace {
     /// Nothing does.
     Full,
-    /// One event an interval; `next` is when.
+    /// An event in each interval, the next at `next`.
     Interval { interval: Duration, next: Duration },
-    /// So many a second. `made` counts from `start`; nothing is due before `earliest`.
+    /// This many events a second. `made` counts from `start`; nothing is due before `earliest`.
     Rate { rate: f64, start: Duration, made: u64, earliest: Duration },
 }
 
-/// What is due.
+/// The events that are due.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// So many events, now.
+    /// This many events, now.
     Now(u64),
     /// Nothing, until this much time has passed.
     In(Duration),
@@ -38,7 +38,7 @@ impl Pace {
         Self::Rate { rate, start: Duration::ZERO, made: 0, earliest: Duration::ZERO }
     }
 
-    /// What is due when `elapsed` has passed since the start. If it is something, [`made`](Self::made) says
+    /// The events that are due when `elapsed` has passed since the start. If there are any, [`made`](Self::made) says
     /// afterwards how many there were.
     pub(crate) fn due(&mut self, elapsed: Duration) -> Due {
         match self {
@@ -58,8 +58,8 @@ impl Pace {
                     return Due::In(pause);
                 }
                 *earliest = elapsed + CLOSEST;
-                let behind = (elapsed - following).as_secs_f64();
-                if behind > BACKLOG {
+                let late = (elapsed - following).as_secs_f64();
+                if late > BACKLOG {
                     (*start, *made) = (elapsed - seconds(BACKLOG), 0);
                 }
                 let total = ((elapsed - *start).as_secs_f64() * *rate) as u64 + 1;
@@ -68,7 +68,7 @@ impl Pace {
         }
     }
 
-    /// So many events were made of those that were due.
+    /// Counts events that were made of those that were due.
     pub(crate) fn made(&mut self, count: u64) {
         if let Self::Rate { made, .. } = self {
             *made += count;

@@ -12,9 +12,9 @@ use crate::room::on_stack;
 /// Filters in a row, of which all but the last only select.
 pub(super) struct FusedJq {
     program: FusedProgram,
-    /// What the event may be for each of them, in bytes.
+    /// The bytes that the event may have for each of them.
     bytes: usize,
-    /// How many events and bytes the last one may make of it.
+    /// The events and bytes that the last one may make of it.
     limit: (usize, usize),
     answer: Answer,
     /// Of the first of them.
@@ -39,7 +39,7 @@ impl FusedJq {
         Some(Self { program, bytes, limit, answer: Answer::default(), candidates, found: Vec::new() })
     }
 
-    /// What the filters make of event `event`. False if they are to be called one by one.
+    /// Adds the results of the filters for event `event`. False if they are to be called one by one.
     fn one(&mut self, batch: &Batch, event: usize, made: &mut BatchBuilder, passed: &mut [Passed]) -> bool {
         let span = batch.spans()[event];
         let buffer = &batch.buffers()[span.buffer as usize];

@@ -11,7 +11,7 @@ use crate::query::{Flow, Query};
 use crate::room::{Room, Rooms};
 use crate::writer;
 
-/// What the fast path makes of the event; `None` if the event is for the evaluator.
+/// The results of the fast path for the event; `None` if the event is for the evaluator.
 fn fast(query: &str, event: &[u8]) -> Option<Vec<String>> {
     run(&program(query), event, &mut Answer::default())
 }
@@ -132,7 +132,7 @@ fn the_subset_covers_what_pipelines_ask() {
     }
 }
 
-/// What is asked of awkward events.
+/// Queries for awkward events.
 const QUERIES: [&str; 31] = [
     ".",
     ".a",
@@ -290,7 +290,7 @@ fn the_last_of_equal_names_counts() {
 fn names_that_are_expected_twice_are_printed_once() {
     let program = program("select(.a != 1)");
     let mut answer = Answer::default();
-    // Nothing is expected so near to the end of the buffer that it might be behind it.
+    // Nothing is expected so near to the end of the buffer that it might be after it.
     let long = "z".repeat(40);
     for (event, expected) in [
         (r#"{"a":"x","b":"y","b":"LONG"}"#, r#"{"a":"x","b":"LONG"}"#),
@@ -304,7 +304,7 @@ fn names_that_are_expected_twice_are_printed_once() {
 }
 
 #[test]
-fn what_is_expected_of_an_event_is_only_expected() {
+fn expected_members_are_only_expected() {
     let program = program("select(.a == \"x\") | {b, c}");
     let mut answer = Answer::default();
     for (event, expected) in [
@@ -335,7 +335,7 @@ fn depth_is_limited_as_it_is_on_the_slow_path() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_told() {
+fn obstacles_are_reported() {
     let cases = [
         ("first(.a)", "the function `first` with these arguments"),
         (".a[1:]", "a slice, or the iterator `.[]` where one value is asked for"),
@@ -346,7 +346,7 @@ fn what_stands_in_the_way_is_told() {
         ("$meta", "the variable `$meta`"),
         ("@base64 \"\\(.a)\"", "a text with a format"),
         ("..", "`..`"),
-        ("try (1 + .a)", "`try` (`?` behind a path is fine)"),
+        ("try (1 + .a)", "`try` (`?` after a path is fine)"),
         ("{(.a): 1}", "a name in an object that is not a plain text"),
         ("{a: 1, a: 2}", "the name `a`, which an object has twice"),
         ("def f: 1; f", "`def`"),

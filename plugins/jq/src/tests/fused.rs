@@ -10,7 +10,7 @@ fn filters(queries: &[&str]) -> Vec<Box<dyn Filter>> {
     queries.iter().map(|query| filter("jq", &json!({ "query": query }))).collect()
 }
 
-/// How many of the queries are fused, what comes out, and what passed between them; `None` if they are not fused,
+/// The number of queries that are fused, their results, and the events between them; `None` if they are not fused,
 /// or not for these events.
 fn fused(queries: &[&str], batch: &Batch) -> Option<(usize, Vec<String>, Vec<Passed>)> {
     let filters = filters(queries);
@@ -70,7 +70,7 @@ fn a_filter_that_reshapes_is_the_last_one_that_is_fused() {
 }
 
 #[test]
-fn what_may_be_rejected_is_left_to_the_single_filters() {
+fn events_that_may_be_rejected_are_left_to_the_single_filters() {
     let queries = ["select(.a)", "select(.b > 1) | .c.d"];
     for event in ["{\"a\":1,", "{\"a\":1,\"b\":2,\"c\":3}", "{ \"a\":1,\"b\":2}"] {
         assert!(fused(&queries, &testkit::batch([event])).is_none(), "{event}");

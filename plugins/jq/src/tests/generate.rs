@@ -56,7 +56,7 @@ async fn random_depends_on_the_seed_alone() {
 }
 
 #[tokio::test]
-async fn it_resumes_behind_its_position() {
+async fn source_resumes_after_its_position() {
     let options = json!({ "query": "[$n, $random]", "count": 2000, "seed": 7 });
     let (whole, _) = all(&options).await;
     let (cx, _stopping) = context();
@@ -86,7 +86,7 @@ async fn a_position_of_something_else_is_fatal() {
 }
 
 #[tokio::test]
-async fn it_ends_promptly_when_the_pipeline_drains() {
+async fn source_ends_promptly_when_the_pipeline_drains() {
     let (cx, stopping) = context();
     let mut source = build_source(&plugin("generate"), &json!({ "line": "x", "interval": "1h" }));
     source.open(&cx).await.unwrap();

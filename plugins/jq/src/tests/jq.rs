@@ -92,7 +92,7 @@ fn one_bad_event_is_rejected_alone() {
 }
 
 #[test]
-fn what_is_not_json_is_rejected() {
+fn events_that_are_no_json_are_rejected() {
     let bad = [
         "",
         " ",
@@ -130,7 +130,7 @@ fn what_is_not_json_is_rejected() {
 }
 
 #[test]
-fn errors_of_a_query_are_told_in_its_words() {
+fn errors_of_a_query_keep_its_words() {
     assert_eq!(reason(r#"error("no user in \(.)")"#, "[1]"), "no user in [1]");
     assert_eq!(reason("error({code: 7})", "0"), r#"the query ended with the error {"code":7}"#);
     assert!(reason("halt", "0").contains("`halt`"));
@@ -335,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_what_serde_json_reads(text in r#"[\[\]{}:,"0-9eE.+\-truefalsn \\]{0,12}"#) {
+    fn reader_agrees_with_serde_json(text in r#"[\[\]{}:,"0-9eE.+\-truefalsn \\]{0,12}"#) {
         // Two leniencies of serde_json's or ours apart: it refuses numbers over the range of a double and
         // halves of surrogate pairs.
         let ours = results(".", &text);
@@ -389,9 +389,9 @@ fn queries_as_deep_as_they_may_be_long_are_survived() {
 
 #[test]
 fn a_filter_says_how_it_runs() {
-    let told = |query: &str| filter("jq", &json!({ "query": query })).explain().expect("it says");
-    assert!(told("select(.a > 1) | {b}").starts_with("fast: "));
-    assert_eq!(told("sort"), "builds values: the fast path lacks the function `sort`");
+    let explained = |query: &str| filter("jq", &json!({ "query": query })).explain().expect("it says");
+    assert!(explained("select(.a > 1) | {b}").starts_with("fast: "));
+    assert_eq!(explained("sort"), "builds values: the fast path lacks the function `sort`");
     let options = json!({ "query": "select(.a == \"x\" or .a == \"y\")", "validate": "touched" });
     assert_eq!(
         filter("jq", &options).explain().expect("it says"),
@@ -446,7 +446,7 @@ fn substitution_in_a_long_text_takes_as_much_memory_as_its_result() {
 }
 
 #[test]
-fn what_is_surely_a_mistake_is_a_warning() {
+fn sure_mistakes_are_warnings() {
     let warnings = |name: &str, options: &Value| plugin(name).build(options).unwrap().capabilities().warnings;
     let query = r#".[] | select(.status = "active")"#;
     let found = warnings("jq", &json!({ "query": query }));

@@ -53,7 +53,7 @@ fn refused_to_touch(query: &str) -> String {
 }
 
 #[test]
-fn what_lacks_the_text_is_not_looked_at_and_the_rest_is_checked_to_its_end() {
+fn events_without_the_text_are_skipped_and_the_others_checked_to_their_end() {
     let events = ["{\"a\":\"y\"", "nonsense", "{\"a\":\"x\"", "{\"a\":\"x\",\"b\":1}"];
     let (texts, rejected) = touched("select(.a == \"x\")", &events);
     assert_eq!(texts, ["{\"a\":\"x\",\"b\":1}"]);

@@ -58,7 +58,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// A number of at most so many digits, within bounds.
+    /// A number of at most `digits` digits, within bounds.
     fn number(&mut self, digits: usize, least: i64, most: i64) -> Option<i64> {
         self.rest = self.rest.trim_start_matches(' ');
         let length = self.rest.bytes().take(digits).take_while(u8::is_ascii_digit).count();
@@ -67,7 +67,7 @@ impl<'a> Scanner<'a> {
         Some(number)
     }
 
-    /// The place of a name, whole or its first three letters, in any case.
+    /// The place of a name, whole or its first three characters, in any case.
     fn name(&mut self, names: &[&str]) -> Option<i64> {
         let starts =
             |name: &str| self.rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));

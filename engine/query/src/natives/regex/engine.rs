@@ -95,7 +95,7 @@ impl Searches<'_> {
         }
     }
 
-    /// Counts the bytes behind `end` that a search looks at whose match begins at `start`.
+    /// Counts the bytes after `end` that a search reads whose match begins at `start`.
     fn count(&mut self, linear: &Linear, start: usize, end: usize) -> Result<(), Exit> {
         let Some(automaton) = linear.reach(self.pattern) else { return meter::steps(self.text.len() / 64) };
         let cache = self.counter.get_or_insert_with(|| automaton.create_cache());
@@ -161,11 +161,11 @@ impl Linear {
 pub(super) struct Backtracking {
     pattern: String,
     largest: usize,
-    /// One for each of [`LIMITS`].
+    /// The engine with each of [`LIMITS`].
     limited: [OnceLock<Option<fancy_regex::Regex>>; LIMITS.len()],
 }
 
-/// How often a search may backtrack, at each of its tries.
+/// The number of times that a search may backtrack, at each of its tries.
 const LIMITS: [usize; 5] = [16, 256, 4096, 65_536, 1_000_000];
 
 /// The limit of the first try for a short text.

@@ -8,11 +8,11 @@ thread_local! {
     static NAMES: [Text; 5] = ["offset", "length", "string", "captures", "name"].map(Text::from);
 }
 
-/// Counts the characters in front of growing places, each part of the text once.
+/// Counts the characters before growing places, each part of the text once.
 pub(crate) struct Places<'a> {
     text: &'a str,
     ascii: bool,
-    /// A place, and the number of characters in front of it.
+    /// A place, and the number of characters before it.
     last: (usize, usize),
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn named_captures(matcher: &Matcher, text: &Text, groups: &Groups) ->
     Val::Object(named.collect())
 }
 
-/// What `scan` gives: the texts of the groups, or the whole match if there is none.
+/// A result of `scan`: the texts of the groups, or the whole match if there is none.
 pub(crate) fn captures_value(text: &Text, groups: &Groups) -> Val {
     if groups.len() == 1 {
         return text_of(text, groups, 0);

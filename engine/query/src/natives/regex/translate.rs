@@ -86,12 +86,12 @@ pub(super) fn translate(pattern: &str, end: End, boundaries: Boundaries) -> Stri
     out
 }
 
-/// Whether a pattern has an end whose place depends on whether the text ends with a line break.
+/// True if a pattern has an end whose place depends on whether the text ends with a line break.
 pub(super) fn has_end(pattern: &str) -> bool {
     pattern.contains('$') || pattern.contains(r"\Z")
 }
 
-/// Whether `(?m)` lets `^` and `$` match at each line.
+/// True if `(?m)` lets `^` and `$` match at each line.
 fn is_multiline(pattern: &str) -> bool {
     let on = |group: &str| group.bytes().take_while(u8::is_ascii_alphabetic).any(|flag| flag == b'm');
     pattern.match_indices("(?").any(|(at, opening)| on(&pattern[at + opening.len()..]))

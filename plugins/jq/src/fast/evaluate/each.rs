@@ -46,8 +46,8 @@ impl<'a> Event<'a> {
         let mut done = Ok(());
         while let (Some(at), Ok(())) = (next, done) {
             done = scan::scan_element(self.text, (at, array.range().end), &each.wanted, &mut finds).and_then(
-                |behind| {
-                    next = behind;
+                |after| {
+                    next = after;
                     let element = Event { text: self.text, finds: &finds };
                     each.results.iter().try_for_each(|result| element.each_result(result, work))
                 },

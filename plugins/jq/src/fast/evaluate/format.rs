@@ -42,7 +42,7 @@ impl<'a> Event<'a> {
         Ok(true)
     }
 
-    /// Evaluates what stands behind an expression without a result. The evaluator begins at the end of a text, so that
+    /// Evaluates the parts after an expression without a result. The evaluator begins at the end of a text, so that
     /// these may fail.
     fn without_result(self, pieces: &'a [Piece]) -> Result<(), Beyond> {
         for piece in pieces.iter().rev() {

@@ -12,11 +12,11 @@ use crate::fast::wanted::Wanted;
 pub(super) type Path<'t> = (&'t Term, Vec<&'t Access>);
 
 impl Lowering {
-    /// What `behind` makes of each element of the array that the path leads to, up to its first `[]`.
+    /// The results of `after` for each element of the array that the path leads to, up to its first `[]`.
     pub(super) fn each(
         &mut self,
         (base, path): &Path<'_>,
-        behind: Option<&Term>,
+        after: Option<&Term>,
         input: &Expression,
     ) -> Result<Expression, Obstacle> {
         let at = iterator(path).ok_or("an iterator")?;
@@ -30,8 +30,8 @@ impl Lowering {
             kind: Kind::Index(Box::new(term), Box::new((*access).clone())),
             span: span.clone(),
         });
-        if let Some(behind) = behind {
-            body = Term { kind: Kind::Pipe(Box::new(body), Box::new(behind.clone())), span };
+        if let Some(after) = after {
+            body = Term { kind: Kind::Pipe(Box::new(body), Box::new(after.clone())), span };
         }
         let mut elements = Self { wanted: Wanted::new(), each: 0, ..*self };
         let results = elements.query(&body)?;
@@ -50,7 +50,7 @@ impl Lowering {
     }
 }
 
-/// The path that a term is. `?` behind it changes nothing here: what fails is for the evaluator.
+/// The path that a term is. `?` after it changes nothing here: what fails is for the evaluator.
 pub(super) fn path_of(term: &Term) -> Path<'_> {
     let mut path = Vec::new();
     let mut base = term;
@@ -68,7 +68,7 @@ pub(super) fn path_of(term: &Term) -> Path<'_> {
     (base, path)
 }
 
-/// Where the first `[]` of a path is.
+/// The place of the first `[]` of a path.
 fn iterator(path: &[&Access]) -> Option<usize> {
     path.iter().position(|access| matches!(access, Access::Each))
 }

@@ -22,7 +22,7 @@ impl Name {
     }
 }
 
-/// What comes next in the event.
+/// The next part of the event.
 enum Next {
     /// A member, whose value ends here.
     Value(usize),
@@ -83,7 +83,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The value behind what stands at `at` as expected.
+    /// The value after the expected bytes at `at`.
     #[inline(always)]
     fn expected_value(&mut self, at: usize, expected: &Expected, exact: bool) -> End {
         let at = at + expected.length;

@@ -35,12 +35,12 @@ impl Scanner<'_> {
         Ok(end)
     }
 
-    /// The first byte that means something in a string, from `at` on. It may be behind the event.
+    /// The first byte that means something in a string, from `at` on. It may be after the event.
     #[inline(always)]
     fn special_from(&mut self, at: usize) -> usize {
         match self.marks.special_from(at) {
             Some(special) => special,
-            None => self.special_behind(at),
+            None => self.special_after(at),
         }
     }
 
@@ -63,7 +63,7 @@ impl Scanner<'_> {
 
     /// The same where the marks do not tell.
     #[inline(never)]
-    fn special_behind(&mut self, mut at: usize) -> usize {
+    fn special_after(&mut self, mut at: usize) -> usize {
         loop {
             self.note_high();
             let Some(marks) = Marks::within(self.buffer, at) else { return self.special_at_end(at) };
@@ -104,7 +104,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Whether the event is UTF-8: it is if it is from its first to its last byte that is not ASCII.
+    /// True if the event is UTF-8: it is if it is from its first to its last byte that is not ASCII.
     #[inline]
     pub(super) fn check_encoding(&mut self) -> Result<(), Beyond> {
         self.note_high();

@@ -23,6 +23,7 @@
 //! `meter.rs` how the limits hold.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::match_bool)]
 
 mod compile;
 mod evaluate;

@@ -178,16 +178,18 @@ impl Program {
         for result in results {
             event.results(result, |event, result| {
                 let before = text.len();
-                match event.print(result, text)? {
-                    true => ends.push(text.len()),
-                    false => text.truncate(before),
+                if event.print(result, text)? {
+                    ends.push(text.len());
+                } else {
+                    text.truncate(before);
                 }
                 if text.len() > limit { Err(Beyond) } else { Ok(()) }
             })?;
         }
-        match answer.text.len() <= limit {
-            true => Ok(Results::Texts(Texts::new(&answer.text, &answer.ends))),
-            false => Err(Beyond),
+        if answer.text.len() <= limit {
+            Ok(Results::Texts(Texts::new(&answer.text, &answer.ends)))
+        } else {
+            Err(Beyond)
         }
     }
 }

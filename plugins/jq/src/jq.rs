@@ -203,9 +203,9 @@ impl Filter for Jq {
         Some(Box::new(Self::new(Arc::clone(&self.query), self.limit, self.candidates.clone())))
     }
 
-    fn fuse(&self, behind: &[&dyn Filter]) -> Option<Box<dyn Fused>> {
-        let behind = behind.iter().map_while(|filter| <dyn Any>::downcast_ref::<Self>(*filter));
-        FusedJq::new(std::iter::once(self).chain(behind)).map(|fused| Box::new(fused) as _)
+    fn fuse(&self, downstream: &[&dyn Filter]) -> Option<Box<dyn Fused>> {
+        let downstream = downstream.iter().map_while(|filter| <dyn Any>::downcast_ref::<Self>(*filter));
+        FusedJq::new(std::iter::once(self).chain(downstream)).map(|fused| Box::new(fused) as _)
     }
 
     fn warnings(&self) -> Vec<ConfigError> {

@@ -6,6 +6,8 @@
 //! Read `query::Query` first: a compiled query and how it is evaluated within its limits; `fast::Program` is how
 //! most events are answered without that. Then `jq.rs`, the filter that does little else.
 
+#![warn(clippy::match_bool)]
+
 mod fast;
 mod generate;
 mod jq;

@@ -187,9 +187,6 @@ pub(crate) fn get_path(value: &Val, path: &[Val]) -> Result<Val, Exit> {
     let mut value = value.clone();
     for key in path {
         meter::step()?;
-        if matches!(value, Val::Null) {
-            return Ok(Val::Null);
-        }
         value = index(&value, key)?;
     }
     Ok(value)

@@ -8,7 +8,9 @@ use crate::value::{Array, Text, Val};
 
 pub(super) const NATIVES: &[Native] = &[
     native("contains", 1, |value, arguments| {
-        if value.kind() == arguments[0].kind() {
+        let are_different =
+            matches!((&value, &arguments[0]), (Val::Bool(left), Val::Bool(right)) if left != right);
+        if value.kind() == arguments[0].kind() && !are_different {
             contains(&value, &arguments[0]).map(Val::Bool)
         } else {
             type_error_of_two(&value, &arguments[0], "cannot have their containment checked")
@@ -66,9 +68,6 @@ fn indices(value: &Val, part: &Val) -> Result<Val, Exit> {
 
 /// The places at which `part` begins in `elements`.
 pub(super) fn places_of_part(elements: &Array, part: &Array) -> Result<Val, Exit> {
-    if part.is_empty() {
-        return Ok(Val::Null);
-    }
     let mut places = Array::default();
     occurrences(elements, part, Val::equals, |place| places.push(Val::from(place)))?;
     Ok(Val::Array(places))

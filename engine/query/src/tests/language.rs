@@ -74,6 +74,9 @@ fn results_come_in_the_order_of_jq() {
 fn corner_cases_have_the_results_of_jq() {
     for (query, expected) in [
         (".[1:] |= empty", "null"),
+        ("[[] | indices([]), ([1] | indices([])), ([[]] | index([]))]", "[[],[],null]"),
+        ("[getpath([\"a\", 0, {start: 0, end: 1}])]", "[null]"),
+        ("[true, false] | [.[0] | contains(true)]", "[true]"),
         ("(.a, .b) |= empty", "null"),
         ("(.[0], .[1:]) |= empty", "null"),
         ("[1,2,3] | (.[0], .[1:]) |= empty", "[]"),
@@ -122,6 +125,11 @@ fn errors_are_in_the_words_of_jq() {
         ("path(1 + 1)", "Invalid path expression with result 2"),
         ("(1 + 1 | .a) = 1", "Invalid path expression near attempt to access element \"a\" of 2"),
         ("\"ab\" | reverse", "Cannot index string with number"),
+        ("getpath([\"a\", true])", "Cannot index null with boolean"),
+        (
+            "true | contains(false)",
+            "boolean (true) and boolean (false) cannot have their containment checked",
+        ),
         ("1 | .a // 2", "Cannot index number with string \"a\""),
         ("[(null, error(\"x\")) // 2]", "x"),
         ("1 | .a //= 2", "Cannot index number with string \"a\""),

@@ -76,10 +76,13 @@ impl<'a> Event<'a> {
                 Value::Made(expression)
             }
             Expression::Nothing => return Ok(None),
-            Expression::Guarded(guards, value) => match self.pass(guards)? {
-                true => return self.evaluate(value),
-                false => return Ok(None),
-            },
+            Expression::Guarded(guards, value) => {
+                if self.pass(guards)? {
+                    return self.evaluate(value);
+                } else {
+                    return Ok(None);
+                }
+            }
             Expression::Choice(parts) => match self.choose(parts)? {
                 Some(branch) => return self.evaluate(branch),
                 None => return Ok(None),
@@ -105,9 +108,10 @@ impl<'a> Event<'a> {
         Ok(Some(match expression {
             Expression::Logic(decisive, parts) => {
                 let first = self.is_true(&result_of!(&parts[0]));
-                match first == *decisive {
-                    true => Value::Bool(first),
-                    false => Value::Bool(self.is_true(&result_of!(&parts[1]))),
+                if first == *decisive {
+                    Value::Bool(first)
+                } else {
+                    Value::Bool(self.is_true(&result_of!(&parts[1])))
                 }
             }
             Expression::Not(part) => Value::Bool(!self.is_true(&result_of!(part))),
@@ -132,9 +136,10 @@ impl<'a> Event<'a> {
             },
             Expression::Has(parent, member) => {
                 let parent = self.finds.found[*parent];
-                match parent.state == State::Present && self.text[parent.start()] == b'{' {
-                    true => Value::Bool(self.finds.found[*member].state == State::Present),
-                    false => return Err(Beyond),
+                if parent.state == State::Present && self.text[parent.start()] == b'{' {
+                    Value::Bool(self.finds.found[*member].state == State::Present)
+                } else {
+                    return Err(Beyond);
                 }
             }
             Expression::ToNumber(part) => self.to_number(result_of!(part))?,
@@ -286,10 +291,7 @@ impl<'a> Event<'a> {
             b'-' | b'0'..=b'9' => Ok(value),
             b'"' => {
                 let digits = &raw[1..raw.len() - 1];
-                match number_end(digits, 0)? == digits.len() {
-                    true => Ok(Value::Digits(digits)),
-                    false => Err(Beyond),
-                }
+                if number_end(digits, 0)? == digits.len() { Ok(Value::Digits(digits)) } else { Err(Beyond) }
             }
             _ => Err(Beyond),
         }
@@ -316,9 +318,10 @@ impl<'a> Event<'a> {
                         if printed > 0 {
                             out.push(b',');
                         }
-                        match event.print(result, out)? {
-                            true => printed += 1,
-                            false => out.truncate(before),
+                        if event.print(result, out)? {
+                            printed += 1;
+                        } else {
+                            out.truncate(before);
                         }
                         Ok(())
                     })?;

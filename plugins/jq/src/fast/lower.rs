@@ -132,10 +132,7 @@ impl Lowering {
 
     fn copy(&mut self, expression: &Expression) -> Result<Expression, Obstacle> {
         self.size += expression.size();
-        match self.size > LARGEST {
-            true => Err("its size".to_owned()),
-            false => Ok(expression.clone()),
-        }
+        if self.size > LARGEST { Err("its size".to_owned()) } else { Ok(expression.clone()) }
     }
 
     fn copy_guard(&mut self, guard: &Guard) -> Result<Guard, Obstacle> {
@@ -355,10 +352,7 @@ fn test(name: &str, text: &str) -> Option<Test> {
 fn guarded(mut guards: Vec<Guard>, value: Expression) -> Expression {
     let (more, value) = split(value);
     guards.extend(more);
-    match guards.is_empty() {
-        true => value,
-        false => Expression::Guarded(guards, Box::new(value)),
-    }
+    if guards.is_empty() { value } else { Expression::Guarded(guards, Box::new(value)) }
 }
 
 fn split(expression: Expression) -> (Vec<Guard>, Expression) {

@@ -17,10 +17,11 @@ pub(super) fn print(event: Event<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Re
         Value::Digits(digits) => out.extend_from_slice(digits),
         Value::Text(text) => tidegate_query::write_text(&text, out),
         Value::Raw(found) => print_raw(found, event.raw(found), out)?,
-        Value::Made(expression) => match event.print(expression, out)? {
-            true => {}
-            false => return Err(Beyond),
-        },
+        Value::Made(expression) => {
+            if !(event.print(expression, out)?) {
+                return Err(Beyond);
+            }
+        }
     }
     Ok(())
 }

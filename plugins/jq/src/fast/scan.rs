@@ -213,10 +213,7 @@ impl<'a> Scanner<'a> {
     /// The next byte that is not white space.
     #[inline(always)]
     fn space(&mut self, at: usize) -> usize {
-        match self.byte(at) > b' ' {
-            true => at,
-            false => self.skip_space(at),
-        }
+        if self.byte(at) > b' ' { at } else { self.skip_space(at) }
     }
 
     #[cold]
@@ -302,10 +299,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, at: usize, word: &[u8]) -> End {
-        match self.text[at..].starts_with(word) {
-            true => Ok(at + word.len()),
-            false => Err(Beyond),
-        }
+        if self.text[at..].starts_with(word) { Ok(at + word.len()) } else { Err(Beyond) }
     }
 
     fn enter(&mut self) -> Result<(), Beyond> {

@@ -65,9 +65,10 @@ impl Fused for FusedJq {
         }
         let mut made = batch.derive();
         let found = std::mem::take(&mut self.found);
-        let done = match self.candidates.is_some() {
-            true => found.iter().all(|event| self.one(batch, *event, &mut made, passed)),
-            false => (0..batch.len()).all(|event| self.one(batch, event, &mut made, passed)),
+        let done = if self.candidates.is_some() {
+            found.iter().all(|event| self.one(batch, *event, &mut made, passed))
+        } else {
+            (0..batch.len()).all(|event| self.one(batch, event, &mut made, passed))
         };
         self.found = found;
         if done {

@@ -14,8 +14,8 @@ fn filters(queries: &[&str]) -> Vec<Box<dyn Filter>> {
 /// or not for these events.
 fn fused(queries: &[&str], batch: &Batch) -> Option<(usize, Vec<String>, Vec<Passed>)> {
     let filters = filters(queries);
-    let behind: Vec<&dyn Filter> = filters[1..].iter().map(|filter| &**filter).collect();
-    let mut fused = filters[0].fuse(&behind)?;
+    let downstream: Vec<&dyn Filter> = filters[1..].iter().map(|filter| &**filter).collect();
+    let mut fused = filters[0].fuse(&downstream)?;
     let mut passed = vec![Passed::default(); fused.filters() - 1];
     let mut out = Output::new();
     let done = fused.process(batch, &mut out, &mut passed);

@@ -23,10 +23,7 @@ impl<'a> Event<'a> {
         match expression {
             Expression::Each(place, each) => self.elements(self.finds.found[*place], each, work),
             Expression::Guarded(guards, value) if matches!(**value, Expression::Each(..)) => {
-                match self.pass(guards)? {
-                    true => self.each_result(value, work),
-                    false => Ok(()),
-                }
+                if self.pass(guards)? { self.each_result(value, work) } else { Ok(()) }
             }
             other => work(self, other),
         }

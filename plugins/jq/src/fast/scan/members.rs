@@ -141,10 +141,7 @@ impl<'a> Scanner<'a> {
         if let Some(first_name) = first_name {
             self.note_name(first_name, start..name.end);
         }
-        let at = match self.has(name.end, *b":\"") {
-            true => name.end + 1,
-            false => self.colon(name.end)?,
-        };
+        let at = if self.has(name.end, *b":\"") { name.end + 1 } else { self.colon(name.end)? };
         self.member_value(at, name.place, first_name.is_some())
     }
 

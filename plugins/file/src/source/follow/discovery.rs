@@ -148,6 +148,7 @@ impl Discovery {
             }
             found.push(one);
         }
+        self.folders.add(&self.folders_of(found.iter().map(|one| &one.name)));
         let (missed, mut lost) = self.missed(&names, &found, &changed, &creations);
         for (path, one) in missed.into_iter().chain(new) {
             match self.arrive(&path, &one, inbox) {
@@ -216,8 +217,6 @@ impl Discovery {
 
     /// Remembers the files of this look for the next one.
     fn remember(&mut self, found: &[Found], changed: Changed, inbox: &Inbox) {
-        let folders = self.folders_of(found.iter().map(|one| &one.name));
-        self.folders.add(&folders);
         let is_rotating = |folder: &Path| {
             let mut rotating = self.rotating.keys().map(|name| path_of(name));
             rotating.any(|path| folder_of(&path) == folder)

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::inbox::Identity;
 use crate::source::format::{self, Format};
@@ -21,6 +21,8 @@ const NAMES: usize = 20_000;
 pub(crate) const SEARCHED: usize = 200_000;
 /// Levels below the folder of a path in which a file is searched.
 const DEPTH: usize = 2;
+/// Resolution of the times of the file system, with a margin.
+const TICK: Duration = Duration::from_millis(20);
 /// Most folders whose files are remembered.
 const FOLDERS: usize = 64;
 
@@ -52,8 +54,18 @@ pub(crate) enum Moved {
 /// nothing was rotated.
 ///
 /// A list of a folder may lack files that are renamed at the same time. So a file that was known once stays known.
-#[derive(Debug, Default)]
-pub(crate) struct Folders(HashMap<PathBuf, Folder>);
+#[derive(Debug)]
+pub(crate) struct Folders {
+    /// Start of the source. Everything in a folder that was created later is new.
+    started: SystemTime,
+    by_path: HashMap<PathBuf, Folder>,
+}
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self { started: SystemTime::now() - TICK, by_path: HashMap::new() }
+    }
+}
 
 #[derive(Debug)]
 struct Folder {
@@ -63,39 +75,41 @@ struct Folder {
 }
 
 impl Folders {
-    /// Adds folders that were not looked into yet. All files in them are known.
+    /// Adds folders that were not looked into yet. All files in folders that were there at the start are known.
     pub(crate) fn add(&mut self, folders: &BTreeSet<PathBuf>) {
         for folder in folders {
-            if self.0.contains_key(folder) || self.0.len() >= FOLDERS {
+            if self.by_path.contains_key(folder) || self.by_path.len() >= FOLDERS {
                 continue;
             }
+            let created = fs::metadata(folder).and_then(|known| known.created());
             let known = match files_in(folder) {
+                Ok(_) if created.is_ok_and(|created| created > self.started) => HashSet::new(),
                 Ok(files) => files.into_iter().collect(),
                 Err(error) if error.kind() == ErrorKind::NotFound => HashSet::new(),
                 // Without a list of what is there, nothing counts as new later.
                 Err(_) => continue,
             };
-            self.0.insert(folder.clone(), Folder { changed: None, known });
+            self.by_path.insert(folder.clone(), Folder { changed: None, known });
         }
     }
 
     /// Returns the folders that may have changed since they were [completed](Self::complete).
     pub(crate) fn changed(&self) -> HashMap<PathBuf, Option<SystemTime>> {
-        let now = self.0.keys().map(|folder| {
+        let now = self.by_path.keys().map(|folder| {
             let changed = fs::metadata(folder).and_then(|known| known.modified()).ok();
             (folder.clone(), changed)
         });
         let differs = |(folder, changed): &(PathBuf, Option<SystemTime>)| {
             // Two changes in one tick of the clock have the same time.
             let is_old = changed.is_none_or(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 3));
-            !is_old || self.0.get(folder).is_none_or(|known| known.changed != *changed)
+            !is_old || self.by_path.get(folder).is_none_or(|known| known.changed != *changed)
         };
         now.filter(differs).collect()
     }
 
     /// Makes all files of a folder known, which has changed last at this time.
     pub(crate) fn complete(&mut self, folder: &Path, changed: Option<SystemTime>) {
-        let Some(known) = self.0.get_mut(folder) else { return };
+        let Some(known) = self.by_path.get_mut(folder) else { return };
         let Ok(files) = files_in(folder) else { return };
         known.changed = changed;
         if known.known.len() > 4 * NAMES {
@@ -106,20 +120,20 @@ impl Folders {
 
     /// Makes a file known: it was opened.
     pub(crate) fn know(&mut self, name: &str, identity: Identity) {
-        if let Some(folder) = self.0.get_mut(folder_of(&path_of(name))) {
+        if let Some(folder) = self.by_path.get_mut(folder_of(&path_of(name))) {
             folder.known.insert(identity);
         }
     }
 
     /// Makes a file unknown: it was not opened.
     pub(crate) fn forget(&mut self, name: &str, identity: Identity) {
-        if let Some(folder) = self.0.get_mut(folder_of(&path_of(name))) {
+        if let Some(folder) = self.by_path.get_mut(folder_of(&path_of(name))) {
             folder.known.remove(&identity);
         }
     }
 
     fn knows(&self, folder: &Path, identity: Identity) -> bool {
-        self.0.get(folder).is_none_or(|folder| folder.known.contains(&identity))
+        self.by_path.get(folder).is_none_or(|folder| folder.known.contains(&identity))
     }
 }
 

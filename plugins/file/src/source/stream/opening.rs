@@ -23,7 +23,7 @@ const LAST_LINE: u64 = 64 << 10;
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
     Beginning,
-    /// At the beginning, in position of another file that was not read to its end.
+    /// At the beginning, in place of another file that was not read to its end.
     Replaced,
     End,
     At(FilePosition),

@@ -119,6 +119,16 @@ fn file_between_two_is_found_though_the_path_is_empty_for_a_moment() {
 }
 
 #[test]
+fn folder_that_appears_with_rotated_files_is_read_whole() {
+    let mut scene = Scene::new("*/app.log");
+    scene.write("logs/app.log", "1");
+    scene.rotate();
+    scene.write("logs/app.log", "2");
+    assert_eq!(scene.look(), (texts(&["1", "2"]), 0));
+    assert_eq!(scene.look(), (Vec::new(), 0));
+}
+
+#[test]
 fn files_that_were_there_before_the_start_are_not_read() {
     let mut scene = Scene::new("logs/app.log");
     scene.write("logs/app.log.1", "old");

@@ -247,3 +247,30 @@ impl Cx {
         &self.tasks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaint_with_a_limit_expires_and_one_without_stays() {
+        let complaint = Complaint::default();
+        complaint.set("stays");
+        assert_eq!(complaint.get().as_deref(), Some("stays"));
+        complaint.set_for("is over", Duration::ZERO);
+        assert_eq!(complaint.get(), None);
+        complaint.set_for("is current", Duration::from_secs(3600));
+        assert_eq!(complaint.get().as_deref(), Some("is current"));
+        complaint.clear();
+        assert_eq!(complaint.get(), None);
+    }
+
+    #[test]
+    fn context_knows_that_it_is_replaced() {
+        let replaced = Arc::new(AtomicBool::new(false));
+        let cx = Cx::new("source", CancellationToken::new()).with_replaced(Arc::clone(&replaced));
+        assert!(!cx.is_replaced());
+        replaced.store(true, Ordering::Release);
+        assert!(cx.clone().is_replaced());
+    }
+}

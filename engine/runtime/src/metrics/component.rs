@@ -353,3 +353,24 @@ fn plural(events: u64) -> &'static str {
 fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_is_reported_until_it_expires_and_a_blocked_component_stays_blocked() {
+        let metrics = ComponentMetrics::new("sink", Kind::Sink, "http");
+        let failing = Health::Waiting("no connection".into());
+        metrics.set_health(failing.clone());
+        metrics.expire_health(Duration::from_secs(3600));
+        assert_eq!(metrics.status().health, failing);
+        metrics.expire_health(Duration::ZERO);
+        assert_eq!(metrics.status().health, Health::Ready);
+        assert!(!metrics.is_ready(), "the next success is still logged as a recovery");
+        let blocked = Health::Blocked("too many dead letters".into());
+        metrics.set_health(blocked.clone());
+        metrics.expire_health(Duration::ZERO);
+        assert_eq!(metrics.status().health, blocked);
+    }
+}

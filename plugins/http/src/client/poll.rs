@@ -14,14 +14,13 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod unique;
+mod validators;
 mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use reqwest::header::{
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tidegate_sdk::{
     Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch,
@@ -391,7 +390,7 @@ impl HttpPoll {
         headers: &HeaderMap,
         after: &PollPosition,
     ) -> Option<(Url, HeaderMap)> {
-        (self.conditional && after.next.is_none()).then(|| (url.clone(), validators(headers)))
+        (self.conditional && after.next.is_none()).then(|| (url.clone(), validators::of(headers)))
     }
 
     /// Queues the batches of one page. A crash before the last of them is delivered repeats the page.
@@ -486,11 +485,4 @@ impl Source for HttpPoll {
             self.take(&request.url, &response, cx).await?;
         }
     }
-}
-
-/// Returns the headers of a conditional request (RFC 9110, section 13).
-fn validators(answered: &HeaderMap) -> HeaderMap {
-    let pairs: [(HeaderName, HeaderName); 2] = [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)];
-    let sent = pairs.into_iter().filter_map(|(known, asks)| Some((asks, answered.get(known)?.clone())));
-    sent.collect()
 }

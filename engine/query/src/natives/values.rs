@@ -4,10 +4,10 @@ use super::{error, native, type_error};
 use crate::evaluate::Exit;
 use crate::meter;
 use crate::program::Native;
-use crate::value::{ReadOptions, Val, is_number, parse_number, read, to_json, whole};
+use crate::value::{ReadOptions, Text, Val, is_number, parse_number, read, to_json, whole};
 
 pub(super) const NATIVES: &[Native] = &[
-    native("type", 0, |value, _| Ok(Val::from(value.kind()))),
+    native("type", 0, |value, _| Ok(Val::Text(KINDS.with(|kinds| kinds[place_of_kind(&value)].clone())))),
     native("length", 0, |value, _| length(&value)),
     native("tostring", 0, |value, _| to_text(value)),
     native("tojson", 0, |value, _| to_json(&value).map(Val::Text)),
@@ -23,6 +23,18 @@ pub(super) const NATIVES: &[Native] = &[
     native("have_decnum", 0, |_, _| Ok(Val::Bool(true))),
     native("_as_is", 0, |value, _| Ok(value)),
 ];
+
+thread_local! {
+    /// The results of `type`, which are shared by all values of a kind.
+    static KINDS: [Text; 6] = KIND_NAMES.map(Text::from);
+}
+
+const KIND_NAMES: [&str; 6] = ["null", "boolean", "number", "string", "array", "object"];
+
+fn place_of_kind(value: &Val) -> usize {
+    let kind = value.kind();
+    KIND_NAMES.iter().position(|name| *name == kind).unwrap_or_default()
+}
 
 /// The depth to which JSON may be nested that `fromjson` reads.
 const DEPTH: usize = 10_000;

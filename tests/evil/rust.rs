@@ -69,7 +69,7 @@ impl Source for Evil {
 impl Filter for Evil {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         self.look("process", batch);
-        out.emit(batch.clone());
+        out.keep_all();
         Ok(())
     }
 }
@@ -86,7 +86,7 @@ impl AsyncFilter for Waiting {
     async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
         cx.sleep(std::time::Duration::from_micros(10)).await;
         self.0.look("process", batch);
-        out.emit(batch.clone());
+        out.keep_all();
         Ok(())
     }
     async fn close(&mut self, _: &Cx) -> Result<(), Error> {

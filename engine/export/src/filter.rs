@@ -74,8 +74,10 @@ impl State {
         let mut given = || unsafe { decode::batch(batch, names) };
         match kind {
             Kind::Plain(filter) => {
-                let (given, mut output) = (given()?, Output::new());
+                let given = given()?;
+                let mut output = Output::new(&given);
                 filter.process(&given, &mut output)?;
+                output.check()?;
                 emit(&given, &given, output, encoder, out)?;
             }
             Kind::Waiting(waiting) => loop {
@@ -139,9 +141,12 @@ impl Waiting {
         let processed = drive(link, filter, processing, |mut filter| {
             let cx = cx.clone();
             let input = match rest.take() {
-                Some((given, rest)) => Ok((given, rest, Output::new())),
+                Some((given, rest)) => {
+                    let output = Output::new(&rest);
+                    Ok((given, rest, output))
+                }
                 None => given().map(|given| {
-                    let output = if resumable { Output::resumable() } else { Output::new() };
+                    let output = if resumable { Output::resumable(&given) } else { Output::new(&given) };
                     (given.clone(), given, output)
                 }),
             };
@@ -149,7 +154,7 @@ impl Waiting {
                 let processed = match input {
                     Ok((given, part, mut output)) => {
                         let result = filter.process(&part, &mut output, &cx).await;
-                        result.map(|()| (given, part, output))
+                        result.and_then(|()| output.check()).map(|()| (given, part, output))
                     }
                     Err(error) => Err(error),
                 };

@@ -15,6 +15,7 @@ mod capabilities;
 mod client;
 mod contract;
 mod cx;
+mod emit;
 mod error;
 mod exclusive;
 pub mod framing;
@@ -42,12 +43,13 @@ pub use contract::{
     AcknowledgingSink, AsyncFilter, BoxFuture, Commit, Filter, Fused, Passed, Sink, Source, TransactionalSink,
 };
 pub use cx::{Complaint, Cx, Progress};
+pub use emit::{Attempt, Emitter, Output};
 pub use error::{Class, ConfigError, Error};
 pub use exclusive::{Access, Exclusive, Overlap, PathPattern, Resource};
 pub use hosts::Hosts;
 pub use library::{Isolation, Library, Manual, Placement};
 pub use metrics::{Metric, MetricDefinition, MetricKind, Metrics, OVERFLOW, Series};
-pub use output::{Attempt, Delivery, Outcome, Output, Port, Rejection, SourceBatch, SourceRejection};
+pub use output::{Delivery, Outcome, Port, Rejection, SourceBatch, SourceRejection};
 pub use plugin::{Component, Kind, Plugin, Registry};
 pub use position::Position;
 pub use record::{AckHandles, Claim, Lane, Record, Replay};

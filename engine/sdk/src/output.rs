@@ -1,4 +1,4 @@
-//! Results of plugins: a source's batch, a filter's output, a sink's delivery.
+//! Results of plugins: a source's batch, a rejection, a sink's delivery.
 
 use std::fmt;
 use std::sync::Arc;
@@ -125,112 +125,6 @@ impl fmt::Debug for SourceBatch {
             .field("events", &self.batch.len())
             .field("rejected", &self.rejected)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where a filter puts what it makes of one batch.
-///
-/// The engine settles the batch by it: events that went on are followed to their sinks, rejected ones become
-/// dead letters, and those not mentioned were dropped on purpose.
-#[derive(Debug, Default)]
-pub struct Output {
-    emitted: Vec<(Port, Batch)>,
-    rejected: Vec<Rejection>,
-    /// Whether the engine supports `deferred`.
-    resumable: bool,
-    deferred: Option<usize>,
-    attempt: Attempt,
-}
-
-/// The number of a call of an async filter with the same batch, for filters that judge each event alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Counts the calls with this batch, from 1.
-    pub number: u32,
-    /// No further call follows: an error now rejects the whole batch (`retry = { attempts = N }`). A filter that
-    /// can tell which events failed [rejects](Output::reject) these and lets the others go on.
-    pub last: bool,
-}
-
-impl Default for Attempt {
-    fn default() -> Self {
-        Self { number: 1, last: false }
-    }
-}
-
-impl Output {
-    /// An output with nothing in it.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// An output of an engine that calls again with the events that are [deferred](Self::defer_from).
-    pub fn resumable() -> Self {
-        Self { resumable: true, ..Self::default() }
-    }
-
-    /// The same output, for this attempt. For the engine.
-    #[must_use]
-    pub fn in_attempt(mut self, attempt: Attempt) -> Self {
-        self.attempt = attempt;
-        self
-    }
-
-    /// The attempt that this call is. Behind the C boundary it is always the first, and never the last.
-    pub fn attempt(&self) -> Attempt {
-        self.attempt
-    }
-
-    /// For an async filter that holds events up on purpose: what is put out so far goes on now, and the next
-    /// call is with the events from `event` on (at least one before it is dealt with). False if the engine
-    /// cannot do that: then deal with the whole batch.
-    #[must_use = "if it is false, the rest of the batch is still to be dealt with"]
-    pub fn defer_from(&mut self, event: usize) -> bool {
-        debug_assert!(event > 0, "something is dealt with in each call");
-        self.deferred = self.resumable.then_some(event);
-        self.resumable
-    }
-
-    /// Whether [`defer_from`](Self::defer_from) works. For the engine.
-    pub fn is_resumable(&self) -> bool {
-        self.resumable
-    }
-
-    /// Takes the index of the first deferred event, if there is one. For the engine.
-    pub fn take_deferred(&mut self) -> Option<usize> {
-        self.deferred.take()
-    }
-
-    /// Sends a batch on through the main output. An empty batch is not sent.
-    pub fn emit(&mut self, batch: Batch) {
-        self.emit_to(0, batch);
-    }
-
-    /// Sends a batch on through one output.
-    pub fn emit_to(&mut self, port: Port, batch: Batch) {
-        if !batch.is_empty() {
-            self.emitted.push((port, batch));
-        }
-    }
-
-    /// Rejects event `event` of the batch at hand. Each event is rejected at most once, and then not emitted.
-    pub fn reject(&mut self, event: usize, reason: impl Into<String>) {
-        self.rejected.push(Rejection { event, reason: reason.into() });
-    }
-
-    /// What was emitted, by output, in order.
-    pub fn emitted(&self) -> &[(Port, Batch)] {
-        &self.emitted
-    }
-
-    /// What was rejected.
-    pub fn rejected(&self) -> &[Rejection] {
-        &self.rejected
-    }
-
-    /// Both, leaving nothing. For the engine.
-    pub fn take(&mut self) -> (Vec<(Port, Batch)>, Vec<Rejection>) {
-        (std::mem::take(&mut self.emitted), std::mem::take(&mut self.rejected))
     }
 }
 

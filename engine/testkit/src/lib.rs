@@ -93,8 +93,9 @@ pub fn apply<P: AsRef<[u8]>>(
     filter: &mut dyn Filter,
     payloads: impl IntoIterator<Item = P>,
 ) -> (Vec<String>, Vec<(usize, String)>) {
-    let mut out = Output::new();
-    filter.process(&batch(payloads), &mut out).expect("the filter goes on");
+    let batch = batch(payloads);
+    let mut out = Output::new(&batch);
+    filter.process(&batch, &mut out).expect("the filter goes on");
     let (emitted, rejected) = out.take();
     let main = emitted.iter().filter(|(port, _)| *port == 0);
     let texts = main.flat_map(|(_, batch)| batch.texts()).collect();

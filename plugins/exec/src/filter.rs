@@ -12,7 +12,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{
-    AsyncFilter, Batch, ConfigError, Cx, Duration, Error, Output, Plugin, Secret, Span, async_trait,
+    AsyncFilter, Batch, ConfigError, Cx, Duration, Emitter, Error, Output, Plugin, Secret, Span, async_trait,
 };
 
 use crate::process::Command;
@@ -150,7 +150,7 @@ impl AsyncFilter for ExecFilter {
             }
         };
         self.failures = 0;
-        out.emit(replaced(batch, &sent, answers));
+        emit_answers(out.to(0), &sent, answers);
         Ok(())
     }
 
@@ -312,16 +312,14 @@ fn push_halves(waiting: &mut Vec<Range<usize>>, range: Range<usize>) {
 }
 
 /// The batch with each event replaced by its answer. An empty answer drops the event.
-fn replaced(batch: &Batch, sent: &[usize], answers: Vec<(Range<usize>, Answers)>) -> Batch {
-    let mut builder = batch.derive();
+fn emit_answers(mut out: Emitter<'_>, sent: &[usize], answers: Vec<(Range<usize>, Answers)>) {
     for (range, Answers { bytes, lines }) in answers {
-        let buffer = builder.add_buffer(Bytes::from(bytes));
+        let buffer = out.add_buffer(Bytes::from(bytes));
         for (event, line) in sent[range].iter().zip(lines) {
             if !line.is_empty() {
                 let (offset, length) = (line.start as u32, line.len() as u32);
-                builder.write_span(*event, Span { buffer, offset, length });
+                out.write_span(*event, Span { buffer, offset, length });
             }
         }
     }
-    builder.finish()
 }

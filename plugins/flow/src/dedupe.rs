@@ -91,23 +91,21 @@ fn build(options: Options) -> Result<Dedupe, ConfigError> {
 impl Filter for Dedupe {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         let now = self.now();
-        let mut kept = batch.derive();
         for (event, payload) in batch.payloads().enumerate() {
             let hash = match &self.key {
                 None => Ok(Some(xxh3_128_with_seed(payload, self.seed))),
                 Some(key) => key.hash(payload, self.seed),
             };
             match (hash, &self.key) {
-                (Ok(Some(hash)), _) if self.window.admit(hash, now) => kept.keep(event),
+                (Ok(Some(hash)), _) if self.window.admit(hash, now) => out.keep(event),
                 (Ok(Some(_)), _) => {}
                 (Ok(None), key) => match key.as_ref().and_then(|key| self.missing.reason(key)) {
                     Some(reason) => out.reject(event, reason),
-                    None => kept.keep(event),
+                    None => out.keep(event),
                 },
                 (Err(reason), _) => out.reject(event, reason),
             }
         }
-        out.emit(kept.finish());
         Ok(())
     }
 

@@ -82,15 +82,13 @@ impl Sample {
 
 impl Filter for Sample {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        let mut kept = batch.derive();
         for (event, payload) in batch.payloads().enumerate() {
             match self.keeps(payload) {
-                Ok(true) => kept.keep(event),
+                Ok(true) => out.keep(event),
                 Ok(false) => {}
                 Err(reason) => out.reject(event, reason),
             }
         }
-        out.emit(kept.finish());
         Ok(())
     }
 

@@ -156,7 +156,7 @@ impl AsyncFilter for Wait {
             }
         }
         self.rate.force(&mut self.full, now(self.started), (batch.len() - passed) as u64);
-        out.emit(batch.clone());
+        out.keep_all();
         Ok(())
     }
 
@@ -230,15 +230,13 @@ impl DropExcess {
 impl Filter for DropExcess {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         let now = now(self.started);
-        let mut kept = batch.derive();
         for (event, payload) in batch.payloads().enumerate() {
             match self.admits(payload, now) {
-                Ok(true) => kept.keep(event),
+                Ok(true) => out.keep(event),
                 Ok(false) => {}
                 Err(reason) => out.reject(event, reason),
             }
         }
-        out.emit(kept.finish());
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Fused, Output, Plugin, Span};
+use tidegate_sdk::{Batch, ConfigError, Emitter, Error, Filter, Fused, Output, Plugin, Span};
 
 use crate::fast::{Answer, Candidates, Results, Texts, range};
 use crate::limit::{self, Limit};
@@ -156,7 +156,7 @@ fn collect(
 }
 
 /// Puts `results` in the place of event `event`, which lies at `span`.
-fn put(made: &mut BatchBuilder, event: usize, span: Span, results: Results<'_>) {
+fn put(mut made: Emitter<'_>, event: usize, span: Span, results: Results<'_>) {
     match results {
         Results::Part(part) => {
             // A part of a buffer begins and ends below 4 GiB, as the buffer does.
@@ -169,7 +169,6 @@ fn put(made: &mut BatchBuilder, event: usize, span: Span, results: Results<'_>) 
 
 impl Filter for Jq {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        let mut made = batch.derive();
         let Self { query, limit, candidates, found, rooms, answer, collected } = self;
         let fast = query.fast().ok();
         if let Some(candidates) = candidates {
@@ -183,20 +182,18 @@ impl Filter for Jq {
             let buffer = &batch.buffers()[span.buffer as usize];
             match fast.and_then(|program| program.run(buffer, range(span), limit.bytes.as_usize(), answer)) {
                 Some(results) if results.len() <= limit.events => {
-                    put(&mut made, event, span, results);
+                    put(out.to(0), event, span, results);
                     return Ok(());
                 }
                 _ => {}
             }
             match collect(query, limit, collected, (batch, event), room) {
-                Ok(()) => collected.texts().iter().for_each(|payload| made.write(event, payload)),
+                Ok(()) => collected.texts().iter().for_each(|payload| out.write(event, payload)),
                 Err(Stop::Unfinished(reason)) => return Err(reason),
                 Err(Stop::Rejected(reason)) => out.reject(event, reason),
             }
             Ok(())
-        })?;
-        out.emit(made.finish());
-        Ok(())
+        })
     }
 
     fn fork(&self) -> Option<Box<dyn Filter>> {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use tidegate_query::Val;
-use tidegate_sdk::{Batch, BatchBuilder, ConfigError, Error, Filter, Output, Plugin, Port};
+use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin, Port};
 
 use crate::fast::{Answer, range};
 use crate::limit::Limit;
@@ -207,28 +207,20 @@ fn matches(query: &Query, value: Val, (batch, event): (&Batch, usize), room: &Ro
 impl Filter for Route {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         let Self { routes, all, rooms, answers, .. } = self;
-        let mut made: Vec<Option<BatchBuilder>> = Vec::new();
-        made.resize_with(routes.len() + 1, || None);
         let mut ports = Vec::with_capacity(routes.len());
         let interrupt = room::interrupt(batch);
         rooms.each(batch.len(), interrupt.as_ref(), |event, room| {
             match ports_of(routes, *all, (batch, event), room, answers, &mut ports) {
                 Ok(()) => {
                     for port in &ports {
-                        made[usize::from(*port)].get_or_insert_with(|| batch.derive()).keep(event);
+                        out.to(*port).keep(event);
                     }
                 }
                 Err(Stop::Unfinished(reason)) => return Err(reason),
                 Err(Stop::Rejected(reason)) => out.reject(event, reason),
             }
             Ok(())
-        })?;
-        for (port, builder) in made.into_iter().enumerate() {
-            if let Some(builder) = builder {
-                out.emit_to(port as Port, builder.finish());
-            }
-        }
-        Ok(())
+        })
     }
 
     fn fork(&self) -> Option<Box<dyn Filter>> {

@@ -278,15 +278,13 @@ impl Parse {
 
 impl Filter for Parse {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        let mut made = batch.derive();
         for event in 0..batch.len() {
             match self.parse(batch, event) {
-                Ok(Some(payload)) => made.write(event, payload),
-                Ok(None) => made.keep(event),
+                Ok(Some(payload)) => out.write(event, payload),
+                Ok(None) => out.keep(event),
                 Err(reason) => out.reject(event, reason),
             }
         }
-        out.emit(made.finish());
         Ok(())
     }
 

@@ -66,7 +66,7 @@ fn jq(bencher: Bencher, name: &str) {
     let mut filter = filter(tidegate_jq::plugins(), "jq", json!({ "query": query }));
     let batch = batch();
     bencher.counter(ItemsCount::new(EVENTS)).counter(BytesCount::new(batch.bytes())).bench_local(|| {
-        let mut out = Output::new();
+        let mut out = Output::new(&batch);
         filter.process(black_box(&batch), &mut out).expect("it goes through");
         out
     });
@@ -81,7 +81,7 @@ fn parse_logfmt(bencher: Bencher) {
     (0..EVENTS).for_each(|_| builder.push(line.clone()));
     let batch = builder.finish();
     bencher.counter(ItemsCount::new(EVENTS)).counter(BytesCount::new(batch.bytes())).bench_local(|| {
-        let mut out = Output::new();
+        let mut out = Output::new(&batch);
         filter.process(black_box(&batch), &mut out).expect("it goes through");
         out
     });

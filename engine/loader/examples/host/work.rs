@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tidegate_loader::{Loader, Wanted};
 use tidegate_sdk::{
-    Attributes, Batch, Claim, Component, Cx, Isolation, Lane, Outcome, Output, Placement, Plugin, Record,
+    Attributes, Batch, Claim, Component, Cx, Isolation, Lane, Outcome, Output, Placement, Plugin, Port,
+    Record, Rejection,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,22 +61,24 @@ async fn life(component: Component, batches: u64) -> Result<usize, Box<dyn Error
             source.close(&cx).await?;
         }
         Component::Filter(mut filter) => {
-            // What was put out is looked at after what it was made of is gone.
+            // The output is read after its input is dropped.
             let mut kept = Vec::new();
             for number in 0..batches {
-                let mut out = Output::new();
-                filter.process(&batch(number), &mut out)?;
-                kept.push(out);
+                let batch = batch(number);
+                let mut out = Output::new(&batch);
+                filter.process(&batch, &mut out)?;
+                kept.push(out.take());
             }
             drop(filter);
-            events = kept.iter_mut().map(read).sum();
+            events = kept.iter().map(read).sum();
         }
         Component::AsyncFilter(mut filter) => {
             filter.open(&cx).await?;
             for number in 0..batches {
-                let mut out = Output::new();
-                filter.process(&batch(number), &mut out, &cx).await?;
-                events += read(&mut out);
+                let batch = batch(number);
+                let mut out = Output::new(&batch);
+                filter.process(&batch, &mut out, &cx).await?;
+                events += read(&out.take());
             }
             filter.close(&cx).await?;
         }
@@ -98,9 +101,8 @@ async fn life(component: Component, batches: u64) -> Result<usize, Box<dyn Error
     Ok(events)
 }
 
-/// Reads every byte of what was put out.
-fn read(out: &mut Output) -> usize {
-    let (emitted, rejected) = out.take();
+/// Reads every byte of an output.
+fn read((emitted, rejected): &(Vec<(Port, Batch)>, Vec<Rejection>)) -> usize {
     let of = |batch: &Batch| {
         let looked = |event: usize| {
             let bytes = batch.payload(event).iter().chain(batch.key(event).unwrap_or_default());

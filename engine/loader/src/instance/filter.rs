@@ -35,7 +35,7 @@ impl LibraryFilter {
             out: unsafe { abi::sized() },
             ports: Vec::new(),
             collected: Collected {
-                output: Output::new(),
+                output: Output::new(batch),
                 resumable,
                 deferred: None,
                 broken: None,

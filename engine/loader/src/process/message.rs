@@ -428,14 +428,15 @@ mod tests {
         assert_eq!(back.take_failed(), [(0, "too long".to_owned()), (2, "full".to_owned())]);
         let (events, error) = back.to_retry().unwrap();
         assert_eq!((events, error.retry_after()), (&[0, 1, 2][..], Some(Duration::from_secs(9))));
+        let none = &tidegate_sdk::Batch::builder().finish();
         let made = |rejected: &[usize], deferred| FilterResult {
             rejected: rejected.iter().map(|event| (*event, String::new())).collect(),
             deferred,
         };
-        assert!(made(&[0, 2], Some(1)).put(&mut Output::resumable(), 3).is_ok());
-        assert!(made(&[0, 0], None).put(&mut Output::new(), 3).is_err());
-        assert!(made(&[3], None).put(&mut Output::new(), 3).is_err());
-        assert!(made(&[], Some(3)).put(&mut Output::resumable(), 3).is_err());
-        assert!(made(&[], Some(1)).put(&mut Output::new(), 3).is_err());
+        assert!(made(&[0, 2], Some(1)).put(&mut Output::resumable(none), 3).is_ok());
+        assert!(made(&[0, 0], None).put(&mut Output::new(none), 3).is_err());
+        assert!(made(&[3], None).put(&mut Output::new(none), 3).is_err());
+        assert!(made(&[], Some(3)).put(&mut Output::resumable(none), 3).is_err());
+        assert!(made(&[], Some(1)).put(&mut Output::new(none), 3).is_err());
     }
 }

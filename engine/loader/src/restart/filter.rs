@@ -47,7 +47,7 @@ impl RestartingFilter {
             self.start(cx).await?;
         }
         let instance = self.instance.as_mut().expect("the instance is started");
-        let mut output = if resumable { Output::resumable() } else { Output::new() };
+        let mut output = if resumable { Output::resumable(batch) } else { Output::new(batch) };
         let processed = instance.process(batch, &mut output, cx).await;
         drop_if_broken(&mut self.instance, processed).map(|()| output)
     }
@@ -167,7 +167,7 @@ impl RestartingPlainFilter {
 
     /// Processes a batch with an output of its own, which is lost if the instance breaks.
     fn once(&mut self, batch: &Batch) -> Result<Output, Error> {
-        let mut output = Output::new();
+        let mut output = Output::new(batch);
         self.instance.process(batch, &mut output).map(|()| output)
     }
 

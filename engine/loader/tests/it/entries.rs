@@ -121,7 +121,8 @@ async fn filter(mut run: Run<'_>, name: &str) -> Vec<String> {
 
 /// Everything passes, once.
 async fn pass(run: &mut Run<'_>, filter: &mut dyn AsyncFilter, cx: &Cx) {
-    let (given, mut out) = (batch(["one", "two"]), Output::new());
+    let given = batch(["one", "two"]);
+    let mut out = Output::new(&given);
     let processed = filter.process(&given, &mut out, cx).await;
     run.note("process", processed);
     let (emitted, rejected) = out.take();

@@ -23,16 +23,17 @@ async fn library_works_without_the_fields_that_it_does_not_have() {
         assert!(source.committer().is_none(), "it does not ask for commits");
         source.close(&cx).await.unwrap();
 
-        let mut out = Output::new();
+        let given = batch(["a", "b"]);
+        let mut out = Output::new(&given);
         match build("filter/older") {
             Component::Filter(mut filter) => {
                 assert_eq!(filter.save().unwrap(), None);
-                filter.process(&batch(["a", "b"]), &mut out).unwrap();
+                filter.process(&given, &mut out).unwrap();
             }
             Component::AsyncFilter(mut filter) => {
                 filter.open(&cx).await.unwrap();
                 assert_eq!(filter.save(&cx).await.unwrap(), None);
-                filter.process(&batch(["a", "b"]), &mut out, &cx).await.unwrap();
+                filter.process(&given, &mut out, &cx).await.unwrap();
             }
             _ => panic!("not a filter"),
         }

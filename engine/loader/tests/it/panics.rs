@@ -12,7 +12,7 @@ fn reported(at: &str) -> String {
 
 /// The result of a filter: the events that it passes, and the reasons of the rejected ones.
 async fn filtered(component: Component, given: &Batch) -> (Vec<String>, Vec<(usize, String)>) {
-    let ((cx, _stopping), mut out) = (context(), Output::new());
+    let ((cx, _stopping), mut out) = (context(), Output::new(given));
     match component {
         Component::Filter(mut filter) => filter.process(given, &mut out).unwrap(),
         Component::AsyncFilter(mut filter) => {

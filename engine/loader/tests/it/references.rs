@@ -13,7 +13,7 @@ async fn a_batch_that_is_released_too_often_is_noticed_and_stays() {
         let plugin = placed(&plugins, "filter/evil", isolation, LIMIT);
         let (cx, _stopping) = context();
         let given = batch(["one", "KILL0", "two", "KILL1", "three", "KILL2"]);
-        let mut out = Output::new();
+        let mut out = Output::new(&given);
         match built(&plugin, &json!({})).unwrap() {
             Component::Filter(mut filter) => filter.process(&given, &mut out).unwrap(),
             Component::AsyncFilter(mut filter) => {

@@ -21,7 +21,8 @@ async fn process(filter: &mut dyn AsyncFilter, batches: usize) {
     let (cx, _stopping) = context();
     filter.open(&cx).await.unwrap();
     for number in 0..batches {
-        let (given, mut out) = (batch([number.to_string()]), Output::new());
+        let given = batch([number.to_string()]);
+        let mut out = Output::new(&given);
         let processed = tokio::time::timeout(LIMIT, filter.process(&given, &mut out, &cx)).await;
         processed.unwrap_or_else(|_| panic!("batch {number} waits for a wake that is lost")).unwrap();
         let (emitted, _) = out.take();
@@ -72,7 +73,8 @@ async fn an_operation_that_is_given_up_in_a_storm_ends() {
         let mut filter = waking(&world, isolation, "storm");
         let (cx, _stopping) = context();
         filter.open(&cx).await.unwrap();
-        let (given, mut out) = (batch(["one"]), Output::new());
+        let given = batch(["one"]);
+        let mut out = Output::new(&given);
         let processing = filter.process(&given, &mut out, &cx);
         let _it_may_be_over_already = tokio::time::timeout(Duration::from_millis(10), processing).await;
         drop(filter);

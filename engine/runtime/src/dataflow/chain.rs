@@ -188,7 +188,7 @@ impl Chain {
         again: bool,
     ) -> Result<(usize, Vec<Emission>), (TrackedBatch, Error)> {
         let link = &mut self.links[index];
-        let mut out = Output::new();
+        let mut out = Output::new(tracked.batch());
         if !again {
             link.metrics.record_in(tracked.batch());
         }
@@ -199,7 +199,7 @@ impl Chain {
             drop(busy);
             return Ok(self.settle_fused(index, tracked, out));
         }
-        let result = link.filter.process(tracked.batch(), &mut out);
+        let result = link.filter.process(tracked.batch(), &mut out).and_then(|()| out.check());
         drop(busy);
         if let Err(error) = result {
             return Err((tracked, error));
@@ -279,7 +279,7 @@ impl Fusion {
             return false;
         }
         self.passed.fill(Passed::default());
-        let done = self.filters.process(tracked.batch(), out, &mut self.passed);
+        let done = self.filters.process(tracked.batch(), out, &mut self.passed) && out.check().is_ok();
         if !done {
             out.take();
             self.pause = PAUSE;

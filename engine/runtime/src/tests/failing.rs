@@ -22,9 +22,9 @@ struct Failing {
 }
 
 impl Filter for Failing {
-    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+    fn process(&mut self, _: &Batch, out: &mut Output) -> Result<(), Error> {
         // What was put out before the failure must not count.
-        out.emit(batch.clone());
+        out.keep_all();
         let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if left.is_ok() { Err(Error::new(self.class, "not now")) } else { Ok(()) }
     }
@@ -39,8 +39,8 @@ struct Passing;
 
 #[async_trait]
 impl AsyncFilter for Passing {
-    async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
-        out.emit(batch.clone());
+    async fn process(&mut self, _: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
+        out.keep_all();
         Ok(())
     }
 }
@@ -233,5 +233,45 @@ async fn what_left_a_filter_before_it_fails_is_delivered_before_the_end() {
         assert!(written.starts_with(&numbers(1..10)), "{workers}: {written:?}");
         assert!(written.iter().all(|number| number.parse::<u64>().unwrap() < 20), "{workers}: {written:?}");
         assert!(format!("{:?}", engine.status()[0].state).contains("unlucky"));
+    }
+}
+
+/// Keeps each batch, and emits it in the next call.
+#[derive(Default)]
+struct Late(Option<Batch>);
+
+impl Filter for Late {
+    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
+        if let Some(earlier) = self.0.replace(batch.clone()) {
+            out.emit(earlier);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AsyncFilter for Late {
+    async fn process(&mut self, batch: &Batch, out: &mut Output, _: &Cx) -> Result<(), Error> {
+        Filter::process(self, batch, out)
+    }
+}
+
+/// Its events would be acknowledged with the wrong input, and be lost in a crash.
+#[tokio::test(flavor = "multi_thread")]
+async fn filter_that_emits_a_batch_of_an_earlier_call_fails() {
+    for waits in [false, true] {
+        let mut fakes = Fakes::new();
+        let source = fakes.source(50);
+        let plugin = if waits {
+            Plugin::async_filter("late", "", "", |_: NoOptions| Ok::<_, ConfigError>(Late::default()))
+        } else {
+            Plugin::filter("late", "", "", |_: NoOptions| Ok::<_, ConfigError>(Late::default()))
+        };
+        let late = fakes.add(plugin, &[(source, MAIN)], &[]);
+        let sink = fakes.sink(&[(late, MAIN)]);
+        let (ends, _) = fakes.run().await;
+        let End::Failed(reason) = &ends[0] else { panic!("{ends:?}") };
+        assert!(reason.contains("a batch that was not made of its input"), "{reason}");
+        assert!(fakes.written(sink).is_empty());
     }
 }

@@ -331,7 +331,9 @@ struct Keeping(fn(u64) -> bool);
 
 impl Filter for Keeping {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        out.emit(batch.select((0..batch.len()).filter(|event| (self.0)(number(batch.payload(*event))))));
+        (0..batch.len())
+            .filter(|event| (self.0)(number(batch.payload(*event))))
+            .for_each(|event| out.keep(event));
         Ok(())
     }
 

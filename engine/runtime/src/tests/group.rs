@@ -195,7 +195,7 @@ impl Filter for Refusing {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         let refused = |event: &usize| batch.payload(*event).ends_with(b"3b");
         (0..batch.len()).filter(refused).for_each(|event| out.reject(event, "unlucky"));
-        out.emit(batch.select((0..batch.len()).filter(|event| !refused(event))));
+        (0..batch.len()).filter(|event| !refused(event)).for_each(|event| out.keep(event));
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ impl Once {
         if !std::mem::replace(&mut self.began, true) {
             self.heard.lock().unwrap().push((self.seen.len(), number(0)));
         }
-        out.emit(batch.select((0..batch.len()).filter(|event| self.seen.insert(number(*event)))));
+        (0..batch.len()).filter(|event| self.seen.insert(number(*event))).for_each(|event| out.keep(event));
     }
 
     fn state(&self) -> Vec<u8> {

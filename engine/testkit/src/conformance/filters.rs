@@ -1,7 +1,6 @@
 //! What filters keep to.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use serde_json::Value;
 use tidegate_sdk::{AsyncFilter, Batch, Class, Cx, Error, Filter, Output, Plugin, STATE_BYTES};
@@ -23,11 +22,11 @@ pub fn filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P]) {
     let mut filter = build_filter(plugin, options);
     let ports = ports(rules, &filter.outputs());
     for batch in batches(samples) {
-        let mut out = Output::new();
+        let mut out = Output::new(&batch);
         let result = rules.no_panic("process", || filter.process(&batch, &mut out));
         let problem = result.err().map(|error| error.to_string()).unwrap_or_default();
         rules.keeps("a bad event is rejected, not the end", problem.is_empty(), problem);
-        check(rules, ports, &batch, &out);
+        check(rules, ports, &batch, &mut out);
     }
     let saved = rules.no_panic("save", || filter.save());
     for (state, is_own) in states(rules, saved) {
@@ -35,7 +34,7 @@ pub fn filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P]) {
         let restored = rules.no_panic("restore", || next.restore(&state));
         rules.keeps(HANDED_OVER, restored.is_ok() || !is_own, format_args!("{restored:?}"));
         let batch = numbered(samples, 0);
-        let result = rules.no_panic("process", || next.process(&batch, &mut Output::new()));
+        let result = rules.no_panic("process", || next.process(&batch, &mut Output::new(&batch)));
         rules.keeps("it works after a reload", result.is_ok(), format_args!("{result:?}"));
     }
     forks_agree(rules, build_filter(plugin, options), samples);
@@ -61,7 +60,7 @@ pub async fn async_filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samp
         let mut rest = batch.clone();
         loop {
             let mut out = tried(rules, &mut *filter, &rest, &cx).await;
-            check(rules, 0, &rest, &out);
+            check(rules, 0, &rest, &mut out);
             let Some(first) = out.take_deferred() else { break };
             let some = (1..rest.len()).contains(&first);
             rules.keeps("the deferred events are a part of the batch", some, first);
@@ -101,7 +100,7 @@ fn states(rules: Rules<'_>, saved: Result<Option<Vec<u8>>, Error>) -> Vec<(Vec<u
 async fn tried(rules: Rules<'_>, filter: &mut dyn AsyncFilter, batch: &Batch, cx: &Cx) -> Output {
     let mut tries = 0;
     loop {
-        let mut out = Output::resumable();
+        let mut out = Output::resumable(batch);
         let result = rules.ends("process", filter.process(batch, &mut out, cx)).await;
         let Err(error) = result else { return out };
         tries += 1;
@@ -120,7 +119,9 @@ fn ports(rules: Rules<'_>, outputs: &[String]) -> usize {
 }
 
 /// What was put out fits the batch that was put in.
-fn check(rules: Rules<'_>, ports: usize, batch: &Batch, out: &Output) {
+fn check(rules: Rules<'_>, ports: usize, batch: &Batch, out: &mut Output) {
+    let checked = out.check();
+    rules.keeps("an emitted batch is made of the input", checked.is_ok(), format_args!("{checked:?}"));
     let mut rejected = HashSet::new();
     for one in out.rejected() {
         rules.keeps("a rejected event is of the batch", one.event < batch.len(), one.event);
@@ -135,9 +136,6 @@ fn check(rules: Rules<'_>, ports: usize, batch: &Batch, out: &Output) {
         let end = emitted.runs().last().map_or(0, |run| run.end as usize);
         rules.keeps("the runs cover the batch", end == emitted.len(), end);
         for event in 0..emitted.len() {
-            let origin = emitted.origin(event);
-            let is_ours = batch.runs().iter().any(|run| Arc::ptr_eq(&run.origin, origin));
-            rules.keeps("an event keeps its origin (use `Batch::derive`)", is_ours, &origin.source);
             let identity = identity(emitted, event);
             rules.keeps("an event comes from an event of the batch", known.contains(&identity), identity.1);
             rules.keeps(
@@ -160,12 +158,13 @@ fn identity(batch: &Batch, event: usize) -> (u64, u32) {
 fn forks_agree<P: AsRef<[u8]>>(rules: Rules<'_>, mut first: Box<dyn Filter>, samples: &[P]) {
     let Some(mut second) = first.fork() else { return };
     let garbage = numbered(&super::garbage(), 0);
-    let mut ignored = Output::new();
-    let _ = first.process(&garbage, &mut ignored);
-    let _ = first.process(&numbered(samples, 1), &mut ignored);
+    // Only the effects on the instance matter.
+    let _ = first.process(&garbage, &mut Output::new(&garbage));
+    let earlier = numbered(samples, 1);
+    let _ = first.process(&earlier, &mut Output::new(&earlier));
     let batch = numbered(samples, 2);
     let mut seen = [&mut first, &mut second].map(|filter| {
-        let mut out = Output::new();
+        let mut out = Output::new(&batch);
         let result = rules.no_panic("a forked instance", || filter.process(&batch, &mut out));
         rules.keeps("a forked instance works", result.is_ok(), format_args!("{result:?}"));
         let emitted = out.emitted().iter().map(|(port, batch)| (*port, batch.texts())).collect::<Vec<_>>();

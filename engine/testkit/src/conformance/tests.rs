@@ -98,7 +98,7 @@ fn a_good_filter_passes_and_each_fault_is_caught() {
         ("panic", "no event makes it panic"),
         ("error", "a bad event is rejected, not the end"),
         ("both", "an event is rejected or emitted, not both"),
-        ("foreign", "an event keeps its origin"),
+        ("foreign", "an emitted batch is made of the input"),
         ("order", "the order of the events is kept"),
         ("range", "a rejected event is of the batch"),
         ("port", "an output that is used is named"),
@@ -253,5 +253,5 @@ fn a_good_filter_that_waits_passes_and_each_fault_is_caught() {
     assert!(test("panic").contains("no event makes it panic"));
     assert!(test("never").contains("a batch goes through some time"));
     assert!(test("drain").contains("a bad event is rejected, not the end"));
-    assert!(test("foreign").contains("an event keeps its origin"));
+    assert!(test("foreign").contains("an emitted batch is made of the input"));
 }

@@ -16,8 +16,9 @@ fn script(script: &str, more: &Value) -> Box<dyn AsyncFilter> {
 type Outcome = (Vec<String>, Vec<(usize, String)>);
 
 async fn once(filter: &mut dyn AsyncFilter, cx: &Cx, events: &[&str]) -> Result<Outcome, Error> {
-    let mut out = Output::new();
-    filter.process(&batch(events), &mut out, cx).await?;
+    let batch = batch(events);
+    let mut out = Output::new(&batch);
+    filter.process(&batch, &mut out, cx).await?;
     let (emitted, rejected) = out.take();
     let texts = emitted.iter().flat_map(|(_, batch)| batch.texts()).collect();
     Ok((texts, rejected.into_iter().map(|one| (one.event, one.reason)).collect()))

@@ -10,8 +10,9 @@ use super::plugin;
 async fn what_is_over_the_rate_waits_and_order_is_kept() {
     let mut filter = build_async_filter(&plugin(), &json!({ "events": 200, "burst": 1 }));
     let (cx, _stopping) = context();
-    let (started, mut out) = (Instant::now(), Output::new());
-    filter.process(&batch(["a", "b", "c", "d", "e"]), &mut out, &cx).await.unwrap();
+    let (started, whole) = (Instant::now(), batch(["a", "b", "c", "d", "e"]));
+    let mut out = Output::new(&whole);
+    filter.process(&whole, &mut out, &cx).await.unwrap();
     assert!(started.elapsed() >= Duration::from_millis(20), "{:?}", started.elapsed());
     assert_eq!(out.emitted()[0].1.texts(), ["a", "b", "c", "d", "e"]);
 }
@@ -20,8 +21,8 @@ async fn what_is_over_the_rate_waits_and_order_is_kept() {
 async fn what_may_pass_does_not_wait_for_the_rest_of_its_batch() {
     let mut filter = build_async_filter(&plugin(), &json!({ "events": 2, "per": "1h" }));
     let (cx, stopping) = context();
-    let mut out = Output::resumable();
     let whole = batch(["a", "b", "c", "d"]);
+    let mut out = Output::resumable(&whole);
     let first = filter.process(&whole, &mut out, &cx);
     tokio::time::timeout(Duration::from_secs(20), first).await.expect("it does not wait").unwrap();
     assert_eq!(out.take_deferred(), Some(2));
@@ -29,7 +30,9 @@ async fn what_may_pass_does_not_wait_for_the_rest_of_its_batch() {
 
     // The rest would wait for half an hour, but for the drain.
     stopping.cancel();
-    filter.process(&whole.select(2..4), &mut out, &cx).await.unwrap();
+    let rest = whole.select(2..4);
+    let mut out = Output::resumable(&rest);
+    filter.process(&rest, &mut out, &cx).await.unwrap();
     assert_eq!(out.take_deferred(), None);
     assert_eq!(out.take().0[0].1.texts(), ["c", "d"]);
 }
@@ -77,14 +80,16 @@ async fn a_reload_keeps_what_was_used_up() {
     let (cx, stopping) = context();
     let waiting = json!({ "events": 4, "per": "1h" });
     let mut filter = build_async_filter(&plugin(), &waiting);
-    filter.process(&batch(["a", "b", "c"]), &mut Output::new(), &cx).await.unwrap();
+    let used = batch(["a", "b", "c"]);
+    filter.process(&used, &mut Output::new(&used), &cx).await.unwrap();
     let saved = filter.save(&cx).await.unwrap().unwrap();
 
     // One is left of the burst, whether the next ones wait or are dropped.
     let mut next = build_async_filter(&plugin(), &waiting);
     next.restore(&saved, &cx).await.unwrap();
-    let mut out = Output::resumable();
-    next.process(&batch(["d", "e"]), &mut out, &cx).await.unwrap();
+    let after = batch(["d", "e"]);
+    let mut out = Output::resumable(&after);
+    next.process(&after, &mut out, &cx).await.unwrap();
     assert_eq!(out.take_deferred(), Some(1));
     let mut dropping = build_filter(&plugin(), &json!({ "events": 4, "per": "1h", "excess": "drop" }));
     dropping.restore(&saved).unwrap();
@@ -97,7 +102,8 @@ async fn a_reload_keeps_what_was_used_up() {
     // What passes because the pipeline drains is used up too.
     stopping.cancel();
     let mut drained = build_async_filter(&plugin(), &waiting);
-    drained.process(&batch(["a", "b", "c", "d", "e", "f"]), &mut Output::new(), &cx).await.unwrap();
+    let six = batch(["a", "b", "c", "d", "e", "f"]);
+    drained.process(&six, &mut Output::new(&six), &cx).await.unwrap();
     dropping.restore(&drained.save(&cx).await.unwrap().unwrap()).unwrap();
     assert!(apply(&mut *dropping, ["g"]).0.is_empty());
 }

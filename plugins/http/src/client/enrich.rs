@@ -144,15 +144,14 @@ impl Lookup {
     }
 
     fn put_out(&self, batch: &Batch, known: BatchState, out: &mut Output) {
-        let mut builder = batch.derive();
         for (event, found) in known.found.into_iter().enumerate() {
             let refused = match found {
                 Some(LookupResult::Response(response)) => {
-                    let put = self.placement.put(&mut builder, event, batch.payload(event), &response);
+                    let put = self.placement.put(out, event, batch.payload(event), &response);
                     put.err().map(|reason| (reason, None))
                 }
                 Some(LookupResult::Missing) if self.placement.missing == Missing::Pass => {
-                    builder.keep(event);
+                    out.keep(event);
                     None
                 }
                 Some(LookupResult::Missing) | None => {
@@ -164,13 +163,12 @@ impl Lookup {
             match refused {
                 Some((reason, _)) if self.on_error == OnError::Reject => out.reject(event, reason),
                 Some((reason, status)) => {
-                    builder.keep(event);
-                    builder.attributes(Arc::new(with_error(batch.own_attributes(event), reason, status)));
+                    out.keep(event);
+                    out.to(0).attributes(Arc::new(with_error(batch.own_attributes(event), reason, status)));
                 }
                 None => {}
             }
         }
-        out.emit(builder.finish());
     }
 }
 

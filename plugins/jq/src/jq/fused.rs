@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_sdk::{Batch, BatchBuilder, Fused, Output, Passed};
+use tidegate_sdk::{Batch, Fused, Output, Passed};
 
 use super::{Jq, put};
 use crate::fast::{Answer, Candidates, FusedProgram, range};
@@ -40,13 +40,13 @@ impl FusedJq {
     }
 
     /// Adds the results of the filters for event `event`. False if they are to be called one by one.
-    fn one(&mut self, batch: &Batch, event: usize, made: &mut BatchBuilder, passed: &mut [Passed]) -> bool {
+    fn one(&mut self, batch: &Batch, event: usize, out: &mut Output, passed: &mut [Passed]) -> bool {
         let span = batch.spans()[event];
         let buffer = &batch.buffers()[span.buffer as usize];
         let (events, bytes) = self.limit;
         match self.program.run(buffer, range(span), bytes, (&mut self.answer, passed)) {
             Some(results) if results.len() <= events && span.length as usize <= self.bytes => {
-                put(made, event, span, results);
+                put(out.to(0), event, span, results);
                 true
             }
             _ => false,
@@ -63,17 +63,13 @@ impl Fused for FusedJq {
         if let Some(candidates) = &self.candidates {
             candidates.find(batch, &mut self.found);
         }
-        let mut made = batch.derive();
         let found = std::mem::take(&mut self.found);
         let done = if self.candidates.is_some() {
-            found.iter().all(|event| self.one(batch, *event, &mut made, passed))
+            found.iter().all(|event| self.one(batch, *event, out, passed))
         } else {
-            (0..batch.len()).all(|event| self.one(batch, event, &mut made, passed))
+            (0..batch.len()).all(|event| self.one(batch, event, out, passed))
         };
         self.found = found;
-        if done {
-            out.emit(made.finish());
-        }
         done
     }
 }

@@ -19,7 +19,7 @@ fn evaluation_ends_when_the_client_leaves() {
         let client = Client::waiting(gone.clone());
         let batch = testkit::batch(["1", "2"]).with_origin(|origin| origin.client = Some(client.clone()));
         let mut filter = filter(name, options);
-        let mut out = Output::new();
+        let mut out = Output::new(&batch);
         let error = std::thread::scope(|scope| {
             scope.spawn(move || gone.cancel());
             filter.process(&batch, &mut out).unwrap_err()
@@ -33,7 +33,7 @@ fn evaluation_ends_when_the_client_leaves() {
 fn evaluation_goes_on_while_a_client_waits() {
     let client = Client::waiting(CancellationToken::new());
     let batch = testkit::batch(["1", "2"]).with_origin(|origin| origin.client = Some(client.clone()));
-    let mut out = Output::new();
+    let mut out = Output::new(&batch);
     filter("jq", &json!({ "query": "[range(.)] | length" })).process(&batch, &mut out).unwrap();
     assert_eq!(out.emitted()[0].1.texts(), ["1", "2"]);
 }

@@ -17,7 +17,7 @@ fn fused(queries: &[&str], batch: &Batch) -> Option<(usize, Vec<String>, Vec<Pas
     let downstream: Vec<&dyn Filter> = filters[1..].iter().map(|filter| &**filter).collect();
     let mut fused = filters[0].fuse(&downstream)?;
     let mut passed = vec![Passed::default(); fused.filters() - 1];
-    let mut out = Output::new();
+    let mut out = Output::new(batch);
     let done = fused.process(batch, &mut out, &mut passed);
     assert!(out.rejected().is_empty(), "what is fused rejects nothing");
     let texts = out.emitted().iter().flat_map(|(_, batch)| batch.texts()).collect();
@@ -27,7 +27,7 @@ fn fused(queries: &[&str], batch: &Batch) -> Option<(usize, Vec<String>, Vec<Pas
 fn one_by_one(queries: &[&str], batch: &Batch) -> (Vec<String>, Vec<Passed>) {
     let (mut batch, mut passed) = (batch.clone(), Vec::new());
     for mut filter in filters(queries) {
-        let mut out = Output::new();
+        let mut out = Output::new(&batch);
         filter.process(&batch, &mut out).unwrap();
         assert!(out.rejected().is_empty());
         batch = Batch::concat(&out.take().0.into_iter().map(|(_, batch)| batch).collect::<Vec<_>>());

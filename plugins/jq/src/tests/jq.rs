@@ -241,8 +241,9 @@ fn meta_is_key_time_and_attributes() {
     builder.timestamp(1_500_000_000);
     builder.attributes(Arc::new(Attributes::default().with("line", 4_i64)));
     builder.push_copy(b"2");
-    let mut out = Output::new();
-    filter("jq", &json!({ "query": "$meta" })).process(&builder.finish(), &mut out).unwrap();
+    let input = builder.finish();
+    let mut out = Output::new(&input);
+    filter("jq", &json!({ "query": "$meta" })).process(&input, &mut out).unwrap();
     assert_eq!(
         out.emitted()[0].1.texts(),
         [
@@ -259,8 +260,9 @@ fn results_keep_what_belongs_to_their_event() {
         builder.push_copy(payload.as_bytes());
         builder.key(key.as_bytes());
     }
-    let mut out = Output::new();
-    filter("jq", &json!({ "query": ".[]" })).process(&builder.finish(), &mut out).unwrap();
+    let input = builder.finish();
+    let mut out = Output::new(&input);
+    filter("jq", &json!({ "query": ".[]" })).process(&input, &mut out).unwrap();
     let batch = &out.emitted()[0].1;
     let keys: Vec<_> = (0..batch.len()).map(|event| batch.key(event).unwrap()).collect();
     assert_eq!(keys, [b"a", b"a", b"c"]);

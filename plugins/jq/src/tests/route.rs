@@ -19,8 +19,9 @@ fn routed(all: bool) -> (Vec<(u16, Vec<String>)>, Vec<usize>) {
     let routes = json!({ "slow": ".ms > 1000", "errors": ".status >= 500" });
     let mut filter = filter("route", &json!({ "routes": routes, "all": all }));
     assert_eq!(filter.outputs(), ["slow", "errors"], "in the order in which they are written");
-    let mut out = Output::new();
-    filter.process(&testkit::batch(EVENTS), &mut out).unwrap();
+    let batch = testkit::batch(EVENTS);
+    let mut out = Output::new(&batch);
+    filter.process(&batch, &mut out).unwrap();
     let (emitted, rejected) = out.take();
     let emitted = emitted.into_iter().map(|(port, batch)| (port, batch.texts())).collect();
     (emitted, rejected.into_iter().map(|one| one.event).collect())
@@ -47,8 +48,9 @@ fn all_matches_take_it_if_asked() {
 #[test]
 fn a_match_is_any_result_that_is_true() {
     let mut filter = filter("route", &json!({ "routes": { "any": ".[]" } }));
-    let mut out = Output::new();
-    filter.process(&testkit::batch(["[false,1]", "[null]", "[]", "5"]), &mut out).unwrap();
+    let batch = testkit::batch(["[false,1]", "[null]", "[]", "5"]);
+    let mut out = Output::new(&batch);
+    filter.process(&batch, &mut out).unwrap();
     let (emitted, rejected) = out.take();
     assert_eq!(emitted[0].1.texts(), ["[null]", "[]"]);
     assert_eq!((emitted[1].0, emitted[1].1.texts()), (1, vec!["[false,1]".to_owned()]));

@@ -80,7 +80,8 @@ fn events_may_lie_anywhere_in_their_buffers() {
         builder.push_span(Span { buffer, offset, length });
     }
     let mut filter = filter("jq", &json!({ "query": "select(.a == \"x\") | .n", "validate": "touched" }));
-    let mut out = tidegate_sdk::Output::new();
-    filter.process(&builder.finish(), &mut out).unwrap();
+    let batch = builder.finish();
+    let mut out = tidegate_sdk::Output::new(&batch);
+    filter.process(&batch, &mut out).unwrap();
     assert_eq!(out.emitted()[0].1.texts(), ["1", "2", "null", "null"]);
 }

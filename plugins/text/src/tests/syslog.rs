@@ -51,8 +51,9 @@ fn a_date_without_a_year_is_near_the_event() {
         let mut builder = Batch::builder();
         builder.push_copy(line.as_bytes());
         builder.timestamp(seconds * 1_000_000_000);
-        let mut out = Output::new();
-        filter(&json!({ "format": "syslog", "year": 1999 })).process(&builder.finish(), &mut out).unwrap();
+        let batch = builder.finish();
+        let mut out = Output::new(&batch);
+        filter(&json!({ "format": "syslog", "year": 1999 })).process(&batch, &mut out).unwrap();
         let event: Value = serde_json::from_str(&out.emitted()[0].1.texts()[0]).unwrap();
         event["timestamp"].as_str().unwrap().to_owned()
     };

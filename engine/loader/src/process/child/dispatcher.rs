@@ -142,7 +142,7 @@ impl Dispatcher {
 
     async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
         let (batch, _) = self.batch(frame.area)?;
-        let mut output = if frame.number == 0 { Output::new() } else { Output::resumable() };
+        let mut output = if frame.number == 0 { Output::new(&batch) } else { Output::resumable(&batch) };
         match &mut self.component {
             Component::Filter(filter) => filter.process(&batch, &mut output)?,
             Component::AsyncFilter(filter) => filter.process(&batch, &mut output, cx).await?,

@@ -1,7 +1,7 @@
 //! A filter that waits: tried until a batch is through; then the plain filters downstream are called.
 
 use tidegate_config::{OutputName, RetryOptions};
-use tidegate_sdk::{AsyncFilter, Class, Output};
+use tidegate_sdk::{AsyncFilter, Batch, Class, Output};
 
 use super::permits::EventPermits;
 use super::workers::restore;
@@ -91,7 +91,7 @@ impl AsyncStage {
         &mut self,
         context: &SegmentContext,
         tracked: TrackedBatch,
-        out: fn() -> Output,
+        out: fn(&Batch) -> Output,
         share: &mut EventPermits,
     ) -> Result<Processed, Failure> {
         let made = self.process(context, tracked, out, share).await?;
@@ -122,7 +122,7 @@ impl AsyncStage {
         &mut self,
         context: &SegmentContext,
         tracked: TrackedBatch,
-        out: fn() -> Output,
+        out: fn(&Batch) -> Output,
         share: &mut EventPermits,
     ) -> Result<Processed, Failure> {
         let (filter, retry_state) = (self.filter.as_mut(), &mut self.retry_state);
@@ -133,13 +133,14 @@ impl AsyncStage {
                 tracked.cancel(&context.metrics);
                 return Ok(Processed { emissions: Vec::new(), left: None });
             }
-            let mut out = out().in_attempt(retry_state.attempt());
+            let mut out = out(tracked.batch()).in_attempt(retry_state.attempt());
             let busy = context.metrics.busy();
             let result = tokio::select! {
                 result = filter.process(tracked.batch(), &mut out, &context.cx) => result,
                 () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
             drop(busy);
+            let result = result.and_then(|()| out.check());
             let given_up = match &result {
                 Ok(()) => {
                     retry_state.succeeded();

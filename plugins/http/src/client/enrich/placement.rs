@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use tidegate_sdk::framing::{elements_of, without_mark};
 use tidegate_sdk::json::{self, Path, one_line};
-use tidegate_sdk::{BatchBuilder, ConfigError};
+use tidegate_sdk::{ConfigError, Output};
 
 use super::members::Members;
 use super::options::{EnrichDecode, EnrichOptions, Missing};
@@ -55,29 +55,29 @@ impl Placement {
         Ok(Self { into, items: options.items.clone(), decode: options.decode, missing: options.missing })
     }
 
-    /// Puts the response into event `event`, and writes the result to `builder`.
+    /// Puts the response into event `event`, and writes the result to `out`.
     ///
     /// # Errors
     /// The reason why the event is rejected.
     pub(super) fn put(
         &self,
-        builder: &mut BatchBuilder,
+        out: &mut Output,
         event: usize,
         payload: &[u8],
         response: &Bytes,
     ) -> Result<(), String> {
         let response = &response.slice_ref(without_mark(response));
         if self.decode == EnrichDecode::Text {
-            return self.put_text(builder, event, payload, response);
+            return self.put_text(out, event, payload, response);
         }
         let whole = json::trim(response);
         let value = match &self.items {
-            _ if whole.is_empty() => return self.put_nothing(builder, event, payload),
+            _ if whole.is_empty() => return self.put_nothing(out, event, payload),
             None => whole,
             Some(path) => match path.find(whole).map_err(of_answer)? {
                 Some(value) => value,
                 None if self.missing == Missing::Pass => {
-                    builder.keep(event);
+                    out.keep(event);
                     return Ok(());
                 }
                 None => return Err(format!("the response has no `{path}`")),
@@ -86,30 +86,30 @@ impl Placement {
         match &self.into {
             Target::Member(name) => {
                 let line = one_line(checked(value)?);
-                put_member(builder, event, payload, name, &line)?;
+                put_member(out, event, payload, name, &line)?;
             }
             Target::Object => {
                 let line = one_line(checked(value)?);
                 let mut members = Members::read(payload)?;
                 members.merge(Members::read(&line).map_err(of_answer)?);
-                builder.write(event, &members.write());
+                out.write(event, &members.write());
             }
             Target::Whole { split: true } if value.first() == Some(&b'[') => {
                 for range in elements_of(value).map_err(of_answer)? {
-                    write(builder, event, response, &value[range]);
+                    write(out, event, response, &value[range]);
                 }
             }
-            Target::Whole { .. } => write(builder, event, response, checked(value)?),
+            Target::Whole { .. } => write(out, event, response, checked(value)?),
         }
         Ok(())
     }
 
     /// Handles a response without a body.
-    fn put_nothing(&self, builder: &mut BatchBuilder, event: usize, payload: &[u8]) -> Result<(), String> {
+    fn put_nothing(&self, out: &mut Output, event: usize, payload: &[u8]) -> Result<(), String> {
         match &self.into {
-            Target::Member(name) => put_member(builder, event, payload, name, b"null"),
+            Target::Member(name) => put_member(out, event, payload, name, b"null"),
             Target::Object => {
-                builder.keep(event);
+                out.keep(event);
                 Ok(())
             }
             Target::Whole { .. } => Ok(()),
@@ -118,26 +118,26 @@ impl Placement {
 
     fn put_text(
         &self,
-        builder: &mut BatchBuilder,
+        out: &mut Output,
         event: usize,
         payload: &[u8],
         response: &Bytes,
     ) -> Result<(), String> {
         let Target::Member(name) = &self.into else {
             if !response.is_empty() {
-                builder.write_shared(event, response.clone());
+                out.to(0).write_shared(event, response.clone());
             }
             return Ok(());
         };
         let text = String::from_utf8_lossy(response);
         let mut value = Vec::with_capacity(text.len() + 2);
         json::write_text(&mut value, &text);
-        put_member(builder, event, payload, name, &value)
+        put_member(out, event, payload, name, &value)
     }
 }
 
 fn put_member(
-    builder: &mut BatchBuilder,
+    out: &mut Output,
     event: usize,
     payload: &[u8],
     name: &str,
@@ -145,15 +145,15 @@ fn put_member(
 ) -> Result<(), String> {
     let mut members = Members::read(payload)?;
     members.set(Cow::Borrowed(name), value);
-    builder.write(event, &members.write());
+    out.write(event, &members.write());
     Ok(())
 }
 
 /// Replaces the event by a part of the response. The part is copied only if it has several lines.
-fn write(builder: &mut BatchBuilder, event: usize, response: &Bytes, value: &[u8]) {
+fn write(out: &mut Output, event: usize, response: &Bytes, value: &[u8]) {
     match one_line(value) {
-        Cow::Borrowed(value) => builder.write_shared(event, response.slice_ref(value)),
-        Cow::Owned(line) => builder.write(event, &line),
+        Cow::Borrowed(value) => out.to(0).write_shared(event, response.slice_ref(value)),
+        Cow::Owned(line) => out.write(event, &line),
     }
 }
 

@@ -17,7 +17,7 @@ fn filter(url: &str, options: Value) -> Box<dyn AsyncFilter> {
 async fn process(filter: &mut dyn AsyncFilter, batch: &Batch) -> Result<Filtered, Error> {
     let (cx, _stopping) = context();
     filter.open(&cx).await?;
-    let mut out = Output::new();
+    let mut out = Output::new(batch);
     filter.process(batch, &mut out, &cx).await?;
     let (emitted, rejected) = out.take();
     let texts = emitted.iter().flat_map(|(_, batch)| batch.texts()).collect();
@@ -173,7 +173,7 @@ async fn attempts(filter: &mut dyn AsyncFilter, batch: &Batch, attempts: u32) ->
     filter.open(&cx).await.unwrap();
     let mut errors = Vec::new();
     for number in 1..=attempts {
-        let mut out = Output::new().in_attempt(Attempt { number, last: number == attempts });
+        let mut out = Output::new(batch).in_attempt(Attempt { number, last: number == attempts });
         match filter.process(batch, &mut out, &cx).await {
             Ok(()) => return (out, errors),
             Err(error) => errors.push(error),

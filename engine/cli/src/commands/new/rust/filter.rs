@@ -15,7 +15,7 @@ struct Options {
 impl Filter for Options {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
         let holds = |event: &usize| String::from_utf8_lossy(batch.payload(*event)).contains(&self.text);
-        out.emit(batch.select((0..batch.len()).filter(holds)));
+        (0..batch.len()).filter(holds).for_each(|event| out.keep(event));
         Ok(())
     }
 
@@ -45,10 +45,11 @@ mod tests {
         let Ok(Component::Filter(mut filter)) = plugins()[0].build(&json!({ "text": "b" })) else {
             panic!("it is a filter");
         };
-        let mut batch = Batch::builder();
-        ["a", "b", "abc"].iter().for_each(|text| batch.push_copy(text.as_bytes()));
-        let mut out = Output::new();
-        filter.process(&batch.finish(), &mut out).unwrap();
+        let mut builder = Batch::builder();
+        ["a", "b", "abc"].iter().for_each(|text| builder.push_copy(text.as_bytes()));
+        let batch = builder.finish();
+        let mut out = Output::new(&batch);
+        filter.process(&batch, &mut out).unwrap();
         assert_eq!(out.emitted()[0].1.texts(), ["b", "abc"]);
     }
 }

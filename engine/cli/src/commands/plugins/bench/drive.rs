@@ -78,11 +78,11 @@ impl Driven {
                 Err(error) => Err(error),
             },
             Self::Plain(filter) => {
-                let mut out = Output::new();
+                let mut out = Output::new(batch);
                 filter.process(batch, &mut out).map(|()| put_out(batch, &mut out))
             }
             Self::Waiting(filter) => {
-                let mut out = Output::new();
+                let mut out = Output::new(batch);
                 let processed = counted(filter.process(batch, &mut out, cx), &mut wakes).await;
                 processed.map(|()| put_out(batch, &mut out))
             }

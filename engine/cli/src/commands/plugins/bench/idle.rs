@@ -16,8 +16,8 @@ pub(super) fn component(kind: Kind, batch: &Batch) -> Component {
 struct Idle;
 
 impl Filter for Idle {
-    fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        out.emit(batch.clone());
+    fn process(&mut self, _: &Batch, out: &mut Output) -> Result<(), Error> {
+        out.keep_all();
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ mod inotify {
     use std::os::unix::ffi::OsStrExt;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
     use rustix::io::Errno;
@@ -41,11 +42,35 @@ mod inotify {
 
     const BUFFER: usize = 16 << 10;
 
+    /// Most sources of this process that are notified. Many systems allow a user 128 such queues in all processes.
+    const QUEUES: usize = 64;
+
+    /// Queues of this process that are open.
+    static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+    /// Right to have a queue.
+    #[derive(Debug)]
+    struct Permit;
+
+    impl Permit {
+        fn take() -> Option<Self> {
+            let take = |open| (open < QUEUES).then_some(open + 1);
+            OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(|_| Self)
+        }
+    }
+
+    impl Drop for Permit {
+        fn drop(&mut self) {
+            OPEN.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Watched folders of one source.
     #[derive(Debug, Default)]
     pub(in super::super) struct Watch {
-        /// `None` until the first folder is watched, and where the system allows no more watches.
+        /// `None` until the first folder is watched, and if no more queues are allowed.
         queue: Option<Arc<AsyncFd<OwnedFd>>>,
+        permit: Option<Permit>,
         folders: HashMap<i32, PathBuf>,
         /// The name that was renamed last, with the cookie that the new name has too.
         renamed: Option<(u32, PathBuf)>,
@@ -73,10 +98,10 @@ mod inotify {
                     Err(error) => {
                         self.failed = true;
                         let (name, why) = (shown(folder), reason(&error));
-                        tracing::warn!(
+                        tracing::info!(
                             folder = %name,
-                            "{name} cannot be watched for new files: {why}; files that are rotated more than once \
-                             within `poll_interval` may be missed"
+                            "{name} is not watched for new files: {why}; files that are deleted or compressed within \
+                             `poll_interval` may be missed"
                         );
                     }
                 }
@@ -99,6 +124,11 @@ mod inotify {
             let queue = match &self.queue {
                 Some(queue) => Arc::clone(queue),
                 None => {
+                    self.permit = Some(Permit::take().ok_or_else(|| {
+                        io::Error::other(format!(
+                            "{QUEUES} sources of this process are notified of new files already"
+                        ))
+                    })?);
                     let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
                     Arc::clone(self.queue.insert(Arc::new(registered(queue)?)))
                 }

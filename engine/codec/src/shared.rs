@@ -7,6 +7,7 @@
 //! Numbers are in the byte order of the machine, because both sides are the same program on the same machine.
 
 pub(crate) mod copy_ranges;
+mod handles;
 pub(crate) mod pack;
 pub(crate) mod unpack;
 

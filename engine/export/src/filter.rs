@@ -17,6 +17,8 @@ use super::operation::{Work, drive};
 use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
 
 type Boxed = Box<dyn AsyncFilter>;
+/// The state of a filter, if it has one.
+type Saved = Result<Option<Vec<u8>>, Error>;
 type Processed = Result<(Batch, Batch, Output), Error>;
 
 /// The state of a filter's instance.
@@ -37,7 +39,7 @@ struct Waiting {
     opening: Option<Work<Boxed, Result<(), Error>>>,
     processing: Option<Work<Boxed, Processed>>,
     closing: Option<Work<Boxed, Result<(), Error>>>,
-    saving: Option<Work<Boxed, Result<Option<Vec<u8>>, Error>>>,
+    saving: Option<Work<Boxed, Saved>>,
     restoring: Option<Work<Boxed, Result<(), Error>>>,
     /// The input and its deferred part, if that is processed in the same operation.
     rest: Option<(Batch, Batch)>,

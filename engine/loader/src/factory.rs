@@ -61,7 +61,7 @@ pub(crate) trait InstanceFactory: Send + Sync + 'static {
         context: &InstanceContext,
     ) -> Result<(Component, Capabilities), ConfigError>;
 
-    /// Whether `create` takes microseconds. Otherwise it runs on a thread that may block.
+    /// True if `create` takes microseconds. Otherwise it runs on a thread that may block.
     fn is_quick(&self) -> bool {
         true
     }

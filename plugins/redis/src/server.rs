@@ -8,6 +8,7 @@ pub(crate) mod connection;
 pub(crate) mod health;
 pub(crate) mod link;
 pub(crate) mod options;
+pub(crate) mod resolve;
 pub(crate) mod resp;
 pub(crate) mod sentinel;
 pub(crate) mod slot;

@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::server::Servers;
 use crate::server::commands::Commands;
+use crate::server::resolve::resolve;
 use crate::server::verdict::Verdict;
 
 use depth::Depth;
@@ -26,7 +27,7 @@ use plan::Plan;
 use setup::Setup;
 use shape::Shape;
 use transactional::Transactional;
-use transactional::settle::Acknowledger;
+use transactional::acknowledge::Acknowledger;
 
 /// The problem of a redirection outside of a cluster.
 const WRONG_NODE: &str =
@@ -48,7 +49,7 @@ pub(crate) struct RedisSink {
 impl RedisSink {
     /// A sink with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login, mut dialer) = options.server.resolve()?;
+        let (target, login, mut dialer) = resolve(&options.server)?;
         if options.wait_for_replicas.is_some_and(|count| !(1..=1000).contains(&count)) {
             return Err(ConfigError::at("/wait_for_replicas", "a server has between 1 and 1000 replicas")
                 .help("leave it out to wait for none"));
@@ -217,7 +218,7 @@ impl Sink for RedisSink {
 
     fn acknowledging(&mut self) -> Result<&mut dyn AcknowledgingSink, Error> {
         self.setup.check_effectively_once()?;
-        transactional::settle::transaction_domain(&self.setup)?;
+        transactional::acknowledge::transaction_domain(&self.setup)?;
         Ok(self)
     }
 
@@ -226,11 +227,11 @@ impl Sink for RedisSink {
     }
 
     async fn close(&mut self, _cx: &Cx) -> Result<(), Error> {
-        let settled = self.send_pending_trims().await;
+        let trimmed = self.send_pending_trims().await;
         self.transactional.close().await;
         self.acknowledger.close().await;
         self.servers.close().await;
-        settled
+        trimmed
     }
 }
 
@@ -257,7 +258,7 @@ impl TransactionalSink for RedisSink {
 #[async_trait]
 impl AcknowledgingSink for RedisSink {
     fn transaction_domain(&self) -> String {
-        transactional::settle::transaction_domain(&self.setup).unwrap_or_default()
+        transactional::acknowledge::transaction_domain(&self.setup).unwrap_or_default()
     }
 
     async fn ack_and_write(

@@ -24,6 +24,7 @@ use tracing::warn;
 use crate::server::address::{Login, Target};
 use crate::server::connection::{Connection, Dialer};
 use crate::server::host_name;
+use crate::server::resolve::resolve;
 
 use ledger::Ledger;
 use member::{Member, Trouble};
@@ -64,7 +65,7 @@ pub(crate) struct RedisStream {
 impl RedisStream {
     /// A source with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login, dialer) = options.server.resolve()?;
+        let (target, login, dialer) = resolve(&options.server)?;
         check(&options)?;
         Ok(Self {
             target,

@@ -18,12 +18,9 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "engine/cli",
             "engine/config",
             "engine/export",
-            "engine/loader",
             "engine/runtime",
             "engine/sdk",
             "engine/testkit",
-            "plugins/flow",
-            "plugins/redis",
             "tests",
             "tests/crash",
             "tests/it",
@@ -31,42 +28,11 @@ const NOT_YET: &[(&str, &[&str])] = &[
     ),
     (
         "openings",
-        &[
-            "engine/cli",
-            "engine/config",
-            "engine/export",
-            "engine/loader",
-            "engine/runtime",
-            "engine/sdk",
-            "engine/testkit",
-        ],
+        &["engine/cli", "engine/config", "engine/export", "engine/runtime", "engine/sdk", "engine/testkit"],
     ),
-    (
-        "names",
-        &[
-            "engine/cli",
-            "engine/config",
-            "engine/export",
-            "engine/loader",
-            "engine/runtime",
-            "engine/sdk",
-            "plugins/flow",
-            "plugins/redis",
-        ],
-    ),
+    ("names", &["engine/cli", "engine/config", "engine/export", "engine/runtime", "engine/sdk"]),
     ("folders", &["engine/export", "engine/sdk"]),
-    (
-        "circles",
-        &[
-            "engine/codec",
-            "engine/export",
-            "engine/query",
-            "engine/runtime",
-            "engine/sdk",
-            "plugins/jq",
-            "plugins/redis",
-        ],
-    ),
+    ("circles", &["engine/export", "engine/query", "engine/runtime", "engine/sdk", "plugins/jq"]),
 ];
 
 /// Extensions of files that people read.

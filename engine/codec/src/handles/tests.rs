@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use std::sync::Arc;
+
 use super::*;
 
 const BYTES_THERE: &[u8] = b"1-02-03-04-0 and more";

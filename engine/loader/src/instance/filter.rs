@@ -153,7 +153,7 @@ impl Process {
         emitted.into_iter().for_each(|(port, batch)| out.emit_to(port, batch));
         rejected.into_iter().for_each(|one| out.reject(one.event, one.reason));
         if let Some(deferred) = deferred {
-            // The filter has been told whether `out` is resumable.
+            // The filter knows whether `out` is resumable.
             let _ = out.defer_from(deferred as usize);
         }
         Ok(())

@@ -75,7 +75,7 @@ fn each_fault_of_a_table_is_named() {
 }
 
 #[test]
-fn what_is_sound_is_described() {
+fn sound_library_is_described() {
     let world = World::new();
     let library = world.library(0);
     let description = describe(&library, None).unwrap();
@@ -124,7 +124,7 @@ fn files_that_are_no_library_for_this_machine() {
 }
 
 #[test]
-fn what_others_may_write_is_refused() {
+fn library_that_others_may_write_is_refused() {
     let world = World::new();
     let library = world.library(0);
     let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -156,7 +156,7 @@ fn what_others_may_write_is_refused() {
 }
 
 #[test]
-fn what_another_group_may_write_is_refused() {
+fn library_that_another_group_may_write_is_refused() {
     tidegate_servers::require!(ChangeGroup);
     const GROUP: u32 = 4242;
     let world = World::new();

@@ -12,7 +12,7 @@ fn every_so_manyth_is_kept_across_batches() {
 }
 
 #[test]
-fn all_events_of_a_key_stay_together_and_about_one_key_in_so_many_is_kept() {
+fn all_events_of_a_key_stay_together_and_about_one_key_in_n_is_kept() {
     let mut filter = build_filter(&plugin(), &json!({ "one_in": 4, "key": ".u" }));
     let events = (0..4000).map(|n| format!(r#"{{"n":{n},"u":{}}}"#, n % 1000));
     let (kept, _) = apply(&mut *filter, events);

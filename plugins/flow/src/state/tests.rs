@@ -50,7 +50,7 @@ fn saved(plugin: &Plugin, options: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_state_of_the_plugin_is_refused_with_the_reason() {
+fn other_bytes_are_refused_with_the_reason() {
     for (plugin, options) in plugins() {
         let name = plugin.name().to_owned();
         let why = given(&plugin, &options, b"").unwrap_err();

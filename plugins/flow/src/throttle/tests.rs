@@ -7,7 +7,7 @@ use tidegate_testkit::{apply, batch, build_async_filter, build_filter, conforman
 use super::plugin;
 
 #[tokio::test]
-async fn what_is_over_the_rate_waits_and_order_is_kept() {
+async fn events_over_the_rate_wait_in_order() {
     let mut filter = build_async_filter(&plugin(), &json!({ "events": 200, "burst": 1 }));
     let (cx, _stopping) = context();
     let (started, whole) = (Instant::now(), batch(["a", "b", "c", "d", "e"]));
@@ -18,7 +18,7 @@ async fn what_is_over_the_rate_waits_and_order_is_kept() {
 }
 
 #[tokio::test]
-async fn what_may_pass_does_not_wait_for_the_rest_of_its_batch() {
+async fn events_within_the_rate_do_not_wait_for_their_batch() {
     let mut filter = build_async_filter(&plugin(), &json!({ "events": 2, "per": "1h" }));
     let (cx, stopping) = context();
     let whole = batch(["a", "b", "c", "d"]);
@@ -38,7 +38,7 @@ async fn what_may_pass_does_not_wait_for_the_rest_of_its_batch() {
 }
 
 #[test]
-fn what_is_over_the_rate_of_its_key_is_dropped() {
+fn events_over_the_rate_of_their_key_are_dropped() {
     let options = json!({ "events": 2, "per": "1h", "key": ".u", "excess": "drop", "missing": "reject" });
     let mut filter = build_filter(&plugin(), &options);
     let events = [r#"{"u":1}"#, r#"{"u":1}"#, r#"{"u":1}"#, r#"{"u":2}"#, "{}"];

@@ -2,10 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{ConfigError, Duration, Secret};
-
-use super::address::{self, Login, Target};
-use super::connection::{Dialer, Tls};
+use tidegate_sdk::{Duration, Secret};
 
 /// The address, the login and the time limits of a server.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -65,28 +62,6 @@ pub(crate) struct TlsOptions {
     pub(crate) client_key: Option<String>,
     /// The name that the server's certificate must be for. Default: the host of the address.
     pub(crate) server_name: Option<String>,
-}
-
-impl ServerOptions {
-    /// The servers, the login and the dialer that the options name.
-    pub(crate) fn resolve(&self) -> Result<(Target, Login, Dialer), ConfigError> {
-        let (target, login) = address::target(self)?;
-        for (pointer, limit) in
-            [("/time_limit", self.time_limit), ("/connect_time_limit", self.connect_time_limit)]
-        {
-            if limit.is_zero() {
-                let nothing = ConfigError::at(pointer, "nothing can be done in no time");
-                return Err(nothing.help("the default suits most"));
-            }
-        }
-        let dialer = Dialer {
-            tls: Tls::new(self.tls.clone().unwrap_or_default()),
-            connect_limit: *self.connect_time_limit,
-            answer_limit: *self.time_limit,
-            replicas: 0,
-        };
-        Ok((target, login, dialer))
-    }
 }
 
 fn ten_seconds() -> Duration {

@@ -4,9 +4,9 @@
 //! The record in the server is the truth. After a lost reply, the next call finds the new record there. A server that
 //! lost its newest data has an older record. Another process that took the sink over has left its name.
 
+pub(crate) mod acknowledge;
 pub(crate) mod procedure;
 pub(crate) mod record;
-pub(crate) mod settle;
 pub(crate) mod transaction;
 pub(crate) mod writes;
 

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_entries_is_refused() {
+    fn other_replies_are_refused() {
         let error = Page::read(&Bytes::from_static(b"-NOGROUP none\r\n")).unwrap_err();
         assert_eq!(error, Refusal::Error("NOGROUP none".to_owned()));
         for reply in ["+OK\r\n", "*2\r\n:1\r\n:2\r\n", "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$1\r\nx\r\n*0\r\n"]

@@ -1,4 +1,4 @@
-//! A sink that breaks while it settles, at a server that acknowledges each entry once.
+//! A sink that breaks while it acknowledges and writes, at a server that acknowledges each entry once.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, VecDeque};
@@ -15,7 +15,7 @@ use crate::factory::{Capabilities, InstanceContext, InstanceFactory};
 #[derive(Clone, Copy)]
 enum Break {
     Before,
-    Behind,
+    After,
     Never,
 }
 
@@ -80,7 +80,7 @@ fn ack_and_write(server: &mut Server, batch: &Batch, ack_handles: &AckHandles) -
         }
     }
     server.pending.retain(|entry| !ack_handles.range().contains(entry));
-    if matches!(next, Break::Behind) { Err(broken()) } else { Ok(delivery) }
+    if matches!(next, Break::After) { Err(broken()) } else { Ok(delivery) }
 }
 
 fn capabilities() -> Capabilities {
@@ -99,15 +99,16 @@ fn capabilities() -> Capabilities {
     }
 }
 
-/// What is there when these events, one an entry, are settled as the engine does it: again without what is rejected.
-struct Settled {
+/// The result when these events, one per entry, are acknowledged and written as the engine does it: a rejected event is left out of
+/// the next call.
+struct Finished {
     written: Vec<String>,
     rejected: Vec<String>,
     elsewhere: usize,
     instances: usize,
 }
 
-async fn settled(texts: &[&str], breaks: &[Break], done_by_others: &[usize]) -> Settled {
+async fn finished(texts: &[&str], breaks: &[Break], done_by_others: &[usize]) -> Finished {
     let home = Breaking::default();
     {
         let mut server = home.0.lock();
@@ -140,31 +141,35 @@ async fn settled(texts: &[&str], breaks: &[Break], done_by_others: &[usize]) -> 
     }
     let server = home.0.lock();
     assert!(server.pending.is_empty(), "every entry is acknowledged");
-    Settled { written: server.written.clone(), rejected, elsewhere, instances: server.instances }
+    Finished { written: server.written.clone(), rejected, elsewhere, instances: server.instances }
 }
 
 #[tokio::test]
 async fn whenever_it_breaks_each_entry_is_written_once() {
-    for breaks in [&[Break::Before][..], &[Break::Behind], &[Break::Before, Break::Behind, Break::Before]] {
-        let done = settled(&["a", "b", "c", "d"], breaks, &[]).await;
+    for breaks in [&[Break::Before][..], &[Break::After], &[Break::Before, Break::After, Break::Before]] {
+        let done = finished(&["a", "b", "c", "d"], breaks, &[]).await;
         assert_eq!(done.written, ["a", "b", "c", "d"]);
         assert!(done.rejected.is_empty());
-        assert_eq!((done.elsewhere, done.instances), (0, breaks.len() + 1), "nobody else did anything");
+        assert_eq!(
+            (done.elsewhere, done.instances),
+            (0, breaks.len() + 1),
+            "no other process wrote anything"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_others_have_done_is_told_unless_it_may_have_been_us() {
-    let done = settled(&["a", "b", "c"], &[], &[1]).await;
+async fn entries_done_by_others_are_reported_unless_they_may_be_ours() {
+    let done = finished(&["a", "b", "c"], &[], &[1]).await;
     assert_eq!((done.written, done.elsewhere), (vec!["a".into(), "c".into()], 1));
-    let done = settled(&["a", "b", "c"], &[Break::Behind], &[1]).await;
+    let done = finished(&["a", "b", "c"], &[Break::After], &[1]).await;
     assert_eq!((done.written, done.elsewhere), (vec!["a".into(), "c".into()], 0));
 }
 
 #[tokio::test]
 async fn the_event_at_which_it_breaks_is_found_and_the_rest_is_written_once() {
     let texts = ["a", "b", "KILL", "d", "e"];
-    let done = settled(&texts, &[], &[]).await;
+    let done = finished(&texts, &[], &[]).await;
     assert_eq!((done.rejected, done.elsewhere), (vec!["KILL".to_owned()], 0));
     let mut written = done.written;
     written.sort();

@@ -112,7 +112,7 @@ fn events_that_do_not_fit_are_rejected_alone() {
 }
 
 #[test]
-fn commands_lie_one_behind_the_other_and_know_their_key() {
+fn commands_lie_in_order_and_know_their_key() {
     let (commands, _) = planned(json!({"command": "set", "key": "k:{.a}"}), &[r#"{"a":1}"#, r#"{"a":22}"#]);
     assert_eq!(commands.list[0].bytes.end, commands.list[1].bytes.start);
     assert_eq!(commands.list[1].bytes.end, commands.buffer.len());

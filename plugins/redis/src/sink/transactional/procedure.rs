@@ -7,7 +7,7 @@ use crate::server::connection::Connection;
 use crate::server::resp::{self, Reply};
 use crate::server::verdict::{Verdict, classify_error};
 
-const SOURCE: &str = concat!(include_str!("tidegate.lua"), include_str!("settle.lua"));
+const SOURCE: &str = concat!(include_str!("tidegate.lua"), include_str!("acknowledge.lua"));
 
 /// The first version of Redis with functions.
 const FUNCTIONS: u64 = 7;

@@ -1,19 +1,18 @@
 -- The last command of a transaction. Those before it have written events; this one stores the record that goes
 -- with them, or takes the events back.
 --
--- Within a transaction nobody sees what is written before it ends, and nothing comes between. So all that could
--- have been looked at before the writes can be looked at behind them: who owns the sink, whether the record is
--- where it was left, what the keys are. The values never pass through Lua, which costs a server more than
--- writing them.
+-- No other client sees the writes of a transaction before it ends, and no other command comes between. So the
+-- checks can follow the writes: the owner of the sink, the record, the types of the keys. The values never pass
+-- through Lua, which costs a server more than writing them.
 --
--- KEYS[1] is the hash with the records. KEYS[2] and up are the keys that were written to; from ARGV[10] on stands
--- how many values each was given.
+-- KEYS[1] is the hash with the records. KEYS[2] and up are the keys that were written to; ARGV[10] and up are
+-- the numbers of values that each was given.
 
 local state, kind = KEYS[1], ARGV[6]
 local lane, owner, expected, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local command, first, last, ttl = ARGV[5], ARGV[7], ARGV[8], ARGV[9]
 
--- Why the record must not be stored; nothing, if it may.
+-- The reason why the record must not be stored, or nothing.
 local function refusal()
   local known = redis.pcall('HMGET', state, 'owner', lane, 'epoch')
   if known.err or known[1] ~= owner then return {'OWNER', known[3] or ''} end

@@ -1,19 +1,19 @@
--- What runs inside of Redis, as one step that nothing comes between.
+-- The function inside of Redis. Each call is one atomic step.
 --
 -- KEYS[1] is the hash with the records of a sink: `epoch` and `owner` say who claimed it last, every other
 -- field is a lane and holds its record. KEYS[2] and up are the keys that are written to.
 
--- What settles entries of a stream, see settle.lua.
-local settle
+-- Acknowledges entries of a stream, see acknowledge.lua.
+local acknowledge
 
--- Takes the sink over: whoever claimed it before is refused from now on. With `afresh` the records go.
+-- Takes the sink over: earlier owners are refused from now on. With `reset` the records are deleted.
 --
 -- The epoch is the time, and more than the one before. A count would not do: a server that loses its newest
 -- data loses claims too, and then the same number is given twice. One of the two may come back, out of a
 -- snapshot that was still being written, and must not be taken for a later claim of somebody else.
 local function claim(keys, args)
-  local state, owner, afresh = keys[1], args[2], args[3]
-  if afresh == '1' then
+  local state, owner, reset = keys[1], args[2], args[3]
+  if reset == '1' then
     for _, field in ipairs(redis.call('HKEYS', state)) do
       if field ~= 'epoch' then redis.call('HDEL', state, field) end
     end
@@ -66,7 +66,7 @@ local function commit(keys, args)
   local list = refused(keys, kind)
   if #list > 1 then return list end
 
-  -- The first refusal is an error like any other: nothing was written yet. A later one is told apart.
+  -- The first refusal is an error like any other: nothing was written yet. A later one is reported as a broken step.
   local write = redis.call
   local at = 11
   while at < #args do
@@ -88,6 +88,6 @@ end
 
 local function tidegate(keys, args)
   if args[1] == 'claim' then return claim(keys, args) end
-  if args[1] == 'settle' then return settle(keys, args) end
+  if args[1] == 'acknowledge' then return acknowledge(keys, args) end
   return commit(keys, args)
 end

@@ -41,7 +41,7 @@ fn in_a_cluster_all_keys_share_the_slot_of_the_stream() {
 }
 
 #[test]
-fn what_is_published_is_kept_nowhere() {
+fn publish_has_no_transaction_domain() {
     let options = json!({"url": "redis://h", "command": "publish", "key": "c"});
     assert!(sink(&options).acknowledging().err().unwrap().message().contains("`publish` keeps nothing"));
 }

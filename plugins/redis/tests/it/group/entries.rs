@@ -6,7 +6,7 @@ use tidegate_servers::redis::Redis;
 use crate::group::worker::{Work, Worker, add, expect_each_once, list, out, pending};
 
 #[tokio::test]
-async fn what_is_written_is_acknowledged_with_it() {
+async fn entries_are_acknowledged_with_the_writes() {
     let redis = Redis::start();
     let mut worker = Worker::new(&redis, "a", &list(&redis)).await;
     add(&redis, 0, 10);
@@ -36,7 +36,7 @@ async fn stolen_entries_are_written_by_the_first_consumer() {
     let mut quick = Worker::new(&redis, "quick", &list(&redis)).await;
     quick.until(&redis, 5).await;
     assert_eq!(out(&redis).len(), 5, "two that were stolen, and three new ones");
-    let delivery = slow.settle(&held).await;
+    let delivery = slow.ack_and_write(&held).await;
     assert_eq!(delivery.events_already_done(), [0, 1]);
     held.over();
     expect_each_once(&redis, 6);
@@ -60,13 +60,13 @@ async fn an_answer_that_is_lost_is_no_second_write() {
         work = worker.read().await;
     }
     redis.pause();
-    worker.try_settle(&work).await.unwrap_err();
+    worker.try_ack_and_write(&work).await.unwrap_err();
     redis.unpause();
     // The server does it now, and the answer is lost.
     while out(&redis).len() < 4 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let delivery = worker.settle(&work).await;
+    let delivery = worker.ack_and_write(&work).await;
     assert!(delivery.events_already_done().is_empty(), "it was this worker that did it");
     expect_each_once(&redis, 4);
 }
@@ -122,7 +122,7 @@ async fn of_a_batch_that_is_done_in_part_the_rest_is_written() {
         for number in [1, 4] {
             redis.query([b"XACK", b"in".as_slice(), b"g", work.ack_handles.get(number)]);
         }
-        let delivery = worker.settle(&work).await;
+        let delivery = worker.ack_and_write(&work).await;
         assert_eq!(delivery.events_already_done(), [1, 2, 6], "{command}");
         let flat = "local all = {} for _, one in ipairs(redis.call('XRANGE', 'out', '-', '+')) do \
                     all[#all + 1] = one[2][2] end return all";
@@ -139,7 +139,7 @@ async fn of_a_batch_that_is_done_in_part_the_rest_is_written() {
 
 /// More than one call carries: each is a step of its own, and what is done is not done again.
 #[tokio::test]
-async fn a_large_batch_is_settled_in_several_steps() {
+async fn large_batch_is_acknowledged_in_several_steps() {
     let redis = Redis::start();
     redis.query(["XGROUP", "CREATE", "in", "g", "0", "MKSTREAM"]);
     let fill = "for n = 0, 11999 do redis.call('XADD', 'in', '*', 'event', n) end";

@@ -70,7 +70,7 @@ async fn a_consumer_is_deleted_while_it_works() {
     add(&redis, 0, 1);
     let work = worker.read().await;
     redis.query(["XGROUP", "DELCONSUMER", "in", "g", "a"]);
-    assert_eq!(worker.settle(&work).await.events_already_done(), [0]);
+    assert_eq!(worker.ack_and_write(&work).await.events_already_done(), [0]);
     work.over();
     add(&redis, 1, 3);
     worker.until(&redis, 2).await;

@@ -11,7 +11,7 @@ async fn a_literal_key_of_another_type_holds_everything_up() {
     redis.query(["SET", "out", "mine"]);
     add(&redis, 0, 1);
     let work = worker.read().await;
-    let error = worker.try_settle(&work).await.unwrap_err();
+    let error = worker.try_ack_and_write(&work).await.unwrap_err();
     assert_eq!(error.class(), Class::Misconfigured);
     assert!(error.message().contains("`out` holds a string"), "{error}");
     assert_eq!((pending(&redis), redis.query(["GET", "out"]).text()), (1, "mine"));
@@ -30,11 +30,11 @@ async fn an_event_whose_key_holds_another_type_is_rejected_before_anything_is_do
     redis.query(["SET", "out:2", "mine"]);
     let mut worker = Worker::new(&redis, "a", &options).await;
     let mut work = worker.read().await;
-    let delivery = worker.settle(&work).await;
+    let delivery = worker.ack_and_write(&work).await;
     assert_eq!(delivery.rejected().iter().map(|one| one.event).collect::<Vec<_>>(), [2]);
     assert_eq!((pending(&redis), redis.query(["EXISTS", "out:0"]).integer()), (4, Some(0)));
     work.batch = work.batch.select([0, 1, 3]);
-    assert!(worker.settle(&work).await.rejected().is_empty());
+    assert!(worker.ack_and_write(&work).await.rejected().is_empty());
     assert_eq!(pending(&redis), 0);
     assert_eq!(redis.query(["LRANGE", "out:3", "0", "-1"]).texts(), ["3"]);
 }
@@ -55,7 +55,7 @@ async fn a_refusal_in_the_second_step_leaves_the_first_one_done() {
         work = worker.read().await;
     }
     let (left, last) = (pending(&redis), work.batch.len() - 1);
-    let delivery = worker.settle(&work).await;
+    let delivery = worker.ack_and_write(&work).await;
     assert_eq!(delivery.rejected().iter().map(|one| one.event).collect::<Vec<_>>(), [last]);
     assert_eq!(left - pending(&redis), 5_000, "the first step");
     work.batch = work.batch.select(0..last);
@@ -87,7 +87,7 @@ async fn a_full_server_does_nothing_by_half() {
         add(&redis, 0, 1);
         let work = worker.read().await;
         redis.query(["CONFIG", "SET", "maxmemory", "1"]);
-        let error = worker.try_settle(&work).await.unwrap_err();
+        let error = worker.try_ack_and_write(&work).await.unwrap_err();
         assert!(error.message().contains("maxmemory"), "{error}");
         assert_eq!((pending(&redis), out(&redis).len()), (1, 0), "functions: {functions}");
         redis.query(["CONFIG", "SET", "maxmemory", "0"]);
@@ -105,7 +105,7 @@ async fn a_right_that_is_missing_holds_everything_up() {
         add(&redis, 0, 1);
         let work = worker.read().await;
         redis.query(["ACL", "SETUSER", "default", right]);
-        let error = worker.try_settle(&work).await.unwrap_err();
+        let error = worker.try_ack_and_write(&work).await.unwrap_err();
         assert_eq!(error.class(), Class::Misconfigured, "{error}");
         assert!(error.message().to_lowercase().contains(&right[1..]), "{error}");
         assert_eq!((pending(&redis), out(&redis).len()), (1, 0));
@@ -128,7 +128,7 @@ async fn a_server_without_the_group_is_refused() {
     let mut worker = Worker::new(&redis, "a", &list(&other)).await;
     add(&redis, 0, 1);
     let work = worker.read().await;
-    let error = worker.try_settle(&work).await.unwrap_err();
+    let error = worker.try_ack_and_write(&work).await.unwrap_err();
     assert_eq!(error.class(), Class::Misconfigured);
     assert!(error.message().contains("is not on the server that the sink is connected to"), "{error}");
     assert_eq!((pending(&redis), out(&other).len()), (1, 0));

@@ -70,10 +70,10 @@ impl Worker {
     }
 
     /// The result of the sink, after temporary errors.
-    pub(crate) async fn settle(&mut self, work: &Work) -> Delivery {
+    pub(crate) async fn ack_and_write(&mut self, work: &Work) -> Delivery {
         let since = Instant::now();
         loop {
-            match self.try_settle(work).await {
+            match self.try_ack_and_write(work).await {
                 Ok(delivery) => return delivery,
                 Err(error) if since.elapsed() > PATIENCE || error.class() == Class::Fatal => {
                     panic!("{error}")
@@ -83,17 +83,17 @@ impl Worker {
         }
     }
 
-    /// Settles it, and it was all ours.
+    /// Acknowledges and writes a batch whose entries are all of this consumer.
     pub(crate) async fn finish(&mut self, work: &Work) {
-        let delivery = self.settle(work).await;
+        let delivery = self.ack_and_write(work).await;
         assert!(delivery.rejected().is_empty() && delivery.events_already_done().is_empty(), "{delivery:?}");
     }
 
-    pub(crate) async fn try_settle(&mut self, work: &Work) -> Result<Delivery, Error> {
+    pub(crate) async fn try_ack_and_write(&mut self, work: &Work) -> Result<Delivery, Error> {
         self.sink.acknowledging()?.ack_and_write(&work.batch, &work.ack_handles, &self.cx).await
     }
 
-    /// Reads and settles until the list `out` holds this many.
+    /// Reads, acknowledges and writes until the list `out` holds this many.
     pub(crate) async fn until(&mut self, redis: &Redis, count: usize) {
         while out(redis).len() < count {
             let work = self.read().await;

@@ -95,7 +95,7 @@ fn tear(redis: &Redis, bytes: u64) {
 
 /// Guards the defect that entries appended after a torn transaction vanished at the next start.
 #[tokio::test]
-async fn what_follows_a_torn_transaction_is_kept() {
+async fn writes_after_a_torn_transaction_are_kept() {
     let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let mut driver = Driver::new(&list(&redis.url())).await.unwrap();
     driver.run(100, 50, |_| {}).await.unwrap();

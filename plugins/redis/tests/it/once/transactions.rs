@@ -29,7 +29,7 @@ fn commands(redis: &Redis) -> Vec<(Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn what_a_fenced_process_writes_is_taken_back() {
+async fn writes_of_a_fenced_process_are_undone() {
     let redis = Redis::start();
     for (options, key) in commands(&redis) {
         let mut old = Driver::new(&options).await.unwrap();

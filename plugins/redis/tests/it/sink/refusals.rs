@@ -107,7 +107,7 @@ async fn a_score_that_is_none_is_rejected_alone() {
 }
 
 #[tokio::test]
-async fn what_follows_a_write_to_be_tried_again_does_not_overtake_it() {
+async fn later_writes_do_not_overtake_a_retried_one() {
     let server = Server::start(&[]);
     let mut sink = open(&server, json!({"command": "xadd", "key": "s"})).await;
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);

@@ -5,7 +5,7 @@ use serde_json::json;
 use tidegate_sdk::{Outcome, SourceBatch};
 use tidegate_servers::redis::Redis;
 
-use crate::stream::reader::{Reader, add, consumers, options, pending, settle};
+use crate::stream::reader::{Reader, add, consumers, finish, options, pending};
 
 /// Three processes share a stream; one dies with what it has read. The others deliver all of it.
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn two_of_three_deliver_everything() {
     drop(readers.remove(0));
     let mut all = BTreeSet::new();
     for batch in held {
-        all.extend(settle(batch, Outcome::Delivered));
+        all.extend(finish(batch, Outcome::Delivered));
     }
     let mut reader = readers.remove(0);
     let mut twice = 0;
@@ -61,7 +61,7 @@ async fn a_consumer_that_is_busy_keeps_its_entries() {
     let mut other = Reader::new(&with("other")).await;
     let stolen = tokio::time::timeout(Duration::from_millis(1_500), other.source.next(&other.cx)).await;
     assert!(stolen.is_err(), "nothing is there for the other one");
-    settle(batch, Outcome::Delivered);
+    finish(batch, Outcome::Delivered);
     slow.close().await.unwrap();
     assert_eq!(pending(&redis), 0);
 }

@@ -1,14 +1,14 @@
 use tidegate_sdk::{Class, Outcome};
 use tidegate_servers::redis::Redis;
 
-use crate::stream::reader::{Reader, add, options, pending, settle, until};
+use crate::stream::reader::{Reader, add, finish, options, pending, until};
 
 #[tokio::test]
 async fn pending_entries_that_were_trimmed_are_acknowledged() {
     let redis = Redis::start();
     add(&redis, 0, 4);
     let mut reader = Reader::new(&options(&redis, "a")).await;
-    settle(reader.next().await, Outcome::Failed);
+    finish(reader.next().await, Outcome::Failed);
     reader.close().await.unwrap();
     assert_eq!(pending(&redis), 4);
     redis.query(["XTRIM", "s", "MAXLEN", "1"]);
@@ -40,7 +40,7 @@ async fn a_server_that_dies_and_comes_back() {
     add(&redis, 2, 5);
     // What is on its way is not read a second time, though it is pending.
     assert_eq!(reader.deliver(3).await, ["2", "3", "4"]);
-    assert_eq!(settle(held, Outcome::Delivered), ["0", "1"]);
+    assert_eq!(finish(held, Outcome::Delivered), ["0", "1"]);
     reader.close().await.unwrap();
     assert_eq!(pending(&redis), 0);
 }

@@ -2,10 +2,10 @@ use serde_json::json;
 use tidegate_sdk::{AttributeValue, Outcome, Replay};
 use tidegate_servers::redis::Redis;
 
-use crate::stream::reader::{Reader, add, consumers, options, pending, settle};
+use crate::stream::reader::{Reader, add, consumers, finish, options, pending};
 
 #[tokio::test]
-async fn what_was_there_and_what_comes_is_read_and_acknowledged() {
+async fn old_and_new_entries_are_read_and_acknowledged() {
     let redis = Redis::start();
     add(&redis, 0, 100);
     let mut reader = Reader::new(&options(&redis, "a")).await;
@@ -40,7 +40,7 @@ async fn an_entry_as_an_object_and_its_attributes() {
     assert_eq!(batch.batch.attribute(0, "id"), Some(&AttributeValue::from("7-3")));
     assert_eq!(batch.batch.attribute(0, "deliveries"), Some(&AttributeValue::from(1)));
     assert_eq!(batch.batch.attribute(0, "stream"), Some(&AttributeValue::from("s")));
-    assert_eq!(settle(batch, Outcome::Delivered), [r#"{"name":["a \"b\"","é"],"n":"1"}"#]);
+    assert_eq!(finish(batch, Outcome::Delivered), [r#"{"name":["a \"b\"","é"],"n":"1"}"#]);
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn an_entry_without_the_field_is_rejected_and_acknowledged() {
     let rejected = std::mem::take(&mut batch.rejected);
     assert_eq!(rejected[0].payload, r#"{"other":"x"}"#);
     assert!(rejected[0].reason.contains("no field `event` (entry 7-3 of `s`)"), "{}", rejected[0].reason);
-    assert_eq!(settle(batch, Outcome::Rejected("no field".to_owned())), ["0"]);
+    assert_eq!(finish(batch, Outcome::Rejected("no field".to_owned())), ["0"]);
     reader.close().await.unwrap();
     assert_eq!(pending(&redis), 0);
 }
@@ -78,7 +78,7 @@ async fn an_entry_that_fails_again_and_again_is_rejected() {
         let mut reader = Reader::new(&options).await;
         let batch = reader.next().await;
         assert_eq!(batch.batch.attribute(0, "deliveries"), Some(&AttributeValue::from(deliveries)));
-        settle(batch, Outcome::Failed);
+        finish(batch, Outcome::Failed);
         reader.close().await.unwrap();
         assert_eq!((pending(&redis), consumers(&redis).len()), (1, 1));
     }
@@ -86,7 +86,7 @@ async fn an_entry_that_fails_again_and_again_is_rejected() {
     let batch = reader.next().await;
     assert!(batch.batch.is_empty());
     assert!(batch.rejected[0].reason.contains("3 times, and `max_deliveries` is 2"), "{batch:?}");
-    settle(batch, Outcome::Rejected("poison".to_owned()));
+    finish(batch, Outcome::Rejected("poison".to_owned()));
     reader.close().await.unwrap();
     assert_eq!(pending(&redis), 0);
 }

@@ -46,7 +46,7 @@ impl Reader {
         let mut texts = Vec::new();
         while texts.len() < count {
             let batch = self.next().await;
-            texts.extend(settle(batch, Outcome::Delivered));
+            texts.extend(finish(batch, Outcome::Delivered));
         }
         texts
     }
@@ -62,7 +62,7 @@ impl Reader {
 }
 
 /// Ends a batch; its payloads.
-pub(crate) fn settle(batch: SourceBatch, outcome: Outcome) -> Vec<String> {
+pub(crate) fn finish(batch: SourceBatch, outcome: Outcome) -> Vec<String> {
     let texts = batch.batch.texts();
     batch.done.unwrap()(outcome);
     texts

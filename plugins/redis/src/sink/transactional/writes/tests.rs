@@ -16,7 +16,7 @@ fn batch(payloads: &[String], first: u64) -> Batch {
 }
 
 #[test]
-fn what_is_done_is_passed_over() {
+fn finished_events_are_skipped() {
     let shape = shape(json!({"url": "redis://h", "command": "rpush", "key": "k"}));
     let batch = batch(&["a", "b", "c"].map(str::to_owned), 10);
     let writes = Writes::new(&shape, &batch, 11, &mut Delivery::complete());

@@ -1,11 +1,10 @@
 
--- Entries of a stream, and what was made of them: an entry that is still pending with its group is acknowledged
--- and its events are written; of one that is not, because another process was done with it, nothing is. Whoever
--- comes first has it. KEYS[1] is the stream. KEYS[2] and up are the keys that are written to.
+-- Acknowledges entries of a stream and writes their events. An entry that is still pending with its group is
+-- acknowledged and its events are written; of any other entry, which another process has acknowledged, nothing is
+-- written. The first process wins. KEYS[1] is the stream. KEYS[2] and up are the keys that are written to.
 
--- Which entries are pending, by their number in the call. Mostly they are this consumer's, and one question
--- finds them all; those that others have taken over are asked for one by one. It fails if there is no such
--- group.
+-- The pending entries, by their number in the call. Mostly they are this consumer's, and one command finds them
+-- all; entries that other consumers have taken over are looked up one by one. Fails without the group.
 local function pending(stream, group, consumer, args, at, count)
   local found, all, mine = {}, true, {}
   local listed = redis.call('XPENDING', stream, group, args[at], args[at + count - 1], count, consumer)
@@ -18,7 +17,7 @@ local function pending(stream, group, consumer, args, at, count)
   return mine, all
 end
 
--- The arguments whose entries are ours. `owners` tells whose they are: `first,count,each` means that each of
+-- The arguments whose entries are ours. `owners` maps them to entries: `first,count,each` means that each of
 -- `count` entries from number `first` on has the next `each` of them.
 local function ours(args, at, owners, mine)
   local kept = {}
@@ -33,8 +32,8 @@ local function ours(args, at, owners, mine)
   return kept
 end
 
--- Acknowledges the entries that are ours, so many at a time that they have room on Lua's stack.
-local function acknowledge(stream, group, ids)
+-- Acknowledges the entries that are ours, as many at a time as have room on Lua's stack.
+local function xack(stream, group, ids)
   for first = 1, #ids, 4000 do
     local last = math.min(first + 3999, #ids)
     local answer = redis.pcall('XACK', stream, group, unpack(ids, first, last))
@@ -45,7 +44,7 @@ end
 
 -- As in `commit`, all that can refuse is looked at before the first write; and acknowledging comes last, so that
 -- a first write that is refused all the same leaves everything as it was.
-settle = function(keys, args)
+acknowledge = function(keys, args)
   local stream, group, consumer, command = keys[1], args[2], args[3], args[4]
   local kind, first, last, ttl, count = args[5], args[6], args[7], args[8], tonumber(args[9])
   local mine, all = pending(stream, group, consumer, args, 10, count)
@@ -87,7 +86,7 @@ settle = function(keys, args)
   for number = 0, count - 1 do
     if mine[number] then ids[#ids + 1] = args[10 + number] else done[#done + 1] = tostring(number) end
   end
-  local problem = acknowledge(stream, group, ids)
+  local problem = xack(stream, group, ids)
   if problem then return {'BROKEN', problem} end
   return done
 end

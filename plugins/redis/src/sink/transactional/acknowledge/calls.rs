@@ -135,7 +135,8 @@ impl Call {
         let (first, last) = preface.trim;
         let entries = self.entries.len().to_string();
         let command = shape.command.name();
-        let words = ["settle", group, consumer, command, preface.kind, first, last, preface.ttl, &entries];
+        let words =
+            ["acknowledge", group, consumer, command, preface.kind, first, last, preface.ttl, &entries];
         words.iter().for_each(|word| resp::argument(request, word.as_bytes()));
         self.entries.clone().for_each(|entry| resp::argument(request, ack_handles.get(entry)));
         for command in commands {

@@ -117,7 +117,8 @@ pub trait Filter: Any + Send + 'static {
 
     /// Fuses this filter and some of those downstream into one step. `None` if that would save nothing. They are in the
     /// same task, each fed only by the main output of the one before. Filters of a kind that this one does not know (cast
-    /// to [`Any`]) cannot be fused.
+    /// to [`Any`]) cannot be fused. Not part of the contract: only filters of the engine's own crates are fused.
+    #[doc(hidden)]
     fn fuse(&self, _downstream: &[&dyn Filter]) -> Option<Box<dyn Fused>> {
         None
     }
@@ -129,7 +130,7 @@ pub trait Filter: Any + Send + 'static {
     /// Called at most once, after the last batch. It is not called at the end of a run, nor where `workers` made several
     /// instances, because a filter that can [fork](Self::fork) has no state. A state longer than
     /// [`STATE_BYTES`](crate::STATE_BYTES) is discarded. Begin it with a version, so that a later one can recognize it. A
-    /// filter with a state does not [fuse](Self::fuse).
+    /// filter with a state is not fused.
     ///
     /// # Errors
     /// The state could not be saved. The engine logs the reason, and the other filter begins without a state.
@@ -171,6 +172,7 @@ pub trait Filter: Any + Send + 'static {
 }
 
 /// Several filters in a row as one step. Output and metrics are the same as without fusing.
+#[doc(hidden)]
 pub trait Fused: Send + 'static {
     /// The number of filters that it stands for, at least 2.
     fn filters(&self) -> usize;
@@ -182,6 +184,7 @@ pub trait Fused: Send + 'static {
 }
 
 /// The events that passed from one filter to the next.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
     /// Number of events.

@@ -3,10 +3,10 @@
 use std::mem::size_of;
 use std::rc::Rc;
 
-use super::special::is_each_or_nothing;
+use super::special::{count_of, is_each_or_nothing};
 use super::{Env, Exit, Machine, Outcome, Receiver, guarded};
 use crate::meter;
-use crate::natives::{access, math, strings};
+use crate::natives::{access, strings};
 use crate::program::{Kind, Node, Special};
 use crate::value::{Text, Val, shown, shown_long};
 
@@ -264,46 +264,15 @@ impl<'p> Machine<'p> {
         match (special, arguments) {
             (Special::Empty, _) => Ok(()),
             (Special::Recurse, [filter]) => self.recurse_paths(filter, env, place, out),
-            (Special::First, [filter]) => {
-                let label = self.new_label();
-                ended(
-                    label,
-                    self.paths(filter, env, place, &mut |place| {
-                        out(place)?;
-                        Err(Exit::Break(label))
-                    }),
-                )
+            (Special::First | Special::Last, [filter]) => {
+                self.some_of(special, 1.0, out, &mut |out| self.paths(filter, env, place.clone(), out))
             }
-            (Special::Last, [filter]) => {
-                let mut last = None;
-                self.paths(filter, env, place, &mut |place| {
-                    last = Some(place);
-                    Ok(())
-                })?;
-                last.map_or(Ok(()), out)
-            }
-            (Special::Limit, [count, filter]) => self.values(count, env, input, &mut |count| {
-                let mut left = math::count_of(&count, "limit")?;
-                if left <= 0.0 {
-                    return Ok(());
-                }
-                let label = self.new_label();
-                ended(
-                    label,
-                    self.paths(filter, env, place.clone(), &mut |place| {
-                        left -= 1.0;
-                        out(place)?;
-                        if left <= 0.0 { Err(Exit::Break(label)) } else { Ok(()) }
-                    }),
-                )
-            }),
-            (Special::Skip, [count, filter]) => self.values(count, env, input, &mut |count| {
-                let mut left = math::count_of(&count, "skip")?;
-                self.paths(filter, env, place.clone(), &mut |place| {
-                    left -= 1.0;
-                    if left < 0.0 { out(place) } else { Ok(()) }
+            (Special::Limit | Special::Skip, [count, filter]) => {
+                self.values(count, env, input, &mut |count| {
+                    let count = count_of(special, &count)?;
+                    self.some_of(special, count, out, &mut |out| self.paths(filter, env, place.clone(), out))
                 })
-            }),
+            }
             (Special::Until, [condition, update]) => self.until_paths(condition, update, env, &place, out),
             (Special::GetPath, [path]) => self.values(path, env, input, &mut |path| {
                 let keys = crate::natives::paths::path_of(&path)?;

@@ -1,7 +1,7 @@
 //! Functions that do more with their arguments than to take their values.
 
 use super::paths::{Place, ended};
-use super::{Env, Exit, Machine, Out, Outcome};
+use super::{Env, Exit, Machine, Out, Outcome, Receiver};
 use crate::meter;
 use crate::natives::{access, arrays, math, paths};
 use crate::program::{Kind, Node, Special};
@@ -85,49 +85,22 @@ impl<'p> Machine<'p> {
         input: Val,
         out: Out<'_>,
     ) -> Outcome {
-        let label = self.new_label();
         match (special, arguments) {
-            (Special::First, [filter]) => ended(
-                label,
-                self.run(filter, env, input, &mut |value| {
-                    out(value)?;
-                    Err(Exit::Break(label))
-                }),
-            ),
-            (Special::Last, [filter]) => {
-                let mut last = None;
-                self.run(filter, env, input, &mut |value| {
-                    last = Some(value);
-                    Ok(())
-                })?;
-                last.map_or(Ok(()), out)
+            (Special::First | Special::Last, [filter]) => {
+                self.some_of(special, 1.0, out, &mut |out| self.run(filter, env, input.clone(), out))
             }
-            (Special::Limit, [count, filter]) => self.values(count, env, input.clone(), &mut |count| {
-                let mut left = math::count_of(&count, "limit")?;
-                if left <= 0.0 {
-                    return Ok(());
-                }
-                ended(
-                    label,
-                    self.run(filter, env, input.clone(), &mut |value| {
-                        left -= 1.0;
-                        out(value)?;
-                        if left <= 0.0 { Err(Exit::Break(label)) } else { Ok(()) }
-                    }),
-                )
-            }),
-            (Special::Skip, [count, filter]) => self.values(count, env, input.clone(), &mut |count| {
-                let mut left = math::count_of(&count, "skip")?;
-                self.run(filter, env, input.clone(), &mut |value| {
-                    left -= 1.0;
-                    if left < 0.0 { out(value) } else { Ok(()) }
+            (Special::Limit | Special::Skip, [count, filter]) => {
+                self.values(count, env, input.clone(), &mut |count| {
+                    let count = count_of(special, &count)?;
+                    self.some_of(special, count, out, &mut |out| self.run(filter, env, input.clone(), out))
                 })
-            }),
+            }
             (Special::IsEmpty | Special::Any | Special::All, _) => {
                 self.decided(special, arguments, env, input, out)
             }
-            (Special::Until, [condition, update]) => self.until(condition, update, env, input, out),
-            (Special::While, [condition, update]) => self.while_holds(condition, update, env, input, out),
+            (Special::Until | Special::While, [condition, update]) => {
+                self.repeat(special == Special::Until, (condition, update), env, input, out)
+            }
             _ => Err(Exit::error(WRONG_NUMBER)),
         }
     }
@@ -188,10 +161,12 @@ impl<'p> Machine<'p> {
         self.run(filter, env, value, &mut |value| self.recurse(filter, env, value, out))
     }
 
-    fn until(
+    /// `until`, which gives the first value that meets the condition, and `while`, which gives those before the first that
+    /// does not.
+    fn repeat(
         &self,
-        condition: &'p Node,
-        update: &'p Node,
+        is_until: bool,
+        (condition, update): (&'p Node, &'p Node),
         env: &Env<'p>,
         value: Val,
         out: Out<'_>,
@@ -199,45 +174,61 @@ impl<'p> Machine<'p> {
         let mut value = value;
         while self.is_single(condition, env) && self.is_single(update, env) {
             meter::step()?;
-            if self.one(condition, env, &value)?.is_true() {
-                return out(value);
+            if self.one(condition, env, &value)?.is_true() == is_until {
+                return if is_until { out(value) } else { Ok(()) };
+            }
+            if !is_until {
+                out(value.clone())?;
             }
             value = self.take(update, env, value)?;
         }
         self.run(condition, env, value.clone(), &mut |holds| {
-            if holds.is_true() {
-                return out(value.clone());
+            if holds.is_true() == is_until {
+                return if is_until { out(value.clone()) } else { Ok(()) };
             }
-            self.run(update, env, value.clone(), &mut |value| self.until(condition, update, env, value, out))
+            if !is_until {
+                out(value.clone())?;
+            }
+            self.run(update, env, value.clone(), &mut |value| {
+                self.repeat(is_until, (condition, update), env, value, out)
+            })
         })
     }
 
-    fn while_holds(
+    /// Passes some of the results of `work`, which are values or paths, to `out`: the first, the last, the first `count`,
+    /// or those after them.
+    pub(super) fn some_of<T>(
         &self,
-        condition: &'p Node,
-        update: &'p Node,
-        env: &Env<'p>,
-        value: Val,
-        out: Out<'_>,
+        special: Special,
+        count: f64,
+        out: Receiver<'_, T>,
+        work: &mut dyn FnMut(Receiver<'_, T>) -> Outcome,
     ) -> Outcome {
-        let mut value = value;
-        while self.is_single(condition, env) && self.is_single(update, env) {
-            meter::step()?;
-            if !self.one(condition, env, &value)?.is_true() {
-                return Ok(());
+        let mut left = count;
+        match special {
+            Special::Last => {
+                let mut last = None;
+                work(&mut |result| {
+                    last = Some(result);
+                    Ok(())
+                })?;
+                last.map_or(Ok(()), out)
             }
-            out(value.clone())?;
-            value = self.take(update, env, value)?;
+            Special::Skip => work(&mut |result| {
+                left -= 1.0;
+                if left < 0.0 { out(result) } else { Ok(()) }
+            }),
+            _ if left <= 0.0 => Ok(()),
+            _ => {
+                let label = self.new_label();
+                let outcome = work(&mut |result| {
+                    left -= 1.0;
+                    out(result)?;
+                    if left <= 0.0 { Err(Exit::Break(label)) } else { Ok(()) }
+                });
+                ended(label, outcome)
+            }
         }
-        self.run(condition, env, value.clone(), &mut |holds| {
-            if !holds.is_true() {
-                return Ok(());
-            }
-            out(value.clone())?;
-            self.run(update, env, value.clone(), &mut |value| {
-                self.while_holds(condition, update, env, value, out)
-            })
-        })
     }
 
     fn walk(&self, filter: &'p Node, env: &Env<'p>, value: Val, out: Out<'_>) -> Outcome {
@@ -293,6 +284,11 @@ impl<'p> Machine<'p> {
         }
         arrays::sort_by(input, special, Some(&keys))
     }
+}
+
+/// The number of results that `limit` and `skip` are given.
+pub(super) fn count_of(special: Special, count: &Val) -> Result<f64, Exit> {
+    math::count_of(count, if special == Special::Skip { "skip" } else { "limit" })
 }
 
 /// True if it is `.[]?`, as in `..`.

@@ -1,5 +1,7 @@
 //! Errors, with the class that decides what happens next.
 
+pub(crate) mod config_errors;
+
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -141,12 +143,14 @@ pub struct ConfigError {
     pub message: String,
     /// The way to correct it.
     pub help: Option<String>,
+    /// Further errors of the same options: see [`ConfigErrors`](crate::ConfigErrors).
+    pub more: Vec<ConfigError>,
 }
 
 impl ConfigError {
     /// An error at the option `pointer`.
     pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), range: None, message: message.into(), help: None }
+        Self { pointer: pointer.into(), range: None, message: message.into(), help: None, more: Vec::new() }
     }
 
     /// The same error, underlining only these bytes of the option's text.
@@ -161,6 +165,17 @@ impl ConfigError {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// This error and all further ones.
+    pub fn each(&self) -> impl Iterator<Item = &ConfigError> {
+        std::iter::once(self).chain(&self.more)
+    }
+
+    /// This error and all further ones, each on its own.
+    pub fn split(mut self) -> impl Iterator<Item = ConfigError> {
+        let more = std::mem::take(&mut self.more);
+        std::iter::once(self).chain(more)
     }
 }
 

@@ -44,6 +44,7 @@ pub use contract::{
 };
 pub use cx::{Complaint, Cx, Progress};
 pub use emit::{Attempt, Emitter, Output};
+pub use error::config_errors::ConfigErrors;
 pub use error::{Class, ConfigError, Error};
 pub use exclusive::{Access, Exclusive, Overlap, PathPattern, Resource};
 pub use hosts::Hosts;

@@ -46,6 +46,6 @@ pub(super) unsafe extern "C" fn add_warning(
     {
         let range = (from < end).then_some(from as usize..end as usize);
         let help = (!help.is_empty()).then_some(help);
-        report.warnings.push(ConfigError { pointer, range, message, help });
+        report.warnings.push(ConfigError { pointer, range, message, help, more: Vec::new() });
     }
 }

@@ -125,19 +125,22 @@ pub(crate) struct ConfigErrorMessage {
     range: Option<(usize, usize)>,
     message: String,
     help: Option<String>,
+    more: Vec<ConfigErrorMessage>,
 }
 
 impl From<ConfigError> for ConfigErrorMessage {
     fn from(error: ConfigError) -> Self {
-        let ConfigError { pointer, range, message, help } = error;
-        Self { pointer, range: range.map(|range| (range.start, range.end)), message, help }
+        let ConfigError { pointer, range, message, help, more } = error;
+        let more = more.into_iter().map(Self::from).collect();
+        Self { pointer, range: range.map(|range| (range.start, range.end)), message, help, more }
     }
 }
 
 impl From<ConfigErrorMessage> for ConfigError {
     fn from(misfit: ConfigErrorMessage) -> Self {
-        let ConfigErrorMessage { pointer, range, message, help } = misfit;
-        Self { pointer, range: range.map(|(start, end)| start..end), message, help }
+        let ConfigErrorMessage { pointer, range, message, help, more } = misfit;
+        let more = more.into_iter().map(Self::from).collect();
+        Self { pointer, range: range.map(|(start, end)| start..end), message, help, more }
     }
 }
 

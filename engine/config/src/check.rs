@@ -1,23 +1,26 @@
-//! Checks values against a schema, and tells every difference at its own place.
+//! Checks values against a schema, and reports every difference at its own place.
 
+pub(crate) mod fault;
 mod formats;
+mod scalar;
 
-use crate::check::formats::{text_problem, wrong_word};
-use crate::diagnostic::Diagnostic;
+use crate::check::fault::{Fault, Repair};
+use crate::check::formats::wrong_word;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Data, Entry, Item, Origin, Table, place};
-use crate::names::{listed, nearest, with_article};
-use crate::schema::example::{example, wrapped};
+use crate::names::{listed, nearest};
+use crate::schema::example::{example, sample, wrapped};
 use crate::schema::{Form, Other, Schema, Shape};
 
-/// Whose keys are checked, and what is known around them.
+/// The owner of the checked keys, and its other keys.
 pub(crate) struct Scope<'a> {
-    /// As messages name it: "the source plugin `http_poll`", "`[pipeline]`".
+    /// The owner as messages name it: "the source plugin `http_poll`", "`[pipeline]`".
     pub(crate) owner: String,
-    /// Where its options are listed.
+    /// The place where the options are listed.
     pub(crate) manual: Option<String>,
-    /// The keys that the component knows: its plugin's and the engine's.
+    /// The keys of the component: its plugin's and the engine's.
     pub(crate) known: Vec<(&'a str, Schema<'a>)>,
-    /// Those of them that must be there and are not.
+    /// The required keys that are missing.
     pub(crate) missing: Vec<&'a str>,
     /// The text of the file.
     pub(crate) source: &'a str,
@@ -27,22 +30,36 @@ pub(crate) struct Scope<'a> {
 pub(crate) struct Checker<'a> {
     pub(crate) scope: &'a Scope<'a>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Faults of the tree, for a build without them.
+    pub(crate) faults: Vec<Fault>,
     /// Keys of the component that were found in a table below it.
-    pub(crate) swallowed: Vec<String>,
+    pub(crate) swallowed: Vec<Entry>,
 }
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(scope: &'a Scope<'a>) -> Self {
-        Self { scope, diagnostics: Vec::new(), swallowed: Vec::new() }
+        Self { scope, diagnostics: Vec::new(), faults: Vec::new(), swallowed: Vec::new() }
     }
 
     /// Checks the value of the option `path` (dotted).
     pub(crate) fn value(&mut self, schema: Schema<'_>, item: &Item, path: &str) {
-        if matches!(item.data, Data::Broken) {
-            return;
+        let (diagnostics, faults) = (self.diagnostics.len(), self.faults.len());
+        let is_broken = matches!(item.data, Data::Broken);
+        if !is_broken {
+            self.value_inside(schema, item, path);
         }
-        if let (Some(words), Data::Text(prose)) = (schema.all_words(), &item.data) {
-            if !words.contains(&prose.value.as_str()) {
+        let has_error = self.diagnostics[diagnostics..].iter().any(|one| one.severity == Severity::Error);
+        if is_broken || (has_error && self.faults.len() == faults) {
+            let is_mode = schema.all_words().is_some()
+                || matches!(schema.form(), None | Some(Form::Boolean | Form::Table | Form::List));
+            let repair = Repair::Replace { sample: sample(schema), required: false, is_mode };
+            self.faults.push(Fault { origin: item.origin.clone(), repair });
+        }
+    }
+
+    fn value_inside(&mut self, schema: Schema<'_>, item: &Item, path: &str) {
+        if let (Some(words), Data::Text(text)) = (schema.all_words(), &item.data) {
+            if !words.contains(&text.value.as_str()) {
                 self.diagnostics.push(wrong_word(&words, item, path));
             }
             return;
@@ -67,125 +84,30 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// How many problems a check finds, without telling them.
+    /// The number of problems that a check finds, without reporting them.
     fn silent(&self, check: impl FnOnce(&mut Checker<'a>)) -> usize {
         let mut silent = Checker::new(self.scope);
         check(&mut silent);
         silent.diagnostics.len()
     }
 
-    /// A text, number or list of a fitting type: is it in order inside?
-    fn scalar(&mut self, schema: Schema<'_>, named: Schema<'_>, item: &Item, path: &str) {
-        match &item.data {
-            Data::Text(prose) => {
-                if let Some(words) = schema.words().filter(|words| !words.contains(&prose.value.as_str())) {
-                    self.diagnostics.push(wrong_word(&words, item, path));
-                } else if let Some(diagnostic) = text_problem(schema, named, item, &prose.value, path) {
-                    self.diagnostics.push(diagnostic);
-                }
-            }
-            Data::Integer(number) => self.range(schema, named, item, *number as f64, path),
-            Data::Float(number) => self.range(schema, named, item, *number, path),
-            Data::List(items) => self.list(schema, item, items, path),
-            _ => {}
-        }
-    }
-
-    fn list(&mut self, schema: Schema<'_>, item: &Item, items: &[Item], path: &str) {
-        let limit = |name: &str| schema.limit(name).and_then(serde_json::Value::as_u64);
-        let count = items.len() as u64;
-        let problem = match (limit("minItems"), limit("maxItems")) {
-            (Some(least), _) if count < least => Some(format!("at least {least}")),
-            (_, Some(most)) if count > most => Some(format!("at most {most}")),
-            _ => None,
-        };
-        if let Some(expected) = problem {
-            let message = format!("`{path}` has {count} items, but must have {expected}");
-            self.diagnostics.push(place(Diagnostic::error("out-of-range", message), &item.origin, ""));
-        }
-        if let Some(schema) = schema.items() {
-            for (index, inner) in items.iter().enumerate() {
-                self.value(schema, inner, &format!("{path}[{index}]"));
-            }
-        }
-    }
-
-    fn range(&mut self, schema: Schema<'_>, named: Schema<'_>, item: &Item, number: f64, path: &str) {
-        let limit =
-            |name: &str| named.limit(name).or_else(|| schema.limit(name)).and_then(serde_json::Value::as_f64);
-        let (formatted_least, formatted_most) = match schema.format() {
-            Some("uint8") => (Some(0.0), Some(f64::from(u8::MAX))),
-            Some("uint16") => (Some(0.0), Some(f64::from(u16::MAX))),
-            Some("uint32") => (Some(0.0), Some(f64::from(u32::MAX))),
-            Some("uint" | "uint64") => (Some(0.0), None),
-            Some("int32") => (Some(f64::from(i32::MIN)), Some(f64::from(i32::MAX))),
-            _ => (None, None),
-        };
-        let least = limit("minimum").or(formatted_least);
-        let most = limit("maximum").or(formatted_most);
-        let above = limit("exclusiveMinimum");
-        let below = limit("exclusiveMaximum");
-        let sound = least.is_none_or(|least| number >= least)
-            && most.is_none_or(|most| number <= most)
-            && above.is_none_or(|above| number > above)
-            && below.is_none_or(|below| number < below);
-        if sound {
-            return;
-        }
-        let lower = least
-            .map(|least| format!("at least {least}"))
-            .or(above.map(|above| format!("more than {above}")));
-        let upper =
-            most.map(|most| format!("at most {most}")).or(below.map(|below| format!("less than {below}")));
-        let expected: Vec<String> = lower.into_iter().chain(upper).collect();
-        let message = format!("`{path}` is {number}, which is out of its limits");
-        let label = format!("must be {}", expected.join(" and "));
-        self.diagnostics.push(place(Diagnostic::error("out-of-range", message), &item.origin, label));
-    }
-
-    fn wrong_type(&mut self, schema: Schema<'_>, item: &Item, path: &str) {
-        let expected = schema.type_name();
-        let shown = match expected.as_str() {
-            "true/false" => "`true` or `false`".to_owned(),
-            one if ["one of", "`", "text", "secret text"].iter().any(|start| one.starts_with(start)) => {
-                one.to_owned()
-            }
-            one => with_article(one),
-        };
-        let found = found(item);
-        let is_number = matches!(item.data, Data::Integer(_) | Data::Float(_));
-        let unit = is_number && matches!(expected.as_str(), "duration" | "size");
-        let code = if unit { "wrong-unit" } else { "wrong-type" };
-        let message = match unit {
-            true => format!("`{path}` is {shown}, so it needs a unit"),
-            false => format!("`{path}` must be {shown}, and this is {found}"),
-        };
-        let key = path.rsplit(['.', ']']).next().unwrap_or(path);
-        let label = match (key, example(schema, Some(item))) {
-            (_, None) => String::new(),
-            ("", Some(example)) => format!("write `{example}`"),
-            (key, Some(example)) => format!("write it like `{} = {example}`", bare_key(key)),
-        };
-        let mut diagnostic = place(Diagnostic::error(code, message), &item.origin, label);
-        if let Data::Text(prose) = &item.data
-            && !prose.replaced.is_empty()
-        {
-            diagnostic = diagnostic.note("`${...}` always makes text, so it cannot be used here");
-        }
-        self.diagnostics.push(diagnostic);
-    }
-
     /// Checks a table that must have one of these shapes.
     pub(crate) fn table(&mut self, shapes: &[Shape<'_>], table: &Table, origin: &Origin, path: &str) {
-        if let Some(shape) = self.shape(shapes, table, origin, path) {
-            for entry in &table.entries {
-                self.entry(shape, table, entry, origin, path);
+        let Some(shape) = self.shape(shapes, table, origin, path) else { return };
+        let mut misspelt: Vec<&str> = Vec::new();
+        for entry in &table.entries {
+            let faults = self.faults.len();
+            misspelt.extend(self.entry(shape, table, entry, origin, path));
+            if shape.required.contains(&entry.key.as_str()) {
+                for fault in self.faults[faults..].iter_mut().filter(|one| one.origin == entry.item.origin) {
+                    fault.repair.require();
+                }
             }
-            self.required(shape, table, origin, path);
         }
+        self.required(shape, table, origin, path, &misspelt);
     }
 
-    /// The shape that the table is most like; `None` if its tag is missing or none of the known, which is told.
+    /// The shape that the table resembles most. `None` after an error about its tag.
     fn shape<'s>(
         &mut self,
         shapes: &'s [Shape<'s>],
@@ -201,13 +123,13 @@ impl<'a> Checker<'a> {
             let words: Vec<&str> = tags.iter().map(|(_, word)| *word).collect();
             let Some(entry) = table.get(key) else {
                 let message = format!("{} needs `{key}`", self.subject(path));
-                let label = format!("add `{key} = {}`", quoted(words[0]));
+                let label = format!("add `{key} = {}`", wrapped(words[0]));
                 let diagnostic = place(Diagnostic::error("missing-key", message), origin, label);
                 self.diagnostics.push(diagnostic.note(format!("it is one of {}", listed(words, "or"))));
                 return None;
             };
-            if let Data::Text(prose) = &entry.item.data {
-                let found = words.iter().position(|word| *word == prose.value);
+            if let Data::Text(text) = &entry.item.data {
+                let found = words.iter().position(|word| *word == text.value);
                 if found.is_none() {
                     self.diagnostics.push(wrong_word(&words, &entry.item, &join(path, key)));
                 }
@@ -220,39 +142,65 @@ impl<'a> Checker<'a> {
         Some(shapes.iter().min_by_key(|shape| problems(shape)).unwrap_or(first))
     }
 
-    fn entry(&mut self, shape: &Shape<'_>, table: &Table, entry: &Entry, origin: &Origin, path: &str) {
+    /// Checks one entry of a table. Returns the key that is meant by a misspelt one.
+    fn entry<'s>(
+        &mut self,
+        shape: &'s Shape<'s>,
+        table: &Table,
+        entry: &Entry,
+        origin: &Origin,
+        path: &str,
+    ) -> Option<&'s str> {
         let inner = join(path, &entry.key);
         match (shape.get(&entry.key), shape.other) {
             (Some(schema), _) => self.value(schema, &entry.item, &inner),
             (None, Other::These(schema)) => {
-                let trap = self.trap(table, path, entry);
-                match trap {
+                let outer = self.outer(table, path, entry);
+                match outer {
                     Some(outer) => self.swallowed_value(outer, schema, entry, origin, &inner),
                     None => self.value(schema, &entry.item, &inner),
                 }
             }
             (None, Other::Anything) => {}
-            (None, Other::Nothing) if self.trap(table, path, entry).is_some() => {
+            (None, Other::Nothing) if self.outer(table, path, entry).is_some() => {
                 self.swallow(entry, origin, true);
             }
-            (None, Other::Nothing) => {
-                let own = shape.properties.iter().map(|(name, _)| *name);
-                let diagnostic = match path {
-                    "" => self.unknown_key(entry, self.scope.known.iter().map(|(name, _)| *name), path),
-                    _ => self.unknown_key(entry, own, path),
-                };
-                self.diagnostics.push(diagnostic);
-            }
+            (None, Other::Nothing) => return self.unknown_entry(shape, table, entry, path),
         }
+        None
     }
 
-    /// The component's schema of a key that stands in a table below it, under a header of its own.
-    fn trap(&self, table: &Table, path: &str, entry: &Entry) -> Option<Schema<'a>> {
+    /// Reports an unknown key. A key that is misspelt is checked as the one that is meant.
+    fn unknown_entry<'s>(
+        &mut self,
+        shape: &'s Shape<'s>,
+        table: &Table,
+        entry: &Entry,
+        path: &str,
+    ) -> Option<&'s str> {
+        let own = || shape.properties.iter().map(|(name, _)| *name);
+        let diagnostic = if path.is_empty() {
+            self.unknown_key(entry, self.scope.known.iter().map(|(name, _)| *name), path)
+        } else {
+            self.unknown_key(entry, own(), path)
+        };
+        self.diagnostics.push(diagnostic);
+        let meant = nearest(&entry.key, own()).filter(|meant| table.get(meant).is_none());
+        let repair = meant.map_or(Repair::Remove, |meant| Repair::Rename(meant.to_owned()));
+        self.faults.push(Fault { origin: entry.origin.clone(), repair });
+        if let Some(schema) = meant.and_then(|meant| shape.get(meant)) {
+            self.value(schema, &entry.item, &join(path, &entry.key));
+        }
+        meant
+    }
+
+    /// The component's schema of a key that is in a table below it, under a header of its own.
+    fn outer(&self, table: &Table, path: &str, entry: &Entry) -> Option<Schema<'a>> {
         let outer = self.scope.known.iter().find(|(name, _)| *name == entry.key)?.1;
         (table.has_header && !path.is_empty()).then_some(outer)
     }
 
-    /// A key that may belong to the table (which takes any key) or to the component above it.
+    /// Checks a key that may belong to the table (which takes any key) or to the component above it.
     fn swallowed_value(
         &mut self,
         outer: Schema<'_>,
@@ -264,52 +212,55 @@ impl<'a> Checker<'a> {
         let fits_here = self.silent(|silent| silent.value(schema, &entry.item, path)) == 0;
         let fits_above = self.silent(|silent| silent.value(outer, &entry.item, path)) == 0;
         let missing = self.scope.missing.contains(&entry.key.as_str());
-        match (fits_above, fits_here) {
-            (true, _) if missing => self.swallow(entry, origin, true),
-            (true, false) => self.swallow(entry, origin, true),
-            (true, true) => self.swallow(entry, origin, false),
-            (false, _) => self.value(schema, &entry.item, path),
+        if fits_above {
+            self.swallow(entry, origin, missing || !fits_here);
+        } else {
+            self.value(schema, &entry.item, path);
         }
     }
 
-    /// Tells of a key that belongs to the component and stands in the table at `origin`.
+    /// Reports a key of the component in the table at `origin`.
     pub(crate) fn swallow(&mut self, entry: &Entry, origin: &Origin, certain: bool) {
         let header = origin.range().and_then(|range| self.scope.source.get(range)).unwrap_or_default();
         let table = header.trim_matches(['[', ']']).rsplit('.').next().unwrap_or_default();
         let key = &entry.key;
         let message =
-            format!("`{key}` stands below `{header}`, so it belongs to `{table}` and not to the component");
-        let diagnostic = match certain {
-            true => Diagnostic::error("swallowed-key", message),
-            false => Diagnostic::warning("swallowed-key", message),
-        };
+            format!("`{key}` is below `{header}`, so it belongs to `{table}` and not to the component");
+        let severity = if certain { Severity::Error } else { Severity::Warning };
+        let diagnostic = Diagnostic { severity, ..Diagnostic::error("swallowed-key", message) };
         let mut diagnostic = place(diagnostic, &entry.origin, format!("move it above `{header}`"));
         if let Some(range) = origin.range() {
             diagnostic = diagnostic.also(range, "all keys below belong to this table");
         }
-        let note = match certain {
-            true => {
-                format!("or write the table in one line, `{table} = {{ ... }}`, which ends where it ends")
-            }
-            false => format!("if it is meant for `{table}`, write `{table} = {{ {key} = ... }}` in one line"),
+        let note = if certain {
+            format!("or write the table in one line, `{table} = {{ ... }}`")
+        } else {
+            format!("if it is meant for `{table}`, write `{table} = {{ {key} = ... }}` in one line")
         };
         self.diagnostics.push(diagnostic.note(note));
-        self.swallowed.push(key.clone());
+        if certain {
+            self.faults.push(Fault { origin: entry.origin.clone(), repair: Repair::Remove });
+        }
+        self.swallowed.push(entry.clone());
     }
 
-    fn required(&mut self, shape: &Shape<'_>, table: &Table, origin: &Origin, path: &str) {
+    fn required(&mut self, shape: &Shape<'_>, table: &Table, origin: &Origin, path: &str, misspelt: &[&str]) {
         for key in &shape.required {
-            if table.get(key).is_some() || (path.is_empty() && self.swallowed.iter().any(|one| one == key)) {
+            let is_swallowed = path.is_empty() && self.swallowed.iter().any(|one| one.key == *key);
+            if table.get(key).is_some() || is_swallowed || misspelt.contains(key) {
                 continue;
             }
+            let schema = shape.get(key);
             let message = format!("{} needs `{key}`", self.subject(path));
-            let value = shape.get(key).and_then(|schema| example(schema, None));
+            let value = schema.and_then(|schema| example(schema, None));
             let label = format!("add `{key} = {}`", value.as_deref().unwrap_or("\"...\""));
             self.diagnostics.push(place(Diagnostic::error("missing-key", message), origin, label));
+            let repair = Repair::Insert { key: (*key).to_owned(), sample: schema.and_then(sample) };
+            self.faults.push(Fault { origin: origin.clone(), repair });
         }
     }
 
-    /// A key that nobody knows.
+    /// The error of an unknown key.
     pub(crate) fn unknown_key<'k>(
         &self,
         entry: &Entry,
@@ -322,7 +273,7 @@ impl<'a> Checker<'a> {
         let label = nearest.map(|name| format!("did you mean `{name}`?")).unwrap_or_default();
         let mut diagnostic = place(Diagnostic::error("unknown-key", message), &entry.origin, label);
         if nearest.is_none() && !known.is_empty() && !path.is_empty() {
-            diagnostic = diagnostic.note(format!("it knows {}", listed(known, "and")));
+            diagnostic = diagnostic.note(format!("its options are {}", listed(known, "and")));
         }
         match &self.scope.manual {
             Some(manual) => diagnostic.note(manual.clone()),
@@ -330,12 +281,9 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What the keys of the table `path` belong to, as messages name it.
+    /// The owner of the keys of the table `path`, as messages name it.
     fn subject(&self, path: &str) -> String {
-        match path {
-            "" => self.scope.owner.clone(),
-            _ => format!("`{path}` of {}", self.scope.owner),
-        }
+        if path.is_empty() { self.scope.owner.clone() } else { format!("`{path}` of {}", self.scope.owner) }
     }
 }
 
@@ -354,31 +302,8 @@ fn fits(schema: Schema<'_>, item: &Item) -> bool {
     }
 }
 
-fn found(item: &Item) -> &'static str {
-    match &item.data {
-        Data::Text(_) => "text",
-        Data::Integer(_) => "a number",
-        Data::Float(_) => "a number with a fraction",
-        Data::Boolean(_) => "true/false",
-        Data::Date(_) => "a date without quotes",
-        Data::List(_) => "a list",
-        Data::Table(_) => "a table",
-        Data::Broken => "nothing",
-    }
-}
-
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-fn quoted(text: &str) -> String {
-    wrapped(text)
-}
-
-/// The key as TOML writes it.
-fn bare_key(key: &str) -> String {
-    let bare = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare { key.to_owned() } else { quoted(key) }
 }
 
 #[cfg(test)]

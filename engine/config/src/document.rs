@@ -59,7 +59,7 @@ pub(crate) struct Item {
 /// A value.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
-    Text(Prose),
+    Text(TextValue),
     Integer(i64),
     Float(f64),
     Boolean(bool),
@@ -72,7 +72,7 @@ pub(crate) enum Data {
 
 /// Text, and what became of the `${...}` in it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Prose {
+pub(crate) struct TextValue {
     pub(crate) value: String,
     /// The parts of `value` that differ from what was written, and the bytes of the written text that they
     /// stand for, both in ascending order.
@@ -131,7 +131,22 @@ impl Item {
         }
     }
 
-    /// The item that a JSON pointer names, or the nearest one around it.
+    /// The item that a JSON pointer leads to. `None` for the whole, and if there is no such item.
+    pub(crate) fn at(&self, pointer: &str) -> Option<&Item> {
+        let mut item = self;
+        let mut steps = pointer.split('/').skip(1).peekable();
+        steps.peek()?;
+        for step in steps {
+            item = match &item.data {
+                Data::Table(table) => &table.get(&step.replace("~1", "/").replace("~0", "~"))?.item,
+                Data::List(items) => items.get(step.parse::<usize>().ok()?)?,
+                _ => return None,
+            };
+        }
+        Some(item)
+    }
+
+    /// The item that a JSON pointer leads to, or the nearest one around it.
     pub(crate) fn nearest(&self, pointer: &str) -> &Item {
         let mut item = self;
         for step in pointer.split('/').skip(1) {
@@ -206,7 +221,7 @@ pub(crate) fn item(parsed: &Spanned<DeValue<'_>>, source: &str, diagnostics: &mu
     let data = match parsed.get_ref() {
         // The parser puts an empty number where it could not read a value.
         _ if range.is_empty() => Data::Broken,
-        DeValue::String(text) => Data::Text(Prose { value: text.to_string(), ..Prose::default() }),
+        DeValue::String(text) => Data::Text(TextValue { value: text.to_string(), ..TextValue::default() }),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Data::Integer(number),
             Err(_) => broken("a whole number of 64 bits", &range, diagnostics),

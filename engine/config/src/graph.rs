@@ -1,6 +1,7 @@
 //! From connections to graphs: cycles, the graphs that do not touch, the order in each.
 
 pub(crate) mod answers;
+pub(crate) mod delivery;
 pub(crate) mod drawing;
 pub(crate) mod guarantee;
 pub(crate) mod wiring;

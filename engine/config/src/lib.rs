@@ -10,10 +10,10 @@
 //! | `names`, `text`, `environment` | rules for names, the text of a file, access to the outside |
 //! | `diagnostic` | problems of a file, and how they are printed |
 //! | `document` | the file as a tree with places: syntax, overrides, `${...}` |
-//! | `topology` | the result: [`Pipeline`], [`Graph`], [`Node`] |
 //! | `schema` | JSON Schema, read as a description of options |
 //! | `check` | values against a schema |
-//! | `keys` | the engine's keys |
+//! | `keys` | the engine's keys, one field each |
+//! | `topology` | the result: [`Pipeline`], [`Graph`], [`Node`] |
 //! | `manual` | options for people and editors |
 //! | `component` | one component: keys, plugin, options |
 //! | `graph` | connections, cycles, delivery guarantees |
@@ -40,11 +40,9 @@ pub use document::overrides::Override;
 pub use environment::{Environment, FindLibrary};
 pub use graph::drawing::{graphviz, mermaid};
 pub use graph::guarantee::{Guarantee, Promise, guarantees};
+pub use keys::{BatchOptions, DeadLetterOptions, Delivery, EngineOptions, OnReject, RetryOptions, Settings};
 pub use load::{Loaded, load};
 pub use manual::editor::editor_schema;
 pub use manual::options::{OptionDoc, engine_options, options, pipeline_options};
 pub use text::Text;
-pub use topology::{
-    BatchOptions, DeadLetterOptions, Delivery, EngineOptions, Graph, Input, Node, OnReject, OutputName,
-    Pipeline, RetryOptions, Settings,
-};
+pub use topology::{Graph, Input, Node, OutputName, Pipeline};

@@ -298,6 +298,11 @@ impl<'a> Shape<'a> {
         self.properties.iter().find(|(name, _)| *name == key).map(|(_, schema)| *schema)
     }
 
+    /// Whether the table takes keys that the schema does not name.
+    pub(crate) fn takes_any(&self) -> bool {
+        !matches!(self.other, Other::Nothing)
+    }
+
     /// The key whose one possible word tells this shape from the others, and that word.
     pub(crate) fn tag(&self) -> Option<(&'a str, &'a str)> {
         self.properties.iter().find_map(|(name, schema)| match schema.all_words()?.as_slice() {

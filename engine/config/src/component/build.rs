@@ -1,103 +1,150 @@
-//! Every problem that a plugin has with its options, although its build reports only the first.
+//! Builds a component, or finds every problem that its plugin has with the options.
 //!
-//! An option that is wrong is taken out or replaced by a sample of its schema, and the plugin is built again. Both ways
-//! are tried, and a problem counts if it comes up in both: what only the replacement has caused is not the user's.
+//! A plugin reports all problems of one build ([`tidegate_sdk::ConfigErrors`]), but it needs options that fit its schema.
+//! Options that do not fit are removed, or replaced by a sample of their schema. Both ways are tried, and a problem
+//! counts if both show it: a problem that only the repair has caused is not the user's.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tidegate_sdk::{Component, ConfigError, Plugin};
 
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::document::{Data, Item, Table};
-use crate::schema::Schema;
+use crate::check::fault::{Fault, Repaired};
+use crate::document::{Data, Entry, Item};
 use crate::schema::example::sample;
+use crate::schema::{Form, Schema};
 
-/// How often a plugin is built to find one more problem.
-const TRIALS: usize = 16;
+/// The largest number of builds of one component in each way.
+const BUILDS: usize = 16;
 
-/// The component, or every problem that the plugin has with these options. `broken` are the options that are known to
-/// be wrong, or missing.
-pub(crate) fn build(
-    plugin: &Plugin,
-    options: &Item,
-    broken: BTreeSet<String>,
-) -> Result<Component, Vec<ConfigError>> {
-    let whole = options.json();
-    let mut problems = Vec::new();
-    let mut wrong: BTreeSet<String> = broken.into_iter().map(|key| format!("/{key}")).collect();
-    if wrong.is_empty() {
-        match plugin.build(&whole) {
-            Ok(component) => return Ok(component),
-            Err(error) => {
-                let pointer = error.pointer.clone();
-                problems.push(error);
-                if options.pointed(&pointer).is_none() {
-                    return Err(problems);
-                }
-                wrong.insert(pointer);
+/// The options of a component, with the faults that the schema shows.
+pub(crate) struct Options {
+    pub(crate) item: Item,
+    pub(crate) faults: Vec<Fault>,
+    /// Options that were found in a table below the component.
+    pub(crate) swallowed: Vec<Entry>,
+}
+
+/// The result of a build.
+pub(crate) struct Built {
+    /// The component. After a repair, it stands for the one that the user means.
+    pub(crate) component: Option<Component>,
+    /// Whether the repair may have changed what the component is able to do.
+    pub(crate) may_differ: bool,
+    /// Whether the component was built from the options as they are.
+    pub(crate) is_sound: bool,
+    pub(crate) problems: Vec<ConfigError>,
+    /// The options to which the pointers of the problems lead.
+    pub(crate) options: Item,
+}
+
+impl Options {
+    /// Builds the component.
+    pub(crate) fn build(&self, plugin: &Plugin) -> Built {
+        let mut first = Vec::new();
+        if self.faults.is_empty() {
+            match plugin.build(&self.item.json()) {
+                Ok(component) => return Built::sound(component, self.item.clone()),
+                Err(error) => first.extend(error.split()),
             }
         }
+        let wrong: BTreeSet<String> =
+            first.iter().map(|error| error.pointer.clone()).filter(|pointer| !pointer.is_empty()).collect();
+        let mut removed = Trial::new(self, plugin, false, &wrong);
+        let mut replaced = Trial::new(self, plugin, true, &wrong);
+        let mut component = removed.run();
+        component = replaced.run().or(component);
+        let found = removed.problems.into_iter().filter(|problem| replaced.problems.contains(problem));
+        let all: Vec<ConfigError> = first.into_iter().chain(found).collect();
+        let may_differ = self.faults.iter().any(|fault| fault.repair.is_mode())
+            || all.iter().any(|problem| is_mode(plugin, &problem.pointer));
+        Built { component, may_differ, is_sound: false, problems: all, options: replaced.options }
     }
-    let removed = Trial { plugin, whole: &whole, options, replace: false }.problems(wrong.clone());
-    let replaced = Trial { plugin, whole: &whole, options, replace: true }.problems(wrong);
-    problems.extend(removed.into_iter().filter(|problem| replaced.contains(problem)));
-    Err(problems)
 }
 
-/// The options that a schema error was reported for, and those that are missing.
-pub(crate) fn broken(options: &Table, missing: &[&str], diagnostics: &[Diagnostic]) -> BTreeSet<String> {
-    let errors = || diagnostics.iter().filter(|one| one.severity == Severity::Error);
-    let placed_elsewhere = errors().any(|one| one.label.is_none());
-    let is_wrong = |from: &crate::document::Origin| match from.range() {
-        Some(range) => errors()
-            .filter_map(|one| one.label.as_ref())
-            .any(|label| range.start <= label.range.start && label.range.end <= range.end),
-        // What came by `--set` has no place to compare.
-        None => placed_elsewhere,
-    };
-    let wrong = options
-        .entries
-        .iter()
-        .filter(|entry| entry.item.is_broken() || is_wrong(&entry.origin) || is_wrong(&entry.item.origin));
-    wrong.map(|entry| entry.key.clone()).chain(missing.iter().map(|key| (*key).to_owned())).collect()
+impl Built {
+    fn sound(component: Component, options: Item) -> Self {
+        Self { component: Some(component), may_differ: false, is_sound: true, problems: Vec::new(), options }
+    }
 }
 
+/// Whether the option at `pointer` may select a mode of the plugin.
+fn is_mode(plugin: &Plugin, pointer: &str) -> bool {
+    let key = unescaped(top(pointer).trim_start_matches('/'));
+    let shapes = Schema::new(plugin.schema()).shapes();
+    let schema = shapes.iter().find_map(|shape| shape.get(&key));
+    schema.is_none_or(|schema| {
+        schema.all_words().is_some()
+            || matches!(schema.form(), None | Some(Form::Boolean | Form::Table | Form::List))
+    })
+}
+
+/// Builds from repaired options until no new problem is found.
 struct Trial<'a> {
     plugin: &'a Plugin,
-    whole: &'a Value,
-    options: &'a Item,
-    /// Whether what is wrong is replaced by a sample where it may be left out.
-    replace: bool,
+    /// Whether an optional value is replaced by a sample, rather than removed.
+    samples: bool,
+    options: Item,
+    /// Pointers to the values that are not the user's.
+    invented: Vec<String>,
+    /// Pointers to the values that the plugin has rejected.
+    wrong: BTreeSet<String>,
+    problems: Vec<ConfigError>,
 }
 
-impl Trial<'_> {
-    /// The problems beside those at the pointers of `wrong`.
-    fn problems(&self, mut wrong: BTreeSet<String>) -> Vec<ConfigError> {
-        let mut problems = Vec::new();
-        for _ in 0..TRIALS {
-            let Some(error) = self.plugin.build(&self.without(&wrong)).err() else { break };
-            let is_known = wrong.iter().any(|one| is_within(&error.pointer, one));
-            if is_known || self.options.pointed(&error.pointer).is_none() {
-                // A part of a table was taken out that it cannot be without: then the table goes.
-                let tables: BTreeSet<String> = wrong.iter().map(|one| top(one)).collect();
-                if tables == wrong {
-                    break;
+impl<'a> Trial<'a> {
+    fn new(options: &Options, plugin: &'a Plugin, samples: bool, wrong: &BTreeSet<String>) -> Self {
+        let mut repaired = Repaired::new(&options.faults, samples);
+        let mut item = repaired.item(&options.item, "", true).unwrap_or_else(|| options.item.clone());
+        if let Data::Table(table) = &mut item.data {
+            let shapes = Schema::new(plugin.schema()).shapes();
+            for entry in &options.swallowed {
+                let is_own = shapes.iter().any(|shape| shape.get(&entry.key).is_some());
+                if is_own && table.get(&entry.key).is_none() {
+                    table.entries.push(entry.clone());
                 }
-                wrong = tables;
-                continue;
             }
-            wrong.insert(error.pointer.clone());
-            problems.push(error);
         }
-        problems
+        let invented = repaired.invented;
+        Self { plugin, samples, options: item, invented, wrong: wrong.clone(), problems: Vec::new() }
     }
 
-    /// The options without what is wrong.
-    fn without(&self, wrong: &BTreeSet<String>) -> Value {
-        let mut options = self.whole.clone();
+    fn run(&mut self) -> Option<Component> {
+        for _ in 0..BUILDS {
+            let error = match self.plugin.build(&self.without_wrong()) {
+                Ok(component) => return Some(component),
+                Err(error) => error,
+            };
+            let new: Vec<ConfigError> = error.split().filter(|error| self.is_new(error)).collect();
+            if new.is_empty() {
+                // The plugin needs a part of a table that was removed: then the table goes.
+                let tables: BTreeSet<String> = self.wrong.iter().map(|one| top(one)).collect();
+                if tables == self.wrong {
+                    return None;
+                }
+                self.wrong = tables;
+                continue;
+            }
+            self.wrong.extend(new.iter().map(|error| error.pointer.clone()));
+            self.problems.extend(new);
+        }
+        None
+    }
+
+    /// Whether the error is about an option of the user that no earlier error is about.
+    fn is_new(&self, error: &ConfigError) -> bool {
+        let covers = |one: &String| is_within(&error.pointer, one);
+        !error.pointer.is_empty()
+            && self.options.at(&error.pointer).is_some()
+            && !self.wrong.iter().any(covers)
+            && !self.invented.iter().any(covers)
+    }
+
+    /// The options without the values that the plugin has rejected.
+    fn without_wrong(&self) -> Value {
+        let mut options = self.options.json();
         let shapes = Schema::new(self.plugin.schema()).shapes();
-        for pointer in wrong {
+        for pointer in &self.wrong {
             let parts = pointer.rsplit_once('/').filter(|(above, _)| !above.is_empty());
             let parent =
                 parts.and_then(|(above, key)| Some((options.pointer_mut(above)?.as_object_mut()?, key)));
@@ -109,29 +156,12 @@ impl Trial<'_> {
             let Some(table) = options.as_object_mut() else { continue };
             let is_required = shapes.iter().all(|shape| shape.required.contains(&key.as_str()));
             let schema = shapes.iter().find_map(|shape| shape.get(&key));
-            match schema.filter(|_| is_required || self.replace).and_then(sample) {
+            match schema.filter(|_| is_required || self.samples).and_then(sample) {
                 Some(value) => drop(table.insert(key, value)),
                 None => drop(table.remove(&key)),
             }
         }
         options
-    }
-}
-
-impl Item {
-    /// The item that a JSON pointer names, which is not the whole.
-    fn pointed(&self, pointer: &str) -> Option<&Item> {
-        let mut item = self;
-        let mut steps = pointer.split('/').skip(1).peekable();
-        steps.peek()?;
-        for step in steps {
-            item = match &item.data {
-                Data::Table(table) => &table.get(&unescaped(step))?.item,
-                Data::List(items) => items.get(step.parse::<usize>().ok()?)?,
-                _ => return None,
-            };
-        }
-        Some(item)
     }
 }
 

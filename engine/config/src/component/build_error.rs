@@ -1,4 +1,4 @@
-//! What a plugin itself says against its options, at the place that it means.
+//! The errors and warnings of a plugin about its options, each at its place.
 
 use tidegate_sdk::{ConfigError, Plugin};
 
@@ -6,55 +6,51 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::interpolate::{redact, within};
 use crate::document::{Data, Item, place};
 
-/// What the plugin itself has to say against its options.
-pub(crate) fn refusal(
-    error: &ConfigError,
-    name: &str,
-    plugin: &Plugin,
-    options: &Item,
-    source: &str,
-) -> Diagnostic {
-    let hidden = options.hidden();
-    let message = match is_machine_talk(&error.message) {
-        false => redact(&error.message, &hidden),
-        true => format!("the options of `{name}` do not fit together"),
-    };
-    let item = match error.pointer.as_str() {
-        "" => quoted_option(options, &error.message).unwrap_or(options),
-        pointer => options.nearest(pointer),
-    };
-    let origin = match (&item.data, &error.range) {
-        (Data::Text(prose), Some(range)) => within(&item.origin, source, prose.written(range.clone())),
-        _ => item.origin.clone(),
-    };
-    let help = error.help.as_deref().map(|help| redact(help, &hidden)).unwrap_or_default();
-    let known = error.help.is_some();
-    let diagnostic = place(Diagnostic::error("bad-option", message), &origin, help);
-    match known {
-        true => diagnostic,
-        false => diagnostic.note(format!("`tidegate plugins show {}` lists its options", plugin.name())),
+/// The component whose plugin reports errors.
+pub(crate) struct Reporter<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) plugin: &'a Plugin,
+    pub(crate) options: &'a Item,
+    pub(crate) source: &'a str,
+}
+
+impl Reporter<'_> {
+    /// The diagnostic of an error.
+    pub(crate) fn build_error(&self, error: &ConfigError) -> Diagnostic {
+        let hidden = self.options.hidden();
+        let message = if is_of_serde(&error.message) {
+            format!("the options of `{}` do not fit together", self.name)
+        } else {
+            redact(&error.message, &hidden)
+        };
+        let item = match error.pointer.as_str() {
+            "" => quoted_option(self.options, &error.message).unwrap_or(self.options),
+            pointer => self.options.nearest(pointer),
+        };
+        let origin = match (&item.data, &error.range) {
+            (Data::Text(text), Some(range)) => within(&item.origin, self.source, text.written(range.clone())),
+            _ => item.origin.clone(),
+        };
+        let diagnostic = Diagnostic::error("bad-option", message);
+        match error.help.as_deref() {
+            Some(help) => place(diagnostic, &origin, redact(help, &hidden)),
+            None => place(diagnostic, &origin, "")
+                .note(format!("`tidegate plugins show {}` lists its options", self.plugin.name())),
+        }
+    }
+
+    /// The diagnostic of a warning about an option that the plugin accepts.
+    pub(crate) fn warning(&self, warning: &ConfigError) -> Diagnostic {
+        let diagnostic = self.build_error(warning);
+        Diagnostic { severity: Severity::Warning, code: "doubtful-option", ..diagnostic }
     }
 }
 
-/// The warning of a plugin about an option that it accepts.
-pub(crate) fn doubt(
-    warning: &ConfigError,
-    name: &str,
-    plugin: &Plugin,
-    options: &Item,
-    source: &str,
-) -> Diagnostic {
-    let diagnostic = refusal(warning, name, plugin, options, source);
-    Diagnostic { severity: Severity::Warning, code: "doubtful-option", ..diagnostic }
-}
-
-/// The one option whose text the message quotes.
+/// The only option whose text the message quotes.
 fn quoted_option<'i>(options: &'i Item, message: &str) -> Option<&'i Item> {
     fn texts<'i>(item: &'i Item, found: &mut Vec<&'i Item>, message: &str) {
         match &item.data {
-            Data::Text(prose)
-                if !prose.value.is_empty() && message.contains(&format!("`{}`", prose.value)) =>
-            {
+            Data::Text(text) if !text.value.is_empty() && message.contains(&format!("`{}`", text.value)) => {
                 found.push(item);
             }
             Data::List(items) => items.iter().for_each(|inner| texts(inner, found, message)),
@@ -67,8 +63,8 @@ fn quoted_option<'i>(options: &'i Item, message: &str) -> Option<&'i Item> {
     if let [only] = found.as_slice() { Some(only) } else { None }
 }
 
-/// Whether a message is serde's own rather than the plugin's: it speaks of Rust, not of pipelines.
-fn is_machine_talk(message: &str) -> bool {
+/// Whether a message comes from serde, in terms of Rust, rather than from the plugin.
+fn is_of_serde(message: &str) -> bool {
     const OPENINGS: [&str; 8] = [
         "invalid type:",
         "invalid value:",

@@ -1,4 +1,4 @@
-//! One component as its table describes it, not yet connected.
+//! A component as its table describes it, not yet connected.
 
 use std::sync::Arc;
 
@@ -6,37 +6,39 @@ use serde_json::Value;
 use tidegate_sdk::{Capabilities, Kind, Plugin};
 
 use crate::component::exclusive::Claimed;
-use crate::document::{Data, Item, Origin, Table};
-use crate::topology::EngineOptions;
+use crate::document::{Data, Entry, Item, Origin};
+use crate::keys::EngineOptions;
 
 /// A component as its table describes it, not yet connected.
 pub(crate) struct Draft {
     pub(crate) kind: Kind,
     pub(crate) name: String,
-    /// Where its name stands.
+    /// The place of the name.
     pub(crate) origin: Origin,
-    /// Where its table begins.
+    /// The place of the table's header.
     pub(crate) header: Origin,
     pub(crate) enabled: bool,
     pub(crate) plugin: Option<Plugin>,
     pub(crate) options: Value,
     pub(crate) engine: EngineOptions,
     pub(crate) from: From,
-    /// The named outputs; `None` if they are not known, because the component cannot be built.
+    /// The named outputs. `None` if they are unknown, because the component cannot be built.
     pub(crate) outputs: Option<Vec<String>>,
-    /// The capabilities; those of a component that does the least if it cannot be built.
+    /// The capabilities. If they are unknown, those of a component that does the least.
     pub(crate) capabilities: Arc<Capabilities>,
+    /// Whether the capabilities are known: the component was built, or a repaired copy that is able to do the same.
+    pub(crate) is_known: bool,
     /// Resources that no other component can use.
     pub(crate) claims: Vec<Claimed>,
 }
 
-/// What `from` says.
+/// The value of `from`.
 pub(crate) enum From {
-    /// Nothing: the component above feeds it.
+    /// There is none: the component above is upstream.
     Above,
     /// These names.
     Names(Vec<Name>),
-    /// Something that was told to be wrong already.
+    /// A value with an error that is reported already.
     Broken,
 }
 
@@ -44,24 +46,24 @@ pub(crate) enum From {
 pub(crate) struct Name {
     pub(crate) text: String,
     pub(crate) origin: Origin,
-    /// Whether it may be shown: nothing in it came from outside.
+    /// Whether messages may show it: no part of it comes from outside the file.
     pub(crate) shown: bool,
 }
 
 impl From {
-    /// What the component's table says.
-    pub(crate) fn of(table: &Table) -> From {
-        let Some(entry) = table.get("from") else { return From::Above };
+    /// Reads the entry `from`.
+    pub(crate) fn of(entry: Option<&Entry>) -> From {
+        let Some(entry) = entry else { return From::Above };
         let name = |item: &Item| match &item.data {
-            Data::Text(prose) => Some(Name {
-                text: prose.value.clone(),
+            Data::Text(text) => Some(Name {
+                text: text.value.clone(),
                 origin: item.origin.clone(),
                 shown: item.shown().is_some(),
             }),
             _ => None,
         };
         let names = match &entry.item.data {
-            // That a list names nothing is told by the schema.
+            // The schema reports an empty list.
             Data::List(items) if items.is_empty() => None,
             Data::List(items) => items.iter().map(name).collect(),
             _ => name(&entry.item).map(|name| vec![name]),

@@ -1,51 +1,30 @@
 //! What the engine's keys on a component come to.
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
 use tidegate_sdk::{Capabilities, Kind};
 
 use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Data, Entry, Item, Origin, Table, place};
-use crate::keys::{EveryKeys, FilterKeys, SinkKeys};
-use crate::topology::EngineOptions;
+use crate::keys::{ComponentKeys, EngineOptions};
 
-/// The engine's options from entries that were checked against the same structs.
+/// The engine's options from entries that were checked against their schema. `workers` is the default of a filter.
 pub(crate) fn engine_options(kind: Kind, own: &Table, workers: usize) -> EngineOptions {
-    let json = Item { origin: Origin::File(0..0), data: Data::Table(own.clone()) }.json();
-    let mut options = EngineOptions::default();
-    if let Some(every) = parsed::<EveryKeys>(&json) {
-        options.on_reject = every.on_reject;
+    let mut json = json(own);
+    if kind == Kind::Filter && json.get("workers").is_none() {
+        json["workers"] = workers.into();
     }
-    match kind {
-        Kind::Source => {}
-        Kind::Filter => {
-            if let Some(keys) = parsed::<FilterKeys>(&json) {
-                options.workers = keys.workers.unwrap_or(workers);
-                options.order = keys.order;
-                options.retry = keys.retry;
-            }
-        }
-        Kind::Sink => {
-            if let Some(keys) = parsed::<SinkKeys>(&json) {
-                options.batch = keys.batch;
-                options.retry = keys.retry;
-                options.concurrency = keys.concurrency;
-                options.required = keys.required;
-            }
-        }
-    }
-    options
+    EngineOptions::deserialize(&json).unwrap_or_default()
 }
 
-/// The keys that every component has, or what they are where they are not sound.
-pub(crate) fn every(own: &Table) -> EveryKeys {
-    let json = Item { origin: Origin::File(0..0), data: Data::Table(own.clone()) }.json();
-    parsed(&json).unwrap_or_default()
+/// The keys that are used while the file is loaded, or their defaults if one is wrong.
+pub(crate) fn component_keys(own: &Table) -> ComponentKeys {
+    ComponentKeys::deserialize(json(own)).unwrap_or_default()
 }
 
-fn parsed<T: DeserializeOwned>(json: &Value) -> Option<T> {
-    T::deserialize(json).ok()
+fn json(own: &Table) -> Value {
+    Item { origin: Origin::File(0..0), data: Data::Table(own.clone()) }.json()
 }
 
 /// A key of the engine on a component of a kind that does not have it.
@@ -64,30 +43,30 @@ pub(crate) fn misplaced(kind: Kind, name: &str, entry: &Entry, kinds: &[Kind]) -
     )
 }
 
-/// Engine keys that do nothing for this component.
-pub(crate) fn idle_keys(
+/// Warns of an engine key without effect on this component.
+pub(crate) fn unused_keys(
     capabilities: &Capabilities,
     draft: &Draft,
     own: &Table,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let name = &draft.name;
+    let (name, engine) = (&draft.name, &draft.engine);
     let Capabilities { forks, waits, at_once, .. } = *capabilities;
-    let (key, reason) = match (draft.kind, waits) {
-        (Kind::Filter, false) if draft.engine.workers > 1 && !forks => (
-            "workers",
-            format!("what `{name}` does to an event depends on those before it, so it works alone"),
-        ),
-        (Kind::Filter, true) if draft.engine.workers > 1 && at_once > 1 => {
+    let (key, reason) = match draft.kind {
+        Kind::Filter if engine.workers > 1 && waits && at_once > 1 => {
             ("workers", format!("`{name}` works on several batches at once without it"))
         }
-        (Kind::Filter, true) if draft.engine.workers > 1 && !forks => {
-            ("workers", format!("`{name}` works alone"))
+        Kind::Filter if engine.workers > 1 && waits && !forks => {
+            ("workers", format!("`{name}` cannot have several instances"))
         }
-        (Kind::Filter, _) if draft.engine.workers == 1 && at_once == 1 && !draft.engine.order => {
-            ("order", format!("`{name}` has one worker, which keeps it"))
+        Kind::Filter if engine.workers > 1 && !forks => (
+            "workers",
+            format!("the result of `{name}` for an event depends on earlier events, so it has one instance"),
+        ),
+        Kind::Filter if engine.workers == 1 && at_once == 1 && !engine.order => {
+            ("order", format!("`{name}` has one worker, which keeps the order"))
         }
-        (Kind::Sink, _) if draft.engine.concurrency > 1 && !forks => {
+        Kind::Sink if engine.concurrency > 1 && !forks => {
             ("concurrency", format!("`{name}` can only write one batch at a time"))
         }
         _ => return,

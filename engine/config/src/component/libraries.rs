@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tidegate_sdk::{Kind, Placement, Plugin, Registry};
 
-use crate::component::engine_keys::every;
+use crate::component::engine_keys::component_keys;
 use crate::diagnostic::Diagnostic;
 use crate::document::interpolate::redact;
 use crate::document::{Data, Item, Table, place};
@@ -61,7 +61,7 @@ fn title(plugin: &Plugin) -> &str {
 
 /// The plugin where this component wants it to run, and what stands against that.
 pub(crate) fn placed(plugin: &Plugin, own: &Table, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
-    let keys = every(own);
+    let keys = component_keys(own);
     if plugin.library().is_some() {
         let default = plugin.placement();
         let isolation = keys.isolation.unwrap_or(default.isolation);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::diagnostic::Diagnostic;
 use crate::document::quoted;
-use crate::document::{Data, Item, Origin, Prose, place};
+use crate::document::{Data, Item, Origin, TextValue, place};
 use crate::environment::Environment;
 
 /// Replaces every `${...}` in every text of `item`. A text in which one cannot be replaced is broken.
@@ -57,7 +57,7 @@ pub(crate) fn within(origin: &Origin, source: &str, range: Range<usize>) -> Orig
     Origin::File(whole.start + inner.start..whole.start + inner.end)
 }
 
-impl Prose {
+impl TextValue {
     /// The bytes of the written value that make the bytes `range` of the value.
     pub(crate) fn written(&self, range: Range<usize>) -> Range<usize> {
         let (mut start, mut end) = (range.start, range.end);
@@ -78,8 +78,8 @@ impl Prose {
     }
 }
 
-fn expand(text: &str, environment: &Environment<'_>) -> Result<Prose, Vec<Problem>> {
-    let (mut prose, mut problems) = (Prose::default(), Vec::new());
+fn expand(text: &str, environment: &Environment<'_>) -> Result<TextValue, Vec<Problem>> {
+    let (mut prose, mut problems) = (TextValue::default(), Vec::new());
     let mut at = 0;
     while let Some(found) = text[at..].find("${").map(|offset| at + offset) {
         let escaped = text[at..found].ends_with('$');

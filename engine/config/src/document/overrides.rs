@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use crate::diagnostic::Diagnostic;
-use crate::document::{self, Data, Entry, Item, Origin, Prose, Table};
+use crate::document::{self, Data, Entry, Item, Origin, Table, TextValue};
 use crate::names::{listed, nearest};
 
 /// One key of one component (or of `[pipeline]`), set from outside the file.
@@ -52,7 +52,7 @@ impl Override {
         let mut item = item
             .filter(|item| !item.is_broken() && !matches!(item.data, Data::Date(_)))
             .unwrap_or_else(|| {
-                let prose = Prose { value: self.value.clone(), ..Prose::default() };
+                let prose = TextValue { value: self.value.clone(), ..TextValue::default() };
                 Item { origin: origin.clone(), data: Data::Text(prose) }
             });
         relocate(&mut item, &origin);

@@ -150,7 +150,7 @@ fn header_of(headers: &[usize], start: usize) -> Option<usize> {
 }
 
 /// Takes back what may only seem to be wrong because of a part of the file that could not be understood.
-pub(crate) fn settle(diagnostics: &mut Vec<Diagnostic>, source: &str, unparsed: Unparsed) {
+pub(crate) fn withdraw_consequences(diagnostics: &mut Vec<Diagnostic>, source: &str, unparsed: Unparsed) {
     const ABSENT_COMPONENTS: [&str; 6] =
         ["unread", "unused-output", "no-source", "no-sink", "unknown-from", "nothing-above"];
     const ABSENT_KEYS: [&str; 2] = ["missing-key", "bad-option"];

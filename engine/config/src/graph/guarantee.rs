@@ -2,7 +2,8 @@
 
 use tidegate_sdk::{Kind, Replay};
 
-use crate::topology::{Delivery, Graph, Node};
+use crate::keys::Delivery;
+use crate::topology::{Graph, Node};
 
 /// What holds for a lane across crashes. While the process runs, nothing is lost on any lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use super::*;
 
-fn with(text: &str) -> Result<Prose, Vec<String>> {
+fn with(text: &str) -> Result<TextValue, Vec<String>> {
     let environment = Environment {
         variable: &|name| match name {
             "HOST" => Some("example.org".to_owned()),

@@ -116,6 +116,11 @@ impl<'a> Schema<'a> {
         self.keyword("examples").and_then(|examples| examples.get(0))
     }
 
+    /// The examples that are text.
+    pub(crate) fn examples(self) -> impl Iterator<Item = &'a str> {
+        self.keyword("examples").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
     /// The format of a text or number.
     pub(crate) fn format(self) -> Option<&'a str> {
         self.keyword("format").and_then(Value::as_str)

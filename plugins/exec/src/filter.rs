@@ -12,7 +12,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{
-    AsyncFilter, Batch, ConfigError, Cx, Duration, Emitter, Error, Output, Plugin, Secret, Span, async_trait,
+    AsyncFilter, Batch, ConfigError, ConfigErrors, Cx, Duration, Emitter, Error, Output, Plugin, Secret, Span, async_trait,
 };
 
 use crate::process::Command;
@@ -74,15 +74,18 @@ pub(crate) fn plugin() -> Plugin {
 }
 
 fn build(options: Options) -> Result<ExecFilter, ConfigError> {
+    let mut errors = ConfigErrors::default();
     if options.time_limit.is_zero() {
-        return Err(ConfigError::at("/time_limit", "it is above 0"));
+        errors.push(ConfigError::at("/time_limit", "it is above 0"));
     }
     if options.attempts == 0 {
-        return Err(ConfigError::at("/attempts", "it is at least 1"));
+        errors.push(ConfigError::at("/attempts", "it is at least 1"));
     }
     let kill_after = options.kill_after.0;
-    Ok(ExecFilter {
-        command: Command::new(options.command, options.environment, options.folder, kill_after)?,
+    let command = Command::new(options.command, options.environment, options.folder, kill_after);
+    let Some(command) = errors.keep(command) else { return Err(errors.into_error()) };
+    errors.finish(ExecFilter {
+        command,
         time_limit: options.time_limit.0,
         attempts: options.attempts,
         conversation: None,

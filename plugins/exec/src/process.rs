@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tidegate_sdk::{Class, ConfigError, Cx, Error, Secret};
+use tidegate_sdk::{Class, ConfigError, ConfigErrors, Cx, Error, Secret};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
@@ -41,27 +41,34 @@ impl Command {
         folder: Option<PathBuf>,
         kill_after: Duration,
     ) -> Result<Self, ConfigError> {
+        let mut errors = ConfigErrors::default();
         if words.first().is_none_or(String::is_empty) {
-            return Err(ConfigError::at("/command", "it names no program")
-                .help("write the program and its arguments, such as [\"sh\", \"-c\", \"echo hello\"]"));
+            errors.push(
+                ConfigError::at("/command", "it names no program")
+                    .help("write the program and its arguments, such as [\"sh\", \"-c\", \"echo hello\"]"),
+            );
         }
         if kill_after > LONGEST_KILL_AFTER {
-            return Err(ConfigError::at("/kill_after", "a command may take at most an hour to end"));
+            errors.push(ConfigError::at("/kill_after", "a command may take at most an hour to end"));
         }
         if words.iter().any(|word| word.contains('\0')) {
-            return Err(ConfigError::at("/command", "a word of a command cannot hold a NUL character"));
+            errors.push(ConfigError::at("/command", "a word of a command cannot hold a NUL character"));
         }
         for (name, value) in &environment {
             if name.is_empty() || name.contains(['=', '\0']) || value.expose().contains('\0') {
-                return Err(ConfigError::at("/environment", format!("`{name}` cannot be set"))
-                    .help("a name holds no `=`, and neither name nor value hold a NUL character"));
+                errors.push(
+                    ConfigError::at("/environment", format!("`{name}` cannot be set"))
+                        .help("a name holds no `=`, and neither name nor value hold a NUL character"),
+                );
             }
         }
         if folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
-            return Err(ConfigError::at("/folder", "it names no folder")
-                .help("leave it out for the folder that Tidegate was started in"));
+            errors.push(
+                ConfigError::at("/folder", "it names no folder")
+                    .help("leave it out for the folder that Tidegate was started in"),
+            );
         }
-        Ok(Self { words, environment, folder, kill_after })
+        errors.finish(Self { words, environment, folder, kill_after })
     }
 
     /// The program, for messages. Its arguments may hold secrets.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::framing::Lines;
 use tidegate_sdk::{
-    Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Secret, Source, SourceBatch,
+    Batch, BatchBuilder, ConfigError, ConfigErrors, Cx, Duration, Error, Plugin, Secret, Source, SourceBatch,
     SourceRejection, async_trait,
 };
 use tokio::time::Instant;
@@ -84,22 +84,27 @@ pub(crate) fn plugin() -> Plugin {
 }
 
 fn build(options: Options) -> Result<ExecSource, ConfigError> {
+    let mut errors = ConfigErrors::default();
     if options.interval.is_some() && options.mode != Mode::Interval {
-        return Err(ConfigError::at("/interval", "it counts only with `mode = \"interval\"`"));
+        errors.push(ConfigError::at("/interval", "it counts only with `mode = \"interval\"`"));
     }
     if options.interval.is_some_and(|interval| interval.is_zero()) {
-        return Err(ConfigError::at("/interval", "it is above 0")
-            .help("for a command that is started again at once, set `mode = \"keep_running\"`"));
+        errors.push(
+            ConfigError::at("/interval", "it is above 0")
+                .help("for a command that is started again at once, set `mode = \"keep_running\"`"),
+        );
     }
     if options.interval.is_some_and(|interval| *interval > LONGEST_INTERVAL) {
-        return Err(ConfigError::at("/interval", "it is at most 365 days"));
+        errors.push(ConfigError::at("/interval", "it is at most 365 days"));
     }
     if options.time_limit.is_some() && options.mode == Mode::KeepRunning {
-        return Err(ConfigError::at("/time_limit", "a command that is kept running has no time limit"));
+        errors.push(ConfigError::at("/time_limit", "a command that is kept running has no time limit"));
     }
     let kill_after = options.kill_after.0;
-    Ok(ExecSource {
-        command: Command::new(options.command, options.environment, options.folder, kill_after)?,
+    let command = Command::new(options.command, options.environment, options.folder, kill_after);
+    let Some(command) = errors.keep(command) else { return Err(errors.into_error()) };
+    errors.finish(ExecSource {
+        command,
         mode: options.mode,
         interval: options.interval.unwrap_or(Duration::seconds(60)).0,
         time_limit: options.time_limit.map(|limit| limit.0),

@@ -97,13 +97,13 @@ impl Sink for FileSink {
     }
 
     fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
-        match (self.options.mode, self.options.sync) {
-            (Mode::Truncate, _) => Err(Error::fatal(
-                "`mode = \"truncate\"` empties the file at each start, with the events that were delivered before",
-            )),
-            (_, false) => Err(Error::fatal("`sync = false` does not wait until the events are on the disk")),
-            (Mode::Append, true) => Ok(self),
-        }
+        let truncate = (self.options.mode == Mode::Truncate).then_some(
+            "`mode = \"truncate\"` empties the file at each start, with the events that were delivered before",
+        );
+        let unsynced =
+            (!self.options.sync).then_some("`sync = false` does not wait until the events are on the disk");
+        let reasons: Vec<&str> = truncate.into_iter().chain(unsynced).collect();
+        if reasons.is_empty() { Ok(self) } else { Err(Error::fatal(reasons.join("; "))) }
     }
 
     /// Claims the files, because two writers would remove each other's half-written lines.

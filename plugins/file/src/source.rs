@@ -19,7 +19,9 @@ mod tests;
 use std::sync::Arc;
 
 pub use options::{CsvOptions, Decode, Header, Paths, SourceOptions, StartAt};
-use tidegate_sdk::{ConfigError, Cx, Error, Exclusive, Replay, Resource, Source, SourceBatch, async_trait};
+use tidegate_sdk::{
+    ConfigError, ConfigErrors, Cx, Error, Exclusive, Replay, Resource, Source, SourceBatch, async_trait,
+};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
@@ -45,9 +47,12 @@ struct Reading {
 
 impl FileSource {
     pub(crate) fn new(options: SourceOptions) -> Result<Self, ConfigError> {
-        options.check()?;
-        let listing = Listing::new(options.path.texts())?;
-        Ok(Self { options: Arc::new(options), listing, reading: None })
+        let mut errors = ConfigErrors::default();
+        errors.keep(options.check());
+        match errors.keep(Listing::new(options.path.texts())) {
+            Some(listing) => errors.finish(Self { options: Arc::new(options), listing, reading: None }),
+            None => Err(errors.into_error()),
+        }
     }
 }
 

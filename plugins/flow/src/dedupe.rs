@@ -8,7 +8,7 @@ use std::time::{Duration as Time, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{Batch, ConfigError, Duration, Error, Filter, Output, Plugin};
+use tidegate_sdk::{Batch, ConfigError, ConfigErrors, Duration, Error, Filter, Output, Plugin};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::key::{Key, Missing};
@@ -71,15 +71,20 @@ pub(crate) fn plugin() -> Plugin {
 }
 
 fn build(options: Options) -> Result<Dedupe, ConfigError> {
+    let mut errors = ConfigErrors::default();
     if options.events == 0 || options.events > MOST {
-        return Err(ConfigError::at("/events", "between 1 and 100,000,000 events can be remembered"));
+        errors.push(ConfigError::at("/events", "between 1 and 100,000,000 events can be remembered"));
     }
     if options.within.is_some_and(|within| within.is_zero()) {
-        return Err(ConfigError::at("/within", "no event is remembered for no time")
-            .help("write a span such as \"10m\", or leave it out"));
+        errors.push(
+            ConfigError::at("/within", "no event is remembered for no time")
+                .help("write a span such as \"10m\", or leave it out"),
+        );
     }
+    let missing = errors.keep(Missing::checked(options.missing, options.key.as_ref()));
+    errors.finish(())?;
     Ok(Dedupe {
-        missing: Missing::checked(options.missing, options.key.as_ref())?,
+        missing: missing.unwrap_or_default(),
         key: options.key,
         window: Window::new(options.events, options.within.map(|within| within.0)),
         started: Instant::now(),

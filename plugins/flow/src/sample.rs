@@ -5,7 +5,7 @@ mod tests;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
+use tidegate_sdk::{Batch, ConfigError, ConfigErrors, Error, Filter, Output, Plugin};
 
 use crate::key::{Key, Missing};
 use crate::state::{Reader, Writer};
@@ -57,13 +57,11 @@ pub(crate) fn plugin() -> Plugin {
 }
 
 fn build(options: Options) -> Result<Sample, ConfigError> {
-    match options.one_in {
-        0 => Err(ConfigError::at("/one_in", "one event in 0 is none; it is at least 1")),
-        one_in => {
-            let missing = Missing::checked(options.missing, options.key.as_ref())?;
-            Ok(Sample { one_in, key: options.key, missing, since: 0 })
-        }
-    }
+    let mut errors = ConfigErrors::default();
+    errors
+        .check(options.one_in > 0, || ConfigError::at("/one_in", "one event in 0 is none; it is at least 1"));
+    let missing = errors.keep(Missing::checked(options.missing, options.key.as_ref())).unwrap_or_default();
+    errors.finish(Sample { one_in: options.one_in, key: options.key, missing, since: 0 })
 }
 
 impl Sample {

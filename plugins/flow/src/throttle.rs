@@ -9,7 +9,8 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{
-    AsyncFilter, Batch, Component, ConfigError, Cx, Duration, Error, Filter, Output, Plugin, async_trait,
+    AsyncFilter, Batch, Component, ConfigError, ConfigErrors, Cx, Duration, Error, Filter, Output, Plugin,
+    async_trait,
 };
 
 use crate::bucket::{Buckets, Rate};
@@ -107,26 +108,30 @@ pub(crate) fn plugin() -> Plugin {
 }
 
 fn build(options: Options) -> Result<Component, ConfigError> {
-    if options.burst == Some(0) {
-        return Err(ConfigError::at("/burst", "with a burst of 0 nothing passes; it is at least 1"));
-    }
-    let burst = options.burst.unwrap_or(options.events);
-    let Some(rate) = Rate::new(options.events, options.per.0, burst) else {
+    let mut errors = ConfigErrors::default();
+    errors.check(options.burst != Some(0), || {
+        ConfigError::at("/burst", "with a burst of 0 nothing passes; it is at least 1")
+    });
+    let burst = options.burst.unwrap_or(options.events).max(1);
+    let rate = Rate::new(options.events, options.per.0, burst).ok_or_else(|| {
         let message = format!("{} events in {} is not a rate", options.events, options.per);
-        return Err(ConfigError::at("/events", message)
-            .help("`events` and `per` are above 0, and together at most 1,000,000,000 events a second"));
-    };
-    if !(2..=MOST_KEYS).contains(&options.max_keys) {
-        return Err(ConfigError::at("/max_keys", "between 2 and 10,000,000 keys can be remembered"));
-    }
-    let missing = Missing::checked(options.missing, options.key.as_ref())?;
+        ConfigError::at("/events", message)
+            .help("`events` and `per` are above 0, and together at most 1,000,000,000 events a second")
+    });
+    let rate = errors.keep(rate);
+    errors.check((2..=MOST_KEYS).contains(&options.max_keys), || {
+        ConfigError::at("/max_keys", "between 2 and 10,000,000 keys can be remembered")
+    });
+    let missing = errors.keep(Missing::checked(options.missing, options.key.as_ref())).unwrap_or_default();
+    errors.check(options.excess == Excess::Drop || options.key.is_none(), || {
+        let message = "a rate for each key cannot make events wait: one key would delay the others";
+        ConfigError::at("/key", message).help("set `excess = \"drop\"`, or leave out `key`")
+    });
+    let Some(rate) = rate else { return Err(errors.into_error()) };
+    errors.finish(())?;
     let started = Instant::now();
     match (options.excess, options.key) {
-        (Excess::Wait, None) => Ok(Component::AsyncFilter(Box::new(Wait { rate, full: 0, started }))),
-        (Excess::Wait, Some(_)) => {
-            let message = "a rate for each key cannot make events wait: one key would hold up the others";
-            Err(ConfigError::at("/key", message).help("set `excess = \"drop\"`, or leave out `key`"))
-        }
+        (Excess::Wait, _) => Ok(Component::AsyncFilter(Box::new(Wait { rate, full: 0, started }))),
         (Excess::Drop, key) => Ok(Component::Filter(Box::new(DropExcess {
             buckets: Buckets::new(rate, options.max_keys),
             key,

@@ -8,7 +8,9 @@ use hyper::header::TRANSFER_ENCODING;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_sdk::{AttributeValue, Batch, ConfigError, Cx, Delivery, Error, Plugin, Sink, async_trait};
+use tidegate_sdk::{
+    AttributeValue, Batch, ConfigError, ConfigErrors, Cx, Delivery, Error, Plugin, Sink, async_trait,
+};
 
 use crate::pending::{PendingRequests, REQUEST, ResponseStyle, ResultEvent};
 
@@ -65,35 +67,47 @@ pub(crate) fn plugin(pending_requests: Arc<PendingRequests>) -> Plugin {
 /// Checks the options and returns the status and headers that they set.
 fn style(options: &Options) -> Result<ResponseStyle, ConfigError> {
     let status = StatusCode::from_u16(options.status).ok().filter(|_| (200..400).contains(&options.status));
+    let mut errors = ConfigErrors::default();
     let status = status.ok_or_else(|| {
         ConfigError::at("/status", format!("{} is not a success status", options.status))
             .help("use a number from 200 to 399")
-    })?;
+    });
+    let status = errors.keep(status).unwrap_or_default();
     let value = |pointer: &str, text: &String| {
         HeaderValue::from_str(text).map_err(|_| {
             ConfigError::at(pointer, "this is not the value of a header")
                 .help("use visible ASCII characters, without line ends")
         })
     };
-    let content_type = options.content_type.as_ref().map(|text| value("/content_type", text)).transpose()?;
+    let content_type = options.content_type.as_ref().map(|text| value("/content_type", text)).transpose();
+    let content_type = errors.keep(content_type).flatten();
     let mut headers = HeaderMap::new();
     for (name, text) in &options.headers {
         let pointer = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
         let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             ConfigError::at(pointer.as_str(), format!("`{name}` is not the name of a header"))
                 .help("write it like \"cache-control\"")
-        })?;
+        });
+        let (Some(known), Some(value)) = (errors.keep(known), errors.keep(value(&pointer, text))) else {
+            continue;
+        };
         if known == CONTENT_TYPE {
-            return Err(ConfigError::at(pointer, "the content type is an option of its own")
-                .help("set `content_type` instead"));
+            errors.push(
+                ConfigError::at(pointer, "the content type is an option of its own")
+                    .help("set `content_type` instead"),
+            );
+            continue;
         }
         if [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(&known) {
-            return Err(ConfigError::at(pointer, format!("the server itself sets `{name}`"))
-                .help("remove this header"));
+            errors.push(
+                ConfigError::at(pointer, format!("the server itself sets `{name}`"))
+                    .help("remove this header"),
+            );
+            continue;
         }
-        headers.insert(known, value(&pointer, text)?);
+        headers.insert(known, value);
     }
-    Ok(ResponseStyle { status, content_type, headers })
+    errors.finish(ResponseStyle { status, content_type, headers })
 }
 
 /// The sink `http_response`.

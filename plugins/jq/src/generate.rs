@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_query::Val;
 use tidegate_sdk::{
-    BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Plugin, Position,
-    Replay, Source, SourceBatch, SourceRejection, Span, async_trait, json,
+    BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, ConfigErrors, Cx, Duration, Error, Plugin,
+    Position, Replay, Source, SourceBatch, SourceRejection, Span, async_trait, json,
 };
 
 use crate::limit::{self, Limit};
@@ -52,6 +52,7 @@ struct Options {
     /// be. Example: `1000`.
     rate: Option<f64>,
     /// The number of `$n` in all; then the source ends. Without it there is no end. Example: `100`.
+    #[schemars(range(min = 1))]
     count: Option<u64>,
     /// Makes `$random` the same in every run: the value for each `$n` depends on the seed alone. Example: `42`.
     seed: Option<u64>,
@@ -65,23 +66,20 @@ enum Payload {
     Query { query: Box<Query>, seed: u64, limit: Limit, rooms: Rooms, scratch: Vec<u8> },
 }
 
-struct Generate {
-    payload: Payload,
-    pace: Pace,
-    count: u64,
-    endless: bool,
-    next: u64,
-    started: Instant,
-}
-
-impl Generate {
-    fn new(options: Options) -> Result<Self, ConfigError> {
-        let payload = match (options.query, options.line) {
+impl Payload {
+    /// Checks the options that make the events.
+    fn new(
+        query: Option<String>,
+        line: Option<String>,
+        seed: Option<u64>,
+        limit: Limit,
+    ) -> Result<Self, ConfigError> {
+        Ok(match (query, line) {
             (Some(query), None) => Payload::Query {
                 query: Box::new(Query::compile(&query, "/query", &["$n", "$now", "$random"])?),
-                seed: options.seed.unwrap_or_else(rand::random),
-                limit: options.limit,
-                rooms: Rooms::new(options.limit),
+                seed: seed.unwrap_or_else(rand::random),
+                limit,
+                rooms: Rooms::new(limit),
                 scratch: Vec::new(),
             },
             (None, Some(line)) => Payload::Line(json::one_line_if_json(line.as_bytes()).into_owned().into()),
@@ -93,10 +91,28 @@ impl Generate {
                 let message = "neither `query` nor `line` says what the events are";
                 return Err(ConfigError::at("", message).help("write one like `query = '{n: $n}'`"));
             }
-        };
+        })
+    }
+}
+
+struct Generate {
+    payload: Payload,
+    pace: Pace,
+    count: u64,
+    endless: bool,
+    next: u64,
+    started: Instant,
+}
+
+impl Generate {
+    fn new(options: Options) -> Result<Self, ConfigError> {
+        let mut errors = ConfigErrors::default();
+        let pace = errors.keep(pace(options.interval, options.rate));
+        let payload = errors.keep(Payload::new(options.query, options.line, options.seed, options.limit));
+        let (Some(pace), Some(payload)) = (pace, payload) else { return Err(errors.into_error()) };
         Ok(Self {
             payload,
-            pace: pace(options.interval, options.rate)?,
+            pace,
             count: options.count.unwrap_or(u64::MAX),
             endless: options.count.is_none(),
             next: 0,

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use tidegate_query::Val;
-use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin, Port};
+use tidegate_sdk::{Batch, ConfigError, ConfigErrors, Error, Filter, Output, Plugin, Port};
 
 use crate::fast::{Answer, range};
 use crate::limit::Limit;
@@ -119,12 +119,15 @@ struct Route {
 
 impl Route {
     fn new(options: Options) -> Result<Self, ConfigError> {
-        let routes = options.routes.0.into_iter().map(|(name, query)| {
-            check_name(&name)?;
-            let query = Query::condition(&query, &format!("/routes/{name}"), &["$meta"])?;
-            Ok((name, query))
-        });
-        let routes: Arc<[_]> = routes.collect::<Result<_, ConfigError>>()?;
+        let mut errors = ConfigErrors::default();
+        let mut routes = Vec::with_capacity(options.routes.0.len());
+        for (name, query) in options.routes.0 {
+            errors.keep(check_name(&name));
+            let query = errors.keep(Query::condition(&query, &format!("/routes/{name}"), &["$meta"]));
+            routes.extend(query.map(|query| (name, query)));
+        }
+        errors.finish(())?;
+        let routes: Arc<[_]> = routes.into();
         if routes.is_empty() {
             let help = "write one like `routes = { errors = \".status >= 500\" }`";
             return Err(ConfigError::at("/routes", "there is no route").help(help));

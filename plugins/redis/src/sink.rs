@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_sdk::{
-    AckHandles, AcknowledgingSink, Batch, Claim, Class, ConfigError, Cx, Delivery, Error, Lane, Record, Sink,
-    TransactionalSink, async_trait,
+    AckHandles, AcknowledgingSink, Batch, Claim, Class, ConfigError, ConfigErrors, Cx, Delivery, Error, Lane,
+    Record, Sink, TransactionalSink, async_trait,
 };
 use tracing::warn;
 
@@ -49,14 +49,21 @@ pub(crate) struct RedisSink {
 impl RedisSink {
     /// A sink with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login, mut dialer) = resolve(&options.server)?;
+        let mut errors = ConfigErrors::default();
+        let server = errors.keep(resolve(&options.server));
         if options.wait_for_replicas.is_some_and(|count| !(1..=1000).contains(&count)) {
-            return Err(ConfigError::at("/wait_for_replicas", "a server has between 1 and 1000 replicas")
-                .help("leave it out to wait for none"));
+            errors.push(
+                ConfigError::at("/wait_for_replicas", "a server has between 1 and 1000 replicas")
+                    .help("leave it out to wait for none"),
+            );
         }
+        let shape = errors.keep(Shape::new(&options));
+        let (Some((target, login, mut dialer)), Some(shape)) = (server, shape) else {
+            return Err(errors.into_error());
+        };
+        errors.finish(())?;
         dialer.replicas = options.wait_for_replicas.unwrap_or(0);
         let (login, dialer) = (Arc::new(login), Arc::new(dialer));
-        let shape = Shape::new(&options)?;
         Ok(Self::of(Arc::new(Setup { options, shape, target, login, dialer })))
     }
 

@@ -15,8 +15,8 @@ use std::time::{Duration as Time, Instant};
 use bytes::Bytes;
 use tidegate_sdk::framing::without_mark;
 use tidegate_sdk::{
-    Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, Cx, Duration, Error, Exclusive,
-    Replay, Resource, Source, SourceBatch, SourceRejection, Span, async_trait, json,
+    Attributes, BATCH_BYTES, BATCH_EVENTS, Batch, BatchBuilder, ConfigError, ConfigErrors, Cx, Duration,
+    Error, Exclusive, Replay, Resource, Source, SourceBatch, SourceRejection, Span, async_trait, json,
 };
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -65,8 +65,11 @@ pub(crate) struct RedisStream {
 impl RedisStream {
     /// A source with these options, not connected yet.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        let (target, login, dialer) = resolve(&options.server)?;
-        check(&options)?;
+        let mut errors = ConfigErrors::default();
+        let server = errors.keep(resolve(&options.server));
+        errors.keep(check(&options));
+        let Some((target, login, dialer)) = server else { return Err(errors.into_error()) };
+        errors.finish(())?;
         Ok(Self {
             target,
             login: Arc::new(login),
@@ -375,22 +378,24 @@ fn claim_after_warning(options: &Options) -> Option<ConfigError> {
 }
 
 fn check(options: &Options) -> Result<(), ConfigError> {
+    let mut errors = ConfigErrors::default();
     for (pointer, name) in [("/stream", &options.stream), ("/group", &options.group)] {
         if name.is_empty() {
-            return Err(ConfigError::at(pointer, "this needs a name"));
+            errors.push(ConfigError::at(pointer, "this needs a name"));
         }
     }
     if options.consumer.as_ref().is_some_and(String::is_empty) {
-        return Err(ConfigError::at("/consumer", "this needs a name").help("leave it out for one of its own"));
+        errors
+            .push(ConfigError::at("/consumer", "this needs a name").help("leave it out for one of its own"));
     }
     if options.claim_after.as_millis() < 100 {
         let message = "a consumer that is alive cannot show it that often";
-        return Err(ConfigError::at("/claim_after", message).help("the default of \"30s\" suits most"));
+        errors.push(ConfigError::at("/claim_after", message).help("the default of \"30s\" suits most"));
     }
     if options.max_deliveries == Some(0) {
-        return Err(ConfigError::at("/max_deliveries", "every entry is delivered at least once"));
+        errors.push(ConfigError::at("/max_deliveries", "every entry is delivered at least once"));
     }
-    Ok(())
+    errors.finish(())
 }
 
 #[async_trait]

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::framing::CsvReader;
 use tidegate_sdk::json::{self, Path};
-use tidegate_sdk::{Batch, ConfigError, Error, Filter, Output, Plugin};
+use tidegate_sdk::{Batch, ConfigError, ConfigErrors, Error, Filter, Output, Plugin};
 
 use crate::csv::Csv;
 use crate::fields::Fields;
@@ -89,10 +89,18 @@ enum Format {
 
 impl Format {
     fn new(options: &Options) -> Result<Self, ConfigError> {
-        only_for(options.columns.is_some(), "columns", options.format, FormatName::Csv)?;
-        only_for(options.delimiter.is_some(), "delimiter", options.format, FormatName::Csv)?;
-        only_for(options.pattern.is_some(), "pattern", options.format, FormatName::Regex)?;
-        only_for(options.year.is_some(), "year", options.format, FormatName::Syslog)?;
+        let mut errors = ConfigErrors::default();
+        errors.keep(only_for(options.columns.is_some(), "columns", options.format, FormatName::Csv));
+        errors.keep(only_for(options.delimiter.is_some(), "delimiter", options.format, FormatName::Csv));
+        errors.keep(only_for(options.pattern.is_some(), "pattern", options.format, FormatName::Regex));
+        errors.keep(only_for(options.year.is_some(), "year", options.format, FormatName::Syslog));
+        match errors.keep(Self::of(options)) {
+            Some(format) => errors.finish(format),
+            None => Err(errors.into_error()),
+        }
+    }
+
+    fn of(options: &Options) -> Result<Self, ConfigError> {
         Ok(match options.format {
             FormatName::Json => Self::Json,
             FormatName::Logfmt => Self::Logfmt,
@@ -173,24 +181,28 @@ fn only_for(given: bool, option: &str, format: FormatName, its: FormatName) -> R
 }
 
 fn csv(options: &Options) -> Result<Csv, ConfigError> {
+    let mut errors = ConfigErrors::default();
     let columns = options.columns.clone().unwrap_or_default();
     if columns.is_empty() {
         let help = "write them like `columns = [\"id\", \"name\"]`";
-        return Err(ConfigError::at("", "the format `csv` needs the names of the columns").help(help));
+        errors.push(ConfigError::at("", "the format `csv` needs the names of the columns").help(help));
     }
     let again = columns.iter().enumerate().find(|(index, name)| columns[..*index].contains(name));
     if let Some((index, name)) = again {
-        return Err(ConfigError::at(format!("/columns/{index}"), format!("there are two columns `{name}`")));
+        errors.push(ConfigError::at(format!("/columns/{index}"), format!("there are two columns `{name}`")));
     }
     let delimiter = options.delimiter.as_deref().unwrap_or(",");
     match *delimiter.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => {
-            Ok(Csv { columns, delimiter: byte })
+            errors.finish(Csv { columns, delimiter: byte })
         }
         _ => {
             let message = format!("`{}` cannot be a delimiter", delimiter.escape_debug());
-            Err(ConfigError::at("/delimiter", message)
-                .help("it is one ASCII character, like \",\", \";\" or \"\\t\""))
+            errors.push(
+                ConfigError::at("/delimiter", message)
+                    .help("it is one ASCII character, like \",\", \";\" or \"\\t\""),
+            );
+            Err(errors.into_error())
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn text_problem(
             ("wrong-value", "write a path like `.user.name`, `.items[0]` or `.\"odd name\"`".to_owned())
         }
         Some("template-text") => {
-            ("wrong-value", plain_template_error(&value.parse::<Template>().err()?, item))
+            ("wrong-value", template_label(&value.parse::<Template>().err()?, named, item))
         }
         _ => {
             let least = limit("minLength").and_then(serde_json::Value::as_u64)?;
@@ -68,11 +68,18 @@ pub(crate) fn text_problem(
     Some(place(Diagnostic::error(code, message), &item.origin, label))
 }
 
-/// The template's own words, without the template itself, which the message has already. Where something was
-/// put into the template from outside, they would show it.
-fn plain_template_error(error: &str, item: &Item) -> String {
+/// The error of a template without the template, which the message shows already, and with a hint that fits the option.
+/// If part of the template comes from outside the file, the error would show it.
+fn template_label(error: &str, schema: Schema<'_>, item: &Item) -> String {
     let rest = item.shown().and_then(|text| error.strip_prefix(&format!("`{text}` ")));
-    rest.unwrap_or("write data as a path in braces, behind a literal part: `user:{.id}`").to_owned()
+    match rest {
+        Some(rest) if !rest.starts_with("begins with data") => rest.to_owned(),
+        _ => {
+            let like = schema.examples().find(|example| example.contains('{'));
+            let like = like.map(|example| format!(", such as `{example}`")).unwrap_or_default();
+            format!("a literal part must come before the first `{{`{like}")
+        }
+    }
 }
 
 fn unit_label(noun: &str, value: &str, schema: Schema<'_>, item: &Item) -> String {

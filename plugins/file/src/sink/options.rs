@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{ConfigError, Duration, Size, Template};
+use tidegate_sdk::{ConfigError, ConfigErrors, Duration, Size, Template};
 
 /// Appends each event as one line to a file. Missing folders are created. An event that is not JSON and has line breaks is
 /// written as it is.
@@ -14,7 +14,7 @@ use tidegate_sdk::{ConfigError, Duration, Size, Template};
 pub struct SinkOptions {
     /// The file: a path, or a template that names a file for each event, such as `"out/{.country}/{.day}.jsonl"`. A rendered
     /// path stays under the folder before the first brace (here `out`): an event whose path would leave it is rejected.
-    #[schemars(extend("examples" = ["out/events.jsonl"]))]
+    #[schemars(extend("examples" = ["out/events.jsonl", "out/{.tenant}.jsonl"]))]
     pub path: Template,
     /// The treatment of a file that exists at the start: `"append"` (the default) appends to it, `"truncate"` empties it first.
     /// It is emptied by the first event after each start of the component, after a failure too, and only if `path` does not
@@ -88,34 +88,36 @@ pub struct RotateOptions {
 impl SinkOptions {
     /// Checks the rules that a schema cannot express.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let mut errors = ConfigErrors::default();
         let literal = self.path.as_literal();
         if literal.is_some_and(|path| path.is_empty() || path.ends_with('/')) {
-            return Err(ConfigError::at("/path", "the path does not name a file"));
+            errors.push(ConfigError::at("/path", "the path does not name a file"));
         }
         if self.mode == Mode::Truncate && literal.is_none() {
-            return Err(ConfigError::at(
-                "/mode",
-                "files whose names come from the data can only be added to",
-            )
-            .help("leave `mode` out, or write a path without braces"));
+            errors.push(
+                ConfigError::at("/mode", "files whose names come from the data can only be added to")
+                    .help("leave `mode` out, or write a path without braces"),
+            );
         }
         if !(1..=4096).contains(&self.max_open) {
-            return Err(ConfigError::at("/max_open", "between 1 and 4096 files can be open"));
+            errors.push(ConfigError::at("/max_open", "between 1 and 4096 files can be open"));
         }
-        let Some(rotate) = &self.rotate else { return Ok(()) };
+        let Some(rotate) = &self.rotate else { return errors.finish(()) };
         if rotate.size.is_none() && rotate.every.is_none() {
-            return Err(ConfigError::at("/rotate", "it does not say when to rotate")
-                .help("add size = \"100MiB\" or every = \"1h\""));
+            errors.push(
+                ConfigError::at("/rotate", "it does not say when to rotate")
+                    .help("add size = \"100MiB\" or every = \"1h\""),
+            );
         }
         if rotate.size.is_some_and(|size| size.bytes() == 0) {
-            return Err(ConfigError::at("/rotate/size", "a file needs some size"));
+            errors.push(ConfigError::at("/rotate/size", "a file needs some size"));
         }
         if rotate.every.is_some_and(|every| every.is_zero()) {
-            return Err(ConfigError::at("/rotate/every", "a file needs some time"));
+            errors.push(ConfigError::at("/rotate/every", "a file needs some time"));
         }
-        match rotate.keep {
-            Some(0) => Err(ConfigError::at("/rotate/keep", "keeping no sealed file would lose the events")),
-            _ => Ok(()),
+        if rotate.keep == Some(0) {
+            errors.push(ConfigError::at("/rotate/keep", "keeping no sealed file would lose the events"));
         }
+        errors.finish(())
     }
 }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{ConfigError, Duration};
+use tidegate_sdk::{ConfigError, ConfigErrors, Duration};
 
 /// Reads files: each line, each element of a JSON array, or each record of a CSV file is one event.
 ///
@@ -120,42 +120,55 @@ pub enum Header {
 impl SourceOptions {
     /// Checks the rules that a schema cannot express.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let mut errors = ConfigErrors::default();
         if self.path.texts().is_empty() {
-            return Err(ConfigError::at("/path", "the list of paths is empty")
-                .help("name at least one file, such as path = [\"events.jsonl\"]"));
+            errors.push(
+                ConfigError::at("/path", "the list of paths is empty")
+                    .help("name at least one file, such as path = [\"events.jsonl\"]"),
+            );
         }
         if self.poll_interval.is_zero() {
-            return Err(ConfigError::at("/poll_interval", "the interval is zero")
-                .help("write something like \"250ms\""));
+            errors.push(
+                ConfigError::at("/poll_interval", "the interval is zero")
+                    .help("write something like \"250ms\""),
+            );
         }
-        match &self.csv {
-            Some(_) if self.decode != Decode::Csv => {
-                Err(ConfigError::at("/csv", "`csv` describes the format of CSV, but `decode` is not \"csv\"")
-                    .help("add decode = \"csv\""))
-            }
-            Some(csv) => csv.check(),
-            None => Ok(()),
+        if self.csv.is_some() && self.decode != Decode::Csv {
+            errors.push(
+                ConfigError::at("/csv", "`csv` describes the format of CSV, but `decode` is not \"csv\"")
+                    .help("add decode = \"csv\""),
+            );
         }
+        if let Some(csv) = &self.csv {
+            errors.keep(csv.check());
+        }
+        errors.finish(())
     }
 }
 
 impl CsvOptions {
     fn check(&self) -> Result<(), ConfigError> {
+        let mut errors = ConfigErrors::default();
         let delimiter = self.delimiter.as_bytes();
         if delimiter.len() != 1 || !delimiter.is_ascii() || b"\"\r\n".contains(&delimiter[0]) {
-            return Err(ConfigError::at("/csv/delimiter", "the delimiter is not one ASCII character")
-                .help("write something like \",\", \";\" or \"\\t\""));
+            errors.push(
+                ConfigError::at("/csv/delimiter", "the delimiter is not one ASCII character")
+                    .help("write something like \",\", \";\" or \"\\t\""),
+            );
         }
         let names: &[String] = match &self.header {
-            Header::First(true) => return Ok(()),
+            Header::First(true) => return errors.finish(()),
             Header::First(false) => &[],
             Header::Names(names) => names,
         };
         if names.is_empty() {
-            return Err(ConfigError::at("/csv/header", "without a header line the fields need names")
-                .help("write something like header = [\"id\", \"name\"]"));
+            errors.push(
+                ConfigError::at("/csv/header", "without a header line the fields need names")
+                    .help("write something like header = [\"id\", \"name\"]"),
+            );
         }
-        check_names(names).map_err(|message| ConfigError::at("/csv/header", message))
+        errors.keep(check_names(names).map_err(|message| ConfigError::at("/csv/header", message)));
+        errors.finish(())
     }
 }
 

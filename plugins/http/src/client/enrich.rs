@@ -15,7 +15,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
-use tidegate_sdk::{AsyncFilter, Attributes, Batch, ConfigError, Cx, Error, Output, Plugin, async_trait};
+use tidegate_sdk::{
+    AsyncFilter, Attributes, Batch, ConfigError, ConfigErrors, Cx, Error, Output, Plugin, async_trait,
+};
 
 use self::cache::{Cache, CachedResponse, Key};
 use self::options::{EnrichBody, EnrichOptions, Missing, OnError};
@@ -90,7 +92,8 @@ impl From<CachedResponse> for LookupResult {
 
 impl Enrich {
     fn new(options: EnrichOptions) -> Result<Self, ConfigError> {
-        let placement = Placement::new(&options)?;
+        let mut errors = ConfigErrors::default();
+        let placement = errors.keep(Placement::new(&options));
         let sends_event = options.body == EnrichBody::Event;
         let method = match (options.method, sends_event) {
             (Some(method), _) => method.into(),
@@ -98,16 +101,22 @@ impl Enrich {
             (None, false) => RequestMethod::Get.into(),
         };
         if options.parallel == 0 {
-            return Err(ConfigError::at("/parallel", "at least 1").help("leave it out for the default of 8"));
+            errors.push(ConfigError::at("/parallel", "at least 1").help("leave it out for the default of 8"));
         }
         let mut headers = HeaderMap::new();
         if sends_event {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let cache = options.cache.map(|cache| Cache::new(cache.size, cache.bytes.as_usize(), cache.ttl.0));
+        let client = errors.keep(HttpClient::new(&options.client, &method));
+        let address = errors.keep(UrlTemplate::new(options.url, options.client.query_pairs()));
+        let (Some(placement), Some(client), Some(address)) = (placement, client, address) else {
+            return Err(errors.into_error());
+        };
+        errors.finish(())?;
         let shared = Lookup {
-            client: Arc::new(HttpClient::new(&options.client, &method)?),
-            address: UrlTemplate::new(options.url, options.client.query_pairs())?,
+            client: Arc::new(client),
+            address,
             method,
             headers,
             sends_event,

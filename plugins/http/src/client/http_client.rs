@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Method, StatusCode, Url};
-use tidegate_sdk::{Class, ConfigError, Error};
+use tidegate_sdk::{Class, ConfigError, ConfigErrors, Error};
 use tokio::time::{Instant, timeout_at};
 
 use super::login::Login;
@@ -55,10 +55,14 @@ impl HttpClient {
     /// # Errors
     /// If a header, the login or a limit is not valid.
     pub(crate) fn new(options: &ClientOptions, method: &Method) -> Result<Self, ConfigError> {
-        options.check_limits()?;
-        Ok(Self {
-            headers: options.header_map()?,
-            login: options.auth.as_ref().map(Login::new).transpose()?,
+        let mut errors = ConfigErrors::default();
+        errors.keep(options.check_limits());
+        let headers = errors.keep(options.header_map());
+        let login = errors.keep(options.auth.as_ref().map(Login::new).transpose());
+        let (Some(headers), Some(login)) = (headers, login) else { return Err(errors.into_error()) };
+        errors.finish(Self {
+            headers,
+            login,
             limits: Limits {
                 plain: options.body_size.as_usize(),
                 inflated: options.inflated_size.as_usize(),

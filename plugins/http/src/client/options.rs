@@ -7,7 +7,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use tidegate_sdk::{ConfigError, Duration, Secret, Size};
+use tidegate_sdk::{ConfigError, ConfigErrors, Duration, Secret, Size};
 
 /// The options that the source, the filter and the sink share.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -160,16 +160,20 @@ impl JsonSchema for QueryValue {
 impl ClientOptions {
     /// Returns the checked headers. None of their values is ever shown.
     pub(crate) fn header_map(&self) -> Result<HeaderMap, ConfigError> {
+        let mut errors = ConfigErrors::default();
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 2);
         for (name, value) in &self.headers {
             let at = || format!("/headers/{}", pointer_part(name));
             let header = HeaderName::try_from(name.as_str()).map_err(|_| {
                 ConfigError::at(at(), format!("`{name}` is not a header name"))
                     .help("header names consist of a-z, digits and `-`")
-            })?;
-            headers.insert(header, header_value(value.expose(), at)?);
+            });
+            let (header, value) = (errors.keep(header), errors.keep(header_value(value.expose(), at)));
+            if let (Some(header), Some(value)) = (header, value) {
+                headers.insert(header, value);
+            }
         }
-        Ok(headers)
+        errors.finish(headers)
     }
 
     /// Returns the parameters of the option `query`.
@@ -179,21 +183,26 @@ impl ClientOptions {
 
     /// Checks that no limit is zero.
     pub(crate) fn check_limits(&self) -> Result<(), ConfigError> {
+        let mut errors = ConfigErrors::default();
         for (name, limit) in
             [("time_limit", self.time_limit), ("connect_time_limit", self.connect_time_limit)]
         {
             if limit.is_zero() {
-                return Err(ConfigError::at(format!("/{name}"), "the time limit is zero")
-                    .help("write a span of time, such as \"30s\""));
+                errors.push(
+                    ConfigError::at(format!("/{name}"), "the time limit is zero")
+                        .help("write a span of time, such as \"30s\""),
+                );
             }
         }
         for (name, size) in [("body_size", self.body_size), ("inflated_size", self.inflated_size)] {
             if size.bytes() == 0 {
-                return Err(ConfigError::at(format!("/{name}"), "the size is zero")
-                    .help("write a size, such as \"8MiB\""));
+                errors.push(
+                    ConfigError::at(format!("/{name}"), "the size is zero")
+                        .help("write a size, such as \"8MiB\""),
+                );
             }
         }
-        Ok(())
+        errors.finish(())
     }
 }
 

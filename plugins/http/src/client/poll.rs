@@ -23,8 +23,8 @@ use std::sync::Arc;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tidegate_sdk::{
-    Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch,
-    SourceRejection, async_trait,
+    Attributes, Batch, Class, ConfigError, ConfigErrors, Cx, Error, Plugin, Position, Replay, Source,
+    SourceBatch, SourceRejection, async_trait,
 };
 
 use self::body::Body;
@@ -93,15 +93,12 @@ struct HttpPoll {
 
 impl HttpPoll {
     fn new(options: PollOptions) -> Result<Self, ConfigError> {
-        let schedule = Schedule::new(&options)?;
-        options.check()?;
-        let mut url = checked_url(&options.url, "/url")?;
-        let query = options.client.query_pairs();
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
+        let mut errors = ConfigErrors::default();
+        let schedule = errors.keep(Schedule::new(&options));
+        errors.keep(options.check());
+        let url = errors.keep(checked_url(&options.url, "/url"));
         let method = Method::from(options.method);
-        let client = HttpClient::new(&options.client, &method)?;
+        let client = errors.keep(HttpClient::new(&options.client, &method));
         let mut headers = HeaderMap::new();
         let warnings = options.warnings();
         let in_body = [
@@ -112,8 +109,8 @@ impl HttpPoll {
             ("/cursor/body_path", options.cursor.as_ref().is_some_and(|cursor| cursor.body_path.is_some())),
         ];
         let put_into = in_body.iter().find(|(_, given)| *given);
-        let template =
-            put_into.map(|(pointer, _)| Body::new(options.body.as_deref(), pointer)).transpose()?;
+        let template = put_into.map(|(pointer, _)| Body::new(options.body.as_deref(), pointer)).transpose();
+        let template = errors.keep(template).flatten();
         if template.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -121,8 +118,17 @@ impl HttpPoll {
         if body.as_ref().is_some_and(|body| tidegate_sdk::json::check(body).is_ok()) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let pages = Pages::new(options.pagination)?;
-        let cursor = options.cursor.map(cursor::Cursor::new).transpose()?;
+        let pages = errors.keep(Pages::new(options.pagination));
+        let cursor = errors.keep(options.cursor.map(cursor::Cursor::new).transpose()).flatten();
+        let (Some(schedule), Some(mut url), Some(client), Some(pages)) = (schedule, url, client, pages)
+        else {
+            return Err(errors.into_error());
+        };
+        errors.finish(())?;
+        let query = options.client.query_pairs();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let unique = options.unique.as_ref().map(|_| Unique::new(options.unique_events));
         let decoder =
             Decoder { decode: options.decode, items: options.items, unique: options.unique, cursor };

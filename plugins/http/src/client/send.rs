@@ -13,7 +13,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
-use tidegate_sdk::{Batch, Class, ConfigError, Cx, Delivery, Error, Plugin, Sink, async_trait, json};
+use tidegate_sdk::{
+    Batch, Class, ConfigError, ConfigErrors, Cx, Delivery, Error, Plugin, Sink, async_trait, json,
+};
 
 use self::body::{Keys, body, compressed};
 use self::options::{Compress, Format, SendOptions};
@@ -108,19 +110,21 @@ impl Progress {
 
 impl HttpSink {
     fn new(options: SendOptions) -> Result<Self, ConfigError> {
-        let address = UrlTemplate::new(options.url, options.client.query_pairs())?;
+        let mut errors = ConfigErrors::default();
+        let address = errors.keep(UrlTemplate::new(options.url, options.client.query_pairs()));
         let single = options.format == Format::Single;
-        if !single && !address.is_fixed() {
-            return Err(ConfigError::at(
-                "/url",
-                "a request with many events cannot go to a URL made of one event",
-            )
-            .help("set `format = \"single\"`, or write a URL without braces"));
+        if !single && address.as_ref().is_some_and(|address| !address.is_fixed()) {
+            errors.push(
+                ConfigError::at("/url", "a request with many events cannot go to a URL made of one event")
+                    .help("set `format = \"single\"`, or write a URL without braces"),
+            );
         }
         if options.parallel == 0 || (options.parallel > 1 && !single) {
             let message = "`parallel` is at least 1, and more only with `format = \"single\"`";
-            return Err(ConfigError::at("/parallel", message)
-                .help("to send several batches at once, set the engine's option `concurrency`"));
+            errors.push(
+                ConfigError::at("/parallel", message)
+                    .help("to send several batches at once, set the engine's option `concurrency`"),
+            );
         }
         let content_type = match options.format {
             Format::JsonLines => "application/x-ndjson",
@@ -132,8 +136,10 @@ impl HttpSink {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
         let method = options.method.into();
-        Ok(Self(Arc::new(Target {
-            client: HttpClient::new(&options.client, &method)?,
+        let client = errors.keep(HttpClient::new(&options.client, &method));
+        let (Some(address), Some(client)) = (address, client) else { return Err(errors.into_error()) };
+        errors.finish(Self(Arc::new(Target {
+            client,
             address,
             method,
             headers,

@@ -28,14 +28,14 @@ impl UrlTemplate {
             address.fixed = Some(address.with_query(url));
         } else {
             let prefix = address.template.prefix();
-            checked_url(prefix, "/url")?;
-            let authority = prefix.find("://").map_or(0, |at| at + 3);
-            if !prefix[authority..].contains(['/', '?']) {
+            let authority = prefix.find("://").map(|at| at + 3);
+            if authority.is_some_and(|at| !prefix[at..].contains(['/', '?'])) {
                 return Err(ConfigError::at("/url", "the host is not literal: data must not choose a host")
                     .help(
                         "begin with the whole host and a `/`, such as `https://api.example.com/users/{.id}`",
                     ));
             }
+            checked_url(prefix, "/url")?;
         }
         Ok(address)
     }

@@ -6,7 +6,7 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_sdk::{ConfigError, Duration, Hosts, Secret, Size};
+use tidegate_sdk::{ConfigError, ConfigErrors, Duration, Hosts, Secret, Size};
 
 use crate::pending::ResultFormat;
 
@@ -258,19 +258,23 @@ impl PathRule {
 impl Settings {
     /// Checks the options.
     pub(crate) fn new(options: Options) -> Result<Self, ConfigError> {
-        check_listen(&options)?;
-        check_sizes(&options)?;
+        let mut errors = ConfigErrors::default();
+        errors.keep(check_listen(&options));
+        errors.keep(check_sizes(&options));
         let rule = match options.path.strip_suffix('*') {
             Some(prefix) if prefix.ends_with('/') => PathRule::Below(prefix.to_owned()),
             _ => PathRule::Exact(options.path.clone()),
         };
         let star = matches!(&rule, PathRule::Exact(path) if path.contains(['*', '?', '#']));
         if !options.path.starts_with('/') || star {
-            return Err(ConfigError::at("/path", format!("`{}` is not a path", options.path))
-                .help("write it like \"/events\", or \"/events/*\" for every path below"));
+            errors.push(
+                ConfigError::at("/path", format!("`{}` is not a path", options.path))
+                    .help("write it like \"/events\", or \"/events/*\" for every path below"),
+            );
         }
         if options.methods.is_empty() {
-            return Err(ConfigError::at("/methods", "no method is served").help("name one, such as \"POST\""));
+            errors
+                .push(ConfigError::at("/methods", "no method is served").help("name one, such as \"POST\""));
         }
         let methods: Vec<Method> = options.methods.iter().map(|verb| verb.method()).collect();
         let mut allowed = methods.clone();
@@ -283,13 +287,15 @@ impl Settings {
             }
         }
         let allow = HeaderValue::from_str(&names.join(", ")).expect("names of methods are ASCII");
-        let headers = kept_headers(&options.headers)?;
+        let headers = errors.keep(kept_headers(&options.headers));
         let hosts = Hosts::new(&options.hosts).map_err(|name| {
             ConfigError::at("/hosts", format!("`{name}` is not the name of a host"))
                 .help("write it like \"events.example.com\", without `http://` and without a path")
-        })?;
+        });
+        let hosts = errors.keep(hosts);
+        let (Some(headers), Some(hosts)) = (headers, hosts) else { return Err(errors.into_error()) };
         let hosts = options.token.is_none().then_some(hosts);
-        Ok(Self { path: rule, methods, allow, hosts, headers, options })
+        errors.finish(Self { path: rule, methods, allow, hosts, headers, options })
     }
 }
 
@@ -297,37 +303,46 @@ fn check_listen(options: &Options) -> Result<(), ConfigError> {
     let parts = options.listen.rsplit_once(':').filter(|(host, port)| {
         !host.is_empty() && port.parse::<u16>().is_ok() && (!host.contains(':') || host.starts_with('['))
     });
+    let is_empty = options.token.as_ref().is_some_and(|token| token.expose().trim().is_empty());
+    let mut errors = ConfigErrors::default();
+    errors.check(!is_empty, || {
+        ConfigError::at("/token", "the token is empty")
+            .help("set a long random text, or leave the option out on a loopback address")
+    });
     let Some((host, _)) = parts else {
-        return Err(ConfigError::at("/listen", format!("`{}` is not an address and port", options.listen))
-            .help("write it like \"127.0.0.1:8080\", \"[::1]:8080\" or \"0.0.0.0:8080\""));
+        errors.push(
+            ConfigError::at("/listen", format!("`{}` is not an address and port", options.listen))
+                .help("write it like \"127.0.0.1:8080\", \"[::1]:8080\" or \"0.0.0.0:8080\""),
+        );
+        return Err(errors.into_error());
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let loopback = bare == "localhost"
         || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    match &options.token {
-        None if !loopback => Err(ConfigError::at(
-            "/listen",
-            format!("`{}` can be reached from other machines, but there is no token", options.listen),
-        )
-        .help("set `token` (such as \"${file:/run/secrets/token}\"), or listen on 127.0.0.1")),
-        Some(token) if token.expose().trim().is_empty() => {
-            Err(ConfigError::at("/token", "the token is empty")
-                .help("set a long random text, or leave the option out on a loopback address"))
-        }
-        _ => Ok(()),
-    }
+    errors.check(loopback || options.token.is_some(), || {
+        let message =
+            format!("`{}` can be reached from other machines, but there is no token", options.listen);
+        ConfigError::at("/listen", message)
+            .help("set `token` (such as \"${file:/run/secrets/token}\"), or listen on 127.0.0.1")
+    });
+    errors.finish(())
 }
 
 fn check_sizes(options: &Options) -> Result<(), ConfigError> {
+    let mut errors = ConfigErrors::default();
     for (pointer, size) in [("/body_size", options.body_size), ("/inflated_size", options.inflated_size)] {
         if size.bytes() == 0 || size.bytes() >= u64::from(u32::MAX) {
-            return Err(ConfigError::at(pointer, format!("{size} is out of range"))
-                .help("use at least 1B and less than 4GiB"));
+            errors.push(
+                ConfigError::at(pointer, format!("{size} is out of range"))
+                    .help("use at least 1B and less than 4GiB"),
+            );
         }
     }
     if options.header_size.bytes() < 8 << 10 || options.header_size.bytes() > 16 << 20 {
-        return Err(ConfigError::at("/header_size", format!("{} is out of range", options.header_size))
-            .help("use 8KiB to 16MiB"));
+        errors.push(
+            ConfigError::at("/header_size", format!("{} is out of range", options.header_size))
+                .help("use 8KiB to 16MiB"),
+        );
     }
     let counts = [
         ("/waiting", options.waiting),
@@ -337,28 +352,33 @@ fn check_sizes(options: &Options) -> Result<(), ConfigError> {
         ("/header_count", options.header_count),
         ("/rate", options.rate.map_or(1, |rate| rate as usize)),
     ];
-    match counts.into_iter().find(|(_, count)| *count == 0) {
-        Some((pointer, _)) => Err(ConfigError::at(pointer, "the limit is 0").help("use at least 1")),
-        None => Ok(()),
+    for (pointer, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
+        errors.push(ConfigError::at(pointer, "the limit is 0").help("use at least 1"));
     }
+    errors.finish(())
 }
 
 fn kept_headers(names: &[String]) -> Result<Vec<(HeaderName, String)>, ConfigError> {
+    let mut errors = ConfigErrors::default();
     let mut kept = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             ConfigError::at(format!("/headers/{index}"), format!("`{name}` is not the name of a header"))
                 .help("write it like \"x-request-id\"")
-        })?;
+        });
+        let Some(known) = errors.keep(known) else { continue };
         if known == hyper::header::AUTHORIZATION {
-            return Err(ConfigError::at(
-                format!("/headers/{index}"),
-                "`authorization` holds a secret, which attributes would show",
-            )
-            .help("remove this header"));
+            errors.push(
+                ConfigError::at(
+                    format!("/headers/{index}"),
+                    "`authorization` holds a secret, which attributes would show",
+                )
+                .help("remove this header"),
+            );
+            continue;
         }
         let attribute = format!("header_{}", known.as_str().replace('-', "_"));
         kept.push((known, attribute));
     }
-    Ok(kept)
+    errors.finish(kept)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use tidegate_sdk::{ConfigError, Secret};
+use tidegate_sdk::{ConfigError, ConfigErrors, Secret};
 use url::Url;
 
 use super::options::{SentinelOptions, ServerOptions, TlsOptions};
@@ -93,55 +93,62 @@ pub(super) fn target(options: &ServerOptions) -> Result<(Target, Login), ConfigE
     login.user = options.user.clone().or(login.user);
     login.password = options.password.clone().or(login.password);
     login.database = options.database.unwrap_or(login.database);
-    check_login(&target, &login)?;
+    let mut errors = ConfigErrors::default();
+    errors.keep(check_login(&target, &login));
     if let Some(tls) = &options.tls {
-        check_tls(tls, &target)?;
+        errors.keep(check_tls(tls, &target));
     }
-    Ok((target, login))
+    errors.finish((target, login))
 }
 
 fn sentinels(options: &SentinelOptions) -> Result<Target, ConfigError> {
+    let mut errors = ConfigErrors::default();
     let pointer = |index: usize| format!("/sentinel/urls/{index}");
     let mut sentinels: Vec<(Address, Login)> = Vec::new();
     for (index, url) in options.urls.iter().enumerate() {
-        let (address, mut login) = parse(url, &pointer(index))?;
+        let Some((address, mut login)) = errors.keep(parse(url, &pointer(index))) else { continue };
         login.user = options.user.clone().or(login.user);
         login.password = options.password.clone().or(login.password);
         if login.database != 0 {
-            return Err(ConfigError::at(pointer(index), "a sentinel has no databases")
-                .help("write the number of the server's database as `database`"));
+            errors.push(
+                ConfigError::at(pointer(index), "a sentinel has no databases")
+                    .help("write the number of the server's database as `database`"),
+            );
         }
         sentinels.push((address, login));
     }
-    let Some((first, _)) = sentinels.first() else {
-        return Err(ConfigError::at("/sentinel/urls", "at least one sentinel is needed"));
-    };
-    let tls = first.is_tls();
-    if let Some(index) = sentinels.iter().position(|(address, _)| address.is_tls() != tls) {
-        return Err(mixed(&pointer(index)));
+    errors.check(!options.urls.is_empty(), || {
+        ConfigError::at("/sentinel/urls", "at least one sentinel is needed")
+    });
+    let tls = sentinels.first().is_some_and(|(first, _)| first.is_tls());
+    let is_whole = sentinels.len() == options.urls.len();
+    let mixed_at = sentinels.iter().position(|(address, _)| address.is_tls() != tls);
+    if let Some(index) = mixed_at.filter(|_| is_whole) {
+        errors.push(mixed(&pointer(index)));
     }
     if options.name.is_empty() {
-        return Err(ConfigError::at("/sentinel/name", "this needs the name that the sentinels know"));
+        errors.push(ConfigError::at("/sentinel/name", "this needs the name that the sentinels know"));
     }
-    Ok(Target::Sentinel { sentinels, name: options.name.clone(), tls })
+    errors.finish(Target::Sentinel { sentinels, name: options.name.clone(), tls })
 }
 
 fn cluster(urls: &[String]) -> Result<(Target, Login), ConfigError> {
+    let mut errors = ConfigErrors::default();
     let mut addresses: Vec<Address> = Vec::new();
     let mut login = Login::default();
     for (index, url) in urls.iter().enumerate() {
         let pointer = format!("/cluster/{index}");
-        let (address, in_url) = parse(url, &pointer)?;
+        let Some((address, in_url)) = errors.keep(parse(url, &pointer)) else { continue };
         if matches!(address, Address::Unix(_)) {
             let message = "a cluster is reached by host and port, not by a socket file";
-            return Err(ConfigError::at(pointer, message));
+            errors.push(ConfigError::at(pointer.as_str(), message));
         }
         if addresses.first().is_some_and(|first| first.is_tls() != address.is_tls()) {
-            return Err(mixed(&pointer));
+            errors.push(mixed(&pointer));
         }
         if in_url != Login::default() {
             if login != Login::default() && login != in_url {
-                return Err(ConfigError::at(pointer, "the addresses of one cluster have different logins")
+                errors.push(ConfigError::at(pointer.as_str(), "the addresses of one cluster have different logins")
                     .help(
                         "all nodes have the same users; write `user` and `password` once, beside `cluster`",
                     ));
@@ -150,10 +157,10 @@ fn cluster(urls: &[String]) -> Result<(Target, Login), ConfigError> {
         }
         addresses.push(address);
     }
-    if addresses.is_empty() {
-        return Err(ConfigError::at("/cluster", "at least one node is needed"));
+    if urls.is_empty() {
+        errors.push(ConfigError::at("/cluster", "at least one node is needed"));
     }
-    Ok((Target::Cluster(addresses), login))
+    errors.finish((Target::Cluster(addresses), login))
 }
 
 fn mixed(pointer: &str) -> ConfigError {
@@ -162,36 +169,39 @@ fn mixed(pointer: &str) -> ConfigError {
 }
 
 fn check_login(target: &Target, login: &Login) -> Result<(), ConfigError> {
+    let mut errors = ConfigErrors::default();
     if login.user.is_some() && login.password.is_none() {
-        return Err(ConfigError::at("/user", "a user without a password cannot log in")
-            .help("give its `password`, such as `password = \"${REDIS_PASSWORD}\"`"));
+        errors.push(
+            ConfigError::at("/user", "a user without a password cannot log in")
+                .help("give its `password`, such as `password = \"${REDIS_PASSWORD}\"`"),
+        );
     }
     if matches!(target, Target::Cluster(_)) && login.database != 0 {
-        return Err(ConfigError::at("/database", "a cluster has no database but 0"));
+        errors.push(ConfigError::at("/database", "a cluster has no database but 0"));
     }
-    Ok(())
+    errors.finish(())
 }
 
 fn check_tls(options: &TlsOptions, target: &Target) -> Result<(), ConfigError> {
+    let mut errors = ConfigErrors::default();
     let tls = match target {
         Target::One(address) => address.is_tls(),
         Target::Sentinel { tls, .. } => *tls,
         Target::Cluster(addresses) => addresses.iter().all(Address::is_tls),
     };
     if !tls {
-        return Err(ConfigError::at(
-            "/tls",
-            "the address is not one of TLS, so these options would do nothing",
-        )
-        .help("begin the address with `rediss://`"));
+        errors.push(
+            ConfigError::at("/tls", "the address is not one of TLS, so these options would do nothing")
+                .help("begin the address with `rediss://`"),
+        );
     }
     if options.client_cert.is_some() != options.client_key.is_some() {
-        return Err(ConfigError::at(
+        errors.push(ConfigError::at(
             "/tls",
             "`client_cert` and `client_key` go together; one of them is missing",
         ));
     }
-    Ok(())
+    errors.finish(())
 }
 
 /// The address in `url`, and the login that it may hold. A part that has no meaning here is an error. The message of

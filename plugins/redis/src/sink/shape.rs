@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use tidegate_sdk::json::{self, Path};
-use tidegate_sdk::{ConfigError, Template};
+use tidegate_sdk::{ConfigError, ConfigErrors, Template};
 
 use crate::sink::options::{Command, Form, Options};
 
@@ -52,7 +52,11 @@ impl Shape {
 
     /// The form that the options ask for.
     pub(crate) fn new(options: &Options) -> Result<Self, ConfigError> {
-        check(options)?;
+        let mut errors = ConfigErrors::default();
+        errors.keep(check(options));
+        let values = errors.keep(values(options));
+        let Some(values) = values else { return Err(errors.into_error()) };
+        errors.finish(())?;
         let mut head = Vec::new();
         if let (Command::Xadd, Some(maxlen)) = (options.command, options.maxlen) {
             head.push("MAXLEN".to_owned());
@@ -68,7 +72,6 @@ impl Shape {
             (Command::Set, Some(ttl)) => vec!["PX".to_owned(), ttl.as_millis().to_string()],
             _ => Vec::new(),
         };
-        let values = values(options)?;
         Ok(Self { command: options.command, key: options.key.clone(), head, tail, values })
     }
 
@@ -198,54 +201,57 @@ fn name(field: &str) -> Result<Name, ConfigError> {
 /// Refuses options that have no effect for the command.
 fn check(options: &Options) -> Result<(), ConfigError> {
     let command = options.command;
-    let refuse = |pointer: &str, what: &str| {
-        let message = format!("`{}` {what}", command.option());
-        Err(ConfigError::at(pointer, message))
-    };
+    let mut errors = ConfigErrors::default();
     let has_fields = matches!(command, Command::Xadd | Command::Hset);
-    if options.form.is_some() && !has_fields {
-        return refuse("/as", "has no fields; `as` is for `xadd` and `hset`");
+    let trims = command == Command::Xadd || command.is_list();
+    for (option, given, fits, reason) in [
+        ("as", options.form.is_some(), has_fields, "has no fields; `as` is for `xadd` and `hset`"),
+        ("field", options.field.is_some(), has_fields, "has no fields; `field` is for `xadd` and `hset`"),
+        ("score", options.score.is_some(), command == Command::Zadd, "has no score; `score` is for `zadd`"),
+        (
+            "maxlen",
+            options.maxlen.is_some(),
+            trims,
+            "cannot trim; `maxlen` is for `xadd`, `rpush` and `lpush`",
+        ),
+    ] {
+        errors.check(fits || !given, || {
+            ConfigError::at(format!("/{option}"), format!("`{}` {reason}", command.option()))
+        });
     }
-    if options.field.is_some() && !has_fields {
-        return refuse("/field", "has no fields; `field` is for `xadd` and `hset`");
-    }
-    if options.score.is_some() && command != Command::Zadd {
-        return refuse("/score", "has no score; `score` is for `zadd`");
-    }
-    if options.maxlen.is_some() && command != Command::Xadd && !command.is_list() {
-        return refuse("/maxlen", "cannot trim; `maxlen` is for `xadd`, `rpush` and `lpush`");
-    }
-    if options.maxlen == Some(0) {
-        return Err(ConfigError::at("/maxlen", "a key that keeps no entry keeps nothing of what is written"));
+    if trims && options.maxlen == Some(0) {
+        errors.push(ConfigError::at("/maxlen", "a key with `maxlen = 0` keeps no entry"));
     }
     if options.maxlen_exact && (command != Command::Xadd || options.maxlen.is_none()) {
-        return Err(ConfigError::at("/maxlen_exact", "this goes with `xadd` and a `maxlen`"));
+        errors.push(ConfigError::at("/maxlen_exact", "this goes with `xadd` and a `maxlen`"));
     }
-    check_limits(options)
+    errors.keep(check_limits(options));
+    errors.finish(())
 }
 
 fn check_limits(options: &Options) -> Result<(), ConfigError> {
+    let mut errors = ConfigErrors::default();
     let command = options.command.option();
     if options.ttl.is_some() && options.command == Command::Publish {
-        return Err(ConfigError::at("/ttl", "`publish` writes to a channel, which keeps nothing"));
+        errors.push(ConfigError::at("/ttl", "`publish` writes to a channel, which keeps nothing"));
     }
     if options.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
-        return Err(ConfigError::at("/ttl", "a key must live for at least 1ms"));
+        errors.push(ConfigError::at("/ttl", "a key must live for at least 1ms"));
     }
     if options.ttl.is_some_and(|ttl| ttl.as_millis() > LONGEST_TTL) {
-        return Err(
-            ConfigError::at("/ttl", "Redis cannot count that far").help("leave `ttl` out to keep keys")
+        errors.push(
+            ConfigError::at("/ttl", "Redis cannot count that far").help("leave `ttl` out to keep keys"),
         );
     }
     if options.depth_limit.is_none() {
-        return Ok(());
+        return errors.finish(());
     }
     if options.command.depth().is_none() {
-        return Err(ConfigError::at("/depth_limit", format!("what `{command}` writes to has no depth")));
+        errors.push(ConfigError::at("/depth_limit", format!("what `{command}` writes to has no depth")));
     }
     if options.key.as_literal().is_none() {
         let message = "a key made from data is many keys, so there is no one depth to look at";
-        return Err(ConfigError::at("/depth_limit", message).help("use a literal `key`"));
+        errors.push(ConfigError::at("/depth_limit", message).help("use a literal `key`"));
     }
-    Ok(())
+    errors.finish(())
 }

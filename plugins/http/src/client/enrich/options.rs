@@ -52,6 +52,7 @@ pub(crate) struct EnrichOptions {
     pub(super) on_error: OnError,
     /// The largest number of concurrent requests, for events of one batch, or of several batches with fewer events,
     /// such as the requests of an endpoint.
+    #[schemars(range(min = 1))]
     #[serde(default = "parallel")]
     pub(super) parallel: usize,
     /// Caches responses: `cache = { size = 10000, ttl = "5m" }`.

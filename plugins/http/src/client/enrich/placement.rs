@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use tidegate_sdk::framing::{elements_of, without_mark};
 use tidegate_sdk::json::{self, Path, one_line};
-use tidegate_sdk::{ConfigError, Output};
+use tidegate_sdk::{ConfigError, ConfigErrors, Output};
 
 use super::members::Members;
 use super::options::{EnrichDecode, EnrichOptions, Missing};
@@ -28,31 +28,41 @@ enum Target {
 
 impl Placement {
     pub(super) fn new(options: &EnrichOptions) -> Result<Self, ConfigError> {
+        let mut errors = ConfigErrors::default();
         let into = match (&options.into, options.merge, options.replace) {
             (Some(name), false, false) => Target::Member(name.clone()),
             (None, true, false) => Target::Object,
             (None, false, true) => Target::Whole { split: options.split },
-            _ => {
-                return Err(ConfigError::at(
-                    "",
-                    "say exactly one of `into`, `merge` and `replace`: where the response goes",
-                )
-                .help("for example `into = \"user\"`"));
+            (into, ..) => {
+                errors.push(
+                    ConfigError::at(
+                        "",
+                        "say exactly one of `into`, `merge` and `replace`: where the response goes",
+                    )
+                    .help("for example `into = \"user\"`"),
+                );
+                Target::Member(into.clone().unwrap_or_default())
             }
         };
         if options.split && !options.replace {
-            return Err(ConfigError::at(
-                "/split",
-                "only a response that takes the place of the event can be split",
-            )
-            .help("set `replace = true`"));
+            errors.push(
+                ConfigError::at("/split", "only a response that takes the place of the event can be split")
+                    .help("set `replace = true`"),
+            );
         }
         let text = options.decode == EnrichDecode::Text;
         if text && (options.merge || options.split || options.items.is_some()) {
-            return Err(ConfigError::at("/decode", "text has no members, elements or `items`")
-                .help("use it with `into`, or with `replace` alone"));
+            errors.push(
+                ConfigError::at("/decode", "text has no members, elements or `items`")
+                    .help("use it with `into`, or with `replace` alone"),
+            );
         }
-        Ok(Self { into, items: options.items.clone(), decode: options.decode, missing: options.missing })
+        errors.finish(Self {
+            into,
+            items: options.items.clone(),
+            decode: options.decode,
+            missing: options.missing,
+        })
     }
 
     /// Puts the response into event `event`, and writes the result to `out`.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::json::Path;
-use tidegate_sdk::{ConfigError, Duration};
+use tidegate_sdk::{ConfigError, ConfigErrors, Duration};
 
 use crate::client::options::{ClientOptions, QueryValue, RequestMethod};
 
@@ -32,6 +32,7 @@ pub(crate) struct PollOptions {
     pub(super) time_zone: String,
     /// The number of polls after which the source ends. Not limited by default. With a `cursor`, the next run continues
     /// where this one ended; without one, it begins from the start.
+    #[schemars(range(min = 1))]
     #[serde(default)]
     pub(super) times: Option<u64>,
     /// The format of a response: `"json"` (each element of an array is an event, any other value is one event),
@@ -47,6 +48,7 @@ pub(crate) struct PollOptions {
     pub(super) pagination: Option<PaginationOptions>,
     /// The largest number of pages of one poll, a guard against endless responses. With a `cursor`, the next poll
     /// continues at the page where this one stopped; without one, it begins at the first page.
+    #[schemars(range(min = 1))]
     #[serde(default = "max_pages")]
     pub(super) max_pages: u64,
     /// Sends the `ETag` and `Last-Modified` of the last response, so that a server can respond that nothing has
@@ -58,6 +60,7 @@ pub(crate) struct PollOptions {
     #[serde(default)]
     pub(super) unique: Option<Path>,
     /// The smallest number of values of `unique` to remember. It should exceed the number of events in one poll.
+    #[schemars(range(min = 1))]
     #[serde(default = "unique_events")]
     pub(super) unique_events: usize,
     /// Requests new events only: `{ from = ".updated_at", parameter = "since" }` sends the greatest `.updated_at` seen
@@ -184,6 +187,7 @@ pub(crate) enum Keep {
 impl PollOptions {
     /// Checks combinations of options.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let mut errors = ConfigErrors::default();
         let json = matches!(self.decode, Decode::Json | Decode::JsonLines);
         for (name, given, sensible) in [
             ("items", self.items.is_some(), self.decode == Decode::Json),
@@ -191,17 +195,20 @@ impl PollOptions {
             ("cursor", self.cursor.is_some(), json),
         ] {
             if given && !sensible {
-                return Err(ConfigError::at(
-                    format!("/{name}"),
-                    format!("`{name}` needs a response in JSON"),
-                )
-                .help("leave it out, or set `decode = \"json\"`"));
+                errors.push(
+                    ConfigError::at(format!("/{name}"), format!("`{name}` needs a response in JSON"))
+                        .help("leave it out, or set `decode = \"json\"`"),
+                );
             }
         }
-        for (name, number) in [("max_pages", self.max_pages), ("unique_events", self.unique_events as u64)] {
+        for (name, number) in [
+            ("max_pages", self.max_pages),
+            ("unique_events", self.unique_events as u64),
+            ("times", self.times.unwrap_or(1)),
+        ] {
             if number == 0 {
-                return Err(
-                    ConfigError::at(format!("/{name}"), "at least 1").help("leave it out for the default")
+                errors.push(
+                    ConfigError::at(format!("/{name}"), "at least 1").help("leave it out for the default"),
                 );
             }
         }
@@ -211,8 +218,8 @@ impl PollOptions {
             && cursor.parameter.as_deref() == Some(page.parameter_name())
         {
             let message = "the cursor and the page have the same query parameter";
-            return Err(
-                ConfigError::at("/cursor/parameter", message).help("name the one that the server expects")
+            errors.push(
+                ConfigError::at("/cursor/parameter", message).help("name the one that the server expects"),
             );
         }
         let in_body = [
@@ -221,12 +228,11 @@ impl PollOptions {
         ];
         for (pointer, given) in in_body {
             if given && self.method != RequestMethod::Post {
-                return Err(
-                    ConfigError::at(pointer, "only a POST has a body").help("set `method = \"POST\"`")
-                );
+                errors
+                    .push(ConfigError::at(pointer, "only a POST has a body").help("set `method = \"POST\"`"));
             }
         }
-        Ok(())
+        errors.finish(())
     }
 
     /// Warns of probable mistakes.

@@ -7,8 +7,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
+use tidegate_sdk::{ConfigError, ConfigErrors};
 
 use super::options::{PaginationKind, PaginationOptions};
 use crate::client::link_header;
@@ -75,6 +75,7 @@ impl Pages {
         let Some(options) = options else { return Ok(Self::One) };
         let PaginationOptions { kind, from, parameter, body_path, start, size, size_parameter, hosts } =
             options;
+        let mut errors = ConfigErrors::default();
         let superfluous = |name: &str| {
             ConfigError::at(
                 format!("/pagination/{name}"),
@@ -92,25 +93,24 @@ impl Pages {
             ("hosts", !hosts.is_empty(), kind == PaginationKind::Link),
         ] {
             if given && !belongs {
-                return Err(superfluous(name));
+                errors.push(superfluous(name));
             }
         }
         let pointer = body_path.map(|path| path.pointer());
         let named =
             |default: &str| Parameter { name: parameter.unwrap_or_else(|| default.to_owned()), pointer };
         let size = size.map(|size| (size_parameter, size));
+        let missing = || {
+            ConfigError::at("/pagination", "`from` is missing: where in the response the next cursor is")
+                .help("for example `pagination = { kind = \"cursor\", from = \".next_cursor\" }`")
+        };
+        errors.check(kind != PaginationKind::Cursor || from.is_some(), missing);
+        errors.finish(())?;
         Ok(match kind {
             PaginationKind::Link => Self::Link { hosts },
-            PaginationKind::Cursor => Self::Cursor {
-                from: from.ok_or_else(|| {
-                    ConfigError::at(
-                        "/pagination",
-                        "`from` is missing: where in the response the next cursor is",
-                    )
-                    .help("for example `pagination = { kind = \"cursor\", from = \".next_cursor\" }`")
-                })?,
-                parameter: named("cursor"),
-            },
+            PaginationKind::Cursor => {
+                Self::Cursor { from: from.ok_or_else(missing)?, parameter: named("cursor") }
+            }
             PaginationKind::Page => {
                 Self::Number { parameter: named("page"), start: start.unwrap_or(1), size }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use croner::Cron;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use tidegate_sdk::{ConfigError, Cx, Error};
+use tidegate_sdk::{ConfigError, ConfigErrors, Cx, Error};
 use tokio::time::Instant;
 
 use super::options::PollOptions;
@@ -36,11 +36,15 @@ impl Schedule {
             }
             (Some(period), None) => Ok(Self::Interval { period: period.0.min(LONGEST), last: None }),
             (None, Some(schedule)) => {
+                let mut errors = ConfigErrors::default();
                 let zone = TimeZone::get(&options.time_zone).map_err(|_| {
                     ConfigError::at("/time_zone", format!("`{}` is not a known time zone", options.time_zone))
                         .help("write it like \"Europe/Berlin\" or \"UTC\"")
-                })?;
-                Ok(Self::Cron { cron: Box::new(cron(schedule)?), zone })
+                });
+                match (errors.keep(zone), errors.keep(cron(schedule))) {
+                    (Some(zone), Some(cron)) => Ok(Self::Cron { cron: Box::new(cron), zone }),
+                    _ => Err(errors.into_error()),
+                }
             }
             (None, None) if options.times == Some(1) => Ok(Self::Once),
             (None, None) => Err(ConfigError::at("", "`interval` or `schedule` is missing")

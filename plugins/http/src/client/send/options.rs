@@ -23,6 +23,7 @@ pub(crate) struct SendOptions {
     #[serde(default)]
     pub(super) format: Format,
     /// With `format = "single"`: the number of concurrent requests. Above 1, the order of the events is not kept.
+    #[schemars(range(min = 1))]
     #[serde(default = "one")]
     pub(super) parallel: usize,
     /// The compression of the body: `"none"`, `"gzip"`, `"deflate"` or `"zstd"`. The server must support it.

@@ -104,7 +104,8 @@ impl Search<'_> {
     }
 }
 
-/// The graphs that do not touch, each in an order in which every component stands behind those that feed it.
+/// The graphs that do not touch, each with every component after those upstream of it. A graph with a component whose
+/// plugin is unknown is left out.
 pub(crate) fn graphs(drafts: &[Draft], feeds: &[Vec<Feed>]) -> Vec<Graph> {
     let mut groups: Vec<usize> = (0..drafts.len()).collect();
     for (index, feeds) in feeds.iter().enumerate() {
@@ -116,10 +117,9 @@ pub(crate) fn graphs(drafts: &[Draft], feeds: &[Vec<Feed>]) -> Vec<Graph> {
     }
     (0..drafts.len())
         .filter(|group| groups[*group] == *group && drafts[*group].enabled)
-        .map(|group| {
-            let members: Vec<usize> = (0..drafts.len()).filter(|node| groups[*node] == group).collect();
-            graph(drafts, feeds, &members)
-        })
+        .map(|group| (0..drafts.len()).filter(|node| groups[*node] == group).collect::<Vec<usize>>())
+        .filter(|members| members.iter().all(|node| drafts[*node].plugin.is_some()))
+        .map(|members| graph(drafts, feeds, &members))
         .collect()
 }
 

@@ -97,7 +97,12 @@ impl Load<'_> {
         self.diagnostics.extend(answers::unpaired(&graphs, &drafts));
         let entry = root.get("pipeline").and_then(|entry| entry.item.table()?.get("delivery"));
         if let Some(entry) = entry {
-            self.diagnostics.extend(delivery::refused(&graphs, settings.delivery, &entry.item.origin));
+            self.diagnostics.extend(delivery::refused(
+                &graphs,
+                &drafts,
+                settings.delivery,
+                &entry.item.origin,
+            ));
         }
         Some(self.pipeline(keys, settings, graphs))
     }
@@ -111,7 +116,7 @@ impl Load<'_> {
         drafts
     }
 
-    /// The graphs of the file, if all components are connected.
+    /// The graphs of the file, if all components are connected. A graph with an unknown plugin is left out.
     fn graphs(&mut self, drafts: &[Draft]) -> Option<Vec<Graph>> {
         let before = self.diagnostics.len();
         let wiring = wiring::connect(drafts, &mut self.diagnostics);
@@ -119,8 +124,7 @@ impl Load<'_> {
         wiring.unread(drafts, &mut self.diagnostics);
         graph::cycles(drafts, &wiring.feeds, &mut self.diagnostics);
         let is_connected = !has_errors(&self.diagnostics[before..]);
-        let is_built = drafts.iter().all(|draft| !draft.enabled || draft.outputs.is_some());
-        (is_connected && is_built).then(|| graph::graphs(drafts, &wiring.feeds))
+        (is_connected && self.unparsed == Unparsed::None).then(|| graph::graphs(drafts, &wiring.feeds))
     }
 
     fn pipeline(&mut self, keys: PipelineKeys, settings: Settings, graphs: Vec<Graph>) -> Pipeline {

@@ -1,5 +1,6 @@
 //! The check of `delivery = "effectively_once"`.
 
+use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Origin, place};
 use crate::graph::guarantee::{Promise, guarantees};
@@ -9,12 +10,20 @@ use crate::topology::Graph;
 /// The largest number of lanes that a message lists.
 const MOST_LANES: usize = 8;
 
-/// The error of an `effectively_once` at `origin` that does not hold, with the reason for each lane.
-pub(crate) fn refused(graphs: &[Graph], delivery: Delivery, origin: &Origin) -> Option<Diagnostic> {
+/// The error of an `effectively_once` at `origin` that does not hold, with the reason for each lane. Graphs with a
+/// component whose capabilities are unknown are left out.
+pub(crate) fn refused(
+    graphs: &[Graph],
+    drafts: &[Draft],
+    delivery: Delivery,
+    origin: &Origin,
+) -> Option<Diagnostic> {
     if delivery != Delivery::EffectivelyOnce {
         return None;
     }
-    let all = graphs.iter().flat_map(|graph| guarantees(graph, Delivery::EffectivelyOnce));
+    let is_known = |name: &str| drafts.iter().any(|draft| draft.name == name && draft.is_known);
+    let known = graphs.iter().filter(|graph| graph.nodes.iter().all(|node| is_known(&node.name)));
+    let all = known.flat_map(|graph| guarantees(graph, Delivery::EffectivelyOnce));
     let less: Vec<_> = all.filter(|lane| lane.promise != Promise::EffectivelyOnce).collect();
     if less.is_empty() {
         return None;

@@ -21,11 +21,13 @@ pub(crate) struct Wiring {
     pub(crate) feeds: Vec<Vec<Feed>>,
     /// Components that something tried to read, though it did not name them rightly.
     meant: Vec<usize>,
+    /// The number of ports that stand for unknown outputs.
+    unknown_outputs: Port,
 }
 
 /// Connects the components, which stand in the order of the file.
 pub(crate) fn connect(drafts: &[Draft], diagnostics: &mut Vec<Diagnostic>) -> Wiring {
-    let mut wiring = Wiring { feeds: vec![Vec::new(); drafts.len()], meant: Vec::new() };
+    let mut wiring = Wiring { feeds: vec![Vec::new(); drafts.len()], meant: Vec::new(), unknown_outputs: 0 };
     for (index, draft) in drafts.iter().enumerate() {
         if !draft.enabled || draft.kind == Kind::Source {
             continue;
@@ -79,7 +81,7 @@ impl Wiring {
             let (origin, shown) = (&name.origin, name.shown);
             let name = name.text.as_str();
             match self.resolve(drafts, name, origin) {
-                Ok(Some(feed)) => {
+                Ok(feed) => {
                     let twice = self.feeds[index]
                         .iter()
                         .any(|one| (one.node, one.output) == (feed.node, feed.output));
@@ -90,7 +92,6 @@ impl Wiring {
                     }
                     self.feeds[index].push(feed);
                 }
-                Ok(None) => {}
                 Err(diagnostic) if shown => diagnostics.push(*diagnostic),
                 Err(_) => {
                     let message = "what this stands for feeds nothing in this file";
@@ -101,12 +102,7 @@ impl Wiring {
     }
 
     /// The feed that a name means; nothing if that cannot be told.
-    fn resolve(
-        &mut self,
-        drafts: &[Draft],
-        name: &str,
-        origin: &Origin,
-    ) -> Result<Option<Feed>, Box<Diagnostic>> {
+    fn resolve(&mut self, drafts: &[Draft], name: &str, origin: &Origin) -> Result<Feed, Box<Diagnostic>> {
         let (component, output) =
             name.split_once('.').map_or((name, None), |(name, output)| (name, Some(output)));
         let Some(node) = drafts.iter().position(|draft| draft.name == component) else {
@@ -134,7 +130,7 @@ impl Wiring {
             Some("rejected") => OutputName::Rejected,
             Some(output) => match port(draft, output) {
                 Ok(Some(port)) => OutputName::Port(port),
-                Ok(None) => return Ok(None),
+                Ok(None) => self.unknown_output(),
                 Err((label, note)) => {
                     let message = format!("`{component}` has no output `{output}`");
                     let diagnostic = place(Diagnostic::error("unknown-from", message), origin, label);
@@ -148,7 +144,13 @@ impl Wiring {
             }
             None => OutputName::Port(0),
         };
-        Ok(Some(Feed { node, output, origin: origin.clone() }))
+        Ok(Feed { node, output, origin: origin.clone() })
+    }
+
+    /// A port for an output whose component cannot be built: it counts as one that exists.
+    fn unknown_output(&mut self) -> OutputName {
+        self.unknown_outputs += 1;
+        OutputName::Port(Port::MAX - self.unknown_outputs)
     }
 
     /// Tells of components and outputs that nothing reads.
@@ -171,7 +173,7 @@ impl Wiring {
                 diagnostics.push(place(Diagnostic::error("unread", message), &draft.header, label));
                 continue;
             }
-            if !reads(index, Some(OutputName::Port(0))) {
+            if draft.outputs.is_some() && !reads(index, Some(OutputName::Port(0))) {
                 let message = format!("nothing reads what passes `{name}`, so it is dropped");
                 let label = format!("its main output is `from = \"{name}\"`");
                 diagnostics.push(place(Diagnostic::warning("unused-output", message), &draft.header, label));

@@ -1,6 +1,6 @@
 //! What is promised for each lane, for `check` and the start of `run`.
 
-use tidegate_config::{Guarantee, Pipeline, Promise, guarantees};
+use tidegate_config::{Guarantee, GuaranteeLevel, Pipeline, guarantees};
 
 use crate::terminal::Paint;
 use crate::terminal::table::Align::Left;
@@ -22,14 +22,14 @@ pub(crate) fn table<'a>(pipelines: impl Iterator<Item = &'a Pipeline>, paint: Pa
         Table::new(&[("pipeline", Left), ("lane", Left), ("delivery", Left), ("why not more", Left)]);
     let mut count = 0;
     for (pipeline, lane) in lanes(pipelines) {
-        let tone = match lane.promise {
-            Promise::EffectivelyOnce => Tone::Good,
+        let tone = match lane.level {
+            GuaranteeLevel::EffectivelyOnce => Tone::Good,
             _ => Tone::Strong,
         };
         table.row(vec![
             pipeline.name.as_str().into(),
             format!("{} -> {}", lane.source, lane.sink).into(),
-            Cell::new(lane.promise.as_str(), tone),
+            Cell::new(lane.level.as_str(), tone),
             lane.reason.unwrap_or_default().into(),
         ]);
         count += 1;
@@ -43,12 +43,12 @@ pub(crate) fn table<'a>(pipelines: impl Iterator<Item = &'a Pipeline>, paint: Pa
 /// The same as log lines.
 pub(crate) fn log<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) {
     for (pipeline, lane) in lanes(pipelines) {
-        let (source, sink, promise) = (&lane.source, &lane.sink, lane.promise.as_str());
+        let (source, sink, level) = (&lane.source, &lane.sink, lane.level.as_str());
         match &lane.reason {
             Some(reason) => {
-                tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {promise} ({reason})");
+                tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {level} ({reason})");
             }
-            None => tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {promise}"),
+            None => tracing::info!(pipeline = pipeline.name, "{source} -> {sink}: {level}"),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) source: &'a str,
 }
 
-/// One pass over a tree of values.
+/// A pass over a tree of values.
 pub(crate) struct Checker<'a> {
     pub(crate) scope: &'a Scope<'a>,
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -287,7 +287,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Whether the value has the type of the schema.
+/// Returns true if the value has the type of the schema.
 fn fits(schema: Schema<'_>, item: &Item) -> bool {
     match (schema.form(), &item.data) {
         (None, _) => true,

@@ -29,8 +29,7 @@ use crate::schema::Schema;
 /// Reads components.
 pub(crate) struct Reader<'a> {
     pub(crate) registry: &'a Registry,
-    /// Whether the registry holds all that the file asks for. After an error in the libraries, a missing plugin may be in
-    /// one of them, and is not reported.
+    /// False after an error in the libraries: a missing plugin may be in one of them, and is not reported.
     pub(crate) whole: bool,
     pub(crate) source: &'a str,
     /// The schema of the engine's keys, by kind.

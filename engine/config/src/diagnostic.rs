@@ -1,4 +1,4 @@
-//! What is wrong with a pipeline file, and where.
+//! Problems of a pipeline file, with their places.
 
 pub(crate) mod render;
 
@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use crate::text::Text;
 
-/// How bad it is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The pipeline cannot run.
     Error,
-    /// The pipeline can run, but hardly as meant.
+    /// The pipeline can run, but probably not as meant.
     Warning,
 }
 
@@ -25,29 +25,29 @@ impl Severity {
     }
 }
 
-/// A place in the file, and what is to be said about it.
+/// A place in the file with a remark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// The bytes of the file.
     pub range: Range<usize>,
-    /// What stands beside the carets; may be empty.
+    /// The remark beside the carets. May be empty.
     pub text: String,
 }
 
-/// One problem of a pipeline file.
+/// A problem of a pipeline file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
     /// The kind of problem, such as `unknown-key`; it does not change between versions.
     pub code: &'static str,
-    /// What is wrong: a lower-case sentence without a full stop.
+    /// The message: a lower-case sentence without a full stop.
     pub message: String,
-    /// Where it is; `None` if it is not in the file (an override, a file without sources).
+    /// The place. `None` if it is not in the file (an override, a file without sources).
     pub label: Option<Label>,
-    /// Other places that have to do with it.
+    /// Related places.
     pub secondary: Vec<Label>,
-    /// What to do about it, and what to know about it.
+    /// Help and further explanations.
     pub notes: Vec<String>,
 }
 
@@ -77,14 +77,14 @@ impl Diagnostic {
         self
     }
 
-    /// The same problem, with another place that has to do with it.
+    /// The same problem, with a related place.
     #[must_use]
     pub fn also(mut self, range: Range<usize>, text: impl Into<String>) -> Self {
         self.secondary.push(Label { range, text: text.into() });
         self
     }
 
-    /// The same problem, with something more to say about it.
+    /// The same problem, with a further explanation.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
@@ -105,10 +105,10 @@ pub(crate) fn line_column(text: &str, byte: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column + 1)
 }
 
-/// What some editors put in front of a text.
+/// The mark that some editors write at the start of a text.
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The last place at or before `byte` where a character begins, or the end.
+/// The last start of a character at or before `byte`, or the end.
 pub(crate) fn floor(text: &str, byte: usize) -> usize {
     let mut at = byte.min(text.len());
     while !text.is_char_boundary(at) {
@@ -117,7 +117,7 @@ pub(crate) fn floor(text: &str, byte: usize) -> usize {
     at
 }
 
-/// The first place at or behind `byte` where a character begins, or the end.
+/// The first start of a character at or after `byte`, or the end.
 pub(crate) fn ceil(text: &str, byte: usize) -> usize {
     let mut at = byte.min(text.len());
     while !text.is_char_boundary(at) {
@@ -126,7 +126,7 @@ pub(crate) fn ceil(text: &str, byte: usize) -> usize {
     at
 }
 
-/// Whether one of them is an error.
+/// Returns true if one of them is an error.
 pub(crate) fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|one| one.severity == Severity::Error)
 }

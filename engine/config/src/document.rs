@@ -1,4 +1,4 @@
-//! The file as a tree in which every value knows where it was written.
+//! The file as a tree in which every value has its place.
 
 pub(crate) mod interpolate;
 pub(crate) mod overrides;
@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Diagnostic;
 
-/// Where a key or value comes from.
+/// The origin of a key or value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// These bytes of the file.
@@ -31,13 +31,13 @@ impl Origin {
         }
     }
 
-    /// Where it stands in the file; overrides stand behind everything.
+    /// The position in the file. Overrides come after everything else.
     pub(crate) fn position(&self) -> usize {
         self.range().map_or(usize::MAX, |range| range.start)
     }
 }
 
-/// The diagnostic at this place. What an override brought has no place, so the label becomes a note.
+/// Puts a diagnostic at a place. An override has no place in the file, so the label becomes a note.
 pub(crate) fn place(diagnostic: Diagnostic, origin: &Origin, label: impl Into<String>) -> Diagnostic {
     let label = label.into();
     match origin {
@@ -49,7 +49,7 @@ pub(crate) fn place(diagnostic: Diagnostic, origin: &Origin, label: impl Into<St
     }
 }
 
-/// A value and where it was written.
+/// A value with its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) origin: Origin,
@@ -66,26 +66,26 @@ pub(crate) enum Data {
     Date(String),
     List(Vec<Item>),
     Table(Table),
-    /// A value that was told to be wrong already: every check passes it by.
+    /// A value with an error that is reported already. Every check skips it.
     Broken,
 }
 
-/// Text, and what became of the `${...}` in it.
+/// Text in which each `${...}` is replaced.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextValue {
     pub(crate) value: String,
-    /// The parts of `value` that differ from what was written, and the bytes of the written text that they
-    /// stand for, both in ascending order.
+    /// The replaced parts: bytes of `value`, and the bytes of the written text that they replace, both in ascending
+    /// order.
     pub(crate) replaced: Vec<(Range<usize>, Range<usize>)>,
-    /// What was put in from outside, never to be shown.
+    /// The parts from outside the file. Messages never show them.
     pub(crate) hidden: Vec<String>,
 }
 
-/// A table, in the order in which it was written.
+/// A table, in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) entries: Vec<Entry>,
-    /// Whether it was opened by a header, `[sink.x.headers]`, rather than by a brace.
+    /// True for a table with a header, `[sink.x.headers]`, rather than a brace.
     pub(crate) has_header: bool,
 }
 
@@ -103,7 +103,7 @@ impl Table {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// The value of this key, put there if there was none.
+    /// Sets the value of a key.
     pub(crate) fn insert(&mut self, key: &str, item: Item) -> &mut Item {
         let index = self.entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
             self.entries.push(Entry { key: key.to_owned(), origin: item.origin.clone(), item: item.clone() });
@@ -115,7 +115,7 @@ impl Table {
 }
 
 impl Item {
-    /// The text, if it is text that nothing was put into from outside.
+    /// The text, if it is text without parts from outside the file.
     pub(crate) fn shown(&self) -> Option<&str> {
         match &self.data {
             Data::Text(prose) if prose.hidden.is_empty() => Some(&prose.value),
@@ -164,7 +164,7 @@ impl Item {
         item
     }
 
-    /// Everything that was put in from outside, anywhere in it.
+    /// All parts from outside the file, anywhere in it.
     pub(crate) fn hidden(&self) -> Vec<&str> {
         match &self.data {
             Data::Text(prose) => prose.hidden.iter().map(String::as_str).collect(),
@@ -174,7 +174,7 @@ impl Item {
         }
     }
 
-    /// Whether any value in it is broken.
+    /// Returns true if any value in it is broken.
     pub(crate) fn is_broken(&self) -> bool {
         match &self.data {
             Data::Broken => true,
@@ -184,7 +184,7 @@ impl Item {
         }
     }
 
-    /// The value as JSON. Dates become text; what is broken becomes null.
+    /// The value as JSON. Dates become text, broken values null.
     pub(crate) fn json(&self) -> Value {
         match &self.data {
             Data::Text(prose) => prose.value.clone().into(),

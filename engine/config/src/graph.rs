@@ -1,4 +1,4 @@
-//! From connections to graphs: cycles, the graphs that do not touch, the order in each.
+//! Graphs from connections: cycles, separate graphs, the order in each.
 
 pub(crate) mod answers;
 pub(crate) mod delivery;
@@ -15,7 +15,7 @@ use crate::document::place;
 use crate::graph::wiring::Feed;
 use crate::topology::{Graph, Input, Node};
 
-/// Tells of every ring of components that feed each other.
+/// Reports every cycle of components.
 pub(crate) fn cycles(drafts: &[Draft], feeds: &[Vec<Feed>], diagnostics: &mut Vec<Diagnostic>) {
     let mut search =
         Search { feeds, state: vec![State::New; drafts.len()], path: Vec::new(), rings: Vec::new() };
@@ -23,7 +23,7 @@ pub(crate) fn cycles(drafts: &[Draft], feeds: &[Vec<Feed>], diagnostics: &mut Ve
         search.visit(index);
     }
     for ring in search.rings {
-        // The search walks against the stream; the message tells the way of the events.
+        // The search walks upstream; the message names the components downstream.
         let mut names: Vec<&str> = ring.iter().rev().map(|node| drafts[*node].name.as_str()).collect();
         let first = names
             .iter()
@@ -33,15 +33,15 @@ pub(crate) fn cycles(drafts: &[Draft], feeds: &[Vec<Feed>], diagnostics: &mut Ve
         names.rotate_left(first);
         let name = names[0];
         names.push(name);
-        let message = format!("`{name}` feeds itself: {}", names.join(" -> "));
+        let message = format!("`{name}` is its own upstream: {}", names.join(" -> "));
         let last = names[names.len() - 2];
         let node = ring.iter().find(|node| drafts[**node].name == name);
         let feed = node.and_then(|node| feeds[*node].iter().find(|feed| drafts[feed.node].name == last));
         let mut diagnostic = Diagnostic::error("cycle", message);
         if let Some(feed) = feed {
-            diagnostic = place(diagnostic, &feed.origin, "the ring closes here");
+            diagnostic = place(diagnostic, &feed.origin, "the cycle closes here");
         }
-        diagnostics.push(diagnostic.note("events flow one way: break the ring at one of its `from`"));
+        diagnostics.push(diagnostic.note("remove one `from` of the cycle"));
     }
 }
 
@@ -63,7 +63,7 @@ enum State {
     Done,
 }
 
-/// A depth-first search, from a component to what feeds it.
+/// A depth-first search, from a component upstream.
 struct Search<'a> {
     feeds: &'a [Vec<Feed>],
     state: Vec<State>,
@@ -145,7 +145,7 @@ fn graph(drafts: &[Draft], feeds: &[Vec<Feed>], members: &[usize]) -> Graph {
     Graph { nodes: nodes.collect() }
 }
 
-/// The members in the order of the file, but each behind those that feed it.
+/// The members in the order of the file, but each after those upstream of it.
 fn order(feeds: &[Vec<Feed>], members: &[usize]) -> Vec<usize> {
     let mut waits: BTreeMap<usize, usize> = members.iter().map(|node| (*node, feeds[*node].len())).collect();
     let mut readers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

@@ -46,7 +46,7 @@ impl Default for ComponentKeys {
     }
 }
 
-/// One name or several.
+/// A name, or several.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "read with its places; the fields are here for the manual")]
@@ -110,7 +110,7 @@ pub enum OnReject {
     /// The dead-letter store keeps it, with the reason.
     #[default]
     DeadLetter,
-    /// It is counted and dropped.
+    /// The event is counted and dropped.
     Drop,
     /// The pipeline fails, except for an event that a client has sent to a source that serves requests.
     Stop,

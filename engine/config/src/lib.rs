@@ -1,4 +1,4 @@
-//! From the text of a pipeline file to a checked topology, and every diagnostic on the way.
+//! Turns the text of a pipeline file into a checked topology, or into all of its diagnostics.
 //!
 //! Pure: the crate never opens a file or a connection, and never reads a clock or the environment. The caller passes
 //! these in as an [`Environment`].
@@ -18,6 +18,8 @@
 //! | `component` | one component: keys, plugin, options |
 //! | `graph` | connections, cycles, delivery guarantees |
 //! | `load` | all of it, in order |
+
+#![warn(clippy::match_bool)]
 
 mod check;
 mod component;
@@ -39,7 +41,7 @@ pub use diagnostic::{Diagnostic, Label, Severity};
 pub use document::overrides::Override;
 pub use environment::{Environment, FindLibrary};
 pub use graph::drawing::{graphviz, mermaid};
-pub use graph::guarantee::{Guarantee, Promise, guarantees};
+pub use graph::guarantee::{Guarantee, GuaranteeLevel, guarantees};
 pub use keys::{BatchOptions, DeadLetterOptions, Delivery, EngineOptions, OnReject, RetryOptions, Settings};
 pub use load::{Loaded, load};
 pub use manual::editor::editor_schema;

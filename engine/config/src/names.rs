@@ -1,9 +1,9 @@
-//! Names: which are allowed, and which was probably meant.
+//! Rules for names, and the name that a misspelt one means.
 
 /// The longest name.
 pub(crate) const LONGEST: usize = 64;
 
-/// The name among `known` that is most like `name`, if one is like it.
+/// The most similar name among `known`, if one is similar enough.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let name = plain(name);
@@ -39,32 +39,30 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -
     }
 }
 
-/// What a component's name must be, if `name` is not that.
+/// The rule for the name of a component, if `name` breaks it.
 pub(crate) fn component_problem(name: &str) -> Option<&'static str> {
     let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         && name.len() <= LONGEST;
     (!fits).then_some(
-        "a name is made of letters, digits, `_` and `-`, begins with a letter or digit, and has at most 64 characters",
+        "a name has 1 to 64 of `A`-`Z`, `a`-`z`, `0`-`9`, `_` and `-`, and does not begin with `_` or `-`",
     )
 }
 
-/// What a pipeline's name or id must be, if `name` is not that.
+/// The rule for the name or id of a pipeline, if `name` breaks it.
 pub(crate) fn pipeline_problem(name: &str) -> Option<&'static str> {
     let fits = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         && !name.starts_with('.')
         && (1..=LONGEST).contains(&name.len());
     (!fits).then_some(
-        "it is made of letters, digits, `_`, `-` and `.`, does not begin with `.`, and has 1 to 64 characters",
+        "it has 1 to 64 of `A`-`Z`, `a`-`z`, `0`-`9`, `_`, `-` and `.`, and does not begin with `.`",
     )
 }
 
-/// `a`, or `an` in front of a vowel, and the word.
+/// The word after `a` or `an`.
 pub(crate) fn with_article(word: &str) -> String {
-    match word.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        true => format!("an {word}"),
-        false => format!("a {word}"),
-    }
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {word}")
 }
 
 #[cfg(test)]

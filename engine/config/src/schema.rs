@@ -10,15 +10,15 @@ use crate::names::listed;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schema<'a> {
     root: &'a Value,
-    /// What says the structure.
+    /// The node with the structure.
     node: &'a Value,
-    /// What says the description, the default and the examples: the node that was named, before references.
+    /// The node with the description, the default and the examples: the one before references are followed.
     outer: &'a Value,
-    /// The one of several types that is meant, where the node has a list of them.
+    /// The selected type, if the node lists several.
     only: Option<&'a str>,
 }
 
-/// What a value can be.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Text,
@@ -29,7 +29,7 @@ pub(crate) enum Form {
     Table,
 }
 
-/// What may stand in a table.
+/// The keys of a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape<'a> {
     pub(crate) properties: Vec<(&'a str, Schema<'a>)>,
@@ -37,7 +37,7 @@ pub(crate) struct Shape<'a> {
     pub(crate) other: Other<'a>,
 }
 
-/// What may stand in a table under keys that the schema does not name.
+/// The values of keys that the schema does not name.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Other<'a> {
     #[default]
@@ -46,10 +46,10 @@ pub(crate) enum Other<'a> {
     These(Schema<'a>),
 }
 
-/// How many references and nested choices are followed before giving up.
+/// The largest number of references and nested choices that are followed.
 const DEEPEST: usize = 16;
 
-/// How many shapes of one table are told apart.
+/// The largest number of shapes of one table.
 const MOST_SHAPES: usize = 64;
 
 impl<'a> Schema<'a> {
@@ -106,7 +106,7 @@ impl<'a> Schema<'a> {
         self.node["description"].as_str().unwrap_or_default()
     }
 
-    /// What it is if left out.
+    /// The default.
     pub(crate) fn default(self) -> Option<&'a Value> {
         self.keyword("default").filter(|value| !value.is_null())
     }
@@ -131,7 +131,7 @@ impl<'a> Schema<'a> {
         self.node.get("items").filter(|items| items.is_object()).map(|items| self.inner(items))
     }
 
-    /// The things that a value can be, one of which it must be: itself if there is no choice.
+    /// The alternatives for a value: itself if there is no choice.
     pub(crate) fn choices(self) -> Vec<Schema<'a>> {
         let mut choices = Vec::new();
         self.collect_choices(&mut choices, 0);
@@ -181,7 +181,7 @@ impl<'a> Schema<'a> {
         lists.map(|lists| lists.concat()).filter(|words| !words.is_empty())
     }
 
-    /// What kind of value it is; `None` if it can be any.
+    /// The type. `None` if the value can have any.
     pub(crate) fn form(self) -> Option<Form> {
         let name = match self.types().first() {
             Some(name) => name,
@@ -199,7 +199,7 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// What may stand in a table of this schema; several, where there is a choice.
+    /// The shapes of a table of this schema: several, where there is a choice.
     pub(crate) fn shapes(self) -> Vec<Shape<'a>> {
         self.shapes_at(0)
     }
@@ -249,7 +249,7 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// What it is in plain words: `text`, `duration`, `list of text`, "one of `a` or `b`".
+    /// The type in plain words: `text`, `duration`, `list of text`, "one of `a` or `b`".
     pub(crate) fn type_name(self) -> String {
         self.type_name_at(0)
     }
@@ -303,12 +303,12 @@ impl<'a> Shape<'a> {
         self.properties.iter().find(|(name, _)| *name == key).map(|(_, schema)| *schema)
     }
 
-    /// Whether the table takes keys that the schema does not name.
+    /// Returns true if the table takes keys that the schema does not name.
     pub(crate) fn takes_any(&self) -> bool {
         !matches!(self.other, Other::Nothing)
     }
 
-    /// The key whose one possible word tells this shape from the others, and that word.
+    /// The key with a single possible word, which distinguishes this shape from others, and that word.
     pub(crate) fn tag(&self) -> Option<(&'a str, &'a str)> {
         self.properties.iter().find_map(|(name, schema)| match schema.all_words()?.as_slice() {
             [word] if self.required.contains(name) => Some((*name, *word)),
@@ -317,7 +317,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// Every shape of one list joined with every shape of the other.
+/// Joins every shape of one list with every shape of the other.
 fn join<'a>(left: &[Shape<'a>], right: &[Shape<'a>]) -> Vec<Shape<'a>> {
     let mut joined = Vec::new();
     for (one, two) in left.iter().flat_map(|one| right.iter().map(move |two| (one, two))).take(MOST_SHAPES) {

@@ -1,4 +1,4 @@
-//! The checked graph: what a pipeline file says, with every name resolved.
+//! The checked graph of a pipeline file, with every name resolved.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ pub struct Pipeline {
     /// The rest of `[pipeline]`.
     pub settings: Settings,
     /// The graphs of the file that do not touch one another, in the order of their first component. Each
-    /// runs, drains and fails by itself.
+    /// runs, drains and fails on its own.
     pub graphs: Vec<Graph>,
 }
 
 /// Components that are connected.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    /// The components; each stands behind those that feed it.
+    /// The components, each after those upstream of it.
     pub nodes: Vec<Node>,
 }
 
-/// One component: a configured use of a plugin.
+/// A component: a configured use of a plugin.
 #[derive(Clone)]
 pub struct Node {
     /// Its name, unique in the file.
@@ -40,7 +40,7 @@ pub struct Node {
     pub plugin: Plugin,
     /// The plugin's own options, as JSON that fits its schema. Holds secrets: never shown.
     pub options: Value,
-    /// What feeds it. Empty for a source.
+    /// Its inputs. Empty for a source.
     pub inputs: Vec<Input>,
     /// The names of its outputs 1 and up.
     pub outputs: Vec<String>,
@@ -64,8 +64,7 @@ impl Node {
         self.plugin.build(&self.options)
     }
 
-    /// Whether the other is the same component, configured in the same way: the same plugin with the same
-    /// options. What feeds it and the engine's options may differ.
+    /// Returns true if the other has the same name, plugin and options. Its inputs and the engine's options may differ.
     pub fn is_built_like(&self, other: &Self) -> bool {
         self.name == other.name
             && self.kind() == other.kind()
@@ -73,7 +72,7 @@ impl Node {
             && self.options == other.options
     }
 
-    /// Whether the other is the same in everything.
+    /// Returns true if the other is the same in everything.
     pub fn is_same(&self, other: &Self) -> bool {
         self.is_built_like(other)
             && self.inputs == other.inputs
@@ -96,20 +95,20 @@ impl fmt::Debug for Node {
     }
 }
 
-/// One thing that feeds a component.
+/// An input of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Index of the feeding component in [`Graph::nodes`].
+    /// Index of the upstream component in [`Graph::nodes`].
     pub node: usize,
-    /// Which of its outputs.
+    /// The output of the upstream component.
     pub output: OutputName,
 }
 
-/// Which output of a component.
+/// An output of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OutputName {
     /// The main output (0), or a named one.
     Port(Port),
-    /// What the component rejected: `NAME.rejected`.
+    /// The events that the component rejected: `NAME.rejected`.
     Rejected,
 }

@@ -26,9 +26,9 @@ pub(crate) enum Repair {
     Replace {
         /// A right value, if one is known.
         sample: Option<Value>,
-        /// Whether the table needs the key.
+        /// True for a key that the table needs.
         required: bool,
-        /// Whether the value selects a mode of the plugin, rather than a limit or a name.
+        /// True for a value that selects a mode of the plugin, rather than a limit or a name.
         is_mode: bool,
     },
     /// A key is missing.
@@ -42,7 +42,7 @@ impl Repair {
         }
     }
 
-    /// Whether the repair may change the mode of the plugin.
+    /// Returns true if the repair may change the mode of the plugin.
     pub(crate) fn is_mode(&self) -> bool {
         match self {
             Self::Rename(_) => false,
@@ -55,7 +55,7 @@ impl Repair {
 /// Repairs a tree.
 pub(crate) struct Repaired<'a> {
     pub(crate) faults: &'a [Fault],
-    /// Whether an optional value is replaced by a sample, rather than removed.
+    /// Replaces optional values by samples, rather than removing them.
     pub(crate) samples: bool,
     /// JSON pointers to the values that are not the user's.
     pub(crate) invented: Vec<String>,

@@ -1,4 +1,4 @@
-//! Texts that must have a form: words, durations, sizes, paths, templates.
+//! Texts with a format: words, durations, sizes, paths, templates.
 
 use tidegate_sdk::{Duration, Size, Template, json};
 
@@ -8,12 +8,12 @@ use crate::names::{listed, nearest, with_article};
 use crate::schema::Schema;
 use crate::schema::example::example;
 
-/// A text that is none of the words it may be.
+/// The error of a text that is none of the allowed words.
 pub(crate) fn wrong_word(words: &[&str], item: &Item, path: &str) -> Diagnostic {
     let nearest = item.shown().and_then(|text| nearest(text, words.iter().copied()));
     let message = match item.shown() {
         Some(text) => format!("`{path}` cannot be `{text}`"),
-        None => format!("the value of `{path}` is none that it can have"),
+        None => format!("the value of `{path}` is not allowed"),
     };
     let known = listed(words.iter().copied(), "or");
     let diagnostic = Diagnostic::error("wrong-value", message);
@@ -25,7 +25,7 @@ pub(crate) fn wrong_word(words: &[&str], item: &Item, path: &str) -> Diagnostic 
     }
 }
 
-/// What is wrong with a text, by its format and limits.
+/// The error of a text that breaks its format or limits.
 pub(crate) fn text_problem(
     schema: Schema<'_>,
     named: Schema<'_>,
@@ -99,7 +99,7 @@ fn unit_label(noun: &str, value: &str, schema: Schema<'_>, item: &Item) -> Strin
     }
 }
 
-/// What the limits are, if the value is out of them.
+/// The limits, if the value is out of them.
 fn limits<'v, T>(value: &T, limit: impl Fn(&str) -> Option<&'v serde_json::Value>) -> Option<String>
 where
     T: std::str::FromStr + PartialOrd,
@@ -117,7 +117,7 @@ where
     (!sound).then(|| format!("must be {}", expected.join(" and ")))
 }
 
-/// The duration that somebody meant who wrote its unit as a word: `60 sec`, `5 minutes`.
+/// The duration that is meant by a unit written as a word: `60 sec`, `5 minutes`.
 fn duration_meant(text: &str) -> Option<String> {
     let text = text.trim().to_lowercase();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.')?);

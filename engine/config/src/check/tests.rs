@@ -79,7 +79,7 @@ fn a_list_or_a_single_one() {
 }
 
 #[test]
-fn a_choice_told_by_its_tag() {
+fn choice_by_tag() {
     let branch = |word: &str, key: &str| {
         json!({ "type": "object", "properties": { "type": { "const": word, "type": "string" }, key: { "type": "string" } },
                 "required": ["type", key], "additionalProperties": false })
@@ -94,7 +94,7 @@ fn a_choice_told_by_its_tag() {
 }
 
 #[test]
-fn a_choice_told_by_its_only_key() {
+fn choice_by_only_key() {
     let branch = |key: &str| {
         json!({ "type": "object", "properties": { key: { "type": "integer" } }, "required": [key],
                 "additionalProperties": false })
@@ -146,9 +146,9 @@ fn keys_of_the_component_in_a_map_below_it() {
         "rounds": { "type": "integer" },
         "headers": { "type": "object", "additionalProperties": { "type": "string" } },
     } });
-    let told = problems(&schema, "[headers]\na = 'b'\nrounds = 3\nurl = 'x'\n");
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|one| one.starts_with("swallowed-key: ")), "{told:?}");
+    let found = problems(&schema, "[headers]\na = 'b'\nrounds = 3\nurl = 'x'\n");
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|one| one.starts_with("swallowed-key: ")), "{found:?}");
     assert_eq!(of(&schema, "headers = { url = 'x' }"), "");
     assert!(of(&schema, "[headers]\na = 3").starts_with("wrong-type: `headers.a` must be text"));
 }

@@ -29,9 +29,9 @@ pub(crate) struct Options {
 pub(crate) struct Built {
     /// The component. After a repair, it stands for the one that the user means.
     pub(crate) component: Option<Component>,
-    /// Whether the repair may have changed what the component is able to do.
+    /// True if the repair may have changed what the component is able to do.
     pub(crate) may_differ: bool,
-    /// Whether the component was built from the options as they are.
+    /// True if the component was built from the options as they are.
     pub(crate) is_sound: bool,
     pub(crate) problems: Vec<ConfigError>,
     /// The options to which the pointers of the problems lead.
@@ -68,7 +68,7 @@ impl Built {
     }
 }
 
-/// Whether the option at `pointer` may select a mode of the plugin.
+/// Returns true if the option at `pointer` may select a mode of the plugin.
 fn is_mode(plugin: &Plugin, pointer: &str) -> bool {
     let key = unescaped(top(pointer).trim_start_matches('/'));
     let shapes = Schema::new(plugin.schema()).shapes();
@@ -82,7 +82,7 @@ fn is_mode(plugin: &Plugin, pointer: &str) -> bool {
 /// Builds from repaired options until no new problem is found.
 struct Trial<'a> {
     plugin: &'a Plugin,
-    /// Whether an optional value is replaced by a sample, rather than removed.
+    /// Replaces optional values by samples, rather than removing them.
     samples: bool,
     options: Item,
     /// Pointers to the values that are not the user's.
@@ -131,7 +131,7 @@ impl<'a> Trial<'a> {
         None
     }
 
-    /// Whether the error is about an option of the user that no earlier error is about.
+    /// Returns true if the error is about an option of the user that no earlier error is about.
     fn is_new(&self, error: &ConfigError) -> bool {
         let covers = |one: &String| is_within(&error.pointer, one);
         !error.pointer.is_empty()

@@ -63,7 +63,7 @@ fn quoted_option<'i>(options: &'i Item, message: &str) -> Option<&'i Item> {
     if let [only] = found.as_slice() { Some(only) } else { None }
 }
 
-/// Whether a message comes from serde, in terms of Rust, rather than from the plugin.
+/// Returns true if a message comes from serde, in terms of Rust, rather than from the plugin.
 fn is_of_serde(message: &str) -> bool {
     const OPENINGS: [&str; 8] = [
         "invalid type:",

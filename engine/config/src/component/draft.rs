@@ -26,7 +26,7 @@ pub(crate) struct Draft {
     pub(crate) outputs: Option<Vec<String>>,
     /// The capabilities. If they are unknown, those of a component that does the least.
     pub(crate) capabilities: Arc<Capabilities>,
-    /// Whether the capabilities are known: the component was built, or a repaired copy that is able to do the same.
+    /// True if the capabilities are known: the component was built, or a repaired copy that is able to do the same.
     pub(crate) is_known: bool,
     /// Resources that no other component can use.
     pub(crate) claims: Vec<Claimed>,
@@ -46,7 +46,7 @@ pub(crate) enum From {
 pub(crate) struct Name {
     pub(crate) text: String,
     pub(crate) origin: Origin,
-    /// Whether messages may show it: no part of it comes from outside the file.
+    /// True if messages may show it: no part of it comes from outside the file.
     pub(crate) shown: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the engine's keys on a component come to.
+//! The engine's keys of a component.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -31,7 +31,7 @@ fn json(own: &Table) -> Value {
 pub(crate) fn misplaced(kind: Kind, name: &str, entry: &Entry, kinds: &[Kind]) -> Diagnostic {
     let key = &entry.key;
     if key == "from" {
-        let message = format!("`{name}` is a source, so nothing feeds it");
+        let message = format!("`{name}` is a source, which has no upstream component");
         return place(Diagnostic::error("misplaced-key", message), &entry.origin, "remove it");
     }
     let kinds: Vec<String> = kinds.iter().map(|kind| format!("{kind}s")).collect();

@@ -119,10 +119,15 @@ pub fn collisions(
         };
         pairs.insert(pair(one, other));
         if overlap == Overlap::Certain {
-            let owner = if other.claim.shown == one.claim.shown {
-                format!("`{}` has it", other.claim.component)
+            let name = if other.file == one.file {
+                format!("`{}`", other.claim.component)
             } else {
-                format!("`{}` has {}", other.claim.component, other.claim.shown)
+                format!("`{}` in {}", other.claim.component, other.text.path)
+            };
+            let owner = if other.claim.shown == one.claim.shown {
+                format!("{name} has it")
+            } else {
+                format!("{name} has {}", other.claim.shown)
             };
             found.push((one.file, beside(collision(one.claim, &owner), one, other, "has it")));
             continue;

@@ -1,4 +1,4 @@
-//! `[plugins]`: the shared libraries of a pipeline file, beside the plugins that are known without it.
+//! `[plugins]`: the shared libraries of a pipeline file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::document::{Data, Item, Table, place};
 use crate::environment::Environment;
 use crate::keys;
 
-/// The plugins that the file may use: those of its libraries take the place of built-in ones of the same kind and name.
+/// The plugins that the file may use. Those of its libraries replace built-in ones of the same kind and name.
 pub(crate) fn registry<'a>(
     known: &'a Registry,
     libraries: &Item,
@@ -56,10 +56,10 @@ pub(crate) fn registry<'a>(
 }
 
 fn title(plugin: &Plugin) -> &str {
-    plugin.library().map_or("what is built in", |library| library.title())
+    plugin.library().map_or("the built-in plugins", |library| library.title())
 }
 
-/// The plugin where this component wants it to run, and what stands against that.
+/// The plugin with the isolation that this component asks for.
 pub(crate) fn placed(plugin: &Plugin, own: &Table, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
     let keys = component_keys(own);
     if plugin.library().is_some() {

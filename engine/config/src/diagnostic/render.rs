@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::diagnostic::{BYTE_ORDER_MARK, Diagnostic, Label, Severity, ceil, floor, line_column};
 use crate::text::Text;
 
-/// Diagnostics as a compiler would show them: the place, the line, carets, and what to do. Ends with a line
-/// break, unless there are none. The same on every terminal: it does not depend on its width.
+/// Diagnostics as a compiler shows them: the place, the line, carets and the help. The text ends with a line break, unless
+/// there are no diagnostics. It does not depend on the width of the terminal.
 pub fn render(diagnostics: &[Diagnostic], text: &Text, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let shown = Shown::new(text);
@@ -22,7 +22,7 @@ pub fn render(diagnostics: &[Diagnostic], text: &Text, color: bool) -> String {
     rendered
 }
 
-/// The text as it is shown: without a byte order mark.
+/// The text without a byte order mark.
 struct Shown<'a> {
     path: &'a str,
     source: &'a str,
@@ -52,22 +52,20 @@ impl<'a> Shown<'a> {
             }
             None => title.element(Origin::path(self.path)),
         };
-        group.elements(diagnostic.notes.iter().map(|note| Level::NOTE.no_name().message(plain(note))))
+        group
+            .elements(diagnostic.notes.iter().map(|note| Level::NOTE.no_name().message(escape_control(note))))
     }
 
     fn annotation(&self, kind: AnnotationKind, label: &Label) -> annotate_snippets::Annotation<'a> {
         let start = floor(self.source, label.range.start.saturating_sub(self.skipped));
         let end = ceil(self.source, label.range.end.saturating_sub(self.skipped)).max(start);
         let annotation = kind.span(start..end);
-        match label.text.is_empty() {
-            true => annotation,
-            false => annotation.label(plain(&label.text)),
-        }
+        if label.text.is_empty() { annotation } else { annotation.label(escape_control(&label.text)) }
     }
 }
 
-/// Text without characters that would move the cursor or colour the terminal.
-fn plain(text: &str) -> String {
+/// Replaces characters that would move the cursor or colour the terminal.
+fn escape_control(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 

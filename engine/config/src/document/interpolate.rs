@@ -36,7 +36,7 @@ pub(crate) fn interpolate(
     }
 }
 
-/// What is wrong with one `${...}`, and the bytes of the written value where it stands.
+/// The problem of a `${...}`, and its bytes in the written value.
 struct Problem {
     range: Range<usize>,
     diagnostic: Diagnostic,
@@ -49,7 +49,7 @@ impl Problem {
     }
 }
 
-/// The place of the bytes `range` of a text's written value, which stands at `origin`.
+/// The place of the bytes `range` of the written value at `origin`.
 pub(crate) fn within(origin: &Origin, source: &str, range: Range<usize>) -> Origin {
     let Origin::File(whole) = origin else { return origin.clone() };
     let Some(literal) = source.get(whole.clone()) else { return origin.clone() };
@@ -58,7 +58,7 @@ pub(crate) fn within(origin: &Origin, source: &str, range: Range<usize>) -> Orig
 }
 
 impl TextValue {
-    /// The bytes of the written value that make the bytes `range` of the value.
+    /// The bytes of the written value for the bytes `range` of the value.
     pub(crate) fn written(&self, range: Range<usize>) -> Range<usize> {
         let (mut start, mut end) = (range.start, range.end);
         for (made, written) in &self.replaced {
@@ -120,12 +120,12 @@ fn unterminated(range: Range<usize>) -> Problem {
 }
 
 enum Replacement<'a> {
-    /// It stands in the file, so it may be shown.
+    /// Text of the file, which messages may show.
     Default(&'a str),
     Outside(String),
 }
 
-/// What is wrong with one `${...}`: a code, a message, and the label beside the place.
+/// The problem of a `${...}`: a code, a message, and the label beside the place.
 struct Refusal {
     code: &'static str,
     message: String,
@@ -141,7 +141,7 @@ impl Refusal {
     }
 }
 
-/// What stands for the text between `${` and `}`.
+/// The replacement of the text between `${` and `}`.
 fn replacement<'a>(inner: &'a str, environment: &Environment<'_>) -> Result<Replacement<'a>, Refusal> {
     if let Some(path) = inner.strip_prefix("file:") {
         return match (environment.secret_file)(path) {
@@ -183,8 +183,8 @@ fn replacement<'a>(inner: &'a str, environment: &Environment<'_>) -> Result<Repl
     }
 }
 
-/// `message` with everything in it that came from outside replaced by `***`: the values themselves, and
-/// what the message quotes of them.
+/// Replaces all text from outside the file in `message` by `***`: the values, and the parts of them that the message
+/// quotes.
 pub(crate) fn redact(message: &str, hidden: &[&str]) -> String {
     let mut redacted = message.to_owned();
     let mut values: Vec<&str> = hidden.iter().copied().filter(|value| !value.is_empty()).collect();
@@ -200,11 +200,8 @@ pub(crate) fn redact(message: &str, hidden: &[&str]) -> String {
         let last = parts.len() - 1;
         let hide = |(index, part): (usize, &str)| {
             let quoted = index % 2 == 1 && index < last && !part.is_empty();
-            let part = match quoted && values.iter().any(|value| value.contains(part)) {
-                true => "***",
-                false => part,
-            };
-            part.to_owned()
+            let is_hidden = quoted && values.iter().any(|value| value.contains(part));
+            if is_hidden { "***".to_owned() } else { part.to_owned() }
         };
         redacted = parts.iter().copied().enumerate().map(hide).collect::<Vec<_>>().join(&quote.to_string());
     }

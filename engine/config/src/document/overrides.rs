@@ -1,4 +1,4 @@
-//! Values that take the place of those in the file: `--set NAME.KEY=VALUE`.
+//! Values that replace those in the file: `--set NAME.KEY=VALUE`.
 
 use toml::de::DeValue;
 
@@ -6,14 +6,14 @@ use crate::diagnostic::Diagnostic;
 use crate::document::{self, Data, Entry, Item, Origin, Table, TextValue};
 use crate::names::{listed, nearest};
 
-/// One key of one component (or of `[pipeline]`), set from outside the file.
+/// A key of a component (or of `[pipeline]`) that is set from outside the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// The component's name, or `pipeline`.
     pub component: String,
     /// The key; dots reach into tables, `retry.base`.
     pub key: String,
-    /// The value as TOML writes it; what is not TOML is text.
+    /// The value as TOML writes it. A value that is not TOML is text.
     pub value: String,
 }
 
@@ -26,7 +26,7 @@ impl Override {
     /// ```
     ///
     /// # Errors
-    /// How it should be written. The message does not show the value, which may be a secret.
+    /// The right form. The message does not show the value, which may be a secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (path, value) = text.split_once('=').unwrap_or((text, ""));
         let problem = || format!("`{path}` is not an override; write it like `NAME.KEY=VALUE`");
@@ -45,7 +45,7 @@ impl Override {
     fn item(&self) -> Item {
         let origin = Origin::Set(self.path());
         let item = DeValue::parse(&self.value).ok().map(|parsed| {
-            // What the value itself has wrong (a number too large) makes it text, which is then told.
+            // A value with an error (a number too large) is text, and its schema reports that.
             let mut problems = Vec::new();
             document::item(&parsed, &self.value, &mut problems)
         });
@@ -60,7 +60,7 @@ impl Override {
     }
 }
 
-/// Says of everything in `item` that it comes from `origin`.
+/// Sets the origin of everything in `item`.
 fn relocate(item: &mut Item, origin: &Origin) {
     item.origin = origin.clone();
     match &mut item.data {
@@ -75,14 +75,14 @@ fn relocate(item: &mut Item, origin: &Origin) {
     }
 }
 
-/// Puts the overrides into the tree of the file.
+/// Applies the overrides to the tree of the file.
 pub(crate) fn apply(root: &mut Table, overrides: &[Override], diagnostics: &mut Vec<Diagnostic>) {
     for one in overrides {
         let item = one.item();
         match target(root, &one.component) {
             Some(table) => {
                 if let Err(message) = set(table, &one.key, item) {
-                    let message = format!("`--set {}` cannot be followed: {message}", one.path());
+                    let message = format!("`--set {}` has no place: {message}", one.path());
                     diagnostics.push(Diagnostic::error("bad-override", message));
                 }
             }

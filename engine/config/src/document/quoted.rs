@@ -1,4 +1,4 @@
-//! Where a part of a text value stands in the file, between its quotes and among its escapes.
+//! Finds the place of a part of a text value in the file, between its quotes and among its escapes.
 
 use std::ops::Range;
 
@@ -17,12 +17,12 @@ pub(crate) fn place(literal: &str, range: Range<usize>) -> Range<usize> {
         }
         value += made;
     }
-    // A place behind the last character, such as the end of a query that breaks off: the closing quote.
+    // A place after the last character, such as the end of an incomplete query, is the closing quote.
     let end = body_end(literal);
     start.unwrap_or(end)..end.max(start.unwrap_or(end))
 }
 
-/// Where the closing quotes begin.
+/// The start of the closing quotes.
 fn body_end(literal: &str) -> usize {
     Body::of(literal).map_or(literal.len(), |body| body.end)
 }
@@ -46,7 +46,7 @@ impl<'a> Body<'a> {
         };
         let end = literal.len() - quotes;
         let first = literal.get(quotes..end)?;
-        // A line break right behind the opening of a multi-line string does not belong to its value.
+        // The first line break of a multi-line string does not belong to its value.
         let skipped = match quotes {
             3 if first.starts_with("\r\n") => 2,
             3 if first.starts_with('\n') => 1,
@@ -57,7 +57,7 @@ impl<'a> Body<'a> {
 }
 
 impl Iterator for Body<'_> {
-    /// Where the piece stands, how many bytes it takes there, and how many of the value it makes.
+    /// The offset of the piece, its bytes in the file, and its bytes in the value.
     type Item = (usize, usize, usize);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -73,7 +73,7 @@ impl Iterator for Body<'_> {
     }
 }
 
-/// How many bytes the escape at the start of `text` takes, and how many it makes.
+/// The bytes of the escape at the start of `text`, in the file and in the value.
 fn escape(text: &str) -> (usize, usize) {
     let digits = match text.as_bytes().get(1) {
         Some(b'x') => 2,

@@ -1,4 +1,4 @@
-//! What is wrong with the TOML itself, and what may not be said because of it.
+//! Errors of the TOML itself, and the diagnostics that they make unreliable.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub(crate) enum Unparsed {
     Anything,
 }
 
-/// How many of the parser's errors are looked at.
+/// The largest number of parser errors that are read.
 const MOST_ERRORS: usize = 1000;
 
 /// The parser's errors, one a line.
@@ -26,12 +26,12 @@ pub(crate) fn diagnostics(errors: &[toml::de::Error], source: &str) -> Vec<Diagn
     for error in errors.iter().take(MOST_ERRORS) {
         let range = error.span().unwrap_or(source.len()..source.len());
         let line = line_start(source, range.start);
-        // The keys below a header that is written twice are not to blame themselves.
+        // The keys below a header that is written twice are not wrong themselves.
         let header = header_of(&headers, line).filter(|header| *header != line && lines.contains(header));
         if error.message().starts_with("duplicate key") && header.is_some() {
             continue;
         }
-        // What follows from the first error of a line is not worth telling.
+        // Later errors of a line are mostly consequences of the first.
         if lines.insert(line) {
             found.push(diagnostic(error.message(), range, source));
         }
@@ -45,7 +45,7 @@ fn diagnostic(message: &str, range: Range<usize>, source: &str) -> Diagnostic {
         return duplicate(written, range, source);
     }
     let (what, expected) = match message.split_once(", expected ") {
-        // Other than marks such as `]`, what the parser expects is named in its own words, not in the user's.
+        // The parser names expected marks such as `]` as the user knows them, and other things in its own terms.
         Some((what, expected)) if expected.contains('`') => (what, format!("expected {expected}")),
         Some((what, _)) => (what, String::new()),
         None => (message, String::new()),
@@ -60,7 +60,7 @@ fn diagnostic(message: &str, range: Range<usize>, source: &str) -> Diagnostic {
     }
 }
 
-/// What is most often meant by a line that is not TOML.
+/// A hint for a line that is not TOML, after the most frequent mistakes.
 fn hint(line: &str) -> Option<&'static str> {
     let line = line.split('#').next().unwrap_or(line).trim();
     if line.starts_with('[') && !line.ends_with(']') {
@@ -75,7 +75,7 @@ fn hint(line: &str) -> Option<&'static str> {
             let bare = value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/' || c == '.');
             match (value, quotes) {
                 ("", _) => Some("the value is missing"),
-                ("True" | "TRUE" | "False" | "FALSE", _) => Some("write `true` or `false`, in small letters"),
+                ("True" | "TRUE" | "False" | "FALSE", _) => Some("write `true` or `false`, in lower case"),
                 (_, 0) if bare => Some("text stands in quotes: `key = \"value\"`"),
                 (_, 1) => Some("text ends with the same quote as it begins"),
                 _ => None,
@@ -88,21 +88,22 @@ fn duplicate(written: &str, range: Range<usize>, source: &str) -> Diagnostic {
     let start = line_start(source, range.start);
     let line = source[start..].lines().next().unwrap_or_default().trim();
     let header = line.starts_with('[');
-    let (what, label) = match header {
-        true => (
+    let (what, label) = if header {
+        (
             format!("the table `{line}` is written twice"),
             "put its keys under the first, or give it another name",
-        ),
-        false => (format!("the key `{written}` is written twice in one table"), "remove one of them"),
+        )
+    } else {
+        (format!("the key `{written}` is written twice in one table"), "remove one of them")
     };
     let diagnostic = Diagnostic::error("duplicate-key", what).label(range, label);
     match first_of(written, line, header, &source[..start]) {
-        Some(first) => diagnostic.also(first, "it is written here first"),
+        Some(first) => diagnostic.also(first, "the first is here"),
         None => diagnostic,
     }
 }
 
-/// Where the header `line` or the key `written` stands in what comes before.
+/// The first place of the header `line` or the key `written` in the text before.
 fn first_of(written: &str, line: &str, header: bool, before: &str) -> Option<Range<usize>> {
     let mut found = None;
     let mut at = 0;
@@ -110,16 +111,16 @@ fn first_of(written: &str, line: &str, header: bool, before: &str) -> Option<Ran
         let text = candidate.trim();
         let indent = candidate.len() - candidate.trim_start().len();
         let start = at + indent;
-        match header {
-            true if text == line => return Some(start..start + text.len()),
-            // A key's table begins at the last header before it.
-            false if text.starts_with('[') => found = None,
-            false
-                if text.split('=').next().is_some_and(|key| key.trim() == written) && text.contains('=') =>
-            {
-                found = found.or(Some(start..start + written.len()));
+        let is_key = text.contains('=') && text.split('=').next().is_some_and(|key| key.trim() == written);
+        if header {
+            if text == line {
+                return Some(start..start + text.len());
             }
-            _ => {}
+        } else if text.starts_with('[') {
+            // The table of a key begins at the last header before it.
+            found = None;
+        } else if is_key {
+            found = found.or(Some(start..start + written.len()));
         }
         at += candidate.len();
     }
@@ -131,7 +132,7 @@ fn line_start(source: &str, at: usize) -> usize {
     source[..at].rfind('\n').map_or(0, |at| at + 1)
 }
 
-/// Where the lines begin that are headers of tables.
+/// The starts of the lines that are headers of tables.
 fn headers(source: &str) -> Vec<usize> {
     let mut at = 0;
     let mut headers = Vec::new();
@@ -144,12 +145,12 @@ fn headers(source: &str) -> Vec<usize> {
     headers
 }
 
-/// The header that the line at `start` stands below (itself, if it is one).
+/// The header above the line at `start` (itself, if it is one).
 fn header_of(headers: &[usize], start: usize) -> Option<usize> {
     headers[..headers.partition_point(|header| *header <= start)].last().copied()
 }
 
-/// Takes back what may only seem to be wrong because of a part of the file that could not be understood.
+/// Removes diagnostics that may only be consequences of a part of the file that could not be parsed.
 pub(crate) fn withdraw_consequences(diagnostics: &mut Vec<Diagnostic>, source: &str, unparsed: Unparsed) {
     const ABSENT_COMPONENTS: [&str; 6] =
         ["unread", "unused-output", "no-source", "no-sink", "unknown-from", "nothing-above"];
@@ -157,8 +158,8 @@ pub(crate) fn withdraw_consequences(diagnostics: &mut Vec<Diagnostic>, source: &
     if unparsed >= Unparsed::Components {
         diagnostics.retain(|one| !ABSENT_COMPONENTS.contains(&one.code));
     }
-    let told = |code: &str| diagnostics.iter().any(|one| one.code == code);
-    let (no_source, no_sink) = (told("no-source"), told("no-sink"));
+    let has = |code: &str| diagnostics.iter().any(|one| one.code == code);
+    let (no_source, no_sink) = (has("no-source"), has("no-sink"));
     diagnostics.retain(|one| !(no_source && one.code == "nothing-above" || no_sink && one.code == "unread"));
     if unparsed < Unparsed::Anything {
         return;
@@ -168,7 +169,7 @@ pub(crate) fn withdraw_consequences(diagnostics: &mut Vec<Diagnostic>, source: &
     let is_syntax = |one: &Diagnostic| matches!(one.code, "syntax" | "duplicate-key");
     let lines: BTreeSet<usize> = diagnostics.iter().filter(|one| is_syntax(one)).filter_map(line).collect();
     diagnostics.retain(|one| {
-        // Below a broken header, nothing is known to stand where it seems to.
+        // Below a broken header, the table of a key is unknown.
         let bad_line = line(one).is_some_and(|line| {
             lines.contains(&line) || header_of(&headers, line).is_some_and(|header| lines.contains(&header))
         });

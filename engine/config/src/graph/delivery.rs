@@ -3,7 +3,7 @@
 use crate::component::draft::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Origin, place};
-use crate::graph::guarantee::{Promise, guarantees};
+use crate::graph::guarantee::{GuaranteeLevel, guarantees};
 use crate::keys::Delivery;
 use crate::topology::Graph;
 
@@ -24,7 +24,7 @@ pub(crate) fn refused(
     let is_known = |name: &str| drafts.iter().any(|draft| draft.name == name && draft.is_known);
     let known = graphs.iter().filter(|graph| graph.nodes.iter().all(|node| is_known(&node.name)));
     let all = known.flat_map(|graph| guarantees(graph, Delivery::EffectivelyOnce));
-    let less: Vec<_> = all.filter(|lane| lane.promise != Promise::EffectivelyOnce).collect();
+    let less: Vec<_> = all.filter(|lane| lane.level != GuaranteeLevel::EffectivelyOnce).collect();
     if less.is_empty() {
         return None;
     }
@@ -33,7 +33,7 @@ pub(crate) fn refused(
     let mut diagnostic = place(Diagnostic::error("delivery", message), origin, help);
     for lane in less.iter().take(MOST_LANES) {
         let reason = lane.reason.as_deref().unwrap_or_default();
-        let text = format!("from `{}` to `{}`: {}: {reason}", lane.source, lane.sink, lane.promise.as_str());
+        let text = format!("from `{}` to `{}`: {}: {reason}", lane.source, lane.sink, lane.level.as_str());
         diagnostic = diagnostic.note(text);
     }
     if less.len() > MOST_LANES {

@@ -1,23 +1,23 @@
-//! What is promised for each lane, a source and a sink that its events reach, and why not more.
+//! The delivery guarantee of each lane (a source and a sink that its events reach), and the reason why it is not higher.
 
 use tidegate_sdk::{Kind, Replay};
 
 use crate::keys::Delivery;
 use crate::topology::{Graph, Node};
 
-/// What holds for a lane across crashes. While the process runs, nothing is lost on any lane.
+/// A level of delivery across crashes. While the process runs, no event is lost on any lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
-    /// Nothing is lost, nothing comes twice.
+pub enum GuaranteeLevel {
+    /// No event is lost, and none is delivered twice.
     EffectivelyOnce,
-    /// Nothing is lost; after a crash something may come twice.
+    /// No event is lost; after a crash some may be delivered twice.
     AtLeastOnce,
-    /// What is in flight when the process is killed is lost.
+    /// Events in flight are lost when the process is killed.
     AtMostOnce,
 }
 
-impl Promise {
-    /// The promise in words.
+impl GuaranteeLevel {
+    /// The level in words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EffectivelyOnce => "effectively once",
@@ -27,20 +27,20 @@ impl Promise {
     }
 }
 
-/// What is promised for one lane.
+/// The guarantee of a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarantee {
     /// Name of the source.
     pub source: String,
     /// Name of the sink.
     pub sink: String,
-    /// What holds.
-    pub promise: Promise,
-    /// Why it is not more; `None` if it is the most there is.
+    /// The level.
+    pub level: GuaranteeLevel,
+    /// The reason why it is not higher. `None` for the highest level.
     pub reason: Option<String>,
 }
 
-/// What is promised for every lane of a graph, in the order of the file.
+/// The guarantees of all lanes of a graph, in the order of the file.
 pub fn guarantees(graph: &Graph, delivery: Delivery) -> Vec<Guarantee> {
     let reach = reach(graph);
     let mut all = Vec::new();
@@ -55,9 +55,9 @@ pub fn guarantees(graph: &Graph, delivery: Delivery) -> Vec<Guarantee> {
             let unordered = unordered(graph, reached, *sink);
             let (from, to) = (&graph.nodes[*source], &graph.nodes[*sink]);
             let lane = Lane { source: from, sink: to, paths: *paths, unordered, others };
-            let (promise, reason) = lane.promise(sinks.len(), delivery);
+            let (level, reason) = lane.level(sinks.len(), delivery);
             let (source, sink) = (lane.source.name.clone(), lane.sink.name.clone());
-            all.push(Guarantee { source, sink, promise, reason });
+            all.push(Guarantee { source, sink, level, reason });
         }
     }
     all
@@ -67,43 +67,46 @@ pub fn guarantees(graph: &Graph, delivery: Delivery) -> Vec<Guarantee> {
 struct Lane<'g> {
     source: &'g Node,
     sink: &'g Node,
-    /// On how many ways they do.
+    /// The number of paths between them.
     paths: usize,
-    /// A filter on the way that does not keep their order.
+    /// A filter between them that does not keep the order.
     unordered: Option<&'g Node>,
     /// The other sources whose events reach the sink.
     others: Vec<&'g Node>,
 }
 
 impl Lane<'_> {
-    fn promise(&self, sinks: usize, delivery: Delivery) -> (Promise, Option<String>) {
+    fn level(&self, sinks: usize, delivery: Delivery) -> (GuaranteeLevel, Option<String>) {
         let name = &self.source.name;
-        let (hindrance, most) = match self.source.capabilities.replay {
+        let (obstacle, most) = match self.source.capabilities.replay {
             Replay::Never => {
-                return (Promise::AtMostOnce, Some(format!("`{name}` cannot read again what it has read")));
+                return (
+                    GuaranteeLevel::AtMostOnce,
+                    Some(format!("`{name}` cannot read again what it has read")),
+                );
             }
             Replay::Redelivery => {
                 let order = format!("in no order: `{name}` gets its entries as one of a group");
-                let hindrance = self.sink_acknowledges(sinks);
+                let obstacle = self.sink_acknowledges(sinks);
                 (
-                    hindrance
+                    obstacle
                         .map(|reason| format!("`{name}` gets again what was not acknowledged, and {reason}")),
                     Some(order),
                 )
             }
             Replay::Position => (self.by_position(), None),
         };
-        match (hindrance, delivery) {
-            (None, Delivery::EffectivelyOnce) => (Promise::EffectivelyOnce, most),
+        match (obstacle, delivery) {
+            (None, Delivery::EffectivelyOnce) => (GuaranteeLevel::EffectivelyOnce, most),
             (None, Delivery::AtLeastOnce) => {
                 let reason = "`delivery = \"effectively_once\"` in [pipeline] would make it effectively once";
-                (Promise::AtLeastOnce, Some(reason.to_owned()))
+                (GuaranteeLevel::AtLeastOnce, Some(reason.to_owned()))
             }
-            (Some(reason), _) => (Promise::AtLeastOnce, Some(reason)),
+            (Some(reason), _) => (GuaranteeLevel::AtLeastOnce, Some(reason)),
         }
     }
 
-    /// What keeps the sink from storing the record of the lane with its events.
+    /// The reason why the sink cannot store the record of the lane with its events.
     fn by_position(&self) -> Option<String> {
         let (name, paths) = (&self.sink.name, self.paths);
         if let Err(reason) = &self.sink.capabilities.transactional {
@@ -114,7 +117,7 @@ impl Lane<'_> {
         }
         if paths > 1 {
             return Some(format!(
-                "events reach `{name}` on {paths} ways from the same source, so they have no order there; give each way a sink of its own"
+                "events reach `{name}` on {paths} paths from the same source, so they have no order there; give each path a sink of its own"
             ));
         }
         if let Some(filter) = self.unordered {
@@ -123,10 +126,10 @@ impl Lane<'_> {
                 filter.name
             ));
         }
-        self.passes_by().or_else(|| self.mixed(Replay::Redelivery))
+        self.is_passed_by().or_else(|| self.mixed(Replay::Redelivery))
     }
 
-    /// What keeps the sink from acknowledging the source's entries in one step with what was made of them.
+    /// The reason why the sink cannot acknowledge the entries of the source in the transaction of their events.
     fn sink_acknowledges(&self, sinks: usize) -> Option<String> {
         let (name, plugin) = (&self.sink.name, self.sink.plugin.name());
         let domain = match &self.source.capabilities.transaction_domain {
@@ -154,10 +157,10 @@ impl Lane<'_> {
                 "`{name}` has `retry.attempts`, so it may give up what was written while the answer was lost"
             ));
         }
-        self.passes_by().or_else(|| self.mixed(Replay::Position))
+        self.is_passed_by().or_else(|| self.mixed(Replay::Position))
     }
 
-    fn passes_by(&self) -> Option<String> {
+    fn is_passed_by(&self) -> Option<String> {
         let name = &self.sink.name;
         (!self.sink.engine.required)
             .then(|| format!("`{name}` has `required = false`, so events may pass it by"))
@@ -173,38 +176,39 @@ impl Lane<'_> {
     }
 }
 
-/// Each source, with on how many ways its events can reach each component.
+/// The sources, each with the number of paths to every component.
 pub(crate) fn reach(graph: &Graph) -> Vec<(usize, Vec<usize>)> {
     let sources = graph.nodes.iter().enumerate().filter(|(_, node)| node.kind() == Kind::Source);
     sources.map(|(index, _)| (index, paths_from(graph, index))).collect()
 }
 
-/// The sinks among the components that are reached, and on how many ways.
+/// The sinks that are reached, each with the number of paths.
 pub(crate) fn sinks_of(graph: &Graph, paths: &[usize]) -> Vec<(usize, usize)> {
     let reached = paths.iter().copied().enumerate().filter(|(_, paths)| *paths > 0);
     reached.filter(|(index, _)| graph.nodes[*index].kind() == Kind::Sink).collect()
 }
 
-/// The first filter on the ways to `sink` whose workers do not keep the order; `reached` tells what the source reaches.
+/// The first filter on the paths to `sink` whose workers do not keep the order. `reached` has the paths of the source.
 fn unordered<'g>(graph: &'g Graph, reached: &[usize], sink: usize) -> Option<&'g Node> {
     let leads_there = |index| reached[index] > 0 && paths_from(graph, index)[sink] > 0;
     let mut nodes = graph.nodes.iter().enumerate();
     nodes.find(|(index, node)| mixes(node) && leads_there(*index)).map(|(_, node)| node)
 }
 
-/// Whether events leave a filter in another order.
+/// Returns true if events leave a filter in another order.
 fn mixes(node: &Node) -> bool {
     let capabilities = &node.capabilities;
     !node.engine.order && (capabilities.at_once > 1 || (node.engine.workers > 1 && capabilities.forks))
 }
 
-/// On how many ways the events of a component can reach each component.
+/// The number of paths from a component to every component.
 fn paths_from(graph: &Graph, from: usize) -> Vec<usize> {
     let mut paths = vec![0_usize; graph.nodes.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
-        paths[index] = match index == from {
-            true => 1,
-            false => node.inputs.iter().fold(0, |sum, input| sum.saturating_add(paths[input.node])),
+        paths[index] = if index == from {
+            1
+        } else {
+            node.inputs.iter().fold(0, |sum, input| sum.saturating_add(paths[input.node]))
         };
     }
     paths

@@ -1,4 +1,4 @@
-//! Who feeds whom: from names to connections.
+//! Connections between components: from names to indexes.
 
 use crate::component::draft::{Draft, From, Name};
 use crate::diagnostic::Diagnostic;
@@ -7,7 +7,7 @@ use crate::names::{listed, nearest};
 use crate::topology::OutputName;
 use tidegate_sdk::{Kind, Port};
 
-/// One connection, by index of the feeding component.
+/// A connection from an upstream component, by index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feed {
     pub(crate) node: usize,
@@ -15,11 +15,11 @@ pub(crate) struct Feed {
     pub(crate) origin: Origin,
 }
 
-/// The connections of all components, and what is wrong with them.
+/// The connections of all components.
 pub(crate) struct Wiring {
-    /// What feeds each component.
+    /// The connections into each component.
     pub(crate) feeds: Vec<Vec<Feed>>,
-    /// Components that something tried to read, though it did not name them rightly.
+    /// Components that a wrong `from` probably means. They do not count as unread.
     meant: Vec<usize>,
     /// The number of ports that stand for unknown outputs.
     unknown_outputs: Port,
@@ -47,7 +47,7 @@ pub(crate) fn connect(drafts: &[Draft], diagnostics: &mut Vec<Diagnostic>) -> Wi
     wiring
 }
 
-/// What feeds the component that does not say: the one above, past those that are disabled.
+/// The component upstream of one without a `from`: the one above it, past disabled ones.
 fn above(drafts: &[Draft], index: usize) -> Result<usize, Box<Diagnostic>> {
     let draft = &drafts[index];
     let name = &draft.name;
@@ -61,18 +61,14 @@ fn above(drafts: &[Draft], index: usize) -> Result<usize, Box<Diagnostic>> {
             (Kind::Source | Kind::Filter, true, _) => return Ok(at),
             (Kind::Sink, false, _) | (Kind::Filter, false, From::Above) => {}
             (Kind::Sink, true, _) => {
-                return problem(format!(
-                    "`{name}` does not say what feeds it, and `{above}` above it is a sink, which feeds nothing"
-                ));
+                return problem(format!("`{name}` has no `from`, and `{above}` above it is a sink"));
             }
             (_, false, _) => {
-                return problem(format!(
-                    "`{name}` does not say what feeds it, and `{above}` above it is disabled"
-                ));
+                return problem(format!("`{name}` has no `from`, and `{above}` above it is disabled"));
             }
         }
     }
-    problem(format!("`{name}` does not say what feeds it, and nothing stands above it"))
+    problem(format!("`{name}` has no `from`, and there is no component above it"))
 }
 
 impl Wiring {
@@ -86,7 +82,7 @@ impl Wiring {
                         .iter()
                         .any(|one| (one.node, one.output) == (feed.node, feed.output));
                     if twice {
-                        let message = format!("`{name}` feeds `{}` twice", drafts[index].name);
+                        let message = format!("`{}` reads `{name}` twice", drafts[index].name);
                         let diagnostic = Diagnostic::error("duplicate-from", message);
                         diagnostics.push(place(diagnostic, origin, "name it once"));
                     }
@@ -94,14 +90,14 @@ impl Wiring {
                 }
                 Err(diagnostic) if shown => diagnostics.push(*diagnostic),
                 Err(_) => {
-                    let message = "what this stands for feeds nothing in this file";
+                    let message = "there is no component with the name that this text stands for";
                     diagnostics.push(place(Diagnostic::error("unknown-from", message), origin, ""));
                 }
             }
         }
     }
 
-    /// The feed that a name means; nothing if that cannot be told.
+    /// The connection that a name means.
     fn resolve(&mut self, drafts: &[Draft], name: &str, origin: &Origin) -> Result<Feed, Box<Diagnostic>> {
         let (component, output) =
             name.split_once('.').map_or((name, None), |(name, output)| (name, Some(output)));
@@ -117,9 +113,9 @@ impl Wiring {
         let draft = &drafts[node];
         self.meant.push(node);
         if !draft.enabled {
-            // What fed the disabled component is as good as read.
+            // The components upstream of the disabled one do not count as unread.
             self.meant.extend(0..drafts.len());
-            let message = format!("`{component}` is disabled, so it feeds nothing");
+            let message = format!("`{component}` is disabled");
             let mut diagnostic = place(Diagnostic::error("unknown-from", message), origin, "");
             if let Some(range) = draft.header.range() {
                 diagnostic = diagnostic.also(range, "it has `enabled = false`");
@@ -138,9 +134,11 @@ impl Wiring {
                 }
             },
             None if draft.kind == Kind::Sink => {
-                let message = format!("`{component}` is a sink, and a sink feeds nothing");
+                let message = format!("`{component}` is a sink, which has no output");
                 let diagnostic = place(Diagnostic::error("unknown-from", message), origin, "");
-                return Err(Box::new(diagnostic.note(format!("what it rejected is `{component}.rejected`"))));
+                return Err(Box::new(
+                    diagnostic.note(format!("the events that it rejects are `{component}.rejected`")),
+                ));
             }
             None => OutputName::Port(0),
         };
@@ -153,7 +151,7 @@ impl Wiring {
         OutputName::Port(Port::MAX - self.unknown_outputs)
     }
 
-    /// Tells of components and outputs that nothing reads.
+    /// Reports components and outputs that no component reads.
     pub(crate) fn unread(&self, drafts: &[Draft], diagnostics: &mut Vec<Diagnostic>) {
         let reads = |node: usize, output: Option<OutputName>| {
             let mut feeds = self.feeds.iter().flatten().filter(|feed| feed.node == node);
@@ -168,20 +166,22 @@ impl Wiring {
             }
             let (kind, name) = (draft.kind, &draft.name);
             if !reads(index, None) {
-                let message = format!("nothing reads the {kind} `{name}`");
+                let message = format!("no component reads the {kind} `{name}`");
                 let label = format!("write `from = \"{name}\"` in the component that should");
                 diagnostics.push(place(Diagnostic::error("unread", message), &draft.header, label));
                 continue;
             }
             if draft.outputs.is_some() && !reads(index, Some(OutputName::Port(0))) {
-                let message = format!("nothing reads what passes `{name}`, so it is dropped");
-                let label = format!("its main output is `from = \"{name}\"`");
+                let message =
+                    format!("no component reads the main output of `{name}`, so its events are dropped");
+                let label = format!("it is `from = \"{name}\"`");
                 diagnostics.push(place(Diagnostic::warning("unused-output", message), &draft.header, label));
             }
             for (output, port) in draft.outputs.iter().flatten().zip(1..) {
                 if !reads(index, Some(OutputName::Port(port))) {
-                    let message =
-                        format!("nothing reads the output `{output}` of `{name}`, so it is dropped");
+                    let message = format!(
+                        "no component reads the output `{output}` of `{name}`, so its events are dropped"
+                    );
                     let label = format!("it is `from = \"{name}.{output}\"`");
                     diagnostics.push(place(
                         Diagnostic::warning("unused-output", message),
@@ -194,7 +194,7 @@ impl Wiring {
     }
 }
 
-/// The port of a named output; nothing if the outputs are not known; or a label and a note.
+/// The port of a named output. `None` if the outputs are unknown. An error is a label and a note.
 fn port(draft: &Draft, output: &str) -> Result<Option<Port>, (String, String)> {
     let Some(outputs) = &draft.outputs else { return Ok(None) };
     if let Some(index) = outputs.iter().position(|one| one == output) {

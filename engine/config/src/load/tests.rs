@@ -34,13 +34,13 @@ fn rendered(source: &str, overrides: &[&str]) -> String {
 }
 
 /// The codes of all diagnostics, with the place of each.
-fn told(source: &str) -> Vec<String> {
+fn codes(source: &str) -> Vec<String> {
     let file = text(source);
-    let told = read(&file, &[]).diagnostics.into_iter().map(|one| match one.line_column(&file) {
+    let codes = read(&file, &[]).diagnostics.into_iter().map(|one| match one.line_column(&file) {
         Some((line, column)) => format!("{} {line}:{column}", one.code),
         None => one.code.to_owned(),
     });
-    told.collect()
+    codes.collect()
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn ten_mistakes_are_ten_diagnostics() {
         })
         .collect();
     assert_eq!(expected.len(), 10);
-    assert_eq!(told(source), expected);
+    assert_eq!(codes(source), expected);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn secrets_are_never_shown() {
                   command = '${file:/run/secrets/token}'\nkey = '${TOKEN}{'\nttl = '${TOKEN}'\n";
     let shown = rendered(source, &[]);
     assert!(!shown.contains("s3cret"), "{shown}");
-    assert_eq!(told(source), ["bad-option 5:7", "wrong-value 6:11", "wrong-value 7:7", "wrong-unit 8:7"]);
+    assert_eq!(codes(source), ["bad-option 5:7", "wrong-value 6:11", "wrong-value 7:7", "wrong-unit 8:7"]);
 
     assert!(
         !rendered("[source.in]\nplugin = 'stdin'\n[sink.out]\nplugin = 'stdout'\nfrom = '${TOKEN}'\n", &[])
@@ -116,13 +116,13 @@ fn overrides_change_the_file() {
 }
 
 #[test]
-fn wrong_overrides_are_told_without_a_place() {
+fn wrong_overrides_are_reported_without_a_place() {
     let source = include_str!("tests/active-users.toml");
     assert_eq!(
         rendered(source, &["user.interval=5s", "users.url.x=1", "users.interval=5"]),
         "error[unknown-override]: `--set user.interval` names no component of this file\n\
          --> test.toml\n = did you mean `users.interval`?\n\n\
-         error[bad-override]: `--set users.url.x` cannot be followed: `url` is not a table\n--> test.toml\n\n\
+         error[bad-override]: `--set users.url.x` has no place: `url` is not a table\n--> test.toml\n\n\
          error[wrong-unit]: `interval` is a duration, so it needs a unit\n--> test.toml\n \
          = it comes from `--set users.interval=...`\n = write it like `interval = \"5s\"`\n"
     );
@@ -147,16 +147,16 @@ fn byte_order_marks_and_carriage_returns_are_no_trouble() {
     let source = include_str!("tests/active-users.toml").replace('\n', "\r\n");
     let marked = format!("\u{feff}{source}");
     assert!(read(&text(&marked), &[]).pipeline.is_some());
-    assert_eq!(told("\u{feff}x = 1\r\n[source.a]\r\n"), ["unknown-table 1:1", "missing-key 2:1", "no-sink"]);
+    assert_eq!(codes("\u{feff}x = 1\r\n[source.a]\r\n"), ["unknown-table 1:1", "missing-key 2:1", "no-sink"]);
     let shown = rendered("\u{feff}x = 1\n", &[]);
     assert!(shown.contains(" --> test.toml:1:1\n  |\n1 | x = 1\n  | ^\n"), "{shown}");
 }
 
 #[test]
 fn a_file_of_comments_has_neither_source_nor_sink() {
-    assert_eq!(told("# nothing yet\n"), ["no-source", "no-sink"]);
-    assert_eq!(told(""), ["empty"]);
-    assert_eq!(told("\u{feff} \r\n"), ["empty"]);
+    assert_eq!(codes("# nothing yet\n"), ["no-source", "no-sink"]);
+    assert_eq!(codes(""), ["empty"]);
+    assert_eq!(codes("\u{feff} \r\n"), ["empty"]);
 }
 
 #[test]
@@ -186,6 +186,6 @@ fn order_is_kept_unless_something_else_is_asked_of_several_workers() {
     let order = |keys: &str| read(&text(&with(keys)), &[]).pipeline.unwrap().graphs[0].nodes[1].engine.order;
     assert!(order("workers = 2"));
     assert!(!order("workers = 2\norder = false"));
-    assert_eq!(told(&with("workers = 2\norder = false")), [""; 0]);
-    assert_eq!(told(&with("order = false")), ["idle-key 6:1"], "one worker keeps it");
+    assert_eq!(codes(&with("workers = 2\norder = false")), [""; 0]);
+    assert_eq!(codes(&with("order = false")), ["idle-key 6:1"], "one worker keeps it");
 }

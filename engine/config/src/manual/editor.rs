@@ -8,9 +8,9 @@ use crate::keys;
 /// The JSON Schema of a pipeline file with the plugins of `registry`: editors that know TOML schemas (taplo, VS
 /// Code's Even Better TOML) complete, explain and check by it.
 ///
-/// It keeps to draft 7, and has nothing beside a `$ref`. What depends on a word (the options of a plugin, of a kind of
-/// pages) is checked by `if` and `then`, so a problem is reported at its key. An `anyOf` that everything fits stands
-/// beside it for editors that complete by `anyOf` and do not follow `if`.
+/// The schema is draft 7, and a `$ref` has no siblings. Options that depend on a word (those of a plugin, of a kind of
+/// pages) are checked by `if` and `then`, so a problem is reported at its key. A sibling `anyOf` that everything fits
+/// is for editors that complete by `anyOf` and do not follow `if`.
 pub fn editor_schema(registry: &Registry) -> Value {
     let mut definitions = Map::new();
     let mut properties = Map::new();
@@ -29,7 +29,7 @@ pub fn editor_schema(registry: &Registry) -> Value {
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Tidegate pipeline",
-        "description": "A pipeline: where events come from, what happens to them, where they go.",
+        "description": "A pipeline: its sources, filters and sinks.",
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
@@ -68,7 +68,7 @@ fn kind_schema(kind: Kind, registry: &Registry, definitions: &mut Map<String, Va
     })
 }
 
-/// For each kind, that a component is of a plugin that is known.
+/// The condition that each component has a known plugin.
 fn known_plugins(registry: &Registry) -> Value {
     let mut kinds = Map::new();
     for kind in Kind::ALL {
@@ -88,12 +88,12 @@ fn when(key: &str, word: &str, schema: &Value) -> Value {
     json!({ "if": { "type": "object", "properties": properties, "required": [key] }, "then": schema })
 }
 
-/// Text with a `${...}`, whose value nobody knows before the program runs.
+/// Text with a `${...}`, whose value is unknown before the program runs.
 fn any_interpolated() -> Value {
     json!({ "type": "string", "pattern": "\\$\\{" })
 }
 
-/// Puts `if` and `then` in the place of each `oneOf` whose branches are told apart by the word of a key.
+/// Puts `if` and `then` in the place of each `oneOf` whose branches differ by the word of a key.
 fn by_word(schema: &mut Value, definitions: &Map<String, Value>) {
     each_inner(schema, &mut |inner| by_word(inner, definitions));
     let Some(branches) = schema.get("oneOf").and_then(Value::as_array).cloned() else { return };
@@ -115,7 +115,7 @@ fn by_word(schema: &mut Value, definitions: &Map<String, Value>) {
     }
 }
 
-/// The key whose word tells these branches from each other, and the word of each.
+/// The key whose word distinguishes these branches, and the word of each.
 fn tag(branches: &[Value], definitions: &Map<String, Value>) -> Option<(String, Vec<String>)> {
     let word = |branch: &Value, key: &str| -> Option<String> {
         let branch = resolved(branch, definitions);
@@ -217,7 +217,7 @@ fn moved(schema: &Value, prefix: &str, definitions: &mut Map<String, Value>) -> 
     schema
 }
 
-/// Points references to the moved definitions, and takes what stands beside one out of its shadow.
+/// Points references to the moved definitions, and moves the siblings of a reference beside an `allOf`.
 fn rename(schema: &mut Value, prefix: &str) {
     match schema {
         Value::Object(entries) => {

@@ -7,25 +7,25 @@ use crate::keys;
 use crate::schema::example::toml_text;
 use crate::schema::{Form, Schema, Shape};
 
-/// One option of a plugin or of the engine.
+/// An option of a plugin or of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionDoc {
     /// The key; options of a table within are dotted, `auth.user`.
     pub name: String,
-    /// What it is, in plain words: `text`, `duration`, `list of text`, "one of `a` or `b`".
+    /// The type in plain words: `text`, `duration`, `list of text`, "one of `a` or `b`".
     pub type_name: String,
-    /// What it is if left out, as TOML writes it.
+    /// The default, as TOML writes it.
     pub default: Option<String>,
-    /// Whether it must be there (for an option of a table: if the table is there).
+    /// True for a key that must be given (for an option of a table: if the table is given).
     pub required: bool,
-    /// What it means, what it is measured in.
+    /// The meaning and the unit.
     pub description: String,
 }
 
-/// How deep tables within tables are listed.
+/// The depth of nested tables that are listed.
 const DEEPEST: usize = 4;
 
-/// The options of a plugin, in the order in which its author wrote them.
+/// The options of a plugin, in the order of its struct.
 pub fn options(plugin: &Plugin) -> Vec<OptionDoc> {
     listed(plugin.schema())
 }
@@ -46,8 +46,8 @@ fn listed(schema: &Value) -> Vec<OptionDoc> {
     options
 }
 
-/// Lists the keys of a table that has one of these shapes. A key that only some shapes have is required in
-/// none: its description says for what it is.
+/// Lists the keys of a table that has one of these shapes. A key of only some shapes counts as optional, and its
+/// description names the shape.
 fn table(
     shapes: &[Shape<'_>],
     prefix: &str,
@@ -82,7 +82,7 @@ fn table(
     }
 }
 
-/// Whether a default says nothing: an empty list or table.
+/// Returns true for an empty list or table, which says nothing as a default.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.is_empty(),
@@ -91,14 +91,14 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The words of a key that tells the shapes from each other.
+/// The words of a key that distinguishes the shapes.
 fn tag_words(shapes: &[Shape<'_>], name: &str) -> Option<String> {
     let tags: Option<Vec<(&str, &str)>> = shapes.iter().map(Shape::tag).collect();
     let tags = tags.filter(|tags| tags.len() > 1 && tags.iter().all(|(key, _)| *key == name))?;
     Some(format!("one of {}", crate::names::listed(tags.iter().map(|(_, word)| *word), "or")))
 }
 
-/// The option's own words, what each of its values means, and for which shape of the table it is.
+/// The description of the option, the meanings of its values, and the shape of the table that it belongs to.
 fn description(schema: Schema<'_>, shapes: &[Shape<'_>], shape: &Shape<'_>) -> String {
     let own = one_line(schema.description());
     let mut parts = vec![own.clone()];

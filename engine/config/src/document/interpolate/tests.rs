@@ -37,7 +37,7 @@ fn a_doubled_dollar_stands_for_itself() {
 }
 
 #[test]
-fn what_cannot_be_replaced_is_told_once_each() {
+fn each_wrong_variable_is_reported_once() {
     assert_eq!(
         with("${A}${B}${HOST}").unwrap_err(),
         ["the environment variable `A` is not set", "the environment variable `B` is not set"]
@@ -63,7 +63,7 @@ fn places_survive_the_replacement() {
 }
 
 #[test]
-fn what_came_from_outside_is_not_shown() {
+fn text_from_outside_is_not_shown() {
     assert_eq!(redact("`s3cret` is no URL", &["s3cret"]), "`***` is no URL");
     assert_eq!(redact("the port `3c` is no number", &["s3cret"]), "the port `***` is no number");
     assert_eq!(redact("s3cret's end", &["s3cret"]), "***'s end");

@@ -1,4 +1,4 @@
-//! What the schemas become for people and editors.
+//! Descriptions of options for people and editors.
 
 use serde_json::Value;
 use tidegate_sdk::{Kind, Registry};
@@ -21,14 +21,14 @@ fn plugin(registry: &Registry, kind: Kind, name: &str) -> Vec<OptionDoc> {
 }
 
 #[test]
-fn options_are_told_in_plain_words() {
+fn options_are_described_in_plain_words() {
     let registry = plugins::registry();
     let poll = plugin(&registry, Kind::Source, "http_poll");
     for (name, expected) in [
-        ("url", "text | - | required | Where to ask."),
+        ("url", "text | - | required | The URL of the requests."),
         ("interval", "duration | \"1m\" | optional | The pause between the beginnings of two rounds."),
         ("headers", "table of text | - | optional | Header lines to send."),
-        ("items", "path | - | optional | Where the array is in the answer."),
+        ("items", "path | - | optional | The place of the array in the response."),
         ("auth.type", "one of `basic` or `bearer` | - | required | "),
         ("auth.password", "secret text | - | optional | With `type = \"basic\"`."),
         ("body_limit", "size | \"1MiB\" | optional | The longest answer."),
@@ -38,10 +38,10 @@ fn options_are_told_in_plain_words() {
         assert_eq!(shown(find(&poll, name)), expected, "{name}");
     }
     let file = plugin(&registry, Kind::Source, "file");
-    assert_eq!(shown(find(&file, "path")), "text or list of text | - | required | What to read.");
+    assert_eq!(shown(find(&file, "path")), "text or list of text | - | required | The files to read.");
     assert_eq!(
         shown(find(&file, "decode")),
-        "one of `json_array`, `csv` or `lines` | \"lines\" | optional | What an event is. `lines`: A line."
+        "one of `json_array`, `csv` or `lines` | \"lines\" | optional | The content of an event. `lines`: A line."
     );
 }
 
@@ -87,7 +87,7 @@ fn the_schema_for_editors_is_whole() {
     assert_eq!(source["allOf"].as_array().unwrap().len(), 3);
     assert_eq!(source["allOf"][0]["if"]["properties"]["plugin"]["const"], "file");
     assert_eq!(poll["additionalProperties"], false);
-    assert_eq!(poll["properties"]["url"]["description"], "Where to ask.");
+    assert_eq!(poll["properties"]["url"]["description"], "The URL of the requests.");
     assert!(poll["properties"]["from"].is_null());
     assert!(schema["properties"]["pipeline"]["properties"]["drain_timeout"]["description"].is_string());
 }

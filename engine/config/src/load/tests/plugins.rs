@@ -49,7 +49,7 @@ impl Filter for Pass {
 #[serde(deny_unknown_fields)]
 #[allow(dead_code)]
 struct HttpPoll {
-    /// Where to ask.
+    /// The URL of the requests.
     #[schemars(extend("examples" = ["http://127.0.0.1:8080/users"]))]
     url: String,
     /// The pause between the beginnings of two rounds.
@@ -58,17 +58,17 @@ struct HttpPoll {
     /// Header lines to send.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// Where the array is in the answer.
+    /// The place of the array in the response.
     items: Option<Path>,
-    /// Who asks.
+    /// The credentials.
     auth: Option<Auth>,
     /// The longest answer.
     #[serde(default = "megabyte")]
     body_limit: Size,
-    /// How to get to the next page.
+    /// The way to the next page.
     #[serde(default)]
     pages: Pages,
-    /// How many rounds, at most.
+    /// The largest number of polls.
     #[schemars(range(min = 1, max = 1000))]
     rounds: Option<u32>,
 }
@@ -104,12 +104,12 @@ struct Pages {
 #[serde(deny_unknown_fields)]
 #[allow(dead_code)]
 struct FileSource {
-    /// What to read.
+    /// The files to read.
     path: OneOrMany,
-    /// Whether to wait for more at the end.
+    /// Waits for more at the end.
     #[serde(default)]
     follow: bool,
-    /// What an event is.
+    /// The content of an event.
     #[serde(default)]
     decode: Decode,
 }
@@ -193,11 +193,10 @@ fn jq(options: &Jq) -> Result<Pass, ConfigError> {
 }
 
 fn redis(options: &Redis) -> Result<Nothing, ConfigError> {
-    match options.url.starts_with("redis") {
-        true => Ok(Nothing),
-        false => {
-            Err(ConfigError::at("/url", format!("`{}` is not the address of a Redis server", options.url)))
-        }
+    if options.url.starts_with("redis") {
+        Ok(Nothing)
+    } else {
+        Err(ConfigError::at("/url", format!("`{}` is not the address of a Redis server", options.url)))
     }
 }
 

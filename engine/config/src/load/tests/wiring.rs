@@ -1,6 +1,6 @@
 use tidegate_sdk::Kind;
 
-use super::{read, rendered, text, told};
+use super::{codes, read, rendered, text};
 use crate::{OutputName, Pipeline};
 
 /// A file in short: `source in`, `filter f from=in`, ... one component a word pair.
@@ -63,7 +63,7 @@ fn disabled_components_are_passed_over() {
     let chain = pipeline(&[("source in", ""), ("filter f", off), ("sink x", off), ("sink out", "")]);
     assert_eq!(edges(&chain), [["in<", "out<in"]]);
     assert_eq!(
-        told(&file(&[
+        codes(&file(&[
             ("source in", ""),
             ("filter f", off),
             ("sink out", "from = 'f'"),
@@ -71,7 +71,7 @@ fn disabled_components_are_passed_over() {
         ])),
         ["unknown-from 11:8"]
     );
-    assert_eq!(told(&file(&[("source in", "enabled = false"), ("sink out", "")])), ["no-source 1:1"]);
+    assert_eq!(codes(&file(&[("source in", "enabled = false"), ("sink out", "")])), ["no-source 1:1"]);
 }
 
 #[test]
@@ -84,22 +84,22 @@ fn named_outputs_and_rejected_events_are_read() {
     ];
     let source = file(&parts);
     let loaded = read(&text(&source), &[]);
-    assert_eq!(told(&source), ["unused-output 4:1"]);
+    assert_eq!(codes(&source), ["unused-output 4:1"]);
     let pipeline = loaded.pipeline.unwrap();
     let nodes = &pipeline.graphs[0].nodes;
     assert_eq!(nodes[1].outputs, ["errors", "slow"]);
     let outputs: Vec<OutputName> = nodes[3].inputs.iter().map(|input| input.output).collect();
     assert_eq!(outputs, [OutputName::Port(1), OutputName::Rejected, OutputName::Rejected]);
     assert_eq!(
-        told(&file(&[parts[0], parts[1], parts[2], ("sink e", "from = ['r.errrors', 'r.slow']")]))[1],
+        codes(&file(&[parts[0], parts[1], parts[2], ("sink e", "from = ['r.errrors', 'r.slow']")]))[1],
         "unknown-from 13:9"
     );
     let only_rejected = file(&[("source in", ""), ("sink e", "from = 'in.rejected'")]);
-    assert_eq!(told(&only_rejected), ["unused-output 1:1"]);
+    assert_eq!(codes(&only_rejected), ["unused-output 1:1"]);
 }
 
 #[test]
-fn rings_are_told_whole_and_once() {
+fn cycles_are_reported_whole_and_once() {
     let source = file(&[
         ("source in", ""),
         ("filter a", "from = ['in', 'c']"),
@@ -109,9 +109,9 @@ fn rings_are_told_whole_and_once() {
         ("filter self", "from = 'self'"),
     ]);
     let shown = rendered(&source, &[]);
-    assert!(shown.contains("`a` feeds itself: a -> b -> c -> a"), "{shown}");
-    assert!(shown.contains("`self` feeds itself: self -> self"), "{shown}");
-    assert_eq!(told(&source).iter().filter(|one| one.starts_with("cycle")).count(), 2);
+    assert!(shown.contains("`a` is its own upstream: a -> b -> c -> a"), "{shown}");
+    assert!(shown.contains("`self` is its own upstream: self -> self"), "{shown}");
+    assert_eq!(codes(&source).iter().filter(|one| one.starts_with("cycle")).count(), 2);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) struct CheckedFile {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// What it means, if there is no error in it.
     pub(crate) pipeline: Option<Pipeline>,
+    /// Libraries of the file that do not exist.
+    missing_libraries: Vec<PathBuf>,
 }
 
 /// All pipeline files of a command.
@@ -38,6 +40,8 @@ pub(crate) struct Files {
     pub(crate) problems: Vec<String>,
     /// Warnings beside those of a file: stored positions that no file has a source for.
     pub(crate) warnings: Vec<String>,
+    /// Files that are not checked, each with the reason.
+    pub(crate) skipped: Vec<(String, String)>,
 }
 
 impl Files {
@@ -61,16 +65,48 @@ impl Files {
         let (mut checked, mut claims) = (Vec::new(), Vec::new());
         for (text, overrides) in with_overrides(texts, &sources.overrides) {
             let folder = Path::new(&text.path).parent().unwrap_or(Path::new("")).to_owned();
-            let library = |name: &str, sha256: Option<&str>| known.open(&folder, name, sha256);
+            let missing = RefCell::new(Vec::new());
+            let library = |name: &str, sha256: Option<&str>| {
+                let path = folder.join(name.trim_start_matches("./"));
+                if name.contains('/') && !path.exists() {
+                    missing.borrow_mut().push(path);
+                }
+                known.open(&folder, name, sha256)
+            };
             let environment =
                 Environment { variable: &variable, secret_file: &secret_file, library: &library };
             let loaded = tidegate_config::load(&text, &known.registry, &environment, &overrides);
             claims.push(loaded.claims);
-            checked.push(CheckedFile { text, diagnostics: loaded.diagnostics, pipeline: loaded.pipeline });
+            checked.push(CheckedFile {
+                text,
+                diagnostics: loaded.diagnostics,
+                pipeline: loaded.pipeline,
+                missing_libraries: missing.into_inner(),
+            });
         }
         refuse_collisions(&mut checked, &claims, admin);
         problems.extend(shared_ids(&checked));
-        Self { checked, problems, warnings: Vec::new() }
+        Self { checked, problems, warnings: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Skips the files of folders whose only errors are libraries that do not exist, because they are not built yet. A
+    /// file that `sources` names itself is never skipped.
+    pub(crate) fn skip_unbuilt(&mut self, sources: &Sources) {
+        let is_named = |path: &str| sources.paths.iter().any(|one| one == Path::new(path));
+        for file in std::mem::take(&mut self.checked) {
+            let errors = file.diagnostics.iter().filter(|one| one.severity == Severity::Error);
+            let is_unbuilt = !file.missing_libraries.is_empty()
+                && errors.clone().all(|one| one.code == "library")
+                && errors.count() == file.missing_libraries.len();
+            if is_unbuilt && !is_named(&file.text.path) {
+                let missing: Vec<String> =
+                    file.missing_libraries.iter().map(|path| format!("`{}`", path.display())).collect();
+                let reason = format!("{} is not built{}", missing.join(", "), build_command(&file.text.text));
+                self.skipped.push((file.text.path, reason));
+            } else {
+                self.checked.push(file);
+            }
+        }
     }
 
     /// Number of errors and of warnings.
@@ -94,13 +130,20 @@ impl Files {
         for warning in &self.warnings {
             text.push_str(&format!("{}: {warning}\n\n", paint.yellow(&paint.bold("warning"))));
         }
+        for (path, reason) in &self.skipped {
+            text.push_str(&format!("{}: {path} is skipped: {reason}\n\n", paint.bold("note")));
+        }
         text
     }
 
     /// `2 errors, 1 warning`, or `ok: 2 files, 3 graphs`.
     pub(crate) fn verdict(&self) -> String {
         let (errors, warnings) = self.tally();
-        let warned = if warnings > 0 { format!(", {}", plural(warnings, "warning")) } else { String::new() };
+        let mut warned =
+            if warnings > 0 { format!(", {}", plural(warnings, "warning")) } else { String::new() };
+        if !self.skipped.is_empty() {
+            warned.push_str(&format!(", {} skipped", self.skipped.len()));
+        }
         if errors > 0 {
             return format!("{}{warned}", plural(errors, "error"));
         }
@@ -118,6 +161,15 @@ impl Files {
     pub(crate) fn pipelines(&self) -> impl Iterator<Item = &Pipeline> {
         self.checked.iter().filter_map(|file| file.pipeline.as_ref())
     }
+}
+
+/// The commands that the comment at the top of a pipeline file shows: its indented lines that build with a compiler.
+fn build_command(text: &str) -> String {
+    let comment = text.lines().map_while(|line| line.strip_prefix('#'));
+    let is_command = |line: &&str| line.starts_with("  ") && !line.trim().starts_with("tidegate ");
+    let commands: Vec<&str> =
+        comment.filter(is_command).map(str::trim).filter(|line| !line.is_empty()).collect();
+    if commands.is_empty() { String::new() } else { format!("; to build it: {}", commands.join(" && ")) }
 }
 
 /// Logs a warning for each source that starts from the beginning under a new name.

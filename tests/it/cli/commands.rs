@@ -41,6 +41,24 @@ fn rejected_files_are_refused_with_their_text() {
 }
 
 #[test]
+fn folder_check_skips_files_whose_libraries_are_not_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = "# Build it first:\n#\n#   cc -shared -o libx.so x.c\n\n[plugins]\nlibraries = [\"./libx.so\"]\n[source.in]\nplugin = \"x\"\n[sink.out]\nplugin = \"stdout\"\n";
+    let whole = "[source.in]\nplugin = \"stdin\"\n[sink.out]\nplugin = \"stdout\"\n";
+    std::fs::write(folder.path().join("library.toml"), library).unwrap();
+    std::fs::write(folder.path().join("whole.toml"), whole).unwrap();
+    let ended = Tidegate::new(&["check"]).arg(folder.path()).end().expect(0);
+    assert!(ended.stdout.contains("ok: 1 file, 1 graph, 1 skipped"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("library.toml is skipped: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("to build it: cc -shared -o libx.so x.c"), "{}", ended.stderr);
+    // The file itself is an error, and so is another problem of it.
+    Tidegate::new(&["check"]).arg(folder.path().join("library.toml")).end().expect(2);
+    std::fs::write(folder.path().join("library.toml"), format!("{library}colour = 1\n")).unwrap();
+    let ended = Tidegate::new(&["check"]).arg(folder.path()).end().expect(2);
+    assert!(ended.stderr.contains("colour"), "{}", ended.stderr);
+}
+
+#[test]
 fn every_plugin_has_a_manual() {
     let list = Tidegate::new(&["plugins"]).end().expect(0);
     let plugins = [

@@ -349,6 +349,30 @@ fn watched_files_are_reloaded_when_they_change_and_outlive_their_end() {
     running.end().expect(0);
 }
 
+#[test]
+fn watched_file_that_is_wrong_at_the_start_runs_when_it_is_right() {
+    let right = "[source.ticks]\nplugin = \"generate\"\nquery = '{n: $n}'\ncount = 10\n[sink.out]\nplugin = \"file\"\npath = \"DIR/one\"\n";
+    let files = Files::new(&[("a.toml", "[source.ticks]\n")]);
+    let mut running = files.call().arg("--watch").start();
+    running.wait_for("waiting for the files to change");
+    files.write("a.toml", "[source.tick]\nplugin = \"generate\"\n");
+    running.wait_for_nth(2, "waiting for the files to change");
+    files.write("a.toml", right);
+    running.wait_for("waiting for a changed file");
+    assert_eq!(files.lines("one"), 10);
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+#[test]
+fn watched_file_that_stays_wrong_ends_with_its_exit_code() {
+    let files = Files::new(&[("a.toml", "[source.ticks]\n")]);
+    let mut running = files.call().arg("--watch").start();
+    running.wait_for("waiting for the files to change");
+    running.signal("TERM");
+    running.end().expect(2);
+}
+
 /// Lost, duplicated and misplaced lines after `reloads` reloads of a pipeline that follows a growing file.
 fn campaign(reloads: usize, delivery: &str) -> (u64, u64, u64, u64) {
     let pipeline = |number: usize| {

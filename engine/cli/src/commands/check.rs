@@ -22,6 +22,7 @@ use explain::Explanation;
 /// Checks the files, and opens their sources and sinks if that is asked for and there is no error.
 pub(crate) fn check(arguments: &CheckArguments, plugins: &Plugins) -> Result<Exit, Failure> {
     let mut files = Files::load(&arguments.sources, plugins, None);
+    files.skip_unbuilt(&arguments.sources);
     if let Ok(data_dir) = arguments.data_dir.resolve() {
         files.compare_with_state(&data_dir);
     }
@@ -128,6 +129,8 @@ fn as_json(files: &Files, connections: &[Connection], ok: bool) -> Value {
         "warnings": warnings,
         "problems": files.problems,
         "state_warnings": files.warnings,
+        "skipped": files.skipped.iter().map(|(file, reason)| json!({ "file": file, "reason": reason }))
+            .collect::<Vec<_>>(),
         "files": checked.collect::<Vec<_>>(),
         "connections": opened.collect::<Vec<_>>(),
     })

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use tidegate_config::Pipeline;
 use tidegate_runtime::{Engine, Options};
 use tidegate_sdk::Hosts;
+use tokio::runtime::Runtime;
 
 use crate::exit::{Exit, Failure};
 use crate::files::{Files, leftovers};
@@ -37,21 +38,46 @@ use watch::{Pipelines, Until, watch};
 
 /// Runs the pipelines.
 pub(crate) fn run(arguments: &RunArguments, plugins: &Plugins) -> Result<Exit, Failure> {
-    let files = Files::load(&arguments.sources, plugins, arguments.admin);
-    terminal::err(&files.render(Paint::for_stderr()));
-    if files.tally().0 > 0 {
-        terminal::err(&format!("{}; nothing was started\n", files.verdict()));
-        return Ok(Exit::Wrong);
-    }
+    let runtime = multi_thread()?;
+    let Some(files) = sound_files(arguments, plugins, &runtime)? else { return Ok(Exit::Wrong) };
     let pipelines: Vec<Pipeline> = files.pipelines().cloned().collect();
     let display = Display::choose(arguments.verbosity.quiet, &pipelines);
     log::start(arguments.log_format, arguments.verbosity)?;
-    let runtime = multi_thread()?;
     let exit = runtime.block_on(start_and_watch(arguments, plugins, pipelines, display));
     // Everything has been joined. What may be left is a thread that waits in a read that never returns, such
     // as one of standard input, and that must not keep the process.
     runtime.shutdown_background();
     exit
+}
+
+/// The files of the command without an error. With `--watch`, waits until they have none. `None` after an error, or if
+/// the process is stopped before.
+fn sound_files(
+    arguments: &RunArguments,
+    plugins: &Plugins,
+    runtime: &Runtime,
+) -> Result<Option<Files>, Failure> {
+    // A change after this look is noticed.
+    let mut waiting = None;
+    if arguments.watch {
+        let _entered = runtime.enter();
+        waiting = Some((Signals::listen()?, Changes::of(&arguments.sources.paths)));
+    }
+    loop {
+        let files = Files::load(&arguments.sources, plugins, arguments.admin);
+        terminal::err(&files.render(Paint::for_stderr()));
+        if files.tally().0 == 0 {
+            return Ok(Some(files));
+        }
+        let Some((signals, changes)) = &mut waiting else {
+            terminal::err(&format!("{}; nothing was started\n", files.verdict()));
+            return Ok(None);
+        };
+        terminal::err(&format!("{}; waiting for the files to change\n", files.verdict()));
+        if matches!(runtime.block_on(request(signals, Some(changes))), Request::Stop) {
+            return Ok(None);
+        }
+    }
 }
 
 async fn start_and_watch(

@@ -220,7 +220,7 @@ fn check(options: &Options) -> Result<(), ConfigError> {
         });
     }
     if trims && options.maxlen == Some(0) {
-        errors.push(ConfigError::at("/maxlen", "a key with `maxlen = 0` keeps no entry"));
+        errors.push(ConfigError::at("/maxlen", "a key with `maxlen = 0` keeps nothing"));
     }
     if options.maxlen_exact && (command != Command::Xadd || options.maxlen.is_none()) {
         errors.push(ConfigError::at("/maxlen_exact", "this goes with `xadd` and a `maxlen`"));

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{
-    AsyncFilter, Batch, ConfigError, ConfigErrors, Cx, Duration, Emitter, Error, Output, Plugin, Secret, Span, async_trait,
+    AsyncFilter, Batch, ConfigError, ConfigErrors, Cx, Duration, Emitter, Error, Output, Plugin, Secret,
+    Span, async_trait,
 };
 
 use crate::process::Command;

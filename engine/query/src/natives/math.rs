@@ -210,10 +210,11 @@ pub(crate) fn number_of(value: &Val) -> Result<f64, Exit> {
 /// The number of results that `limit` and `skip` are given.
 pub(crate) fn count_of(value: &Val, name: &str) -> Result<f64, Exit> {
     match value.as_number() {
-        Some(number) if number < 0.0 => error(format!("{name} doesn't support negative count")),
-        Some(number) => Ok(number),
-        // Values after the numbers in the order of values are over each of them.
-        None if matches!(value, Val::Null | Val::Bool(_)) => Ok(0.0),
-        None => type_error_of_two(value, &Val::Float(1.0), "cannot be subtracted"),
+        Some(number) if number >= 0.0 => Ok(number),
+        // In the order of values these are below the numbers, as `nan` is.
+        None if !matches!(value, Val::Null | Val::Bool(_)) => {
+            type_error_of_two(value, &Val::Float(1.0), "cannot be subtracted")
+        }
+        _ => error(format!("{name} doesn't support negative count")),
     }
 }

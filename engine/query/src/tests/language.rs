@@ -121,6 +121,8 @@ fn errors_are_in_the_words_of_jq() {
         ("\"a\" | has(\"a\")", "Cannot check whether string has a string key"),
         ("[\"a\"] | implode", "string (\"a\") can't be imploded, unicode codepoint needs to be numeric"),
         ("[limit(-1; 1)]", "limit doesn't support negative count"),
+        ("[limit(null; 1)]", "limit doesn't support negative count"),
+        ("[skip(false; 1)]", "skip doesn't support negative count"),
         ("true | .a[]?", "Cannot index boolean with string \"a\""),
         ("path(1 + 1)", "Invalid path expression with result 2"),
         ("(1 + 1 | .a) = 1", "Invalid path expression near attempt to access element \"a\" of 2"),

@@ -221,7 +221,8 @@ typedef struct tg_ack_handles {
  * buf < in->n_buf refers to those, and buf - in->n_buf is an index into the batch's own buffers. Each function returns
  * TG_OK, or TG_E_FATAL if its arguments are invalid; the operation then fails, whatever it returns. */
 typedef struct tg_out {
-    uint32_t struct_size, _reserved;
+    uint32_t struct_size;
+    uint32_t attempt;            /* counts the operations with this batch, from 1 */
     void *ctx;
     /* Emits a batch to an output: 0 is the main output, the others are numbered in the order of describe. The engine
      * takes over the batch, whatever the result. */
@@ -231,6 +232,10 @@ typedef struct tg_out {
     /* Ends the operation early, for a filter that delays events on purpose: the output so far is sent downstream now,
      * and the next operation receives the events from this one on. TG_E_UNSUPPORTED: process the whole batch. */
     tg_status (TG_CALL *defer_from)(const struct tg_out *out, uint32_t event);
+    /* 1 if no operation follows this one: if it fails, each event of the batch becomes a dead letter. A filter that knows
+     * which events failed rejects these alone, so that the others go on. */
+    uint32_t is_last_attempt;
+    uint32_t _reserved;
 } tg_out;
 
 /* The result of a sink for the batch that it received. Events that it does not name are delivered: they survive a crash

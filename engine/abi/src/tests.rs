@@ -39,7 +39,7 @@ fn ours() -> Vec<(String, String, usize)> {
         }
         "tg_refused" Refused { data, length, reason }
         "tg_ack_handles" AckHandles { struct_size, n_scope, scope, first, n, bytes, end }
-        "tg_out" Out { struct_size, reserved = "_reserved", ctx, emit, reject, defer_from }
+        "tg_out" Out { struct_size, attempt, ctx, emit, reject, defer_from, is_last_attempt, reserved = "_reserved" }
         "tg_report" Report { struct_size, reserved = "_reserved", ctx, reject, retry, failed, already_done }
         "tg_record" Record { struct_size, reserved = "_reserved", source, partition, position, base, done }
         "tg_records" Records { struct_size, reserved = "_reserved", ctx, found }

@@ -10,11 +10,13 @@ use crate::{AckHandles, Batch, Buf, Capabilities, Claim, Error, Open, Record, St
 #[allow(missing_docs, reason = "documented in the header")]
 pub struct Out {
     pub struct_size: u32,
-    pub reserved: u32,
+    pub attempt: u32,
     pub ctx: *mut c_void,
     pub emit: Option<unsafe extern "C" fn(out: *const Out, port: u32, batch: *const Batch) -> Status>,
     pub reject: Option<unsafe extern "C" fn(out: *const Out, event: u32, why: *const Error) -> Status>,
     pub defer_from: Option<unsafe extern "C" fn(out: *const Out, event: u32) -> Status>,
+    pub is_last_attempt: u32,
+    pub reserved: u32,
 }
 
 /// The report of a sink on its batch.

@@ -14,7 +14,7 @@ use super::encode::Encoded;
 use super::lifecycle::{Life, Opening};
 use super::link::Link;
 use super::operation::{Work, drive};
-use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Rejection};
+use tidegate_sdk::{AsyncFilter, Attempt, Batch, Cx, Error, Filter, Output, Rejection};
 
 type Boxed = Box<dyn AsyncFilter>;
 /// The state of a filter, if it has one.
@@ -77,13 +77,13 @@ impl State {
         match kind {
             Kind::Plain(filter) => {
                 let given = given()?;
-                let mut output = Output::new(&given);
+                let mut output = Output::new(&given).in_attempt(attempt(out));
                 filter.process(&given, &mut output)?;
                 output.check()?;
                 emit(&given, &given, output, encoder, out)?;
             }
             Kind::Waiting(waiting) => loop {
-                let (given, part, output) = waiting.process(link, &mut given, out.defer_from.is_some())?;
+                let (given, part, output) = waiting.process(link, &mut given, out)?;
                 let Some(left) = emit(&given, &part, output, encoder, out)? else { break };
                 let rest = part.select(left..part.len());
                 waiting.rest = Some((given, rest));
@@ -123,6 +123,11 @@ fn emit(
     }
 }
 
+/// The number of this operation with its batch.
+fn attempt(out: &abi::Out) -> Attempt {
+    Attempt { number: out.attempt.max(1), last: out.is_last_attempt != 0 }
+}
+
 /// Fails if the engine refused the output; it has recorded the reason.
 fn taken(status: Option<Status>) -> Result<(), Error> {
     match status {
@@ -137,19 +142,20 @@ impl Waiting {
         &mut self,
         link: &Link,
         given: &mut impl FnMut() -> Result<Batch, Error>,
-        resumable: bool,
+        out: &abi::Out,
     ) -> Result<(Batch, Batch, Output), Refusal> {
+        let (resumable, attempt) = (out.defer_from.is_some(), attempt(out));
         let Self { filter, cx, processing, rest, .. } = self;
         let processed = drive(link, filter, processing, |mut filter| {
             let cx = cx.clone();
             let input = match rest.take() {
                 Some((given, rest)) => {
-                    let output = Output::new(&rest);
+                    let output = Output::new(&rest).in_attempt(attempt);
                     Ok((given, rest, output))
                 }
                 None => given().map(|given| {
                     let output = if resumable { Output::resumable(&given) } else { Output::new(&given) };
-                    (given.clone(), given, output)
+                    (given.clone(), given, output.in_attempt(attempt))
                 }),
             };
             Box::pin(async move {

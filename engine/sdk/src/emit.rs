@@ -151,7 +151,7 @@ impl Output {
         self
     }
 
-    /// The attempt of this call. In a library it is always the first, and never the last.
+    /// The attempt of this call.
     pub fn attempt(&self) -> Attempt {
         self.attempt
     }

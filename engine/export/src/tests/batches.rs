@@ -216,6 +216,23 @@ fn what_is_left_is_dealt_with_at_once_if_the_engine_does_not_come_back() {
     assert_eq!(given.held(), 0);
 }
 
+#[test]
+fn filter_knows_its_attempt() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let note = Arc::clone(&seen);
+    let plugin = filter(move |_, out| {
+        note.lock().unwrap().push((out.attempt().number, out.attempt().last));
+        Ok(())
+    });
+    let filter = Engine::new().create(plugin);
+    for attempt in [0, 1, 2, 3] {
+        let mut given = full();
+        given.attempt = attempt;
+        assert_eq!(filter.process(&given).0, Status::OK);
+    }
+    assert_eq!(*seen.lock().unwrap(), [(1, false), (1, false), (2, false), (3, true)]);
+}
+
 /// No options.
 #[derive(Deserialize, JsonSchema)]
 struct Options {}

@@ -273,6 +273,8 @@ pub(super) struct Given {
     holders: Arc<Mutex<isize>>,
     /// Whether the engine comes back with what a filter leaves.
     pub(super) comes_back: bool,
+    /// The number of the operation; the third is the last.
+    pub(super) attempt: u32,
 }
 
 unsafe extern "C" fn retain(owner: *mut c_void) {
@@ -328,7 +330,7 @@ impl Given {
             ..unsafe { abi::sized() }
         };
         more(&mut table);
-        Self { table, holders, comes_back: true }
+        Self { table, holders, comes_back: true, attempt: 1 }
     }
 
     /// How many references the library holds.
@@ -403,13 +405,14 @@ pub(super) struct PutOut {
     pub(super) left: Option<u32>,
     /// Whether the engine comes back with what is left.
     comes_back: bool,
+    attempt: u32,
 }
 
 impl PutOut {
     fn new(given: &Given) -> Box<Self> {
         let (emitted, own_buffers, rejected) = Default::default();
-        let comes_back = given.comes_back;
-        Box::new(Self { given: given.table, emitted, own_buffers, rejected, left: None, comes_back })
+        let Given { comes_back, attempt, .. } = *given;
+        Box::new(Self { given: given.table, emitted, own_buffers, rejected, left: None, comes_back, attempt })
     }
 
     fn table(&mut self) -> abi::Out {
@@ -433,11 +436,13 @@ impl PutOut {
         }
         abi::Out {
             struct_size: size_of::<abi::Out>() as u32,
-            reserved: 0,
+            attempt: self.attempt,
             ctx: std::ptr::from_mut(self).cast(),
             emit: Some(emit),
             reject: Some(reject),
             defer_from: Some(defer_from),
+            is_last_attempt: u32::from(self.attempt == 3),
+            reserved: 0,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::panic::AssertUnwindSafe;
 
 use tidegate_abi::{self as abi, Out, PORT_DROP, PORT_REJECTED, Status};
-use tidegate_sdk::{AsyncFilter, Batch, Cx, Error, Filter, Output, Port, async_trait};
+use tidegate_sdk::{AsyncFilter, Attempt, Batch, Cx, Error, Filter, Output, Port, async_trait};
 
 use crate::boundary::exported::ExportedBatch;
 use crate::boundary::imported;
@@ -27,12 +27,14 @@ impl LibraryFilter {
         Self { instance, outputs: outputs + 1 }
     }
 
-    fn call(&self, batch: &Batch, resumable: bool) -> Result<Box<Process>, Error> {
+    fn call(&self, batch: &Batch, resumable: bool, attempt: Attempt) -> Result<Box<Process>, Error> {
+        // SAFETY: the first field of `Out` is its size.
+        let mut out: Out = unsafe { abi::sized() };
+        (out.attempt, out.is_last_attempt) = (attempt.number, attempt.last.into());
         Ok(Box::new(Process {
             filter: *self.instance.core().tables.filter(),
             exported: ExportedBatch::new(batch)?,
-            // SAFETY: the first field of `Out` is its size.
-            out: unsafe { abi::sized() },
+            out,
             ports: Vec::new(),
             collected: Collected {
                 output: Output::new(batch),
@@ -54,7 +56,7 @@ impl AsyncFilter for LibraryFilter {
     }
 
     async fn process(&mut self, batch: &Batch, out: &mut Output, cx: &Cx) -> Result<(), Error> {
-        let call = self.call(batch, out.is_resumable())?;
+        let call = self.call(batch, out.is_resumable(), out.attempt())?;
         let (call, _) = self.instance.perform(Slot::Work, cx, call).await?;
         call.finish(out)
     }
@@ -80,7 +82,7 @@ pub(crate) struct LibraryPlainFilter(pub(crate) LibraryFilter);
 
 impl Filter for LibraryPlainFilter {
     fn process(&mut self, batch: &Batch, out: &mut Output) -> Result<(), Error> {
-        self.0.instance.call_plain(self.0.call(batch, false)?)?.finish(out)
+        self.0.instance.call_plain(self.0.call(batch, false, out.attempt())?)?.finish(out)
     }
 
     fn save(&mut self) -> Result<Option<Vec<u8>>, Error> {

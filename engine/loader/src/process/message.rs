@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_sdk::{
-    Claim, Class, ConfigError, Delivery, Error, Exclusive, Kind, Lane, Output, Position, Record, Rejection,
-    Replay,
+    Attempt, Claim, Class, ConfigError, Delivery, Error, Exclusive, Kind, Lane, Output, Position, Record,
+    Rejection, Replay,
 };
 
 use crate::factory::Capabilities;
@@ -223,6 +223,16 @@ pub(crate) struct CommitMessage {
     pub(crate) position: EncodedPosition,
 }
 
+/// The number of a frame that calls a filter: whether it may defer events, and the attempt.
+pub(crate) fn call_number(resumable: bool, attempt: Attempt) -> u32 {
+    u32::from(resumable) | u32::from(attempt.last) << 1 | attempt.number.min(u32::MAX >> 2) << 2
+}
+
+/// The inverse of [`call_number`].
+pub(crate) fn of_call_number(number: u32) -> (bool, Attempt) {
+    (number & 1 != 0, Attempt { number: number >> 2, last: number & 2 != 0 })
+}
+
 /// The result of a filter, without the batches.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct FilterResult {
@@ -389,6 +399,16 @@ pub(crate) struct ProgressMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_of_filters_survive() {
+        for (resumable, number, last) in
+            [(false, 1, false), (true, 1, true), (true, 7, false), (false, u32::MAX >> 2, true)]
+        {
+            let attempt = Attempt { number, last };
+            assert_eq!(of_call_number(call_number(resumable, attempt)), (resumable, attempt));
+        }
+    }
 
     #[test]
     fn positions_of_any_bytes_survive() {

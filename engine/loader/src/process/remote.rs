@@ -19,7 +19,7 @@ use crate::factory::{Capabilities, broke_contract};
 use crate::process::connection::Connection;
 use crate::process::frame::{Area, BESIDE, ENDED, Frame, Topic, WANTS_BATCH_DONE};
 use crate::process::message::{
-    ClaimMessage, CommitMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult,
+    ClaimMessage, CommitMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult, call_number,
 };
 use crate::process::region::{Writer, copy_out, put};
 use crate::process::supervisor::ChildHandle;
@@ -150,7 +150,8 @@ impl Remote {
 
     async fn filtered(&mut self, batch: &Batch, output: &mut Output) -> Result<(), Error> {
         let (area, ranges) = self.send(batch, None)?;
-        let frame = Frame { area, number: output.is_resumable().into(), ..Frame::new(Topic::Process) };
+        let number = call_number(output.is_resumable(), output.attempt());
+        let frame = Frame { area, number, ..Frame::new(Topic::Process) };
         let answer = self.request(frame).await?;
         if !answer.area.is_empty() {
             emitted(&self.take(answer.area)?, batch, &ranges, output).map_err(broke_contract)?;

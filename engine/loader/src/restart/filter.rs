@@ -4,7 +4,8 @@
 //! the break.
 
 use tidegate_sdk::{
-    AsyncFilter, Batch, Component, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection, async_trait,
+    AsyncFilter, Attempt, Batch, Component, ConfigError, Cx, Error, Exclusive, Filter, Output, Rejection,
+    async_trait,
 };
 
 use super::bisect::{Bisection, Verdict};
@@ -42,12 +43,18 @@ impl RestartingFilter {
         Ok(())
     }
 
-    async fn once(&mut self, batch: &Batch, resumable: bool, cx: &Cx) -> Result<Output, Error> {
+    async fn once(
+        &mut self,
+        batch: &Batch,
+        (resumable, attempt): (bool, Attempt),
+        cx: &Cx,
+    ) -> Result<Output, Error> {
         if self.instance.is_none() {
             self.start(cx).await?;
         }
         let instance = self.instance.as_mut().expect("the instance is started");
-        let mut output = if resumable { Output::resumable(batch) } else { Output::new(batch) };
+        let output = if resumable { Output::resumable(batch) } else { Output::new(batch) };
+        let mut output = output.in_attempt(attempt);
         let processed = instance.process(batch, &mut output, cx).await;
         drop_if_broken(&mut self.instance, processed).map(|()| output)
     }
@@ -64,7 +71,7 @@ impl AsyncFilter for RestartingFilter {
         while let Some(range) = bisection.next() {
             let whole = range.len() == batch.len();
             let part = if whole { batch.clone() } else { batch.select(range.clone()) };
-            match self.once(&part, whole && out.is_resumable(), cx).await {
+            match self.once(&part, (whole && out.is_resumable(), out.attempt()), cx).await {
                 Ok(mut made) => {
                     let deferred = made.take_deferred();
                     merge(out, made, range.start);
@@ -166,8 +173,8 @@ impl RestartingPlainFilter {
     }
 
     /// Processes a batch with an output of its own, which is lost if the instance breaks.
-    fn once(&mut self, batch: &Batch) -> Result<Output, Error> {
-        let mut output = Output::new(batch);
+    fn once(&mut self, batch: &Batch, attempt: Attempt) -> Result<Output, Error> {
+        let mut output = Output::new(batch).in_attempt(attempt);
         self.instance.process(batch, &mut output).map(|()| output)
     }
 
@@ -190,7 +197,8 @@ impl Filter for RestartingPlainFilter {
         let mut bisection = Bisection::of(batch.len());
         while let Some(range) = bisection.next() {
             let whole = range.len() == batch.len();
-            let made = if whole { self.once(batch) } else { self.once(&batch.select(range.clone())) };
+            let part = if whole { batch.clone() } else { batch.select(range.clone()) };
+            let made = self.once(&part, out.attempt());
             match made {
                 Ok(made) => {
                     merge(out, made, range.start);

@@ -11,7 +11,9 @@ use tidegate_sdk::{Batch, Claim, Commit, Component, Cx, Error, Outcome, Output, 
 
 use super::answer::answer;
 use crate::process::frame::{Area, ENDED, Frame, Topic, WANTS_BATCH_DONE};
-use crate::process::message::{ClaimMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult};
+use crate::process::message::{
+    ClaimMessage, FilterResult, LaneRecord, ResumeMessage, SinkResult, of_call_number,
+};
 use crate::process::region::{Reader, Writer, put};
 
 type BatchDone = Box<dyn FnOnce(Outcome) + Send>;
@@ -142,7 +144,9 @@ impl Dispatcher {
 
     async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
         let (batch, _) = self.batch(frame.area)?;
-        let mut output = if frame.number == 0 { Output::new(&batch) } else { Output::resumable(&batch) };
+        let (resumable, attempt) = of_call_number(frame.number);
+        let output = if resumable { Output::resumable(&batch) } else { Output::new(&batch) };
+        let mut output = output.in_attempt(attempt);
         match &mut self.component {
             Component::Filter(filter) => filter.process(&batch, &mut output)?,
             Component::AsyncFilter(filter) => filter.process(&batch, &mut output, cx).await?,

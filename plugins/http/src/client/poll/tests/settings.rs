@@ -85,3 +85,16 @@ async fn page_and_cursor_are_put_into_the_body() {
     assert_eq!(bodies[3], r#"{"query":"{a}","variables":{"first":1,"since":"b","after":"n2"}}"#);
     assert!(server.targets().iter().all(|target| target == "/"), "nothing is in the query");
 }
+
+#[test]
+fn every_problem_of_a_poll_is_reported_at_once() {
+    let options = json!({
+        "url": "ftp://h/", "interval": "0s", "max_pages": 0, "time_limit": "0s",
+        "pagination": { "kind": "link", "start": 3 }, "cursor": { "from": ".a" },
+    });
+    let error = built(options).err().expect("the options are refused");
+    let mut pointers: Vec<&str> = error.each().map(|error| error.pointer.as_str()).collect();
+    pointers.sort_unstable();
+    let expected = ["/cursor", "/interval", "/max_pages", "/pagination/start", "/time_limit", "/url"];
+    assert_eq!(pointers, expected);
+}

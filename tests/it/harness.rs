@@ -122,8 +122,7 @@ impl Tidegate {
         self.spawn(None)
     }
 
-    /// Starts, with `input` on standard input.
-    pub(crate) fn start_with(self, input: &[u8]) -> Running {
+    fn start_with(self, input: &[u8]) -> Running {
         self.spawn(Some(input))
     }
 

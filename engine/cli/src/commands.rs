@@ -1,4 +1,4 @@
-//! The commands: what can be asked for, and the text of `--help`.
+//! Commands of the program, and the text of `--help`.
 
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -24,27 +24,27 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const AFTER_HELP: &str = "\
-Sixty seconds to the first event:
+First steps:
   tidegate new pipeline hello         write hello.toml, with comments
   tidegate check hello.toml           find every problem in it
   tidegate run hello.toml             run it
 
-`tidegate plugins` lists what a pipeline can be made of,
-`tidegate plugins show NAME` is the manual of one plugin,
-`tidegate COMMAND --help` says more about a command.
+`tidegate plugins` lists the sources, filters and sinks,
+`tidegate plugins show NAME` prints the manual of a plugin,
+`tidegate COMMAND --help` explains a command.
 
 Exit codes:
-  0    ended or drained with nothing lost
+  0    ended or drained without a loss
   1    a pipeline failed
   2    a pipeline file or an argument is wrong
-  3    a drain ended before everything was delivered
+  3    the drain deadline passed before every event was delivered
   130  stopped at once by a second Ctrl-C
 
 Environment:
-  TIDEGATE_LOG   what to log, such as `debug` or `warn,tidegate_http=trace`
+  TIDEGATE_LOG   log levels, such as `debug` or `warn,tidegate_http=trace`
   NO_COLOR       no colours, if set
   TIDEGATE_PLUGIN_PATH
-                 folders with shared libraries of plugins, with colons in between";
+                 folders with shared libraries of plugins, separated by colons";
 
 /// Runs data pipelines: sources, filters and sinks, wired by one TOML file
 #[derive(Debug, Parser)]
@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// A command with its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run pipelines until they end or are stopped
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// Find every problem in pipeline files, without running them
     #[command(after_help = check::arguments::AFTER_HELP)]
     Check(check::arguments::CheckArguments),
-    /// List the plugins, or show the manual of one
+    /// List the plugins, or show a manual
     #[command(after_help = plugins::arguments::AFTER_HELP)]
     Plugins(plugins::arguments::PluginsArguments),
     /// Draw the graph of a pipeline
@@ -72,12 +72,12 @@ pub(crate) enum Command {
     Graph(graph::GraphArguments),
     /// Print the JSON Schema of pipeline files, for editors
     Schema(Libraries),
-    /// Write a new pipeline file to start from
+    /// Write a new pipeline file or plugin project
     New(new::arguments::NewArguments),
-    /// Look at events that could not be processed, replay them, remove them
+    /// List, show, replay and remove rejected events
     #[command(after_help = dead_letters::arguments::AFTER_HELP)]
     DeadLetters(dead_letters::arguments::Arguments),
-    /// Look at a shared library, for the engine
+    /// Describe or run a shared library, for the engine
     #[command(hide = true)]
     PluginHost(plugins::host::PluginHostArguments),
     /// Print the completion script of a shell
@@ -89,7 +89,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub(crate) fn execute(self) -> Result<Exit, Failure> {
         let known = Plugins::built_in();
         match self {

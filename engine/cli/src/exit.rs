@@ -1,20 +1,20 @@
-//! The exit codes, and how the ends of graphs become one.
+//! Exit codes, and the failures of commands.
 
 use std::process::ExitCode;
 
 use tidegate_runtime::status::{End, GraphState, GraphStatus};
 
-/// How the process ends. Scripts and service managers rely on the numbers.
+/// Exit code. Scripts and service managers rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Ended or drained, with nothing lost.
+    /// Ended or drained without a loss.
     Done = 0,
     /// A pipeline failed.
     Failed = 1,
     /// A pipeline file or an argument is wrong.
     Wrong = 2,
-    /// A drain ended before everything was delivered.
-    CutShort = 3,
+    /// The drain deadline passed.
+    DeadlinePassed = 3,
     /// A second Ctrl-C.
     Interrupted = 130,
 }
@@ -26,8 +26,8 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// The exit code of a run whose graphs ended like this. A failure weighs more than a deadline: somebody
-    /// must look at it, while what a deadline cut off is usually read again.
+    /// Returns the exit code of a run. A failure outweighs a deadline: it needs attention, while events that a deadline
+    /// cut off are usually read again.
     pub(crate) fn of(graphs: &[GraphStatus]) -> Self {
         graphs
             .iter()
@@ -39,8 +39,8 @@ impl Exit {
     fn of_state(state: &GraphState) -> Self {
         match state {
             GraphState::Over(End::Ended | End::Drained) => Self::Done,
-            GraphState::Over(End::CutShort { .. }) => Self::CutShort,
-            // A graph that is not over when the engine says that everything is has not kept its word.
+            GraphState::Over(End::DeadlinePassed { .. }) => Self::DeadlinePassed,
+            // The engine has finished, so a graph that is not over has failed.
             _ => Self::Failed,
         }
     }
@@ -48,28 +48,28 @@ impl Exit {
     fn weight(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::CutShort => 1,
+            Self::DeadlinePassed => 1,
             Self::Failed | Self::Wrong | Self::Interrupted => 2,
         }
     }
 }
 
-/// Why a command could not do its work: shown after `error: `.
+/// Failure of a command, printed after `error: `.
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// The exit code.
     pub(crate) exit: Exit,
-    /// What went wrong, where, and what to do about it.
+    /// Description with the place and the remedy.
     pub(crate) message: String,
 }
 
 impl Failure {
-    /// Somebody asked for something that is not right: exit code 2.
+    /// Builds a failure of an invalid request: exit code 2.
     pub(crate) fn wrong(message: impl Into<String>) -> Self {
         Self { exit: Exit::Wrong, message: message.into() }
     }
 
-    /// What was asked for is right and did not work: exit code 1.
+    /// Builds a failure of a valid request: exit code 1.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failed, message: message.into() }
     }
@@ -77,8 +77,6 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_runtime::status::{StopCause, Undelivered};
-
     use super::*;
 
     fn graph(state: GraphState) -> GraphStatus {
@@ -97,11 +95,10 @@ mod tests {
     #[test]
     fn the_worst_end_decides() {
         let over = |end| graph(GraphState::Over(end));
-        let late =
-            || over(End::CutShort { cause: StopCause::DrainTimeout, undelivered: Undelivered::default() });
+        let late = || over(End::DeadlinePassed { undelivered: 3, replayed: 3 });
         assert_eq!(Exit::of(&[]), Exit::Done);
         assert_eq!(Exit::of(&[over(End::Ended), over(End::Drained)]), Exit::Done);
-        assert_eq!(Exit::of(&[late(), over(End::Ended)]), Exit::CutShort);
+        assert_eq!(Exit::of(&[late(), over(End::Ended)]), Exit::DeadlinePassed);
         assert_eq!(Exit::of(&[over(End::Failed("x".into())), late()]), Exit::Failed);
         assert_eq!(Exit::of(&[graph(GraphState::Running)]), Exit::Failed);
     }

@@ -1,4 +1,4 @@
-//! Pipeline files: found, read, checked.
+//! Pipeline files: finds, reads and checks them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,18 +15,18 @@ use crate::registry::Plugins;
 use crate::terminal::Paint;
 use crate::terminal::quantity::plural;
 
-/// No pipeline file is longer: what is, was given by mistake (the data in place of the pipeline).
+/// Size limit of a pipeline file. A longer one was given by mistake (the data instead of the pipeline).
 const FILE_LIMIT: Size = Size(4 << 20);
-/// No secret file is longer.
+/// Size limit of a secret file.
 const SECRET_LIMIT: Size = Size(64 << 10);
 
-/// A pipeline file that could be read, and what was found in it.
+/// A readable pipeline file with its diagnostics.
 pub(crate) struct CheckedFile {
-    /// Its path and text.
+    /// Path and text.
     pub(crate) text: Text,
-    /// Every problem in it.
+    /// Problems in the file.
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// What it means, if there is no error in it.
+    /// Pipeline, if the file has no error.
     pub(crate) pipeline: Option<Pipeline>,
     /// Libraries of the file that do not exist.
     missing_libraries: Vec<PathBuf>,
@@ -34,18 +34,18 @@ pub(crate) struct CheckedFile {
 
 /// All pipeline files of a command.
 pub(crate) struct Files {
-    /// Those that could be read.
+    /// Readable files.
     pub(crate) checked: Vec<CheckedFile>,
-    /// What is wrong beside what is wrong in a file: a path that is not there, two files of one id.
+    /// Problems outside of a file: a missing path, two files with one id.
     pub(crate) problems: Vec<String>,
-    /// Warnings beside those of a file: stored positions that no file has a source for.
+    /// Warnings outside of a file: stored positions that no file has a source for.
     pub(crate) warnings: Vec<String>,
     /// Files that are not checked, each with the reason.
     pub(crate) skipped: Vec<(String, String)>,
 }
 
 impl Files {
-    /// Reads and checks every file, and compares them with each other and with the address of the admin server.
+    /// Reads and checks every file. Compares them with each other and with the address of the admin server.
     pub(crate) fn load(sources: &Sources, plugins: &Plugins, admin: Option<SocketAddr>) -> Self {
         let (paths, mut problems) = expand(&sources.paths);
         let known = match plugins.with(&sources.libraries) {
@@ -109,7 +109,7 @@ impl Files {
         }
     }
 
-    /// Number of errors and of warnings.
+    /// Counts the errors and the warnings.
     pub(crate) fn tally(&self) -> (u64, u64) {
         let all = self.checked.iter().flat_map(|file| &file.diagnostics);
         let warnings = all.clone().filter(|one| one.severity == Severity::Warning).count();
@@ -117,7 +117,7 @@ impl Files {
         (errors as u64, (warnings + self.warnings.len()) as u64)
     }
 
-    /// Every problem, as text.
+    /// Renders every problem as text.
     pub(crate) fn render(&self, paint: Paint) -> String {
         let mut text = String::new();
         for file in self.checked.iter().filter(|file| !file.diagnostics.is_empty()) {
@@ -136,7 +136,7 @@ impl Files {
         text
     }
 
-    /// `2 errors, 1 warning`, or `ok: 2 files, 3 graphs`.
+    /// Renders the counts: `2 errors, 1 warning`, or `ok: 2 files, 3 graphs`.
     pub(crate) fn verdict(&self) -> String {
         let (errors, warnings) = self.tally();
         let mut warned =
@@ -152,12 +152,12 @@ impl Files {
         format!("ok: {files}, {}{warned}", plural(graphs as u64, "graph"))
     }
 
-    /// Looks for positions in `data_dir` that belong to another name than the files have.
+    /// Adds warnings of positions in `data_dir` that belong to no source of the files.
     pub(crate) fn compare_with_state(&mut self, data_dir: &Path) {
         self.warnings = tidegate_runtime::orphaned_positions(self.pipelines(), data_dir);
     }
 
-    /// The pipelines that have no error.
+    /// Returns the pipelines without an error.
     pub(crate) fn pipelines(&self) -> impl Iterator<Item = &Pipeline> {
         self.checked.iter().filter_map(|file| file.pipeline.as_ref())
     }
@@ -173,25 +173,26 @@ fn build_command(text: &str) -> String {
 }
 
 /// Logs a warning for each source that starts from the beginning under a new name.
-pub(crate) fn leftovers(pipelines: &[Pipeline], data_dir: &Path) {
+pub(crate) fn warn_of_orphaned_positions(pipelines: &[Pipeline], data_dir: &Path) {
     for warning in tidegate_runtime::orphaned_positions(pipelines, data_dir) {
         tracing::warn!("{warning}");
     }
 }
 
-/// Every file that `paths` mean, each once, in the order given and a folder's by name; and what is wrong.
+/// Lists the files of `paths`, each once, in the given order; those of a folder by name. Also returns problems.
 pub(crate) fn expand(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
-        match path.is_dir() {
-            false => files.push(path.clone()),
-            true => match pipelines_in(path) {
-                Ok(found) if found.is_empty() => {
-                    problems.push(format!("`{}` holds no *.toml file", path.display()));
-                }
-                Ok(found) => files.extend(found),
-                Err(error) => problems.push(format!("`{}` cannot be read: {error}", path.display())),
-            },
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        match pipelines_in(path) {
+            Ok(found) if found.is_empty() => {
+                problems.push(format!("`{}` has no *.toml file", path.display()));
+            }
+            Ok(found) => files.extend(found),
+            Err(error) => problems.push(format!("`{}` cannot be read: {error}", path.display())),
         }
     }
     let mut seen = BTreeSet::new();
@@ -211,7 +212,7 @@ fn pipelines_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What a pipeline file holds, as it is.
+/// Reads the content of a pipeline file.
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     read_bytes(path, FILE_LIMIT)
 }
@@ -220,11 +221,11 @@ fn read_bytes(path: &Path, limit: Size) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| format!("`{shown}` cannot be opened: {error}"))?;
-    // One byte more than allowed tells a file at the limit from one over it.
+    // One byte more than allowed distinguishes a file at the limit from one over it.
     let taken = file.take(limit.bytes() + 1).read_to_end(&mut bytes);
     taken.map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
     if bytes.len() as u64 > limit.bytes() {
-        return Err(format!("`{shown}` is longer than {limit}, so it is not what was meant"));
+        return Err(format!("`{shown}` is longer than {limit}, so it is no such file"));
     }
     Ok(bytes)
 }
@@ -243,17 +244,17 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The text of a secret file, without the line end that editors put behind it.
+/// Reads a secret file without the line end that editors append.
 fn secret_file(path: &str) -> Result<String, String> {
     let mut text = read(Path::new(path), SECRET_LIMIT)?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
     Ok(text)
 }
 
-/// Each text with the overrides that are meant for it. Of several files, an override is meant for those that
-/// have its component; one that no file has goes to the first, which then tells of it.
+/// Assigns the overrides to the files that have their component. One that no file has goes to the first file, whose
+/// check then reports it.
 fn with_overrides(texts: Vec<Text>, overrides: &[Override]) -> Vec<(Text, Vec<Override>)> {
-    let mut meant: Vec<Vec<Override>> = vec![Vec::new(); texts.len()];
+    let mut assigned: Vec<Vec<Override>> = vec![Vec::new(); texts.len()];
     for one in overrides {
         let mut mentioning: Vec<usize> =
             (0..texts.len()).filter(|index| mentions(&texts[*index].text, &one.component)).collect();
@@ -261,20 +262,20 @@ fn with_overrides(texts: Vec<Text>, overrides: &[Override]) -> Vec<(Text, Vec<Ov
             mentioning.push(0);
         }
         for index in mentioning {
-            meant[index].push(one.clone());
+            assigned[index].push(one.clone());
         }
     }
-    texts.into_iter().zip(meant).collect()
+    texts.into_iter().zip(assigned).collect()
 }
 
-/// Whether the text has a table header of this component. `pipeline` is in every file.
+/// Returns true if the text has a table header of this component. `pipeline` is in every file.
 fn mentions(text: &str, component: &str) -> bool {
     let headers = text.lines().filter_map(|line| line.trim_start().strip_prefix('[')?.split(']').next());
     let mut names = headers.filter_map(|header| header.split('.').nth(1));
     component == "pipeline" || names.any(|name| name.trim().trim_matches(['"', '\'']) == component)
 }
 
-/// Adds a problem to each file with a component that claims a resource which another component has.
+/// Adds a problem to each file with a component that claims the resource of another component.
 fn refuse_collisions(files: &mut [CheckedFile], claims: &[Vec<Claimed>], admin: Option<SocketAddr>) {
     let pairs: Vec<(&Text, &[Claimed])> =
         files.iter().zip(claims).map(|(file, claims)| (&file.text, claims.as_slice())).collect();
@@ -324,7 +325,7 @@ fn real_path(path: &Path) -> PathBuf {
     resolved.unwrap_or(whole)
 }
 
-/// Two pipelines of one id would write into each other's state.
+/// Finds pipelines with one id, which would write into each other's state.
 fn shared_ids(files: &[CheckedFile]) -> Vec<String> {
     let mut by_id: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for file in files {
@@ -335,7 +336,7 @@ fn shared_ids(files: &[CheckedFile]) -> Vec<String> {
     let shared = by_id.into_iter().filter(|(_, paths)| paths.len() > 1);
     let problem = |(id, paths): (&str, Vec<&str>)| {
         format!(
-            "the pipeline id `{id}` is that of {} files: {}; set `[pipeline] id` in all but one",
+            "the pipeline id `{id}` is shared by {} files: {}; set `[pipeline] id` in all but one",
             paths.len(),
             paths.join(", ")
         )

@@ -1,4 +1,4 @@
-//! What is promised for each lane, for `check` and the start of `run`.
+//! Delivery guarantees of each source and sink, printed by `check` and logged at the start of `run`.
 
 use tidegate_config::{Guarantee, GuaranteeLevel, Pipeline, guarantees};
 
@@ -16,7 +16,7 @@ fn lanes<'a>(
     })
 }
 
-/// A table of every lane.
+/// Renders a table of every lane.
 pub(crate) fn table<'a>(pipelines: impl Iterator<Item = &'a Pipeline>, paint: Paint) -> String {
     let mut table =
         Table::new(&[("pipeline", Left), ("lane", Left), ("delivery", Left), ("why not more", Left)]);
@@ -40,7 +40,7 @@ pub(crate) fn table<'a>(pipelines: impl Iterator<Item = &'a Pipeline>, paint: Pa
     }
 }
 
-/// The same as log lines.
+/// Logs a line for every lane.
 pub(crate) fn log<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) {
     for (pipeline, lane) in lanes(pipelines) {
         let (source, sink, level) = (&lane.source, &lane.sink, lane.level.as_str());

@@ -1,7 +1,9 @@
-//! The `tidegate` command: the one place that knows every plugin, prints, reads the environment and exits.
+//! The `tidegate` program. Only this crate knows every plugin, prints, reads the environment and exits.
 //!
-//! It never moves an event and never decides what a pipeline file means: the engine's crates below it do.
+//! It neither processes events nor interprets pipeline files; the crates of the engine do.
 //! Read [`commands::Command`] first, then [`registry::builtin`], then [`commands::run`].
+
+#![warn(clippy::match_bool)]
 
 use std::process::ExitCode;
 
@@ -21,16 +23,16 @@ use exit::Exit;
 use terminal::console;
 
 fn main() -> ExitCode {
-    commands::run::signals::shield();
+    commands::run::signals::block_terminal_signals();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(answer) => {
-            // Help, the version, or what is wrong with the arguments. If nobody listens, nothing is lost.
-            let _ = answer.print();
-            return if answer.use_stderr() { Exit::Wrong.into() } else { Exit::Done.into() };
+        Err(message) => {
+            // Help, the version, or a wrong argument. A closed output is no failure.
+            let _ = message.print();
+            return if message.use_stderr() { Exit::Wrong.into() } else { Exit::Done.into() };
         }
     };
-    // An error says that there is a provider already, which is as good.
+    // It fails only if there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let code = match arguments.command.execute() {
         Ok(exit) => exit.into(),

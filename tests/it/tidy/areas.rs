@@ -12,18 +12,19 @@ const NOT_YET: &[(&str, &[&str])] = &[
     (
         "words",
         &[
-            "README.md",
-            "engine",
-            "engine/cli",
             "engine/export",
+            "engine/runtime",
             "engine/sdk",
+            "engine/testkit",
             "tests",
             "tests/crash",
             "tests/it",
         ],
     ),
+    ("openings", &["engine/export", "engine/runtime", "engine/sdk", "engine/testkit"]),
+    ("names", &["engine/export", "engine/runtime", "engine/sdk"]),
     ("folders", &["engine/export", "engine/sdk"]),
-    ("circles", &["engine/export", "engine/query", "engine/sdk", "plugins/jq"]),
+    ("circles", &["engine/export", "engine/query", "engine/runtime", "engine/sdk", "plugins/jq"]),
 ];
 
 /// Extensions of files that people read.

@@ -14,12 +14,12 @@ use crate::registry::Plugins;
 use crate::terminal::quantity::plural;
 use crate::terminal::table::Align::Left;
 use crate::terminal::table::{Cell, Table, Tone};
-use crate::terminal::{self, Paint, harmless};
+use crate::terminal::{self, Paint, escape_control};
 use arguments::CheckArguments;
 use connect::Connection;
 use explain::Explanation;
 
-/// Checks the files, and opens their sources and sinks if that is asked for and there is no error.
+/// Checks the files. With `--connect`, opens their sources and sinks if there is no error.
 pub(crate) fn check(arguments: &CheckArguments, plugins: &Plugins) -> Result<Exit, Failure> {
     let mut files = Files::load(&arguments.sources, plugins, None);
     files.skip_unbuilt(&arguments.sources);
@@ -27,14 +27,9 @@ pub(crate) fn check(arguments: &CheckArguments, plugins: &Plugins) -> Result<Exi
         files.compare_with_state(&data_dir);
     }
     let (errors, _) = files.tally();
-    let connections = match arguments.connect && errors == 0 {
-        true => connect::connect_all(files.pipelines())?,
-        false => Vec::new(),
-    };
-    let explanations = match arguments.explain {
-        true => explain::explain_all(files.pipelines()),
-        false => Vec::new(),
-    };
+    let connections =
+        if arguments.connect && errors == 0 { connect::connect_all(files.pipelines())? } else { Vec::new() };
+    let explanations = if arguments.explain { explain::explain_all(files.pipelines()) } else { Vec::new() };
     let exit = match (errors, connections.iter().all(|one| one.result.is_ok())) {
         (1.., _) => Exit::Wrong,
         (0, false) => Exit::Failed,
@@ -59,10 +54,7 @@ pub(crate) fn check(arguments: &CheckArguments, plugins: &Plugins) -> Result<Exi
                     let tables = guarantees::table(files.pipelines(), paint)
                         + &explain::table(&explanations, paint)
                         + &table(&connections, paint);
-                    terminal::out(&format!(
-                        "{tables}{verdict}
-"
-                    ))?;
+                    terminal::out(&format!("{tables}{verdict}\n"))?;
                 }
                 _ => terminal::err(&format!("{}{verdict}\n", table(&connections, paint))),
             }
@@ -89,22 +81,22 @@ fn table(connections: &[Connection], paint: Paint) -> String {
     let mut table =
         Table::new(&[("pipeline", Left), ("component", Left), ("plugin", Left), ("opened", Left)]);
     for one in connections {
-        let (told, tone) = match &one.result {
+        let (outcome, tone) = match &one.result {
             Ok(()) => ("ok".to_owned(), Tone::Good),
-            Err(reason) => (harmless(reason), Tone::Bad),
+            Err(reason) => (escape_control(reason), Tone::Bad),
         };
         table.row(vec![
             one.pipeline.as_str().into(),
             Cell::new(&one.component, Tone::Strong),
             format!("{} {}", one.kind, one.plugin).into(),
-            Cell::new(told, tone),
+            Cell::new(outcome, tone),
         ]);
     }
     format!("{}\n", table.render("", paint))
 }
 
 fn explanation_as_json(one: &Explanation) -> Value {
-    json!({ "pipeline": one.pipeline, "component": one.component, "plugin": one.plugin, "explanation": one.told })
+    json!({ "pipeline": one.pipeline, "component": one.component, "plugin": one.plugin, "explanation": one.explanation })
 }
 
 fn as_json(files: &Files, connections: &[Connection], ok: bool) -> Value {

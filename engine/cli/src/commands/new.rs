@@ -1,4 +1,4 @@
-//! `tidegate new`: a file or a project to start from.
+//! `tidegate new`: writes a pipeline file or a plugin project.
 
 pub(crate) mod arguments;
 mod plugin;
@@ -11,10 +11,10 @@ use crate::exit::{Exit, Failure};
 use crate::terminal;
 use arguments::New;
 
-/// What `NAME` in it stands for is put in its place.
+/// Template of a pipeline file. `NAME` stands for its path.
 const PIPELINE: &str = include_str!("new/pipeline.toml");
 
-/// Writes what is asked for.
+/// Writes the file or the project.
 pub(crate) fn new(what: &New) -> Result<Exit, Failure> {
     match what {
         New::Pipeline { name, dir } => {
@@ -30,14 +30,14 @@ fn write_pipeline(name: &str, dir: &Path) -> Result<String, Failure> {
     let allowed = |one: char| one.is_ascii_alphanumeric() || "._-".contains(one);
     if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) || name.starts_with(['.', '-']) {
         return Err(Failure::wrong(format!(
-            "`{name}` cannot be the name of a pipeline; use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+            "`{name}` cannot be the name of a pipeline; use 1 to 64 ASCII characters of a-z, A-Z, 0-9, `.`, `-` and `_`, not beginning with `.` or `-`"
         )));
     }
     let file = format!("{name}.toml");
     let path = if dir == Path::new(".") { PathBuf::from(file) } else { dir.join(file) };
     let shown = path.display().to_string();
     let text = PIPELINE.replace("NAME", &shown);
-    // `create_new` leaves no moment in which somebody else's file could be overwritten.
+    // `create_new` never overwrites a file of another process.
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -46,7 +46,7 @@ fn write_pipeline(name: &str, dir: &Path) -> Result<String, Failure> {
     match written {
         Ok(()) => Ok(shown),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            Err(Failure::wrong(format!("`{shown}` is there already; choose another name or folder")))
+            Err(Failure::wrong(format!("`{shown}` exists already; choose another name or folder")))
         }
         Err(error) => Err(Failure::failed(format!("`{shown}` cannot be written: {error}"))),
     }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_passes_check() {
+    fn the_template_passes_check() {
         let text = tidegate_config::Text { path: "hello.toml".into(), text: PIPELINE.into() };
         let environment = tidegate_config::Environment {
             variable: &|_| None,
@@ -82,8 +82,8 @@ mod tests {
             library: &|path, _| Err(path.to_owned()),
         };
         let loaded = tidegate_config::load(&text, &crate::registry::builtin::registry(), &environment, &[]);
-        let told = tidegate_config::render(&loaded.diagnostics, &text, false);
-        assert!(loaded.diagnostics.is_empty(), "{told}");
+        let report = tidegate_config::render(&loaded.diagnostics, &text, false);
+        assert!(loaded.diagnostics.is_empty(), "{report}");
         assert_eq!(loaded.pipeline.unwrap().graphs.len(), 1);
     }
 

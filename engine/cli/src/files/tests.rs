@@ -22,11 +22,11 @@ fn an_empty_folder_is_a_problem() {
     let folder = tempdir().unwrap();
     let (files, problems) = expand(&[folder.path().to_owned()]);
     assert!(files.is_empty());
-    assert!(problems[0].ends_with("holds no *.toml file"), "{problems:?}");
+    assert!(problems[0].ends_with("has no *.toml file"), "{problems:?}");
 }
 
 #[test]
-fn what_cannot_be_read_is_named_with_the_reason() {
+fn an_unreadable_file_is_named_with_the_reason() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("x.toml");
     assert!(read(&path, FILE_LIMIT).unwrap_err().contains("cannot be opened: No such file"));
@@ -52,7 +52,7 @@ fn an_override_goes_to_the_files_that_have_its_component() {
         text("a", "[source.users]\nplugin = \"x\"\n  [sink.out.headers] # note\n"),
         text("b", "# [source.users]\n[ sink . \"out\" ]\n"),
     ];
-    let overrides: Vec<_> = ["users.url=1", "out.key=2", "pipeline.id=3", "nobody.x=4"]
+    let overrides: Vec<_> = ["users.url=1", "out.key=2", "pipeline.id=3", "missing.x=4"]
         .iter()
         .map(|one| Override::parse(one).unwrap())
         .collect();
@@ -60,7 +60,7 @@ fn an_override_goes_to_the_files_that_have_its_component() {
         overrides.iter().map(|one| one.component.clone()).collect()
     };
     let meant = with_overrides(texts, &overrides);
-    assert_eq!(names(&meant[0].1), ["users", "out", "pipeline", "nobody"]);
+    assert_eq!(names(&meant[0].1), ["users", "out", "pipeline", "missing"]);
     assert_eq!(names(&meant[1].1), ["out", "pipeline"]);
 }
 
@@ -69,6 +69,7 @@ fn two_pipelines_of_one_id_are_refused() {
     let file = |path: &str, id: &str| CheckedFile {
         text: Text { path: path.into(), text: String::new() },
         diagnostics: Vec::new(),
+        missing_libraries: Vec::new(),
         pipeline: Some(Pipeline {
             file: path.into(),
             name: id.into(),
@@ -79,6 +80,6 @@ fn two_pipelines_of_one_id_are_refused() {
     };
     let problems = shared_ids(&[file("x/a.toml", "a"), file("b.toml", "b"), file("y/a.toml", "a")]);
     let expected =
-        "the pipeline id `a` is that of 2 files: x/a.toml, y/a.toml; set `[pipeline] id` in all but one";
+        "the pipeline id `a` is shared by 2 files: x/a.toml, y/a.toml; set `[pipeline] id` in all but one";
     assert_eq!(problems, [expected]);
 }

@@ -1,4 +1,4 @@
-//! Where state is kept, unless somebody says otherwise.
+//! Default folder of the state.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::DataDir;
 use crate::exit::Failure;
 
 impl DataDir {
-    /// The folder: the one that was given, or the platform's.
+    /// Returns the given folder, or the default of the platform.
     pub(crate) fn resolve(&self) -> Result<PathBuf, Failure> {
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let folder = self.data_dir.clone().or_else(|| default(&variable, cfg!(target_os = "macos")));
@@ -15,16 +15,16 @@ impl DataDir {
         })
     }
 
-    /// The option as it must be repeated in another command to mean the same folder.
+    /// Returns the option that selects the same folder in another command.
     pub(crate) fn as_option(&self) -> String {
         self.data_dir.as_deref().map(|dir| format!(" --data-dir {}", quoted(dir))).unwrap_or_default()
     }
 }
 
 fn default(variable: &dyn Fn(&str) -> Option<PathBuf>, macos: bool) -> Option<PathBuf> {
-    // A relative path in one of these is to be ignored, by the XDG base directory specification.
+    // The XDG base directory specification says that a relative path is ignored.
     let absolute = |name| variable(name).filter(|path: &PathBuf| path.is_absolute());
-    // systemd names several folders with colons in between; the first one is the unit's own.
+    // systemd separates several folders by colons; the first one is the unit's own.
     let service = variable("STATE_DIRECTORY").and_then(|list| {
         let first = PathBuf::from(list.to_str()?.split(':').next()?);
         first.is_absolute().then_some(first)
@@ -35,13 +35,14 @@ fn default(variable: &dyn Fn(&str) -> Option<PathBuf>, macos: bool) -> Option<Pa
     })
 }
 
-/// `path` as one word of a shell's command line.
+/// Quotes a path as one word of a shell command.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |one: char| one.is_ascii_alphanumeric() || "/._-+:@%".contains(one);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', r"'\''")),
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_says_where() {
+    fn the_default_follows_the_platform() {
         let home = ("HOME", "/home/me");
         assert_eq!(default_with(&[home], false).unwrap(), "/home/me/.local/state/tidegate");
         assert_eq!(default_with(&[home], true).unwrap(), "/home/me/Library/Application Support/tidegate");

@@ -1,4 +1,4 @@
-//! Every built-in plugin keeps to what every plugin keeps to.
+//! Conformance tests of every built-in plugin.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ const USERS: &str = r#"[{"id":1,"name":"Ada"},{"id":2,"name":"Grace"},{"id":3,"n
 const SAMPLES: [&[u8]; 3] = [br#"{"id":1,"name":"Ada"}"#, br#"{"id":2,"name":"Grace"}"#, br#"{"id":1}"#];
 const LOG: &[u8] = br#"203.0.113.9 - ada [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 512 "-" "curl/8""#;
 
-/// What the plugins are tried against.
+/// Servers and files that the plugins are tested against.
 struct World {
     folder: TempDir,
     redis: Redis,
@@ -35,7 +35,7 @@ impl World {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// For each plugin, options to try and, for a source, how many events come of them.
+    /// Options to test a plugin with and, for a source, the number of its events.
     fn tries(&self, plugin: &Plugin) -> Vec<(Value, usize)> {
         let redis = self.redis.url();
         let one = |options: Value, events: usize| vec![(options, events)];
@@ -83,8 +83,8 @@ impl World {
             (Kind::Sink, "http") => one(json!({ "url": self.api.url("/"), "format": "json_array" }), 0),
             (Kind::Sink, "blackhole") => one(json!({}), 0),
             (Kind::Sink, "metric") => one(json!({ "name": "events_total" }), 0),
-            // These are driven by what is outside: standard streams, requests, a group's other consumers. Their
-            // own crates run them; here their manuals are looked at.
+            // Standard streams, requests and other consumers of a group drive these. Their own crates test them; here
+            // only their manuals are tested.
             (_, "stdin" | "http_server" | "redis_stream" | "http_response") => Vec::new(),
             (kind, name) => panic!("the {kind} {name} is not tried: add it here"),
         }

@@ -1,5 +1,4 @@
-//! The generated parts of the plugins' READMEs: rewritten from the registry by a test, which then fails if
-//! anything has changed. So the files cannot fall behind the code.
+//! Generated parts of the plugins' READMEs. A test rewrites them from the registry, and fails if a file has changed.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +11,11 @@ use crate::registry::builtin;
 const OPTIONS: (&str, &str) = ("<!-- options -->", "<!-- /options -->");
 const PLUGINS: (&str, &str) = ("<!-- plugins -->", "<!-- /plugins -->");
 
-/// What the index of the plugins is where there is none yet.
+/// Index of the plugins, if there is none yet.
 const INDEX: &str = "\
 # Plugins
 
-What a pipeline is made of. Each folder is one crate for one system: its sources, filters and sinks together.
+Sources, filters and sinks of a pipeline. Each folder is a crate for one system.
 `tidegate plugins show NAME` prints the same manuals on the command line.
 
 <!-- plugins -->
@@ -35,7 +34,7 @@ fn the_readmes_of_the_plugins_are_up_to_date() {
             changed.push(path.display().to_string());
         }
     };
-    for (folder, of_crate) in builtin::CRATES {
+    for builtin::Crate { folder, plugins: of_crate, .. } in builtin::CRATES {
         let of_crate = of_crate();
         if !of_crate.is_empty() {
             rewrite(&plugins.join(folder).join("README.md"), &|text| with_options(text, &of_crate));
@@ -45,13 +44,29 @@ fn the_readmes_of_the_plugins_are_up_to_date() {
         let text = if text.is_empty() { INDEX.to_owned() } else { text };
         replaced(&text, 0, PLUGINS, &plugin_table())
     });
+    rewrite(&plugins.join("../pipelines/README.md"), &with_engine_keys);
     assert!(
         changed.is_empty(),
         "these files were out of date and have been rewritten; commit them: {changed:#?}"
     );
 }
 
-/// An option that is one of several words says which one it is if it is left out.
+/// Replaces the tables of the keys of `[pipeline]` and of the engine's keys of each kind.
+fn with_engine_keys(text: String) -> Result<String, String> {
+    let mut tables = vec![("pipeline", tidegate_config::pipeline_options())];
+    for kind in [Kind::Source, Kind::Filter, Kind::Sink] {
+        tables.push((kind.name(), tidegate_config::engine_options(kind)));
+    }
+    let mut text = text;
+    let at = heading_at(&text, "## The pipeline file").ok_or("there is no heading `## The pipeline file`")?;
+    for (name, options) in tables {
+        let markers = (format!("<!-- options {name} -->"), format!("<!-- /options {name} -->"));
+        text = replaced(&text, at, (&markers.0, &markers.1), &option_table(&options))?;
+    }
+    Ok(text)
+}
+
+/// Requires that an option with a list of words states its default.
 #[test]
 fn options_that_are_words_state_their_defaults() {
     let plugins = builtin::registry();
@@ -72,7 +87,7 @@ fn options_that_are_words_state_their_defaults() {
     assert!(silent.is_empty(), "{silent:#?}");
 }
 
-/// The README of a crate with the table of options under the heading of each of its plugins.
+/// Replaces the table of options under the heading of each plugin in the README of its crate.
 fn with_options(mut text: String, plugins: &[Plugin]) -> Result<String, String> {
     for plugin in plugins {
         let heading = format!("## {} {}", plugin.kind(), plugin.name());
@@ -84,7 +99,7 @@ fn with_options(mut text: String, plugins: &[Plugin]) -> Result<String, String> 
     Ok(text)
 }
 
-/// Where the line that is exactly `heading` ends.
+/// Finds the end of the line that equals `heading`.
 fn heading_at(text: &str, heading: &str) -> Option<usize> {
     let mut end = 0;
     for line in text.split_inclusive('\n') {
@@ -96,7 +111,7 @@ fn heading_at(text: &str, heading: &str) -> Option<usize> {
     None
 }
 
-/// `text` with `body` between the first pair of markers behind byte `from`, and before the next heading.
+/// Replaces the text between the first pair of markers after byte `from` and before the next heading.
 fn replaced(text: &str, from: usize, (open, close): (&str, &str), body: &str) -> Result<String, String> {
     let end = text[from..].find("\n## ").map_or(text.len(), |at| from + at);
     let section = &text[from..end];
@@ -117,20 +132,20 @@ fn option_table(options: &[OptionDoc]) -> String {
             (Some(default), false) => format!("`{default}`"),
             (None, false) => String::new(),
         };
-        let (kind, told) = (cell(&option.type_name), cell(&option.description));
-        table.push_str(&format!("| `{}` | {kind} | {} | {told} |\n", option.name, cell(&default)));
+        let (kind, description) = (cell(&option.type_name), cell(&option.description));
+        table.push_str(&format!("| `{}` | {kind} | {} | {description} |\n", option.name, cell(&default)));
     }
     table
 }
 
-/// Text that may stand in a cell of a Markdown table: one line, with no bare bar.
+/// Formats text for a cell of a Markdown table: one line, without a bare bar.
 fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
 fn plugin_table() -> String {
     let mut rows = Vec::new();
-    for (folder, of_crate) in builtin::CRATES {
+    for builtin::Crate { folder, plugins: of_crate, .. } in builtin::CRATES {
         rows.extend(of_crate().into_iter().map(|plugin| (plugin.kind(), folder, plugin)));
     }
     rows.sort_by(|(kind, _, a), (other, _, b)| (kind, a.name()).cmp(&(other, b.name())));

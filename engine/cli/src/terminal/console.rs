@@ -1,18 +1,19 @@
-//! Standard error while pipelines run: a thread of its own writes it, so a terminal that is gone or a reader that stopped
-//! reading holds up neither a pipeline nor the signals.
+//! Standard error while pipelines run. A thread of its own writes it, so that a closed terminal or a stalled reader blocks
+//! neither a pipeline nor the signals.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// How many bytes may wait to be written. Text beyond that is dropped and counted.
+/// Limit of bytes that wait to be written. Text beyond that is dropped and counted.
 const WAITING: usize = 1 << 20;
 
-/// How long the end of the process waits for standard error to take the last lines.
+/// Time that the end of the process waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 static CONSOLE: OnceLock<Arc<Console>> = OnceLock::new();
@@ -30,23 +31,23 @@ struct State {
     text: Vec<u8>,
     /// The next content of the live display.
     display: Option<Vec<String>>,
-    /// Writes that found no room.
+    /// Dropped writes.
     lost: u64,
     is_writing: bool,
 }
 
-/// Starts the thread. From now on [`print()`] does not block.
+/// Starts the thread. After that, [`print()`] does not block.
 pub(crate) fn start() -> io::Result<()> {
     let console = Arc::clone(CONSOLE.get_or_init(Arc::default));
     std::thread::Builder::new().name("console".into()).spawn(move || console.run(&mut write_stderr))?;
     Ok(())
 }
 
-/// Writes text to standard error, above the live display. Before [`start`] it waits until the text is written.
+/// Writes text to standard error, above the live display. Blocks until it is written if [`start`] was not called.
 pub(crate) fn print(text: &[u8]) {
     match CONSOLE.get() {
         Some(console) => console.print(text),
-        // A reader that has gone is no failure.
+        // A closed pipe is no failure.
         None => drop(io::stderr().lock().write_all(text)),
     }
 }
@@ -68,7 +69,7 @@ pub(crate) fn flush() {
 
 impl Console {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn print(&self, text: &[u8]) {
@@ -83,17 +84,16 @@ impl Console {
 
     fn flush(&self, limit: Duration) {
         let busy = |state: &mut State| state.is_writing || !state.text.is_empty() || state.display.is_some();
-        let waited = self.written.wait_timeout_while(self.state(), limit, busy);
-        drop(waited);
+        self.written.wait_while_for(&mut self.state(), busy, limit);
     }
 
-    /// Writes for ever.
+    /// Writes until the process ends.
     fn run(&self, write: &mut dyn FnMut(&[u8])) {
         let mut shown: Vec<String> = Vec::new();
         loop {
             let mut state = self.state();
             while state.text.is_empty() && state.display.is_none() {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait(&mut state);
             }
             let (text, lost) = (std::mem::take(&mut state.text), std::mem::take(&mut state.lost));
             let next = state.display.take().unwrap_or_else(|| shown.clone());
@@ -110,11 +110,11 @@ impl Console {
     }
 }
 
-/// The bytes that put `text` above the display and change the display from `shown` to `next`.
+/// Returns the bytes that print `text` above the display and change the display from `shown` to `next`.
 fn frame(shown: &[String], text: &[u8], next: &[String]) -> Vec<u8> {
     let mut bytes = Vec::new();
     if !shown.is_empty() {
-        // To the first line of the display, and from there everything is cleared.
+        // Moves to the first line of the display and clears everything below.
         bytes.extend(format!("\x1b[{}A\r\x1b[J", shown.len()).bytes());
     }
     bytes.extend_from_slice(text);
@@ -135,7 +135,7 @@ fn write_stderr(mut bytes: &[u8]) {
             Err(Errno::INTR) => {}
             // Another process that shares the descriptor has made it non-blocking.
             Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)),
-            // The reader or the terminal is gone, or the disk is full: nobody can be told.
+            // The reader or the terminal is gone, or the disk is full. There is no place to report it.
             Err(_) => return,
         }
     }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_writer_that_is_stuck_holds_up_nobody_and_memory_is_bounded() {
+    fn a_stalled_writer_blocks_no_caller_and_memory_is_bounded() {
         let console = Arc::<Console>::default();
         let (written, reader) = sync_channel(1024);
         let (permit, permits) = sync_channel::<()>(0);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_put_above_the_display() {
+    fn text_is_printed_above_the_display() {
         let lines = |all: &[&str]| all.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
         let bytes = |shown: &[&str], text: &str, next: &[&str]| {
             String::from_utf8(frame(&lines(shown), text.as_bytes(), &lines(next))).unwrap()

@@ -1,8 +1,8 @@
-//! Bytes that are not text, as people read them.
+//! Hex dump of bytes that are no text.
 
 use std::fmt::Write;
 
-/// Sixteen bytes a line: the offset, the bytes, and what of them is ASCII.
+/// Formats sixteen bytes per line: offset, bytes, ASCII characters.
 pub(crate) fn hexdump(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 5);
     for (line, chunk) in bytes.chunks(16).enumerate() {

@@ -1,4 +1,4 @@
-//! Log lines: to standard error, for people or as JSON, above the live display.
+//! Log lines on standard error, as text or JSON, above the live display.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -30,7 +30,7 @@ pub(crate) fn start(format: LogFormat, verbosity: Verbosity) -> Result<(), Failu
             let builder = builder.with_timer(Clock("%Y-%m-%dT%H:%M:%S%.3f%:z")).with_ansi(false);
             builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
         }
-        // A person who watches knows which day it is.
+        // A terminal does not need the date.
         LogFormat::Text if super::stderr_is_terminal() => {
             builder.with_timer(Clock("%H:%M:%S")).compact().try_init()
         }
@@ -41,8 +41,8 @@ pub(crate) fn start(format: LogFormat, verbosity: Verbosity) -> Result<(), Failu
     Ok(())
 }
 
-/// Makes a panic a log line, so that it neither tears the live display nor breaks a log of JSON lines. Whoever
-/// supervises the task that panicked sees to the rest.
+/// Logs a panic as a line, so that it neither tears the live display nor breaks a log of JSON lines. The supervisor of the
+/// task handles the failure.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();
@@ -53,13 +53,13 @@ fn log_panics() {
     }));
 }
 
-/// What is logged: what the variable says, or else what the flags say, about our own crates; of others only
-/// warnings.
+/// Builds the filter from the variable, or else from the flags. Flags set the level of the engine's crates; of others,
+/// only warnings are logged.
 fn filter(verbosity: Verbosity, variable: Option<String>) -> Result<EnvFilter, Failure> {
     if let Some(directives) = variable.filter(|text| !text.trim().is_empty()) {
         return EnvFilter::builder().parse(&directives).map_err(|error| {
             Failure::wrong(format!(
-                "{VARIABLE}=`{directives}` is not understood ({error}); write it like `debug` or `warn,tidegate_http=trace`"
+                "{VARIABLE}=`{directives}` is invalid ({error}); write it like `debug` or `warn,tidegate_http=trace`"
             ))
         });
     }
@@ -83,15 +83,15 @@ impl FormatTime for Clock {
     }
 }
 
-/// The time zone of this machine. [`TimeZone::system`] lists every zone there is to find the name of this one, which takes
-/// as long as the rest of a start, and no log line shows it.
+/// Returns the time zone of this machine. [`TimeZone::system`] lists every zone to find the name of this one, which takes
+/// as long as the rest of a start. No log line shows the name.
 fn zone() -> TimeZone {
     let chosen = std::env::var_os("TZ").is_some();
     let here = (!chosen).then(|| std::fs::read("/etc/localtime").ok()).flatten();
     here.and_then(|bytes| TimeZone::tzif("local", &bytes).ok()).unwrap_or_else(TimeZone::system)
 }
 
-/// Hands each line to the console. It never fails, so the subscriber never reports an error of its own.
+/// Passes each line to the console. It never fails, so the subscriber never reports an error of its own.
 struct ToConsole;
 
 impl Write for ToConsole {
@@ -110,13 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_goes_before_the_flags() {
+    fn the_variable_has_priority_over_the_flags() {
         let quiet = Verbosity { quiet: true, verbose: 0 };
         let text = |variable: Option<&str>| filter(quiet, variable.map(str::to_owned)).unwrap().to_string();
         assert_eq!(text(None), "warn");
         assert_eq!(text(Some(" ")), "warn");
         assert_eq!(text(Some("debug")), "debug");
         let problem = filter(quiet, Some("tidegate=loud".into())).unwrap_err();
-        assert!(problem.message.contains("`tidegate=loud` is not understood"), "{}", problem.message);
+        assert!(problem.message.contains("`tidegate=loud` is invalid"), "{}", problem.message);
     }
 }

@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Readable numbers, sizes, rates and times.
 
 use std::time::Duration;
 
-/// A whole number with its thousands apart: `1,234,567`.
+/// Formats a whole number with separators: `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,13 +15,13 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// A number of bytes: `512 B`, `1.5 MiB`.
+/// Formats a number of bytes: `512 B`, `1.5 MiB`.
 pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = number as f64;
     let mut unit = "B";
     for next in UNITS {
-        // What would be shown as 1024.0 of a unit is shown as 1.0 of the next.
+        // Rounding would give 1024.0 of a unit, so the next unit is used.
         if value < 1023.95 {
             break;
         }
@@ -34,7 +34,7 @@ pub(crate) fn bytes(number: u64) -> String {
     }
 }
 
-/// A rate in events a second: `0.2/s`, `817/s`, `81.3k/s`, `2.4M/s`.
+/// Formats a rate in events per second: `0.2/s`, `817/s`, `81.3k/s`, `2.4M/s`.
 pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         rate if !rate.is_finite() || rate <= 0.0 => "0/s".to_owned(),
@@ -45,7 +45,7 @@ pub(crate) fn rate(per_second: f64) -> String {
     }
 }
 
-/// A span of time: `85ms`, `4.2s`, `3m 05s`, `2h 07m`, `3d 04h`.
+/// Formats a span of time: `85ms`, `4.2s`, `3m 05s`, `2h 07m`, `3d 04h`.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -60,7 +60,7 @@ pub(crate) fn span(time: Duration) -> String {
     }
 }
 
-/// `1 file`, `2 files`.
+/// Formats a number with its noun: `1 file`, `2 files`.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", count(number))

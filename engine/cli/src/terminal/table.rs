@@ -1,24 +1,24 @@
-//! Columns that line up.
+//! Tables with aligned columns.
 
 use std::borrow::Cow;
 
 use super::Paint;
 
-/// Where the text of a column stands.
+/// Alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
     Right,
 }
 
-/// What a cell's colour says.
+/// Emphasis of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
     #[default]
     Plain,
     /// Part of the frame: headings, zeros.
     Quiet,
-    /// What the row is about.
+    /// Subject of the row.
     Strong,
     Good,
     Warning,
@@ -38,7 +38,7 @@ impl Tone {
     }
 }
 
-/// One text in a table.
+/// Text in a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     text: String,
@@ -86,12 +86,12 @@ impl Table {
         rows.map(|row| self.line(row, &widths, limit, paint)).collect()
     }
 
-    /// The whole table, each line behind `indent` and with its end.
+    /// Renders the table with an indent and a line end on each line.
     pub(crate) fn render(&self, indent: &str, paint: Paint) -> String {
         self.lines(usize::MAX, paint).iter().map(|line| format!("{indent}{line}\n")).collect()
     }
 
-    /// How wide the widest line may be.
+    /// Returns the width of the widest line.
     pub(crate) fn width(&self) -> usize {
         let widths = self.widths();
         widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
@@ -108,7 +108,7 @@ impl Table {
     fn line(&self, row: &[Cell], widths: &[usize], limit: usize, paint: Paint) -> String {
         let (mut line, mut used) = (String::new(), 0);
         // Spaces are written only before the text that needs them, so that no line ends in spaces.
-        let mut owed = 0;
+        let mut pending = 0;
         for (index, (cell, width)) in row.iter().zip(widths).enumerate() {
             let length = cell.text.chars().count();
             let (before, after) = match self.columns[index].1 {
@@ -116,23 +116,23 @@ impl Table {
                 Align::Right => (width - length, 0),
             };
             if length == 0 {
-                owed += width + 2;
+                pending += width + 2;
                 continue;
             }
-            let room = limit.saturating_sub(used + owed + before);
+            let room = limit.saturating_sub(used + pending + before);
             if room == 0 {
                 break;
             }
-            line.extend(std::iter::repeat_n(' ', owed + before));
+            line.extend(std::iter::repeat_n(' ', pending + before));
             line.push_str(&cell.tone.apply(paint, &shortened(&cell.text, room)));
-            used += owed + before + length;
-            owed = after + 2;
+            used += pending + before + length;
+            pending = after + 2;
         }
         line
     }
 }
 
-/// `text`, or as much of it as fits into `room` characters with an ellipsis at its end.
+/// Cuts `text` to `room` characters, with an ellipsis at its end.
 pub(crate) fn shortened(text: &str, room: usize) -> Cow<'_, str> {
     match text.char_indices().nth(room) {
         Some(_) if room == 0 => "".into(),

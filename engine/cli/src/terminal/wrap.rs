@@ -1,7 +1,7 @@
-//! Prose that fits the terminal.
+//! Wrapped prose.
 
-/// `text` (Markdown as doc comments hold it) with lines of at most `width` columns, each behind `indent`.
-/// Paragraphs and list items stay apart, and code blocks stay as they are.
+/// Wraps Markdown to lines of at most `width` columns, each with `indent`. Paragraphs, list items and code blocks keep
+/// their shape.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let width = width.saturating_sub(indent.len());
     let mut page = Page { text: String::new(), indent, width, used: 0, code: String::new() };
@@ -31,18 +31,23 @@ pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     page.text
 }
 
+/// Counts the columns of a text. The marks of [`super::markdown`] have no width.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().filter(|one| !('\u{E000}'..='\u{E003}').contains(one)).count()
+}
+
 struct Page<'a> {
     text: String,
     indent: &'a str,
     width: usize,
     /// Columns of the current line that are used, without the indent.
     used: usize,
-    /// The beginning of a piece of code in backticks whose end has not come yet.
+    /// Beginning of code in backticks whose end is still to come.
     code: String,
 }
 
 impl Page<'_> {
-    /// Adds a part of a paragraph. What stands between backticks stays on one line if it can.
+    /// Adds a part of a paragraph. Code between backticks stays on one line if possible.
     fn part(&mut self, part: &str, hanging: &str) {
         let halves = part.matches('`').count() % 2 == 1;
         if self.code.is_empty() && !halves {
@@ -55,16 +60,17 @@ impl Page<'_> {
         self.code.push_str(part);
         if ends {
             let code = std::mem::take(&mut self.code);
-            match code.chars().count() <= self.width / 2 {
-                true => self.word(&code, hanging),
-                false => code.split(' ').for_each(|word| self.word(word, hanging)),
+            if columns(&code) <= self.width / 2 {
+                self.word(&code, hanging);
+            } else {
+                code.split(' ').for_each(|word| self.word(word, hanging));
             }
         }
     }
 
     /// Adds a word; a new line that it begins within a paragraph is indented by `hanging` too.
     fn word(&mut self, word: &str, hanging: &str) {
-        let length = word.chars().count();
+        let length = columns(word);
         let mut hangs = "";
         if self.used > 0 && self.used + 1 + length > self.width {
             self.end_line();

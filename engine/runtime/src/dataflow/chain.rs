@@ -1,4 +1,4 @@
-//! Chain of plain filters: a batch passes them as function calls, while its bytes are in the cache.
+//! Plain filters in a row: a batch passes them as function calls, while its bytes are in the cache.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tidegate_sdk::{Class, Error, Filter, Fused, Output, Passed};
 use tokio::task::block_in_place;
 
 use crate::dataflow::context::SegmentContext;
-use crate::dataflow::emission::{Emission, emit, reject_all};
+use crate::dataflow::emission::{Emission, reject_all, settle};
 use crate::dataflow::failure::Failure;
 use crate::dataflow::plan::MAIN;
 use crate::dataflow::retry::RetryState;
@@ -16,41 +16,40 @@ use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::component::ComponentMetrics;
 use crate::metrics::status::Health;
 
-/// Size in payload bytes from which a batch is processed off the async workers, because it would block one for long.
+/// A batch of this many payload bytes is processed off the async workers: it would hold one up for long.
 const LONG: usize = 32 << 10;
 
-/// Number of batches that pass fused filters one by one after a batch that the fusion could not process: the next ones
-/// are likely to be like it.
+/// After a batch that fused filters could not do in one go, so many are not tried: the next ones are likely to be
+/// like it.
 const PAUSE: u32 = 16;
 
-/// Plain filters of one segment, in order.
+/// The filters of one segment, in order.
 pub(crate) struct Chain {
     links: Vec<Link>,
 }
 
-/// A filter of a chain.
 pub(crate) struct Link {
     /// Index of the component in its graph.
     pub(crate) node: usize,
     pub(crate) filter: Box<dyn Filter>,
     pub(crate) metrics: Arc<ComponentMetrics>,
-    /// This filter and some downstream of it, as one.
+    /// This link and some behind it, as one.
     fusion: Option<Fusion>,
     retry: RetryOptions,
-    /// Created at the first error that is retried.
+    /// Made at the first error that is retried.
     retry_state: Option<RetryState>,
 }
 
-/// A batch on its way through a chain.
+/// One parcel on its way through a chain.
 struct Passage {
-    /// Batches to be processed, each with the index of its link. The last one is next.
+    /// The parcels that are still to be processed, each with the index of its link; the last one is next.
     work: Vec<(usize, TrackedBatch)>,
-    /// True if the next batch is processed again, and so was counted before.
-    is_retry: bool,
+    /// Whether the next one is processed again, so that it was counted before.
+    again: bool,
     emissions: Vec<Emission>,
 }
 
-/// A filter that could not process the next batch of a [`Passage`].
+/// A filter that could not process the next parcel of a [`Passage`].
 struct Stalled {
     index: usize,
     error: Error,
@@ -58,9 +57,9 @@ struct Stalled {
 
 struct Fusion {
     filters: Box<dyn Fused>,
-    /// Counts of the events that passed between the filters, for one batch.
+    /// What passed between them, for one batch.
     passed: Vec<Passed>,
-    /// Number of batches that pass the filters one by one before the fusion is tried again.
+    /// How many batches go through them one by one before they are fused again.
     pause: u32,
 }
 
@@ -76,13 +75,12 @@ impl Link {
 }
 
 impl Chain {
-    /// Creates a chain, and fuses filters where they can be.
+    /// These filters, those fused that can be.
     pub(crate) fn new(mut links: Vec<Link>) -> Self {
         let mut index = 0;
         while index < links.len() {
-            let downstream: Vec<&dyn Filter> = links[index + 1..].iter().map(|link| &*link.filter).collect();
-            let fusion =
-                links[index].filter.fuse(&downstream).and_then(|fused| Fusion::new(fused, downstream.len()));
+            let behind: Vec<&dyn Filter> = links[index + 1..].iter().map(|link| &*link.filter).collect();
+            let fusion = links[index].filter.fuse(&behind).and_then(|fused| Fusion::new(fused, behind.len()));
             let filters = fusion.as_ref().map_or(1, |fusion| fusion.filters.filters());
             links[index].fusion = fusion;
             index += filters;
@@ -90,7 +88,7 @@ impl Chain {
         Self { links }
     }
 
-    /// Forks every filter; `None` if one of them cannot be forked.
+    /// Another chain that does the same; `None` if one of its filters cannot be forked.
     pub(crate) fn fork(&self) -> Option<Self> {
         let link = |link: &Link| {
             let filter = link.filter.fork()?;
@@ -99,35 +97,35 @@ impl Chain {
         Some(Self::new(self.links.iter().map(link).collect::<Option<_>>()?))
     }
 
-    /// Restores the inherited state of each filter that has one.
-    pub(crate) async fn restore(&mut self, state_handoff: &StateHandoff) {
+    /// Gives each filter back what one before it remembered, where there is something.
+    pub(crate) async fn restore(&mut self, states: &StateHandoff) {
         for link in &mut self.links {
-            if let Some(state) = state_handoff.inherited(link.node).await {
+            if let Some(state) = states.before(link.node).await {
                 let result = block_in_place(|| link.filter.restore(&state));
-                state_handoff.restored(link.node, state.len(), result);
+                states.restored(link.node, state.len(), result);
             }
         }
     }
 
-    /// Saves the state of each filter, if a successor was announced.
-    pub(crate) async fn save(&mut self, state_handoff: &StateHandoff) {
-        if state_handoff.is_requested() {
+    /// Saves what each filter remembers, if another is to take its place.
+    pub(crate) async fn save(&mut self, states: &StateHandoff) {
+        if states.are_wanted() {
             for link in &mut self.links {
                 let save = async { block_in_place(|| link.filter.save()) };
-                state_handoff.save(link.node, saved(link.metrics.name(), save).await);
+                states.save(link.node, saved(link.metrics.name(), save).await);
             }
         }
     }
 
-    /// Sets the health of each filter. They have nothing to open, so they are ready when their segment is.
+    /// Sets the health of each filter: they have nothing to open, so they are ready when their segment is.
     pub(crate) fn set_health(&self, health: &Health) {
         for link in &self.links {
             link.metrics.set_health(health.clone());
         }
     }
 
-    /// Passes a batch through the filters, after it left component `from` through its main output. Retries a filter that
-    /// returns a retryable error.
+    /// What these filters make of a parcel that left component `from` through its
+    /// main output. A filter that cannot process it now is tried again.
     pub(crate) async fn apply(
         &mut self,
         context: &SegmentContext,
@@ -154,52 +152,52 @@ impl Chain {
         }
     }
 
-    /// Processes batches until none is left or a filter fails.
+    /// Processes what is to be processed, until a filter fails.
     fn advance(&mut self, passage: &mut Passage) -> Result<(), Stalled> {
         let last = self.links.len() - 1;
-        // Depth first: a batch passes all filters before the next one begins. The last one pushed is next.
+        // Depth first, so that a batch is through before the next one begins; the last one pushed comes first.
         while let Some((index, tracked)) = passage.work.pop() {
-            let is_retry = std::mem::take(&mut passage.is_retry);
-            let (done, pieces) = match self.step(index, tracked, is_retry) {
+            let again = std::mem::take(&mut passage.again);
+            let (done, pieces) = match self.step(index, tracked, again) {
                 Ok(made) => made,
                 Err((tracked, error)) => {
                     passage.work.push((index, tracked));
-                    passage.is_retry = true;
+                    passage.again = true;
                     return Err(Stalled { index, error });
                 }
             };
-            let mut next = Vec::new();
+            let mut onwards = Vec::new();
             for piece in pieces {
                 match piece {
                     Emission::Events { output: OutputName::Port(MAIN), tracked, .. } if done < last => {
-                        next.push((done + 1, tracked));
+                        onwards.push((done + 1, tracked));
                     }
                     other => passage.emissions.push(other),
                 }
             }
-            passage.work.extend(next.into_iter().rev());
+            passage.work.extend(onwards.into_iter().rev());
         }
         Ok(())
     }
 
-    /// Processes a batch with the filter at `index` and those that are fused to it. Returns the index of the last of them.
+    /// What link number `index`, and those that are fused to it, make of a parcel; and the last of them.
     fn step(
         &mut self,
         index: usize,
         tracked: TrackedBatch,
-        is_retry: bool,
+        again: bool,
     ) -> Result<(usize, Vec<Emission>), (TrackedBatch, Error)> {
         let link = &mut self.links[index];
         let mut out = Output::new(tracked.batch());
-        if !is_retry {
+        if !again {
             link.metrics.record_in(tracked.batch());
         }
-        let busy = link.metrics.time_call();
+        let busy = link.metrics.busy();
         if let Some(fusion) = &mut link.fusion
             && fusion.process(&tracked, &mut out)
         {
             drop(busy);
-            return Ok(self.emit_fused(index, tracked, out));
+            return Ok(self.settle_fused(index, tracked, out));
         }
         let result = link.filter.process(tracked.batch(), &mut out).and_then(|()| out.check());
         drop(busy);
@@ -209,10 +207,10 @@ impl Chain {
         if let Some(retry_state) = &mut link.retry_state {
             retry_state.succeeded();
         }
-        Ok((index, emit(link.node, &link.metrics, tracked, out)))
+        Ok((index, settle(link.node, &link.metrics, tracked, out)))
     }
 
-    fn emit_fused(&self, first: usize, tracked: TrackedBatch, out: Output) -> (usize, Vec<Emission>) {
+    fn settle_fused(&self, first: usize, tracked: TrackedBatch, out: Output) -> (usize, Vec<Emission>) {
         let passed = self.links[first].fusion.iter().flat_map(|fusion| &fusion.passed);
         let mut last = first;
         for passed in passed {
@@ -221,18 +219,18 @@ impl Chain {
             self.links[last].metrics.record_in_counts(*passed);
         }
         let link = &self.links[last];
-        (last, emit(link.node, &link.metrics, tracked, out))
+        (last, settle(link.node, &link.metrics, tracked, out))
     }
 }
 
 impl Passage {
     fn of(tracked: TrackedBatch) -> Self {
-        Self { work: vec![(0, tracked)], is_retry: false, emissions: Vec::new() }
+        Self { work: vec![(0, tracked)], again: false, emissions: Vec::new() }
     }
 }
 
 impl Link {
-    /// Waits until the next try at the next batch of the passage, or takes the batch out if there is none.
+    /// Waits until it is time for another try at the next parcel, or takes the parcel out if there is none.
     async fn retry(
         &mut self,
         context: &SegmentContext,
@@ -240,24 +238,24 @@ impl Link {
         error: &Error,
     ) -> Result<(), Failure> {
         let Some((_, tracked)) = passage.work.last() else { return Ok(()) };
-        let retry_state = self
-            .retry_state
-            .get_or_insert_with(|| RetryState::new(&self.retry, &self.metrics, &context.cx, &context.tasks));
+        let retry_state = self.retry_state.get_or_insert_with(|| {
+            RetryState::new(&self.retry, &self.metrics, &context.cx, context.hard_stop())
+        });
         let reason = if error.class() == Class::Reject {
             Some(error.to_string())
         } else {
             let tried = retry_state.failures() + 1;
-            let is_tried_again = retry_state.failed_for(error, tracked.batch()).await?;
-            (!is_tried_again).then(|| format!("given up after {tried} tries: {error}"))
+            let again = retry_state.again_for(error, tracked.batch()).await?;
+            (!again).then(|| format!("given up after {tried} tries: {error}"))
         };
         let is_cancelled = tracked.batch().is_cancelled();
         if !is_cancelled && reason.is_none() {
             return Ok(());
         }
-        passage.is_retry = false;
+        passage.again = false;
         let Some((_, tracked)) = passage.work.pop() else { return Ok(()) };
         if is_cancelled {
-            retry_state.gave_up();
+            retry_state.cancelled();
             tracked.cancel(&self.metrics);
         } else if let Some(reason) = reason {
             passage.emissions.extend(reject_all(self.node, &self.metrics, tracked, &reason));
@@ -267,14 +265,14 @@ impl Link {
 }
 
 impl Fusion {
-    /// `None` if it does not stand for at least two filters of the chain.
-    fn new(filters: Box<dyn Fused>, downstream: usize) -> Option<Self> {
+    /// `None` if it does not stand for at least two filters that are there.
+    fn new(filters: Box<dyn Fused>, behind: usize) -> Option<Self> {
         let count = filters.filters();
-        let fits = (2..=downstream + 1).contains(&count);
+        let fits = (2..=behind + 1).contains(&count);
         fits.then(|| Self { filters, passed: vec![Passed::default(); count - 1], pause: 0 })
     }
 
-    /// Returns false, with nothing in `out`, if the filters have to be called one by one.
+    /// False, and nothing in `out`, if the filters are to be called one by one.
     fn process(&mut self, tracked: &TrackedBatch, out: &mut Output) -> bool {
         if self.pause > 0 {
             self.pause -= 1;

@@ -13,7 +13,7 @@ use crate::dataflow::tasks::GraphTasks;
 use crate::delivery::sink_progress::SinkProgress;
 use crate::metrics::component::ComponentMetrics;
 
-/// Context of a segment, which belongs to its first component.
+/// What every segment's first component has.
 #[derive(Clone)]
 pub(crate) struct SegmentContext {
     /// Index of the component in its graph.
@@ -21,11 +21,12 @@ pub(crate) struct SegmentContext {
     pub(crate) cx: Cx,
     pub(crate) metrics: Arc<ComponentMetrics>,
     pub(crate) router: Router,
-    /// Cancelled when the sources are over and everything that they read has ended.
+    /// Cancelled when nothing more will come: the sources are over and everything they read has ended.
     pub(crate) idle: CancellationToken,
-    /// Records of the sinks of an effectively-once graph; `None` for components whose entries a sink acknowledges.
+    /// What the sinks of an effectively-once graph say of its lanes; `None` also for components whose entries a
+    /// sink acknowledges.
     pub(crate) sink_progress: Option<Arc<SinkProgress>>,
-    /// Filter states that are passed from one graph to the next.
+    /// What filters remember from one graph to the next.
     pub(crate) state_handoff: Arc<StateHandoff>,
     /// The tasks of the run.
     pub(crate) tasks: GraphTasks,
@@ -36,15 +37,15 @@ impl SegmentContext {
         &self.router.hard_stop
     }
 
-    /// Sends emissions of the segment downstream.
+    /// Sends on what leaves the segment.
     pub(crate) async fn send(&self, emissions: Vec<Emission>) -> Result<(), Failure> {
         self.router.send(emissions).await.map_err(|failure| self.fail(failure))
     }
 
-    /// Records a failure of this segment that does not restart the run. Everything that has left the segment is delivered
-    /// before the run ends. Returns the failure of this task.
+    /// Records why this segment cannot go on, if the run is not to be restarted for it. What has left the segment is
+    /// delivered before the run ends. Returns the failure of this task.
     pub(crate) fn fail(&self, failure: Failure) -> Failure {
-        if matches!(failure, Failure::Fatal(_) | Failure::Undeliverable(_)) {
+        if matches!(failure, Failure::Fatal(_)) {
             self.tasks.wind_down_in_time(failure);
             return Failure::Stopped;
         }

@@ -1,4 +1,4 @@
-//! A run of a graph: the plan, the tasks of its segments, and the edges between them.
+//! One run of a graph: the plan, the tasks of its segments, and the edges between them.
 
 pub(crate) mod chain;
 pub(crate) mod context;

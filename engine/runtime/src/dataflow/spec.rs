@@ -1,10 +1,9 @@
 //! Specification of one graph: everything that stays the same across its restarts.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
-use parking_lot::Mutex;
 use tidegate_config::{Graph, Settings};
 use tokio_util::sync::CancellationToken;
 
@@ -13,30 +12,30 @@ use crate::dataflow::state_handoff::{SavedStates, StateOutbox};
 use crate::delivery::budget::MemoryBudget;
 use crate::metrics::component::ComponentMetrics;
 
-/// Specification of one graph.
+/// What stays the same when a graph is started anew.
 pub(crate) struct Spec {
     pub(crate) graph: Graph,
     pub(crate) settings: Settings,
     /// The id of the pipeline.
     pub(crate) id: Arc<str>,
-    /// True if sinks forget their records. Cleared when the first run has begun.
+    /// Whether sinks are to forget their records first: until the first run has begun.
     pub(crate) start_over: AtomicBool,
     /// The folder of the pipeline's state.
     pub(crate) folder: PathBuf,
-    /// A for each component.
+    /// One for each component.
     pub(crate) component_metrics: Vec<Arc<ComponentMetrics>>,
     pub(crate) budget: MemoryBudget,
     pub(crate) dead_letter_writer: DeadLetterWriter,
     /// Cancelled when the graph drains.
     pub(crate) stopping: CancellationToken,
-    /// The states that the filters of the first run restore.
+    /// What the filters of the first run begin with.
     pub(crate) inherited_states: Mutex<Option<SavedStates>>,
-    /// The states that the filters save for a successor.
+    /// What they leave.
     pub(crate) state_outbox: Arc<StateOutbox>,
 }
 
 impl Spec {
-    /// Copies the specification for another start of the graph, after this one is over.
+    /// The same for another life of the graph, after this one is over.
     pub(crate) fn restarted(&self) -> Self {
         let stopping = CancellationToken::new();
         Self {
@@ -54,8 +53,8 @@ impl Spec {
         }
     }
 
-    /// Sets the states that the filters inherit from predecessors of the graph.
-    pub(crate) fn inheriting(self, states: SavedStates) -> Self {
-        Self { inherited_states: Mutex::new(Some(states)), ..self }
+    /// The same after graphs that have left this.
+    pub(crate) fn inheriting(self, state: SavedStates) -> Self {
+        Self { inherited_states: Mutex::new(Some(state)), ..self }
     }
 }

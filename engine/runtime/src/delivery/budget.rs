@@ -1,30 +1,30 @@
-//! Memory budget: the bytes that may be in flight.
+//! How many bytes may be in flight.
 //!
-//! Only sources wait for the budget. A source batch pays when it is read, and its bytes are returned when its last event has
-//! ended. Downstream code never waits for it, so it cannot deadlock.
+//! Only sources wait for the budget: what a source batch costs is paid when it is read and given back when
+//! its last event has ended. Nothing downstream waits for it, so it cannot deadlock.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Unit of the budget in bytes, and the smallest cost of a batch.
+/// The unit of account, in bytes: the least that a batch costs.
 const UNIT: usize = 1024;
 
-/// Memory budget of one graph.
+/// The bytes that one graph may have in flight.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryBudget {
     units: Arc<Semaphore>,
     total: usize,
 }
 
-/// Bytes that a batch in flight has paid. They are returned on drop.
+/// What a batch in flight has paid; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     _units: OwnedSemaphorePermit,
 }
 
 impl MemoryBudget {
-    /// Creates a budget of `bytes`.
+    /// A budget of so many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         let total = (bytes / UNIT).clamp(1, u32::MAX as usize >> 4);
         Self { units: Arc::new(Semaphore::new(total)), total }
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// All charges are returned, and the bytes in flight are the charges, rounded up.
+        /// Whatever is charged is given back, and what is in flight is what was charged, rounded up.
         #[test]
-        fn charged_bytes_are_in_flight_until_they_are_returned(
+        fn what_is_charged_is_in_flight_until_it_is_given_back(
             total in 0_usize..1 << 20, sizes in prop::collection::vec(0_usize..1 << 16, 0..20)
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

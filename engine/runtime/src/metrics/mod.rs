@@ -2,5 +2,4 @@
 
 pub(crate) mod component;
 pub(crate) mod gauge;
-pub(crate) mod log_limit;
 pub mod status;

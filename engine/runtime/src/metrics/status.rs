@@ -1,131 +1,102 @@
-//! Status of running pipelines: for the live lines, the summary, the metrics and the health checks.
+//! What can be seen of running pipelines: for the live lines, the summary, the metrics and the health checks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_sdk::{Kind, Metric};
 
-/// Status of one graph.
+/// A graph as it is at one moment.
 #[derive(Clone, Debug)]
 pub struct GraphStatus {
     /// The pipeline's name; `NAME/COMPONENT` with the first component's name where the file holds several
     /// graphs.
     pub name: String,
-    /// The state it is in.
+    /// What it is doing.
     pub state: GraphState,
-    /// Its components, each after those upstream of it.
+    /// Its components, each behind those that feed it.
     pub components: Vec<ComponentStatus>,
-    /// Bytes that were read and have not ended.
+    /// Bytes read and not yet settled.
     pub in_flight_bytes: u64,
-    /// Events that were read and have not ended.
+    /// Events read and not yet settled.
     pub in_flight_events: u64,
-    /// Number of restarts after a failure.
+    /// How many times it was restarted after a failure.
     pub restarts: u64,
-    /// Running time: until the end, or until now.
+    /// How long it has run: until it was over, or until now.
     pub ran: Duration,
 }
 
-/// State of a graph.
+/// What a graph is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GraphState {
-    /// Running. Single components may be waiting for their servers.
+    /// It runs (single components may still be waiting for their servers).
     Running,
-    /// Draining: finishes what is in flight.
+    /// It finishes what is in flight.
     Draining,
-    /// Failed for this reason, and restarts soon.
+    /// It failed, for this reason, and starts anew soon.
     Restarting(String),
-    /// Over.
+    /// It is over.
     Over(End),
 }
 
-/// End of a graph.
+/// How a graph ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The input ended and everything was delivered.
     Ended,
-    /// The graph was asked to stop and delivered what it had read.
+    /// It was asked to stop and delivered what it had read.
     Drained,
-    /// The graph failed, for this reason.
+    /// It failed, for this reason.
     Failed(String),
-    /// The graph was stopped before everything that it had read was delivered.
-    CutShort {
-        /// The reason.
-        cause: StopCause,
-        /// The events that were not delivered.
-        undelivered: Undelivered,
+    /// The drain took too long.
+    DeadlinePassed {
+        /// Events that were read and not delivered.
+        undelivered: u64,
+        /// How many of these the next run reads again, because their source knows its place.
+        replayed: u64,
     },
 }
 
-/// Reason why a graph stopped before it had delivered everything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StopCause {
-    /// The drain took longer than `drain_timeout`.
-    DrainTimeout,
-    /// A second request to stop, or a reload that did not wait any longer.
-    Abort,
-    /// A component could not deliver what it had been given, for this reason.
-    Undeliverable(String),
-}
-
-/// Events that were read and not delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Undelivered {
-    /// All of them.
-    pub events: u64,
-    /// Those that the next run reads again, because their source keeps its position.
-    pub replayed: u64,
-    /// Those whose client waits for an answer and gets an error.
-    pub unanswered: u64,
-}
-
-impl Undelivered {
-    /// Events that are neither read again nor known to their client as failed.
-    pub fn lost(&self) -> u64 {
-        self.events.saturating_sub(self.replayed).saturating_sub(self.unanswered)
-    }
-}
-
-/// Status of one component.
+/// A component as it is at one moment.
 #[derive(Clone, Debug)]
 pub struct ComponentStatus {
     /// Its name.
     pub name: String,
-    /// Source, filter or sink.
+    /// What it is.
     pub kind: Kind,
     /// The plugin's name.
     pub plugin: String,
-    /// Its health.
+    /// Whether it can do its work.
     pub health: Health,
-    /// Its counters since the process started.
+    /// What it has done since the process started.
     pub counts: Counts,
-    /// The queue upstream of it, if there is one.
+    /// The queue in front of it, if there is one.
     pub queue: Option<Queue>,
-    /// Progress of a source with an end: done and total, in a unit of its own.
+    /// How far a source with an end is: done and total, in a unit of its own.
     pub progress: Option<(u64, u64)>,
-    /// Latency of its batches (for a source: from read to ended).
+    /// How long its batches took in it (for a source: from read to settled).
     pub latency: Latency,
     /// Metrics that it makes of its events.
     pub user_metrics: Vec<Arc<Metric>>,
 }
 
-/// Health of a component.
+/// Whether a component can do its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Not opened yet.
+    /// It has not been opened yet.
     Starting,
-    /// Working.
+    /// It works.
     Ready,
-    /// Retrying, for this reason.
+    /// It tries again, for this reason.
     Waiting(String),
-    /// Needs a change outside the engine, for this reason.
+    /// Somebody must change something outside: this.
     Unhealthy(String),
-    /// Stopped until the process restarts, for this reason.
+    /// It does nothing more until the process is restarted, for this reason.
     Blocked(String),
-    /// Finished.
+    /// Its work is over.
     Ended,
 }
 
-/// Counters of a component.
+/// What a component has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Events that came in.
@@ -138,23 +109,23 @@ pub struct Counts {
     pub bytes_out: u64,
     /// Events that could not be processed.
     pub rejected: u64,
-    /// Those of the rejected events that are kept as dead letters.
+    /// How many of these are kept as dead letters.
     pub dead_letters: u64,
-    /// Failed tries that were repeated.
+    /// Tries that failed and were repeated.
     pub retried: u64,
-    /// Events that a sink which is not required did not take.
+    /// Events that passed by a sink that is not required.
     pub skipped: u64,
-    /// Events that another process of the source's group had done before.
+    /// Events that came to a sink and had been done by another process of the source's group before.
     pub elsewhere: u64,
     /// Events that were dropped because their client is gone.
     pub cancelled: u64,
-    /// Time spent waiting for input.
+    /// Time spent waiting for something to come.
     pub waited_upstream: Duration,
-    /// Time spent waiting for downstream.
+    /// Time spent waiting for what comes next to take something.
     pub waited_downstream: Duration,
 }
 
-/// The queue upstream of a component.
+/// The queue in front of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
     /// Bytes in it.
@@ -168,7 +139,7 @@ pub struct Queue {
 pub struct Latency {
     /// Upper bound of each bucket but the last, which has none, in seconds.
     pub bounds: &'static [f64],
-    /// Count of each bucket; one more than there are bounds.
+    /// How many fell into each bucket; one more than there are bounds.
     pub counts: Vec<u64>,
     /// Their sum, in seconds times 10^-6.
     pub sum_micros: u64,

@@ -1,4 +1,5 @@
-//! Changes of a reload: compares the running graphs with the planned ones. Pure: starts and stops nothing.
+//! What a reload changes: the graphs that run beside the graphs that are to run. Pure: nothing is started or
+//! stopped here.
 
 use std::sync::Arc;
 
@@ -9,34 +10,34 @@ use crate::metrics::status::End;
 use crate::supervise::graph::GraphSupervisor;
 use crate::supervise::planned::PlannedGraph;
 
-/// Changes of all graphs.
+/// What is to become of every graph.
 pub(crate) struct Changes {
-    /// Transitions to the planned graphs, in their order.
-    pub(crate) transitions: Vec<Transition>,
-    /// Running graphs without a successor.
+    /// The graphs that are to run, in their order.
+    pub(crate) fates: Vec<Transition>,
+    /// Those that run and have no successor.
     pub(crate) removed: Vec<Arc<GraphSupervisor>>,
 }
 
-/// Transition to one planned graph.
+/// What is to become of one graph that is to run.
 pub(crate) enum Transition {
-    /// The graph runs already, unchanged.
+    /// It runs already, just like this.
     Untouched(Arc<GraphSupervisor>),
-    /// The graph has to be started.
+    /// It is to be started.
     Starts(Box<Start>),
 }
 
-/// A graph to start.
+/// A graph that is to be started.
 pub(crate) struct Start {
     pub(crate) planned: PlannedGraph,
-    /// The graphs that it replaces, which have to be over first. Empty for a new graph.
+    /// The graphs that it takes the place of: they have to be over first. None if it is new.
     pub(crate) before: Vec<Arc<GraphSupervisor>>,
-    /// True if the replaced graphs can run again if this one does not start: they ran, and no other graph replaces a part of
-    /// them.
+    /// Whether these can run again if this one does not start: they ran, and nothing else has taken any part
+    /// of them.
     pub(crate) may_return: bool,
 }
 
 impl Changes {
-    /// Compares `running` with `planned`.
+    /// What it takes to get from `running` to `planned`.
     pub(crate) fn new(running: &[Arc<GraphSupervisor>], planned: Vec<PlannedGraph>) -> Self {
         let mut left: Vec<Arc<GraphSupervisor>> = running.to_vec();
         let matched: Vec<(PlannedGraph, Option<Arc<GraphSupervisor>>)> = planned
@@ -47,10 +48,10 @@ impl Changes {
             })
             .collect();
         let mut successors = vec![0; left.len()];
-        let mut transitions = Vec::new();
+        let mut fates = Vec::new();
         for (mut planned, same) in matched {
             if let Some(graph) = same {
-                transitions.push(Transition::Untouched(graph));
+                fates.push(Transition::Untouched(graph));
                 continue;
             }
             let places: Vec<usize> =
@@ -58,23 +59,23 @@ impl Changes {
             places.iter().for_each(|place| successors[*place] += 1);
             let before: Vec<_> = places.iter().map(|place| Arc::clone(&left[*place])).collect();
             keep_counting(&mut planned.spec, &before);
-            transitions.push(Transition::Starts(Box::new(Start { planned, before, may_return: false })));
+            fates.push(Transition::Starts(Box::new(Start { planned, before, may_return: false })));
         }
         let is_shared = |graph: &Arc<GraphSupervisor>| {
             left.iter().zip(&successors).any(|(one, count)| *count > 1 && Arc::ptr_eq(one, graph))
         };
-        for transition in &mut transitions {
-            if let Transition::Starts(start) = transition {
+        for fate in &mut fates {
+            if let Transition::Starts(start) = fate {
                 start.may_return = !start.before.is_empty()
                     && start.before.iter().all(|graph| graph.end().is_none() && !is_shared(graph));
             }
         }
         let removed = left.iter().zip(&successors).filter(|(_, count)| **count == 0);
         let removed = removed.map(|(graph, _)| Arc::clone(graph)).collect();
-        Self { transitions, removed }
+        Self { fates, removed }
     }
 
-    /// The graphs that are replaced, each once.
+    /// The graphs that others take the place of, each once.
     pub(crate) fn replaced(&self) -> Vec<Arc<GraphSupervisor>> {
         let mut replaced: Vec<Arc<GraphSupervisor>> = Vec::new();
         for start in self.starts() {
@@ -87,16 +88,17 @@ impl Changes {
         replaced
     }
 
-    /// The graphs to start.
+    /// The graphs that are to be started.
     pub(crate) fn starts(&self) -> impl Iterator<Item = &Start> {
-        self.transitions.iter().filter_map(|transition| match transition {
+        self.fates.iter().filter_map(|fate| match fate {
             Transition::Starts(start) => Some(&**start),
             Transition::Untouched(_) => None,
         })
     }
 }
 
-/// Returns whether the planned graph runs already. A graph that has failed is started again: the cause may be fixed.
+/// Whether the graph is what is planned, and has not failed. Another try is worth while for one that has: what
+/// made it fail may have been put right.
 fn runs_already(graph: &GraphSupervisor, planned: &PlannedGraph) -> bool {
     let (running, spec) = (graph.spec(), &planned.spec);
     let (old, new) = (&running.graph.nodes, &spec.graph.nodes);
@@ -108,19 +110,19 @@ fn runs_already(graph: &GraphSupervisor, planned: &PlannedGraph) -> bool {
         && !matches!(graph.end(), Some(End::Failed(_)))
 }
 
-/// The pipeline's part of a graph's name. The other part depends on the number of graphs in the file, and an unchanged graph
-/// keeps its name.
+/// The pipeline's part of a graph's name. The other part depends on how many graphs the file holds, and a
+/// graph keeps the name that it has as long as it is not touched.
 fn pipeline(name: &str) -> &str {
     name.split('/').next().unwrap_or(name)
 }
 
-/// Returns whether both have a component of one name, which means shared positions.
+/// Whether the two hold components of one name, which share their positions.
 fn overlap(running: &Spec, planned: &Spec) -> bool {
     let names = |node: &Node| planned.graph.nodes.iter().any(|other| other.name == node.name);
     running.folder == planned.folder && running.graph.nodes.iter().any(names)
 }
 
-/// Keeps the counters of components that stay.
+/// Components that stay go on counting where they are.
 fn keep_counting(spec: &mut Spec, before: &[Arc<GraphSupervisor>]) {
     for (metrics, node) in spec.component_metrics.iter_mut().zip(&spec.graph.nodes) {
         let mut known = before.iter().flat_map(|graph| &graph.spec().component_metrics);

@@ -1,33 +1,32 @@
-//! Data folders of pipelines: one for each, locked while the pipeline runs.
+//! Where the pipelines of a process keep their state: one folder for each, locked as long as it runs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use parking_lot::Mutex;
 use tidegate_config::Pipeline;
 
 use crate::dead_letters::store::{self, SharedStore, Store};
 use crate::delivery::checkpoint::Checkpoint;
-use crate::storage::lock::{self, LockError};
+use crate::storage::lock::{self, Busy};
 use crate::supervise::start_error::StartError;
 
-/// Data folders by the id of the pipeline.
+/// The homes of pipelines, by the pipeline's id.
 pub(crate) type PipelineDirs = BTreeMap<String, Arc<PipelineDir>>;
 
-/// Data folder of one pipeline.
+/// The folder of one pipeline's state.
 pub(crate) struct PipelineDir {
     pub(crate) folder: PathBuf,
     pub(crate) store: SharedStore,
-    /// Holds the lock of the folder.
+    /// Held open, and with that locked, as long as the pipeline runs.
     _lock: File,
 }
 
-/// Opens and locks the data folders of these pipelines, except for those in `held`.
+/// The homes of these pipelines: those in `held` as they are, the others opened and locked.
 ///
 /// # Errors
-/// If a folder cannot be created, or another process holds it. The folders that were opened are released.
+/// If a folder cannot be made, or another process holds it. What was opened is let go again.
 pub(crate) fn dirs(
     pipelines: &[Pipeline],
     held: &PipelineDirs,
@@ -48,11 +47,11 @@ impl PipelineDir {
     fn open(pipeline: &Pipeline, data_dir: &Path) -> Result<Self, StartError> {
         let problem = |message| StartError { pipeline: pipeline.name.clone(), message };
         let folder = data_dir.join(&pipeline.id);
-        let lock = lock::hold(&folder).map_err(|locked| match locked {
-            LockError::Held { .. } => {
-                problem(format!("{locked}; stop it first, or give this one another --data-dir"))
+        let lock = lock::hold(&folder).map_err(|busy| match busy {
+            Busy::Held { .. } => {
+                problem(format!("{busy}; stop it first, or give this one another --data-dir"))
             }
-            LockError::Failed(_) => problem(locked.to_string()),
+            Busy::Failed(_) => problem(busy.to_string()),
         })?;
         let place = store::folder(data_dir, &pipeline.id);
         let store = Store::open(place, pipeline.settings.dead_letters.size)
@@ -60,13 +59,13 @@ impl PipelineDir {
         Ok(Self { folder, store: Arc::new(Mutex::new(store)), _lock: lock })
     }
 
-    /// Creates the data folder of a pipeline from a lock that is held.
+    /// A home whose state is held already.
     pub(crate) fn held(folder: PathBuf, lock: File, store: &SharedStore) -> Self {
         Self { folder, store: Arc::clone(store), _lock: lock }
     }
 }
 
-/// Clears every position of these pipelines.
+/// Forgets every position of these pipelines.
 pub(crate) fn start_over(pipelines: &[Pipeline], dirs: &PipelineDirs) -> Result<(), StartError> {
     for pipeline in pipelines {
         let Some(dir) = dirs.get(&pipeline.id) else { continue };

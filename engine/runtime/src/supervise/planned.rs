@@ -1,9 +1,8 @@
-//! Planned graphs: the specifications of checked pipelines.
+//! Graphs that are to run, made from checked pipelines.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
-use parking_lot::Mutex;
 use tidegate_config::{Graph, Node, Pipeline};
 use tidegate_sdk::Kind;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,7 @@ use crate::metrics::component::ComponentMetrics;
 use crate::supervise::options::Options;
 use crate::supervise::pipeline_dir::PipelineDirs;
 
-/// A graph to run.
+/// A graph that is to run.
 pub(crate) struct PlannedGraph {
     pub(crate) name: String,
     pub(crate) spec: Spec,
@@ -37,10 +36,9 @@ pub(crate) fn plan(
         let count = pipeline.graphs.len().max(1);
         let own = pipeline.settings.memory.map_or(usize::MAX, |memory| memory.as_usize() / count);
         for graph in pipeline.graphs {
-            let name = if count == 1 {
-                pipeline.name.clone()
-            } else {
-                format!("{}/{}", pipeline.name, graph.nodes.first().map_or("", |node| &node.name))
+            let name = match count {
+                1 => pipeline.name.clone(),
+                _ => format!("{}/{}", pipeline.name, graph.nodes.first().map_or("", |node| &node.name)),
             };
             let component_metrics = component_metrics(&graph);
             let sources =

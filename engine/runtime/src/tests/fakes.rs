@@ -1,4 +1,4 @@
-//! Fake components: a source that counts, filters on its numbers, and sinks with scripted behaviour.
+//! A source that counts, filters on its numbers, and sinks that do as they are told.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,14 +33,14 @@ pub(super) struct Fakes {
     pub(super) start_over: bool,
 }
 
-/// Data of a transactional sink, which survives the process as that of a server does.
+/// What a transactional sink keeps, as a server would: it outlives the process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReplayLedger {
     pub(super) written: Vec<String>,
     pub(super) records: BTreeMap<Lane, Record>,
 }
 
-/// Script of a sink: its behaviour, and the calls that it received.
+/// What a sink does, and what it has done.
 pub(super) struct Script {
     written: Mutex<Vec<String>>,
     pub(super) largest: AtomicUsize,
@@ -48,18 +48,18 @@ pub(super) struct Script {
     pub(super) fail_open: AtomicUsize,
     /// Opening it fails for good.
     pub(super) never_opens: AtomicBool,
-    /// True if it can be forked.
+    /// It may be there several times.
     pub(super) forks: AtomicBool,
     pub(super) opened: AtomicUsize,
     pub(super) fail_odd_once: AtomicBool,
-    /// Number of events after which it panics, once.
+    /// After so many events, once.
     pub(super) panic_at: AtomicUsize,
     pub(super) ledger: Mutex<ReplayLedger>,
     /// The next commits write and then lose their answers.
     pub(super) lose_answers: AtomicUsize,
     /// At the next claim, the server has lost half of what it had.
     pub(super) loses_half: AtomicBool,
-    /// True if commits reject the event `13`.
+    /// Whether commits reject the event `13`.
     pub(super) rejects_13: AtomicBool,
     stall: watch::Sender<bool>,
     has_stalled: watch::Sender<bool>,
@@ -127,7 +127,7 @@ impl Fakes {
         }
     }
 
-    /// Starts another graph: components that are added later belong to it.
+    /// What is added from here on is a graph of its own.
     pub(super) fn graph(&mut self) -> &mut Self {
         self.graphs.push(Graph { nodes: Vec::new() });
         self
@@ -231,7 +231,7 @@ impl Fakes {
         self.scripts[sink].written.lock().unwrap().clone()
     }
 
-    /// Data of a transactional sink.
+    /// What a transactional sink keeps.
     pub(super) fn ledger(&self, sink: usize) -> ReplayLedger {
         self.scripts[sink].ledger.lock().unwrap().clone()
     }
@@ -239,8 +239,8 @@ impl Fakes {
     pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
         let mut all = Vec::new();
         let place = dead_letters::folder(self.data.path(), "p");
-        let push = |dead_letter| {
-            all.push(dead_letter);
+        let push = |letter| {
+            all.push(letter);
             Ok(())
         };
         DeadLetterIndex::open(&place).unwrap().each(push).unwrap();
@@ -383,7 +383,10 @@ impl Sink for Writing {
         if self.0.never_opens.load(Ordering::Relaxed) {
             return Err(Error::fatal("not like this"));
         }
-        if Self::take_one(&self.0.fail_open) { Err(Error::retry("not up yet")) } else { Ok(()) }
+        match Self::take_one(&self.0.fail_open) {
+            true => Err(Error::retry("not up yet")),
+            false => Ok(()),
+        }
     }
 
     fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
@@ -408,10 +411,9 @@ impl Sink for Writing {
         let mut delivery = Delivery::complete();
         let mut written = script.written.lock().unwrap();
         for (event, text) in batch.texts().into_iter().enumerate() {
-            if odd_fails && event % 2 == 1 {
-                delivery.retry([event], Error::retry("odd"));
-            } else {
-                written.push(text);
+            match odd_fails && event % 2 == 1 {
+                true => delivery.retry([event], Error::retry("odd")),
+                false => written.push(text),
             }
         }
         let count = written.len();

@@ -12,7 +12,6 @@ use tidegate_sdk::{
 
 use super::MAIN;
 use super::fakes::{Fakes, NoOptions};
-use super::until;
 use crate::dead_letters::{self, DeadLetterIndex};
 use crate::metrics::status::{End, GraphStatus};
 
@@ -20,21 +19,21 @@ use crate::metrics::status::{End, GraphStatus};
 #[derive(Default)]
 struct Group {
     kept: Mutex<Kept>,
-    /// Number of calls that fail before anything is done, and after everything is done.
+    /// So many answers of the sink fail before anything is done, and so many after.
     failures: AtomicUsize,
     lost_answers: AtomicUsize,
-    /// Number of acknowledged entries at which the sink panics.
+    /// The sink panics once it has acknowledged so many entries.
     panic_at: AtomicUsize,
-    /// Outcomes that the source received.
+    /// What settled, as the source is told.
     outcomes: Mutex<Vec<Outcome>>,
-    /// Folder of the dead letters. That of an entry has to be durable before the entry is acknowledged.
-    dead_letters: Mutex<Option<std::path::PathBuf>>,
+    /// Where the dead letters are: that of an entry must be there before the entry is acknowledged.
+    letters: Mutex<Option<std::path::PathBuf>>,
 }
 
 #[derive(Default)]
 struct Kept {
     pending: BTreeSet<u64>,
-    /// Written events, each with its entry.
+    /// What was written, and of which entry.
     written: Vec<(u64, String)>,
     acknowledged: usize,
 }
@@ -80,16 +79,16 @@ fn take_one(counter: &AtomicUsize) -> bool {
 }
 
 impl Acknowledging {
-    /// A dead letter of each entry that one was made of is there before the entry is acknowledged.
-    fn check_dead_letters(&self, number: u64) {
-        let Some(folder) = &*self.0.dead_letters.lock().unwrap() else { return };
+    /// A letter of each entry that one was made of is there before the entry is acknowledged.
+    fn check_letters(&self, number: u64) {
+        let Some(folder) = &*self.0.letters.lock().unwrap() else { return };
         let mut found = BTreeSet::new();
-        let note = |dead_letter: dead_letters::DeadLetter| {
-            found.insert(String::from_utf8(dead_letter.payload.to_vec()).unwrap());
+        let note = |letter: dead_letters::DeadLetter| {
+            found.insert(String::from_utf8(letter.payload.to_vec()).unwrap());
             Ok(())
         };
         DeadLetterIndex::open(folder).unwrap().each(note).unwrap();
-        assert!(found.contains(&format!("{number}b")), "{number} is acknowledged without its dead letter");
+        assert!(found.contains(&format!("{number}b")), "{number} is acknowledged without its letter");
     }
 }
 
@@ -140,16 +139,15 @@ impl AcknowledgingSink for Acknowledging {
             for entry in handles.range() {
                 let number: u64 = std::str::from_utf8(handles.get(entry)).unwrap().parse().unwrap();
                 if number % 10 == 3 {
-                    self.check_dead_letters(number);
+                    self.check_letters(number);
                 }
                 let ours = kept.pending.remove(&number);
                 kept.acknowledged += usize::from(ours);
                 for event in made.remove(&entry).unwrap_or_default() {
                     let text = String::from_utf8_lossy(batch.payload(event)).into_owned();
-                    if ours {
-                        kept.written.push((number, text));
-                    } else {
-                        delivery.already_done(event);
+                    match ours {
+                        true => kept.written.push((number, text)),
+                        false => delivery.already_done(event),
                     }
                 }
             }
@@ -215,9 +213,9 @@ fn graph(count: u64, filters: bool, engine: EngineOptions) -> (Fakes, Arc<Group>
         let refuse = |_: NoOptions| Ok::<_, ConfigError>(Refusing);
         last = fakes.add(Plugin::filter("refusing", "", "", refuse), &[(last, MAIN)], &[]);
         let folder = dead_letters::folder(&fakes.options().data_dir, "p");
-        *group.dead_letters.lock().unwrap() = Some(folder);
+        *group.letters.lock().unwrap() = Some(folder);
     }
-    let sink = acknowledging(&mut fakes, &group, &[(last, MAIN)]);
+    let sink = settling(&mut fakes, &group, &[(last, MAIN)]);
     fakes.engine(sink, engine);
     (fakes, group, sink)
 }
@@ -229,10 +227,10 @@ fn granting(fakes: &mut Fakes, group: &Arc<Group>) -> usize {
     fakes.add(Plugin::source("granting", "", "", build), &[], &[])
 }
 
-fn acknowledging(fakes: &mut Fakes, group: &Arc<Group>, from: &[(usize, OutputName)]) -> usize {
+fn settling(fakes: &mut Fakes, group: &Arc<Group>, from: &[(usize, OutputName)]) -> usize {
     let group = Arc::clone(group);
     let build = move |_: NoOptions| Ok::<_, ConfigError>(Acknowledging(Arc::clone(&group)));
-    fakes.add(Plugin::sink("acknowledging", "", "", build), from, &[])
+    fakes.add(Plugin::sink("settling", "", "", build), from, &[])
 }
 
 fn quick() -> EngineOptions {
@@ -241,7 +239,7 @@ fn quick() -> EngineOptions {
     EngineOptions { retry, ..EngineOptions::default() }
 }
 
-/// Expected events of the entries `0..count`, in order, without filters.
+/// What is written of the entries `0..count`, in order, if nothing is between source and sink.
 fn all(count: u64) -> Vec<(u64, String)> {
     (0..count).filter(|number| *number != 17).map(|number| (number, number.to_string())).collect()
 }
@@ -297,7 +295,7 @@ async fn a_batch_of_which_nothing_is_left_is_acknowledged_too() {
     let source = granting(&mut fakes, &group);
     let none = |_: NoOptions| Ok::<_, ConfigError>(Nothing);
     let filter = fakes.add(Plugin::filter("nothing", "", "", none), &[(source, MAIN)], &[]);
-    acknowledging(&mut fakes, &group, &[(filter, MAIN)]);
+    settling(&mut fakes, &group, &[(filter, MAIN)]);
     let (ends, _) = fakes.run().await;
     assert_eq!((ends, group.kept.lock().unwrap().acknowledged), (vec![End::Ended], 100));
 }
@@ -332,7 +330,9 @@ async fn what_another_process_has_done_is_delivered_and_counted() {
     let thief = Arc::clone(&group);
     let tasks = tidegate_sdk::Tasks::new();
     let stolen = tasks.spawn(async move {
-        until(|| thief.failures.load(Ordering::Relaxed) == 0).await;
+        while thief.failures.load(Ordering::Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
         let mut kept = thief.kept.lock().unwrap();
         (0..100).filter(|number| kept.pending.remove(number)).count()
     });
@@ -357,8 +357,8 @@ async fn several_writes_may_be_under_way_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_whose_events_reach_two_sinks_does_not_start() {
     let (mut fakes, group, _) = graph(10, false, EngineOptions::default());
-    acknowledging(&mut fakes, &group, &[(0, MAIN)]);
+    settling(&mut fakes, &group, &[(0, MAIN)]);
     let (ends, _) = fakes.run().await;
-    assert!(matches!(&ends[0], End::Failed(reason) if reason.contains("exactly one sink")), "{ends:?}");
+    assert!(matches!(&ends[0], End::Failed(reason) if reason.contains("the one sink")), "{ends:?}");
     assert_eq!(group.kept.lock().unwrap().acknowledged, 0);
 }

@@ -1,9 +1,7 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidegate_testkit::{batch, build_sink, conformance, context};
-
-use tokio::time::Instant;
 
 use super::plugin;
 
@@ -13,7 +11,7 @@ async fn conforms() {
     conformance::sink(&plugin(), &json!({ "rate": 1_000_000 }), &["a", "b"]).await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_rate_is_kept_also_while_the_pipeline_drains() {
     let mut sink = build_sink(&plugin(), &json!({ "rate": 50 }));
     let (cx, stopping) = context();

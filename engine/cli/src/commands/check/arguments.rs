@@ -16,6 +16,7 @@ Exit codes:
   1    a source or sink could not be opened (only with --connect)
   2    at least one error";
 
+/// Arguments of `tidegate check`.
 #[derive(Args, Debug)]
 pub(crate) struct CheckArguments {
     #[command(flatten)]
@@ -28,11 +29,11 @@ pub(crate) struct CheckArguments {
     #[arg(long)]
     pub(crate) connect: bool,
 
-    /// Also tell how filters will run: whether a jq query is fast, and which part of it stands in the way
+    /// Also explain how filters run: if a jq query is on the fast path, and which part of it prevents that
     #[arg(long)]
     pub(crate) explain: bool,
 
-    /// How to report: text for people on standard error, or one JSON document on standard output
+    /// Format of the report: text on standard error, or one JSON document on standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,
 }

@@ -1,4 +1,4 @@
-//! Opens sources and sinks to see whether they can be opened, and closes them again.
+//! Opens and closes every source and sink, for `tidegate check --connect`.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::Failure;
 use crate::threads::multi_thread;
 
-/// How long opening and closing one component may take.
+/// Time limit for opening a component, and for closing it.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What came of opening one source or sink.
+/// Result of opening one source or sink.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// The pipeline's name.
@@ -24,7 +24,7 @@ pub(crate) struct Connection {
     pub(crate) kind: Kind,
     /// The plugin's name.
     pub(crate) plugin: String,
-    /// The reason if it could not be opened.
+    /// Result, with the reason of a failure.
     pub(crate) result: Result<(), String>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn connect_all<'a>(
         }
         connections
     });
-    // A plugin may have left a thread that waits for ever.
+    // A plugin may have left a thread that never ends.
     runtime.shutdown_background();
     Ok(connections)
 }
@@ -74,18 +74,18 @@ async fn open_and_close(
 ) -> Result<(), String> {
     let stopping = CancellationToken::new();
     let cx = Cx::new(&name, stopping.clone());
-    let told = |error: Error| error.message().to_owned();
+    let reason = |error: Error| error.message().to_owned();
     let late = |_| format!("no answer within {}", tidegate_sdk::Duration(limit));
     match built? {
         Component::Source(mut source) => {
-            timeout(limit, source.open(&cx)).await.map_err(late)?.map_err(told)?;
+            timeout(limit, source.open(&cx)).await.map_err(late)?.map_err(reason)?;
             stopping.cancel();
-            timeout(limit, source.close(&cx)).await.map_err(late)?.map_err(told)
+            timeout(limit, source.close(&cx)).await.map_err(late)?.map_err(reason)
         }
         Component::Sink(mut sink) => {
-            timeout(limit, sink.open(&cx)).await.map_err(late)?.map_err(told)?;
+            timeout(limit, sink.open(&cx)).await.map_err(late)?.map_err(reason)?;
             stopping.cancel();
-            timeout(limit, sink.close(&cx)).await.map_err(late)?.map_err(told)
+            timeout(limit, sink.close(&cx)).await.map_err(late)?.map_err(reason)
         }
         Component::Filter(_) | Component::AsyncFilter(_) => Ok(()),
     }

@@ -1,12 +1,12 @@
-//! How filters will do what they are asked, in their own words.
+//! Explanations of filters, for `tidegate check --explain`.
 
 use tidegate_config::Pipeline;
 
 use crate::terminal::table::Align::Left;
 use crate::terminal::table::{Cell, Table, Tone};
-use crate::terminal::{Paint, harmless};
+use crate::terminal::{Paint, escape_control};
 
-/// What one filter says about itself.
+/// Explanation of one filter.
 #[derive(Debug)]
 pub(crate) struct Explanation {
     /// The pipeline's name.
@@ -15,21 +15,21 @@ pub(crate) struct Explanation {
     pub(crate) component: String,
     /// The plugin's name.
     pub(crate) plugin: String,
-    /// How it will do what its options ask for.
-    pub(crate) told: String,
+    /// Text from the plugin.
+    pub(crate) explanation: String,
 }
 
-/// What the filters of these pipelines say about themselves: those that have something to say.
+/// Collects the explanations of every filter that has one.
 pub(crate) fn explain_all<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) -> Vec<Explanation> {
     let mut explanations = Vec::new();
     for pipeline in pipelines {
         for node in pipeline.graphs.iter().flat_map(|graph| &graph.nodes) {
-            if let Some(told) = node.capabilities.explain.clone() {
+            if let Some(explanation) = node.capabilities.explain.clone() {
                 explanations.push(Explanation {
                     pipeline: pipeline.name.clone(),
                     component: node.name.clone(),
                     plugin: node.plugin.name().to_owned(),
-                    told,
+                    explanation,
                 });
             }
         }
@@ -37,7 +37,7 @@ pub(crate) fn explain_all<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) -> 
     explanations
 }
 
-/// All of them as a table; empty if there is none.
+/// Formats explanations as a table. Empty without any.
 pub(crate) fn table(explanations: &[Explanation], paint: Paint) -> String {
     if explanations.is_empty() {
         return String::new();
@@ -49,7 +49,7 @@ pub(crate) fn table(explanations: &[Explanation], paint: Paint) -> String {
             one.pipeline.as_str().into(),
             Cell::new(&one.component, Tone::Strong),
             one.plugin.as_str().into(),
-            harmless(&one.told).into(),
+            escape_control(&one.explanation).into(),
         ]);
     }
     format!("{}\n", table.render("", paint))

@@ -1,4 +1,4 @@
-//! What can be asked for of dead letters on the command line.
+//! Arguments of `tidegate dead-letters`.
 
 use std::path::PathBuf;
 
@@ -24,17 +24,20 @@ Examples:
   tidegate dead-letters replay 7 8 9 active-users.toml
   tidegate dead-letters replay --component stream --reason WRONGTYPE active-users.toml
 
-Each letter becomes an event again: the bytes, key, time and attributes that it
-had, at the component that refused it. It is removed when it is delivered. If
-that component rejects it again it stays, with the new reason and one more
-attempt; if another one rejects what became of it, it stays as that one's letter.
+Each dead letter becomes an event again, with its bytes, key, time and attributes,
+at the component that rejected it. It is removed when its event is delivered. If
+the component rejects it again, it stays, with the new reason and one more
+attempt. If another component rejects an event made from it, it stays as a dead
+letter of that component.
 
-The pipeline must not run meanwhile, and its sources do not: only what stands
-behind the components that had refused. What a source refused while reading (a
-line over the limit) was no event, and cannot be replayed.
+The pipeline must be stopped. Its sources do not run, only the components that
+rejected events and everything downstream of them. A line over the limit was
+rejected by a source before it became an event, so it cannot be replayed.
 
-Exit codes: as those of `tidegate run`; 2 also if a letter that was named is not
-there or cannot be replayed. Letters that were rejected again are no failure.";
+Exit codes: those of `tidegate run`. It is also 2 if a number does not exist or
+cannot be replayed, and if nothing was replayed although a filter was given or
+dead letters exist. With --all and no dead letters it is 0. Dead letters that
+are rejected again are no failure.";
 
 const AFTER_REMOVE: &str = "\
 Examples:
@@ -42,7 +45,8 @@ Examples:
   tidegate dead-letters remove --component parse --pipeline active-users
   tidegate dead-letters remove --all --pipeline active-users
 
-The pipeline must not run meanwhile. What is removed is gone for good.";
+The pipeline must be stopped. If a number does not exist, the others are removed
+and the exit code is 2.";
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -50,43 +54,43 @@ pub(crate) struct Arguments {
     pub(crate) action: Action,
 }
 
-/// What to do with dead letters.
+/// Actions on dead letters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// List dead letters, newest last
     List(List),
-    /// Show one dead letter: where it came from, why it was rejected, and its payload
+    /// Show a dead letter: its origin, the reason of its rejection, its payload
     Show {
-        /// Its number, as `tidegate dead-letters list` shows it
+        /// Number of the dead letter, from `tidegate dead-letters list`
         id: u64,
-        /// The id of its pipeline; may be left out if only one pipeline has a dead letter of that number
+        /// Id of its pipeline; needed if several pipelines have a dead letter of this number
         #[arg(long, value_name = "ID")]
         pipeline: Option<String>,
         #[command(flatten)]
         data_dir: DataDir,
     },
-    /// Put dead letters back into their pipeline, where they were refused
+    /// Send dead letters through their pipeline again, from the component that rejected them
     #[command(after_help = AFTER_REPLAY, override_usage = REPLAY_USAGE)]
     Replay(Replay),
-    /// Remove dead letters for good
+    /// Remove dead letters permanently
     #[command(after_help = AFTER_REMOVE, visible_alias = "drop")]
     Remove(Remove),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct List {
-    /// Only those of the pipeline with this id
+    /// Only dead letters of the pipeline with this id
     #[arg(long, value_name = "ID")]
     pub(crate) pipeline: Option<String>,
 
     #[command(flatten)]
     pub(crate) filters: Filters,
 
-    /// How to list them: a table for people, or JSON lines
+    /// Format of the list: a table, or JSON lines
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,
 
-    /// Only the newest so many
+    /// Number of dead letters to list, the newest ones
     #[arg(long, value_name = "COUNT", default_value = "100")]
     pub(crate) limit: usize,
 
@@ -96,15 +100,15 @@ pub(crate) struct List {
 
 #[derive(Args, Debug)]
 pub(crate) struct Replay {
-    /// Numbers of letters, as `tidegate dead-letters list` shows them; then the pipeline file, or a folder of them
+    /// Numbers from `tidegate dead-letters list`, then the pipeline file or a folder of them
     #[arg(required = true, value_name = "ID | PIPELINE.toml", num_args = 1.., value_hint = ValueHint::AnyPath)]
     targets: Vec<PathBuf>,
 
-    /// All letters that can be replayed
+    /// Every dead letter that can be replayed
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// The id of the pipeline, if there are several
+    /// Id of the pipeline, if the path holds several
     #[arg(long, value_name = "ID")]
     pub(crate) pipeline: Option<String>,
 
@@ -114,11 +118,11 @@ pub(crate) struct Replay {
     #[command(flatten)]
     pub(crate) data_dir: DataDir,
 
-    /// How many bytes may be in flight
+    /// Limit of bytes in flight
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memory)]
     pub(crate) memory: Size,
 
-    /// How log lines are written to standard error
+    /// Format of log lines on standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 
@@ -127,7 +131,7 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// The numbers of letters that were given, and the path behind them.
+    /// Returns the numbers, and the path that follows them.
     pub(crate) fn targets(&self) -> Result<(Vec<u64>, PathBuf), Failure> {
         let mut ids = Vec::new();
         let (path, numbers) = match self.targets.split_last() {
@@ -142,31 +146,31 @@ impl Replay {
             })?);
         }
         if path.to_string_lossy().parse::<u64>().is_ok() && !path.exists() {
+            return Err(Failure::wrong("give the pipeline file after the numbers of the dead letters"));
+        }
+        if self.all && !ids.is_empty() {
+            return Err(Failure::wrong("give either the numbers of dead letters or --all"));
+        }
+        if !self.all && ids.is_empty() && !self.filters.any() {
             return Err(Failure::wrong(
-                "say which pipeline file to replay into, behind the numbers of the letters",
+                "choose the dead letters to replay: their numbers, --all, --component or --reason",
             ));
         }
-        match (self.all, ids.is_empty()) {
-            (true, false) => Err(Failure::wrong("give either the numbers of letters or --all")),
-            (false, true) if !self.filters.any() => Err(Failure::wrong(
-                "say which dead letters to replay: their numbers, --all, --component or --reason",
-            )),
-            _ => Ok((ids, path)),
-        }
+        Ok((ids, path))
     }
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Remove {
-    /// Numbers of letters, as `tidegate dead-letters list` shows them
+    /// Numbers from `tidegate dead-letters list`
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<u64>,
 
-    /// All letters of the pipeline
+    /// Every dead letter of the pipeline
     #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
 
-    /// The id of the pipeline; may be left out if only one pipeline has dead letters
+    /// Id of the pipeline; needed if several pipelines have dead letters
     #[arg(long, value_name = "ID")]
     pub(crate) pipeline: Option<String>,
 
@@ -177,28 +181,28 @@ pub(crate) struct Remove {
     pub(crate) data_dir: DataDir,
 }
 
-/// Which letters are meant.
+/// Filters of dead letters.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Filters {
-    /// Only letters that this component rejected
+    /// Only dead letters that this component rejected
     #[arg(long, value_name = "NAME")]
     pub(crate) component: Option<String>,
 
-    /// Only letters whose reason holds this text, in small or capital letters
+    /// Only dead letters whose reason contains this text, in any case
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
 
 impl Filters {
-    /// Whether there is any.
+    /// Returns true if there is a filter.
     pub(crate) fn any(&self) -> bool {
         self.component.is_some() || self.reason.is_some()
     }
 
-    /// Whether a letter is meant.
-    pub(crate) fn matches(&self, letter: &DeadLetter) -> bool {
-        let holds = |text: &String| letter.reason.to_lowercase().contains(&text.to_lowercase());
-        self.component.as_ref().is_none_or(|name| *name == letter.component)
+    /// Returns true if a dead letter passes every filter.
+    pub(crate) fn matches(&self, one: &DeadLetter) -> bool {
+        let holds = |text: &String| one.reason.to_lowercase().contains(&text.to_lowercase());
+        self.component.as_ref().is_none_or(|name| *name == one.component)
             && self.reason.as_ref().is_none_or(holds)
     }
 }

@@ -1,6 +1,7 @@
-//! `tidegate dead-letters replay`: a run of the part of a pipeline that stands behind where letters were refused.
+//! `tidegate dead-letters replay`: runs the part of a pipeline downstream of the components that rejected events.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tidegate_config::Pipeline;
 use tidegate_runtime::dead_letters::DeadLetter;
@@ -24,7 +25,7 @@ use crate::terminal::quantity::plural;
 use crate::terminal::{self, Paint};
 use crate::threads::multi_thread;
 
-/// Replays the letters that are meant.
+/// Replays the chosen dead letters.
 pub(super) fn replay(arguments: &Replay, plugins: &Plugins) -> Result<Exit, Failure> {
     let (ids, path) = arguments.targets()?;
     let sources = Sources { paths: vec![path], libraries: Default::default(), overrides: Vec::new() };
@@ -39,8 +40,7 @@ pub(super) fn replay(arguments: &Replay, plugins: &Plugins) -> Result<Exit, Fail
         Options { data_dir: arguments.data_dir.resolve()?, memory: arguments.memory, start_over: false };
     let prepared = prepare(arguments, &ids, pipeline, &options)?;
     if prepared.chosen() == 0 {
-        terminal::err("no dead letter to replay\n");
-        return Ok(Exit::Done);
+        return nothing_replayed(arguments, &prepared);
     }
     let display = Display::choose(arguments.verbosity.quiet, std::slice::from_ref(prepared.pipeline()));
     log::start(arguments.log_format, arguments.verbosity)?;
@@ -50,18 +50,31 @@ pub(super) fn replay(arguments: &Replay, plugins: &Plugins) -> Result<Exit, Fail
     exit
 }
 
-/// The pipeline of this id, or the only one.
+/// Explains why there is nothing to replay. Only `--all` without any dead letter succeeds.
+fn nothing_replayed(arguments: &Replay, prepared: &replay::Replay) -> Result<Exit, Failure> {
+    let id = &prepared.pipeline().id;
+    if !prepared.unreplayable().is_empty() {
+        return Err(Failure::wrong(format!("nothing was replayed: no chosen dead letter of `{id}` can be")));
+    }
+    if arguments.all && !arguments.filters.any() {
+        terminal::err(&format!("nothing was replayed: there are no dead letters of `{id}`\n"));
+        return Ok(Exit::Done);
+    }
+    Err(Failure::wrong(format!("nothing was replayed: no dead letter of `{id}` matches")))
+}
+
+/// Returns the pipeline of this id, or the only one.
 fn pipeline(files: &Files, id: Option<&str>) -> Result<Pipeline, Failure> {
-    let mut meant: Vec<&Pipeline> =
+    let mut candidates: Vec<&Pipeline> =
         files.pipelines().filter(|pipeline| id.is_none_or(|id| pipeline.id == id)).collect();
-    match (meant.pop(), id) {
-        (Some(only), _) if meant.is_empty() => Ok(only.clone()),
+    match (candidates.pop(), id) {
+        (Some(only), _) if candidates.is_empty() => Ok(only.clone()),
         (None, Some(id)) => Err(Failure::wrong(format!("no pipeline file there has the id `{id}`"))),
-        _ => Err(Failure::wrong("there are several pipelines; say which one with --pipeline ID")),
+        _ => Err(Failure::wrong("there are several pipelines; choose one with --pipeline ID")),
     }
 }
 
-/// Chooses the letters, and tells of those that cannot be replayed.
+/// Chooses the dead letters, and reports those that cannot be replayed.
 fn prepare(
     arguments: &Replay,
     ids: &[u64],
@@ -69,32 +82,30 @@ fn prepare(
     options: &Options,
 ) -> Result<replay::Replay, Failure> {
     let mut seen = BTreeSet::new();
-    let choose = |letter: &DeadLetter| {
-        let named = ids.is_empty() || ids.contains(&letter.id);
+    let choose = |one: &DeadLetter| {
+        let named = ids.is_empty() || ids.contains(&one.id);
         if named {
-            seen.insert(letter.id);
+            seen.insert(one.id);
         }
-        named && arguments.filters.matches(letter)
+        named && arguments.filters.matches(one)
     };
     let prepared = replay::Replay::prepare(pipeline, options, choose)
         .map_err(|error| Failure::failed(error.to_string()))?;
     let unknown: Vec<u64> = ids.iter().copied().filter(|id| !seen.contains(id)).collect();
     if !unknown.is_empty() {
-        return Err(missing(&unknown));
+        return Err(Failure::wrong(missing(&unknown)));
     }
-    let told: Vec<String> = prepared
+    let reports: Vec<String> = prepared
         .unreplayable()
         .iter()
         .map(|(id, reason)| format!("dead letter {id} cannot be replayed: {reason}"))
         .collect();
-    match (told.first(), ids.is_empty()) {
-        // Somebody has asked for just these, so that leaving one out in silence is not what is wanted.
-        (Some(first), false) => Err(Failure::wrong(first.clone())),
-        _ => {
-            told.iter().for_each(|one| terminal::err(&format!("{one}\n")));
-            Ok(prepared)
-        }
+    if let (Some(first), false) = (reports.first(), ids.is_empty()) {
+        // The user has named it, so it is not left out.
+        return Err(Failure::wrong(first.clone()));
     }
+    reports.iter().for_each(|report| terminal::err(&format!("{report}\n")));
+    Ok(prepared)
 }
 
 async fn start_and_watch(
@@ -106,6 +117,7 @@ async fn start_and_watch(
     let mut signals = Signals::listen()?;
     let name = prepared.pipeline().name.clone();
     let (engine, replayed) = prepared.start(options);
+    let engine = Arc::new(engine);
     let (request, period) = (async || signals.next().await, display.period());
     let exit = watch(&engine, request, Until::Over, period, |graphs| display.show(graphs)).await;
     let graphs = engine.status();
@@ -118,18 +130,18 @@ async fn start_and_watch(
         terminal::err(&summary::summary(&graphs, &[], "", terminal::stderr_limit()));
     }
     match finished {
-        Ok(tally) if !arguments.verbosity.quiet => terminal::err(&told(&name, tally)),
+        Ok(tally) if !arguments.verbosity.quiet => terminal::err(&outcome(&name, tally)),
         Ok(_) => {}
         Err(error) => {
             return Err(Failure::failed(format!(
-                "the dead letters that were delivered could not all be removed, so they are still listed: {error}"
+                "some delivered dead letters could not be removed, so they are still listed: {error}"
             )));
         }
     }
     Ok(exit.unwrap_or_else(|| Exit::of(&graphs)))
 }
 
-/// What replays has no file of its own to read again.
+/// Engine of a replay. It has no pipeline files to reload.
 impl Pipelines for Engine {
     fn status(&self) -> Vec<GraphStatus> {
         Self::status(self)
@@ -156,7 +168,7 @@ impl Pipelines for Engine {
     }
 }
 
-fn told(pipeline: &str, tally: ReplayCounts) -> String {
+fn outcome(pipeline: &str, tally: ReplayCounts) -> String {
     let delivered = plural(tally.delivered, "dead letter");
     let rejected = match tally.rejected {
         0 => String::new(),

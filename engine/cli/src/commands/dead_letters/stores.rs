@@ -1,4 +1,4 @@
-//! The dead letters of one pipeline, or of all that have state in a data folder.
+//! Dead letters of one pipeline, or of every pipeline in a data folder.
 
 use std::path::Path;
 
@@ -6,17 +6,17 @@ use tidegate_runtime::dead_letters::{DeadLetter, DeadLetterIndex, folder};
 
 use crate::exit::Failure;
 
-/// A dead letter and the id of its pipeline.
+/// A dead letter with the id of its pipeline.
 pub(super) struct Found {
     pub(super) pipeline: String,
-    pub(super) letter: DeadLetter,
+    pub(super) dead_letter: DeadLetter,
 }
 
-/// The dead letters of some pipelines, by id.
+/// Dead letters of several pipelines, by id.
 pub(super) struct Stores(Vec<(String, DeadLetterIndex)>);
 
 impl Stores {
-    /// The dead letters of one pipeline, or of all.
+    /// Opens the store of one pipeline, or every store.
     pub(super) fn open(data_dir: &Path, pipeline: Option<&str>) -> Result<Self, Failure> {
         let ids = match pipeline {
             Some(id) if id.contains(['/', '\\']) || id.starts_with('.') => {
@@ -27,57 +27,57 @@ impl Stores {
         };
         let mut stores = Vec::new();
         for id in ids {
-            let letters =
+            let index =
                 DeadLetterIndex::open(&folder(data_dir, &id)).map_err(|error| unreadable(&id, &error))?;
-            stores.push((id, letters));
+            stores.push((id, index));
         }
         Ok(Self(stores))
     }
 
-    /// Every letter.
+    /// Visits every dead letter.
     pub(super) fn each(&self, mut visit: impl FnMut(Found)) -> Result<(), Failure> {
-        for (id, letters) in &self.0 {
-            let found = |letter| {
-                visit(Found { pipeline: id.clone(), letter });
+        for (id, index) in &self.0 {
+            let found = |dead_letter| {
+                visit(Found { pipeline: id.clone(), dead_letter });
                 Ok(())
             };
-            letters.each(found).map_err(|error| unreadable(id, &error))?;
+            index.each(found).map_err(|error| unreadable(id, &error))?;
         }
         Ok(())
     }
 
-    /// How many lines could not be read.
+    /// Counts the damaged lines.
     pub(super) fn unreadable(&self) -> u64 {
-        self.0.iter().map(|(_, letters)| letters.unreadable()).sum()
+        self.0.iter().map(|(_, index)| index.unreadable()).sum()
     }
 
-    /// The letter with this number, if there is exactly one.
+    /// Returns the dead letter of this number. Fails if none or several pipelines have one.
     pub(super) fn only(&self, id: u64) -> Result<Found, Failure> {
         let mut found = Vec::new();
-        for (pipeline, letters) in &self.0 {
-            if let Some(letter) = letters.get(id).map_err(|error| unreadable(pipeline, &error))? {
-                found.push(Found { pipeline: pipeline.clone(), letter });
+        for (pipeline, index) in &self.0 {
+            if let Some(dead_letter) = index.get(id).map_err(|error| unreadable(pipeline, &error))? {
+                found.push(Found { pipeline: pipeline.clone(), dead_letter });
             }
         }
         match found.pop() {
-            None => Err(missing(&[id])),
+            None => Err(Failure::wrong(missing(&[id]))),
             Some(only) if found.is_empty() => Ok(only),
             Some(last) => {
                 let mut pipelines: Vec<&str> = found.iter().map(|one| one.pipeline.as_str()).collect();
                 pipelines.push(&last.pipeline);
                 Err(Failure::wrong(format!(
-                    "several pipelines have a dead letter {id}: {}; say which one with --pipeline ID",
+                    "several pipelines have a dead letter {id}: {}; choose one with --pipeline ID",
                     pipelines.join(", ")
                 )))
             }
         }
     }
 
-    /// The id of the only pipeline that has dead letters, and its letters.
+    /// Returns the only pipeline that has dead letters, with its index.
     pub(super) fn only_pipeline(self) -> Result<(String, DeadLetterIndex), Failure> {
         let mut stores = self.0;
         if stores.len() > 1 {
-            stores.retain(|(_, letters)| !letters.is_empty());
+            stores.retain(|(_, index)| !index.is_empty());
         }
         match stores.pop() {
             None => Err(Failure::wrong("there are no dead letters")),
@@ -86,7 +86,7 @@ impl Stores {
                 let mut ids: Vec<&str> = stores.iter().map(|(id, _)| id.as_str()).collect();
                 ids.push(&last.0);
                 Err(Failure::wrong(format!(
-                    "several pipelines have dead letters: {}; say which one with --pipeline ID",
+                    "several pipelines have dead letters: {}; choose one with --pipeline ID",
                     ids.join(", ")
                 )))
             }
@@ -94,20 +94,18 @@ impl Stores {
     }
 }
 
-/// Error that names dead letters which are not in the store.
-pub(super) fn missing(ids: &[u64]) -> Failure {
+/// Names dead letters that do not exist.
+pub(super) fn missing(ids: &[u64]) -> String {
     let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
     let ids = ids.join(", ");
-    Failure::wrong(format!(
-        "there is no dead letter {ids}; `tidegate dead-letters list` lists those there are"
-    ))
+    format!("there is no dead letter {ids}; `tidegate dead-letters list` lists all")
 }
 
 fn unreadable(id: &str, error: &std::io::Error) -> Failure {
     Failure::failed(format!("the dead letters of `{id}` cannot be read: {error}"))
 }
 
-/// The ids of all pipelines that have state, sorted. A data folder that is not there yet holds none.
+/// Lists the ids of all pipelines that have state, sorted. A missing data folder has none.
 fn pipelines(data_dir: &Path) -> Result<Vec<String>, Failure> {
     let problem = |error| Failure::failed(format!("`{}` cannot be read: {error}", data_dir.display()));
     let entries = match data_dir.read_dir() {
@@ -131,15 +129,15 @@ mod tests {
     use super::*;
 
     fn store(data: &Path, pipeline: &str, ids: &[u64]) {
-        let place = folder(data, pipeline);
-        std::fs::create_dir_all(&place).unwrap();
-        let letter = |id: &u64| {
+        let path = folder(data, pipeline);
+        std::fs::create_dir_all(&path).unwrap();
+        let line = |id: &u64| {
             format!(
                 "{{\"id\":{id},\"time\":1,\"component\":\"c\",\"reason\":\"r\",\"source\":\"s\",\"partition\":\"\",\
                  \"sequence\":0,\"index\":0,\"attempts\":1,\"length\":1,\"payload\":\"x\"}}\n"
             )
         };
-        std::fs::write(place.join("1.jsonl"), ids.iter().map(letter).collect::<String>()).unwrap();
+        std::fs::write(path.join("1.jsonl"), ids.iter().map(line).collect::<String>()).unwrap();
     }
 
     #[test]
@@ -150,16 +148,16 @@ mod tests {
         let stores = || Stores::open(data.path(), None).unwrap();
         assert_eq!(stores().only(2).map(|one| one.pipeline).unwrap(), "b");
         let message = |id| stores().only(id).err().unwrap().message;
-        assert!(message(1).contains("dead letter 1: a, b; say which"), "{}", message(1));
+        assert!(message(1).contains("dead letter 1: a, b; choose one"), "{}", message(1));
         assert!(message(3).contains("no dead letter 3"), "{}", message(3));
         let several = stores().only_pipeline().err().unwrap().message;
-        assert!(several.contains("a, b; say which one"), "{several}");
+        assert!(several.contains("a, b; choose one"), "{several}");
         let one = Stores::open(data.path(), Some("b")).unwrap().only_pipeline().unwrap();
         assert_eq!((one.0.as_str(), one.1.len()), ("b", 2));
     }
 
     #[test]
-    fn a_data_folder_that_is_not_there_holds_nothing() {
+    fn a_missing_data_folder_has_no_pipelines() {
         let folder = tempfile::tempdir().unwrap();
         assert!(pipelines(&folder.path().join("none")).unwrap().is_empty());
         std::fs::create_dir(folder.path().join("b")).unwrap();

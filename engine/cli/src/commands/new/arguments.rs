@@ -11,23 +11,25 @@ Examples:
   tidegate new plugin geo --kind filter
   tidegate new plugin serial-port --kind source --lang c";
 
+/// Arguments of `tidegate new`.
 #[derive(Args, Debug)]
 pub(crate) struct NewArguments {
     #[command(subcommand)]
     pub(crate) what: New,
 }
 
+/// Kinds of files to write.
 #[derive(Debug, Subcommand)]
 pub(crate) enum New {
-    /// Write NAME.toml: a small pipeline with comments that runs without any server
+    /// Write NAME.toml: a small pipeline with comments, which needs no server
     Pipeline {
-        /// The pipeline's name: letters, digits, dots, dashes and underscores
+        /// Name of the pipeline: a-z, A-Z, 0-9, `.`, `-` and `_`
         name: String,
-        /// The folder to write it to
+        /// Folder of the file
         #[arg(long, default_value = ".", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
-    /// Write a project for a plugin of your own, that builds and whose test passes at once
+    /// Write a project for a plugin of your own. It builds, and its test passes
     #[command(after_help = AFTER_NEW_PLUGIN)]
     Plugin(NewPlugin),
 }
@@ -35,23 +37,23 @@ pub(crate) enum New {
 /// A project for a plugin.
 #[derive(Args, Debug)]
 pub(crate) struct NewPlugin {
-    /// The name of the project and of the plugin: lower case letters, digits, dashes and underscores
+    /// Name of the project and of the plugin: a-z, 0-9, `-` and `_`
     pub(crate) name: String,
-    /// What the plugin is
+    /// Kind of the plugin
     #[arg(long)]
     pub(crate) kind: KindName,
-    /// What it is written in
+    /// Programming language
     #[arg(long, default_value = "rust")]
     pub(crate) lang: Language,
-    /// The folder to make the project's folder in
+    /// Parent of the project's folder
     #[arg(long, default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
-    /// For Rust: the folder of the SDK (`engine/sdk` of a checkout), in place of the published one
+    /// For Rust: folder of the SDK (`engine/sdk` of a checkout) instead of the published one
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(crate) sdk: Option<PathBuf>,
 }
 
-/// What a plugin is written in.
+/// Programming language of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
     /// With the crate tidegate-sdk

@@ -1,4 +1,4 @@
-//! `tidegate new plugin`: a project that builds a library of one plugin, and whose test passes at once.
+//! `tidegate new plugin`: writes a project that builds a library of one plugin and passes its test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,22 @@ use tidegate_sdk::Kind;
 use super::arguments::{Language, NewPlugin};
 use crate::exit::Failure;
 
-/// The header of the plugin ABI, as this version has it.
+/// C header of the plugin ABI in this version.
 const HEADER: &str = include_str!("../../../../abi/include/tidegate_plugin.h");
 
-/// Writes the project. Returns what to do next.
+/// Writes the project. Returns the next steps as text.
 pub(super) fn write(new: &NewPlugin) -> Result<String, Failure> {
     let folder = new.dir.join(&new.name);
     let allowed = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || "-_".contains(one);
     let begins_well = new.name.starts_with(|one: char| one.is_ascii_lowercase());
     if new.name.len() > 64 || !new.name.chars().all(allowed) || !begins_well {
         return Err(Failure::wrong(format!(
-            "`{}` cannot be the name of a plugin; use 1 to 64 lower case letters, digits, dashes and underscores, beginning with a letter",
+            "`{}` cannot be the name of a plugin; use 1 to 64 characters of a-z, 0-9, `-` and `_`, beginning with a-z",
             new.name
         )));
     }
     if folder.exists() {
-        let message = format!("`{}` is there already; choose another name or folder", folder.display());
+        let message = format!("`{}` exists already; choose another name or folder", folder.display());
         return Err(Failure::wrong(message));
     }
     for (path, text) in files(new)? {
@@ -41,7 +41,7 @@ pub(super) fn write(new: &NewPlugin) -> Result<String, Failure> {
     Ok(format!("wrote {shown}; build it and see its test pass with\n  cd {shown} && {next}\n"))
 }
 
-/// Every file of the project, by its path in it.
+/// Returns the files of the project with their paths in it.
 fn files(new: &NewPlugin) -> Result<Vec<(PathBuf, String)>, Failure> {
     let library = new.name.replace('-', "_");
     let kind = Kind::from(new.kind);
@@ -87,7 +87,7 @@ fn files(new: &NewPlugin) -> Result<Vec<(PathBuf, String)>, Failure> {
     Ok(files)
 }
 
-/// A pipeline that uses the plugin and needs no server.
+/// Returns a pipeline that uses the plugin and needs no server.
 fn pipeline(lang: Language, kind: Kind, library: &str) -> String {
     let path = match lang {
         Language::Rust => format!("./target/release/lib{library}.so"),
@@ -110,8 +110,10 @@ fn pipeline(lang: Language, kind: Kind, library: &str) -> String {
     format!("# tidegate run try.toml\n\n[plugins]\nlibraries = [\"{path}\"]\n\n{components}")
 }
 
-/// The source of the crate `sdk`, or of `export` beside it, as a value in `Cargo.toml`: the folder of the SDK that the
-/// user has named, or the folder that this program was built from if it exists, or the published version.
+/// Returns the source of the crate `sdk` or `export` as a value for `Cargo.toml`.
+///
+/// In this order: the folder of the SDK that the user gave, the folder that this program was built from, the published
+/// version.
 fn dependency(sdk: Option<&Path>, name: &str) -> Result<String, Failure> {
     let version = env!("CARGO_PKG_VERSION");
     let folder = match sdk {

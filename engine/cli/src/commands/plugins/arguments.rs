@@ -11,9 +11,11 @@ Examples:
   tidegate plugins
   tidegate plugins show http_poll
   tidegate plugins show file --kind sink
+  tidegate plugins show pipeline
   tidegate plugins check ./libgeo.so
   tidegate plugins bench ./libgeo.so";
 
+/// Arguments of `tidegate plugins`.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct PluginsArguments {
@@ -24,11 +26,12 @@ pub(crate) struct PluginsArguments {
     pub(crate) libraries: Libraries,
 }
 
+/// Actions on plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginsAction {
-    /// Show the manual of a plugin: a sample and every option
+    /// Print the manual of a plugin, or of `[pipeline]` and the keys of the engine
     Show {
-        /// The plugin's name
+        /// Name of the plugin, or `pipeline`
         name: String,
         /// Only the plugin of this kind, where several share the name
         #[arg(long)]
@@ -36,10 +39,10 @@ pub(crate) enum PluginsAction {
         #[command(flatten)]
         libraries: Libraries,
     },
-    /// Check that a shared library keeps to what every plugin keeps to
+    /// Test a shared library against the contract of plugins
     #[command(after_help = check::AFTER_HELP)]
     Check(check::PluginCheck),
-    /// Measure what calls of a shared library's plugins cost, beside a built-in one that does nothing
+    /// Measure the calls of a shared library's plugins
     #[command(after_help = bench::AFTER_HELP)]
     Bench(bench::PluginBench),
 }

@@ -1,7 +1,7 @@
-//! `tidegate plugins bench`: what calls of a library's plugins cost, for whoever writes one.
+//! `tidegate plugins bench`: measures the calls of a library's plugins, for authors of plugins.
 //!
-//! A child process does the work, as for `plugins check`. [`arguments`] says what is measured, `drive` calls a component
-//! as the engine does, `measure` times that, and this shows the tables.
+//! A child process does the work, as for `plugins check`. `drive` calls a component as the engine does, `measure` times the
+//! calls, and this module prints the tables.
 
 pub(crate) mod arguments;
 mod drive;
@@ -13,53 +13,53 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::child::{PluginChild, Said};
+use super::child::{ChildMessage, PluginChild};
 use crate::exit::{Exit, Failure};
 use crate::registry::Plugins;
 use crate::terminal::quantity::rate;
 use crate::terminal::table::Align::{Left, Right};
 use crate::terminal::table::{Cell, Table, Tone};
 use crate::terminal::wrap::wrap;
-use crate::terminal::{self, Paint, harmless};
+use crate::terminal::{self, Paint, escape_control};
 
 use arguments::PluginBench;
 pub(crate) use measure::serve;
 
-/// How long the child may be silent beyond the time that one line is measured for.
+/// Time limit for a message of the child, in addition to the time of a measurement.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the child says while it works, a line of JSON each.
+/// Message of the child, a line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Told {
-    /// The library as a whole: what it calls itself.
+enum BenchEvent {
+    /// Name and version of the library.
     Library(String),
-    /// The lines of this plugin follow.
+    /// Beginning of a plugin.
     Plugin(String),
-    /// One of them.
+    /// Measurement of the plugin in one isolation.
     Row(Row),
-    /// One that could not be measured: where it ran, and why not.
+    /// Isolation that could not be measured, with the reason.
     Skipped(String, String),
-    /// There are no more.
+    /// End of the measurements.
     Over,
 }
 
-/// What was measured of a plugin in one place.
+/// Measurements of a plugin in one isolation.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
-    place: String,
+    isolation: String,
     nanoseconds_per_call: f64,
     nanoseconds_per_event: f64,
     wakes_per_call: f64,
-    /// Events that came out for each that went in, of a filter.
+    /// Events out for each event in, of a filter.
     out: Option<f64>,
-    /// Half of the range of what the rounds gave, as a part of the median.
+    /// Half of the range of the rounds, as a part of the median.
     spread: f64,
 }
 
-/// Has a child measure the library, and shows what it finds.
+/// Measures the library in a child process, and prints the results.
 pub(crate) fn bench(arguments: &PluginBench, plugins: &Plugins) -> Result<Exit, Failure> {
-    // What makes it no library at all is told in one sentence, before anything of it runs here.
+    // A file that is no library is reported in one sentence, before any code of it runs.
     let name = arguments.file.display().to_string();
     plugins.open(Path::new("."), &name, None).map_err(Failure::wrong)?;
     let how = serde_json::to_string(arguments).map_err(|error| Failure::failed(error.to_string()))?;
@@ -70,13 +70,13 @@ pub(crate) fn bench(arguments: &PluginBench, plugins: &Plugins) -> Result<Exit, 
     let mut shown = Shown { paint: Paint::for_stdout(), table: None, notes: String::new(), measured: 0 };
     loop {
         let broken = match child.next(patience) {
-            Said::Message(Told::Over) => break,
-            Said::Message(told) => {
-                shown.take(told)?;
+            ChildMessage::Message(BenchEvent::Over) => break,
+            ChildMessage::Message(event) => {
+                shown.take(event)?;
                 continue;
             }
-            Said::Nothing => format!("nothing came of it within {patience:?}"),
-            Said::Over(how) => format!("the library {how}"),
+            ChildMessage::Nothing => format!("it sent no result within {patience:?}"),
+            ChildMessage::Over(how) => format!("the library {how}"),
         };
         shown.finish()?;
         return Err(Failure::failed(broken));
@@ -88,7 +88,7 @@ pub(crate) fn bench(arguments: &PluginBench, plugins: &Plugins) -> Result<Exit, 
     }
 }
 
-/// What is on its way to standard output: the table of one plugin, and why lines are missing.
+/// Table of the current plugin, and the reasons for missing lines.
 struct Shown {
     paint: Paint,
     table: Option<Table>,
@@ -97,28 +97,30 @@ struct Shown {
 }
 
 impl Shown {
-    fn take(&mut self, told: Told) -> Result<(), Failure> {
-        match told {
-            Told::Library(title) => terminal::out(&format!("{}\n", self.paint.bold(&harmless(&title)))),
-            Told::Plugin(name) => {
-                self.finish()?;
-                terminal::out(&format!("\n{}\n", harmless(&name)))
+    fn take(&mut self, event: BenchEvent) -> Result<(), Failure> {
+        match event {
+            BenchEvent::Library(title) => {
+                terminal::out(&format!("{}\n", self.paint.bold(&escape_control(&title))))
             }
-            Told::Row(row) => {
-                self.measured += usize::from(row.place != measure::BUILT_IN);
+            BenchEvent::Plugin(name) => {
+                self.finish()?;
+                terminal::out(&format!("\n{}\n", escape_control(&name)))
+            }
+            BenchEvent::Row(row) => {
+                self.measured += usize::from(row.isolation != measure::BUILT_IN);
                 self.table.get_or_insert_with(empty).row(cells(&row));
                 Ok(())
             }
-            Told::Skipped(place, why) => {
-                let text = harmless(&format!("{place} was not measured: {why}"));
+            BenchEvent::Skipped(isolation, why) => {
+                let text = escape_control(&format!("{isolation} was not measured: {why}"));
                 self.notes += &format!("{}\n", wrap(&text, terminal::prose_width(), "  ").trim_end());
                 Ok(())
             }
-            Told::Over => Ok(()),
+            BenchEvent::Over => Ok(()),
         }
     }
 
-    /// Shows the table of the plugin that is over.
+    /// Prints the table of the plugin.
     fn finish(&mut self) -> Result<(), Failure> {
         let table = self.table.take().map(|table| table.render("  ", self.paint)).unwrap_or_default();
         terminal::out(&format!("{table}{}", std::mem::take(&mut self.notes)))
@@ -127,7 +129,7 @@ impl Shown {
 
 fn empty() -> Table {
     Table::new(&[
-        ("where", Left),
+        ("isolation", Left),
         ("ns/call", Right),
         ("ns/event", Right),
         ("events/s", Right),
@@ -138,9 +140,9 @@ fn empty() -> Table {
 }
 
 fn cells(row: &Row) -> Vec<Cell> {
-    let tone = if row.place == measure::BUILT_IN { Tone::Quiet } else { Tone::Strong };
+    let tone = if row.isolation == measure::BUILT_IN { Tone::Quiet } else { Tone::Strong };
     vec![
-        Cell::new(row.place.clone(), tone),
+        Cell::new(row.isolation.clone(), tone),
         nanoseconds(row.nanoseconds_per_call).into(),
         nanoseconds(row.nanoseconds_per_event).into(),
         rate(1e9 / row.nanoseconds_per_event).into(),
@@ -150,7 +152,7 @@ fn cells(row: &Row) -> Vec<Cell> {
     ]
 }
 
-/// Three digits of what may be a fraction, and all of what is large.
+/// Formats small numbers with three digits, and large ones in full.
 fn nanoseconds(number: f64) -> String {
     match number {
         small if small < 9.995 => format!("{small:.2}"),

@@ -1,6 +1,6 @@
-//! `tidegate plugins check`: whether a library keeps to what every plugin keeps to, for whoever writes one.
+//! `tidegate plugins check`: tests a library against the plugin contract, for authors of plugins.
 //!
-//! A child process does the work, so that a library that crashes ends that and not the verdict.
+//! A child process does the work, so that a crashing library does not end the report.
 
 pub(crate) mod arguments;
 mod rules;
@@ -10,41 +10,41 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::child::{PluginChild, Said};
+use super::child::{ChildMessage, PluginChild};
 use crate::exit::{Exit, Failure};
 use crate::registry::Plugins;
 use crate::terminal::wrap::wrap;
-use crate::terminal::{self, Paint, harmless};
+use crate::terminal::{self, Paint, escape_control};
 use arguments::PluginCheck;
 
 pub(crate) use rules::{serve, uses};
 
-/// How long one rule may take to be looked at.
+/// Time limit for the test of one rule.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What the child says while it works, a line of JSON each.
+/// Message of the child, a line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Told {
-    /// The library as a whole: what it calls itself.
+pub(crate) enum CheckEvent {
+    /// Name and version of the library.
     Library(String),
-    /// The rules of this plugin follow.
+    /// Beginning of a plugin.
     Plugin(String),
-    /// This rule is looked at now.
-    Looking(String),
-    /// It is kept.
+    /// Beginning of the test of a rule.
+    Testing(String),
+    /// The rule holds.
     Kept,
-    /// It is broken: how.
+    /// The rule is broken, with the reason.
     Broken(String),
-    /// It was not looked at: why.
+    /// The rule was not tested, with the reason.
     Skipped(String),
-    /// There are no more.
+    /// End of the tests.
     Over,
 }
 
-/// Has a child look at the library, and tells what it finds.
+/// Tests the library in a child process, and prints the results.
 pub(crate) fn check(arguments: &PluginCheck, plugins: &Plugins) -> Result<Exit, Failure> {
-    // What makes it no library at all is told in one sentence, before anything of it runs here.
+    // A file that is no library is reported in one sentence, before any code of it runs.
     let name = arguments.file.display().to_string();
     plugins.open(Path::new("."), &name, None).map_err(Failure::wrong)?;
     let mut child = PluginChild::start(|command| {
@@ -56,47 +56,47 @@ pub(crate) fn check(arguments: &PluginCheck, plugins: &Plugins) -> Result<Exit, 
     follow(&mut child)
 }
 
-/// Shows what the child says, as it comes.
-fn follow(child: &mut PluginChild<Told>) -> Result<Exit, Failure> {
+/// Prints the messages of the child as they arrive.
+fn follow(child: &mut PluginChild<CheckEvent>) -> Result<Exit, Failure> {
     let (paint, width) = (Paint::for_stdout(), terminal::prose_width());
-    let (mut looking, mut broken) = (None, 0_u64);
+    let (mut testing, mut broken) = (None, 0_u64);
     loop {
-        let told = match child.next(PATIENCE) {
-            Said::Message(told) => told,
-            Said::Nothing => Told::Broken(format!("nothing came of it within {PATIENCE:?}")),
-            Said::Over(how) => Told::Broken(format!("the library {how}")),
+        let event = match child.next(PATIENCE) {
+            ChildMessage::Message(event) => event,
+            ChildMessage::Nothing => CheckEvent::Broken(format!("it sent no result within {PATIENCE:?}")),
+            ChildMessage::Over(how) => CheckEvent::Broken(format!("the library {how}")),
         };
-        let last = looking.clone().unwrap_or_else(|| "it loads".to_owned());
-        let line = match told {
-            Told::Library(title) => format!("{}\n", paint.bold(&harmless(&title))),
-            Told::Plugin(name) => format!("  {}\n", harmless(&name)),
-            Told::Looking(rule) => {
-                looking = Some(rule);
+        let last = testing.clone().unwrap_or_else(|| "the library loads".to_owned());
+        let line = match event {
+            CheckEvent::Library(title) => format!("{}\n", paint.bold(&escape_control(&title))),
+            CheckEvent::Plugin(name) => format!("  {}\n", escape_control(&name)),
+            CheckEvent::Testing(rule) => {
+                testing = Some(rule);
                 continue;
             }
-            Told::Kept => format!("    {}  {last}\n", paint.green("kept   ")),
-            Told::Skipped(why) => {
+            CheckEvent::Kept => format!("    {}  {last}\n", paint.green("kept   ")),
+            CheckEvent::Skipped(why) => {
                 format!(
                     "    {}  {last}\n{}",
                     paint.dim("skipped"),
-                    wrap(&harmless(&why), width, "             ")
+                    wrap(&escape_control(&why), width, "             ")
                 )
             }
-            Told::Broken(why) => {
+            CheckEvent::Broken(why) => {
                 broken += 1;
-                let why = wrap(&harmless(&why), width, "             ");
+                let why = wrap(&escape_control(&why), width, "             ");
                 terminal::out(&format!("    {}  {last}\n{}\n", paint.red("broken "), why.trim_end()))?;
-                match looking.take() {
-                    Some(_) if child.is_there() => continue,
+                match testing.take() {
+                    Some(_) if child.is_running() => continue,
                     _ => break,
                 }
             }
-            Told::Over => break,
+            CheckEvent::Over => break,
         };
         terminal::out(&format!("{}\n", line.trim_end()))?;
     }
     let (verdict, exit) = match broken {
-        0 => (paint.green("it keeps to all of them"), Exit::Done),
+        0 => (paint.green("every rule holds"), Exit::Done),
         1 => (paint.red("1 rule is broken"), Exit::Failed),
         many => (paint.red(&format!("{many} rules are broken")), Exit::Failed),
     };

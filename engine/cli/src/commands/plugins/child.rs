@@ -1,5 +1,4 @@
-//! A child of this program that looks at a library, and says what it finds line by line: a library that crashes ends the
-//! child and not the verdict.
+//! Child process that loads a library and reports line by line. A crashing library ends only the child.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -13,25 +12,25 @@ use serde::de::DeserializeOwned;
 use crate::exit::Failure;
 use crate::terminal;
 
-/// All that a child may say, in bytes.
+/// Limit of the output of a child, in bytes.
 const OUTPUT: u64 = 1 << 30;
-/// How many messages may wait to be shown.
+/// Limit of messages that wait to be printed.
 const QUEUE: usize = 64;
 
-/// The child, and what it says: messages of `T`. Dropping it ends it.
+/// Running child that sends messages of `T`. Dropping it kills the child.
 pub(crate) struct PluginChild<T> {
     child: Child,
     messages: Option<Receiver<T>>,
     reading: Option<JoinHandle<()>>,
 }
 
-/// What came of waiting for a message.
-pub(crate) enum Said<T> {
-    /// This.
+/// Result of waiting for a message.
+pub(crate) enum ChildMessage<T> {
+    /// Message of the child.
     Message(T),
-    /// It is there, and said nothing for so long.
+    /// None within the time limit.
     Nothing,
-    /// It is over: how, as the end of a sentence that begins with the library.
+    /// End of the child: the predicate of a sentence whose subject is the library.
     Over(String),
 }
 
@@ -45,12 +44,12 @@ impl<T: DeserializeOwned + Send + 'static> PluginChild<T> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child =
             child.map_err(|error| Failure::failed(format!("no process can be started: {error}")))?;
-        let (told, messages) = sync_channel(QUEUE);
+        let (sender, messages) = sync_channel(QUEUE);
         let stdout = child.stdout.take().expect("it is piped");
         let reading = std::thread::spawn(move || {
             for line in BufReader::new(stdout).take(OUTPUT).lines().map_while(Result::ok) {
                 let Ok(one) = serde_json::from_str::<T>(&line) else { continue };
-                if told.send(one).is_err() {
+                if sender.send(one).is_err() {
                     break;
                 }
             }
@@ -60,17 +59,17 @@ impl<T: DeserializeOwned + Send + 'static> PluginChild<T> {
 }
 
 impl<T> PluginChild<T> {
-    /// Waits for what it says next.
-    pub(crate) fn next(&mut self, patience: Duration) -> Said<T> {
+    /// Waits for the next message.
+    pub(crate) fn next(&mut self, patience: Duration) -> ChildMessage<T> {
         match self.messages.as_ref().map(|messages| messages.recv_timeout(patience)) {
-            Some(Ok(message)) => Said::Message(message),
-            Some(Err(RecvTimeoutError::Timeout)) => Said::Nothing,
-            Some(Err(RecvTimeoutError::Disconnected)) | None => Said::Over(self.death()),
+            Some(Ok(message)) => ChildMessage::Message(message),
+            Some(Err(RecvTimeoutError::Timeout)) => ChildMessage::Nothing,
+            Some(Err(RecvTimeoutError::Disconnected)) | None => ChildMessage::Over(self.death()),
         }
     }
 
-    /// Whether it is still there.
-    pub(crate) fn is_there(&mut self) -> bool {
+    /// Returns true if the child runs.
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_none())
     }
 
@@ -90,16 +89,16 @@ impl<T> PluginChild<T> {
 impl<T> Drop for PluginChild<T> {
     fn drop(&mut self) {
         self.messages = None;
-        let _it_may_be_over = self.child.kill();
-        let _it_is_over = self.child.wait();
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
         if let Some(reading) = self.reading.take() {
             drop(reading.join());
         }
     }
 }
 
-/// What the child does to say something.
-pub(crate) fn tell<T: Serialize>(told: &T) -> Result<(), Failure> {
-    let line = serde_json::to_string(told).map_err(|error| Failure::failed(error.to_string()))?;
+/// Sends a message from the child.
+pub(crate) fn send<T: Serialize>(message: &T) -> Result<(), Failure> {
+    let line = serde_json::to_string(message).map_err(|error| Failure::failed(error.to_string()))?;
     terminal::out(&format!("{line}\n"))
 }

@@ -1,4 +1,4 @@
-//! `tidegate plugin-host`: a process that looks at one library, or runs one component of it, for the engine.
+//! `tidegate plugin-host`: a process that describes, tests or measures a library, or runs one component of it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,25 +8,25 @@ use super::{bench, check};
 use crate::exit::{Exit, Failure};
 use crate::terminal;
 
-/// What another process of this program does with a shared library.
+/// Arguments of `tidegate plugin-host`.
 #[derive(Args, Debug)]
 pub(crate) struct PluginHostArguments {
-    /// Load this library and print what is in it
+    /// Load this library and print its description
     #[arg(long, value_name = "FILE")]
     pub(crate) describe: Option<PathBuf>,
-    /// Load this library and try its plugins
+    /// Load this library and test its plugins
     #[arg(long, value_name = "FILE")]
     pub(crate) check: Option<PathBuf>,
-    /// With these uses of them
+    /// Pipeline file with options for the test
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
     /// Load a library and measure its plugins: the arguments of `plugins bench`
     #[arg(long, value_name = "JSON")]
     pub(crate) bench: Option<String>,
-    /// Run one component of this library, for the engine that has started this process
+    /// Run one component of this library, for the engine that has spawned this process
     #[arg(long, value_name = "FILE", requires_all = ["sha256", "descriptors"])]
     pub(crate) serve: Option<PathBuf>,
-    /// What its file must hash to
+    /// Expected hash of its file
     #[arg(long)]
     pub(crate) sha256: Option<String>,
     /// The descriptors that the engine has left open for this process
@@ -34,7 +34,7 @@ pub(crate) struct PluginHostArguments {
     pub(crate) descriptors: Option<String>,
 }
 
-/// What is done with a library in a process that is there for nothing else.
+/// Runs one action on a library in this process.
 pub(crate) fn host(arguments: &PluginHostArguments) -> Result<Exit, Failure> {
     let PluginHostArguments { describe: described, check, pipeline, bench, serve, sha256, descriptors } =
         arguments;
@@ -48,7 +48,7 @@ pub(crate) fn host(arguments: &PluginHostArguments) -> Result<Exit, Failure> {
             let served = tidegate_loader::serve(library, sha256, descriptors);
             served.map(|()| Exit::Done).map_err(|refusal| Failure::wrong(refusal.to_string()))
         }
-        _ => Err(Failure::wrong("`plugin-host` is for the engine, which says what it wants")),
+        _ => Err(Failure::wrong("`plugin-host` is for the engine only")),
     }
 }
 

@@ -1,15 +1,15 @@
 //! The admin server: metrics, health and a dashboard, over plain HTTP on a loopback address.
 //!
-//! It only answers questions. It has limits of its own, because a local client may be broken or hostile: on connections,
-//! on time, on the size of a header. A new connection always has a place: where there is none, the oldest one of the
-//! address with the most connections ends, so that one client cannot keep others from `/healthz`.
+//! It is read-only. Connections, time and header size are limited, because a local client may be broken or hostile. A
+//! new connection always gets a slot: if none is free, the server closes the oldest connection of the address that has
+//! the most, so that one client cannot keep others from `/healthz`.
 
 mod metrics;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tidegate_sdk::{Hosts, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -34,9 +35,9 @@ use crate::exit::Failure;
 
 /// Connections at a time.
 const CONNECTIONS: usize = 128;
-/// How long the header of a request may take.
+/// Time limit for the header of a request.
 const HEADER_TIME: Duration = Duration::from_secs(5);
-/// How long a connection may take in all, from its first byte to the last of its answer.
+/// Time limit for a connection, from its first byte to the last byte of the response.
 const CONNECTION_TIME: Duration = Duration::from_secs(15);
 /// The longest header, in bytes.
 const HEADER_SIZE: usize = 16 << 10;
@@ -47,21 +48,21 @@ const DASHBOARD: &str = include_str!("admin/dashboard.html");
 const DASHBOARD_POLICY: &str =
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
 
-/// An address that is taken, on which nothing is served yet.
+/// A bound address without a running server.
 pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     hosts: Hosts,
 }
 
-/// A server that runs.
+/// A running server.
 pub(crate) struct Serving {
     stopping: CancellationToken,
     tasks: Tasks,
 }
 
 impl Admin {
-    /// Takes the address. Requests for these hosts are served, besides those for loopback.
+    /// Binds the address. The server answers requests for these hosts and for loopback.
     pub(crate) async fn bind(address: SocketAddr, hosts: Hosts) -> Result<Self, Failure> {
         let problem = |error| Failure::wrong(format!("--admin {address} cannot be listened on: {error}"));
         let listener = TcpListener::bind(address).await.map_err(problem)?;
@@ -69,7 +70,7 @@ impl Admin {
         Ok(Self { listener, address, hosts })
     }
 
-    /// The address with its real port.
+    /// Returns the address with its real port.
     #[cfg(test)]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -93,7 +94,7 @@ impl Serving {
     }
 }
 
-/// What is served, and under which names.
+/// Content of the server, and the host names that it answers to.
 struct Site<P> {
     pipelines: Arc<P>,
     hosts: Hosts,
@@ -105,7 +106,7 @@ async fn accept<P: Pipelines>(
     tasks: Tasks,
     stopping: CancellationToken,
 ) {
-    let places = Arc::new(Places::default());
+    let slots = Arc::new(Slots::default());
     let next = async || loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
@@ -117,39 +118,40 @@ async fn accept<P: Pipelines>(
     };
     while let Some((stream, peer)) = stopping.run_until_cancelled(next()).await {
         let (site, stopping) = (Arc::clone(&site), stopping.clone());
-        let place = Places::take(&places, peer.ip());
+        let slot = Slots::take(&slots, peer.ip());
         tasks.spawn(async move {
             tokio::select! {
                 _ = timeout(CONNECTION_TIME, connection(stream, site)) => {}
-                () = place.given_up.cancelled() => {}
+                () = slot.evicted.cancelled() => {}
                 () = stopping.cancelled() => {}
             }
         });
     }
 }
 
-/// The connections there are, oldest first.
+/// Slots of connections.
 #[derive(Default)]
-struct Places(Mutex<Taken>);
+struct Slots(Mutex<Taken>);
 
 #[derive(Default)]
 struct Taken {
     next: u64,
+    /// Number, address and cancellation of each connection, oldest first.
     all: Vec<(u64, IpAddr, CancellationToken)>,
 }
 
-/// The place of one connection.
-struct Place {
-    places: Arc<Places>,
+/// Slot of one connection.
+struct Slot {
+    slots: Arc<Slots>,
     number: u64,
-    /// Cancelled when a newer connection needs the place.
-    given_up: CancellationToken,
+    /// Cancelled when a newer connection needs the slot.
+    evicted: CancellationToken,
 }
 
-impl Places {
-    /// A place for a connection from this address.
-    fn take(places: &Arc<Self>, address: IpAddr) -> Place {
-        let mut taken = places.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl Slots {
+    /// Takes a slot for a connection from this address.
+    fn take(slots: &Arc<Self>, address: IpAddr) -> Slot {
+        let mut taken = slots.0.lock();
         if taken.all.len() >= CONNECTIONS {
             let mut counts: HashMap<IpAddr, usize> = HashMap::new();
             taken.all.iter().for_each(|(_, address, _)| *counts.entry(*address).or_default() += 1);
@@ -159,24 +161,24 @@ impl Places {
                 taken.all.remove(oldest).2.cancel();
             }
         }
-        let (number, given_up) = (taken.next, CancellationToken::new());
+        let (number, evicted) = (taken.next, CancellationToken::new());
         taken.next += 1;
-        taken.all.push((number, address, given_up.clone()));
-        Place { places: Arc::clone(places), number, given_up }
+        taken.all.push((number, address, evicted.clone()));
+        Slot { slots: Arc::clone(slots), number, evicted }
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.0.lock();
         taken.all.retain(|(number, ..)| *number != self.number);
     }
 }
 
 async fn connection<P: Pipelines>(stream: TcpStream, site: Arc<Site<P>>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&request, &site);
-        async move { Ok::<_, Infallible>(answer) }
+        let response = respond(&request, &site);
+        async move { Ok::<_, Infallible>(response) }
     });
     let mut server = http1::Builder::new();
     server
@@ -184,15 +186,15 @@ async fn connection<P: Pipelines>(stream: TcpStream, site: Arc<Site<P>>) {
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEADER_SIZE)
         .keep_alive(false);
-    // A client that leaves early or talks nonsense harms only itself.
+    // A client that disconnects early or violates HTTP affects only itself.
     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "an admin connection ended early");
     }
 }
 
-/// Whether a request is for a host that is served. A browser says so also of what a page from elsewhere makes it send;
-/// clients that are no browsers may leave it out.
-fn is_for_us<B>(request: &Request<B>, hosts: &Hosts) -> bool {
+/// Returns true if a request is for a host of this server. Browsers send `Host` and `Origin` for requests of foreign
+/// pages too; other clients may omit them.
+fn is_for_known_host<B>(request: &Request<B>, hosts: &Hosts) -> bool {
     let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let mut named = request.headers().get_all(HOST).iter().map(text);
     let mut origins = request.headers().get_all(ORIGIN).iter().map(text);
@@ -201,9 +203,9 @@ fn is_for_us<B>(request: &Request<B>, hosts: &Hosts) -> bool {
         && origins.all(|origin| hosts.allows_origin(&origin))
 }
 
-fn answer<P: Pipelines, B>(request: &Request<B>, site: &Site<P>) -> Response<Full<Bytes>> {
+fn respond<P: Pipelines, B>(request: &Request<B>, site: &Site<P>) -> Response<Full<Bytes>> {
     const JSON: &str = "application/json";
-    if !is_for_us(request, &site.hosts) {
+    if !is_for_known_host(request, &site.hosts) {
         let why = "this server is for localhost and loopback addresses; --admin-host NAME adds a name\n";
         return page(StatusCode::FORBIDDEN, "text/plain", why.into());
     }

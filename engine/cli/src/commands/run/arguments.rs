@@ -14,20 +14,21 @@ Examples:
   tidegate run import.toml --set file.path=/data/today.jsonl
   tidegate run draft.toml --watch
 
-The first Ctrl-C (or SIGTERM) drains: sources stop reading, and what was read
-is delivered. A second one stops at once. SIGHUP reads the pipeline files again:
-what changed is replaced, the rest runs on untouched, and if anything is wrong
-nothing changes. Standard output is the `stdout`
-sink's alone; all else goes to standard error.
+The first Ctrl-C (or SIGTERM) drains: sources stop reading, and events in flight
+are delivered. A second one stops at once. SIGHUP reads the pipeline files again:
+changed graphs are replaced, the others run on untouched. If a file has an error,
+nothing changes. Only the `stdout` sink writes to standard output; everything
+else goes to standard error.
 
 Exit codes:
-  0    every pipeline ended or drained with nothing lost
+  0    every pipeline ended or drained without a loss
   1    a pipeline failed
   2    a pipeline file or an argument is wrong; nothing was started
-  3    a drain ended before everything was delivered
+  3    the drain deadline passed before every event was delivered
   130  stopped at once by a second Ctrl-C";
 
-#[derive(Args, Debug)]
+/// Arguments of `tidegate run`.
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) sources: Sources,
@@ -35,11 +36,11 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) data_dir: DataDir,
 
-    /// How many bytes may be in flight in all pipelines together
+    /// Limit of bytes in flight in all pipelines together
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memory)]
     pub(crate) memory: Size,
 
-    /// Forget every position, and every record that an effectively-once sink keeps: begin anew
+    /// Forget every position, and every record of an effectively-once sink: start from scratch
     #[arg(long)]
     pub(crate) start_over: bool,
 
@@ -50,17 +51,18 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// Serve the admin pages for this host too: what a proxy in front of it passes on in `Host`
+    /// Serve the admin pages for this host too: the value of `Host` that a proxy passes on
     #[arg(long, value_name = "NAME", requires = "admin")]
     pub(crate) admin_host: Vec<String>,
 
-    /// Reload when a pipeline file changes, as on SIGHUP; run until stopped, even if all has ended
+    /// Reload when a pipeline file changes, as on SIGHUP; run until stopped, even if every pipeline has ended
     ///
-    /// The files are looked at every second. A folder is looked at for files that come and go.
+    /// The files are checked every second. In a folder, new and removed files count too. If a file has an error
+    /// at the start, nothing is started until it is corrected.
     #[arg(long)]
     pub(crate) watch: bool,
 
-    /// How log lines are written to standard error
+    /// Format of log lines on standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 
@@ -68,20 +70,20 @@ pub(crate) struct RunArguments {
     pub(crate) verbosity: Verbosity,
 }
 
-/// The admin server has neither a password nor encryption, so only this machine may reach it.
+/// Parses a loopback address. The admin server has neither a password nor encryption.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let text =
         text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     let address: SocketAddr =
         text.parse().map_err(|_| "write it as ADDRESS:PORT, such as 127.0.0.1:9090".to_owned())?;
-    match address.ip().is_loopback() {
-        true => Ok(address),
-        false => Err(format!(
-            "{} can be reached from other machines, and the admin server has no password; bind 127.0.0.1:{} and put a proxy in front of it",
-            address.ip(),
-            address.port()
-        )),
+    if address.ip().is_loopback() {
+        return Ok(address);
     }
+    Err(format!(
+        "{} can be reached from other machines, and the admin server has no password; use 127.0.0.1:{} behind a proxy",
+        address.ip(),
+        address.port()
+    ))
 }
 
 #[cfg(test)]
@@ -93,7 +95,7 @@ mod tests {
         assert_eq!(loopback("localhost:0").unwrap().to_string(), "127.0.0.1:0");
         assert_eq!(loopback("[::1]:80").unwrap().to_string(), "[::1]:80");
         let refused = loopback("0.0.0.0:9090").unwrap_err();
-        assert!(refused.contains("bind 127.0.0.1:9090 and put a proxy"), "{refused}");
+        assert!(refused.contains("use 127.0.0.1:9090 behind a proxy"), "{refused}");
         assert!(loopback("9090").unwrap_err().contains("ADDRESS:PORT"));
     }
 }

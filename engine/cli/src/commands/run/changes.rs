@@ -1,74 +1,106 @@
-//! Whether pipeline files have changed, for `tidegate run --watch`.
+//! Detection of changed pipeline files, for `tidegate run --watch`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tidegate_sdk::Tasks;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::files;
 
-/// How often the files are looked at. A change counts when the next look finds no other.
+/// Interval of the checks. A change counts when the next check finds no other.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What the folder says of each file.
+/// Modification time and size of each file.
 type Marks = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
-/// What each file holds; nothing of one that cannot be read.
+/// Content of each file; `None` for an unreadable one.
 type Texts = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
-/// Looks at the files that `paths` mean, again and again.
-pub(crate) struct Changes {
+/// State of the pipeline files at the last check.
+pub(crate) struct Snapshot {
     paths: Vec<PathBuf>,
-    ticks: Interval,
-    seen: Seen,
-}
-
-#[derive(Default)]
-struct Seen {
-    /// At the last look.
     marks: Marks,
-    /// At the last change that was told.
+    /// Content at the last reported change.
     texts: Texts,
-    /// The last look was not like the one before it.
-    is_settling: bool,
+    /// The last check differed from the one before it.
+    is_changing: bool,
 }
 
-impl Changes {
-    /// What changes from now on. To be called within a tokio runtime.
-    pub(crate) fn of(paths: &[PathBuf]) -> Self {
-        let mut ticks = interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let seen = Seen { marks: marks(paths), texts: texts(paths), is_settling: false };
-        Self { paths: paths.to_owned(), ticks, seen }
+impl Snapshot {
+    /// Reads the files that `paths` mean.
+    pub(crate) fn take(paths: &[PathBuf]) -> Self {
+        Self { paths: paths.to_owned(), marks: marks(paths), texts: texts(paths), is_changing: false }
     }
 
-    /// Resolves when a file holds something else than before, one has come, or one has gone. May be dropped
-    /// at any time: nothing is missed.
-    pub(crate) async fn next(&mut self) {
-        loop {
-            self.ticks.tick().await;
-            if self.seen.look(marks(&self.paths), || texts(&self.paths)) {
-                return;
-            }
-        }
+    /// Reads the files again. Returns true if there is new content and no file is still changing.
+    fn refresh(&mut self) -> bool {
+        let marks = marks(&self.paths);
+        let paths = self.paths.clone();
+        self.compare(marks, || texts(&paths))
     }
-}
 
-impl Seen {
-    /// Takes in a look. True if the files hold something new and have come to rest.
-    fn look(&mut self, marks: Marks, texts: impl FnOnce() -> Texts) -> bool {
+    fn compare(&mut self, marks: Marks, texts: impl FnOnce() -> Texts) -> bool {
         if self.marks != marks {
             self.marks = marks;
-            self.is_settling = true;
+            self.is_changing = true;
             return false;
         }
-        if !std::mem::take(&mut self.is_settling) {
+        if !std::mem::take(&mut self.is_changing) {
             return false;
         }
         let texts = texts();
         let is_new = self.texts != texts;
         self.texts = texts;
         is_new
+    }
+}
+
+/// Changes of pipeline files. A task of its own reads them, so a file that cannot be read delays no signal.
+pub(crate) struct Changes {
+    changed: Receiver<()>,
+    task: JoinHandle<()>,
+}
+
+impl Changes {
+    /// Reports changes since this snapshot. Must be called within a tokio runtime.
+    pub(crate) fn since(snapshot: Snapshot) -> Self {
+        let (report, changed) = channel(1);
+        Self { changed, task: Tasks::new().spawn(check(snapshot, report)) }
+    }
+
+    /// Resolves when a file was changed, added or removed. May be dropped at any time: no change is missed.
+    pub(crate) async fn next(&mut self) {
+        if self.changed.recv().await.is_none() {
+            // The task has panicked, and the panic is in the log.
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn check(mut snapshot: Snapshot, report: Sender<()>) {
+    let tasks = Tasks::new();
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let refreshed = tasks.spawn_blocking(move || {
+            let is_new = snapshot.refresh();
+            (snapshot, is_new)
+        });
+        let Ok((checked, is_new)) = refreshed.await else { return };
+        snapshot = checked;
+        if is_new && report.send(()).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -102,21 +134,25 @@ mod tests {
         move || [("a.toml".into(), Some(text))].into()
     }
 
+    fn old() -> Snapshot {
+        Snapshot { paths: Vec::new(), marks: marked(0), texts: holding("old")(), is_changing: false }
+    }
+
     #[test]
-    fn a_change_is_told_once_and_only_when_the_files_are_at_rest() {
-        let mut seen = Seen { marks: marked(0), texts: holding("old")(), is_settling: false };
-        assert!(!seen.look(marked(0), holding("never read")), "nothing has changed");
-        assert!(!seen.look(marked(1), holding("ne")), "an editor may still be writing");
-        assert!(!seen.look(marked(2), holding("new")));
-        assert!(seen.look(marked(2), holding("new")));
-        assert!(!seen.look(marked(2), holding("new")), "it has been told");
+    fn a_change_is_reported_once_and_only_after_the_last_write() {
+        let mut seen = old();
+        assert!(!seen.compare(marked(0), holding("never read")), "nothing has changed");
+        assert!(!seen.compare(marked(1), holding("ne")), "an editor may still be writing");
+        assert!(!seen.compare(marked(2), holding("new")));
+        assert!(seen.compare(marked(2), holding("new")));
+        assert!(!seen.compare(marked(2), holding("new")), "it was reported before");
     }
 
     #[test]
     fn a_file_that_was_only_touched_has_not_changed() {
-        let mut seen = Seen { marks: marked(0), texts: holding("old")(), is_settling: false };
-        assert!(!seen.look(marked(1), holding("old")));
-        assert!(!seen.look(marked(1), holding("old")));
+        let mut seen = old();
+        assert!(!seen.compare(marked(1), holding("old")));
+        assert!(!seen.compare(marked(1), holding("old")));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which way to show that something happens: live lines, log lines, or nothing.
+//! Display of progress: live lines, log lines, or nothing.
 
 pub(crate) mod heartbeat;
 mod live;
@@ -14,7 +14,7 @@ use crate::terminal::console;
 use heartbeat::Heartbeat;
 use live::Live;
 
-/// What shows that something happens.
+/// A display of progress.
 #[derive(Debug)]
 pub(crate) struct Display {
     view: View,
@@ -28,7 +28,7 @@ enum View {
 }
 
 impl Display {
-    /// The way that suits where standard error goes.
+    /// Chooses the display that suits standard error.
     pub(crate) fn choose(quiet: bool, pipelines: &[Pipeline]) -> Self {
         let view = if quiet {
             View::Nothing
@@ -40,7 +40,7 @@ impl Display {
         Self { view }
     }
 
-    /// How often to call [`show`](Self::show).
+    /// Returns the interval between calls of [`show`](Self::show).
     pub(crate) fn period(&self) -> Duration {
         match self.view {
             View::Live(_) => live::PERIOD,
@@ -48,7 +48,7 @@ impl Display {
         }
     }
 
-    /// Shows how things are now.
+    /// Shows the current status.
     pub(crate) fn show(&mut self, graphs: &[GraphStatus]) {
         match &mut self.view {
             View::Live(live) => live.show(graphs),
@@ -57,7 +57,7 @@ impl Display {
         }
     }
 
-    /// Takes what is shown off the screen.
+    /// Clears the display.
     pub(crate) fn clear(&self) {
         if let View::Live(_) = &self.view {
             console::display(Vec::new());
@@ -65,7 +65,7 @@ impl Display {
     }
 }
 
-/// Whether events are written to the terminal too, where live lines would tear them.
+/// Returns true if a sink writes events to the same terminal, where live lines would tear them.
 fn shares_terminal(pipelines: &[Pipeline]) -> bool {
     let mut nodes = pipelines.iter().flat_map(|pipeline| &pipeline.graphs).flat_map(|graph| &graph.nodes);
     terminal::stdout_is_terminal() && nodes.any(|node| node.plugin.name() == "stdout")

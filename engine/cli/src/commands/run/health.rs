@@ -1,28 +1,28 @@
-//! What the admin server says of the graphs: ready or not and why, and all of it for the dashboard.
+//! Readiness and status of the graphs as the admin server reports them.
 
 use serde_json::{Value, json};
-use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health, StopCause};
+use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
 
 use super::reloads::{Outcome, Reloads};
-use crate::terminal::harmless;
+use crate::terminal::escape_control;
 
-/// Whether the graph has not failed and each of its components is ready or has ended.
+/// Returns true if the graph has not failed and each of its components is ready or has ended.
 pub(crate) fn is_ready(graph: &GraphStatus) -> bool {
     let failed = matches!(
         graph.state,
-        GraphState::Restarting(_) | GraphState::Over(End::Failed(_) | End::CutShort { .. })
+        GraphState::Restarting(_) | GraphState::Over(End::Failed(_) | End::DeadlinePassed { .. })
     );
     let works = |component: &ComponentStatus| matches!(component.health, Health::Ready | Health::Ended);
     !failed && graph.components.iter().all(works)
 }
 
-/// What does nothing more until the process is restarted, a line each; empty if there is no such component.
+/// Returns a line for each component that stays blocked until the process is restarted.
 pub(crate) fn blocked(graphs: &[GraphStatus]) -> String {
     let mut lines = String::new();
     for graph in graphs {
         for component in &graph.components {
             if let Health::Blocked(reason) = &component.health {
-                let (name, reason) = (&component.name, harmless(reason));
+                let (name, reason) = (&component.name, escape_control(reason));
                 lines += &format!("{}: `{name}` is blocked: {reason}\n", graph.name);
             }
         }
@@ -30,7 +30,7 @@ pub(crate) fn blocked(graphs: &[GraphStatus]) -> String {
     lines
 }
 
-/// Whether everything is ready, and for each component what holds it up.
+/// Returns the readiness of all graphs, and the reason of each component that is not ready.
 pub(crate) fn readiness(graphs: &[GraphStatus]) -> (bool, Value) {
     let ready = graphs.iter().all(is_ready);
     let graphs: Vec<Value> = graphs
@@ -55,7 +55,7 @@ fn component_health(component: &ComponentStatus) -> Value {
     json!({ "component": component.name, "health": health, "reason": reason })
 }
 
-/// Everything that the dashboard shows.
+/// Returns the content of the dashboard.
 pub(crate) fn status(graphs: &[GraphStatus], reloads: &Reloads) -> Value {
     let graphs: Vec<Value> = graphs
         .iter()
@@ -72,19 +72,19 @@ pub(crate) fn status(graphs: &[GraphStatus], reloads: &Reloads) -> Value {
             })
         })
         .collect();
-    json!({ "version": env!("CARGO_PKG_VERSION"), "graphs": graphs, "reloads": told_of(reloads) })
+    json!({ "version": env!("CARGO_PKG_VERSION"), "graphs": graphs, "reloads": reload_status(reloads) })
 }
 
-fn told_of(reloads: &Reloads) -> Value {
-    let mut told = serde_json::Map::new();
+fn reload_status(reloads: &Reloads) -> Value {
+    let mut status = serde_json::Map::new();
     for (outcome, count) in Outcome::ALL.into_iter().zip(reloads.counts) {
-        told.insert(outcome.name().to_owned(), count.into());
+        status.insert(outcome.name().to_owned(), count.into());
     }
     let last = reloads.last.as_ref().map(|last| {
         json!({ "time": last.time.to_string(), "outcome": last.outcome.name(), "message": last.message })
     });
-    told.insert("last".to_owned(), last.into());
-    Value::Object(told)
+    status.insert("last".to_owned(), last.into());
+    Value::Object(status)
 }
 
 fn component_status(component: &ComponentStatus) -> Value {
@@ -110,7 +110,7 @@ fn component_status(component: &ComponentStatus) -> Value {
     })
 }
 
-/// The word for a component's health, and the reason if there is one.
+/// Returns the name of a component's health, and the reason if there is one.
 pub(crate) fn health(health: &Health) -> (&'static str, Option<&str>) {
     match health {
         Health::Starting => ("starting", None),
@@ -122,7 +122,7 @@ pub(crate) fn health(health: &Health) -> (&'static str, Option<&str>) {
     }
 }
 
-/// The word for what a graph is doing, and the reason if there is one.
+/// Returns the name of a state, and the reason if there is one.
 pub(crate) fn state(state: &GraphState) -> (&'static str, Option<&str>) {
     match state {
         GraphState::Running => ("running", None),
@@ -131,18 +131,14 @@ pub(crate) fn state(state: &GraphState) -> (&'static str, Option<&str>) {
         GraphState::Over(End::Ended) => ("ended", None),
         GraphState::Over(End::Drained) => ("drained", None),
         GraphState::Over(End::Failed(reason)) => ("failed", Some(reason)),
-        GraphState::Over(End::CutShort { cause, .. }) => match cause {
-            StopCause::DrainTimeout => ("drain deadline passed", None),
-            StopCause::Abort => ("stopped at once", None),
-            StopCause::Undeliverable(reason) => ("drained in part", Some(reason)),
-        },
+        GraphState::Over(End::DeadlinePassed { .. }) => ("drain deadline passed", None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::run::summary::tests::{component, graph};
+    use crate::commands::run::sample_status::{component, graph};
     use tidegate_sdk::Kind;
 
     fn with_health(health: Health) -> GraphStatus {
@@ -159,12 +155,12 @@ mod tests {
         }
         let (_, body) = readiness(&[with_health(Health::Waiting("no answer".into()))]);
         assert_eq!(body["ready"], false);
-        let told = &body["graphs"][0]["components"][1];
-        assert_eq!(*told, json!({"component": "stream", "health": "waiting", "reason": "no answer"}));
+        let component = &body["graphs"][0]["components"][1];
+        assert_eq!(*component, json!({"component": "stream", "health": "waiting", "reason": "no answer"}));
     }
 
     #[test]
-    fn only_what_needs_a_restart_is_not_alive() {
+    fn only_a_blocked_component_fails_the_liveness_check() {
         for health in [Health::Starting, Health::Waiting("x".into()), Health::Unhealthy("x".into())] {
             assert_eq!(blocked(&[with_health(health)]), "");
         }

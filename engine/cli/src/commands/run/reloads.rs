@@ -1,23 +1,23 @@
-//! The reloads of a run, and what came of them.
+//! Counts and outcomes of the reloads of a run.
 
 use jiff::Timestamp;
 
-/// How a reload ended.
+/// Outcome of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The pipelines are as the files say.
+    /// The pipelines match the files.
     Done,
     /// Nothing was changed.
     Refused,
-    /// Some graphs are as the files say, others did not start.
+    /// Some graphs match the files, others did not start.
     Incomplete,
 }
 
 impl Outcome {
-    /// All of them, in the order of [`Reloads::counts`].
+    /// Every outcome, in the order of [`Reloads::counts`].
     pub(crate) const ALL: [Self; 3] = [Self::Done, Self::Refused, Self::Incomplete];
 
-    /// The word for it.
+    /// Returns the name in metrics and in `/status`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -27,32 +27,32 @@ impl Outcome {
     }
 }
 
-/// The reloads since the start.
+/// Reloads since the start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reloads {
-    /// How many had each outcome.
+    /// Number of reloads with each outcome.
     pub(crate) counts: [u64; 3],
-    /// The last one.
+    /// The last reload.
     pub(crate) last: Option<Reload>,
-    /// How many libraries' code is in this process: what a reload replaces stays.
+    /// Number of libraries in this process, including replaced ones.
     pub(crate) resident_libraries: usize,
 }
 
 impl Reloads {
-    /// Counts one that has just ended.
+    /// Counts a reload that has just ended.
     pub(crate) fn add(&mut self, outcome: Outcome, message: &str) {
         self.counts[outcome as usize] += 1;
         self.last = Some(Reload { time: Timestamp::now(), outcome, message: message.to_owned() });
     }
 }
 
-/// One reload.
+/// A reload that has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Reload {
-    /// When it ended.
+    /// Time of the end.
     pub(crate) time: Timestamp,
-    /// How it ended.
+    /// Outcome.
     pub(crate) outcome: Outcome,
-    /// What it did, or why it did nothing.
+    /// Number of changed graphs, or the reason for a refusal.
     pub(crate) message: String,
 }

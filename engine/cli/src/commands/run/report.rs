@@ -1,9 +1,8 @@
-//! How a run ended, as log lines: for programs that read the log, and for runs that are to be quiet.
+//! Summary of a run as log lines, for JSON logs and quiet runs.
 
 use tidegate_runtime::status::{End, GraphState, GraphStatus};
 
 use super::display::heartbeat::Totals;
-use super::health;
 
 /// Logs how each graph ended: an error if something was not delivered.
 pub(crate) fn log(graphs: &[GraphStatus]) {
@@ -13,20 +12,12 @@ pub(crate) fn log(graphs: &[GraphStatus]) {
             GraphState::Over(End::Failed(reason)) => {
                 tracing::error!(pipeline = name, reason, "failed");
             }
-            GraphState::Over(End::CutShort { undelivered, .. }) => {
-                let (state, reason) = health::state(&graph.state);
-                tracing::error!(
-                    pipeline = name,
-                    undelivered = undelivered.events,
-                    replayed = undelivered.replayed,
-                    unanswered = undelivered.unanswered,
-                    reason,
-                    "{state}"
-                );
+            GraphState::Over(End::DeadlinePassed { undelivered, replayed }) => {
+                tracing::error!(pipeline = name, undelivered, replayed, "drain deadline passed");
             }
             _ => {}
         }
-        let (state, _) = health::state(&graph.state);
+        let (state, _) = crate::commands::run::health::state(&graph.state);
         tracing::info!(
             pipeline = name,
             events_in = totals.events_in,

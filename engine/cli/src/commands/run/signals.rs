@@ -1,4 +1,4 @@
-//! Requests of the operating system to the process.
+//! Signals: requests of users and service managers to the process.
 
 use std::fs::File;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::exit::Failure;
 
-/// How often a process that has a terminal looks whether it still does.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval between checks that the terminal still exists.
+const TERMINAL_CHECK: Duration = Duration::from_secs(1);
 
 /// A request by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,47 +21,47 @@ pub(crate) enum Request {
     Reload,
 }
 
-/// Keeps three signals away from the process that would stop or end all its pipelines because of one write or read.
-/// To be called before threads are started, which inherit it; child processes do not.
+/// Blocks three signals that would stop or end the whole process because of one read or write.
 ///
-/// A write to the terminal from the background goes through instead of stopping the process (SIGTTOU), a read fails
-/// instead (SIGTTIN), and a file beyond `ulimit -f` is an error of its write (SIGXFSZ).
-pub(crate) fn shield() {
-    let mut shielded = SigSet::empty();
-    [Number::SIGTTOU, Number::SIGTTIN, Number::SIGXFSZ].into_iter().for_each(|one| shielded.add(one));
+/// Must be called before the first thread starts: threads inherit the mask, child processes do not.
+/// A write to the terminal from the background succeeds instead of stopping the process (SIGTTOU). A read fails instead
+/// (SIGTTIN). A file beyond `ulimit -f` fails the write (SIGXFSZ).
+pub(crate) fn block_terminal_signals() {
+    let mut blocked = SigSet::empty();
+    [Number::SIGTTOU, Number::SIGTTIN, Number::SIGXFSZ].into_iter().for_each(|one| blocked.add(one));
     // It fails only for an unknown signal.
-    let _ = shielded.thread_block();
+    let _ = blocked.thread_block();
 }
 
-/// The signals that the process listens to. From when this is made, they do not end it by themselves.
+/// Handled signals. They no longer end the process on their own.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
     terminal: Terminal,
-    looks: Interval,
+    checks: Interval,
 }
 
 impl Signals {
-    /// Starts to listen. To be called within a tokio runtime.
+    /// Installs the handlers. Must be called within a tokio runtime.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let terminal = Terminal::at_start(has_terminal(), ignores_hangup());
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::failed(format!("signals cannot be listened to: {error}")))
         };
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(TERMINAL_CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
             terminal,
-            looks,
+            checks,
         })
     }
 
-    /// The next request. May be dropped at any time.
+    /// Returns the next request. May be dropped at any time.
     pub(crate) async fn next(&mut self) -> Request {
         loop {
             tokio::select! {
@@ -72,20 +72,20 @@ impl Signals {
                         return request;
                     }
                 }
-                _ = self.looks.tick(), if self.terminal.is_there() => self.terminal.look(has_terminal()),
+                _ = self.checks.tick(), if self.terminal.is_present() => self.terminal.check(has_terminal()),
             }
         }
     }
 }
 
-/// The terminal that the process was started in, which decides what SIGHUP means.
+/// Terminal that the process was started in. It decides the meaning of SIGHUP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Terminal {
-    /// There is none, or none any more: the process is a daemon.
+    /// Absent, or gone: the process is a daemon.
     None,
-    /// It was there at the last look, or was missing at that many looks in a row.
-    There { missing: u32 },
-    /// It is there, and its end is not to end the process (`nohup`).
+    /// Present at the last check, or missing for this many checks in a row.
+    Present { missing: u32 },
+    /// Present, but its end does not end the process (`nohup`).
     Ignored,
 }
 
@@ -94,19 +94,19 @@ impl Terminal {
         match (has_terminal, ignores_hangup) {
             (false, _) => Self::None,
             (true, true) => Self::Ignored,
-            (true, false) => Self::There { missing: 0 },
+            (true, false) => Self::Present { missing: 0 },
         }
     }
 
-    fn is_there(self) -> bool {
-        matches!(self, Self::There { .. })
+    fn is_present(self) -> bool {
+        matches!(self, Self::Present { .. })
     }
 
-    /// The request that SIGHUP stands for.
+    /// Returns the request that SIGHUP means now.
     fn hangup(&mut self, has_terminal: bool) -> Option<Request> {
         match (*self, has_terminal) {
             (Self::None, _) | (_, true) => Some(Request::Reload),
-            (Self::There { .. }, false) => {
+            (Self::Present { .. }, false) => {
                 tracing::info!("the terminal was closed");
                 *self = Self::None;
                 Some(Request::Stop)
@@ -121,12 +121,12 @@ impl Terminal {
         }
     }
 
-    /// A terminal that goes without SIGHUP (`disown`) leaves a daemon behind, whose next SIGHUP is a reload.
-    fn look(&mut self, has_terminal: bool) {
-        if let Self::There { missing } = self {
+    /// Turns a process whose terminal ends without SIGHUP (`disown`) into a daemon. Its next SIGHUP is a reload.
+    fn check(&mut self, has_terminal: bool) {
+        if let Self::Present { missing } = self {
             *self = match (has_terminal, *missing) {
-                (true, _) => Self::There { missing: 0 },
-                (false, 0) => Self::There { missing: 1 },
+                (true, _) => Self::Present { missing: 0 },
+                (false, 0) => Self::Present { missing: 1 },
                 (false, _) => Self::None,
             };
         }
@@ -137,7 +137,7 @@ fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Whether the process was started with SIGHUP ignored. Known on Linux only.
+/// Returns true if the process was started with SIGHUP ignored. Known on Linux only.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -161,10 +161,10 @@ mod tests {
     fn a_daemon_reloads() {
         assert_eq!(Terminal::at_start(false, false).hangup(false), Some(Request::Reload));
         let mut disowned = Terminal::at_start(true, false);
-        disowned.look(false);
+        disowned.check(false);
         assert_eq!(disowned.hangup(false), Some(Request::Stop), "the signal may come a moment later");
         let mut disowned = Terminal::at_start(true, false);
-        [false, true, false, false].into_iter().for_each(|there| disowned.look(there));
+        [false, true, false, false].into_iter().for_each(|there| disowned.check(there));
         assert_eq!(disowned, Terminal::None);
         assert_eq!(disowned.hangup(false), Some(Request::Reload));
     }

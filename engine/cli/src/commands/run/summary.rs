@@ -1,23 +1,23 @@
-//! What is told when a run is over.
+//! Summary at the end of a run.
 
 use std::time::Duration;
 
 use tidegate_config::Pipeline;
-use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health, StopCause};
+use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
 
 use crate::terminal::quantity::{bytes, count, plural, rate, span};
 use crate::terminal::table::Align::{Left, Right};
 use crate::terminal::table::{Cell, Table, Tone};
-use crate::terminal::{Paint, harmless};
+use crate::terminal::{Paint, escape_control};
 
-/// What stands before each line of a table.
+/// Indent of the tables.
 const INDENT: &str = "  ";
 
-/// Where the dead letters of a pipeline are.
+/// Dead-letter store of a pipeline.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadLetterStore {
     pipeline: String,
-    /// The id of the pipeline, by which the store is found.
+    /// Id of the pipeline, which names the folder of the store.
     id: String,
 }
 
@@ -27,7 +27,7 @@ impl DeadLetterStore {
         Self { pipeline: pipeline.name.clone(), id: pipeline.id.clone() }
     }
 
-    /// How many dead letters this run has added.
+    /// Counts the dead letters that this run has added.
     fn added(&self, graphs: &[GraphStatus]) -> u64 {
         let ours = graphs.iter().filter(|graph| {
             graph
@@ -39,8 +39,9 @@ impl DeadLetterStore {
     }
 }
 
-/// The whole summary: each graph with a table of its components, then where its dead letters are.
-/// `data_dir_option` is what the command to look at them needs to find them, `columns` how wide a line may be.
+/// Renders each graph with a table of its components, then the dead letters.
+///
+/// `data_dir_option` is the option that a command needs to find them. `columns` is the width of a line.
 pub(crate) fn summary(
     graphs: &[GraphStatus],
     stores: &[DeadLetterStore],
@@ -57,16 +58,16 @@ pub(crate) fn summary(
                 &component.health
             {
                 let name = paint.yellow(&component.name);
-                text.push_str(&format!("  {name} was not ready: {}\n", harmless(reason)));
+                text.push_str(&format!("  {name} was not ready: {}\n", escape_control(reason)));
             }
         }
     }
     for store in stores {
         let added = store.added(graphs);
         if added > 0 {
-            let letters = paint.yellow(&plural(added, "dead letter"));
+            let dead_letters = paint.yellow(&plural(added, "dead letter"));
             text.push_str(&format!(
-                "\n{letters} in {}; look at them with\n  tidegate dead-letters list --pipeline {}{data_dir_option}\n",
+                "\n{dead_letters} in {}; list them with\n  tidegate dead-letters list --pipeline {}{data_dir_option}\n",
                 store.pipeline, store.id
             ));
         }
@@ -88,41 +89,35 @@ fn end(state: &GraphState, in_flight: u64, paint: Paint) -> String {
     match state {
         GraphState::Over(End::Ended) => paint.green("ended"),
         GraphState::Over(End::Drained) => paint.green("drained"),
-        GraphState::Over(End::Failed(reason)) => format!("{} {}", paint.red("failed:"), harmless(reason)),
-        GraphState::Over(End::CutShort { cause, undelivered }) => {
-            let (label, reason) = match cause {
-                StopCause::DrainTimeout => ("drain deadline passed:", String::new()),
-                StopCause::Abort => ("stopped at once:", String::new()),
-                StopCause::Undeliverable(reason) => ("drained in part:", format!(" ({})", harmless(reason))),
-            };
-            let unanswered = match undelivered.unanswered {
-                0 => String::new(),
-                unanswered => format!(", {} of requests that got an error", count(unanswered)),
-            };
+        GraphState::Over(End::Failed(reason)) => {
+            format!("{} {}", paint.red("failed:"), escape_control(reason))
+        }
+        GraphState::Over(End::DeadlinePassed { undelivered, replayed }) => {
+            let lost = undelivered.saturating_sub(*replayed);
             format!(
-                "{} {} not delivered: {} will be read again{unanswered}, {} lost{reason}",
-                paint.red(label),
-                plural(undelivered.events, "event"),
-                count(undelivered.replayed),
-                count(undelivered.lost())
+                "{} {} not delivered: {} will be read again, {} lost",
+                paint.red("drain deadline passed:"),
+                plural(*undelivered, "event"),
+                count(*replayed),
+                count(lost)
             )
         }
         GraphState::Running | GraphState::Draining => {
             format!("{} {} not delivered", paint.red("stopped at once:"), plural(in_flight, "event"))
         }
         GraphState::Restarting(reason) => {
-            format!("{} {}", paint.red("stopped while restarting after:"), harmless(reason))
+            format!("{} {}", paint.red("stopped while restarting after:"), escape_control(reason))
         }
     }
 }
 
-/// The table of a graph's components. Where it would be too wide, the columns that say least go first.
+/// Renders a table of the components. If it is too wide, the least important columns are left out.
 fn components(graph: &GraphStatus, columns: usize, paint: Paint) -> String {
     const DISPENSABLE: [&str; 6] = ["kind", "retried", "rejected", "plugin", "bytes in", "rate"];
     let mut left_out = vec!["skipped"];
     let mut dispensable = DISPENSABLE.iter();
     loop {
-        // A count that is not zero is told however narrow the terminal is.
+        // A count above zero is shown in the narrowest terminal.
         let all = table(graph, &|column| !left_out.contains(&column) || any(graph, column));
         match dispensable.next() {
             Some(next) if all.width() + INDENT.len() > columns => left_out.push(next),
@@ -131,7 +126,7 @@ fn components(graph: &GraphStatus, columns: usize, paint: Paint) -> String {
     }
 }
 
-/// Whether there is a count in this column that is not zero, of those that mostly are.
+/// Returns true if a column that is mostly zero has a count above zero.
 fn any(graph: &GraphStatus, column: &str) -> bool {
     graph.components.iter().any(|component| match column {
         "rejected" => component.counts.rejected > 0,
@@ -141,7 +136,7 @@ fn any(graph: &GraphStatus, column: &str) -> bool {
     })
 }
 
-/// The columns that are `wanted`.
+/// Builds the table with the columns that are `wanted`.
 fn table(graph: &GraphStatus, wanted: &dyn Fn(&str) -> bool) -> Table {
     let mut columns = vec![
         ("component", Left),
@@ -187,4 +182,4 @@ fn row(component: &ComponentStatus, ran: Duration) -> [Cell; 11] {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

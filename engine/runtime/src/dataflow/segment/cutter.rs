@@ -1,4 +1,4 @@
-//! Cutter: cuts and merges batches to a sink's size.
+//! Cuts and merges batches to a sink's size.
 
 use std::time::Instant;
 
@@ -10,14 +10,14 @@ use crate::dataflow::edge::EdgeReceiver;
 use crate::dataflow::failure::Failure;
 use crate::delivery::tracked_batch::TrackedBatch;
 
-/// Cutter of the batches of one edge.
+/// Cuts what comes out of an edge into batches of a sink's size.
 pub(crate) struct Cutter {
     input: EdgeReceiver,
     options: BatchOptions,
-    /// True if a batch holds one lane only, and never ends between two events of one source event. A sink that commits
-    /// records needs both.
+    /// Whether a batch is of one lane only, and never ends between two events that were one at the source:
+    /// what a sink that commits records needs.
     one_lane: bool,
-    /// A batch that was received and did not fit the one before.
+    /// What was read and did not fit the batch before.
     left: Option<TrackedBatch>,
 }
 
@@ -26,8 +26,7 @@ impl Cutter {
         Self { input, options, one_lane, left: None }
     }
 
-    /// Returns the next batch: everything in the edge up to the sink's size, and with a `linger` also what arrives within
-    /// that time.
+    /// The next batch: what is there, up to the sink's size; with a `linger`, what comes within that time.
     pub(crate) async fn next(&mut self, context: &SegmentContext) -> Result<Option<TrackedBatch>, Failure> {
         let since = Instant::now();
         let first = match self.left.take() {
@@ -58,18 +57,19 @@ impl Cutter {
             let fits = (!self.one_lane || same_lane(&parts[0], &more))
                 && events + more.batch().len() <= self.options.events
                 && bytes + more.batch().bytes() <= self.options.bytes.as_usize();
-            if fits {
-                events += more.batch().len();
-                bytes += more.batch().bytes();
-                parts.push(more);
-            } else {
-                self.left = Some(more);
+            match fits {
+                true => {
+                    events += more.batch().len();
+                    bytes += more.batch().bytes();
+                    parts.push(more);
+                }
+                false => self.left = Some(more),
             }
         }
         Ok(TrackedBatch::merge(parts))
     }
 
-    /// Cuts off the first part, within the sink's size. The rest is kept for the next batch.
+    /// The first part of `parcel` that is within the sink's size; the rest is kept for later.
     fn cut(&mut self, tracked: TrackedBatch) -> TrackedBatch {
         let batch = tracked.batch();
         let limit = self.options.bytes.as_usize();

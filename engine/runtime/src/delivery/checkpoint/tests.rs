@@ -10,7 +10,7 @@ fn positions(offset: u64) -> SourcePositions {
 }
 
 #[test]
-fn stored_positions_are_loaded() {
+fn what_is_stored_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(folder.path(), "lines");
     assert_eq!(checkpoint.load().unwrap(), SourcePositions::new());
@@ -24,7 +24,7 @@ fn stored_positions_are_loaded() {
 
 /// A crash in the midst of a store must find the one before it whole, so no byte of that may change.
 #[test]
-fn checkpoint_is_replaced_and_never_overwritten() {
+fn what_is_stored_is_replaced_and_never_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(folder.path(), "lines");
     checkpoint.store(&positions(1)).unwrap();
@@ -71,7 +71,7 @@ fn two_damaged_files_refuse_to_start() {
     assert!(checkpoint.load().is_err());
 }
 
-/// Event of a checkpoint between two starts.
+/// What happens to a checkpoint between two starts.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Store,

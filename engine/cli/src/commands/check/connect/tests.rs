@@ -48,7 +48,7 @@ fn door(name: &str, state: &'static str) -> Node {
 }
 
 #[test]
-fn each_source_is_told_of_whatever_the_others_do() {
+fn every_source_is_reported_although_others_fail() {
     let nodes = vec![door("a", "open"), door("b", "connection refused"), door("c", "panic")];
     let pipeline = Pipeline {
         file: "p.toml".into(),
@@ -68,7 +68,7 @@ fn each_source_is_told_of_whatever_the_others_do() {
 }
 
 #[tokio::test]
-async fn a_sink_that_does_not_answer_is_given_up() {
+async fn a_sink_without_an_answer_fails_after_the_time_limit() {
     let silent = node("s", Plugin::sink("silent", "", "", |(): ()| Ok::<_, ConfigError>(Silent)));
     let result =
         open_and_close("s".into(), silent.build().map_err(|error| error.to_string()), Duration::ZERO).await;

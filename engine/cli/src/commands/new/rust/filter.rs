@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{Batch, Error, Filter, Output, Plugin};
 
-/// What the pipeline file can say. The comments are the manual that `tidegate plugins show` prints.
+/// Options in the pipeline file. `tidegate plugins show` prints these comments.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Options {
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_the_text_is_kept() {
+    fn events_with_the_text_are_kept() {
         let Ok(Component::Filter(mut filter)) = plugins()[0].build(&json!({ "text": "b" })) else {
             panic!("it is a filter");
         };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tidegate_sdk::{Batch, Cx, Delivery, Error, Plugin, Sink, async_trait};
 use tokio::{fs::OpenOptions, io::AsyncWriteExt};
 
-/// What the pipeline file can say. The comments are the manual that `tidegate plugins show` prints.
+/// Options in the pipeline file. `tidegate plugins show` prints these comments.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Append {

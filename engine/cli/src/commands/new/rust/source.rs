@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tidegate_sdk::{Cx, Error, Plugin, Position, Replay, Source, SourceBatch, async_trait, framing::Lines};
 use tokio::{fs::File, io::AsyncSeekExt};
 
-/// What the pipeline file can say. The comments are the manual that `tidegate plugins show` prints.
+/// Options in the pipeline file. `tidegate plugins show` prints these comments.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Options {

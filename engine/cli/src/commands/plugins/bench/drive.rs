@@ -1,4 +1,4 @@
-//! A component, called as the engine calls it, and how often its calls had to be woken.
+//! Calls of a component, as the engine makes them, with a count of wakes.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,27 +9,27 @@ use tidegate_sdk::{AsyncFilter, Batch, Component, Cx, Filter, Kind, Outcome, Out
 
 use super::idle;
 
-/// What one call came to.
+/// Result of one call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Done {
-    /// Events that went in, or that a source has read.
+    /// Events in, or read by a source.
     pub(super) events: usize,
-    /// Events that a filter has put out.
+    /// Events emitted by a filter.
     pub(super) out: usize,
-    /// How often whoever waited was woken.
+    /// Wakes of the waiting task.
     pub(super) wakes: usize,
 }
 
-/// Where components to be measured come from.
-pub(super) enum Maker<'a> {
-    /// The plugin with these options.
+/// Factory of the measured components.
+pub(super) enum Factory<'a> {
+    /// Plugin with these options.
     Plugin(&'a Plugin, &'a Value),
-    /// A built-in one of this kind that does nothing; a source of it reads this batch.
+    /// Built-in plugin of this kind that does nothing. A source returns this batch.
     Idle(Kind, &'a Batch),
 }
 
-impl Maker<'_> {
-    /// A component that is open.
+impl Factory<'_> {
+    /// An open component.
     pub(super) async fn open(&self, cx: &Cx) -> Result<Driven, String> {
         let component = match self {
             Self::Plugin(plugin, options) => plugin.build(options).map_err(|error| error.to_string())?,
@@ -54,7 +54,7 @@ impl Maker<'_> {
     }
 }
 
-/// A component that is open.
+/// An open component.
 pub(super) enum Driven {
     Source(Box<dyn Source>),
     Plain(Box<dyn Filter>),
@@ -63,7 +63,7 @@ pub(super) enum Driven {
 }
 
 impl Driven {
-    /// Calls it once; `None` if it is a source that has ended.
+    /// Calls it once. Returns `None` if it is a source that has ended.
     pub(super) async fn call(&mut self, batch: &Batch, cx: &Cx) -> Result<Option<Done>, String> {
         let mut wakes = 0;
         let done = match self {
@@ -97,7 +97,7 @@ impl Driven {
         done.map(|done| Some(Done { wakes, ..done })).map_err(|error| error.to_string())
     }
 
-    /// Ends it.
+    /// Closes it.
     pub(super) async fn close(self, cx: &Cx) -> Result<(), String> {
         let closed = match self {
             Self::Source(mut source) => source.close(cx).await,
@@ -114,7 +114,7 @@ fn put_out(batch: &Batch, out: &mut Output) -> Done {
     Done { events: batch.len(), out: emitted.iter().map(|(_, batch)| batch.len()).sum(), wakes: 0 }
 }
 
-/// Waits for `work`, and adds how often that was woken.
+/// Waits for `work`, and counts its wakes.
 async fn counted<T>(work: impl Future<Output = T>, wakes: &mut usize) -> T {
     let mut work = pin!(work);
     std::future::poll_fn(|task| {

@@ -1,10 +1,10 @@
-//! Plugins that do nothing, built in: what a call costs at least.
+//! Built-in plugins that do nothing: the lower limit of a call.
 
 use tidegate_sdk::{
     Batch, Component, Cx, Delivery, Error, Filter, Kind, Output, Sink, Source, SourceBatch, async_trait,
 };
 
-/// One of a kind. A source hands over `batch` again and again.
+/// Builds a component of this kind. A source returns `batch` forever.
 pub(super) fn component(kind: Kind, batch: &Batch) -> Component {
     match kind {
         Kind::Source => Component::Source(Box::new(Same(batch.clone()))),

@@ -1,4 +1,4 @@
-//! What the child does: rounds of calls, timed, and the median of them.
+//! Child process: times rounds of calls and reports medians.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,28 +10,28 @@ use tidegate_testkit::conformance;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::PluginBench;
-use super::drive::{Done, Driven, Maker};
-use super::{Row, Told};
+use super::drive::{Done, Driven, Factory};
+use super::{BenchEvent, Row};
 use crate::commands::plugins::check;
-use crate::commands::plugins::child::tell;
+use crate::commands::plugins::child::send;
 use crate::exit::{Exit, Failure};
 use crate::threads::multi_thread;
 
-/// What the line of the built-in plugin is called.
+/// Name of the line of the built-in plugin.
 pub(super) const BUILT_IN: &str = "built in";
-/// The places that a plugin of a library may be in, as they are called.
-const PLACES: [(&str, Isolation); 3] =
+/// Isolations of a library, with their names.
+const ISOLATIONS: [(&str, Isolation); 3] =
     [("inline", Isolation::Inline), ("thread", Isolation::Thread), ("process", Isolation::Process)];
-/// How many rounds there are.
+/// Number of rounds.
 const ROUNDS: usize = 5;
 /// Events of a batch.
 const EVENTS: usize = 1000;
-/// How long calls are made before the clock is looked at.
-const LOOK: Duration = Duration::from_micros(500);
-/// How long calls may take that are made before the clock is looked at.
+/// Least time of calls between two readings of the clock.
+const CLOCK: Duration = Duration::from_micros(500);
+/// Time limit of the calls between two readings of the clock.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Measures what the arguments, in JSON, ask for, and tells it on standard output.
+/// Measures as the arguments in JSON request, and reports on standard output.
 pub(crate) fn serve(how: &str) -> Result<Exit, Failure> {
     let how: PluginBench = serde_json::from_str(how).map_err(|error| Failure::wrong(error.to_string()))?;
     let program = std::env::current_exe().map_err(|error| Failure::failed(error.to_string()))?;
@@ -39,7 +39,7 @@ pub(crate) fn serve(how: &str) -> Result<Exit, Failure> {
     let opened = loader.open(Wanted { path: &how.file, sha256: None });
     let plugins = opened.map_err(|refusal| Failure::wrong(refusal.to_string()))?;
     if let Some(library) = plugins.first().and_then(Plugin::library) {
-        tell(&Told::Library(library.title().to_owned()))?;
+        send(&BenchEvent::Library(library.title().to_owned()))?;
     }
     let uses = match &how.pipeline {
         Some(pipeline) => check::uses(pipeline, &how.file)?,
@@ -50,50 +50,51 @@ pub(crate) fn serve(how: &str) -> Result<Exit, Failure> {
         if how.name.as_ref().is_some_and(|name| name != plugin.name()) {
             continue;
         }
-        tell(&Told::Plugin(format!("{} {}", plugin.kind(), plugin.name())))?;
+        send(&BenchEvent::Plugin(format!("{} {}", plugin.kind(), plugin.name())))?;
         let mut used = uses.iter().filter(|(kind, name, _)| *kind == plugin.kind() && name == plugin.name());
         let options = match (&how.options, used.next()) {
             (Some(options), _) | (None, Some((_, _, options))) => options.clone(),
             (None, None) if plugin.kind() == Kind::Filter => conformance::sample_options(plugin),
             (None, None) => {
-                let why = "its sample's options are of another machine: give `--options` or `--pipeline`";
-                tell(&Told::Skipped(format!("the {}", plugin.kind()), why.to_owned()))?;
+                let why =
+                    "the options of its sample do not fit this machine: give `--options` or `--pipeline`";
+                send(&BenchEvent::Skipped(format!("the {}", plugin.kind()), why.to_owned()))?;
                 continue;
             }
         };
         let seconds = how.seconds;
         let plugin = plugin.clone();
-        // In a task, as in the engine, so that a wake costs what it costs there.
+        // Runs in a task, so that a wake costs the same as in the engine.
         let cx = Cx::new("bench", CancellationToken::new());
         let measuring = cx.clone();
         let task = async move { lines(&plugin, &options, seconds, &measuring).await };
         let joined = runtime.block_on(async { cx.spawn(task).await });
         joined.map_err(|error| Failure::failed(error.to_string()))??;
     }
-    tell(&Told::Over)?;
+    send(&BenchEvent::Over)?;
     Ok(Exit::Done)
 }
 
-/// Measures a plugin in each place, and one that does nothing.
+/// Measures a plugin in each isolation, and one that does nothing.
 async fn lines(plugin: &Plugin, options: &Value, seconds: f64, cx: &Cx) -> Result<(), Failure> {
     let many = batch(EVENTS);
     let time = Duration::from_secs_f64(seconds) / 2;
     let kind = plugin.kind();
-    tell_of(BUILT_IN, kind, line(&Maker::Idle(kind, &many), time, cx).await)?;
-    for (place, isolation) in PLACES {
+    report_line(BUILT_IN, kind, line(&Factory::Idle(kind, &many), time, cx).await)?;
+    for (name, isolation) in ISOLATIONS {
         let placed = plugin.clone().placed(Placement { isolation, ..Placement::default() });
-        tell_of(place, kind, line(&Maker::Plugin(&placed, options), time, cx).await)?;
+        report_line(name, kind, line(&Factory::Plugin(&placed, options), time, cx).await)?;
     }
     Ok(())
 }
 
-fn tell_of(place: &str, kind: Kind, measured: Result<Line, String>) -> Result<(), Failure> {
+fn report_line(name: &str, kind: Kind, measured: Result<Line, String>) -> Result<(), Failure> {
     let line = match measured {
         Ok(line) => line,
-        Err(why) => return tell(&Told::Skipped(place.to_owned(), why)),
+        Err(why) => return send(&BenchEvent::Skipped(name.to_owned(), why)),
     };
-    tell(&Told::Row(Row {
-        place: place.to_owned(),
+    send(&BenchEvent::Row(Row {
+        isolation: name.to_owned(),
         nanoseconds_per_call: line.per_call.median,
         nanoseconds_per_event: line.per_event.median,
         wakes_per_call: line.wakes,
@@ -102,7 +103,7 @@ fn tell_of(place: &str, kind: Kind, measured: Result<Line, String>) -> Result<()
     }))
 }
 
-/// What was measured in one place.
+/// Measurements in one isolation.
 struct Line {
     per_call: Median,
     per_event: Median,
@@ -110,11 +111,11 @@ struct Line {
     out: f64,
 }
 
-/// Measures calls with one event and with many, each for this long.
-async fn line(maker: &Maker<'_>, time: Duration, cx: &Cx) -> Result<Line, String> {
-    let mut bench = Bench { maker, cx, driven: maker.open(cx).await?, worked: false };
+/// Measures calls with one event and with many, for this long.
+async fn line(factory: &Factory<'_>, time: Duration, cx: &Cx) -> Result<Line, String> {
+    let mut bench = Bench { factory, cx, driven: factory.open(cx).await?, worked: false };
     let (one, many) = (batch(1), batch(EVENTS));
-    // The first calls find everything cold.
+    // Warms up.
     bench.round(&many, time / 10).await?;
     let (mut calls, mut events) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -134,7 +135,7 @@ async fn line(maker: &Maker<'_>, time: Duration, cx: &Cx) -> Result<Line, String
     })
 }
 
-/// What a round came to.
+/// Totals of a round.
 #[derive(Default)]
 struct Round {
     time: Duration,
@@ -158,18 +159,18 @@ impl Round {
 }
 
 struct Bench<'a> {
-    maker: &'a Maker<'a>,
+    factory: &'a Factory<'a>,
     cx: &'a Cx,
     driven: Driven,
-    /// Whether it has done anything yet.
+    /// True if it has processed an event.
     worked: bool,
 }
 
 impl Bench<'_> {
-    /// Makes calls for this long. Only their time counts, not that of making another component.
+    /// Makes calls for this long. The time to build another component does not count.
     async fn round(&mut self, batch: &Batch, time: Duration) -> Result<Round, String> {
         let (mut round, mut at_once, since) = (Round::default(), 1, Instant::now());
-        // A source that is made anew again and again would otherwise be measured for very long.
+        // Limits the time for a source that ends early and is rebuilt often.
         while round.time < time && (round.events == 0 || since.elapsed() < time * 4) {
             let started = Instant::now();
             let calls = tokio::time::timeout(LONGEST, self.calls(batch, at_once, &mut round)).await;
@@ -177,15 +178,15 @@ impl Bench<'_> {
             let took = started.elapsed();
             round.time += took;
             if !goes_on {
-                self.another().await?;
-            } else if took < LOOK {
+                self.rebuild().await?;
+            } else if took < CLOCK {
                 at_once *= 2;
             }
         }
         Ok(round)
     }
 
-    /// Makes so many calls. False if it is a source that has ended.
+    /// Makes `count` calls. Returns false if it is a source that has ended.
     async fn calls(&mut self, batch: &Batch, count: usize, round: &mut Round) -> Result<bool, String> {
         for _ in 0..count {
             let Some(done) = self.driven.call(batch, self.cx).await? else { return Ok(false) };
@@ -195,17 +196,17 @@ impl Bench<'_> {
         Ok(true)
     }
 
-    /// Another component in place of a source that has ended.
-    async fn another(&mut self) -> Result<(), String> {
+    /// Replaces a source that has ended.
+    async fn rebuild(&mut self) -> Result<(), String> {
         if !std::mem::take(&mut self.worked) {
             return Err("it ends before its first event".into());
         }
-        let ended = std::mem::replace(&mut self.driven, self.maker.open(self.cx).await?);
+        let ended = std::mem::replace(&mut self.driven, self.factory.open(self.cx).await?);
         ended.close(self.cx).await
     }
 }
 
-/// The median of a few numbers, and how far they are apart.
+/// Median of a few numbers, and their spread.
 struct Median {
     median: f64,
     spread: f64,
@@ -222,7 +223,7 @@ impl Median {
     }
 }
 
-/// So many events of about 200 bytes, as a source would hand them over.
+/// Builds a batch of events of about 200 bytes, as a source does.
 fn batch(events: usize) -> Batch {
     const LEVELS: [&str; 3] = ["INFO", "WARN", "ERROR"];
     let mut builder = Batch::builder();

@@ -1,4 +1,4 @@
-//! What the child does: one rule after the other, told before and after.
+//! Child process: tests the rules in turn, and reports before and after each.
 
 use std::any::Any;
 use std::future::Future;
@@ -12,8 +12,8 @@ use tidegate_sdk::{Component, Kind, Plugin};
 use tidegate_testkit::{build_source, conformance, read_all};
 use tokio::runtime::Runtime;
 
-use super::Told;
-use crate::commands::plugins::child::tell;
+use super::CheckEvent;
+use crate::commands::plugins::child::send;
 use crate::exit::{Exit, Failure};
 use crate::files::Files;
 use crate::options::{Libraries, Sources};
@@ -21,17 +21,17 @@ use crate::registry::Plugins;
 use crate::terminal;
 use crate::threads::multi_thread;
 
-/// How many instances are made and destroyed.
+/// Number of instances that are built and destroyed.
 const CYCLES: usize = 1000;
-/// How much memory they may leave behind, in bytes: what an allocator keeps for itself.
+/// Limit of memory that they leave behind, in bytes. Allocators keep some.
 const LEFT_BEHIND: usize = 4 << 20;
-/// How many threads the library may keep for itself.
+/// Limit of threads that the library keeps.
 const THREADS: usize = 4;
-/// How long threads may take to end.
-const SETTLING: Duration = Duration::from_secs(10);
-/// How long a source may take to come to its end.
+/// Time limit for threads to end.
+const THREAD_END: Duration = Duration::from_secs(10);
+/// Time limit for a source to end.
 const READING: Duration = Duration::from_secs(10);
-/// Events that a filter should let some pass of.
+/// Sample events. A filter should pass some of them.
 const SAMPLES: [&[u8]; 4] = [
     br#"{"id":1,"name":"Ada","status":"active","age":36}"#,
     br#"{"id":2,"name":"Grace","status":"gone","age":85}"#,
@@ -39,9 +39,9 @@ const SAMPLES: [&[u8]; 4] = [
     b"plain text",
 ];
 
-/// Looks at the library and tells what it finds on standard output.
+/// Tests the library and reports on standard output.
 pub(crate) fn serve(library: &Path, pipeline: Option<&Path>) -> Result<Exit, Failure> {
-    // A broken rule is a panic of the test kit; its words are told, and nobody needs them twice.
+    // A broken rule is a panic of the test kit. Its message is part of the report, so the hook does not print it too.
     std::panic::set_hook(Box::new(|_| {}));
     let program = std::env::current_exe().map_err(|error| Failure::failed(error.to_string()))?;
     let loader = Loader::strict(program);
@@ -50,25 +50,21 @@ pub(crate) fn serve(library: &Path, pipeline: Option<&Path>) -> Result<Exit, Fai
     if let Some(title) =
         plugins.first().and_then(|plugin| plugin.library()).map(|library| library.title().to_owned())
     {
-        tell(&Told::Library(title))?;
+        send(&CheckEvent::Library(title))?;
     }
     let runtime = multi_thread()?;
     let tried = pipeline.map(|pipeline| uses(pipeline, library)).transpose()?.unwrap_or_default();
     for plugin in &plugins {
-        tell(&Told::Plugin(format!("{} {}", plugin.kind(), plugin.name())))?;
-        look(
-            "the manual is whole, the schema refuses what it does not know, the sample can be built",
-            || conformance::plugin(plugin),
-        )?;
+        send(&CheckEvent::Plugin(format!("{} {}", plugin.kind(), plugin.name())))?;
+        test_rule("the manual is complete, the schema rejects unknown options, the sample builds", || {
+            conformance::plugin(plugin)
+        })?;
         let sample = conformance::sample_options(plugin);
-        look("a thousand instances leave neither memory nor threads behind", || life(plugin, &sample))?;
+        test_rule("a thousand instances leave behind neither memory nor threads", || life(plugin, &sample))?;
         if has_a_domain(plugin, &sample) {
-            look(
-                "it acknowledges and writes in one place, and says which in the same words each time",
-                || {
-                    conformance::domain(plugin, &sample);
-                },
-            )?;
+            test_rule("its transaction domain is the same each time", || {
+                conformance::domain(plugin, &sample);
+            })?;
         }
         let uses = tried.iter().filter(|(kind, name, _)| *kind == plugin.kind() && name == plugin.name());
         let mut options: Vec<Value> = uses.map(|(_, _, options)| options.clone()).collect();
@@ -77,11 +73,11 @@ pub(crate) fn serve(library: &Path, pipeline: Option<&Path>) -> Result<Exit, Fai
         }
         work(&runtime, plugin, &options)?;
     }
-    tell(&Told::Over)?;
+    send(&CheckEvent::Over)?;
     Ok(Exit::Done)
 }
 
-/// The uses of the library in a pipeline file: kind, plugin, options.
+/// Returns the uses of the library in a pipeline file: kind, plugin, options.
 pub(crate) fn uses(pipeline: &Path, library: &Path) -> Result<Vec<(Kind, String, Value)>, Failure> {
     let libraries = Libraries { plugin: vec![library.to_owned()] };
     let sources = Sources { paths: vec![pipeline.to_owned()], overrides: Vec::new(), libraries };
@@ -94,24 +90,22 @@ pub(crate) fn uses(pipeline: &Path, library: &Path) -> Result<Vec<(Kind, String,
     Ok(used.collect())
 }
 
-/// Whether it is a source or a sink that acknowledges and writes in one step with others.
+/// Returns true if it is a source or sink that acknowledges and writes in one transaction with others.
 fn has_a_domain(plugin: &Plugin, options: &Value) -> bool {
     plugin.build(options).is_ok_and(|mut component| component.capabilities().transaction_domain.is_ok())
 }
 
-/// Tries the plugin at its work.
+/// Tests the plugin with events.
 fn work(runtime: &Runtime, plugin: &Plugin, options: &[Value]) -> Result<(), Failure> {
     let rule = match plugin.kind() {
-        Kind::Source => "every event comes once, and again from each position; it stops when it is told to",
-        Kind::Filter => {
-            "whatever comes, events are kept, changed, rejected or dropped, in order, and it goes on"
-        }
-        Kind::Sink => "whatever comes, it is written or rejected, and it goes on",
+        Kind::Source => "every event comes once, and again from each position; it stops on request",
+        Kind::Filter => "any event is kept, changed, rejected or dropped, in order, and the filter continues",
+        Kind::Sink => "any event is written or rejected, and the sink continues",
     };
     if options.is_empty() {
-        tell(&Told::Looking(rule.to_owned()))?;
-        let why = "the sample's options are of another machine: give `--pipeline FILE` with a pipeline that uses the plugin and works here";
-        return tell(&Told::Skipped(why.to_owned()));
+        send(&CheckEvent::Testing(rule.to_owned()))?;
+        let why = "the options of its sample do not fit this machine: give `--pipeline FILE` with a working pipeline that uses the plugin";
+        return send(&CheckEvent::Skipped(why.to_owned()));
     }
     for options in options {
         let built = plugin.build(options).map_err(|error| Failure::wrong(error.to_string()))?;
@@ -124,20 +118,20 @@ fn work(runtime: &Runtime, plugin: &Plugin, options: &[Value]) -> Result<(), Fai
                 });
                 match count {
                     Some(events) => {
-                        look(rule, || within(runtime, conformance::source(plugin, options, events)))?;
+                        test_rule(rule, || within(runtime, conformance::source(plugin, options, events)))?;
                     }
                     None => {
-                        tell(&Told::Looking(rule.to_owned()))?;
-                        tell(&Told::Skipped(format!("it does not come to an end within {READING:?}")))?;
+                        send(&CheckEvent::Testing(rule.to_owned()))?;
+                        send(&CheckEvent::Skipped(format!("it does not end within {READING:?}")))?;
                     }
                 }
             }
-            Component::Filter(_) => look(rule, || conformance::filter(plugin, options, &SAMPLES))?,
+            Component::Filter(_) => test_rule(rule, || conformance::filter(plugin, options, &SAMPLES))?,
             Component::AsyncFilter(_) => {
-                look(rule, || within(runtime, conformance::async_filter(plugin, options, &SAMPLES)))?;
+                test_rule(rule, || within(runtime, conformance::async_filter(plugin, options, &SAMPLES)))?;
             }
             Component::Sink(_) => {
-                look(rule, || within(runtime, conformance::sink(plugin, options, &SAMPLES)))?;
+                test_rule(rule, || within(runtime, conformance::sink(plugin, options, &SAMPLES)))?;
             }
         }
     }
@@ -148,12 +142,12 @@ fn within<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-/// Looks at one rule.
-fn look(rule: &str, work: impl FnOnce()) -> Result<(), Failure> {
-    tell(&Told::Looking(rule.to_owned()))?;
+/// Tests one rule.
+fn test_rule(rule: &str, work: impl FnOnce()) -> Result<(), Failure> {
+    send(&CheckEvent::Testing(rule.to_owned()))?;
     match std::panic::catch_unwind(AssertUnwindSafe(work)) {
-        Ok(()) => tell(&Told::Kept),
-        Err(panic) => tell(&Told::Broken(words(&*panic))),
+        Ok(()) => send(&CheckEvent::Kept),
+        Err(panic) => send(&CheckEvent::Broken(words(&*panic))),
     }
 }
 
@@ -162,26 +156,26 @@ fn words(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
 }
 
-/// Makes and destroys instances, and looks at what they leave behind.
+/// Builds and destroys instances, and compares memory and threads before and after.
 fn life(plugin: &Plugin, options: &Value) {
     let cycle = |count: usize| {
         for _ in 0..count {
             let built = plugin.build(options);
-            assert!(built.is_ok(), "an instance can be made only so often: {:?}", built.err());
+            assert!(built.is_ok(), "the number of instances is limited: {:?}", built.err());
         }
     };
-    // What is made once, at the first instance, is no leak.
+    // An allocation of the first instance is no leak.
     cycle(CYCLES / 10);
     let (memory, threads) = (resident(), threads_now());
     cycle(CYCLES);
     let left = resident().saturating_sub(memory);
     assert!(
         left < LEFT_BEHIND,
-        "{CYCLES} instances left {left} bytes behind: is everything freed in `destroy`?"
+        "{CYCLES} instances leave behind {left} bytes: is everything freed in `destroy`?"
     );
     // The engine's own threads for instances that block end a moment after these.
     let since = Instant::now();
-    while threads_now() > threads + THREADS && since.elapsed() < SETTLING {
+    while threads_now() > threads + THREADS && since.elapsed() < THREAD_END {
         std::thread::sleep(Duration::from_millis(1));
     }
     let (before, after) = (threads, threads_now());
@@ -191,7 +185,7 @@ fn life(plugin: &Plugin, options: &Value) {
     );
 }
 
-/// The memory of this process that is there, in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

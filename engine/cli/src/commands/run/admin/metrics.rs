@@ -1,4 +1,4 @@
-//! What the engine looks like in the Prometheus text format, version 0.0.4.
+//! Metrics in the Prometheus text format, version 0.0.4.
 //!
 //! Labels of the engine's own metrics come from the configuration. Those of the sink `metric` come from events, up to a
 //! limit.
@@ -16,7 +16,7 @@ use crate::commands::run::reloads::{Outcome, Reloads};
 /// The media type of [`render`]'s text.
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A metric with one value for each component, or none for components without such a thing.
+/// A metric with at most one value for each component.
 struct PerComponent {
     name: &'static str,
     kind: &'static str,
@@ -57,7 +57,7 @@ const PER_COMPONENT: [PerComponent; 16] = [
     }),
     counter(
         "tidegate_events_done_elsewhere_total",
-        "Events that had been done by another process of the group before.",
+        "Events that another process of the group had done before.",
         |one| Some(one.counts.elsewhere as f64),
     ),
     counter(
@@ -65,30 +65,30 @@ const PER_COMPONENT: [PerComponent; 16] = [
         "Events that were dropped because their client is gone.",
         |one| Some(one.counts.cancelled as f64),
     ),
-    counter("tidegate_events_skipped_total", "Events that passed by a sink that is not required.", |one| {
+    counter("tidegate_events_skipped_total", "Events that skipped a sink that is not required.", |one| {
         Some(one.counts.skipped as f64)
     }),
-    counter("tidegate_retries_total", "Tries that failed and were repeated.", |one| {
+    counter("tidegate_retries_total", "Failed attempts that were repeated.", |one| {
         Some(one.counts.retried as f64)
     }),
-    counter("tidegate_wait_upstream_seconds_total", "Time spent waiting for something to come.", |one| {
+    counter("tidegate_wait_upstream_seconds_total", "Time spent waiting for input.", |one| {
         Some(one.counts.waited_upstream.as_secs_f64())
     }),
     counter(
         "tidegate_wait_downstream_seconds_total",
-        "Time spent waiting for what comes next to take something.",
+        "Time spent waiting for the downstream queue.",
         |one| Some(one.counts.waited_downstream.as_secs_f64()),
     ),
-    gauge("tidegate_queue_bytes", "Bytes in the queue in front.", |one| {
+    gauge("tidegate_queue_bytes", "Bytes in the input queue.", |one| {
         one.queue.map(|queue| queue.bytes as f64)
     }),
-    gauge("tidegate_queue_capacity_bytes", "Bytes that the queue in front may hold.", |one| {
+    gauge("tidegate_queue_capacity_bytes", "Capacity of the input queue in bytes.", |one| {
         one.queue.map(|queue| queue.capacity as f64)
     }),
     gauge("tidegate_component_ready", "1 if the component can do its work or has ended, else 0.", |one| {
         Some(f64::from(u8::from(matches!(one.health, Health::Ready | Health::Ended))))
     }),
-    gauge("tidegate_progress_ratio", "How far a source with an end is, from 0 to 1.", |one| {
+    gauge("tidegate_progress_ratio", "Progress of a source with an end, from 0 to 1.", |one| {
         one.progress.filter(|(_, total)| *total > 0).map(|(done, total)| done as f64 / total as f64)
     }),
 ];
@@ -105,19 +105,19 @@ const PER_GRAPH: [PerGraph; 4] = [
     PerGraph {
         name: "tidegate_in_flight_events",
         kind: "gauge",
-        help: "Events read and not yet settled.",
+        help: "Events read and not yet acknowledged.",
         value: |graph| graph.in_flight_events as f64,
     },
     PerGraph {
         name: "tidegate_in_flight_bytes",
         kind: "gauge",
-        help: "Payload bytes read and not yet settled.",
+        help: "Payload bytes read and not yet acknowledged.",
         value: |graph| graph.in_flight_bytes as f64,
     },
     PerGraph {
         name: "tidegate_restarts_total",
         kind: "counter",
-        help: "How many times the graph was restarted after a failure.",
+        help: "Restarts of the graph after a failure.",
         value: |graph| graph.restarts as f64,
     },
     PerGraph {
@@ -128,10 +128,10 @@ const PER_GRAPH: [PerGraph; 4] = [
     },
 ];
 
-/// Every metric.
+/// Renders every metric.
 pub(crate) fn render(graphs: &[GraphStatus], reloads: &Reloads) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
-    page.family("tidegate_build_info", "gauge", "Which version this is.");
+    page.family("tidegate_build_info", "gauge", "Version of the program.");
     page.sample("tidegate_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     page.reloads(reloads);
     for metric in &PER_GRAPH {
@@ -148,7 +148,7 @@ pub(crate) fn render(graphs: &[GraphStatus], reloads: &Reloads) -> String {
             }
         }
     }
-    let help = "How long batches took; of a source, from read to settled.";
+    let help = "Duration of batches; of a source, from read to acknowledged.";
     page.family("tidegate_batch_duration_seconds", "histogram", help);
     for (labels, component) in components(graphs) {
         let Latency { bounds, counts, sum_micros } = &component.latency;
@@ -175,7 +175,7 @@ fn components(graphs: &[GraphStatus]) -> impl Iterator<Item = (Labels<'_>, &Comp
     })
 }
 
-/// Writing to text never fails, so the results of `write!` are not looked at.
+/// Text of the page. Writing to a `String` never fails, so the results of `write!` are ignored.
 struct Page(String);
 
 impl Page {
@@ -195,15 +195,15 @@ impl Page {
 
     fn reloads(&mut self, reloads: &Reloads) {
         let (total, success) = ("tidegate_reloads_total", "tidegate_last_reload_success");
-        self.family(total, "counter", "How many reloads of the pipeline files ended how.");
+        self.family(total, "counter", "Reloads of the pipeline files by outcome.");
         for (outcome, count) in Outcome::ALL.into_iter().zip(reloads.counts) {
             self.sample(total, &[("outcome", outcome.name())], count as f64);
         }
-        self.family(success, "gauge", "1 if the pipelines run as the files said at the last reload, else 0.");
+        self.family(success, "gauge", "1 if the last reload was done, else 0.");
         let is_good = reloads.last.as_ref().is_none_or(|last| last.outcome == Outcome::Done);
         self.sample(success, &[], f64::from(u8::from(is_good)));
         let resident = "tidegate_resident_libraries";
-        let help = "Shared libraries whose code is in this process, also those that a reload has replaced.";
+        let help = "Shared libraries in this process, including replaced ones.";
         self.family(resident, "gauge", help);
         self.sample(resident, &[], reloads.resident_libraries as f64);
     }
@@ -258,7 +258,7 @@ impl Page {
     }
 }
 
-/// A label's value, with what the format reserves written as it asks.
+/// Value of a label, escaped.
 struct LabelValue<'a>(&'a str);
 
 impl Display for LabelValue<'_> {

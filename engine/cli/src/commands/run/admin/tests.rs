@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::commands::run::reloads::{Outcome, Reload, Reloads};
-use crate::commands::run::summary::tests::{component, graph};
+use crate::commands::run::sample_status::{component, graph};
 
 struct Fixed(Health);
 
@@ -132,9 +132,9 @@ async fn only_requests_for_this_machine_are_served() {
     serving.stop().await;
 }
 
-/// One client held all connections, and no other one was accepted.
+/// Guards against a client that holds all connections, so that no other is accepted.
 #[tokio::test]
-async fn a_client_that_holds_every_connection_keeps_nobody_out() {
+async fn a_client_with_every_connection_does_not_block_others() {
     let (address, serving) = serve(Health::Ready).await;
     let mut held = Vec::new();
     for number in 0..3 * CONNECTIONS {
@@ -153,14 +153,14 @@ async fn a_client_that_holds_every_connection_keeps_nobody_out() {
 
 #[test]
 fn the_address_with_the_most_connections_gives_up_its_oldest() {
-    let places = Arc::new(Places::default());
-    let take = |last: u8| Places::take(&places, IpAddr::from([127, 0, 0, last]));
+    let slots = Arc::new(Slots::default());
+    let take = |last: u8| Slots::take(&slots, IpAddr::from([127, 0, 0, last]));
     let honest = take(1);
-    let greedy: Vec<Place> = (1..CONNECTIONS).map(|_| take(2)).collect();
+    let greedy: Vec<Slot> = (1..CONNECTIONS).map(|_| take(2)).collect();
     let more = [take(3), take(2)];
-    assert!(!honest.given_up.is_cancelled() && more.iter().all(|place| !place.given_up.is_cancelled()));
-    let gone = greedy.iter().take_while(|place| place.given_up.is_cancelled()).count();
+    assert!(!honest.evicted.is_cancelled() && more.iter().all(|slot| !slot.evicted.is_cancelled()));
+    let gone = greedy.iter().take_while(|slot| slot.evicted.is_cancelled()).count();
     assert_eq!(gone, 2, "the two oldest");
     drop((honest, greedy, more));
-    assert!(places.0.lock().unwrap().all.is_empty());
+    assert!(slots.0.lock().all.is_empty());
 }

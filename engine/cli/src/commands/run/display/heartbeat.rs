@@ -1,4 +1,4 @@
-//! Log lines from time to time, for runs that no terminal watches.
+//! Periodic log lines, for runs without a terminal.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tidegate_sdk::Kind;
 
 use crate::commands::run::health;
 
-/// How often a graph that moves says so.
+/// Interval between log lines of an active graph.
 pub(crate) const PERIOD: Duration = Duration::from_secs(10);
 
-/// What a graph has done as a whole.
+/// Totals of a graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// Events that its sources read.
@@ -23,7 +23,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// The totals of a graph.
+    /// Returns the totals of a graph.
     pub(crate) fn of(graph: &GraphStatus) -> Self {
         let mut totals = Self::default();
         for component in &graph.components {
@@ -38,14 +38,14 @@ impl Totals {
     }
 }
 
-/// Remembers what was said last.
+/// Totals in the last log lines.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeat {
-    said: HashMap<String, Totals>,
+    last: HashMap<String, Totals>,
 }
 
 impl Heartbeat {
-    /// Logs a line for each graph that has moved in the time since the last call.
+    /// Logs a line for each graph whose totals have changed since the last call.
     pub(crate) fn beat(&mut self, graphs: &[GraphStatus], passed: Duration) {
         for (graph, totals, before) in self.moved(graphs) {
             let seconds = passed.as_secs_f64().max(0.001);
@@ -65,12 +65,12 @@ impl Heartbeat {
     }
 
     fn moved<'a>(&mut self, graphs: &'a [GraphStatus]) -> Vec<(&'a GraphStatus, Totals, Totals)> {
-        // After a reload, what is gone is forgotten.
-        self.said.retain(|name, _| graphs.iter().any(|graph| graph.name == *name));
+        // Removed graphs are forgotten after a reload.
+        self.last.retain(|name, _| graphs.iter().any(|graph| graph.name == *name));
         let mut moved = Vec::new();
         for graph in graphs {
             let totals = Totals::of(graph);
-            let before = self.said.insert(graph.name.clone(), totals).unwrap_or_default();
+            let before = self.last.insert(graph.name.clone(), totals).unwrap_or_default();
             if totals != before {
                 moved.push((graph, totals, before));
             }
@@ -82,11 +82,11 @@ impl Heartbeat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::run::summary::tests::{component, graph};
+    use crate::commands::run::sample_status::{component, graph};
     use tidegate_runtime::status::GraphState;
 
     #[test]
-    fn only_a_graph_that_moved_is_told_of() {
+    fn only_a_graph_with_new_totals_is_logged() {
         let (mut users, mut stream) = (component("users", Kind::Source), component("stream", Kind::Sink));
         (users.counts.events_in, stream.counts.events_out) = (7, 5);
         stream.counts.rejected = 2;

@@ -1,21 +1,21 @@
-//! The live display: a line for each component, and a bar for work that has an end.
+//! Live display: a line for each component, and a bar for a source with an end.
 
 use std::time::{Duration, Instant};
 
 use tidegate_runtime::status::{ComponentStatus, GraphStatus, Health};
 
-use super::rates::Rates;
+use super::rates::{Rate, Rates};
 use crate::commands::run::health;
 use crate::terminal::console;
 use crate::terminal::quantity::{count, rate, span};
 use crate::terminal::table::Align::{Left, Right};
 use crate::terminal::table::{Cell, Table, Tone, shortened};
-use crate::terminal::{self, Paint, harmless};
+use crate::terminal::{self, Paint, escape_control};
 
-/// How often the display changes: often enough to be alive, seldom enough to be read and to cost nothing.
+/// Interval between updates. Shorter ones cannot be read, longer ones look frozen.
 pub(crate) const PERIOD: Duration = Duration::from_millis(250);
 
-/// How wide a bar is, in columns.
+/// Width of a bar in columns.
 const BAR: usize = 30;
 
 /// The display.
@@ -31,14 +31,14 @@ impl Live {
         Self { rates: Rates::default(), paint: Paint::for_stderr() }
     }
 
-    /// Shows how things are now.
+    /// Shows the current status.
     pub(crate) fn show(&mut self, graphs: &[GraphStatus]) {
         self.rates.observe(graphs, Instant::now());
         console::display(lines(graphs, &self.rates, terminal::stderr_size(), self.paint));
     }
 }
 
-/// The display's lines for a terminal of this many columns and rows. What does not fit is counted.
+/// Returns the lines for a terminal of this many columns and rows. The last line counts those that do not fit.
 fn lines(
     graphs: &[GraphStatus],
     rates: &Rates,
@@ -92,7 +92,7 @@ fn graph_line(graph: &GraphStatus, limit: usize, paint: Paint) -> String {
         rest.push_str(&format!(", {} restarts", count(graph.restarts)));
     }
     if let Some(reason) = reason {
-        rest.push_str(&format!(": {}", harmless(reason)));
+        rest.push_str(&format!(": {}", escape_control(reason)));
     }
     let name = shortened(&graph.name, limit);
     let room = limit.saturating_sub(name.chars().count() + 2);
@@ -102,7 +102,7 @@ fn graph_line(graph: &GraphStatus, limit: usize, paint: Paint) -> String {
     }
 }
 
-fn row(component: &ComponentStatus, now: crate::commands::run::display::rates::Rate) -> Vec<Cell> {
+fn row(component: &ComponentStatus, now: Rate) -> Vec<Cell> {
     let (word, reason) = health::health(&component.health);
     let tone = match component.health {
         Health::Starting | Health::Ended => Tone::Quiet,
@@ -110,7 +110,8 @@ fn row(component: &ComponentStatus, now: crate::commands::run::display::rates::R
         Health::Waiting(_) => Tone::Warning,
         Health::Unhealthy(_) | Health::Blocked(_) => Tone::Bad,
     };
-    let told = reason.map_or_else(|| word.to_owned(), |reason| format!("{word}: {}", harmless(reason)));
+    let health =
+        reason.map_or_else(|| word.to_owned(), |reason| format!("{word}: {}", escape_control(reason)));
     let rejected = component.counts.rejected;
     let queue = component.queue.filter(|queue| queue.capacity > 0);
     let filled = queue.map(|queue| format!("{}%", queue.bytes.saturating_mul(100) / queue.capacity));
@@ -122,22 +123,22 @@ fn row(component: &ComponentStatus, now: crate::commands::run::display::rates::R
         rate(now.events_out).into(),
         Cell::new(count(rejected), if rejected == 0 { Tone::Quiet } else { Tone::Warning }),
         filled.unwrap_or_default().into(),
-        Cell::new(told, tone),
+        Cell::new(health, tone),
     ]
 }
 
-/// `━━━━━━━━━━──────  52%  12.3s left`, behind the mark of the component above.
+/// Returns a bar with percentage and remaining time: `━━━━━━━━━━──────  52%  12.3s left`.
 fn bar(done: u64, total: u64, per_second: f64, limit: usize, paint: Paint) -> String {
     let done = done.min(total);
     let share = done as f64 / total as f64;
     let filled = (share * BAR as f64) as usize;
-    // Rounded down, so that 100 % means that all is done.
-    let mut told = format!("{:3.0}%", (share * 100.0).floor());
+    // Rounded down, so that 100 % means that everything is done.
+    let mut label = format!("{:3.0}%", (share * 100.0).floor());
     let left = (total - done) as f64 / per_second;
     if done < total && left.is_finite() && left < 100.0 * 86_400.0 {
-        told.push_str(&format!("  {} left", span(Duration::from_secs_f64(left))));
+        label.push_str(&format!("  {} left", span(Duration::from_secs_f64(left))));
     }
-    let text = format!("   {}{}  {told}", "━".repeat(filled), "─".repeat(BAR - filled));
+    let text = format!("   {}{}  {label}", "━".repeat(filled), "─".repeat(BAR - filled));
     paint.cyan(&shortened(&text, limit))
 }
 

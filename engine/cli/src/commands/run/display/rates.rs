@@ -1,14 +1,14 @@
-//! How fast things go right now: smoothed rates from counts that only grow.
+//! Smoothed current rates, computed from counters.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tidegate_runtime::status::{ComponentStatus, GraphStatus};
 
-/// How long a change takes to show for the most part: short enough to see a stall, long enough to be read.
+/// Time constant of the smoothing. Short enough to show a stall, long enough to be read.
 const SMOOTHING: Duration = Duration::from_secs(3);
 
-/// What a component does in a second.
+/// Activity of a component per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rate {
     /// Events that come in.
@@ -32,18 +32,18 @@ struct Reading {
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     last: Option<Instant>,
-    /// The names of the graphs and components that the readings are of.
+    /// Names of the graphs and components of the readings.
     names: Vec<String>,
     readings: HashMap<(usize, usize), Reading>,
 }
 
 impl Rates {
-    /// Takes in what the engine looks like at `now`.
+    /// Records the status at `now`.
     pub(crate) fn observe(&mut self, graphs: &[GraphStatus], now: Instant) {
         let passed = self.last.map(|last| now.duration_since(last)).unwrap_or_default();
         self.last = Some(now);
         if !self.names.iter().map(String::as_str).eq(names(graphs)) {
-            // A reload has put others in their places.
+            // A reload has replaced components.
             self.names = names(graphs).map(str::to_owned).collect();
             self.readings.clear();
         }
@@ -56,7 +56,7 @@ impl Rates {
         }
     }
 
-    /// The rate of component `index` of graph `graph`.
+    /// Returns the rate of component `index` of graph `graph`.
     pub(crate) fn of(&self, graph: usize, index: usize) -> Rate {
         self.readings.get(&(graph, index)).and_then(|reading| reading.rate).unwrap_or_default()
     }
@@ -103,12 +103,12 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::run::summary::tests::{component, graph};
+    use crate::commands::run::sample_status::{component, graph};
     use tidegate_runtime::status::GraphState;
     use tidegate_sdk::Kind;
 
     #[test]
-    fn a_steady_rate_is_shown_as_it_is_and_a_stall_soon_shows() {
+    fn a_steady_rate_is_exact_and_a_stall_soon_lowers_it() {
         let start = Instant::now();
         let mut rates = Rates::default();
         let mut at = |seconds: u64, events: u64| {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reload_puts_in_the_place_of_another_begins_anew() {
+    fn a_component_that_a_reload_adds_has_no_rate_of_its_predecessor() {
         let (start, mut rates) = (Instant::now(), Rates::default());
         for (second, name, events) in [(0, "users", 10), (1, "users", 20), (2, "orders", 5000)] {
             let mut source = component(name, Kind::Source);

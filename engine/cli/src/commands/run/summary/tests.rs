@@ -1,30 +1,9 @@
 use tidegate_config::Settings;
-use tidegate_runtime::status::{Counts, Latency, Undelivered};
+use tidegate_runtime::status::Counts;
 use tidegate_sdk::Kind;
 
 use super::*;
-
-/// A component that has done nothing.
-pub(crate) fn component(name: &str, kind: Kind) -> ComponentStatus {
-    ComponentStatus {
-        name: name.to_owned(),
-        kind,
-        plugin: "jq".to_owned(),
-        health: Health::Ready,
-        counts: Counts::default(),
-        queue: None,
-        progress: None,
-        latency: Latency::default(),
-        user_metrics: Vec::new(),
-    }
-}
-
-/// A graph of these components.
-pub(crate) fn graph(name: &str, state: GraphState, components: Vec<ComponentStatus>) -> GraphStatus {
-    let name = name.to_owned();
-    let ran = Duration::from_secs(10);
-    GraphStatus { name, state, components, in_flight_bytes: 0, in_flight_events: 0, restarts: 0, ran }
-}
+use crate::commands::run::sample_status::{component, graph};
 
 /// A pipeline called `p`.
 fn pipeline() -> Pipeline {
@@ -79,7 +58,7 @@ p  ended  10.0s
   kept       sink    jq                12     340 B          10      300 B         2        1     1.2/s
   kept was not ready: no answer
 
-2 dead letters in p; look at them with
+2 dead letters in p; list them with
   tidegate dead-letters list --pipeline p-1 --data-dir state
 ";
     assert_eq!(text, expected);
@@ -87,26 +66,14 @@ p  ended  10.0s
 
 #[test]
 fn every_end_says_what_became_of_the_events() {
-    let told = |state| end(&state, 7, Paint::PLAIN);
-    let cut = |cause, unanswered| {
-        let undelivered = Undelivered { events: 5, replayed: 3, unanswered };
-        told(GraphState::Over(End::CutShort { cause, undelivered }))
-    };
-    assert_eq!(told(GraphState::Over(End::Drained)), "drained");
-    assert_eq!(told(GraphState::Over(End::Failed("no rights".into()))), "failed: no rights");
+    let text = |state| end(&state, 7, Paint::PLAIN);
+    assert_eq!(text(GraphState::Over(End::Drained)), "drained");
+    assert_eq!(text(GraphState::Over(End::Failed("no rights".into()))), "failed: no rights");
     assert_eq!(
-        cut(StopCause::DrainTimeout, 0),
+        text(GraphState::Over(End::DeadlinePassed { undelivered: 5, replayed: 3 })),
         "drain deadline passed: 5 events not delivered: 3 will be read again, 2 lost"
     );
-    assert_eq!(
-        cut(StopCause::Abort, 1),
-        "stopped at once: 5 events not delivered: 3 will be read again, 1 of requests that got an error, 1 lost"
-    );
-    assert_eq!(
-        cut(StopCause::Undeliverable("too many".into()), 0),
-        "drained in part: 5 events not delivered: 3 will be read again, 2 lost (too many)"
-    );
-    assert_eq!(told(GraphState::Draining), "stopped at once: 7 events not delivered");
+    assert_eq!(text(GraphState::Draining), "stopped at once: 7 events not delivered");
 }
 
 /// The rate of a graph that ended early was that of the whole process.

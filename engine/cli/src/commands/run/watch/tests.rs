@@ -1,11 +1,12 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::sync::Notify;
 
 use super::*;
 
-/// Notes what is asked of it, and is over when told.
+/// Records its calls, and is over after one of them.
 #[derive(Default)]
 struct Noted {
     calls: Mutex<Vec<&'static str>>,
@@ -62,7 +63,7 @@ impl Pipelines for Noted {
 }
 
 /// Watches while these requests come, one after the other.
-async fn watched(pipelines: &Noted, requests: &[Request]) -> Option<Exit> {
+async fn watched(pipelines: &Arc<Noted>, requests: &[Request]) -> Option<Exit> {
     let mut requests: VecDeque<Request> = requests.iter().copied().collect();
     let next = async || match requests.pop_front() {
         Some(request) => request,
@@ -74,21 +75,21 @@ async fn watched(pipelines: &Noted, requests: &[Request]) -> Option<Exit> {
 
 #[tokio::test]
 async fn the_first_stop_drains_and_the_graphs_say_how_it_ended() {
-    let pipelines = Noted::over_when("drain");
+    let pipelines = Arc::new(Noted::over_when("drain"));
     assert_eq!(watched(&pipelines, &[Request::Stop]).await, None);
     assert_eq!(pipelines.calls(), ["drain"]);
 }
 
 #[tokio::test]
 async fn the_second_stop_ends_at_once_with_130() {
-    let pipelines = Noted::over_when("abort");
+    let pipelines = Arc::new(Noted::over_when("abort"));
     assert_eq!(watched(&pipelines, &[Request::Stop, Request::Stop]).await, Some(Exit::Interrupted));
     assert_eq!(pipelines.calls(), ["drain", "abort"]);
 }
 
 #[tokio::test]
-async fn reloads_that_are_asked_for_during_one_come_to_one_more() {
-    let pipelines = Noted::default();
+async fn requests_during_a_reload_cause_one_more() {
+    let pipelines = Arc::new(Noted::default());
     let (mut asked, all) = (0, [Request::Reload; 3]);
     let next = async || match all.get(asked) {
         Some(request) => {
@@ -111,15 +112,15 @@ async fn reloads_that_are_asked_for_during_one_come_to_one_more() {
 
 #[tokio::test]
 async fn a_reload_during_a_drain_is_ignored() {
-    let pipelines = Noted::over_when("abort");
+    let pipelines = Arc::new(Noted::over_when("abort"));
     let requests = [Request::Stop, Request::Reload, Request::Stop];
     assert_eq!(watched(&pipelines, &requests).await, Some(Exit::Interrupted));
     assert_eq!(pipelines.calls(), ["drain", "abort"]);
 }
 
 #[tokio::test]
-async fn what_is_watched_until_it_is_stopped_outlives_its_graphs() {
-    let pipelines = Noted::default();
+async fn a_watch_until_stopped_outlives_its_graphs() {
+    let pipelines = Arc::new(Noted::default());
     pipelines.over.notify_one();
     let mut requests = VecDeque::from([Request::Reload, Request::Stop]);
     // Each request comes when the one before it has had its effect.
@@ -144,8 +145,8 @@ async fn what_is_watched_until_it_is_stopped_outlives_its_graphs() {
 }
 
 #[tokio::test]
-async fn it_shows_how_things_are_until_the_end() {
-    let pipelines = Noted::default();
+async fn the_status_is_shown_until_the_end() {
+    let pipelines = Arc::new(Noted::default());
     let mut shown = 0;
     let next = async || std::future::pending().await;
     let exit = watch(&pipelines, next, Until::Over, Duration::from_millis(1), |_| {
@@ -156,4 +157,52 @@ async fn it_shows_how_things_are_until_the_end() {
     });
     assert_eq!(exit.await, None);
     assert!(shown >= 3, "{shown}");
+}
+
+/// Blocks its thread in a reload, as a pipeline file on a dead network share does.
+struct Stuck {
+    blocked: Mutex<Receiver<()>>,
+    reloading: Notify,
+    over: Notify,
+}
+
+impl Pipelines for Stuck {
+    fn status(&self) -> Vec<GraphStatus> {
+        Vec::new()
+    }
+    fn drain(&self) {
+        self.over.notify_one();
+    }
+    fn abort(&self) {}
+    async fn finished(&self) {
+        self.over.notified().await;
+    }
+    async fn reload(&self) {
+        self.reloading.notify_one();
+        let _ = self.blocked.lock().unwrap().recv();
+    }
+    fn reloads(&self) -> Reloads {
+        Reloads::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_are_answered_during_a_reload_that_blocks() {
+    let (release, blocked) = sync_channel(1);
+    let blocked = Mutex::new(blocked);
+    let pipelines = Arc::new(Stuck { blocked, reloading: Notify::new(), over: Notify::new() });
+    let mut requests = VecDeque::from([Request::Reload, Request::Stop]);
+    let next = async || {
+        if requests.len() == 1 {
+            pipelines.reloading.notified().await;
+        }
+        match requests.pop_front() {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
+    };
+    let watching = watch(&pipelines, next, Until::Over, Duration::from_secs(3600), |_| {});
+    let exit = timeout(Duration::from_secs(30), watching).await.expect("the stop is answered");
+    assert_eq!(exit, None);
+    release.send(()).unwrap();
 }

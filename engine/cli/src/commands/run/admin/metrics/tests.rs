@@ -5,7 +5,7 @@ use tidegate_runtime::status::{GraphState, Queue};
 use tidegate_sdk::Kind;
 
 use super::*;
-use crate::commands::run::summary::tests::{component, graph};
+use crate::commands::run::sample_status::{component, graph};
 
 fn page() -> String {
     let mut users = component("users", Kind::Source);
@@ -21,7 +21,7 @@ fn page() -> String {
 }
 
 #[test]
-fn values_stand_behind_their_labels() {
+fn values_follow_their_labels() {
     let page = page();
     let labels = r#"pipeline="a \"b\" \\ c",component="users",kind="source",plugin="jq""#;
     for line in [
@@ -41,7 +41,7 @@ fn values_stand_behind_their_labels() {
 }
 
 #[test]
-fn each_family_is_told_once_and_its_samples_follow_it() {
+fn each_family_occurs_once_and_its_samples_follow_it() {
     let page = page();
     assert!(page.ends_with('\n'));
     let (mut family, mut seen) = (String::new(), HashSet::new());

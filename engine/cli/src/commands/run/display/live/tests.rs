@@ -2,7 +2,7 @@ use tidegate_runtime::status::{End, GraphState, Queue};
 use tidegate_sdk::Kind;
 
 use super::*;
-use crate::commands::run::summary::tests::{component, graph};
+use crate::commands::run::sample_status::{component, graph};
 
 fn observed(seconds: u64) -> (Vec<GraphStatus>, Rates) {
     let mut users = component("users", Kind::Source);
@@ -50,11 +50,11 @@ fn no_line_is_wider_and_no_block_higher_than_the_terminal() {
 
 #[test]
 fn a_bar_is_full_only_when_all_is_done() {
-    let told = |done, total, speed| bar(done, total, speed, 80, Paint::PLAIN);
-    assert!(told(999_999, 1_000_000, 0.0).ends_with("─   99%"));
-    assert!(told(10, 10, 5.0).ends_with("━  100%"));
-    assert!(told(11, 10, 5.0).ends_with("━  100%"));
-    assert!(told(0, 600, 2.0).ends_with("0%  5m 00s left"));
+    let text = |done, total, speed| bar(done, total, speed, 80, Paint::PLAIN);
+    assert!(text(999_999, 1_000_000, 0.0).ends_with("─   99%"));
+    assert!(text(10, 10, 5.0).ends_with("━  100%"));
+    assert!(text(11, 10, 5.0).ends_with("━  100%"));
+    assert!(text(0, 600, 2.0).ends_with("0%  5m 00s left"));
 }
 
 #[test]

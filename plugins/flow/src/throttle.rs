@@ -89,7 +89,14 @@ impl Default for Options {
 struct Wait {
     rate: Rate,
     full: u64,
-    started: Instant,
+    started: tokio::time::Instant,
+}
+
+impl Wait {
+    /// The nanoseconds since the start, by the clock of the engine.
+    fn now(&self, cx: &Cx) -> u64 {
+        cx.now().monotonic.saturating_duration_since(self.started).as_nanos() as u64
+    }
 }
 
 /// A rate for all events, or for each key. Events over it are dropped.
@@ -129,15 +136,16 @@ fn build(options: Options) -> Result<Component, ConfigError> {
     });
     let Some(rate) = rate else { return Err(errors.into_error()) };
     errors.finish(())?;
-    let started = Instant::now();
     match (options.excess, options.key) {
-        (Excess::Wait, _) => Ok(Component::AsyncFilter(Box::new(Wait { rate, full: 0, started }))),
+        (Excess::Wait, _) => {
+            Ok(Component::AsyncFilter(Box::new(Wait { rate, full: 0, started: tokio::time::Instant::now() })))
+        }
         (Excess::Drop, key) => Ok(Component::Filter(Box::new(DropExcess {
             buckets: Buckets::new(rate, options.max_keys),
             key,
             missing,
             max_keys: options.max_keys,
-            started,
+            started: Instant::now(),
             seed: RandomState::new().hash_one(0),
         }))),
     }
@@ -149,7 +157,8 @@ impl AsyncFilter for Wait {
         let mut passed = 0;
         // While the pipeline drains, events in flight pass at once: no new ones follow.
         while passed < batch.len() && !cx.is_stopping() {
-            match self.rate.admit(&mut self.full, now(self.started)) {
+            let now = self.now(cx);
+            match self.rate.admit(&mut self.full, now) {
                 Ok(()) => passed += 1,
                 Err(_) if passed > 0 && out.defer_from(passed) => {
                     out.emit(batch.select(0..passed));
@@ -160,20 +169,21 @@ impl AsyncFilter for Wait {
                 }
             }
         }
-        self.rate.force(&mut self.full, now(self.started), (batch.len() - passed) as u64);
+        let now = self.now(cx);
+        self.rate.force(&mut self.full, now, (batch.len() - passed) as u64);
         out.keep_all();
         Ok(())
     }
 
-    async fn save(&mut self, _: &Cx) -> Result<Option<Vec<u8>>, Error> {
-        let wait = self.full.saturating_sub(now(self.started));
+    async fn save(&mut self, cx: &Cx) -> Result<Option<Vec<u8>>, Error> {
+        let wait = self.full.saturating_sub(self.now(cx));
         Ok(Some(saved(self.rate, (0, None), [(0, wait)])))
     }
 
-    async fn restore(&mut self, state: &[u8], _: &Cx) -> Result<(), Error> {
+    async fn restore(&mut self, state: &[u8], cx: &Cx) -> Result<(), Error> {
         let Restored { used, .. } = restored(self.rate, None, state, 1)?;
         let wait = used.first().map_or(0, |(_, wait)| *wait);
-        self.full = now(self.started).saturating_add(wait);
+        self.full = self.now(cx).saturating_add(wait);
         Ok(())
     }
 }

@@ -1,12 +1,14 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tidegate_sdk::Output;
 use tidegate_testkit::{apply, batch, build_async_filter, build_filter, conformance, context};
 
+use tokio::time::Instant;
+
 use super::plugin;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn events_over_the_rate_wait_in_order() {
     let mut filter = build_async_filter(&plugin(), &json!({ "events": 200, "burst": 1 }));
     let (cx, _stopping) = context();

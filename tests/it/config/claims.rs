@@ -30,7 +30,7 @@ fn resources_are_compared_across_the_files_of_a_run() {
             server("127.0.0.1:80"),
             server("localhost:80"),
             "b.toml:3:10",
-            "localhost:80: `in` has 127.0.0.1:80",
+            "localhost:80: `in` in ./a.toml has 127.0.0.1:80",
         ),
         (
             into("plugin = \"file\"\npath = \"x/y\""),
@@ -113,7 +113,11 @@ fn hard_links_of_one_file_are_one_file() {
     std::fs::hard_link(folder.path().join("one"), folder.path().join("two")).unwrap();
     let file = |path: &str| into(&format!("plugin = \"file\"\npath = \"{path}\""));
     let ended = check(folder.path(), &[("a.toml", &file("one")), ("b.toml", &file("two"))]).expect(2);
-    assert!(ended.stderr.contains("cannot have the file two: `out` has the file one"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("cannot have the file two: `out` in ./a.toml has the file one"),
+        "{}",
+        ended.stderr
+    );
     std::fs::remove_file(folder.path().join("two")).unwrap();
     std::fs::write(folder.path().join("two"), "").unwrap();
     check(folder.path(), &[]).expect(0);
@@ -148,7 +152,7 @@ fn standard_output_as_a_file_excludes_the_sink_stdout() {
         for (first, second) in [(&stdout, &file), (&file, &stdout)] {
             let folder = tempfile::tempdir().unwrap();
             let ended = check(folder.path(), &[("a.toml", first), ("b.toml", second)]).expect(2);
-            let expected = "`out` cannot have standard output: `out` has it";
+            let expected = "`out` cannot have standard output: `out` in ./a.toml has it";
             assert!(ended.stderr.contains(expected), "{path}: {}", ended.stderr);
         }
     }

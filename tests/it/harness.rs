@@ -122,7 +122,8 @@ impl Tidegate {
         self.spawn(None)
     }
 
-    fn start_with(self, input: &[u8]) -> Running {
+    /// Starts, with `input` on standard input.
+    pub(crate) fn start_with(self, input: &[u8]) -> Running {
         self.spawn(Some(input))
     }
 

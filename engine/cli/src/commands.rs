@@ -37,7 +37,7 @@ Exit codes:
   0    ended or drained without a loss
   1    a pipeline failed
   2    a pipeline file or an argument is wrong
-  3    the drain deadline passed before every event was delivered
+  3    a drain ended before every event was delivered
   130  stopped at once by a second Ctrl-C
 
 Environment:

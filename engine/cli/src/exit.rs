@@ -13,8 +13,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// A pipeline file or an argument is wrong.
     Wrong = 2,
-    /// The drain deadline passed.
-    DeadlinePassed = 3,
+    /// A drain ended before everything was delivered.
+    CutShort = 3,
     /// A second Ctrl-C.
     Interrupted = 130,
 }
@@ -39,7 +39,7 @@ impl Exit {
     fn of_state(state: &GraphState) -> Self {
         match state {
             GraphState::Over(End::Ended | End::Drained) => Self::Done,
-            GraphState::Over(End::DeadlinePassed { .. }) => Self::DeadlinePassed,
+            GraphState::Over(End::CutShort { .. }) => Self::CutShort,
             // The engine has finished, so a graph that is not over has failed.
             _ => Self::Failed,
         }
@@ -48,7 +48,7 @@ impl Exit {
     fn weight(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::DeadlinePassed => 1,
+            Self::CutShort => 1,
             Self::Failed | Self::Wrong | Self::Interrupted => 2,
         }
     }
@@ -77,6 +77,8 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_runtime::status::{StopCause, Undelivered};
+
     use super::*;
 
     fn graph(state: GraphState) -> GraphStatus {
@@ -95,10 +97,11 @@ mod tests {
     #[test]
     fn the_worst_end_decides() {
         let over = |end| graph(GraphState::Over(end));
-        let late = || over(End::DeadlinePassed { undelivered: 3, replayed: 3 });
+        let late =
+            || over(End::CutShort { cause: StopCause::DrainTimeout, undelivered: Undelivered::default() });
         assert_eq!(Exit::of(&[]), Exit::Done);
         assert_eq!(Exit::of(&[over(End::Ended), over(End::Drained)]), Exit::Done);
-        assert_eq!(Exit::of(&[late(), over(End::Ended)]), Exit::DeadlinePassed);
+        assert_eq!(Exit::of(&[late(), over(End::Ended)]), Exit::CutShort);
         assert_eq!(Exit::of(&[over(End::Failed("x".into())), late()]), Exit::Failed);
         assert_eq!(Exit::of(&[graph(GraphState::Running)]), Exit::Failed);
     }

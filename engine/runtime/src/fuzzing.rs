@@ -1,8 +1,8 @@
-//! What the fuzz targets of `tests/fuzz` feed: decoders that are private to this crate.
+//! Entry points of the fuzz targets in `tests/fuzz` for decoders that are private to this crate.
 
 use crate::delivery::checkpoint;
 
-/// Decodes a checkpoint, and one with these bytes behind a header that fits. What is decoded is encoded and decoded again to the same.
+/// Decodes `bytes` as a checkpoint, with and without a valid header added. A decoded checkpoint has to survive a round trip.
 ///
 /// # Panics
 /// If that does not hold.

@@ -4,6 +4,8 @@
 //!
 //! Folders, from the bottom up: `storage`, `metrics`, `dead_letters`, `delivery`, `dataflow`, `supervise`, `replay`.
 
+#![warn(clippy::match_bool)]
+
 // The atomics of `delivery::ack`; `tests/loom` replaces them with those of loom.
 use std::sync;
 

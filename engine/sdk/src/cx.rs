@@ -90,6 +90,15 @@ impl Progress {
     }
 }
 
+/// A point in time on both clocks: see [`Cx::now`].
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The clock for durations, which never goes back.
+    pub monotonic: tokio::time::Instant,
+    /// The clock on the wall.
+    pub wall: std::time::SystemTime,
+}
+
 impl Cx {
     /// The default of [`event_size`](Self::event_size).
     pub const EVENT_SIZE: Size = Size(16 << 20);
@@ -175,6 +184,15 @@ impl Cx {
         self.stopping.is_cancelled()
     }
 
+    /// The current time on both clocks. A test in tokio's paused time advances both.
+    pub fn now(&self) -> Now {
+        let monotonic = tokio::time::Instant::now();
+        let (virtual_now, real_now) = (monotonic.into_std(), std::time::Instant::now());
+        let ahead = virtual_now.saturating_duration_since(real_now);
+        let behind = real_now.saturating_duration_since(virtual_now);
+        Now { monotonic, wall: std::time::SystemTime::now() + ahead - behind }
+    }
+
     /// Waits for `pause`, or until the pipeline drains. True if the whole pause has passed.
     pub async fn sleep(&self, pause: Duration) -> bool {
         tokio::select! {
@@ -251,6 +269,17 @@ impl Cx {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn both_clocks_follow_the_paused_time_of_a_test() {
+        let cx = Cx::new("test", CancellationToken::new());
+        let before = cx.now();
+        assert!(cx.sleep(Duration::from_secs(3600)).await);
+        let after = cx.now();
+        assert_eq!(after.monotonic - before.monotonic, Duration::from_secs(3600));
+        let passed = after.wall.duration_since(before.wall).unwrap();
+        assert!(passed.abs_diff(Duration::from_secs(3600)) < Duration::from_secs(1), "{passed:?}");
+    }
 
     #[test]
     fn complaint_with_a_limit_expires_and_one_without_stays() {

@@ -42,7 +42,7 @@ pub use client::Client;
 pub use contract::{
     AcknowledgingSink, AsyncFilter, BoxFuture, Commit, Filter, Fused, Passed, Sink, Source, TransactionalSink,
 };
-pub use cx::{Complaint, Cx, Progress};
+pub use cx::{Complaint, Cx, Now, Progress};
 pub use emit::{Attempt, Emitter, Output};
 pub use error::config_errors::ConfigErrors;
 pub use error::{Class, ConfigError, Error};

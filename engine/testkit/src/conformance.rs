@@ -1,4 +1,4 @@
-//! What every plugin keeps to, as functions for a test to call: one a kind of plugin.
+//! The rules of every plugin, as functions for tests: one for each kind of plugin.
 //!
 //! ```no_run
 //! # let plugin: tidegate_sdk::Plugin = unimplemented!();
@@ -6,8 +6,8 @@
 //! tidegate_testkit::conformance::filter(&plugin, &json!({ "key": ".id" }), &[b"{\"id\":1}", b"{\"id\":2}"]);
 //! ```
 //!
-//! Each first looks at the manual ([`plugin`]), then runs the plugin on the given samples and on garbage. The
-//! first rule that is broken panics with its name, as in ``filter `upper` breaks the rule "..."``.
+//! Each first checks the manual ([`plugin`]), then runs the plugin on the given samples and on garbage. The first
+//! broken rule panics with its name, as in ``filter `upper` breaks the rule "..."``.
 
 mod domain;
 mod filters;
@@ -32,7 +32,7 @@ pub use manual::{plugin, sample_options};
 pub use sinks::sink;
 pub use sources::source;
 
-/// How long one call of a plugin may take, when there is nothing that it could wait for.
+/// Time limit of a call of a plugin that has nothing to wait for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The rules of one plugin.
@@ -53,7 +53,7 @@ impl<'a> Rules<'a> {
         assert!(kept, "{} `{}` breaks the rule \"{rule}\": {details}", self.kind, self.name);
     }
 
-    /// What `work` yields, if it does not panic.
+    /// The result of `work`, which must not panic.
     fn no_panic<T>(self, what: &str, work: impl FnOnce() -> T) -> T {
         match std::panic::catch_unwind(AssertUnwindSafe(work)) {
             Ok(value) => value,
@@ -61,7 +61,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What `work` yields, if it ends in time and does not panic.
+    /// The result of `work`, which must end in time and not panic.
     async fn ends<T>(self, what: &str, work: impl Future<Output = T>) -> T {
         match tokio::time::timeout(PATIENCE, AssertUnwindSafe(work).catch_unwind()).await {
             Ok(Ok(value)) => value,
@@ -80,7 +80,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// Payloads that no plugin likes, and that none may fall over.
+/// Malformed payloads, at which no plugin may fail.
 fn garbage() -> Vec<Vec<u8>> {
     vec![
         b"".to_vec(),
@@ -109,7 +109,7 @@ fn numbered<P: AsRef<[u8]>>(payloads: &[P], sequence: u64) -> Batch {
     builder.finish().stamped(&Arc::from("test"), sequence)
 }
 
-/// Batches that together try what can be different about a batch.
+/// Batches that differ in every property of a batch.
 fn batches<P: AsRef<[u8]>>(samples: &[P]) -> Vec<Batch> {
     let garbage = garbage();
     let none: [&[u8]; 0] = [];
@@ -120,9 +120,9 @@ fn batches<P: AsRef<[u8]>>(samples: &[P]) -> Vec<Batch> {
         numbered(&garbage, 5),
     ];
     batches.extend(garbage.iter().zip(6..).map(|(payload, sequence)| numbered(&[payload], sequence)));
-    // After garbage the plugin still does its work.
+    // After garbage, the plugin still works.
     batches.push(numbered(samples, 6 + garbage.len() as u64));
-    // What a filter before this one made of a batch: fewer events, whose indices have gaps.
+    // As after an upstream filter: fewer events, whose indices have gaps.
     let whole = numbered(samples, 7 + garbage.len() as u64);
     batches.push(whole.select((0..whole.len()).step_by(2)));
     batches

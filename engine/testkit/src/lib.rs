@@ -84,8 +84,8 @@ pub fn build_sink(plugin: &Plugin, options: &Value) -> Box<dyn Sink> {
     }
 }
 
-/// What a filter makes of these payloads: what it emits through its main output, and the reasons of what it
-/// rejects by index.
+/// Runs a filter on these payloads. Returns the events of its main output, and the rejected events by index with their
+/// reasons.
 ///
 /// # Panics
 /// If the filter fails as a whole.

@@ -3,11 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_sdk::{Batch, ConfigError, Cx, Delivery, Error, Plugin, Sink, async_trait};
+use tokio::time::Instant;
 
 use crate::bucket::Rate;
 
@@ -50,11 +49,12 @@ fn build(Options { rate }: Options) -> Result<Blackhole, ConfigError> {
 
 #[async_trait]
 impl Sink for Blackhole {
-    async fn write(&mut self, batch: &Batch, _cx: &Cx) -> Result<Delivery, Error> {
+    async fn write(&mut self, batch: &Batch, cx: &Cx) -> Result<Delivery, Error> {
         let Some(rate) = self.rate else { return Ok(Delivery::complete()) };
         let mut taken = 0;
         while taken < batch.len() {
-            match rate.admit(&mut self.full, self.started.elapsed().as_nanos() as u64) {
+            let elapsed = cx.now().monotonic.saturating_duration_since(self.started);
+            match rate.admit(&mut self.full, elapsed.as_nanos() as u64) {
                 Ok(()) => taken += 1,
                 Err(wait) => tokio::time::sleep(std::time::Duration::from_nanos(wait)).await,
             }

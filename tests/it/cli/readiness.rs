@@ -25,6 +25,7 @@ const PLUGINS: &[(&str, &str, &str)] = &[
     ("sink", "file", "path = \"{folder}/out\""),
     ("sink", "http", "url = \"http://127.0.0.1:{port}/send\""),
     ("sink", "http_response", ""),
+    ("sink", "metric", "name = \"events_seen_total\""),
     ("sink", "redis", "url = \"{redis}\"\ncommand = \"rpush\"\nkey = \"list\""),
     ("sink", "stdout", ""),
 ];

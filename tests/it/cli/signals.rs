@@ -53,7 +53,9 @@ fn a_second_interrupt_ends_at_once() {
     running.signal("INT");
     running.wait_for("draining");
     running.signal("INT");
-    running.end().expect(130);
+    let ended = running.end().expect(130);
+    assert!(ended.stderr.contains("  stopped at once: "), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("drain deadline passed"), "{}", ended.stderr);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn bad_file_fails_the_run_and_the_next_run_loses_nothing() {
     place.pipeline("", "", BY_NUMBER);
     let ended = place.run().end().expect(1);
     assert!(
-        ended.stderr.contains("`number`: too many dead letters: 5000 of the last 10,000"),
+        ended.stderr.contains("`number`: too many dead letters: 5000 of the last 5200 events"),
         "{}",
         ended.stderr
     );
@@ -94,8 +94,37 @@ fn bad_file_fails_the_run_and_the_next_run_loses_nothing() {
     place.pipeline("[pipeline]\ndead_letters = { share = 0, per_minute = 0 }", "", BY_NUMBER);
     place.run().end().expect(0);
     assert_eq!(place.dead_letters(&[]).len(), 5000);
-    let distinct: std::collections::BTreeSet<String> = place.out().into_iter().collect();
-    assert_eq!(distinct.len(), 200);
+    let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    assert_eq!(place.out(), expected, "the good events of the batch over the budget are delivered once");
+}
+
+/// The position stayed where the run had begun, so that everything before the bad events was delivered again.
+#[test]
+fn run_after_a_bad_file_resumes_after_the_batches_that_were_delivered() {
+    let place = Place::new(&(numbers(0..20_000) + &"oops\n".repeat(5000)));
+    place.pipeline("", "", BY_NUMBER);
+    place.run().end().expect(1);
+    let first = place.out().len();
+    assert!((8192..20_000).contains(&first), "{first}");
+    place.pipeline("[pipeline]\ndead_letters = { share = 0, per_minute = 0 }", "", BY_NUMBER);
+    place.run().end().expect(0);
+    assert_eq!((place.out().len(), place.dead_letters(&[]).len()), (20_000, 5000));
+}
+
+#[test]
+fn standard_input_over_the_budget_is_drained_in_part_with_the_count() {
+    let input = "{\"n\":1}\n".to_owned() + &"oops\n".repeat(500);
+    let out = tempfile::tempdir().unwrap();
+    let pipeline = format!(
+        "[source.lines]\nplugin = \"stdin\"\n{}",
+        BY_NUMBER.replace("OUT", &out.path().join("out").display().to_string())
+    );
+    let mut running = Tidegate::pipeline(&pipeline).start_with(input.as_bytes());
+    running.wait_for("waits: too many dead letters: 500 of the last 501 events, where 100 are allowed");
+    running.signal("TERM");
+    let ended = running.end().expect(3);
+    let counted = "drained in part: 501 events not delivered: 0 will be read again, 501 lost";
+    assert!(ended.stderr.contains(counted), "{}", ended.stderr);
 }
 
 #[test]
@@ -114,7 +143,9 @@ fn endless_bad_input_waits_unready_and_nothing_is_lost() {
     assert_eq!(number["health"], "blocked", "{number}");
     assert!(number["reason"].as_str().unwrap().starts_with("too many dead letters"), "{number}");
     running.signal("TERM");
-    running.end().expect(1);
+    let ended = running.end().expect(3);
+    let counted = "drained in part: 510 events not delivered: 510 will be read again, 0 lost";
+    assert!(ended.stderr.contains(counted), "{}", ended.stderr);
     assert!(place.dead_letters(&[]).is_empty());
 
     place.pipeline("[pipeline]\ndead_letters = { share = 0, per_minute = 0 }", "follow = true", BY_NUMBER);
@@ -252,7 +283,7 @@ fn replay_reports_events_that_it_cannot_replay() {
     let id = dead_letters[0]["id"].to_string();
     let ended = place.replay(&[&id]).expect(2);
     assert!(
-        ended.stderr.contains("refused while it was read, and only its head is kept"),
+        ended.stderr.contains("refused while it was read, and only its beginning is kept"),
         "{}",
         ended.stderr
     );
@@ -296,7 +327,7 @@ fn unwritable_store_blocks_the_lane() {
     std::fs::create_dir_all(place.path("data/p")).unwrap();
     std::os::unix::fs::symlink(place.path("elsewhere"), place.path("data/p/dead-letters")).unwrap();
     let mut running = place.run().start();
-    running.wait_for("the dead-letter store cannot be written, so this waits");
+    running.wait_for("the dead-letter store cannot be written, so the component waits");
     std::fs::create_dir(place.path("elsewhere")).unwrap();
     let ended = running.end().expect(0);
     assert!(ended.stderr.contains("can be written again"), "{}", ended.stderr);
@@ -319,7 +350,11 @@ fn full_disk_blocks_the_lane() {
     place.pipeline("", "", TO_STDOUT);
     let inject = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=ENOSPC:when=1"];
     let ended = traced(&place, &inject).end().expect(0);
-    assert!(ended.stderr.contains("cannot be written, so this waits: No space left"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("cannot be written, so the component waits: No space left"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(place.dead_letters(&[]).len(), 1);
     assert_eq!(ended.lines(), ["1", "2"]);
 }

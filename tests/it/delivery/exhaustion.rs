@@ -122,7 +122,8 @@ fn limit_of_the_file_size_is_a_full_disk() {
     let rejected = "[pipeline]\ndead_letters = { share = 0, per_minute = 0 }\n---\n[filter.number]\nplugin = \"jq\"\nquery = \".n\"\n[sink.out]\nplugin = \"blackhole\"\n";
     let place = Place::new(&format!("oops {}\n", "x".repeat(600)).repeat(300), rejected);
     let ended =
-        with_small_files(&run(&place), "the dead-letter store cannot be written, so this waits").expect(0);
+        with_small_files(&run(&place), "the dead-letter store cannot be written, so the component waits")
+            .expect(0);
     assert!(ended.stderr.contains("300 dead letters"), "{}", ended.stderr);
 }
 
@@ -150,7 +151,7 @@ fn dead_letters_without_space_block_the_pipeline_and_none_is_lost() {
         plugin = "blackhole"
     "#;
     let place = Place::new(&bad, &rest.replace("        ", ""));
-    let full = ("the dead-letter store cannot be written, so this waits", "size=4m");
+    let full = ("the dead-letter store cannot be written, so the component waits", "size=4m");
     let ended = place.run_on("size=64k", full, &place.path("small"));
     let said = ended.expect(0).stderr;
     assert!(said.contains("300 dead letters"), "{said}");

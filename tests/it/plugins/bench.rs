@@ -94,7 +94,7 @@ fn a_source_and_a_sink_need_options_that_work_here() {
         path
     };
     let try_it = |path: &Path| place.bench().arg("--pipeline").arg(path).end();
-    // The plugin crashes and is restarted several times.
+    // The source ends, and is created again, several times.
     let works = "[source.n]\nplugin = \"count_c\"\ncount = 2500\n[sink.out]\nplugin = \"blackhole\"\n";
     let measured = try_it(&pipeline(works)).expect(0).stdout;
     assert_eq!(table(&measured, "source count_c").len(), PLACES.len());

@@ -272,7 +272,7 @@ batch = { events = 100 }
 "#,
     );
     let ended = place.run().end().expect(0);
-    assert!(ended.stderr.contains("starts anew: `torn`: the plugin crashed (SIGABRT)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("restarts: `torn`: the plugin crashed (SIGABRT)"), "{}", ended.stderr);
     assert_eq!(place.out(), all);
 }
 

@@ -43,7 +43,7 @@ fn state_of_dedupe_survives_reloads() {
     // Another key makes the state useless.
     world.pipeline(&dedupe("key = \".nr\""));
     reload(&running, 2);
-    let printed = running.wait_for("does not take over the state from before the reload");
+    let printed = running.wait_for("the state from before the reload cannot be restored");
     assert!(printed.contains("its key is the value at `.id`, and now it is the value at `.nr`"), "{printed}");
     append(&world, "{\"id\":1,\"nr\":1}\n");
     until("the last event", || world.read("out").contains("nr"));
@@ -158,8 +158,8 @@ fn another_version_of_a_library_takes_the_state_or_says_why_not() {
     // This version has another format of its state, and starts from scratch.
     world.c("number", "number.so", &[("\"1 %\" PRIu64", "\"2 %\" PRIu64"), ("\"1 \", 2", "\"2 \", 2")]);
     reload(&running, 2);
-    let printed = running.wait_for("does not take over the state from before the reload");
-    assert!(printed.contains("it is not a count of version 1; it begins afresh"), "{printed}");
+    let printed = running.wait_for("the state from before the reload cannot be restored");
+    assert!(printed.contains("it is not a count of version 1; it starts without state"), "{printed}");
     append(&world, "c\n");
     until("the third event", || world.read("out") == "0 a\n#1 b\n0 c\n");
     running.signal("TERM");
@@ -174,18 +174,18 @@ fn library_that_breaks_while_saving_state_costs_no_event() {
     let puts = |what: &str| (save.to_owned(), format!("    {what}\n{save}"));
     let too_much = "static const uint8_t part[1 << 20]; for (int i = 0; i < 65; i++) to->put(to, (tg_buf){ part, sizeof part });";
     let ways = [
-        (dies(save), "process", "hands over no state: the plugin crashed (SIGABRT)"),
+        (dies(save), "process", "its state is not kept over the reload: the plugin crashed (SIGABRT)"),
         (
             dies(restore),
             "process",
-            "does not take over the state from before the reload: the plugin crashed (SIGABRT)",
+            "the state from before the reload cannot be restored: the plugin crashed (SIGABRT)",
         ),
-        (puts(too_much), "inline", "hands over no state: the count cannot be saved"),
-        (puts(too_much), "process", "hands over no state: the count cannot be saved"),
+        (puts(too_much), "inline", "its state is not kept over the reload: the count cannot be saved"),
+        (puts(too_much), "process", "its state is not kept over the reload: the count cannot be saved"),
         (
             puts("to->put(to, (tg_buf){ NULL, 5 });"),
             "inline",
-            "hands over no state: the plugin broke the contract: 5 bytes at once are not a part of a state",
+            "its state is not kept over the reload: the plugin broke the contract: 5 bytes at once are not a part of a state",
         ),
     ];
     for ((from, to), isolation, said) in &ways {

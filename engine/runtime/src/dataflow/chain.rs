@@ -1,4 +1,4 @@
-//! Plain filters in a row: a batch passes them as function calls, while its bytes are in the cache.
+//! Chain of plain filters: a batch passes them as function calls, while its bytes are in the cache.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tidegate_sdk::{Class, Error, Filter, Fused, Output, Passed};
 use tokio::task::block_in_place;
 
 use crate::dataflow::context::SegmentContext;
-use crate::dataflow::emission::{Emission, reject_all, settle};
+use crate::dataflow::emission::{Emission, emit, reject_all};
 use crate::dataflow::failure::Failure;
 use crate::dataflow::plan::MAIN;
 use crate::dataflow::retry::RetryState;
@@ -16,40 +16,41 @@ use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::component::ComponentMetrics;
 use crate::metrics::status::Health;
 
-/// A batch of this many payload bytes is processed off the async workers: it would hold one up for long.
+/// Size in payload bytes from which a batch is processed off the async workers, because it would block one for long.
 const LONG: usize = 32 << 10;
 
-/// After a batch that fused filters could not do in one go, so many are not tried: the next ones are likely to be
-/// like it.
+/// Number of batches that pass fused filters one by one after a batch that the fusion could not process: the next ones
+/// are likely to be like it.
 const PAUSE: u32 = 16;
 
-/// The filters of one segment, in order.
+/// Plain filters of one segment, in order.
 pub(crate) struct Chain {
     links: Vec<Link>,
 }
 
+/// A filter of a chain.
 pub(crate) struct Link {
     /// Index of the component in its graph.
     pub(crate) node: usize,
     pub(crate) filter: Box<dyn Filter>,
     pub(crate) metrics: Arc<ComponentMetrics>,
-    /// This link and some behind it, as one.
+    /// This filter and some downstream of it, as one.
     fusion: Option<Fusion>,
     retry: RetryOptions,
-    /// Made at the first error that is retried.
+    /// Created at the first error that is retried.
     retry_state: Option<RetryState>,
 }
 
-/// One parcel on its way through a chain.
+/// A batch on its way through a chain.
 struct Passage {
-    /// The parcels that are still to be processed, each with the index of its link; the last one is next.
+    /// Batches to be processed, each with the index of its link. The last one is next.
     work: Vec<(usize, TrackedBatch)>,
-    /// Whether the next one is processed again, so that it was counted before.
-    again: bool,
+    /// True if the next batch is processed again, and so was counted before.
+    is_retry: bool,
     emissions: Vec<Emission>,
 }
 
-/// A filter that could not process the next parcel of a [`Passage`].
+/// A filter that could not process the next batch of a [`Passage`].
 struct Stalled {
     index: usize,
     error: Error,
@@ -57,9 +58,9 @@ struct Stalled {
 
 struct Fusion {
     filters: Box<dyn Fused>,
-    /// What passed between them, for one batch.
+    /// Counts of the events that passed between the filters, for one batch.
     passed: Vec<Passed>,
-    /// How many batches go through them one by one before they are fused again.
+    /// Number of batches that pass the filters one by one before the fusion is tried again.
     pause: u32,
 }
 
@@ -75,12 +76,13 @@ impl Link {
 }
 
 impl Chain {
-    /// These filters, those fused that can be.
+    /// Creates a chain, and fuses filters where they can be.
     pub(crate) fn new(mut links: Vec<Link>) -> Self {
         let mut index = 0;
         while index < links.len() {
-            let behind: Vec<&dyn Filter> = links[index + 1..].iter().map(|link| &*link.filter).collect();
-            let fusion = links[index].filter.fuse(&behind).and_then(|fused| Fusion::new(fused, behind.len()));
+            let downstream: Vec<&dyn Filter> = links[index + 1..].iter().map(|link| &*link.filter).collect();
+            let fusion =
+                links[index].filter.fuse(&downstream).and_then(|fused| Fusion::new(fused, downstream.len()));
             let filters = fusion.as_ref().map_or(1, |fusion| fusion.filters.filters());
             links[index].fusion = fusion;
             index += filters;
@@ -88,7 +90,7 @@ impl Chain {
         Self { links }
     }
 
-    /// Another chain that does the same; `None` if one of its filters cannot be forked.
+    /// Forks every filter; `None` if one of them cannot be forked.
     pub(crate) fn fork(&self) -> Option<Self> {
         let link = |link: &Link| {
             let filter = link.filter.fork()?;
@@ -97,35 +99,35 @@ impl Chain {
         Some(Self::new(self.links.iter().map(link).collect::<Option<_>>()?))
     }
 
-    /// Gives each filter back what one before it remembered, where there is something.
-    pub(crate) async fn restore(&mut self, states: &StateHandoff) {
+    /// Restores the inherited state of each filter that has one.
+    pub(crate) async fn restore(&mut self, state_handoff: &StateHandoff) {
         for link in &mut self.links {
-            if let Some(state) = states.before(link.node).await {
+            if let Some(state) = state_handoff.inherited(link.node).await {
                 let result = block_in_place(|| link.filter.restore(&state));
-                states.restored(link.node, state.len(), result);
+                state_handoff.restored(link.node, state.len(), result);
             }
         }
     }
 
-    /// Saves what each filter remembers, if another is to take its place.
-    pub(crate) async fn save(&mut self, states: &StateHandoff) {
-        if states.are_wanted() {
+    /// Saves the state of each filter, if a successor was announced.
+    pub(crate) async fn save(&mut self, state_handoff: &StateHandoff) {
+        if state_handoff.is_requested() {
             for link in &mut self.links {
                 let save = async { block_in_place(|| link.filter.save()) };
-                states.save(link.node, saved(link.metrics.name(), save).await);
+                state_handoff.save(link.node, saved(link.metrics.name(), save).await);
             }
         }
     }
 
-    /// Sets the health of each filter: they have nothing to open, so they are ready when their segment is.
+    /// Sets the health of each filter. They have nothing to open, so they are ready when their segment is.
     pub(crate) fn set_health(&self, health: &Health) {
         for link in &self.links {
             link.metrics.set_health(health.clone());
         }
     }
 
-    /// What these filters make of a parcel that left component `from` through its
-    /// main output. A filter that cannot process it now is tried again.
+    /// Passes a batch through the filters, after it left component `from` through its main output. Retries a filter that
+    /// returns a retryable error.
     pub(crate) async fn apply(
         &mut self,
         context: &SegmentContext,
@@ -152,52 +154,52 @@ impl Chain {
         }
     }
 
-    /// Processes what is to be processed, until a filter fails.
+    /// Processes batches until none is left or a filter fails.
     fn advance(&mut self, passage: &mut Passage) -> Result<(), Stalled> {
         let last = self.links.len() - 1;
-        // Depth first, so that a batch is through before the next one begins; the last one pushed comes first.
+        // Depth first: a batch passes all filters before the next one begins. The last one pushed is next.
         while let Some((index, tracked)) = passage.work.pop() {
-            let again = std::mem::take(&mut passage.again);
-            let (done, pieces) = match self.step(index, tracked, again) {
+            let is_retry = std::mem::take(&mut passage.is_retry);
+            let (done, pieces) = match self.step(index, tracked, is_retry) {
                 Ok(made) => made,
                 Err((tracked, error)) => {
                     passage.work.push((index, tracked));
-                    passage.again = true;
+                    passage.is_retry = true;
                     return Err(Stalled { index, error });
                 }
             };
-            let mut onwards = Vec::new();
+            let mut next = Vec::new();
             for piece in pieces {
                 match piece {
                     Emission::Events { output: OutputName::Port(MAIN), tracked, .. } if done < last => {
-                        onwards.push((done + 1, tracked));
+                        next.push((done + 1, tracked));
                     }
                     other => passage.emissions.push(other),
                 }
             }
-            passage.work.extend(onwards.into_iter().rev());
+            passage.work.extend(next.into_iter().rev());
         }
         Ok(())
     }
 
-    /// What link number `index`, and those that are fused to it, make of a parcel; and the last of them.
+    /// Processes a batch with the filter at `index` and those that are fused to it. Returns the index of the last of them.
     fn step(
         &mut self,
         index: usize,
         tracked: TrackedBatch,
-        again: bool,
+        is_retry: bool,
     ) -> Result<(usize, Vec<Emission>), (TrackedBatch, Error)> {
         let link = &mut self.links[index];
         let mut out = Output::new(tracked.batch());
-        if !again {
+        if !is_retry {
             link.metrics.record_in(tracked.batch());
         }
-        let busy = link.metrics.busy();
+        let busy = link.metrics.time_call();
         if let Some(fusion) = &mut link.fusion
             && fusion.process(&tracked, &mut out)
         {
             drop(busy);
-            return Ok(self.settle_fused(index, tracked, out));
+            return Ok(self.emit_fused(index, tracked, out));
         }
         let result = link.filter.process(tracked.batch(), &mut out).and_then(|()| out.check());
         drop(busy);
@@ -207,10 +209,10 @@ impl Chain {
         if let Some(retry_state) = &mut link.retry_state {
             retry_state.succeeded();
         }
-        Ok((index, settle(link.node, &link.metrics, tracked, out)))
+        Ok((index, emit(link.node, &link.metrics, tracked, out)))
     }
 
-    fn settle_fused(&self, first: usize, tracked: TrackedBatch, out: Output) -> (usize, Vec<Emission>) {
+    fn emit_fused(&self, first: usize, tracked: TrackedBatch, out: Output) -> (usize, Vec<Emission>) {
         let passed = self.links[first].fusion.iter().flat_map(|fusion| &fusion.passed);
         let mut last = first;
         for passed in passed {
@@ -219,18 +221,18 @@ impl Chain {
             self.links[last].metrics.record_in_counts(*passed);
         }
         let link = &self.links[last];
-        (last, settle(link.node, &link.metrics, tracked, out))
+        (last, emit(link.node, &link.metrics, tracked, out))
     }
 }
 
 impl Passage {
     fn of(tracked: TrackedBatch) -> Self {
-        Self { work: vec![(0, tracked)], again: false, emissions: Vec::new() }
+        Self { work: vec![(0, tracked)], is_retry: false, emissions: Vec::new() }
     }
 }
 
 impl Link {
-    /// Waits until it is time for another try at the next parcel, or takes the parcel out if there is none.
+    /// Waits until the next try at the next batch of the passage, or takes the batch out if there is none.
     async fn retry(
         &mut self,
         context: &SegmentContext,
@@ -238,24 +240,24 @@ impl Link {
         error: &Error,
     ) -> Result<(), Failure> {
         let Some((_, tracked)) = passage.work.last() else { return Ok(()) };
-        let retry_state = self.retry_state.get_or_insert_with(|| {
-            RetryState::new(&self.retry, &self.metrics, &context.cx, context.hard_stop())
-        });
+        let retry_state = self
+            .retry_state
+            .get_or_insert_with(|| RetryState::new(&self.retry, &self.metrics, &context.cx, &context.tasks));
         let reason = if error.class() == Class::Reject {
             Some(error.to_string())
         } else {
             let tried = retry_state.failures() + 1;
-            let again = retry_state.again_for(error, tracked.batch()).await?;
-            (!again).then(|| format!("given up after {tried} tries: {error}"))
+            let is_tried_again = retry_state.failed_for(error, tracked.batch()).await?;
+            (!is_tried_again).then(|| format!("given up after {tried} tries: {error}"))
         };
         let is_cancelled = tracked.batch().is_cancelled();
         if !is_cancelled && reason.is_none() {
             return Ok(());
         }
-        passage.again = false;
+        passage.is_retry = false;
         let Some((_, tracked)) = passage.work.pop() else { return Ok(()) };
         if is_cancelled {
-            retry_state.cancelled();
+            retry_state.gave_up();
             tracked.cancel(&self.metrics);
         } else if let Some(reason) = reason {
             passage.emissions.extend(reject_all(self.node, &self.metrics, tracked, &reason));
@@ -265,14 +267,14 @@ impl Link {
 }
 
 impl Fusion {
-    /// `None` if it does not stand for at least two filters that are there.
-    fn new(filters: Box<dyn Fused>, behind: usize) -> Option<Self> {
+    /// `None` if it does not stand for at least two filters of the chain.
+    fn new(filters: Box<dyn Fused>, downstream: usize) -> Option<Self> {
         let count = filters.filters();
-        let fits = (2..=behind + 1).contains(&count);
+        let fits = (2..=downstream + 1).contains(&count);
         fits.then(|| Self { filters, passed: vec![Passed::default(); count - 1], pause: 0 })
     }
 
-    /// False, and nothing in `out`, if the filters are to be called one by one.
+    /// Returns false, with nothing in `out`, if the filters have to be called one by one.
     fn process(&mut self, tracked: &TrackedBatch, out: &mut Output) -> bool {
         if self.pause > 0 {
             self.pause -= 1;

@@ -13,7 +13,7 @@ use crate::dataflow::tasks::GraphTasks;
 use crate::delivery::sink_progress::SinkProgress;
 use crate::metrics::component::ComponentMetrics;
 
-/// What every segment's first component has.
+/// Context of a segment, which belongs to its first component.
 #[derive(Clone)]
 pub(crate) struct SegmentContext {
     /// Index of the component in its graph.
@@ -21,12 +21,11 @@ pub(crate) struct SegmentContext {
     pub(crate) cx: Cx,
     pub(crate) metrics: Arc<ComponentMetrics>,
     pub(crate) router: Router,
-    /// Cancelled when nothing more will come: the sources are over and everything they read has ended.
+    /// Cancelled when the sources are over and everything that they read has ended.
     pub(crate) idle: CancellationToken,
-    /// What the sinks of an effectively-once graph say of its lanes; `None` also for components whose entries a
-    /// sink acknowledges.
+    /// Records of the sinks of an effectively-once graph; `None` for components whose entries a sink acknowledges.
     pub(crate) sink_progress: Option<Arc<SinkProgress>>,
-    /// What filters remember from one graph to the next.
+    /// Filter states that are passed from one graph to the next.
     pub(crate) state_handoff: Arc<StateHandoff>,
     /// The tasks of the run.
     pub(crate) tasks: GraphTasks,
@@ -37,15 +36,15 @@ impl SegmentContext {
         &self.router.hard_stop
     }
 
-    /// Sends on what leaves the segment.
+    /// Sends emissions of the segment downstream.
     pub(crate) async fn send(&self, emissions: Vec<Emission>) -> Result<(), Failure> {
         self.router.send(emissions).await.map_err(|failure| self.fail(failure))
     }
 
-    /// Records why this segment cannot go on, if the run is not to be restarted for it. What has left the segment is
-    /// delivered before the run ends. Returns the failure of this task.
+    /// Records a failure of this segment that does not restart the run. Everything that has left the segment is delivered
+    /// before the run ends. Returns the failure of this task.
     pub(crate) fn fail(&self, failure: Failure) -> Failure {
-        if matches!(failure, Failure::Fatal(_)) {
+        if matches!(failure, Failure::Fatal(_) | Failure::Undeliverable(_)) {
             self.tasks.wind_down_in_time(failure);
             return Failure::Stopped;
         }

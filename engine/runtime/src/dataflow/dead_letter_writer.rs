@@ -1,34 +1,34 @@
-//! Where the components of one graph put what they reject.
+//! Writer of dead letters for the components of one graph.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tidegate_config::DeadLetterOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::dataflow::failure::Failure;
 use crate::dead_letters::budget::DeadLetterBudget;
-use crate::dead_letters::letter::DeadLetter;
+use crate::dead_letters::dead_letter::DeadLetter;
 use crate::dead_letters::store::SharedStore;
 use crate::metrics::component::ComponentMetrics;
 use crate::metrics::status::Health;
 
-/// How often a store that fails is tried again. Its lane waits meanwhile.
+/// Pause between two tries to write the store. Its component waits meanwhile.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Changes dead letters before they are kept. A replay gives them the identity of the dead letters that it replays.
 pub(crate) type Relabel = Arc<dyn Fn(&mut [DeadLetter]) + Send + Sync>;
 
-/// Where the components of one graph put what they reject: the pipeline's store, within the graph's budget.
-/// A clone is another handle to the same.
+/// Writer of dead letters into the pipeline's store, within the graph's budget. A clone is another handle to the same.
 #[derive(Clone)]
 pub(crate) struct DeadLetterWriter {
     store: SharedStore,
     budget: Arc<Mutex<DeadLetterBudget>>,
-    /// For letters that are kept only while there is room.
+    /// Budget of dead letters that are dropped where there is no room.
     spare: Arc<Mutex<DeadLetterBudget>>,
     started: Instant,
-    /// Of the graph's sources.
+    /// Metrics of the graph's sources.
     sources: Arc<[Arc<ComponentMetrics>]>,
     /// Cancelled when the graph drains.
     stopping: CancellationToken,
@@ -36,7 +36,7 @@ pub(crate) struct DeadLetterWriter {
 }
 
 impl DeadLetterWriter {
-    /// The same for another life of its graph, which drains when `stopping` is cancelled.
+    /// Copies the writer for another start of its graph, which drains when `stopping` is cancelled.
     pub(crate) fn until(&self, stopping: &CancellationToken) -> Self {
         Self { stopping: stopping.clone(), ..self.clone() }
     }
@@ -58,30 +58,29 @@ impl DeadLetterWriter {
         }
     }
 
-    /// The same with `relabel` applied to dead letters before they are kept.
+    /// Sets a function that changes dead letters before they are kept.
     pub(crate) fn relabelling(self, relabel: Relabel) -> Self {
         Self { relabel: Some(relabel), ..self }
     }
 
-    /// Keeps letters of the component that `meter` counts for, and returns when they are durable. If the store
-    /// fails, waits until it does not.
+    /// Keeps dead letters of a component, and returns when they are durable. Retries until the store can be written.
     pub(crate) async fn keep(
         &self,
         metrics: &ComponentMetrics,
-        mut letters: Vec<DeadLetter>,
+        mut dead_letters: Vec<DeadLetter>,
         hard_stop: &CancellationToken,
     ) -> Result<(), Failure> {
-        self.count(metrics, &letters, hard_stop).await?;
+        self.count(metrics, &dead_letters, hard_stop).await?;
         if let Some(relabel) = &self.relabel {
-            relabel(&mut letters);
+            relabel(&mut dead_letters);
         }
         let mut failed = false;
         loop {
             let store = Arc::clone(&self.store);
             let write = move || {
-                let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-                let written = store.append(&mut letters);
-                (letters, written)
+                let mut store = store.lock();
+                let written = store.append(&mut dead_letters);
+                (dead_letters, written)
             };
             let (back, written) = tokio::task::spawn_blocking(write)
                 .await
@@ -94,9 +93,9 @@ impl DeadLetterWriter {
                 }
                 return Ok(());
             };
-            letters = back;
+            dead_letters = back;
             failed = true;
-            let reason = format!("the dead-letter store cannot be written, so this waits: {error}");
+            let reason = format!("the dead-letter store cannot be written, so the component waits: {error}");
             if metrics.set_health(Health::Unhealthy(reason.clone())) {
                 tracing::error!(component = metrics.name(), "{reason}");
             }
@@ -107,32 +106,32 @@ impl DeadLetterWriter {
         }
     }
 
-    /// Keeps letters of events that clients have sent, if there is room. If there is none, or the store fails, they
-    /// are counted and dropped: what clients send must not stop a graph.
+    /// Keeps dead letters of events that clients have sent, as far as there is room. Without room, or if the store cannot
+    /// be written, they are counted and dropped: requests must not stop a graph.
     pub(crate) async fn offer(
         &self,
         metrics: &ComponentMetrics,
-        mut letters: Vec<DeadLetter>,
+        mut dead_letters: Vec<DeadLetter>,
     ) -> Result<(), Failure> {
         let (room, exceeded) = {
-            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            spare.offer(self.started.elapsed(), metrics.name(), metrics.reached(), letters.len() as u64)
+            let mut spare = self.spare.lock();
+            spare.offer(self.started.elapsed(), metrics.name(), metrics.reached(), dead_letters.len() as u64)
         };
-        let count = usize::try_from(room).unwrap_or(usize::MAX).min(letters.len());
+        let count = usize::try_from(room).unwrap_or(usize::MAX).min(dead_letters.len());
         if let Some(exceeded) = exceeded {
-            metrics.log_not_kept(letters.len() - count, &format!("too many dead letters: {exceeded}"));
-            letters.truncate(count);
+            metrics.log_not_kept(dead_letters.len() - count, &format!("too many dead letters: {exceeded}"));
+            dead_letters.truncate(count);
         }
-        if letters.is_empty() {
+        if dead_letters.is_empty() {
             return Ok(());
         }
         if let Some(relabel) = &self.relabel {
-            relabel(&mut letters);
+            relabel(&mut dead_letters);
         }
         let store = Arc::clone(&self.store);
         let write = move || {
-            let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-            store.append(&mut letters)
+            let mut store = store.lock();
+            store.append(&mut dead_letters)
         };
         let written = tokio::task::spawn_blocking(write)
             .await
@@ -146,42 +145,38 @@ impl DeadLetterWriter {
         Ok(())
     }
 
-    /// Returns if the budget has room for these letters; else only when the graph is stopped.
+    /// Counts dead letters against the budget. Without room, returns only when the graph stops.
     async fn count(
         &self,
         metrics: &ComponentMetrics,
-        letters: &[DeadLetter],
+        dead_letters: &[DeadLetter],
         hard_stop: &CancellationToken,
     ) -> Result<(), Failure> {
         let counted = {
-            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            budget.count(self.started.elapsed(), metrics.name(), metrics.reached(), letters.len() as u64)
+            let mut budget = self.budget.lock();
+            budget.count(self.started.elapsed(), metrics.name(), metrics.reached(), dead_letters.len() as u64)
         };
         let Err(exceeded) = counted else { return Ok(()) };
-        let latest = letters.last().map_or("", |letter| letter.reason.as_str());
+        let latest = dead_letters.last().map_or("", |dead_letter| dead_letter.reason.as_str());
         let reason = format!(
             "too many dead letters: {exceeded}; fix the cause and restart, or raise the budget; the latest reason is: {latest}"
         );
-        let failure = Failure::fatal(metrics.name(), &reason);
-        if self.has_end() || self.stopping.is_cancelled() {
-            return Err(failure);
+        if self.has_end() {
+            return Err(Failure::fatal(metrics.name(), &reason));
         }
-        if metrics.set_health(Health::Blocked(reason.clone())) {
+        if metrics.set_health(Health::Blocked(reason.clone())) && !self.stopping.is_cancelled() {
             tracing::error!(component = metrics.name(), "waits: {reason}");
         }
-        loop {
-            // Said again now and then, because another instance of the component may say that it is well.
-            metrics.set_health(Health::Blocked(reason.clone()));
-            tokio::select! {
-                () = tokio::time::sleep(STORE_PAUSE) => {}
-                () = hard_stop.cancelled() => return Err(Failure::Stopped),
-                // Nothing of what is in flight can be finished, so there is nothing to wait for.
-                () = self.stopping.cancelled() => return Err(failure),
+        tokio::select! {
+            () = hard_stop.cancelled() => Err(Failure::Stopped),
+            // Nothing that is in flight here can be delivered, so the drain does not wait for it.
+            () = self.stopping.cancelled() => {
+                Err(Failure::Undeliverable(format!("`{}`: {reason}", metrics.name())))
             }
         }
     }
 
-    /// Whether every source knows where its input ends: then somebody waits for the end.
+    /// Returns whether every source knows the end of its input. A run with an end fails rather than waits.
     fn has_end(&self) -> bool {
         self.sources.iter().all(|source| source.has_end())
     }

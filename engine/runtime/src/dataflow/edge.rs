@@ -1,4 +1,4 @@
-//! The bounded queue between two segments.
+//! Edge: the bounded queue between two segments.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::component::ComponentMetrics;
 use crate::metrics::gauge::Gauge;
 
-/// Batches that an edge holds at most.
+/// The largest number of batches in an edge.
 const BATCHES: usize = 256;
 
-/// Bytes that an edge holds at most. A larger batch passes when the edge is empty.
+/// The largest number of bytes in an edge. A larger batch enters when the edge is empty.
 const BYTES: usize = 8 << 20;
 
 /// The writing end of an edge. A clone is another writer; the edge ends when the last one is dropped.
@@ -24,12 +24,12 @@ const BYTES: usize = 8 << 20;
 pub(crate) struct EdgeSender {
     queue: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
-    /// Of the component that reads.
+    /// Metrics of the component downstream.
     reader: Arc<ComponentMetrics>,
     required: bool,
 }
 
-/// The reading end of an edge: a stream of parcels.
+/// The reading end of an edge: a stream of batches.
 pub(crate) struct EdgeReceiver {
     queue: ReceiverStream<Queued>,
 }
@@ -39,7 +39,7 @@ struct Queued {
     _room: OwnedSemaphorePermit,
 }
 
-/// The reader is gone: it failed, and the graph with it.
+/// Error of an edge whose reader is gone: it failed, and the graph with it.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
@@ -49,7 +49,7 @@ impl From<Closed> for Failure {
     }
 }
 
-/// An edge to the component that `reader` counts for. If it is not `required`, what finds it full passes by.
+/// Creates an edge to the component with the metrics `reader`. A full edge that is not `required` drops new batches.
 pub(crate) fn edge(reader: Arc<ComponentMetrics>, required: bool) -> (EdgeSender, EdgeReceiver) {
     let (sender, receiver) = mpsc::channel(BATCHES);
     let room = Arc::new(Semaphore::new(BYTES));
@@ -58,7 +58,7 @@ pub(crate) fn edge(reader: Arc<ComponentMetrics>, required: bool) -> (EdgeSender
 }
 
 impl EdgeSender {
-    /// Waits for room and puts a parcel in.
+    /// Waits for room, and sends a batch.
     pub(crate) async fn send(&self, tracked: TrackedBatch) -> Result<(), Closed> {
         let cost = tracked.batch().cost().clamp(1, BYTES) as u32;
         let room = Arc::clone(&self.room);
@@ -79,7 +79,7 @@ impl EdgeSender {
         Ok(())
     }
 
-    /// A handle that tells how full the edge is, without keeping it open.
+    /// Gauge of the edge. It does not keep the edge open.
     pub(crate) fn gauge(&self) -> Gauge {
         Gauge::new(Arc::clone(&self.room), BYTES)
     }
@@ -94,7 +94,7 @@ impl Stream for EdgeReceiver {
 }
 
 impl EdgeReceiver {
-    /// The next parcel, if one is there already.
+    /// The next batch, if there is one.
     pub(crate) fn ready(&mut self) -> Option<TrackedBatch> {
         self.queue.as_mut().try_recv().ok().map(|queued| queued.tracked)
     }

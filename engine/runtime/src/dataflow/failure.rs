@@ -1,15 +1,17 @@
-//! Why a task of a graph ended before its input did.
+//! Failure of a task of a graph.
 
-/// Why a task of a graph ended before its input did.
+/// Reason why a task ended before its input did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The graph is stopped at once: another task failed, or the drain took too long.
+    /// The graph stops at once: another task failed, or the drain timeout passed.
     Stopped,
-    /// This component cannot go on, and another try would end the same.
+    /// The component cannot continue, and a restart would end the same.
     Fatal(String),
-    /// A sink has lost data, for this reason: the graph starts anew from what its record says.
+    /// The graph drains, and this keeps it from delivering what was read.
+    Undeliverable(String),
+    /// A sink has lost data: the graph restarts from the sink's record.
     Replay(String),
-    /// Something that should not happen; a fresh start may help.
+    /// An unexpected failure. A restart may help.
     Crashed(String),
 }
 

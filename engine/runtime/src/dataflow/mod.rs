@@ -1,4 +1,4 @@
-//! One run of a graph: the plan, the tasks of its segments, and the edges between them.
+//! A run of a graph: the plan, the tasks of its segments, and the edges between them.
 
 pub(crate) mod chain;
 pub(crate) mod context;

@@ -1,19 +1,19 @@
-//! From a graph to segments: which components run in one task, and where the edges are. Pure.
+//! Plan of a run: cuts a graph into segments, the components that run in one task. Pure.
 
 use std::collections::BTreeMap;
 
 use tidegate_config::{Graph, Node, OutputName};
 use tidegate_sdk::{Capabilities, Kind, Port};
 
-/// How a component can be run, as far as the plan is concerned.
+/// Properties of a component that the plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Source,
-    /// A filter that is a plain function; whether it can be forked.
+    /// A plain filter, and whether it can be forked.
     Filter {
         forks: bool,
     },
-    /// A filter that waits; whether it can be forked, and how many events it works on at once, in several batches.
+    /// An async filter, whether it can be forked, and the number of events that it works on at once, in several batches.
     AsyncFilter {
         forks: bool,
         at_once: usize,
@@ -21,27 +21,26 @@ pub(crate) enum Shape {
     Sink,
 }
 
-/// Components that run in one task (or, with workers, in several that do the same).
+/// Components that run in one task, or with workers in several tasks that do the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Indices of the components, in the order in which events meet them. Behind a source or an async filter
-    /// (or from the start) stand filters that are plain functions; a sink stands alone.
+    /// Indices of the components, in the order in which events pass them: plain filters, downstream of a source or an async
+    /// filter if there is one; or a single sink.
     pub(crate) nodes: Vec<usize>,
-    /// How many instances work at once.
+    /// Number of instances.
     pub(crate) workers: usize,
-    /// How many events a filter that waits works on at once, in several batches.
+    /// Number of events that an async filter works on at once, in several batches.
     pub(crate) at_once: usize,
-    /// Whether batches leave them in the order in which they came. One alone always keeps it.
+    /// True if batches leave in the order in which they came. A single instance always keeps it.
     pub(crate) order: bool,
 }
 
 /// A graph cut into segments.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
-    /// The segments; each stands behind those that feed it.
+    /// The segments, each after those upstream of it.
     pub(crate) segments: Vec<Segment>,
-    /// What each output feeds, but for the next component of the same segment: the first components of other
-    /// segments.
+    /// The first components of the segments that each output feeds. Outputs within a segment are not in it.
     pub(crate) routes: BTreeMap<(usize, OutputName), Vec<usize>>,
 }
 
@@ -64,9 +63,8 @@ impl Shape {
 impl Plan {
     /// Cuts `graph`, whose components have these shapes.
     ///
-    /// A filter that is a plain function joins the segment of what feeds it, if that feeds it alone and it is
-    /// fed by nothing else. Workers need a segment of their own, so that the batches can be spread and put
-    /// back in order.
+    /// A plain filter joins the segment upstream if that feeds nothing else and the filter has no other input. Workers need a
+    /// segment of their own, so that batches can be distributed and put back in order.
     pub(crate) fn new(graph: &Graph, shapes: &[Shape]) -> Self {
         let mut plan = Self::default();
         let mut readers: BTreeMap<(usize, OutputName), Vec<usize>> = BTreeMap::new();
@@ -78,7 +76,7 @@ impl Plan {
         let mut segment_of = vec![0; graph.nodes.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
             let (workers, at_once) = match shapes[index] {
-                // It makes its own instances, as many as there are batches.
+                // It forks an instance for each batch.
                 Shape::AsyncFilter { forks: true, at_once: 2.. } => (1, shapes[index].at_once()),
                 Shape::Filter { forks: true } | Shape::AsyncFilter { forks: true, .. } => {
                     (node.engine.workers.max(1), 1)
@@ -136,7 +134,7 @@ mod tests {
         }
     }
 
-    /// Components that are fed by the main outputs of those with these indices.
+    /// A graph of components, each with the indices of those whose main output feeds it.
     fn graph(nodes: &[(Shape, usize, &[usize])]) -> (Graph, Vec<Shape>) {
         let plugin = Plugin::filter("x", "", "", |_: NoOptions| Ok::<_, ConfigError>(Nothing));
         let node = |(index, (_, workers, inputs)): (usize, &(Shape, usize, &[usize]))| Node {
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_straight_pipeline_is_two_segments() {
+    fn straight_pipeline_is_two_segments() {
         let nodes: [(Shape, usize, &[usize]); 4] =
             [(Shape::Source, 1, &[]), (FORKS, 1, &[0]), (ALONE, 1, &[1]), (Shape::Sink, 1, &[2])];
         let plan = plan(&nodes);
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_and_waiting_begin_a_segment() {
+    fn workers_and_async_filters_begin_a_segment() {
         let nodes: [(Shape, usize, &[usize]); 6] = [
             (Shape::Source, 1, &[]),
             (FORKS, 4, &[0]),
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_that_keep_the_order_are_apart_from_those_that_do_not() {
+    fn workers_with_order_are_in_another_segment_than_those_without() {
         let nodes: [(Shape, usize, &[usize]); 5] = [
             (Shape::Source, 1, &[]),
             (FORKS, 2, &[0]),
@@ -200,7 +198,7 @@ mod tests {
         let plan = Plan::new(&graph, &shapes);
         assert_eq!(segments(&plan), [([0].as_slice(), 1), (&[1], 2), (&[2, 3], 2), (&[4], 1)]);
         let order: Vec<bool> = plan.segments.iter().map(|segment| segment.order).collect();
-        assert_eq!(order, [true, true, false, true], "one worker keeps it whatever was asked for");
+        assert_eq!(order, [true, true, false, true], "one worker keeps the order in any case");
     }
 
     #[test]

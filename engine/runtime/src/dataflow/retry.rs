@@ -1,4 +1,4 @@
-//! Trying again: what the engine does around every call of a plugin that can fail.
+//! Retries around every call of a plugin that can fail.
 
 pub(crate) mod backoff;
 
@@ -7,18 +7,16 @@ use std::time::Duration;
 
 use tidegate_config::RetryOptions;
 use tidegate_sdk::{AsyncFilter, Attempt, Batch, Class, Cx, Error, Rejection, Sink, Source, async_trait};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dataflow::failure::Failure;
 use crate::dataflow::retry::backoff::Backoff;
+use crate::dataflow::tasks::GraphTasks;
 use crate::metrics::component::ComponentMetrics;
 use crate::metrics::status::Health;
 
-/// How long a component stays unready after a failure that is not tried again. An endpoint that stayed unready for
-/// longer would receive no requests, and so would never learn that its server is back.
-const REPORTED: Duration = Duration::from_secs(30);
-
-/// What can be opened: a source, a filter that waits, a sink.
+/// A component that can be opened: a source, an async filter or a sink.
 #[async_trait]
 pub(crate) trait Open: Send {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error>;
@@ -45,13 +43,13 @@ impl Open for Box<dyn Sink> {
     }
 }
 
-/// The tries of one component: pauses between them, its health, and what the log says of it.
+/// Retries of one component: the pauses between tries, its health, and its log lines.
 pub(crate) struct RetryState {
     backoff: Backoff,
     attempts: Option<u32>,
     metrics: Arc<ComponentMetrics>,
     cx: Cx,
-    hard_stop: CancellationToken,
+    tasks: GraphTasks,
 }
 
 impl RetryState {
@@ -59,18 +57,18 @@ impl RetryState {
         options: &RetryOptions,
         metrics: &Arc<ComponentMetrics>,
         cx: &Cx,
-        hard_stop: &CancellationToken,
+        tasks: &GraphTasks,
     ) -> Self {
         Self {
             backoff: Backoff::new(options),
             attempts: options.attempts,
             metrics: Arc::clone(metrics),
             cx: cx.clone(),
-            hard_stop: hard_stop.clone(),
+            tasks: tasks.clone(),
         }
     }
 
-    /// It went through.
+    /// Records a successful try.
     pub(crate) fn succeeded(&mut self) {
         if self.backoff.failures() > 0 {
             tracing::info!(component = self.metrics.name(), "works again");
@@ -81,14 +79,16 @@ impl RetryState {
         self.backoff.reset();
     }
 
-    /// No client waits any more for what was being tried. What failed stays reported for a while: the next request
-    /// would probably fail too.
-    pub(crate) fn cancelled(&mut self) {
-        self.metrics.expire_health(REPORTED);
+    /// Ends the tries at a batch without success: they are used up, or its clients are gone. The component keeps the
+    /// health of the last try.
+    pub(crate) fn gave_up(&mut self) {
+        if self.backoff.failures() > 0 || !self.metrics.is_ready() {
+            self.metrics.gave_up();
+        }
         self.backoff.reset();
     }
 
-    /// How many tries failed in a row.
+    /// Number of failed tries in a row.
     pub(crate) fn failures(&self) -> u32 {
         self.backoff.failures()
     }
@@ -99,28 +99,28 @@ impl RetryState {
         Attempt { number, last: self.attempts.is_some_and(|attempts| number >= attempts) }
     }
 
-    /// How many tries an event has, if they have an end.
+    /// The largest number of tries for one event; `None` without a limit.
     pub(crate) fn attempts(&self) -> Option<u32> {
         self.attempts
     }
 
-    /// A part went through: the pauses begin from the shortest one.
+    /// Records partial success: the pauses start from the shortest one.
     pub(crate) fn progressed(&mut self) {
         self.backoff.reset();
     }
 
-    /// Waits after `error`, which is not about single events, until it is time for another try. False if the tries
-    /// are used up. A drain that begins meanwhile ends the pause: one try at once, then the pauses go on.
-    pub(crate) async fn again(&mut self, error: &Error) -> Result<bool, Failure> {
+    /// Waits until the next try after `error`, which is not about single events. Returns false if the tries are used
+    /// up. A drain that begins meanwhile ends the pause, for one try at once; later pauses are not cut.
+    pub(crate) async fn failed(&mut self, error: &Error) -> Result<bool, Failure> {
         self.wait(error, self.attempts, std::future::pending()).await
     }
 
-    /// As [`again`](Self::again), for a try at `batch`: the pause ends early when the work on it is cancelled.
-    pub(crate) async fn again_for(&mut self, error: &Error, batch: &Batch) -> Result<bool, Failure> {
+    /// Waits as [`failed`](Self::failed) does, and ends early when all clients of `batch` are gone.
+    pub(crate) async fn failed_for(&mut self, error: &Error, batch: &Batch) -> Result<bool, Failure> {
         self.wait(error, self.attempts, batch.cancelled()).await
     }
 
-    /// As [`again_for`](Self::again_for), where the tries are counted for each event by the caller.
+    /// Waits as [`failed_for`](Self::failed_for) does, for a caller that counts the tries of each event.
     pub(crate) async fn pause_for(&mut self, error: &Error, batch: &Batch) -> Result<(), Failure> {
         self.wait(error, None, batch.cancelled()).await.map(drop)
     }
@@ -138,32 +138,28 @@ impl RetryState {
         }
         let pause = self.backoff.pause(error, rand::random());
         let failures = self.backoff.failures();
+        let message = error.message().to_owned();
+        let changed = self.metrics.set_health(match error.class() {
+            Class::Misconfigured => Health::Unhealthy(message),
+            _ => Health::Waiting(message),
+        });
         if error.class() != Class::Busy {
             self.metrics.retried();
             if attempts.is_some_and(|attempts| failures >= attempts) {
-                self.metrics.set_health(Health::Waiting(error.message().to_owned()));
-                self.metrics.expire_health(REPORTED);
-                self.backoff.reset();
+                self.gave_up();
                 return Ok(false);
             }
         }
-        let (health, again) = match error.class() {
-            Class::Misconfigured => {
-                (Health::Unhealthy(error.message().to_owned()), "has to wait for a change")
-            }
-            Class::Busy => (Health::Waiting(error.message().to_owned()), "waits"),
-            _ => (Health::Waiting(error.message().to_owned()), "tries again"),
-        };
-        let changed = self.metrics.set_health(health);
-        let seconds = pause.as_secs_f64();
-        // The first of a row is worth a line, then ever fewer of them.
-        match changed || failures.is_power_of_two() {
-            true => tracing::warn!(component = self.metrics.name(), "{again} in {seconds:.1} s: {error}"),
-            false => tracing::debug!(component = self.metrics.name(), "{again} in {seconds:.1} s: {error}"),
+        let next = next_try(error.class(), pause, self.time_left());
+        // The first failure in a row is logged, then ever fewer of them.
+        if changed || failures.is_power_of_two() {
+            tracing::warn!(component = self.metrics.name(), "{next}: {error}");
+        } else {
+            tracing::debug!(component = self.metrics.name(), "{next}: {error}");
         }
         let draining = self.cx.is_stopping();
         tokio::select! {
-            () = self.hard_stop.cancelled() => return Err(Failure::Stopped),
+            () = self.tasks.hard_stop().cancelled() => return Err(Failure::Stopped),
             () = self.cx.stopping(), if !draining => {}
             () = cancelled => {}
             () = tokio::time::sleep(pause) => {}
@@ -171,38 +167,67 @@ impl RetryState {
         Ok(true)
     }
 
-    /// The input ended before the component was open.
-    fn needless(&self) -> bool {
+    /// Time until the drain timeout, during a drain.
+    fn time_left(&self) -> Option<Duration> {
+        let deadline = self.tasks.deadline().filter(|_| self.cx.is_stopping())?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Records that the input ended before the component was open.
+    fn not_needed(&self) -> bool {
         self.metrics.set_health(Health::Ended);
         false
     }
 
-    /// Opens a component, again until it succeeds. False if `needless` resolves first: nothing is left to be opened for.
+    /// Opens a component, with retries. Returns false if `not_needed` is cancelled first.
     pub(crate) async fn open(
         &mut self,
         component: &mut dyn Open,
-        needless: &CancellationToken,
+        not_needed: &CancellationToken,
     ) -> Result<bool, Failure> {
-        let cx = self.cx.clone();
+        let (cx, tasks) = (self.cx.clone(), self.tasks.clone());
         loop {
             let opened = tokio::select! {
                 opened = component.open(&cx) => opened,
-                () = self.hard_stop.cancelled() => return Err(Failure::Stopped),
-                () = needless.cancelled() => return Ok(self.needless()),
+                () = tasks.hard_stop().cancelled() => return Err(Failure::Stopped),
+                () = not_needed.cancelled() => return Ok(self.not_needed()),
             };
             let Err(error) = opened else {
                 self.succeeded();
                 return Ok(true);
             };
             tokio::select! {
-                again = self.again(&error) => { again?; }
-                () = needless.cancelled() => return Ok(self.needless()),
+                waited = self.failed(&error) => { waited?; }
+                () = not_needed.cancelled() => return Ok(self.not_needed()),
             }
         }
     }
 }
 
-/// How often each event of a parcel has failed alone.
+/// Log text about the next try. `left` is the time until the drain timeout, which ends all tries.
+fn next_try(class: Class, pause: Duration, left: Option<Duration>) -> String {
+    if let Some(left) = left.filter(|left| *left <= pause) {
+        return format!("is not tried again, because the drain timeout passes in {}", span(left));
+    }
+    let pause = span(pause);
+    match class {
+        Class::Misconfigured => format!("has to wait for a change, tries again in {pause}"),
+        Class::Busy => format!("waits {pause}"),
+        _ => format!("tries again in {pause}"),
+    }
+}
+
+/// A duration in milliseconds below a second, else in seconds.
+pub(crate) fn span(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        // Rounded up, so that no pause is "0 ms".
+        format!("{} ms", duration.as_micros().div_ceil(1000).max(1))
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
+}
+
+/// Number of failed tries of each event of a batch.
 pub(crate) struct FailureCounts(Vec<u32>);
 
 impl FailureCounts {
@@ -210,7 +235,7 @@ impl FailureCounts {
         Self(vec![0; events])
     }
 
-    /// Counts events that failed, and returns those whose attempts are used up.
+    /// Counts failed events, and returns a rejection for each whose tries are used up.
     pub(crate) fn count(&mut self, failed: Vec<(usize, String)>, attempts: Option<u32>) -> Vec<Rejection> {
         let mut given_up = Vec::new();
         for (event, reason) in failed {
@@ -223,13 +248,16 @@ impl FailureCounts {
         given_up
     }
 
-    /// The count of the event that has failed most often.
+    /// The largest count.
     pub(crate) fn most(&self) -> u32 {
         self.0.iter().copied().max().unwrap_or_default()
     }
 
-    /// Keeps the counts of these events, which go on in a parcel of their own.
+    /// Keeps the counts of these events, which continue in a batch of their own.
     pub(crate) fn select(&mut self, events: &[usize]) {
         self.0 = events.iter().map(|event| self.0.get(*event).copied().unwrap_or_default()).collect();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Where what leaves a component goes: to the edges that its outputs feed, or to the dead letters.
+//! Routing of emissions: to the edges downstream, or to the dead letters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use crate::dataflow::dead_letter_writer::DeadLetterWriter;
 use crate::dataflow::edge::EdgeSender;
 use crate::dataflow::emission::Emission;
 use crate::dataflow::failure::Failure;
-use crate::dead_letters::letter::DeadLetter;
+use crate::dead_letters::dead_letter::DeadLetter;
 use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::component::ComponentMetrics;
 
-/// What is known of one component by whoever sends on what leaves it.
+/// Routing context of one component.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) metrics: Arc<ComponentMetrics>,
     /// `None` if the pipeline file does not say.
     pub(crate) on_reject: Option<OnReject>,
-    /// Whether a client may see why the component rejects an event. Only a filter that is a plain function has reasons
-    /// that are about the event alone; those of other components name servers, files and commands.
+    /// True if clients receive the component's reasons for a rejection. The reasons of plain filters are about the event
+    /// alone; those of other components name servers, files and commands.
     pub(crate) public_reasons: bool,
 }
 
-/// The ways out of the components of one segment.
+/// Routes of the components of one segment.
 #[derive(Clone)]
 pub(crate) struct Router {
     /// By component.
@@ -39,21 +39,26 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Sends on everything that leaves, in order. Waits for room where there is none.
+    /// Sends emissions downstream, and waits for room there. Rejected events are handled first: if they stop the graph, the
+    /// other events of their batch have not left, and the next run does not deliver them twice.
     pub(crate) async fn send(&self, emissions: Vec<Emission>) -> Result<(), Failure> {
-        for piece in emissions {
-            match piece {
-                Emission::Events { node, output, tracked } => self.events(node, output, tracked).await?,
+        let mut accepted = Vec::with_capacity(emissions.len());
+        for emission in emissions {
+            match emission {
+                Emission::Events { node, output, tracked } => accepted.push((node, output, tracked)),
                 Emission::Rejected { node, tracked, reasons } => {
                     self.rejected(node, tracked, reasons, 1).await?;
                 }
             }
         }
+        for (node, output, tracked) in accepted {
+            self.events(node, output, tracked).await?;
+        }
         Ok(())
     }
 
     async fn events(&self, node: usize, output: OutputName, tracked: TrackedBatch) -> Result<(), Failure> {
-        // An output that nobody reads drops its events on purpose: `check` has warned of it.
+        // An output without a reader drops its events on purpose: `check` has warned of it.
         let Some((last, others)) = self.edges.get(&(node, output)).and_then(|edges| edges.split_last())
         else {
             tracked.done();
@@ -76,8 +81,8 @@ impl Router {
         Ok(())
     }
 
-    /// Does with rejected events what the component's `on_reject` says, or hands them to the reader of
-    /// `NAME.rejected`. An event of a client never stops the graph: there is always another client.
+    /// Handles rejected events by the component's `on_reject`, or sends them to the readers of `NAME.rejected`. An event of a
+    /// client never stops the graph, because there is always another client.
     pub(crate) async fn rejected(
         &self,
         node: usize,
@@ -94,9 +99,9 @@ impl Router {
                 Some(Arc::new(own.with(Attributes::COMPONENT, name)))
             });
             let batch = tracked.batch().clone().with_own_attributes(own.collect());
-            let onwards = tracked.derive(batch);
+            let routed = tracked.derive(batch);
             tracked.done();
-            return self.events(node, OutputName::Rejected, onwards).await;
+            return self.events(node, OutputName::Rejected, routed).await;
         }
         let first = reasons.first().cloned().unwrap_or_default();
         route.metrics.log_rejected(reasons.len(), &first);
@@ -106,16 +111,16 @@ impl Router {
             let batch = tracked.batch();
             let (mut kept, mut offered) = (Vec::new(), Vec::new());
             for (event, reason) in reasons.into_iter().enumerate() {
-                let letter = |reason| DeadLetter::of_event(batch, event, name, reason, attempts);
+                let dead_letter = |reason| DeadLetter::of_event(batch, event, name, reason, attempts);
                 match batch.client(event) {
                     None if on_reject == OnReject::Stop => {
                         let why = format!("rejected an event, and on_reject is \"stop\": {reason}");
                         return Err(Failure::fatal(name, why));
                     }
-                    None => kept.push(letter(reason)),
+                    None => kept.push(dead_letter(reason)),
                     // The client gets its event back, with the reason, so nothing is lost.
                     Some(client) if client.waits() && route.on_reject != Some(OnReject::DeadLetter) => {}
-                    Some(_) => offered.push(letter(reason)),
+                    Some(_) => offered.push(dead_letter(reason)),
                 }
             }
             if !kept.is_empty() {
@@ -133,7 +138,7 @@ impl Router {
         Ok(())
     }
 
-    /// The same for what a source refused while reading; `parcel` answers for it.
+    /// Handles input that a source refused while reading; `tracked` answers for it.
     pub(crate) async fn refused(
         &self,
         node: usize,
@@ -155,9 +160,9 @@ impl Router {
             }
             OnReject::DeadLetter => {
                 let origin = &tracked.batch().runs()[0].origin;
-                let letters =
+                let dead_letters =
                     refused.into_iter().map(|one| DeadLetter::of_input(one, name, origin)).collect();
-                self.dead_letter_writer.keep(&route.metrics, letters, &self.hard_stop).await?;
+                self.dead_letter_writer.keep(&route.metrics, dead_letters, &self.hard_stop).await?;
             }
         }
         tracked.rejected(&first);

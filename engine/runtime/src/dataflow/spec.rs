@@ -1,9 +1,10 @@
 //! Specification of one graph: everything that stays the same across its restarts.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use tidegate_config::{Graph, Settings};
 use tokio_util::sync::CancellationToken;
 
@@ -12,30 +13,30 @@ use crate::dataflow::state_handoff::{SavedStates, StateOutbox};
 use crate::delivery::budget::MemoryBudget;
 use crate::metrics::component::ComponentMetrics;
 
-/// What stays the same when a graph is started anew.
+/// Specification of one graph.
 pub(crate) struct Spec {
     pub(crate) graph: Graph,
     pub(crate) settings: Settings,
     /// The id of the pipeline.
     pub(crate) id: Arc<str>,
-    /// Whether sinks are to forget their records first: until the first run has begun.
+    /// True if sinks forget their records. Cleared when the first run has begun.
     pub(crate) start_over: AtomicBool,
     /// The folder of the pipeline's state.
     pub(crate) folder: PathBuf,
-    /// One for each component.
+    /// A for each component.
     pub(crate) component_metrics: Vec<Arc<ComponentMetrics>>,
     pub(crate) budget: MemoryBudget,
     pub(crate) dead_letter_writer: DeadLetterWriter,
     /// Cancelled when the graph drains.
     pub(crate) stopping: CancellationToken,
-    /// What the filters of the first run begin with.
+    /// The states that the filters of the first run restore.
     pub(crate) inherited_states: Mutex<Option<SavedStates>>,
-    /// What they leave.
+    /// The states that the filters save for a successor.
     pub(crate) state_outbox: Arc<StateOutbox>,
 }
 
 impl Spec {
-    /// The same for another life of the graph, after this one is over.
+    /// Copies the specification for another start of the graph, after this one is over.
     pub(crate) fn restarted(&self) -> Self {
         let stopping = CancellationToken::new();
         Self {
@@ -53,8 +54,8 @@ impl Spec {
         }
     }
 
-    /// The same after graphs that have left this.
-    pub(crate) fn inheriting(self, state: SavedStates) -> Self {
-        Self { inherited_states: Mutex::new(Some(state)), ..self }
+    /// Sets the states that the filters inherit from predecessors of the graph.
+    pub(crate) fn inheriting(self, states: SavedStates) -> Self {
+        Self { inherited_states: Mutex::new(Some(states)), ..self }
     }
 }

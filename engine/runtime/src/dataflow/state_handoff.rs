@@ -1,18 +1,16 @@
-//! What filters remember, on its way from one graph to the one that takes its place.
+//! Filter states on their way from one graph to its successor.
 //!
-//! It may be handed over only if nothing that a filter remembers is still to be delivered: a `dedupe` that remembered an
-//! event which is read again would drop it, and with it the only delivery. So it counts only if the old graph has drained
-//! to the last event, and only where the new one reads on from there.
-
-#[cfg(test)]
-mod tests;
+//! A state may be passed only if everything that the filter has seen was delivered. A `dedupe` that remembers an event
+//! which is read again would drop it, and with it the only delivery. So a state counts only if the old graph has drained
+//! to the last event, and only where the new one resumes there.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tidegate_config::Graph;
 use tidegate_sdk::bytes::Bytes;
 use tidegate_sdk::{Error, Kind, STATE_BYTES};
@@ -20,81 +18,84 @@ use tokio::sync::watch;
 
 use crate::delivery::checkpoint::SourcePositions;
 
-/// A filter, by the names of its component and its plugin.
+/// The names of a filter's component and plugin.
 type Key = (String, String);
 
 type Filters = BTreeMap<Key, Bytes>;
 
-/// What the filters of graphs that have drained remember, and where their sources stopped.
+/// States of the filters of graphs that have drained, and the positions at which their sources stopped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SavedStates {
     filters: Filters,
-    places: BTreeMap<String, SourcePositions>,
+    positions: BTreeMap<String, SourcePositions>,
 }
 
 impl SavedStates {
-    pub(crate) fn new(filters: Filters, places: impl IntoIterator<Item = (String, SourcePositions)>) -> Self {
-        Self { filters, places: places.into_iter().collect() }
+    pub(crate) fn new(
+        filters: Filters,
+        positions: impl IntoIterator<Item = (String, SourcePositions)>,
+    ) -> Self {
+        Self { filters, positions: positions.into_iter().collect() }
     }
 
-    /// Adds what another graph has left. No component is in two of them.
+    /// Adds the states of another graph. No component is in both.
     pub(crate) fn extend(&mut self, other: Self) {
         self.filters.extend(other.filters);
-        self.places.extend(other.places);
+        self.positions.extend(other.positions);
     }
 }
 
-/// Where the filters of a graph save what they remember, if that is wanted.
+/// States that the filters of a graph save for a successor, if one was announced.
 #[derive(Default)]
 pub(crate) struct StateOutbox {
-    wanted: Arc<AtomicBool>,
+    requested: Arc<AtomicBool>,
     filters: Mutex<Filters>,
 }
 
 impl StateOutbox {
-    /// Another graph is to take the place of this one. To be told before the graph drains.
-    pub(crate) fn want(&self) {
-        self.wanted.store(true, Ordering::Release);
+    /// Announces a successor. Called before the graph drains.
+    pub(crate) fn request(&self) {
+        self.requested.store(true, Ordering::Release);
     }
 
-    /// The flag that says whether another graph is to take the place of this one.
-    pub(crate) fn wanted(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.wanted)
+    /// Flag that is set when a successor is announced.
+    pub(crate) fn requested(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.requested)
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Acquire)
+    pub(crate) fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
     }
 
-    /// What was saved, which is not here any more then.
+    /// Takes the states that were saved.
     pub(crate) fn take(&self) -> Filters {
-        std::mem::take(&mut lock(&self.filters))
+        std::mem::take(&mut self.filters.lock())
     }
 }
 
-/// The side of one run: its filters begin with what was saved before it, and save what they remember at its end.
+/// State handoff of one run: its filters restore inherited states at the start, and save theirs at the end.
 pub(crate) struct StateHandoff {
     outbox: Arc<StateOutbox>,
     /// By index of the component.
     nodes: Vec<Node>,
-    /// What there is to begin with, until it is taken.
-    filters: Mutex<Filters>,
-    /// Where the sources before had stopped.
-    places: BTreeMap<String, SourcePositions>,
-    /// By index of the source: whether it reads on from there, once that is known.
-    reads_on: BTreeMap<usize, watch::Sender<Option<bool>>>,
+    /// Inherited states that were not taken yet.
+    inherited: Mutex<Filters>,
+    /// The positions at which the predecessors' sources stopped.
+    stopped_at: BTreeMap<String, SourcePositions>,
+    /// By index of the source: whether it resumes at its predecessor's position, once that is known.
+    resumes: BTreeMap<usize, watch::Sender<Option<bool>>>,
 }
 
 struct Node {
     key: Key,
-    /// Indices of the sources whose events can reach it.
+    /// Indices of the sources upstream.
     sources: Vec<usize>,
 }
 
 impl StateHandoff {
-    pub(crate) fn new(graph: &Graph, outbox: &Arc<StateOutbox>, before: Option<SavedStates>) -> Self {
+    pub(crate) fn new(graph: &Graph, outbox: &Arc<StateOutbox>, inherited: Option<SavedStates>) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
-        // Nodes stand behind those that feed them, so each knows its sources when its turn comes.
+        // A node comes after those upstream of it, so their sources are known.
         for (index, node) in graph.nodes.iter().enumerate() {
             let mut sources: Vec<usize> = match node.kind() {
                 Kind::Source => vec![index],
@@ -104,69 +105,74 @@ impl StateHandoff {
             sources.dedup();
             nodes.push(Node { key: (node.name.clone(), node.plugin.name().to_owned()), sources });
         }
-        let SavedStates { mut filters, places } = before.unwrap_or_default();
+        let SavedStates { mut filters, positions } = inherited.unwrap_or_default();
         filters.retain(|key, _| nodes.iter().any(|node| node.key == *key));
         let sources = (0..nodes.len()).filter(|index| graph.nodes[*index].kind() == Kind::Source);
-        let reads_on = sources.map(|index| (index, watch::Sender::new(None))).collect();
-        Self { outbox: Arc::clone(outbox), nodes, filters: Mutex::new(filters), places, reads_on }
-    }
-
-    /// A source reads on from these places; `None` if it will not read at all.
-    pub(crate) fn resumed(&self, source: usize, now: Option<&SourcePositions>) {
-        let before = self.places.get(&self.nodes[source].key.0);
-        let reads_on = matches!((before, now), (Some(before), Some(now)) if is_at_least(now, before));
-        if let Some(told) = self.reads_on.get(&source) {
-            told.send_replace(Some(reads_on));
+        let resumes = sources.map(|index| (index, watch::Sender::new(None))).collect();
+        Self {
+            outbox: Arc::clone(outbox),
+            nodes,
+            inherited: Mutex::new(filters),
+            stopped_at: positions,
+            resumes,
         }
     }
 
-    /// What the filter is to begin with, if there is anything. Waits until it is known whether that holds.
-    pub(crate) async fn before(&self, node: usize) -> Option<Bytes> {
+    /// Records that a source resumes at these positions; `None` if it will not read at all.
+    pub(crate) fn resumed(&self, source: usize, now: Option<&SourcePositions>) {
+        let before = self.stopped_at.get(&self.nodes[source].key.0);
+        let resumes = matches!((before, now), (Some(before), Some(now)) if is_at_least(now, before));
+        if let Some(known) = self.resumes.get(&source) {
+            known.send_replace(Some(resumes));
+        }
+    }
+
+    /// Takes the state that a filter inherits, if it is valid. Waits until the sources upstream know where they resume.
+    pub(crate) async fn inherited(&self, node: usize) -> Option<Bytes> {
         let Node { key, sources } = &self.nodes[node];
-        if !self.filters().contains_key(key) {
+        if !self.inherited.lock().contains_key(key) {
             return None;
         }
         let mut elsewhere = None;
         for source in sources {
-            let mut told = self.reads_on.get(source)?.subscribe();
-            let reads_on = told.wait_for(Option::is_some).await.ok().and_then(|told| *told);
-            if reads_on != Some(true) {
+            let mut known = self.resumes.get(source)?.subscribe();
+            let resumes = known.wait_for(Option::is_some).await.ok().and_then(|known| *known);
+            if resumes != Some(true) {
                 elsewhere = Some(&self.nodes[*source].key.0);
             }
         }
-        let state = self.filters().remove(key)?;
+        let state = self.inherited.lock().remove(key)?;
         match elsewhere {
             None => Some(state),
             Some(source) => {
                 tracing::info!(
                     component = key.0,
-                    "begins afresh: its source `{source}` does not read on where the graph before stopped"
+                    "starts without its state: its source `{source}` does not resume where the graph before the reload \
+                     stopped"
                 );
                 None
             }
         }
     }
 
-    /// What came of giving it back.
+    /// Reports the result of restoring a state.
     pub(crate) fn restored(&self, node: usize, bytes: usize, result: Result<(), Error>) {
         let component = &self.nodes[node].key.0;
         match result {
-            Ok(()) => tracing::debug!(component, "goes on with {bytes} bytes of state"),
-            Err(reason) => {
-                tracing::warn!(
-                    component,
-                    "does not take over the state from before the reload: {reason}; it begins afresh"
-                );
-            }
+            Ok(()) => tracing::debug!(component, "restored {bytes} bytes of state"),
+            Err(reason) => tracing::warn!(
+                component,
+                "the state from before the reload cannot be restored: {reason}; it starts without state"
+            ),
         }
     }
 
-    /// Whether filters are to save what they remember when their input ends.
-    pub(crate) fn are_wanted(&self) -> bool {
-        self.outbox.is_wanted()
+    /// Returns whether filters have to save their states when their input ends.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.outbox.is_requested()
     }
 
-    /// Saves what a filter remembers.
+    /// Saves the state of a filter.
     pub(crate) fn save(&self, node: usize, state: Option<Vec<u8>>) {
         let key = &self.nodes[node].key;
         match state {
@@ -174,40 +180,36 @@ impl StateHandoff {
                 let bytes = state.len();
                 tracing::warn!(
                     component = key.0,
-                    "hands over no state: it has {bytes} bytes, and may have {STATE_BYTES}"
+                    "its state is not kept over the reload: it has {bytes} bytes, the limit is {STATE_BYTES}"
                 );
             }
-            Some(state) => drop(lock(&self.outbox.filters).insert(key.clone(), state.into())),
+            Some(state) => drop(self.outbox.filters.lock().insert(key.clone(), state.into())),
             None => {}
         }
     }
 
-    /// A filter that never began leaves what it would have begun with, if that holds.
+    /// Passes the inherited state of a filter that was never opened to the next graph, if it is valid.
     pub(crate) fn pass_on(&self, node: usize) {
         let Node { key, sources } = &self.nodes[node];
-        let holds =
-            |source: &usize| self.reads_on.get(source).is_some_and(|told| *told.borrow() == Some(true));
-        if self.are_wanted()
-            && sources.iter().all(holds)
-            && let Some(state) = self.filters().remove(key)
+        let is_valid =
+            |source: &usize| self.resumes.get(source).is_some_and(|known| *known.borrow() == Some(true));
+        if self.is_requested()
+            && sources.iter().all(is_valid)
+            && let Some(state) = self.inherited.lock().remove(key)
         {
-            lock(&self.outbox.filters).insert(key.clone(), state);
+            self.outbox.filters.lock().insert(key.clone(), state);
         }
-    }
-
-    fn filters(&self) -> MutexGuard<'_, Filters> {
-        lock(&self.filters)
     }
 }
 
-/// Whether a source that reads on from `now` gives no event again that was done with at `before`.
+/// Returns whether a source that resumes at `now` reads no event again that was done at `before`.
 fn is_at_least(now: &SourcePositions, before: &SourcePositions) -> bool {
     before.iter().all(|(partition, before)| {
         now.get(partition).is_some_and(|now| now.record.done >= before.record.done)
     })
 }
 
-/// What `save` returns, called in whatever way: one that panics has nothing to hand over, and costs the graph no event.
+/// Calls `save`. An error or a panic in it costs the state, and no event.
 pub(crate) async fn saved(
     component: &str,
     save: impl Future<Output = Result<Option<Vec<u8>>, Error>>,
@@ -216,12 +218,11 @@ pub(crate) async fn saved(
     let reason = match saved {
         Ok(Ok(state)) => return state,
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "it panicked when it was to save it".to_owned(),
+        Err(_) => "it panicked while it saved it".to_owned(),
     };
-    tracing::warn!(component, "hands over no state: {reason}");
+    tracing::warn!(component, "its state is not kept over the reload: {reason}");
     None
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+#[cfg(test)]
+mod tests;

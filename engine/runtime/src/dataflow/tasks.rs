@@ -1,11 +1,16 @@
-//! The tasks of one run of a graph: the first that fails ends the others, at once or when they are done.
+//! Tasks of one run of a graph: the first failure ends the others, at once or after everything that was read is
+//! delivered.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 
-use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tidegate_sdk::Tasks;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dataflow::failure::Failure;
@@ -18,14 +23,21 @@ pub(crate) struct GraphTasks {
     hard_stop: CancellationToken,
     /// Cancelled when the sources stop reading.
     stopping: CancellationToken,
-    /// Cancelled when the run has failed, and delivers what was read.
+    /// Cancelled when the run has failed and delivers what was read.
     winding_down: CancellationToken,
-    /// Cancelled when that has to be over within the time of a drain.
+    /// Cancelled when winding down has to end within the drain timeout.
     in_time: CancellationToken,
+    /// The end of the drain timeout, once a drain has begun.
+    deadline: Arc<Mutex<Option<Instant>>>,
+}
+
+thread_local! {
+    /// True if a batch was dropped without an answer in the poll that runs on this thread; `None` outside a poll.
+    static DROPPED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 impl GraphTasks {
-    /// The tasks of a run that drains when `stopping` is cancelled.
+    /// Creates the tasks of a run that drains when `stopping` is cancelled.
     pub(crate) fn new(stopping: &CancellationToken) -> Self {
         Self {
             tasks: Tasks::default(),
@@ -34,41 +46,81 @@ impl GraphTasks {
             stopping: stopping.child_token(),
             winding_down: CancellationToken::new(),
             in_time: CancellationToken::new(),
+            deadline: Arc::default(),
         }
     }
 
-    /// Starts a task. If it fails, or panics, every other task of the run is stopped.
+    /// Starts a task. If it fails or panics, or drops a batch without an answer, every other task of the run stops.
     pub(crate) fn spawn(&self, task: impl Future<Output = Result<(), Failure>> + Send + 'static) {
         let all = self.clone();
         self.tasks.spawn(async move {
-            match AssertUnwindSafe(task).catch_unwind().await {
-                Ok(Ok(())) => {}
-                // A task whose neighbour has failed may end before that one could say why. It has no reason of
-                // its own, so it must not be the first to give one.
-                // Where the run winds down, it was told by a segment downstream that takes nothing more.
-                Ok(Err(Failure::Stopped)) if all.winding_down.is_cancelled() => {}
-                Ok(Err(Failure::Stopped)) => all.hard_stop.cancel(),
-                Ok(Err(failure)) => all.fail(failure),
-                Err(panic) => all.fail(panicked(&*panic)),
-            }
+            let mut task = pin!(task);
+            std::future::poll_fn(move |cx| {
+                let (polled, dropped) =
+                    observe_drops(|| catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))));
+                match polled {
+                    Ok(Poll::Pending) if !dropped => return Poll::Pending,
+                    Ok(Poll::Ready(Ok(()))) if !dropped => {}
+                    // The task's own failure explains the batches that it dropped.
+                    Ok(Poll::Ready(Err(failure))) => all.ended_early(failure),
+                    Err(panic) => all.fail(panicked(&*panic)),
+                    Ok(still) => {
+                        all.batch_dropped();
+                        return still.map(|_| ());
+                    }
+                }
+                Poll::Ready(())
+            })
+            .await;
         });
+    }
+
+    fn ended_early(&self, failure: Failure) {
+        if failure != Failure::Stopped {
+            self.fail(failure);
+        } else if !self.winding_down.is_cancelled() {
+            // A task that ends because its neighbour has failed may end before the neighbour reports the reason. It
+            // has no reason of its own, so it stops the others without giving one. While the run winds down, a
+            // downstream segment that takes nothing more is expected.
+            self.hard_stop.cancel();
+        }
+    }
+
+    /// Fails the run because a batch was dropped without an answer, unless the run has failed already.
+    fn batch_dropped(&self) {
+        if !self.winding_down.is_cancelled() && !self.hard_stop.is_cancelled() {
+            self.fail(Failure::Crashed("a batch was dropped without an answer".into()));
+        }
+    }
+
+    /// Callback for a batch that failed. In a poll of a task, that task reports the reason when the poll ends.
+    pub(crate) fn on_batch_failed(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let all = self.clone();
+        Arc::new(move || {
+            let is_in_poll = DROPPED.get().is_some();
+            if is_in_poll {
+                DROPPED.set(Some(true));
+            } else {
+                all.batch_dropped();
+            }
+        })
     }
 
     /// Stops every task, for this reason if it is the first.
     pub(crate) fn fail(&self, failure: Failure) {
-        self.first_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        self.first_failure.lock().get_or_insert(failure);
         self.hard_stop.cancel();
     }
 
-    /// Ends the run for this reason, if it is the first, when everything that was read is delivered.
+    /// Ends the run, for this reason if it is the first, when everything that was read is delivered.
     pub(crate) fn wind_down(&self, failure: Failure) {
-        self.first_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        self.first_failure.lock().get_or_insert(failure);
         self.winding_down.cancel();
         self.stopping.cancel();
     }
 
-    /// As [`wind_down`](Self::wind_down), where not everything can be delivered: what has left the segment that
-    /// failed is, within the time of a drain.
+    /// Ends the run as [`wind_down`](Self::wind_down) does, within the drain timeout: the failed segment delivers
+    /// nothing more, what has left it is delivered.
     pub(crate) fn wind_down_in_time(&self, failure: Failure) {
         self.wind_down(failure);
         self.in_time.cancel();
@@ -84,19 +136,29 @@ impl GraphTasks {
         &self.winding_down
     }
 
-    /// Cancelled when the run has to be over within the time of a drain.
+    /// Cancelled when the run has to be over within the drain timeout.
     pub(crate) fn in_time(&self) -> &CancellationToken {
         &self.in_time
     }
 
-    /// Cancelled when every task is to end at once.
+    /// Cancelled when every task has to end at once.
     pub(crate) fn hard_stop(&self) -> &CancellationToken {
         &self.hard_stop
     }
 
-    /// Why the run failed, if it did.
+    /// Sets the end of the drain timeout.
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        *self.deadline.lock() = Some(deadline);
+    }
+
+    /// The end of the drain timeout, once a drain has begun.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        *self.deadline.lock()
+    }
+
+    /// The reason of the run's failure.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        let first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let first = self.first_failure.lock().clone();
         first.or_else(|| self.hard_stop.is_cancelled().then_some(Failure::Stopped))
     }
 
@@ -104,6 +166,14 @@ impl GraphTasks {
     pub(crate) async fn joined(&self) {
         self.tasks.joined().await;
     }
+}
+
+/// Calls `poll`, and reports whether a batch was dropped without an answer in it.
+fn observe_drops<T>(poll: impl FnOnce() -> T) -> (T, bool) {
+    let outer = DROPPED.replace(Some(false));
+    let polled = poll();
+    let dropped = DROPPED.replace(outer).unwrap_or(false);
+    (polled, dropped)
 }
 
 /// The failure of a task that panicked.
@@ -120,35 +190,4 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A source that was sending to a sink that failed ended the pipeline instead of starting it anew.
-    #[tokio::test]
-    async fn the_reason_is_told_even_if_a_neighbour_ends_first() {
-        let tasks = GraphTasks::new(&CancellationToken::new());
-        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-        let stopped = tasks.hard_stop().clone();
-        tasks.spawn(async move {
-            drop(receiver);
-            stopped.cancelled().await;
-            Err(Failure::Replay("rolled back".into()))
-        });
-        tasks.spawn(async move {
-            let mut sender = sender;
-            sender.closed().await;
-            Err(Failure::Stopped)
-        });
-        tasks.joined().await;
-        assert_eq!(tasks.failure(), Some(Failure::Replay("rolled back".into())));
-    }
-
-    #[tokio::test]
-    async fn a_hard_stop_is_a_reason_if_there_is_no_other() {
-        let tasks = GraphTasks::new(&CancellationToken::new());
-        tasks.fail(Failure::Stopped);
-        tasks.spawn(async { Err(Failure::Fatal("too late".into())) });
-        tasks.joined().await;
-        assert_eq!(tasks.failure(), Some(Failure::Stopped));
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
-//! From a plan to tasks: components are built, joined by edges, and started.
+//! Start of a run: builds the components, joins them by edges, and starts their tasks.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use tidegate_config::Delivery;
 use tidegate_sdk::{Claim, Component, Cx, Replay};
@@ -28,42 +28,37 @@ use crate::delivery::checkpoint::Checkpoint;
 use crate::delivery::sink_progress::SinkProgress;
 use crate::delivery::source_progress::SourceProgress;
 
-/// The sources of a run.
-pub(crate) type RunningSources = Vec<RunningSource>;
-
-/// A lane and where its positions are kept.
-pub(crate) type RunningSource = (Arc<SourceProgress>, Arc<Checkpoint>);
+/// A source of a run.
+#[derive(Clone)]
+pub(crate) struct RunningSource {
+    pub(crate) progress: Arc<SourceProgress>,
+    pub(crate) checkpoint: Arc<Checkpoint>,
+}
 
 /// A run that is being put together.
-pub(crate) struct Wiring<'a> {
+struct Wiring<'a> {
     spec: &'a Spec,
     tasks: &'a GraphTasks,
-    /// Cancelled when a batch was dropped without an answer.
-    failed: &'a CancellationToken,
-    /// Cancelled when nothing more will come from any source.
+    /// Cancelled when every source is over and everything that they read has ended.
     idle: CancellationToken,
     sources_left: Arc<AtomicUsize>,
     sink_progress: Option<Arc<SinkProgress>>,
     state_handoff: Arc<StateHandoff>,
-    /// By name of the component: sinks that acknowledge for their sources, and these.
-    coordinator: BTreeMap<String, Arc<AckCoordinator>>,
-    /// By component: whether it is a filter that is a plain function.
-    pure: Vec<bool>,
-    /// By component; taken when it is started.
+    /// The coordinators of sinks that acknowledge for their sources, by the name of the sink and of each source.
+    coordinators: BTreeMap<String, Arc<AckCoordinator>>,
+    /// True if each component is a plain filter, by index.
+    is_plain_filter: Vec<bool>,
+    /// The components by index, each taken when it is started.
     components: Vec<Option<Component>>,
     senders: BTreeMap<usize, EdgeSender>,
     receivers: BTreeMap<usize, EdgeReceiver>,
     plan: Plan,
 }
 
-/// Builds and starts everything. The tasks run when this returns.
-pub(crate) fn start(
-    spec: &Spec,
-    tasks: &GraphTasks,
-    failed: &CancellationToken,
-) -> Result<RunningSources, Failure> {
-    let mut wiring = Wiring::new(spec, tasks, failed)?;
-    let mut sources = RunningSources::new();
+/// Builds and starts all components. Their tasks run when this returns.
+pub(crate) fn start(spec: &Spec, tasks: &GraphTasks) -> Result<Vec<RunningSource>, Failure> {
+    let mut wiring = Wiring::new(spec, tasks)?;
+    let mut sources = Vec::new();
     for segment in std::mem::take(&mut wiring.plan.segments) {
         sources.extend(wiring.start(&segment));
     }
@@ -71,7 +66,7 @@ pub(crate) fn start(
 }
 
 impl<'a> Wiring<'a> {
-    fn new(spec: &'a Spec, tasks: &'a GraphTasks, failed: &'a CancellationToken) -> Result<Self, Failure> {
+    fn new(spec: &'a Spec, tasks: &'a GraphTasks) -> Result<Self, Failure> {
         let mut components = Vec::new();
         for node in &spec.graph.nodes {
             components.push(node.build().map_err(|error| Failure::fatal(&node.name, error))?);
@@ -91,22 +86,21 @@ impl<'a> Wiring<'a> {
         }
         let effectively_once = spec.settings.delivery == Delivery::EffectivelyOnce;
         let sink_progress = effectively_once.then(|| Arc::new(SinkProgress::new(&spec.graph)));
-        let coordinator = match &sink_progress {
-            Some(sink_progress) => coordinator(spec, &components, sink_progress)?,
+        let coordinators = match &sink_progress {
+            Some(sink_progress) => coordinators(spec, &components, sink_progress)?,
             None => BTreeMap::new(),
         };
-        let before = spec.inherited_states.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let inherited = spec.inherited_states.lock().take();
         let sources = shapes.iter().filter(|shape| **shape == Shape::Source).count();
         Ok(Self {
             spec,
             tasks,
-            failed,
             idle: CancellationToken::new(),
             sources_left: Arc::new(AtomicUsize::new(sources)),
             sink_progress,
-            state_handoff: Arc::new(StateHandoff::new(&spec.graph, &spec.state_outbox, before)),
-            coordinator,
-            pure: shapes.iter().map(|shape| matches!(shape, Shape::Filter { .. })).collect(),
+            state_handoff: Arc::new(StateHandoff::new(&spec.graph, &spec.state_outbox, inherited)),
+            coordinators,
+            is_plain_filter: shapes.iter().map(|shape| matches!(shape, Shape::Filter { .. })).collect(),
             components: components.into_iter().map(Some).collect(),
             senders,
             receivers,
@@ -139,7 +133,7 @@ impl<'a> Wiring<'a> {
                 self.start_filters(context, Worker::Waiting(Box::new(waiting)), segment, input);
             }
             Some(Component::Sink(sink)) => {
-                // The order of a lane is its record's; who acknowledges entry by entry needs none.
+                // The record of a lane needs the order of its events; an acknowledged entry does not.
                 let concurrency = if context.sink_progress.is_some() { 1 } else { engine.concurrency };
                 let forks = (1..concurrency).map_while(|_| sink.fork()).collect::<Vec<_>>();
                 let claim = Claim {
@@ -155,7 +149,7 @@ impl<'a> Wiring<'a> {
                 };
                 let mut writers = vec![writer(sink)];
                 writers.extend(forks.into_iter().map(writer));
-                if let Some(coordinator) = self.coordinator.get(context.metrics.name()).cloned() {
+                if let Some(coordinator) = self.coordinators.get(context.metrics.name()).cloned() {
                     let how = (coordinator, engine.batch);
                     self.tasks.spawn(acknowledge::run(context, writers, input, how, self.tasks.clone()));
                     return None;
@@ -176,18 +170,19 @@ impl<'a> Wiring<'a> {
             Some(Component::Source(source)) => source.replay(),
             _ => Replay::Never,
         };
-        let lane =
-            Arc::new(SourceProgress::new(&metrics, context.sink_progress.as_ref(), replay, self.failed));
+        let on_failed = self.tasks.on_batch_failed();
+        let progress =
+            Arc::new(SourceProgress::new(&metrics, context.sink_progress.as_ref(), replay, on_failed));
         let chain = self.chain(&segment.nodes[1..]);
         if let Some(Component::Source(source)) = self.components[segment.nodes[0]].take() {
             let reader = SourceReader {
                 context,
                 source,
                 chain,
-                lane: Arc::clone(&lane),
+                progress: Arc::clone(&progress),
                 checkpoint: Arc::clone(&checkpoint),
                 budget: self.spec.budget.clone(),
-                coordinator: self.coordinator.get(metrics.name()).cloned(),
+                coordinator: self.coordinators.get(metrics.name()).cloned(),
                 stopping: self.tasks.stopping().clone(),
             };
             let (left, idle) = (Arc::clone(&self.sources_left), self.idle.clone());
@@ -199,17 +194,16 @@ impl<'a> Wiring<'a> {
                 Ok(())
             });
         }
-        (lane, checkpoint)
+        RunningSource { progress, checkpoint }
     }
 
     fn start_filters(&self, context: SegmentContext, worker: Worker, segment: &Segment, input: EdgeReceiver) {
         let forks: Vec<Worker> = (1..segment.workers).map_while(|_| worker.fork(&context)).collect();
-        match forks.is_empty() {
-            true => self.tasks.spawn(workers::run(context, worker, input)),
-            false => {
-                let workers = forks.into_iter().chain([worker]).collect();
-                workers::run_workers(&context, workers, input, segment.order, self.tasks);
-            }
+        if forks.is_empty() {
+            self.tasks.spawn(workers::run(context, worker, input));
+        } else {
+            let workers = forks.into_iter().chain([worker]).collect();
+            workers::run_workers(&context, workers, input, segment.order, self.tasks);
         }
     }
 
@@ -217,11 +211,11 @@ impl<'a> Wiring<'a> {
         let first = segment.nodes[0];
         let settings = &self.spec.settings;
         let name = &self.spec.graph.nodes[first].name;
-        let sink_acknowledges = self.coordinator.contains_key(name);
+        let sink_acknowledges = self.coordinators.contains_key(name);
         let cx = Cx::new(name, self.tasks.stopping().clone())
             .with_event_size(settings.event_size)
             .with_metrics(self.spec.component_metrics[first].user_metrics())
-            .with_replaced(self.spec.state_outbox.wanted());
+            .with_replaced(self.spec.state_outbox.requested());
         self.spec.component_metrics[first].set_complaint(Arc::clone(cx.complaint()));
         SegmentContext {
             node: first,
@@ -237,12 +231,9 @@ impl<'a> Wiring<'a> {
 
     fn router(&self, segment: &Segment) -> Router {
         let route = |node: &usize| {
+            let metrics = Arc::clone(&self.spec.component_metrics[*node]);
             let on_reject = self.spec.graph.nodes[*node].engine.on_reject;
-            let public_reasons = self.pure[*node];
-            (
-                *node,
-                Route { metrics: Arc::clone(&self.spec.component_metrics[*node]), on_reject, public_reasons },
-            )
+            (*node, Route { metrics, on_reject, public_reasons: self.is_plain_filter[*node] })
         };
         let mut edges = HashMap::new();
         for ((node, output), targets) in &self.plan.routes {
@@ -259,7 +250,7 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    /// The filters that are plain functions among `nodes`, which stand behind one another.
+    /// Takes the plain filters among `nodes`, which feed one another.
     fn chain(&mut self, nodes: &[usize]) -> Chain {
         let mut links = Vec::new();
         for node in nodes {
@@ -272,8 +263,9 @@ impl<'a> Wiring<'a> {
     }
 }
 
-/// Which sinks acknowledge for which sources: those whose input delivers again what was not acknowledged.
-fn coordinator(
+/// Makes a coordinator for each sink that acknowledges for its sources, which are those whose input delivers again what
+/// was not acknowledged.
+fn coordinators(
     spec: &Spec,
     components: &[Component],
     sink_progress: &SinkProgress,
@@ -285,7 +277,7 @@ fn coordinator(
             continue;
         }
         let [sink] = sink_progress.sinks_of(&node.name) else {
-            let reason = "its entries are acknowledged by the one sink that they reach, and there is not one";
+            let reason = "its entries have to reach exactly one sink, which acknowledges them";
             return Err(Failure::fatal(&node.name, reason));
         };
         let coordinator = all.entry(sink.clone()).or_insert_with(|| Arc::new(AckCoordinator::new()));

@@ -1,7 +1,7 @@
-//! How much of its input a graph may turn into dead letters before it stops.
+//! Budget of dead letters: the share of its input that a graph may reject before it stops.
 //!
-//! Pure: time and counts are handed in. Both windows slide in steps (a hundredth of the events, a second of the
-//! minute), so that they take the same little memory whatever passes through them.
+//! Pure: time and counts are parameters. Both windows slide in steps (a hundredth of the events, a second of the
+//! minute), so their memory is constant.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -9,32 +9,32 @@ use std::time::Duration;
 
 use tidegate_config::DeadLetterOptions;
 
-/// The events of a component that its share is of.
+/// Size of the window of events that the share refers to.
 const EVENTS: u64 = 10_000;
 
-/// How many events are one step of that window.
+/// Number of events in one step of that window.
 const EVENTS_STEP: u64 = 100;
 
 /// The minute, in seconds.
 const MINUTE: u64 = 60;
 
-/// What one graph may still turn into dead letters. Once exceeded, it stays so.
+/// Budget of one graph. Once exceeded, it stays exceeded.
 #[derive(Debug)]
 pub(crate) struct DeadLetterBudget {
     options: DeadLetterOptions,
     minute: Window,
-    /// By component, of which there are as many as the pipeline file names.
+    /// By component; as many as the pipeline file names.
     shares: BTreeMap<String, Window>,
     exceeded: Option<Exceeded>,
 }
 
-/// Why no more may become dead letters.
+/// The limit that was exceeded.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Exceeded {
-    /// Too many of the last events that reached a component.
-    EventPermits { letters: u64, share: f64 },
+    /// Too many of the last `seen` events that reached a component.
+    Share { dead_letters: u64, seen: u64, share: f64 },
     /// Too many within a minute.
-    PerMinute { letters: u64, limit: u64 },
+    PerMinute { dead_letters: u64, limit: u64 },
 }
 
 impl DeadLetterBudget {
@@ -42,14 +42,14 @@ impl DeadLetterBudget {
         Self { options, minute: Window::new(MINUTE, 1), shares: BTreeMap::new(), exceeded: None }
     }
 
-    /// Counts `letters` of `component`, which `reached` events have reached so far, at `time` since some fixed
-    /// moment. If that is too many, none of them may be kept, nor any that come later.
+    /// Counts dead letters of a component that `reached` events have reached so far, at `time` since some fixed moment.
+    /// If they are too many, none of them may be kept, nor any later one.
     pub(crate) fn count(
         &mut self,
         time: Duration,
         component: &str,
         reached: u64,
-        letters: u64,
+        dead_letters: u64,
     ) -> Result<(), Exceeded> {
         if let Some(exceeded) = &self.exceeded {
             return Err(exceeded.clone());
@@ -63,42 +63,48 @@ impl DeadLetterBudget {
                     .entry(component.to_owned())
                     .or_insert_with(|| Window::new(EVENTS / EVENTS_STEP, EVENTS_STEP)),
             };
-            let letters = window.add(reached, letters);
-            (letters as f64 > share * EVENTS as f64).then_some(Exceeded::EventPermits { letters, share })
+            let dead_letters = window.add(reached, dead_letters);
+            let seen = reached.min(EVENTS);
+            (dead_letters as f64 > share * EVENTS as f64).then_some(Exceeded::Share {
+                dead_letters,
+                seen,
+                share,
+            })
         } else {
             None
         };
         self.exceeded = exceeded.or_else(|| {
-            let letters = self.minute.add(time.as_secs(), letters);
+            let dead_letters = self.minute.add(time.as_secs(), dead_letters);
             let limit = per_minute;
-            (limit > 0 && letters > limit).then_some(Exceeded::PerMinute { letters, limit })
+            (limit > 0 && dead_letters > limit).then_some(Exceeded::PerMinute { dead_letters, limit })
         });
         self.exceeded.clone().map_or(Ok(()), Err)
     }
 }
 
 impl DeadLetterBudget {
-    /// As [`count`](Self::count), for letters that are dropped where there are too many: those count for nothing, and
-    /// there is room again as time and events pass. Returns how many there is room for, and why not for all.
+    /// Counts dead letters that are dropped where there is no room. Those do not count, and there is room again as time and
+    /// events pass. Returns the number that there is room for, and the limit that refuses the others.
     pub(crate) fn offer(
         &mut self,
         time: Duration,
         component: &str,
         reached: u64,
-        letters: u64,
+        dead_letters: u64,
     ) -> (u64, Option<Exceeded>) {
         let DeadLetterOptions { share, per_minute, .. } = self.options;
-        let (mut room, mut exceeded) = (letters, None);
+        let (mut room, mut exceeded) = (dead_letters, None);
         let window = self.shares.entry(component.to_owned());
         let window = window.or_insert_with(|| Window::new(EVENTS / EVENTS_STEP, EVENTS_STEP));
         let (sum, most) = (window.add(reached, 0), (share * EVENTS as f64) as u64);
         if share > 0.0 && sum + room > most {
-            exceeded = Some(Exceeded::EventPermits { letters: sum + letters, share });
+            exceeded =
+                Some(Exceeded::Share { dead_letters: sum + dead_letters, seen: reached.min(EVENTS), share });
             room = most.saturating_sub(sum);
         }
         let (sum, limit) = (self.minute.add(time.as_secs(), 0), per_minute);
         if limit > 0 && sum + room > limit {
-            exceeded = Some(Exceeded::PerMinute { letters: sum + letters, limit });
+            exceeded = Some(Exceeded::PerMinute { dead_letters: sum + dead_letters, limit });
             room = limit.saturating_sub(sum);
         }
         window.add(reached, room);
@@ -110,44 +116,45 @@ impl DeadLetterBudget {
 impl fmt::Display for Exceeded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EventPermits { letters, share } => {
-                let percent = share * 100.0;
+            Self::Share { dead_letters, seen, share } => {
+                let (percent, allowed) = (share * 100.0, (share * EVENTS as f64) as u64);
                 write!(
                     formatter,
-                    "{letters} of the last 10,000 events, where {percent} % are allowed (`[pipeline] dead_letters.share`)"
+                    "{dead_letters} of the last {seen} events, where {allowed} are allowed ({percent} % of 10,000, \
+                     `[pipeline] dead_letters.share`)"
                 )
             }
-            Self::PerMinute { letters, limit } => {
+            Self::PerMinute { dead_letters, limit } => {
                 write!(
                     formatter,
-                    "{letters} within a minute, where {limit} are allowed (`[pipeline] dead_letters.per_minute`)"
+                    "{dead_letters} within a minute, where {limit} are allowed (`[pipeline] dead_letters.per_minute`)"
                 )
             }
         }
     }
 }
 
-/// A sum over the last stretch of something that grows (time, a count), in steps.
+/// Sliding sum over a growing axis (time or a count), in steps.
 #[derive(Debug)]
 struct Window {
     steps: u64,
     width: u64,
-    /// The sums of steps that are within the window, each with its number, growing.
+    /// The sums of the steps in the window, with their numbers, in order.
     sums: VecDeque<(u64, u64)>,
     total: u64,
 }
 
 impl Window {
-    /// A window of so many steps of this width.
+    /// Creates a window of `steps` steps of this width.
     fn new(steps: u64, width: u64) -> Self {
         Self { steps, width, sums: VecDeque::new(), total: 0 }
     }
 
-    /// Adds `amount` at `place`, and returns the sum over the window that ends there. A place before the last
-    /// one counts as the last one.
-    fn add(&mut self, place: u64, amount: u64) -> u64 {
+    /// Adds `amount` at `position`, and returns the sum over the window that ends there. A position before the last one
+    /// counts as the last one.
+    fn add(&mut self, position: u64, amount: u64) -> u64 {
         let last = self.sums.back().map_or(0, |(step, _)| *step);
-        let step = (place / self.width).max(last);
+        let step = (position / self.width).max(last);
         match self.sums.back_mut() {
             Some((known, sum)) if *known == step => *sum += amount,
             _ => self.sums.push_back((step, amount)),
@@ -171,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_input_with_a_dozen_bad_events_does_not_stop() {
+    fn small_input_with_a_dozen_bad_events_does_not_stop() {
         let mut budget = budget(0.01, 100);
         assert_eq!(budget.count(Duration::ZERO, "parse", 1000, 12), Ok(()));
         assert_eq!(budget.count(Duration::ZERO, "parse", 1000, 88), Ok(()));
@@ -179,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_is_switched_off_with_zero_and_what_is_exceeded_stays_so() {
+    fn each_limit_is_switched_off_with_zero_and_stays_exceeded() {
         let far = |number: u64| Duration::from_secs(number * 100);
         let mut off = budget(0.0, 0);
         let mut share = budget(0.01, 0);
@@ -190,15 +197,29 @@ mod tests {
             assert_eq!(minute.count(far(number), "a", number, 100), Ok(()));
         }
         let exceeded = share.count(Duration::ZERO, "a", 9_990_001, 1);
-        assert_eq!(exceeded, Err(Exceeded::EventPermits { letters: 101, share: 0.01 }));
+        assert_eq!(exceeded, Err(Exceeded::Share { dead_letters: 101, seen: 10_000, share: 0.01 }));
         assert_eq!(share.count(far(5), "b", 99_999_999, 0), exceeded);
         let exceeded = minute.count(far(999), "b", 1, 1);
-        assert_eq!(exceeded, Err(Exceeded::PerMinute { letters: 101, limit: 100 }));
+        assert_eq!(exceeded, Err(Exceeded::PerMinute { dead_letters: 101, limit: 100 }));
         assert_eq!(minute.count(far(5000), "a", 1, 0), exceeded);
     }
 
+    /// The message spoke of the last 10,000 events when only 500 had been seen.
     #[test]
-    fn components_have_shares_of_their_own_and_share_the_minute() {
+    fn message_names_the_events_that_were_seen() {
+        let mut budget = budget(0.01, 0);
+        let exceeded = budget.count(Duration::ZERO, "parse", 1000, 500).unwrap_err();
+        assert_eq!(
+            exceeded.to_string(),
+            "500 of the last 1000 events, where 100 are allowed (1 % of 10,000, `[pipeline] dead_letters.share`)"
+        );
+        let (room, exceeded) = self::budget(0.01, 0).offer(Duration::ZERO, "parse", 20_000, 500);
+        assert_eq!(room, 100);
+        assert!(exceeded.unwrap().to_string().starts_with("500 of the last 10000 events"));
+    }
+
+    #[test]
+    fn components_have_shares_of_their_own_and_one_limit_per_minute() {
         let mut budget = budget(0.01, 150);
         assert_eq!(budget.count(Duration::ZERO, "a", 500, 80), Ok(()));
         assert_eq!(budget.count(Duration::ZERO, "b", 500, 70), Ok(()));
@@ -206,12 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn offered_letters_find_room_again_when_the_window_has_moved_on() {
+    fn offered_dead_letters_have_room_again_when_the_window_has_moved() {
         let mut budget = budget(0.01, 100);
         let at = |second| Duration::from_secs(second);
-        let mut offer = |second, reached, letters| {
-            let (room, exceeded) = budget.offer(at(second), "a", reached, letters);
-            assert_eq!(exceeded.is_some(), room < letters);
+        let mut offer = |second, reached, dead_letters| {
+            let (room, exceeded) = budget.offer(at(second), "a", reached, dead_letters);
+            assert_eq!(exceeded.is_some(), room < dead_letters);
             room
         };
         assert_eq!(offer(0, 100, 40), 40);
@@ -224,7 +245,7 @@ mod tests {
     proptest! {
         /// The sum is at least that of the window less a step, and at most that of the window.
         #[test]
-        fn a_window_is_exact_to_a_step(adds in prop::collection::vec((0_u64..400, 0_u64..5), 1..80), width in 1_u64..20) {
+        fn window_is_exact_to_a_step(adds in prop::collection::vec((0_u64..400, 0_u64..5), 1..80), width in 1_u64..20) {
             let steps = 10;
             let mut window = Window::new(steps, width);
             let (mut place, mut added) = (0, Vec::new());

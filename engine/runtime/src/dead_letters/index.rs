@@ -1,4 +1,4 @@
-//! Index of a dead-letter store: where each dead letter is in the files.
+//! Index of a dead-letter store: the location of each dead letter in the files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::dead_letters::letter::DeadLetter;
+use crate::dead_letters::dead_letter::DeadLetter;
 
-/// Where a letter stands.
+/// Location of a line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LineLocation {
     pub(super) file: usize,
@@ -17,17 +17,17 @@ pub(super) struct LineLocation {
     pub(super) length: usize,
 }
 
-/// What is in the store of one pipeline, at one moment. Holds where letters stand, not the letters.
+/// Index of the dead letters of one pipeline, at one moment. Holds their locations, not their contents.
 #[derive(Debug)]
 pub struct DeadLetterIndex {
     pub(super) files: Vec<PathBuf>,
     pub(super) places: BTreeMap<u64, LineLocation>,
     unreadable: u64,
-    /// How many whole lines each file has.
+    /// Number of lines of each file.
     pub(super) lines: Vec<usize>,
 }
 
-/// The part of a line that says what it is.
+/// The fields of a line that tell its kind.
 #[derive(Deserialize)]
 pub(super) struct Line {
     pub(super) id: Option<u64>,
@@ -36,17 +36,18 @@ pub(super) struct Line {
 }
 
 impl DeadLetterIndex {
-    /// What is in a folder, which need not exist.
+    /// Indexes a folder, which need not exist.
     ///
     /// # Errors
     /// If the folder exists and cannot be read.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let files = files(folder)?;
-        let mut letters = Self { places: BTreeMap::new(), unreadable: 0, lines: vec![0; files.len()], files };
-        for file in 0..letters.files.len() {
-            letters.index(file)?;
+        let mut dead_letters =
+            Self { places: BTreeMap::new(), unreadable: 0, lines: vec![0; files.len()], files };
+        for file in 0..dead_letters.files.len() {
+            dead_letters.index(file)?;
         }
-        Ok(letters)
+        Ok(dead_letters)
     }
 
     fn index(&mut self, file: usize) -> io::Result<()> {
@@ -74,27 +75,27 @@ impl DeadLetterIndex {
         }
     }
 
-    /// How many letters there are.
+    /// Number of dead letters.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the store has no dead letter.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// How many lines could not be read.
+    /// Number of lines that could not be read.
     pub fn unreadable(&self) -> u64 {
         self.unreadable
     }
 
-    /// The numbers of the letters, growing.
+    /// Numbers of the dead letters, in order.
     pub fn ids(&self) -> impl Iterator<Item = u64> {
         self.places.keys().copied()
     }
 
-    /// The letter of this number.
+    /// Reads the dead letter with this number.
     ///
     /// # Errors
     /// If it cannot be read, or is damaged.
@@ -103,14 +104,14 @@ impl DeadLetterIndex {
         Ok(Some(serde_json::from_slice(&self.line(*place)?)?))
     }
 
-    /// Every letter, by number.
+    /// Reads every dead letter, in order.
     ///
     /// # Errors
     /// Of `visit`, or if one cannot be read.
     pub fn each(&self, mut visit: impl FnMut(DeadLetter) -> io::Result<()>) -> io::Result<()> {
         for id in self.ids() {
-            if let Some(letter) = self.get(id)? {
-                visit(letter)?;
+            if let Some(dead_letter) = self.get(id)? {
+                visit(dead_letter)?;
             }
         }
         Ok(())
@@ -125,7 +126,7 @@ impl DeadLetterIndex {
     }
 }
 
-/// The files of a store, oldest first.
+/// Files of a store, oldest first.
 pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

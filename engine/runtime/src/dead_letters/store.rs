@@ -1,31 +1,32 @@
-//! The store, for writing: letters are added, removed, and what was removed is cleared away.
+//! Store of dead letters, for writing: appends, removes, and reclaims the space of removed ones.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::json;
 use tidegate_sdk::Size;
 
+use crate::dead_letters::dead_letter::DeadLetter;
 use crate::dead_letters::index::{DeadLetterIndex, Line, files};
-use crate::dead_letters::letter::DeadLetter;
-use crate::storage::lock::{self, Busy};
+use crate::storage::lock::{self, LockError};
 use crate::storage::private;
 use crate::storage::sync::sync_folder;
 
-/// A file that has reached this size, in bytes, is followed by another.
+/// Size in bytes at which a file is followed by the next one.
 pub(crate) const FILE_SIZE: u64 = 64 << 20;
 
-/// The store of a pipeline file, shared by its graphs.
+/// Store of a pipeline, shared by its graphs.
 pub(crate) type SharedStore = Arc<Mutex<Store>>;
 
-/// The store of one pipeline, for writing. Blocks: to be used off the async workers.
+/// Store of one pipeline, for writing. Its methods block, so they are called off the async workers.
 #[derive(Debug)]
 pub(crate) struct Store {
     folder: PathBuf,
-    /// How many bytes it may hold; 0 is no limit.
+    /// Size limit in bytes; 0 is no limit.
     limit: Size,
     next_id: u64,
     pub(super) file: Option<(PathBuf, File)>,
@@ -33,22 +34,22 @@ pub(crate) struct Store {
     other_size: u64,
 }
 
-/// Removes letters of a pipeline that does not run, and tells how many of these there were.
+/// Removes dead letters of a pipeline that does not run, and returns their number.
 ///
 /// # Errors
 /// If the pipeline runs, or the store cannot be written.
 pub fn remove(data_dir: &Path, pipeline: &str, ids: &BTreeSet<u64>) -> Result<u64, String> {
     let place = data_dir.join(pipeline);
-    let _lock = lock::hold(&place).map_err(|busy| match busy {
-        Busy::Held { .. } => format!("{busy}; stop it first"),
-        Busy::Failed(_) => busy.to_string(),
+    let _lock = lock::hold(&place).map_err(|locked| match locked {
+        LockError::Held { .. } => format!("{locked}; stop it first"),
+        LockError::Failed(_) => locked.to_string(),
     })?;
     let removed = || -> io::Result<u64> {
         let mut store = Store::open(folder(data_dir, pipeline), Size(0))?;
-        let letters = DeadLetterIndex::open(&store.folder)?;
-        let known: Vec<u64> = ids.iter().copied().filter(|id| letters.places.contains_key(id)).collect();
-        // To remove all takes no room, so it helps where the disk is full.
-        if known.len() < letters.len() {
+        let dead_letters = DeadLetterIndex::open(&store.folder)?;
+        let known: Vec<u64> = ids.iter().copied().filter(|id| dead_letters.places.contains_key(id)).collect();
+        // Removing everything needs no space, so it works on a full disk.
+        if known.len() < dead_letters.len() {
             store.remove(&known)?;
             store.compact()?;
         } else {
@@ -59,7 +60,7 @@ pub fn remove(data_dir: &Path, pipeline: &str, ids: &BTreeSet<u64>) -> Result<u6
     removed().map_err(|error| format!("the dead letters in {}: {error}", place.display()))
 }
 
-/// The folder of a pipeline's dead letters.
+/// Folder of a pipeline's dead letters.
 pub fn folder(data_dir: &Path, pipeline: &str) -> PathBuf {
     data_dir.join(pipeline).join("dead-letters")
 }
@@ -72,7 +73,7 @@ impl Store {
         for path in &files {
             store.other_size += fs::metadata(path)?.len();
         }
-        // A file is named by the number that came next when it was begun, so the last one knows the last number.
+        // A file is named by the next number at its creation, so the last file has the last number.
         if let Some(last) = files.last() {
             store.next_id = number(last).unwrap_or_default().max(1);
             for line in BufReader::new(File::open(last)?).split(b'\n') {
@@ -84,9 +85,9 @@ impl Store {
         Ok(store)
     }
 
-    /// Appends letters, and gives those that have none their number. They are durable when this returns. After
-    /// an error none of them counts as kept.
-    pub(crate) fn append(&mut self, letters: &mut [DeadLetter]) -> io::Result<()> {
+    /// Appends dead letters, and numbers those without a number. They are durable when this returns. After an error none of them
+    /// counts as kept.
+    pub(crate) fn append(&mut self, dead_letters: &mut [DeadLetter]) -> io::Result<()> {
         let (limit, size) = (self.limit, self.file_size + self.other_size);
         if limit.bytes() > 0 && size >= limit.bytes() {
             let message = format!(
@@ -96,51 +97,51 @@ impl Store {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
         }
         let mut lines = Vec::new();
-        for letter in letters.iter_mut() {
-            if letter.id == 0 {
-                letter.id = self.next_id;
+        for dead_letter in dead_letters.iter_mut() {
+            if dead_letter.id == 0 {
+                dead_letter.id = self.next_id;
                 self.next_id += 1;
             }
-            serde_json::to_writer(&mut lines, letter)?;
+            serde_json::to_writer(&mut lines, dead_letter)?;
             lines.push(b'\n');
         }
         self.write(&lines)
     }
 
-    /// Says of these letters that they are no more. Durable when this returns.
+    /// Removes dead letters. Durable when this returns.
     pub(crate) fn remove(&mut self, ids: &[u64]) -> io::Result<()> {
-        match ids.is_empty() {
-            true => Ok(()),
-            false => self.write(format!("{}\n", json!({ "removed": ids })).as_bytes()),
+        if ids.is_empty() {
+            return Ok(());
         }
+        self.write(format!("{}\n", json!({ "removed": ids })).as_bytes())
     }
 
-    /// Gives back the room of what was removed.
+    /// Reclaims the space of removed dead letters.
     pub(crate) fn compact(&mut self) -> io::Result<()> {
         self.seal();
-        let letters = DeadLetterIndex::open(&self.folder)?;
-        let mut live = vec![0; letters.files.len()];
-        for place in letters.places.values() {
+        let dead_letters = DeadLetterIndex::open(&self.folder)?;
+        let mut live = vec![0; dead_letters.files.len()];
+        for place in dead_letters.places.values() {
             live[place.file] += 1;
         }
-        // A file of which every line counts stays as it is.
-        let stale = |file: usize| live[file] < letters.lines[file];
+        // A file without stale lines is kept.
+        let stale = |file: usize| live[file] < dead_letters.lines[file];
         if !(0..live.len()).any(stale) {
             return Ok(());
         }
-        // So that numbers are never given twice, even if nothing is left.
+        // Creates a file even if nothing is left, so that no number is used twice.
         let (_, mut file) = self.create()?;
         let mut size = 0;
-        for place in letters.places.values().filter(|place| stale(place.file)) {
+        for place in dead_letters.places.values().filter(|place| stale(place.file)) {
             if size >= FILE_SIZE {
                 file.sync_data()?;
                 (file, size) = (self.create()?.1, 0);
             }
-            file.write_all(&letters.line(*place)?)?;
+            file.write_all(&dead_letters.line(*place)?)?;
             size += place.length as u64;
         }
         file.sync_data()?;
-        for (index, path) in letters.files.iter().enumerate() {
+        for (index, path) in dead_letters.files.iter().enumerate() {
             if stale(index) {
                 self.delete(path)?;
             }
@@ -162,7 +163,7 @@ impl Store {
         files.iter().try_for_each(|path| self.delete(path))
     }
 
-    /// Deletes a file, so that no later deletion can be durable before this one is.
+    /// Deletes a file durably, so that no later deletion can survive a crash without this one.
     fn delete(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)?;
         sync_folder(path)
@@ -182,8 +183,8 @@ impl Store {
                 self.file = Some((path, file));
                 Ok(())
             }
-            // What a failed write or fsync has left is unknown, so the next letters go to a new file. One that
-            // never held a letter goes, lest a full disk be filled with files of nothing.
+            // The state after a failed write or fsync is unknown, so the next dead letters go to a new file. A file without a dead
+            // dead letter is removed, so that a full disk does not collect empty files.
             Err(error) => {
                 if self.file_size == 0 {
                     let _ = fs::remove_file(path);
@@ -194,7 +195,7 @@ impl Store {
         }
     }
 
-    /// A new file behind all others: a torn line at the end of an old one stays the last of its file.
+    /// Creates a file after all others. A torn line at the end of an old file stays the last one there.
     pub(super) fn create(&self) -> io::Result<(PathBuf, File)> {
         private::create_folders(&self.folder)?;
         let mut number = self.next_id;

@@ -1,26 +1,26 @@
-//! The fate of a batch, told to its source.
+//! Ack tree: reports the outcome of a batch to its source.
 //!
-//! A source batch is the root of a tree of tokens. Whoever passes events on splits the token first; whoever
-//! is done with them answers. The root settles once, with the worst answer, when the last token has answered.
+//! A source batch is the root of a tree of tokens. Code that passes events on splits the token first, and answers it when
+//! it is done with the events. The root ends once, with the worst answer, when the last token has answered.
 
 use std::sync::PoisonError;
 
 use tidegate_sdk::Outcome;
 
-// Not of `std`: `tests/loom` compiles this file against the `sync` of loom. For its sake the tests are in
-// `tests/ack.rs`.
+// Not from `std`: `tests/loom` compiles this file with the `sync` of loom. The unit tests are in `tests/ack.rs`, so that
+// loom does not compile them.
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 
-type Settle = Box<dyn FnOnce(Outcome) + Send>;
+type OnEnded = Box<dyn FnOnce(Outcome) + Send>;
 
 const DELIVERED: u8 = 0;
 const REJECTED: u8 = 1;
 const FAILED: u8 = 2;
 
-/// The duty to answer for some events. Not `Clone`; dropped without an answer, it means failed, so that an
-/// early return or a panic loses nothing.
-#[must_use = "dropping a token means that its events failed"]
+/// Ack token: the obligation to answer for some events. Not `Clone`. A token that is dropped without an answer reports a
+/// failure, so that an early return or a panic loses nothing.
+#[must_use = "a dropped token reports that its events failed"]
 pub(crate) struct AckToken {
     /// Taken by the answer.
     root: Option<Arc<Root>>,
@@ -30,22 +30,22 @@ struct Root {
     open: AtomicUsize,
     worst: AtomicU8,
     reason: Mutex<Option<String>>,
-    settle: Mutex<Option<Settle>>,
+    on_ended: Mutex<Option<OnEnded>>,
 }
 
 impl AckToken {
-    /// The only token of a new tree. `settle` is called once, from whichever thread answers last.
-    pub(crate) fn root(settle: impl FnOnce(Outcome) + Send + 'static) -> Self {
+    /// Creates the only token of a new tree. `on_ended` is called once, on the thread that answers last.
+    pub(crate) fn root(on_ended: impl FnOnce(Outcome) + Send + 'static) -> Self {
         let root = Root {
             open: AtomicUsize::new(1),
             worst: AtomicU8::new(DELIVERED),
             reason: Mutex::new(None),
-            settle: Mutex::new(Some(Box::new(settle))),
+            on_ended: Mutex::new(Some(Box::new(on_ended))),
         };
         Self { root: Some(Arc::new(root)) }
     }
 
-    /// Another token of the same tree, for events that go another way.
+    /// Creates another token of the same tree, for events of another branch.
     pub(crate) fn split(&self) -> Self {
         if let Some(root) = &self.root {
             // Relaxed is enough: the count cannot reach zero while `self` is open.
@@ -54,12 +54,12 @@ impl AckToken {
         Self { root: self.root.clone() }
     }
 
-    /// The events are safe at a sink, went on under tokens of their own, or were dropped on purpose.
+    /// Answers that the events are safe at a sink, continue under tokens of their own, or were dropped on purpose.
     pub(crate) fn done(mut self) {
         self.answer(DELIVERED);
     }
 
-    /// An event could not be processed, and is kept elsewhere or given up on purpose.
+    /// Answers that an event could not be processed, and is a dead letter or was dropped on purpose.
     pub(crate) fn rejected(mut self, reason: &str) {
         if let Some(root) = &self.root {
             let mut first = root.reason.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +72,7 @@ impl AckToken {
         let Some(root) = self.root.take() else { return };
         root.worst.fetch_max(status, Ordering::AcqRel);
         if root.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            root.settle();
+            root.end();
         }
     }
 }
@@ -84,7 +84,7 @@ impl Drop for AckToken {
 }
 
 impl Root {
-    fn settle(&self) {
+    fn end(&self) {
         let outcome = match self.worst.load(Ordering::Acquire) {
             DELIVERED => Outcome::Delivered,
             REJECTED => {
@@ -93,9 +93,9 @@ impl Root {
             }
             _ => Outcome::Failed,
         };
-        let settle = self.settle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(settle) = settle {
-            settle(outcome);
+        let on_ended = self.on_ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(on_ended) = on_ended {
+            on_ended(outcome);
         }
     }
 }

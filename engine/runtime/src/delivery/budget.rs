@@ -1,30 +1,30 @@
-//! How many bytes may be in flight.
+//! Memory budget: the bytes that may be in flight.
 //!
-//! Only sources wait for the budget: what a source batch costs is paid when it is read and given back when
-//! its last event has ended. Nothing downstream waits for it, so it cannot deadlock.
+//! Only sources wait for the budget. A source batch pays when it is read, and its bytes are returned when its last event has
+//! ended. Downstream code never waits for it, so it cannot deadlock.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The unit of account, in bytes: the least that a batch costs.
+/// Unit of the budget in bytes, and the smallest cost of a batch.
 const UNIT: usize = 1024;
 
-/// The bytes that one graph may have in flight.
+/// Memory budget of one graph.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryBudget {
     units: Arc<Semaphore>,
     total: usize,
 }
 
-/// What a batch in flight has paid; given back when dropped.
+/// Bytes that a batch in flight has paid. They are returned on drop.
 #[derive(Debug)]
 pub(crate) struct Charge {
     _units: OwnedSemaphorePermit,
 }
 
 impl MemoryBudget {
-    /// A budget of so many bytes.
+    /// Creates a budget of `bytes`.
     pub(crate) fn new(bytes: usize) -> Self {
         let total = (bytes / UNIT).clamp(1, u32::MAX as usize >> 4);
         Self { units: Arc::new(Semaphore::new(total)), total }
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever is charged is given back, and what is in flight is what was charged, rounded up.
+        /// All charges are returned, and the bytes in flight are the charges, rounded up.
         #[test]
-        fn what_is_charged_is_in_flight_until_it_is_given_back(
+        fn charged_bytes_are_in_flight_until_they_are_returned(
             total in 0_usize..1 << 20, sizes in prop::collection::vec(0_usize..1 << 16, 0..20)
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

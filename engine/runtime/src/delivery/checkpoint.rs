@@ -1,6 +1,6 @@
 //! Durable positions: one small file per source, replaced as a whole.
 //!
-//! The file is `header, payload`: the magic `TGCK`, the format's version, the payload's length and CRC-32
+//! A file is `header, payload`: the magic `TGCK`, the format's version, the payload's length and CRC-32
 //! (little-endian, 4 bytes each), then JSON. It is written under a temporary name, synchronised and renamed,
 //! and the folder is synchronised; the file before it is kept under `.old`.
 
@@ -18,17 +18,17 @@ use crate::storage::sync::sync_folder;
 const MAGIC: &[u8; 4] = b"TGCK";
 const VERSION: u32 = 1;
 
-/// How far one source is, by partition.
+/// Positions of one source, by partition.
 pub(crate) type SourcePositions = BTreeMap<String, StoredPosition>;
 
-/// How far one partition of a source is.
+/// Position of one partition of a source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredPosition {
-    /// Where the source resumes.
+    /// The position at which the source resumes.
     #[serde(flatten)]
     pub(crate) record: Record,
-    /// How far each sink that keeps records of its own was then, by its name. A sink that says less later has
-    /// lost data; one that is not named is new. Empty with at-least-once delivery.
+    /// Progress of each sink that keeps records, by its name, when this was stored. A sink with less progress later has lost
+    /// data; a sink that is missing here is new. Empty with at-least-once delivery.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sinks: BTreeMap<String, u64>,
 }
@@ -40,17 +40,16 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint of the source `source` in the folder `folder`, which exists.
+    /// Creates the checkpoint of `source` in `folder`, which exists.
     pub(crate) fn new(folder: &Path, source: &str) -> Self {
         Self { path: folder.join(format!("{source}.position")) }
     }
 
-    /// What was stored last; nothing on a first run. A damaged file is passed over for the one before it,
-    /// with a warning.
+    /// Loads the stored positions; empty on a first run. A damaged file is replaced by the one before it, with a warning.
     ///
     /// # Errors
-    /// If there is a file and neither it nor the one before it is whole: starting from nothing would repeat
-    /// everything in silence.
+    /// If there is a file, and neither it nor the one before it is intact: to start without positions would deliver
+    /// everything again in silence.
     pub(crate) fn load(&self) -> Result<SourcePositions, String> {
         let (newest, older) = (read(&self.path), read(&self.old()));
         let problem = match newest {
@@ -62,8 +61,8 @@ impl Checkpoint {
             Err(problem) => problem,
         };
         if let Ok(Some(places)) = read(&self.old()) {
-            tracing::warn!("{}: {problem}; going on from the checkpoint before it", self.path.display());
-            // The good one takes the place of the damaged one, or the next store would lose it.
+            tracing::warn!("{}: {problem}; the checkpoint before it is used", self.path.display());
+            // The intact file replaces the damaged one. Otherwise the next store would lose it.
             let restored = fs::rename(self.old(), &self.path).and_then(|()| sync_folder(&self.path));
             return match restored {
                 Ok(()) => Ok(places),
@@ -73,17 +72,17 @@ impl Checkpoint {
             };
         }
         Err(format!(
-            "the checkpoint {} {problem}, and there is no good one before it; remove it to start over",
+            "the checkpoint {} {problem}, and there is no intact one before it; remove it to start over",
             self.path.display()
         ))
     }
 
-    /// What is stored, if it is whole; the newest that is.
+    /// Reads the newest intact positions, and changes nothing.
     pub(crate) fn peek(&self) -> Option<SourcePositions> {
         [&self.path, &self.old()].into_iter().find_map(|path| read(path).ok().flatten())
     }
 
-    /// Stores these positions. They are durable when this returns.
+    /// Stores positions. They are durable when this returns.
     pub(crate) fn store(&self, places: &SourcePositions) -> io::Result<()> {
         let file_bytes = encode(places)?;
         let temporary = self.path.with_extension("position.new");
@@ -97,7 +96,7 @@ impl Checkpoint {
         sync_folder(&self.path)
     }
 
-    /// Forgets everything: the run ended, and there is nothing to resume.
+    /// Removes the files, after the end of an input.
     pub(crate) fn clear(&self) -> io::Result<()> {
         for path in [self.old(), self.path.clone()] {
             match fs::remove_file(path) {
@@ -122,12 +121,12 @@ fn read(path: &Path) -> Result<Option<SourcePositions>, String> {
     decode(&bytes).map(Some)
 }
 
-/// What a checkpoint file holds.
+/// Encodes a checkpoint file.
 pub(crate) fn encode(places: &SourcePositions) -> io::Result<Vec<u8>> {
     Ok(seal(&serde_json::to_vec(places)?))
 }
 
-/// The header that fits `payload`, and `payload`.
+/// Adds the header to `payload`.
 pub(crate) fn seal(payload: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     for number in [VERSION, payload.len() as u32, crc32fast::hash(payload)] {
@@ -137,7 +136,7 @@ pub(crate) fn seal(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What a checkpoint file says.
+/// Decodes a checkpoint file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<SourcePositions, String> {
     let number =
         |at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);

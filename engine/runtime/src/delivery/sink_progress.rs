@@ -1,33 +1,33 @@
-//! What the sinks of an effectively-once graph say of its lanes: how far each is, by its own record.
+//! Progress of the sinks of an effectively-once graph, by their own records.
 //!
-//! Every sink is claimed before a source of the graph is opened. The source resumes where the sink that is
-//! furthest behind is, and what a sink has beyond that is kept from it a second time.
+//! Every sink is claimed before a source is opened. The source resumes at the record of the sink with the least progress.
+//! Events that another sink has done are not written to it again.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_config::Graph;
 use tidegate_sdk::{Kind, Lane, Record};
 use tokio::sync::Notify;
 
 use crate::delivery::checkpoint::{SourcePositions, StoredPosition};
 
-/// The claims of one run.
+/// Progress of the sinks of one run.
 #[derive(Debug)]
 pub(crate) struct SinkProgress {
-    /// By source component, the sinks that its events can reach.
+    /// The sinks downstream of each source.
     reach: BTreeMap<String, Vec<String>>,
-    /// By sink component, once it is claimed.
+    /// By sink, once it is claimed.
     sinks: Mutex<BTreeMap<String, ClaimedSink>>,
     changed: Notify,
 }
 
-/// What one sink has.
+/// Progress of one sink.
 #[derive(Debug, Default)]
 struct ClaimedSink {
-    /// As it was claimed.
+    /// Records at the time of the claim.
     records: BTreeMap<Lane, Record>,
-    /// What it has committed since, as the number of the first event that is not done.
+    /// The number of the first event that is not done, by lane.
     done: BTreeMap<Lane, u64>,
 }
 
@@ -35,7 +35,7 @@ impl SinkProgress {
     pub(crate) fn new(graph: &Graph) -> Self {
         let mut reached: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
         let mut reach: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        // Nodes stand behind those that feed them, so each knows its sources when its turn comes.
+        // A node comes after those upstream of it, so their sources are known.
         for (index, node) in graph.nodes.iter().enumerate() {
             let mut sources: Vec<usize> = match node.kind() {
                 Kind::Source => vec![index],
@@ -53,19 +53,19 @@ impl SinkProgress {
         Self { reach, sinks: Mutex::default(), changed: Notify::new() }
     }
 
-    /// The sinks that the source's events can reach.
+    /// The sinks downstream of a source.
     pub(crate) fn sinks_of(&self, source: &str) -> &[String] {
         self.reach.get(source).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A sink is claimed, and this is how far its lanes are.
+    /// Records that a sink is claimed, with the records of its lanes.
     pub(crate) fn claimed(&self, sink: &str, records: BTreeMap<Lane, Record>) {
         let done = records.iter().map(|(lane, record)| (lane.clone(), record.done)).collect();
         self.sinks().insert(sink.to_owned(), ClaimedSink { records, done });
         self.changed.notify_waiters();
     }
 
-    /// Resolves when every sink that the source's events can reach is claimed.
+    /// Resolves when every sink downstream of the source is claimed.
     pub(crate) async fn all_claimed(&self, source: &str) {
         loop {
             let changed = self.changed.notified();
@@ -82,7 +82,7 @@ impl SinkProgress {
         }
     }
 
-    /// The number of the first event of a lane that the sink had not done when it was claimed.
+    /// The number of the first event of a lane that was not done at the time of the claim.
     pub(crate) fn done_when_claimed(&self, sink: &str, lane: &Lane) -> u64 {
         let sinks = self.sinks();
         sinks.get(sink).and_then(|claimed| claimed.records.get(lane)).map_or(0, |record| record.done)
@@ -93,14 +93,14 @@ impl SinkProgress {
         self.sinks().get(sink).and_then(|claimed| claimed.done.get(lane).copied()).unwrap_or(0)
     }
 
-    /// The sink has committed up to there.
+    /// Records a commit of the sink.
     pub(crate) fn committed(&self, sink: &str, lane: &Lane, done: u64) {
         if let Some(claimed) = self.sinks().get_mut(sink) {
             claimed.done.insert(lane.clone(), done);
         }
     }
 
-    /// How far each sink that the lane reaches is, for a checkpoint: 0 for one that has nothing yet.
+    /// Progress of each sink of a lane, for a checkpoint; 0 for a sink without a record.
     pub(crate) fn of_lane(&self, lane: &Lane) -> BTreeMap<String, u64> {
         let sinks = self.sinks();
         let reached = self.reach.get(&*lane.source).into_iter().flatten();
@@ -108,9 +108,9 @@ impl SinkProgress {
         reached.map(|sink| (sink.clone(), done(sink).unwrap_or(0))).collect()
     }
 
-    /// Where a source resumes: where the sink that is furthest behind is, or further on at the local
-    /// checkpoint, if every sink was there when it was written and none is behind what it was then (all events in
-    /// between were dropped on purpose).
+    /// Finds the positions at which a source resumes: at the record of the sink with the least progress, or at the local
+    /// checkpoint if that is further. The checkpoint counts if every sink is in it and none has less progress than then, so
+    /// that all events in between were dropped on purpose.
     ///
     /// # Errors
     /// If a sink has no record of a lane in which it had committed something.
@@ -133,7 +133,7 @@ impl SinkProgress {
             let records: Vec<(&str, Option<&Record>)> = records.collect();
             let record = resume_lane(&lane, &records, local.get(partition))?;
             if record != Record::default() {
-                // Known again at once, for a checkpoint that is written before the lane moves.
+                // Included for a checkpoint that is stored before the lane makes progress.
                 let done = |(sink, record): &(&str, Option<&Record>)| {
                     ((*sink).to_owned(), record.map_or(0, |record| record.done))
                 };
@@ -145,7 +145,7 @@ impl SinkProgress {
     }
 
     fn sinks(&self) -> MutexGuard<'_, BTreeMap<String, ClaimedSink>> {
-        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sinks.lock()
     }
 }
 
@@ -159,7 +159,7 @@ fn resume_lane(
     let Some(local) = local else { return Ok(least) };
     let mut whole = true;
     for (sink, record) in records {
-        // A checkpoint without sinks is of at-least-once delivery: what it covers was delivered to all of them.
+        // A checkpoint without sinks is from at-least-once delivery: its events were delivered to all of them.
         let is_new = !local.sinks.is_empty() && !local.sinks.contains_key(*sink);
         if is_new {
             whole = false;
@@ -173,9 +173,8 @@ fn resume_lane(
         match record {
             None if known > 0 => {
                 return Err(format!(
-                    "the sink `{sink}` has no record of `{}` any more, though it was done with the first {known} \
-                     events: its data is gone, or its server, key or path was changed; restore it, or run once with \
-                     --start-over",
+                    "the sink `{sink}` has no record of `{}` any more, although it had the first {known} events: its data \
+                     is gone, or its server, key or path was changed; restore it, or run once with --start-over",
                     lane.source
                 ));
             }
@@ -186,25 +185,22 @@ fn resume_lane(
             _ => {}
         }
     }
-    match whole && local.record.base > least.done {
-        true => Ok(local.record.clone()),
-        false => Ok(least),
-    }
+    Ok(if whole && local.record.base > least.done { local.record.clone() } else { least })
 }
 
-/// Logs that a sink which was not there before is delivered everything that it lacks.
+/// Logs that a new sink receives all events that it lacks.
 fn announce(sink: &str, from: u64, lane: &Lane, records: &[(&str, Option<&Record>)], local: &StoredPosition) {
     tracing::info!(
         component = sink,
-        "is new behind `{}`: it is delivered what was read before, from event {from} on",
+        "is new downstream of `{}`: it receives the events that were read before, from event {from} on",
         lane.source
     );
     let is_gone = |name: &&String| records.iter().all(|(sink, _)| sink != name);
     if let (0, Some(gone)) = (from, local.sinks.keys().find(is_gone)) {
         tracing::warn!(
             component = sink,
-            "the sink `{gone}` is not there any more; if `{sink}` is the same under another name, what it has is delivered \
-             again: stop, and give it its old name"
+            "the sink `{gone}` is gone; if `{sink}` is the same sink under a new name, it receives its events again: stop, and \
+             restore the old name"
         );
     }
 }
@@ -233,23 +229,23 @@ mod tests {
     }
 
     #[test]
-    fn the_sink_furthest_behind_decides() {
+    fn source_resumes_at_the_sink_with_the_least_progress() {
         assert_eq!(resume(&[("a", Some(7)), ("b", Some(5))], None), Ok(5));
         assert_eq!(resume(&[("a", Some(7)), ("b", None)], None), Ok(0));
         assert_eq!(resume(&[], None), Ok(0));
     }
 
     #[test]
-    fn the_local_checkpoint_counts_while_no_sink_has_lost_anything() {
+    fn local_checkpoint_counts_while_no_sink_has_lost_data() {
         let sinks = [("a", Some(5)), ("b", None)];
-        let nothing_for_b = local(9, &[("a", 5), ("b", 0)]);
-        assert_eq!(resume(&sinks, Some(&nothing_for_b)), Ok(9), "the rest was dropped on purpose");
+        let without_b = local(9, &[("a", 5), ("b", 0)]);
+        assert_eq!(resume(&sinks, Some(&without_b)), Ok(9), "the rest was dropped on purpose");
         assert_eq!(resume(&[("a", Some(4))], Some(&local(9, &[("a", 5)]))), Ok(4), "rolled back");
         assert_eq!(resume(&[("a", Some(12))], Some(&local(9, &[("a", 5)]))), Ok(12), "an old checkpoint");
     }
 
     #[test]
-    fn a_sink_that_is_new_gets_what_its_record_lacks() {
+    fn new_sink_receives_the_events_that_its_record_lacks() {
         let known = local(9, &[("a", 9)]);
         assert_eq!(resume(&[("a", Some(9)), ("b", None)], Some(&known)), Ok(0), "added");
         assert_eq!(
@@ -263,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_gone_stops_the_lane() {
+    fn missing_record_stops_the_lane() {
         let gone = resume(&[("a", None)], Some(&local(9, &[("a", 5)])));
         assert!(gone.unwrap_err().contains("--start-over"));
     }

@@ -1,24 +1,28 @@
-//! A batch on its way through a topology, with the duty to answer for it.
+//! A batch on its way through a graph, with the tokens that answer for its events.
 
-use tidegate_sdk::{Batch, Outcome};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tidegate_sdk::{Batch, Origin, Outcome, Run};
 
 use crate::delivery::ack::AckToken;
 use crate::metrics::component::ComponentMetrics;
 
-/// A batch and the tokens that answer for its events: one for each of its runs.
+/// A batch and one ack token for each of its runs.
 pub(crate) struct TrackedBatch {
     batch: Batch,
     acks: Vec<AckToken>,
 }
 
 impl TrackedBatch {
-    /// A batch fresh from a source; `settle` is called once when all its events have ended.
-    pub(crate) fn root(batch: Batch, settle: impl FnOnce(Outcome) + Send + 'static) -> Self {
+    /// Starts the ack tree of a batch that a source returned. `on_ended` is called once, when all its events have
+    /// ended.
+    pub(crate) fn root(batch: Batch, on_ended: impl FnOnce(Outcome) + Send + 'static) -> Self {
         debug_assert_eq!(batch.runs().len(), 1, "a source batch is one run");
-        Self { batch, acks: vec![AckToken::root(settle)] }
+        Self { batch, acks: vec![AckToken::root(on_ended)] }
     }
 
-    /// Events that `token` answers for, all of one origin: the tree of that token waits for them.
+    /// Tracks a batch with tokens split from `token`, whose tree waits for all of them.
     pub(crate) fn under(batch: Batch, token: &AckToken) -> Self {
         let acks = batch.runs().iter().map(|_| token.split()).collect();
         Self { batch, acks }
@@ -28,57 +32,48 @@ impl TrackedBatch {
         &self.batch
     }
 
-    /// The same events for another branch. The root waits for both.
+    /// Copies the batch for another branch. The root waits for both.
     pub(crate) fn share(&self) -> Self {
         Self { batch: self.batch.clone(), acks: self.acks.iter().map(AckToken::split).collect() }
     }
 
-    /// Events that were made from this parcel's events. The root waits for both.
+    /// Tracks a batch that was made from this batch's events. The root waits for both.
     pub(crate) fn derive(&self, batch: Batch) -> Self {
-        // The runs mostly stand in the order of those that they were made of, so the search goes on where the one
-        // before it ended.
-        let (known, mut from) = (self.batch.runs(), 0);
-        let acks = batch.runs().iter().map(|run| {
-            let same = |known: &tidegate_sdk::Run| std::sync::Arc::ptr_eq(&known.origin, &run.origin);
-            let ahead = known[from..].iter().position(same).map(|at| from + at);
-            let index = ahead.or_else(|| known[..from].iter().position(same));
-            from = index.unwrap_or(from);
-            // A filter can only derive batches from what it was given, so there always is one; were it not
-            // so, the first token makes the events' fate that of the whole batch.
-            self.acks[index.unwrap_or(0)].split()
-        });
+        let mut runs = RunLookup::new(self.batch.runs());
+        // A filter derives batches from its input only, so each run has a match. Without one, the first token makes
+        // the fate of the run that of the whole batch.
+        let acks = batch.runs().iter().map(|run| self.acks[runs.find(&run.origin).unwrap_or(0)].split());
         let acks = acks.collect();
         Self { batch, acks }
     }
 
-    /// The events with these indices.
+    /// Tracks the events with these indices as a batch of their own.
     pub(crate) fn select(&self, events: impl IntoIterator<Item = usize>) -> Self {
         self.derive(self.batch.select(events))
     }
 
-    /// One parcel of all the events of `parcels`, in order.
-    pub(crate) fn merge(mut tracked_batches: Vec<Self>) -> Option<Self> {
-        if tracked_batches.len() < 2 {
-            return tracked_batches.pop();
+    /// Merges batches into one, in order.
+    pub(crate) fn merge(mut parts: Vec<Self>) -> Option<Self> {
+        if parts.len() < 2 {
+            return parts.pop();
         }
-        let (batches, acks): (Vec<_>, Vec<_>) =
-            tracked_batches.into_iter().map(|tracked| (tracked.batch, tracked.acks)).unzip();
+        let (batches, acks): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.batch, part.acks)).unzip();
         Some(Self { batch: Batch::concat(&batches), acks: acks.into_iter().flatten().collect() })
     }
 
-    /// The events are safe at a sink, went on in parcels of their own, or were dropped on purpose.
+    /// Answers that the events are safe at a sink, continue in derived batches, or were dropped on purpose.
     pub(crate) fn done(self) {
         self.acks.into_iter().for_each(AckToken::done);
     }
 
-    /// The events are dropped, because nobody waits for their outcome any more.
+    /// Drops all events because their clients are gone.
     pub(crate) fn cancel(self, metrics: &ComponentMetrics) {
         metrics.cancelled(self.batch.len());
         tracing::debug!(component = metrics.name(), events = self.batch.len(), "dropped: the client is gone");
         self.done();
     }
 
-    /// These events alone. The others are dropped, because nobody waits for their outcome any more.
+    /// Keeps the events with the indices in `live`, and drops the others because their clients are gone.
     pub(crate) fn only(self, live: &[usize], metrics: &ComponentMetrics) -> Self {
         metrics.cancelled(self.batch.len() - live.len());
         let live = self.select(live.iter().copied());
@@ -86,8 +81,61 @@ impl TrackedBatch {
         live
     }
 
-    /// The events could not be processed, and are kept elsewhere or given up on purpose.
+    /// Answers that the events could not be processed, and are dead letters or were dropped on purpose.
     pub(crate) fn rejected(self, reason: &str) {
         self.acks.into_iter().for_each(|ack| ack.rejected(reason));
     }
 }
+
+/// Lookup of runs by their origin, in constant time for each.
+///
+/// Derived runs mostly follow the order of their input, so the next run is compared first. The table is built at the
+/// first run that is elsewhere.
+struct RunLookup<'a> {
+    runs: &'a [Run],
+    next: usize,
+    table: Option<HashMap<*const Origin, usize>>,
+    /// Runs that were looked at.
+    #[cfg(test)]
+    steps: usize,
+}
+
+impl<'a> RunLookup<'a> {
+    fn new(runs: &'a [Run]) -> Self {
+        Self {
+            runs,
+            next: 0,
+            table: None,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    /// The index of a run with this origin. Runs of one origin are of one ack tree, so any of them will do.
+    fn find(&mut self, origin: &Arc<Origin>) -> Option<usize> {
+        for index in [self.next, self.next + 1] {
+            #[cfg(test)]
+            {
+                self.steps += 1;
+            }
+            if self.runs.get(index).is_some_and(|run| Arc::ptr_eq(&run.origin, origin)) {
+                self.next = index;
+                return Some(index);
+            }
+        }
+        if self.table.is_none() {
+            #[cfg(test)]
+            {
+                self.steps += self.runs.len();
+            }
+            let entry = |(index, run): (usize, &Run)| (Arc::as_ptr(&run.origin), index);
+            self.table = Some(self.runs.iter().enumerate().map(entry).collect());
+        }
+        let index = self.table.as_ref()?.get(&Arc::as_ptr(origin)).copied()?;
+        self.next = index;
+        Some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests;

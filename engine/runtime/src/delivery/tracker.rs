@@ -1,14 +1,14 @@
-//! Which positions of a source are safe to keep.
+//! Tracker: finds the positions of a source that are safe to store.
 //!
-//! Batches end in any order. A position is safe when its batch and every batch of its partition before it
-//! has ended: the end of the longest finished prefix, never past a gap. Pure: no clock, no input or output.
+//! Batches end in any order. A position is safe when its batch and all batches of its partition before it have ended: the
+//! end of the longest finished prefix, never past a gap. Pure: no clock, no I/O.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tidegate_sdk::Record;
 
-/// The batches of one source that are on their way, by partition.
+/// Tracker of the batches of one source that are in flight, by partition.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     partitions: BTreeMap<Arc<str>, VecDeque<Entry>>,
@@ -17,21 +17,21 @@ pub(crate) struct Tracker {
 #[derive(Debug)]
 struct Entry {
     sequence: u64,
-    /// Where the source is behind this batch, if it can come back.
+    /// The position after this batch, if the source has positions.
     record: Option<Record>,
     ended: bool,
 }
 
 impl Tracker {
-    /// A batch was read. Sequence numbers grow.
+    /// Adds a batch that was read. Sequence numbers grow.
     pub(crate) fn read(&mut self, partition: &Arc<str>, sequence: u64, record: Option<Record>) {
         let entries = self.partitions.entry(Arc::clone(partition)).or_default();
         debug_assert!(entries.back().is_none_or(|last| last.sequence < sequence));
         entries.push_back(Entry { sequence, record, ended: false });
     }
 
-    /// Every event of a batch is delivered, dropped on purpose or kept as a dead letter. Returns where
-    /// the source may resume now, if that made a new place safe. (A batch that failed never ends.)
+    /// Marks a batch as ended: each event is delivered, dropped on purpose or a dead letter. Returns the new safe position, if
+    /// there is one. (A batch that failed never ends.)
     pub(crate) fn ended(&mut self, partition: &str, sequence: u64) -> Option<Record> {
         let entries = self.partitions.get_mut(partition)?;
         let index = entries.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;

@@ -1,21 +1,26 @@
-//! What a component has done, counted per batch.
+//! Counters and health of one component.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tidegate_sdk::{Batch, Complaint, Kind, Metrics, Passed, Progress};
 
+use tokio::sync::watch;
+use tokio::time::Instant as Clock;
+
 use crate::metrics::gauge::Gauge;
+use crate::metrics::log_limit::LogLimit;
 use crate::metrics::status::{ComponentStatus, Counts, Health, Latency};
 
 /// Upper bounds of the latency buckets, in seconds.
 const BOUNDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
-/// The shortest time between two lines of the log about the same kind of events of one component.
-const LINES_EVERY: Duration = Duration::from_secs(10);
+/// The time after the last failed try for which a component without work is reported as waiting.
+const STALE_AFTER: Duration = Duration::from_secs(30);
 
-/// Counts for one component. Lives as long as its graph, across restarts.
+/// Counters and health of one component. They live as long as its graph, across restarts.
 #[derive(Debug)]
 pub(crate) struct ComponentMetrics {
     name: String,
@@ -36,23 +41,18 @@ pub(crate) struct ComponentMetrics {
     downstream_micros: AtomicU64,
     buckets: [AtomicU64; BOUNDS.len() + 1],
     latency_micros: AtomicU64,
-    /// Since when one call into the component is under way, in milliseconds after `started`, plus 1.
+    /// Start of the current call into the component, in milliseconds after `started`, plus 1; 0 without a call.
     busy_since: AtomicU64,
-    health: Mutex<Known>,
+    health: watch::Sender<Health>,
+    /// When the last series of tries ended without success; `None` while the health is current.
+    gave_up: Mutex<Option<Clock>>,
     gauge: Mutex<Option<Gauge>>,
     progress: Mutex<Option<Arc<Progress>>>,
     complaint: Mutex<Option<Arc<Complaint>>>,
     /// Metrics that the component makes of its events.
     user_metrics: Arc<Metrics>,
-    rejected_log: Told,
-    not_kept_log: Told,
-}
-
-/// The health of a component, and the time at which it expires.
-#[derive(Debug)]
-struct Known {
-    health: Health,
-    until: Option<Instant>,
+    rejected_log: LogLimit,
+    not_kept_log: LogLimit,
 }
 
 impl ComponentMetrics {
@@ -77,13 +77,14 @@ impl ComponentMetrics {
             buckets: Default::default(),
             latency_micros: AtomicU64::new(0),
             busy_since: AtomicU64::new(0),
-            health: Mutex::new(Known { health: Health::Starting, until: None }),
+            health: watch::Sender::new(Health::Starting),
+            gave_up: Mutex::default(),
             gauge: Mutex::new(None),
             progress: Mutex::new(None),
             complaint: Mutex::new(None),
             user_metrics: Arc::default(),
-            rejected_log: Told::default(),
-            not_kept_log: Told::default(),
+            rejected_log: LogLimit::default(),
+            not_kept_log: LogLimit::default(),
         }
     }
 
@@ -91,50 +92,50 @@ impl ComponentMetrics {
         &self.name
     }
 
-    /// Since when it counts.
+    /// Start of counting.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
-    /// Whether it counts for a component of this name, kind and plugin.
+    /// Returns whether these are the metrics of a component with this name, kind and plugin.
     pub(crate) fn is_of(&self, name: &str, kind: Kind, plugin: &str) -> bool {
         self.name == name && self.kind == kind && self.plugin == plugin
     }
 
-    /// The component is put together anew: the counts go on, all else is as at the start.
-    pub(crate) fn anew(&self) {
-        self.set_health(Health::Starting);
+    /// Resets everything but the counters, for another run of the component.
+    pub(crate) fn reset(&self) {
+        self.replace_health(Health::Starting);
         self.busy_since.store(0, Ordering::Relaxed);
-        *self.gauge.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.gauge.lock() = None;
+        *self.progress.lock() = None;
+        *self.complaint.lock() = None;
     }
 
-    /// A batch came in.
+    /// Counts a batch that came in.
     pub(crate) fn record_in(&self, batch: &Batch) {
         add(&self.events_in, batch.len() as u64);
         add(&self.bytes_in, batch.bytes() as u64);
     }
 
-    /// A batch went out.
+    /// Counts a batch that went out.
     pub(crate) fn record_out(&self, batch: &Batch) {
         add(&self.events_out, batch.len() as u64);
         add(&self.bytes_out, batch.bytes() as u64);
     }
 
-    /// So much came in.
+    /// Counts events that came in.
     pub(crate) fn record_in_counts(&self, passed: Passed) {
         add(&self.events_in, passed.events as u64);
         add(&self.bytes_in, passed.bytes as u64);
     }
 
-    /// So much went out.
+    /// Counts events that went out.
     pub(crate) fn record_out_counts(&self, passed: Passed) {
         add(&self.events_out, passed.events as u64);
         add(&self.bytes_out, passed.bytes as u64);
     }
 
-    /// A batch went out, but for these events.
+    /// Counts a batch that went out, without the events with these indices.
     pub(crate) fn record_out_except(&self, batch: &Batch, events: impl Iterator<Item = usize>) {
         let (mut count, mut bytes) = (batch.len(), batch.bytes());
         for event in events.filter(|event| *event < batch.len()) {
@@ -149,7 +150,7 @@ impl ComponentMetrics {
         add(&self.rejected, events as u64);
     }
 
-    /// Writes a line about rejected events to the log, if it is time for one.
+    /// Logs rejected events, at most once in a while.
     pub(crate) fn log_rejected(&self, events: usize, reason: &str) {
         if let Some(count) = self.rejected_log.count(events) {
             let (name, events) = (self.name(), plural(count));
@@ -157,7 +158,7 @@ impl ComponentMetrics {
         }
     }
 
-    /// Writes a line about rejected events that are not kept as dead letters to the log, if it is time for one.
+    /// Logs rejected events that are not kept as dead letters, at most once in a while.
     pub(crate) fn log_not_kept(&self, events: usize, reason: &str) {
         if let Some(count) = self.not_kept_log.count(events) {
             let (name, events) = (self.name(), plural(count));
@@ -168,9 +169,9 @@ impl ComponentMetrics {
         }
     }
 
-    /// Rejected events are kept.
-    pub(crate) fn kept(&self, letters: usize) {
-        add(&self.dead_letters, letters as u64);
+    /// Counts dead letters.
+    pub(crate) fn kept(&self, dead_letters: usize) {
+        add(&self.dead_letters, dead_letters as u64);
     }
 
     pub(crate) fn retried(&self) {
@@ -181,12 +182,12 @@ impl ComponentMetrics {
         add(&self.skipped, events as u64);
     }
 
-    /// Events turned out to be done by another process.
+    /// Counts events that another process has done.
     pub(crate) fn already_done(&self, events: usize) {
         add(&self.elsewhere, events as u64);
     }
 
-    /// Events were dropped because their client is gone.
+    /// Counts events that were dropped because their client is gone.
     pub(crate) fn cancelled(&self, events: usize) {
         add(&self.cancelled, events as u64);
     }
@@ -199,81 +200,108 @@ impl ComponentMetrics {
         add(&self.downstream_micros, since.elapsed().as_micros() as u64);
     }
 
-    /// A batch took so long.
-    pub(crate) fn latency(&self, record_in: Duration) {
-        let bucket = BOUNDS.partition_point(|bound| *bound < record_in.as_secs_f64());
+    /// Records the latency of one batch.
+    pub(crate) fn latency(&self, latency: Duration) {
+        let bucket = BOUNDS.partition_point(|bound| *bound < latency.as_secs_f64());
         add(&self.buckets[bucket], 1);
-        add(&self.latency_micros, record_in.as_micros() as u64);
+        add(&self.latency_micros, latency.as_micros() as u64);
     }
 
-    /// A call into the component begins. What is returned ends it and records how long it took.
-    pub(crate) fn busy(&self) -> Busy<'_> {
+    /// Begins a call into the component. Dropping the timer ends the call and records its latency.
+    pub(crate) fn time_call(&self) -> CallTimer<'_> {
         let now = self.started.elapsed().as_millis() as u64 + 1;
         self.busy_since.store(now, Ordering::Relaxed);
-        Busy { metrics: self, since: Instant::now() }
+        CallTimer { metrics: self, since: Instant::now() }
     }
 
-    /// For how long the call that is under way has been under way.
+    /// Duration of the current call.
     pub(crate) fn busy_for(&self) -> Option<Duration> {
         let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
         self.started.elapsed().checked_sub(Duration::from_millis(since))
     }
 
-    /// How many events have reached the component. For a source, what it refused while reading is among them.
+    /// Number of events that have reached the component, including the input that a source refused.
     pub(crate) fn reached(&self) -> u64 {
         let refused = if self.kind == Kind::Source { self.rejected.load(Ordering::Relaxed) } else { 0 };
         self.events_in.load(Ordering::Relaxed) + refused
     }
 
-    /// Whether this is a source that knows where its input ends.
+    /// Returns whether this is a source that knows the end of its input.
     pub(crate) fn has_end(&self) -> bool {
-        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = self.progress.lock();
         progress.as_ref().is_some_and(|progress| progress.get().is_some())
     }
 
-    /// Sets the health; true if it changed.
+    /// Sets the health, and returns whether it changed. A blocked component stays blocked until its next run.
     pub(crate) fn set_health(&self, health: Health) -> bool {
-        let mut current = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = current.health != health;
-        *current = Known { health, until: None };
-        changed
+        *self.gave_up.lock() = None;
+        self.health.send_if_modified(|current| {
+            let stays = matches!(current, Health::Blocked(_)) && health != Health::Ended;
+            let changed = !stays && *current != health;
+            if changed {
+                *current = health;
+            }
+            changed
+        })
     }
 
-    /// Lets the current health be reported for `time`, unless it is set again: then the component counts as ready.
-    pub(crate) fn expire_health(&self, time: Duration) {
-        let mut current = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(current.health, Health::Waiting(_) | Health::Unhealthy(_)) {
-            current.until = Instant::now().checked_add(time);
-        }
+    fn replace_health(&self, health: Health) {
+        *self.gave_up.lock() = None;
+        self.health.send_replace(health);
+    }
+
+    /// Unblocks the component for another run.
+    pub(crate) fn unblock(&self) {
+        self.health.send_if_modified(|current| {
+            let is_blocked = matches!(current, Health::Blocked(_));
+            if is_blocked {
+                *current = Health::Starting;
+            }
+            is_blocked
+        });
+    }
+
+    /// Ends a series of tries without success. The health stays until the next call; without one it is out of date
+    /// after [`STALE_AFTER`], so that an endpoint that gets no requests while it is unready becomes ready again.
+    pub(crate) fn gave_up(&self) {
+        *self.gave_up.lock() = Some(Clock::now());
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).health == Health::Ready
+        *self.health.borrow() == Health::Ready
+    }
+
+    /// Resolves when the component has been opened, or has failed to open.
+    pub(crate) async fn left_start(&self) {
+        // The sender is in `self`, so the channel is open.
+        drop(self.health.subscribe().wait_for(|health| *health != Health::Starting).await);
     }
 
     pub(crate) fn set_gauge(&self, gauge: Gauge) {
-        *self.gauge.lock().unwrap_or_else(PoisonError::into_inner) = Some(gauge);
+        *self.gauge.lock() = Some(gauge);
     }
 
     pub(crate) fn set_progress(&self, progress: Arc<Progress>) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        *self.progress.lock() = Some(progress);
     }
 
     pub(crate) fn set_complaint(&self, complaint: Arc<Complaint>) {
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(complaint);
+        *self.complaint.lock() = Some(complaint);
     }
 
     pub(crate) fn user_metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.user_metrics)
     }
 
-    /// The health that is reported: a component that works and complains is unhealthy.
+    /// The health that is reported: a component that works and complains is unhealthy, and the last failure of one
+    /// that has had nothing to do since is out of date after a while.
     fn health(&self) -> Health {
-        let known = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = known.until.is_some_and(|until| until <= Instant::now());
-        let health = if is_over { Health::Ready } else { known.health.clone() };
-        drop(known);
-        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut health = self.health.borrow().clone();
+        let is_stale = self.gave_up.lock().is_some_and(|since| since.elapsed() >= STALE_AFTER);
+        if is_stale && matches!(health, Health::Waiting(_) | Health::Unhealthy(_)) {
+            health = Health::Ready;
+        }
+        let complaint = self.complaint.lock();
         match complaint.as_ref().and_then(|complaint| complaint.get()) {
             Some(reason) if health == Health::Ready => Health::Unhealthy(reason),
             _ => health,
@@ -283,7 +311,7 @@ impl ComponentMetrics {
     pub(crate) fn status(&self) -> ComponentStatus {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let micros = |counter: &AtomicU64| Duration::from_micros(counter.load(Ordering::Relaxed));
-        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let progress = self.progress.lock().clone();
         ComponentStatus {
             name: self.name.clone(),
             kind: self.kind,
@@ -303,7 +331,7 @@ impl ComponentMetrics {
                 waited_upstream: micros(&self.upstream_micros),
                 waited_downstream: micros(&self.downstream_micros),
             },
-            queue: self.gauge.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Gauge::fill),
+            queue: self.gauge.lock().as_ref().map(Gauge::fill),
             progress: progress.and_then(|progress| progress.get()),
             latency: Latency {
                 bounds: BOUNDS,
@@ -315,31 +343,13 @@ impl ComponentMetrics {
     }
 }
 
-/// Lines of the log about one kind of events: at most one in [`LINES_EVERY`], with the number of events since the last.
-#[derive(Debug, Default)]
-struct Told(Mutex<(Option<Instant>, u64)>);
-
-impl Told {
-    /// Counts events; their number since the last line if it is time for another.
-    fn count(&self, events: usize) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.1 += events as u64;
-        let now = Instant::now();
-        if told.0.is_some_and(|last| now.duration_since(last) < LINES_EVERY) {
-            return None;
-        }
-        told.0 = Some(now);
-        Some(std::mem::take(&mut told.1))
-    }
-}
-
-/// A call into a component that is under way.
-pub(crate) struct Busy<'a> {
+/// Timer of a call into the component.
+pub(crate) struct CallTimer<'a> {
     metrics: &'a ComponentMetrics,
     since: Instant,
 }
 
-impl Drop for Busy<'_> {
+impl Drop for CallTimer<'_> {
     fn drop(&mut self) {
         self.metrics.busy_since.store(0, Ordering::Relaxed);
         self.metrics.latency(self.since.elapsed());
@@ -355,22 +365,4 @@ fn add(counter: &AtomicU64, amount: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failure_is_reported_until_it_expires_and_a_blocked_component_stays_blocked() {
-        let metrics = ComponentMetrics::new("sink", Kind::Sink, "http");
-        let failing = Health::Waiting("no connection".into());
-        metrics.set_health(failing.clone());
-        metrics.expire_health(Duration::from_secs(3600));
-        assert_eq!(metrics.status().health, failing);
-        metrics.expire_health(Duration::ZERO);
-        assert_eq!(metrics.status().health, Health::Ready);
-        assert!(!metrics.is_ready(), "the next success is still logged as a recovery");
-        let blocked = Health::Blocked("too many dead letters".into());
-        metrics.set_health(blocked.clone());
-        metrics.expire_health(Duration::ZERO);
-        assert_eq!(metrics.status().health, blocked);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::status::Queue;
 
-/// Tells how full an edge is.
+/// Gauge of a queue, which it does not keep open.
 #[derive(Clone, Debug)]
 pub(crate) struct Gauge {
     room: Arc<Semaphore>,
@@ -14,7 +14,7 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
-    /// A gauge of a queue with this many bytes, of which those in `room` are free.
+    /// Creates the gauge of a queue with `capacity` bytes, of which the permits of `room` are free.
     pub(crate) fn new(room: Arc<Semaphore>, capacity: usize) -> Self {
         Self { room, capacity }
     }

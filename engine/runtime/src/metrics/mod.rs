@@ -2,4 +2,5 @@
 
 pub(crate) mod component;
 pub(crate) mod gauge;
+pub(crate) mod log_limit;
 pub mod status;

@@ -1,102 +1,131 @@
-//! What can be seen of running pipelines: for the live lines, the summary, the metrics and the health checks.
+//! Status of running pipelines: for the live lines, the summary, the metrics and the health checks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_sdk::{Kind, Metric};
 
-/// A graph as it is at one moment.
+/// Status of one graph.
 #[derive(Clone, Debug)]
 pub struct GraphStatus {
     /// The pipeline's name; `NAME/COMPONENT` with the first component's name where the file holds several
     /// graphs.
     pub name: String,
-    /// What it is doing.
+    /// The state it is in.
     pub state: GraphState,
-    /// Its components, each behind those that feed it.
+    /// Its components, each after those upstream of it.
     pub components: Vec<ComponentStatus>,
-    /// Bytes read and not yet settled.
+    /// Bytes that were read and have not ended.
     pub in_flight_bytes: u64,
-    /// Events read and not yet settled.
+    /// Events that were read and have not ended.
     pub in_flight_events: u64,
-    /// How many times it was restarted after a failure.
+    /// Number of restarts after a failure.
     pub restarts: u64,
-    /// How long it has run: until it was over, or until now.
+    /// Running time: until the end, or until now.
     pub ran: Duration,
 }
 
-/// What a graph is doing.
+/// State of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GraphState {
-    /// It runs (single components may still be waiting for their servers).
+    /// Running. Single components may be waiting for their servers.
     Running,
-    /// It finishes what is in flight.
+    /// Draining: finishes what is in flight.
     Draining,
-    /// It failed, for this reason, and starts anew soon.
+    /// Failed for this reason, and restarts soon.
     Restarting(String),
-    /// It is over.
+    /// Over.
     Over(End),
 }
 
-/// How a graph ended.
+/// End of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The input ended and everything was delivered.
     Ended,
-    /// It was asked to stop and delivered what it had read.
+    /// The graph was asked to stop and delivered what it had read.
     Drained,
-    /// It failed, for this reason.
+    /// The graph failed, for this reason.
     Failed(String),
-    /// The drain took too long.
-    DeadlinePassed {
-        /// Events that were read and not delivered.
-        undelivered: u64,
-        /// How many of these the next run reads again, because their source knows its place.
-        replayed: u64,
+    /// The graph was stopped before everything that it had read was delivered.
+    CutShort {
+        /// The reason.
+        cause: StopCause,
+        /// The events that were not delivered.
+        undelivered: Undelivered,
     },
 }
 
-/// A component as it is at one moment.
+/// Reason why a graph stopped before it had delivered everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// The drain took longer than `drain_timeout`.
+    DrainTimeout,
+    /// A second request to stop, or a reload that did not wait any longer.
+    Abort,
+    /// A component could not deliver what it had been given, for this reason.
+    Undeliverable(String),
+}
+
+/// Events that were read and not delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Undelivered {
+    /// All of them.
+    pub events: u64,
+    /// Those that the next run reads again, because their source keeps its position.
+    pub replayed: u64,
+    /// Those whose client waits for an answer and gets an error.
+    pub unanswered: u64,
+}
+
+impl Undelivered {
+    /// Events that are neither read again nor known to their client as failed.
+    pub fn lost(&self) -> u64 {
+        self.events.saturating_sub(self.replayed).saturating_sub(self.unanswered)
+    }
+}
+
+/// Status of one component.
 #[derive(Clone, Debug)]
 pub struct ComponentStatus {
     /// Its name.
     pub name: String,
-    /// What it is.
+    /// Source, filter or sink.
     pub kind: Kind,
     /// The plugin's name.
     pub plugin: String,
-    /// Whether it can do its work.
+    /// Its health.
     pub health: Health,
-    /// What it has done since the process started.
+    /// Its counters since the process started.
     pub counts: Counts,
-    /// The queue in front of it, if there is one.
+    /// The queue upstream of it, if there is one.
     pub queue: Option<Queue>,
-    /// How far a source with an end is: done and total, in a unit of its own.
+    /// Progress of a source with an end: done and total, in a unit of its own.
     pub progress: Option<(u64, u64)>,
-    /// How long its batches took in it (for a source: from read to settled).
+    /// Latency of its batches (for a source: from read to ended).
     pub latency: Latency,
     /// Metrics that it makes of its events.
     pub user_metrics: Vec<Arc<Metric>>,
 }
 
-/// Whether a component can do its work.
+/// Health of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It has not been opened yet.
+    /// Not opened yet.
     Starting,
-    /// It works.
+    /// Working.
     Ready,
-    /// It tries again, for this reason.
+    /// Retrying, for this reason.
     Waiting(String),
-    /// Somebody must change something outside: this.
+    /// Needs a change outside the engine, for this reason.
     Unhealthy(String),
-    /// It does nothing more until the process is restarted, for this reason.
+    /// Stopped until the process restarts, for this reason.
     Blocked(String),
-    /// Its work is over.
+    /// Finished.
     Ended,
 }
 
-/// What a component has done.
+/// Counters of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Events that came in.
@@ -109,23 +138,23 @@ pub struct Counts {
     pub bytes_out: u64,
     /// Events that could not be processed.
     pub rejected: u64,
-    /// How many of these are kept as dead letters.
+    /// Those of the rejected events that are kept as dead letters.
     pub dead_letters: u64,
-    /// Tries that failed and were repeated.
+    /// Failed tries that were repeated.
     pub retried: u64,
-    /// Events that passed by a sink that is not required.
+    /// Events that a sink which is not required did not take.
     pub skipped: u64,
-    /// Events that came to a sink and had been done by another process of the source's group before.
+    /// Events that another process of the source's group had done before.
     pub elsewhere: u64,
     /// Events that were dropped because their client is gone.
     pub cancelled: u64,
-    /// Time spent waiting for something to come.
+    /// Time spent waiting for input.
     pub waited_upstream: Duration,
-    /// Time spent waiting for what comes next to take something.
+    /// Time spent waiting for downstream.
     pub waited_downstream: Duration,
 }
 
-/// The queue in front of a component.
+/// The queue upstream of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
     /// Bytes in it.
@@ -139,7 +168,7 @@ pub struct Queue {
 pub struct Latency {
     /// Upper bound of each bucket but the last, which has none, in seconds.
     pub bounds: &'static [f64],
-    /// How many fell into each bucket; one more than there are bounds.
+    /// Count of each bucket; one more than there are bounds.
     pub counts: Vec<u64>,
     /// Their sum, in seconds times 10^-6.
     pub sum_micros: u64,

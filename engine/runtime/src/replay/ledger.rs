@@ -1,53 +1,54 @@
-//! What becomes of the letters that are being replayed.
+//! Ledger of a replay: the outcome of each dead letter.
 //!
-//! A letter goes when everything that came of its event is safe: delivered, or kept as other letters. One that
-//! is rejected again by the component that had refused it stays, under its number.
+//! A dead letter is removed when everything that was made of its event is safe: delivered, or kept as other dead letters. If
+//! the component that rejected the event rejects it again, the dead letter stays, under its number.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_sdk::Outcome;
 use tokio::sync::Notify;
 
+use crate::dead_letters::dead_letter::DeadLetter;
 use crate::dead_letters::index::DeadLetterIndex;
-use crate::dead_letters::letter::DeadLetter;
 use crate::dead_letters::store::SharedStore;
 
-/// The letters of one replay.
+/// Ledger of one replay.
 pub(crate) struct ReplayLedger {
-    pub(super) letters: DeadLetterIndex,
+    pub(super) dead_letters: DeadLetterIndex,
     store: SharedStore,
     state: Mutex<State>,
-    /// Told when a letter has settled.
-    pub(super) settled: Notify,
+    /// Wakes the task that stores outcomes.
+    pub(super) has_ended: Notify,
 }
 
 #[derive(Default)]
 struct State {
     entries: BTreeMap<u64, Entry>,
-    /// Settled, and to be removed.
+    /// Dead letters to remove.
     gone: Vec<u64>,
-    /// Settled as rejected by somebody who kept nothing: to be kept with the new reason.
+    /// Rejected again without a new dead letter: to be kept with the new reason.
     refused: Vec<(u64, String)>,
     counts: ReplayCounts,
 }
 
 struct Entry {
-    /// The component that refused it.
+    /// The component that rejected it.
     component: String,
     fate: Fate,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It was not sent on its way yet, or is on it.
+    /// Not sent yet, or in flight.
     Open,
-    /// The component has rejected it again, and it is kept under its number.
+    /// Rejected by the same component, and kept under its number.
     KeptAgain,
-    /// Another component has rejected something that came of it, which is kept as a letter of its own.
+    /// Another component rejected an event that was made of it, which is a dead letter of its own.
     KeptElsewhere,
-    Settled,
+    Ended,
 }
 
 /// Number of replayed dead letters by their outcome.
@@ -60,15 +61,19 @@ pub struct ReplayCounts {
 }
 
 impl ReplayLedger {
-    /// A ledger of these letters, each with the component that refused it.
-    pub(crate) fn new(letters: DeadLetterIndex, store: SharedStore, replayed: &[(u64, String)]) -> Arc<Self> {
+    /// Creates a ledger of these dead letters, each with the component that rejected it.
+    pub(crate) fn new(
+        dead_letters: DeadLetterIndex,
+        store: SharedStore,
+        replayed: &[(u64, String)],
+    ) -> Arc<Self> {
         let entry =
             |(id, component): &(u64, String)| (*id, Entry { component: component.clone(), fate: Fate::Open });
         let state = State { entries: replayed.iter().map(entry).collect(), ..State::default() };
-        Arc::new(Self { letters, store, state: Mutex::new(state), settled: Notify::new() })
+        Arc::new(Self { dead_letters, store, state: Mutex::new(state), has_ended: Notify::new() })
     }
 
-    /// The numbers of the letters that `component` had refused and that have not settled.
+    /// Numbers of the dead letters of `component` that have not ended.
     pub(crate) fn open(&self, component: &str) -> Vec<u64> {
         let state = self.state();
         let open = state.entries.iter().filter(|(_, entry)| {
@@ -77,27 +82,27 @@ impl ReplayLedger {
         open.map(|(id, _)| *id).collect()
     }
 
-    /// How letters ended so far.
+    /// Number of dead letters that have ended, by outcome.
     pub(crate) fn counts(&self) -> ReplayCounts {
         self.state().counts
     }
 
-    /// Gives new letters the place that their events have in the input, which the letters have that are replayed.
-    pub(crate) fn recognise(&self, letters: &mut [DeadLetter]) {
+    /// Gives new dead letters the origin of the replayed ones that they come from.
+    pub(crate) fn recognise(&self, dead_letters: &mut [DeadLetter]) {
         let mut state = self.state();
-        for letter in letters {
-            // The partition is the number of the letter that the event was: `source::LetterSource` sets it.
-            let Ok(id) = letter.partition.parse() else { continue };
+        for dead_letter in dead_letters {
+            // The partition is the number of the replayed dead letter: `source::DeadLetterSource` sets it.
+            let Ok(id) = dead_letter.partition.parse() else { continue };
             let Some(entry) = state.entries.get_mut(&id) else { continue };
-            let Ok(Some(first)) = self.letters.get(id) else { continue };
-            letter.source = first.source;
-            letter.partition = first.partition;
-            letter.sequence = first.sequence;
-            letter.index = first.index;
-            if letter.component == entry.component {
-                // It is the whole event, so it may take its place at once.
-                letter.id = id;
-                letter.attempts = letter.attempts.saturating_add(first.attempts);
+            let Ok(Some(first)) = self.dead_letters.get(id) else { continue };
+            dead_letter.source = first.source;
+            dead_letter.partition = first.partition;
+            dead_letter.sequence = first.sequence;
+            dead_letter.index = first.index;
+            if dead_letter.component == entry.component {
+                // It is the whole event, so it replaces the old one at once.
+                dead_letter.id = id;
+                dead_letter.attempts = dead_letter.attempts.saturating_add(first.attempts);
                 entry.fate = Fate::KeptAgain;
             } else if entry.fate == Fate::Open {
                 entry.fate = Fate::KeptElsewhere;
@@ -105,8 +110,8 @@ impl ReplayLedger {
         }
     }
 
-    /// The event of a letter, and all that came of it, has ended.
-    pub(crate) fn settle(&self, id: u64, outcome: Outcome) {
+    /// Records the outcome of a dead letter: everything that was made of its event has ended.
+    pub(crate) fn ended(&self, id: u64, outcome: Outcome) {
         let mut state = self.state();
         let State { entries, gone, refused, counts } = &mut *state;
         let Some(entry) = entries.get_mut(&id) else { return };
@@ -122,27 +127,27 @@ impl ReplayLedger {
                 match fate {
                     Fate::Open => refused.push((id, reason)),
                     Fate::KeptElsewhere => gone.push(id),
-                    Fate::KeptAgain | Fate::Settled => {}
+                    Fate::KeptAgain | Fate::Ended => {}
                 }
             }
         }
-        entry.fate = Fate::Settled;
+        entry.fate = Fate::Ended;
         drop(state);
-        self.settled.notify_one();
+        self.has_ended.notify_one();
     }
 
-    /// Writes down what has settled. Blocks. After an error it is still to be written.
+    /// Stores the outcomes. Blocks. After an error they are still to be stored.
     pub(crate) fn write(&self) -> io::Result<()> {
         let (gone, refused) = {
             let mut state = self.state();
             (std::mem::take(&mut state.gone), std::mem::take(&mut state.refused))
         };
         let written = self.renewed(&refused).and_then(|mut renewed| {
-            let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-            match renewed.is_empty() {
-                true => store.remove(&gone),
-                false => store.append(&mut renewed).and_then(|()| store.remove(&gone)),
+            let mut store = self.store.lock();
+            if !renewed.is_empty() {
+                store.append(&mut renewed)?;
             }
+            store.remove(&gone)
         });
         if written.is_err() {
             let mut state = self.state();
@@ -152,19 +157,19 @@ impl ReplayLedger {
         written
     }
 
-    /// Letters that were refused once more, with the new reason.
+    /// Dead letters that were rejected again, with the new reason.
     fn renewed(&self, refused: &[(u64, String)]) -> io::Result<Vec<DeadLetter>> {
         let mut renewed = Vec::new();
         for (id, reason) in refused {
-            if let Some(letter) = self.letters.get(*id)? {
-                let attempts = letter.attempts.saturating_add(1);
-                renewed.push(DeadLetter { reason: reason.clone(), attempts, ..letter });
+            if let Some(dead_letter) = self.dead_letters.get(*id)? {
+                let attempts = dead_letter.attempts.saturating_add(1);
+                renewed.push(DeadLetter { reason: reason.clone(), attempts, ..dead_letter });
             }
         }
         Ok(renewed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -1,4 +1,4 @@
-//! The source of a replay: the letters that one component had refused, each an event again.
+//! Source of a replay: reads the dead letters of one component as events.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,42 +14,47 @@ use tidegate_sdk::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ledger::ReplayLedger;
-use crate::dead_letters::letter::{DeadLetter, Raw};
+use crate::dead_letters::dead_letter::{DeadLetter, Raw};
 
-/// How long to wait after what has settled could not be written down.
+/// Pause after outcomes could not be stored.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NoOptions {}
 
-/// The plugin of a source of the letters that `component` had refused. It is in no registry: it is made for one
-/// replay.
+/// Plugin of a source of the dead letters of `component`. It is created for one replay, and is in no registry.
 pub(super) fn plugin(ledger: Arc<ReplayLedger>, component: String) -> Plugin {
     let build = move |_: NoOptions| {
         let (ledger, component) = (Arc::clone(&ledger), component.clone());
-        Ok::<_, ConfigError>(LetterSource { ledger, component, left: VecDeque::new(), total: 0, clerk: None })
+        Ok::<_, ConfigError>(DeadLetterSource {
+            ledger,
+            component,
+            left: VecDeque::new(),
+            total: 0,
+            writer_over: None,
+        })
     };
     Plugin::source("dead_letters", "puts dead letters back where they were refused", "", build)
 }
 
-struct LetterSource {
+struct DeadLetterSource {
     ledger: Arc<ReplayLedger>,
     component: String,
     left: VecDeque<u64>,
     total: u64,
-    /// Ends the task that writes down what has settled.
-    clerk: Option<DropGuard>,
+    /// Ends the task that stores outcomes.
+    writer_over: Option<DropGuard>,
 }
 
 #[async_trait]
-impl Source for LetterSource {
+impl Source for DeadLetterSource {
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         self.left = self.ledger.open(&self.component).into();
         self.total = self.left.len() as u64;
         let over = CancellationToken::new();
-        cx.spawn(write_down(Arc::clone(&self.ledger), cx.clone(), over.clone()));
-        self.clerk = Some(over.drop_guard());
+        cx.spawn(store_outcomes(Arc::clone(&self.ledger), cx.clone(), over.clone()));
+        self.writer_over = Some(over.drop_guard());
         Ok(())
     }
 
@@ -59,36 +64,36 @@ impl Source for LetterSource {
         }
         let Some(id) = self.left.front().copied() else { return Ok(None) };
         let ledger = Arc::clone(&self.ledger);
-        let read = cx.spawn_blocking(move || ledger.letters.get(id)).await;
-        let letter = read.unwrap_or_else(|error| Err(io::Error::other(error)));
-        let letter = letter.map_err(|error| Error::fatal(format!("dead letter {id}: {error}")))?;
+        let read = cx.spawn_blocking(move || ledger.dead_letters.get(id)).await;
+        let dead_letter = read.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let dead_letter = dead_letter.map_err(|error| Error::fatal(format!("dead letter {id}: {error}")))?;
         self.left.pop_front();
         cx.progress().set(self.total - self.left.len() as u64, self.total);
-        let Some(letter) = letter else { return Ok(Some(Batch::builder().finish().into())) };
+        let Some(dead_letter) = dead_letter else { return Ok(Some(Batch::builder().finish().into())) };
         let ledger = Arc::clone(&self.ledger);
-        // One event a batch, so that each is answered for by itself.
-        Ok(Some(SourceBatch::from(batch(letter)).on_done(move |outcome| ledger.settle(id, outcome))))
+        // One event in each batch, so that each has an ack tree of its own.
+        Ok(Some(SourceBatch::from(batch(dead_letter)).on_done(move |outcome| ledger.ended(id, outcome))))
     }
 
     async fn close(&mut self, _: &Cx) -> Result<(), Error> {
-        self.clerk = None;
+        self.writer_over = None;
         Ok(())
     }
 }
 
-/// The event that a letter was. Its partition is the letter's number, by which it is recognised if it is
-/// rejected again.
-fn batch(letter: DeadLetter) -> Batch {
+/// Converts a dead letter into a batch of one event. Its partition is the number of the dead letter, which identifies it if it
+/// is rejected again.
+fn batch(dead_letter: DeadLetter) -> Batch {
     let mut builder = Batch::builder();
-    builder.push(letter.payload.into());
-    if let Some(Raw(key)) = &letter.key {
+    builder.push(dead_letter.payload.into());
+    if let Some(Raw(key)) = &dead_letter.key {
         builder.key(key);
     }
-    if let Some(time) = letter.timestamp {
+    if let Some(time) = dead_letter.timestamp {
         builder.timestamp(time);
     }
     let mut attributes = Attributes::default();
-    for (name, value) in letter.attributes {
+    for (name, value) in dead_letter.attributes {
         if let Some(value) = attribute(value) {
             attributes.set(name, value);
         }
@@ -96,7 +101,7 @@ fn batch(letter: DeadLetter) -> Batch {
     if !attributes.is_empty() {
         builder.attributes(Arc::new(attributes));
     }
-    builder.set_partition(letter.id.to_string().into());
+    builder.set_partition(dead_letter.id.to_string().into());
     builder.finish()
 }
 
@@ -112,18 +117,21 @@ fn attribute(value: Value) -> Option<AttributeValue> {
     }
 }
 
-/// Writes down what has settled, all that has settled meanwhile at a time.
-async fn write_down(ledger: Arc<ReplayLedger>, cx: Cx, over: CancellationToken) {
+/// Stores outcomes, all that have arrived meanwhile at a time.
+async fn store_outcomes(ledger: Arc<ReplayLedger>, cx: Cx, over: CancellationToken) {
     loop {
         let last = tokio::select! {
-            () = ledger.settled.notified() => false,
+            () = ledger.has_ended.notified() => false,
             () = over.cancelled() => true,
         };
         let writer = Arc::clone(&ledger);
         let written = cx.spawn_blocking(move || writer.write()).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            tracing::error!(component = cx.component(), "what was replayed cannot be removed yet: {error}");
-            ledger.settled.notify_one();
+            tracing::error!(
+                component = cx.component(),
+                "replayed dead letters cannot be removed yet: {error}"
+            );
+            ledger.has_ended.notify_one();
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
                 () = over.cancelled() => {}

@@ -1,4 +1,4 @@
-//! The part of a pipeline that a replay runs: from where letters were refused, down to the sinks.
+//! Subgraph of a replay: the components that rejected events, and everything downstream of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,39 +9,39 @@ use tidegate_sdk::Plugin;
 
 use crate::dataflow::plan::MAIN;
 
-/// The components of `graph` that are named in `refusing`, with all that stands behind them, each fed by a
-/// source that `source` makes for it; `None` if none is named.
-pub(super) fn behind(
+/// Cuts out the components of `graph` that are in `rejecting`, with everything downstream of them, each fed by a source that
+/// `source` creates for it; `None` if there is no such component.
+pub(super) fn downstream(
     graph: &Graph,
-    refusing: &BTreeSet<String>,
+    rejecting: &BTreeSet<String>,
     source: impl Fn(&str) -> Plugin,
 ) -> Option<Graph> {
     let mut kept = BTreeSet::new();
-    // A component stands behind those that feed it, so that once through is enough.
+    // A component comes after those upstream of it, so one pass is enough.
     for (index, node) in graph.nodes.iter().enumerate() {
-        if refusing.contains(&node.name) || node.inputs.iter().any(|input| kept.contains(&input.node)) {
+        if rejecting.contains(&node.name) || node.inputs.iter().any(|input| kept.contains(&input.node)) {
             kept.insert(index);
         }
     }
-    let (mut nodes, mut places) = (Vec::new(), BTreeMap::new());
+    let (mut nodes, mut new_index) = (Vec::new(), BTreeMap::new());
     for index in kept {
         let node = &graph.nodes[index];
         let mut inputs: Vec<Input> = node
             .inputs
             .iter()
-            .filter_map(|input| Some(Input { node: *places.get(&input.node)?, ..*input }))
+            .filter_map(|input| Some(Input { node: *new_index.get(&input.node)?, ..*input }))
             .collect();
-        if refusing.contains(&node.name) {
+        if rejecting.contains(&node.name) {
             inputs.push(Input { node: nodes.len(), output: OutputName::Port(MAIN) });
             nodes.push(source_node(&node.name, source(&node.name)));
         }
-        places.insert(index, nodes.len());
+        new_index.insert(index, nodes.len());
         nodes.push(Node { inputs, ..node.clone() });
     }
     (!nodes.is_empty()).then_some(Graph { nodes })
 }
 
-/// Its name cannot be that of a component, which has no dot.
+/// Node of a source. Its name has a dot, so it cannot be the name of another component.
 fn source_node(component: &str, plugin: Plugin) -> Node {
     Node {
         name: format!("{component}.dead_letters"),
@@ -78,8 +78,8 @@ mod tests {
         Node { name: name.to_owned(), inputs, ..source_node(name, plugin("")) }
     }
 
-    /// The graph as text: each component with what feeds it.
-    fn told(graph: &Graph) -> Vec<String> {
+    /// The graph as text: each component with those upstream of it.
+    fn described(graph: &Graph) -> Vec<String> {
         let fed = |node: &Node| {
             let inputs: Vec<&str> =
                 node.inputs.iter().map(|input| graph.nodes[input.node].name.as_str()).collect();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_the_refusing_components_is_kept() {
+    fn everything_downstream_of_rejecting_components_is_kept() {
         let main = OutputName::Port(MAIN);
         let nodes = vec![
             node("lines", &[]),
@@ -99,16 +99,19 @@ mod tests {
             node("out", &[(0, main), (2, main), (1, OutputName::Rejected)]),
         ];
         let graph = Graph { nodes };
-        let behind = |names: &[&str]| {
+        let downstream = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            behind(&graph, &names, plugin)
+            downstream(&graph, &names, plugin)
         };
-        assert!(behind(&["elsewhere"]).is_none());
-        assert_eq!(told(&behind(&["out"]).unwrap()), ["out.dead_letters: ", "out: out.dead_letters"]);
-        let two = behind(&["a", "b"]).unwrap();
+        assert!(downstream(&["elsewhere"]).is_none());
+        assert_eq!(
+            described(&downstream(&["out"]).unwrap()),
+            ["out.dead_letters: ", "out: out.dead_letters"]
+        );
+        let two = downstream(&["a", "b"]).unwrap();
         let expected =
             ["a.dead_letters: ", "a: a.dead_letters", "b.dead_letters: ", "b: a b.dead_letters", "out: b a"];
-        assert_eq!(told(&two), expected);
+        assert_eq!(described(&two), expected);
         assert_eq!(two.nodes[4].inputs[1].output, OutputName::Rejected);
     }
 }

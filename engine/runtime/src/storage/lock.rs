@@ -1,4 +1,4 @@
-//! The lock on the folder of a pipeline's state, so that no two processes write there.
+//! Lock on the folder of a pipeline's state, so that only one process writes there.
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -7,41 +7,42 @@ use std::path::{Path, PathBuf};
 
 use crate::storage::private;
 
-/// Why the lock is not held.
+/// Error of a lock that cannot be taken.
 #[derive(Debug)]
-pub(crate) enum Busy {
+pub(crate) enum LockError {
     /// Another process holds it.
     Held {
-        /// Its number, if it could be read.
+        /// Its process id, if it could be read.
         process: Option<String>,
         path: PathBuf,
     },
-    /// It cannot be taken at all.
+    /// The lock file cannot be used.
     Failed(String),
 }
 
-/// Makes the folder, for its owner alone, and holds its lock for as long as what is returned lives.
-pub(crate) fn hold(folder: &Path) -> Result<File, Busy> {
-    let told = |error: std::io::Error| Busy::Failed(format!("the data folder {}: {error}", folder.display()));
-    private::create_folders(folder).map_err(told)?;
+/// Creates the folder for its owner alone, and locks it until the returned file is dropped.
+pub(crate) fn hold(folder: &Path) -> Result<File, LockError> {
+    let failed =
+        |error: std::io::Error| LockError::Failed(format!("the data folder {}: {error}", folder.display()));
+    private::create_folders(folder).map_err(failed)?;
     private::tighten(folder);
     let path = folder.join("lock");
     let mut file =
-        private::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(told)?;
+        private::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::Error(error)) => return Err(told(error)),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string(&path).unwrap_or_default();
             let process = Some(holder.trim().to_owned()).filter(|process| !process.is_empty());
-            return Err(Busy::Held { process, path });
+            return Err(LockError::Held { process, path });
         }
     }
-    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(told)?;
+    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
     Ok(file)
 }
 
-impl fmt::Display for Busy {
+impl fmt::Display for LockError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Held { process, path } => {

@@ -7,31 +7,31 @@ use std::path::Path;
 
 /// Bits of a mode that give rights to the group and to others.
 const OTHERS: u32 = 0o077;
-/// How deep a folder of state is nested: the pipeline, its dead letters, their files.
+/// Depth of a folder of state: the pipeline, its dead letters, their files.
 const DEEPEST: usize = 3;
 
-/// Makes the folder, and those above it that are missing, for their owner alone. A folder that is there keeps its mode.
+/// Creates the folder and its missing parents for their owner alone. A folder that exists keeps its mode.
 pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Options that create a file for its owner alone.
+/// Options to create a file for its owner alone.
 pub(crate) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
 }
 
-/// Creates or empties a file that is for its owner alone, also if it was there with another mode.
+/// Creates or truncates a file, for its owner alone even if it existed with another mode.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = options().write(true).create(true).truncate(true).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
 }
 
-/// Takes the rights of others from a folder and from everything in it.
+/// Removes the rights of other users from a folder and everything in it.
 ///
-/// A mode that cannot be changed is logged and no error: a file system without modes still holds the state.
+/// A mode that cannot be changed is only logged: a file system without modes can still hold the state.
 pub(crate) fn tighten(folder: &Path) {
     let mut tightened = 0;
     if let Err(error) = walk(folder, 0, &mut tightened) {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn new_entries_are_for_their_owner() {
+    fn new_entries_are_for_their_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("a/b");
         create_folders(&deep).unwrap();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_before_are_tightened_and_links_are_left_alone() {
+    fn existing_entries_are_tightened_and_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (state, outside) = (folder.path().join("p"), folder.path().join("outside"));
         fs::create_dir_all(state.join("dead-letters")).unwrap();
@@ -104,9 +104,9 @@ mod tests {
         let mut tightened = 0;
         walk(&state, 0, &mut tightened).unwrap();
         assert_eq!(tightened, 3);
-        assert_eq!(mode(&state.join("dead-letters/1.jsonl")), 0o700, "the owner's rights stay");
+        assert_eq!(mode(&state.join("dead-letters/1.jsonl")), 0o700, "the owner keeps its rights");
         assert_eq!((mode(&state), mode(&outside)), (0o700, 0o755));
         walk(&state, 0, &mut tightened).unwrap();
-        assert_eq!(tightened, 3, "once is enough");
+        assert_eq!(tightened, 3, "nothing is left to change");
     }
 }

@@ -1,5 +1,4 @@
-//! What a reload changes: the graphs that run beside the graphs that are to run. Pure: nothing is started or
-//! stopped here.
+//! Changes of a reload: compares the running graphs with the planned ones. Pure: starts and stops nothing.
 
 use std::sync::Arc;
 
@@ -10,34 +9,34 @@ use crate::metrics::status::End;
 use crate::supervise::graph::GraphSupervisor;
 use crate::supervise::planned::PlannedGraph;
 
-/// What is to become of every graph.
+/// Changes of all graphs.
 pub(crate) struct Changes {
-    /// The graphs that are to run, in their order.
-    pub(crate) fates: Vec<Transition>,
-    /// Those that run and have no successor.
+    /// Transitions to the planned graphs, in their order.
+    pub(crate) transitions: Vec<Transition>,
+    /// Running graphs without a successor.
     pub(crate) removed: Vec<Arc<GraphSupervisor>>,
 }
 
-/// What is to become of one graph that is to run.
+/// Transition to one planned graph.
 pub(crate) enum Transition {
-    /// It runs already, just like this.
+    /// The graph runs already, unchanged.
     Untouched(Arc<GraphSupervisor>),
-    /// It is to be started.
+    /// The graph has to be started.
     Starts(Box<Start>),
 }
 
-/// A graph that is to be started.
+/// A graph to start.
 pub(crate) struct Start {
     pub(crate) planned: PlannedGraph,
-    /// The graphs that it takes the place of: they have to be over first. None if it is new.
+    /// The graphs that it replaces, which have to be over first. Empty for a new graph.
     pub(crate) before: Vec<Arc<GraphSupervisor>>,
-    /// Whether these can run again if this one does not start: they ran, and nothing else has taken any part
-    /// of them.
+    /// True if the replaced graphs can run again if this one does not start: they ran, and no other graph replaces a part of
+    /// them.
     pub(crate) may_return: bool,
 }
 
 impl Changes {
-    /// What it takes to get from `running` to `planned`.
+    /// Compares `running` with `planned`.
     pub(crate) fn new(running: &[Arc<GraphSupervisor>], planned: Vec<PlannedGraph>) -> Self {
         let mut left: Vec<Arc<GraphSupervisor>> = running.to_vec();
         let matched: Vec<(PlannedGraph, Option<Arc<GraphSupervisor>>)> = planned
@@ -48,10 +47,10 @@ impl Changes {
             })
             .collect();
         let mut successors = vec![0; left.len()];
-        let mut fates = Vec::new();
+        let mut transitions = Vec::new();
         for (mut planned, same) in matched {
             if let Some(graph) = same {
-                fates.push(Transition::Untouched(graph));
+                transitions.push(Transition::Untouched(graph));
                 continue;
             }
             let places: Vec<usize> =
@@ -59,23 +58,23 @@ impl Changes {
             places.iter().for_each(|place| successors[*place] += 1);
             let before: Vec<_> = places.iter().map(|place| Arc::clone(&left[*place])).collect();
             keep_counting(&mut planned.spec, &before);
-            fates.push(Transition::Starts(Box::new(Start { planned, before, may_return: false })));
+            transitions.push(Transition::Starts(Box::new(Start { planned, before, may_return: false })));
         }
         let is_shared = |graph: &Arc<GraphSupervisor>| {
             left.iter().zip(&successors).any(|(one, count)| *count > 1 && Arc::ptr_eq(one, graph))
         };
-        for fate in &mut fates {
-            if let Transition::Starts(start) = fate {
+        for transition in &mut transitions {
+            if let Transition::Starts(start) = transition {
                 start.may_return = !start.before.is_empty()
                     && start.before.iter().all(|graph| graph.end().is_none() && !is_shared(graph));
             }
         }
         let removed = left.iter().zip(&successors).filter(|(_, count)| **count == 0);
         let removed = removed.map(|(graph, _)| Arc::clone(graph)).collect();
-        Self { fates, removed }
+        Self { transitions, removed }
     }
 
-    /// The graphs that others take the place of, each once.
+    /// The graphs that are replaced, each once.
     pub(crate) fn replaced(&self) -> Vec<Arc<GraphSupervisor>> {
         let mut replaced: Vec<Arc<GraphSupervisor>> = Vec::new();
         for start in self.starts() {
@@ -88,17 +87,16 @@ impl Changes {
         replaced
     }
 
-    /// The graphs that are to be started.
+    /// The graphs to start.
     pub(crate) fn starts(&self) -> impl Iterator<Item = &Start> {
-        self.fates.iter().filter_map(|fate| match fate {
+        self.transitions.iter().filter_map(|transition| match transition {
             Transition::Starts(start) => Some(&**start),
             Transition::Untouched(_) => None,
         })
     }
 }
 
-/// Whether the graph is what is planned, and has not failed. Another try is worth while for one that has: what
-/// made it fail may have been put right.
+/// Returns whether the planned graph runs already. A graph that has failed is started again: the cause may be fixed.
 fn runs_already(graph: &GraphSupervisor, planned: &PlannedGraph) -> bool {
     let (running, spec) = (graph.spec(), &planned.spec);
     let (old, new) = (&running.graph.nodes, &spec.graph.nodes);
@@ -110,19 +108,19 @@ fn runs_already(graph: &GraphSupervisor, planned: &PlannedGraph) -> bool {
         && !matches!(graph.end(), Some(End::Failed(_)))
 }
 
-/// The pipeline's part of a graph's name. The other part depends on how many graphs the file holds, and a
-/// graph keeps the name that it has as long as it is not touched.
+/// The pipeline's part of a graph's name. The other part depends on the number of graphs in the file, and an unchanged graph
+/// keeps its name.
 fn pipeline(name: &str) -> &str {
     name.split('/').next().unwrap_or(name)
 }
 
-/// Whether the two hold components of one name, which share their positions.
+/// Returns whether both have a component of one name, which means shared positions.
 fn overlap(running: &Spec, planned: &Spec) -> bool {
     let names = |node: &Node| planned.graph.nodes.iter().any(|other| other.name == node.name);
     running.folder == planned.folder && running.graph.nodes.iter().any(names)
 }
 
-/// Components that stay go on counting where they are.
+/// Keeps the counters of components that stay.
 fn keep_counting(spec: &mut Spec, before: &[Arc<GraphSupervisor>]) {
     for (metrics, node) in spec.component_metrics.iter_mut().zip(&spec.graph.nodes) {
         let mut known = before.iter().flat_map(|graph| &graph.spec().component_metrics);

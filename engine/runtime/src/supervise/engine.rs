@@ -1,8 +1,9 @@
-//! The front door: start pipelines, look at them, replace them, stop them.
+//! Engine: starts, observes, replaces and stops pipelines.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_config::Pipeline;
 use tidegate_sdk::Tasks;
 
@@ -14,36 +15,36 @@ use crate::supervise::pipeline_dir::{PipelineDir, PipelineDirs, dirs, start_over
 use crate::supervise::planned::{PlannedGraph, plan};
 use crate::supervise::start_error::StartError;
 
-/// Pipelines that run side by side.
+/// Engine that runs pipelines side by side.
 pub struct Engine {
     pub(crate) options: Options,
     pub(crate) tasks: Tasks,
     /// Held by a reload, so that there is one at a time.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) reloading: tokio::sync::Mutex<()>,
     running: Mutex<Running>,
 }
 
-/// What runs.
+/// The graphs that run, and the folders of their pipelines.
 pub(crate) struct Running {
     pub(crate) graphs: Vec<Arc<GraphSupervisor>>,
     pub(crate) dirs: PipelineDirs,
-    /// Nothing is started any more.
+    /// True if the engine drains, and starts no graph any more.
     pub(crate) is_draining: bool,
 }
 
 impl Engine {
-    /// Starts every graph of these pipelines. To be called within a tokio runtime of several threads.
+    /// Starts every graph of these pipelines. Has to be called within a multi-threaded tokio runtime.
     ///
     /// # Errors
-    /// If a data folder cannot be made, or another process holds it.
+    /// If a data folder cannot be created, or another process holds it.
     pub fn start(pipelines: Vec<Pipeline>, options: &Options) -> Result<Self, StartError> {
         let dirs = dirs(&pipelines, &PipelineDirs::new(), &options.data_dir)?;
         if options.start_over {
             start_over(&pipelines, &dirs)?;
         }
         let planned = plan(pipelines, &dirs, options, None);
-        for one in &planned {
-            one.spec.start_over.store(options.start_over, Ordering::Relaxed);
+        for graph in &planned {
+            graph.spec.start_over.store(options.start_over, Ordering::Relaxed);
         }
         Ok(Self::run(planned, dirs, options))
     }
@@ -61,39 +62,39 @@ impl Engine {
     }
 
     fn run(planned: Vec<PlannedGraph>, dirs: PipelineDirs, options: &Options) -> Self {
-        let supervised = |one: PlannedGraph| Arc::new(GraphSupervisor::new(one.name, one.spec));
+        let supervised = |planned: PlannedGraph| Arc::new(GraphSupervisor::new(planned.name, planned.spec));
         let graphs: Vec<_> = planned.into_iter().map(supervised).collect();
         let tasks = Tasks::new();
         for graph in &graphs {
             tasks.spawn(Arc::clone(graph).supervise());
         }
         let running = Mutex::new(Running { graphs, dirs, is_draining: false });
-        Self { options: options.clone(), tasks, turn: tokio::sync::Mutex::default(), running }
+        Self { options: options.clone(), tasks, reloading: tokio::sync::Mutex::default(), running }
     }
 
     pub(crate) fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 
-    /// Every graph as it is now.
+    /// Status of every graph.
     pub fn status(&self) -> Vec<GraphStatus> {
         let graphs = self.running().graphs.clone();
         graphs.iter().map(|graph| graph.status()).collect()
     }
 
-    /// Asks every graph to finish what is in flight and stop. The drain deadline counts from now.
+    /// Asks every graph to deliver what was read and to stop. The drain timeout starts now.
     pub fn drain(&self) {
         let mut running = self.running();
         running.is_draining = true;
         running.graphs.iter().for_each(|graph| graph.drain());
     }
 
-    /// Waits until every graph is over. May be called while others look at [`status`](Self::status).
+    /// Waits until every graph is over.
     pub async fn finished(&self) {
         self.tasks.joined().await;
     }
 
-    /// Ends everything at once: what is in flight counts as not delivered.
+    /// Stops every graph at once. Events in flight count as not delivered.
     pub fn abort(&self) {
         let mut running = self.running();
         running.is_draining = true;

@@ -1,76 +1,79 @@
-//! One graph, kept running: started, watched, started anew after a crash, drained.
+//! Supervisor of one graph: starts it, restarts it after a crash, drains it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_config::{Delivery, RetryOptions};
 use tidegate_sdk::{Error, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::dataflow::failure::Failure;
 use crate::dataflow::retry::backoff::Backoff;
+use crate::dataflow::retry::span;
 use crate::dataflow::spec::Spec;
 use crate::dataflow::state_handoff::SavedStates;
 use crate::dataflow::tasks::GraphTasks;
-use crate::dataflow::wiring::{self, RunningSources};
-use crate::metrics::status::{End, GraphState, GraphStatus, Health};
+use crate::dataflow::wiring::{self, RunningSource};
+use crate::metrics::status::{End, GraphState, GraphStatus, Health, StopCause, Undelivered};
 
-/// How long tasks may take to end after a hard stop before they are left alone.
+/// Time that tasks have to end after a hard stop, before they are abandoned.
 const HARD_STOP: Duration = Duration::from_secs(5);
 
-/// How many crashes in a row make a graph fail for good.
+/// Number of crashes in a row that make a graph fail for good.
 const CRASHES: u32 = 5;
 
-/// A run that lasted this long ends a row of crashes.
+/// Length of a run that ends a row of crashes.
 const GOOD_RUN: Duration = Duration::from_secs(60);
 
-/// A component that has been at one batch for this long is worth a warning.
+/// Time at one batch after which a component is reported as slow.
 const SLOW: Duration = Duration::from_secs(300);
 
-/// How often slow components are looked for.
-const LOOK: Duration = Duration::from_secs(15);
+/// Interval of the search for slow components.
+const SLOW_CHECK: Duration = Duration::from_secs(15);
 
 /// A graph that is kept running.
 pub(crate) struct GraphSupervisor {
     name: String,
     spec: Spec,
-    /// Cancelled when the drain has taken too long, or nobody wants to wait for it.
-    deadline: CancellationToken,
+    /// Cancelled when the graph has to stop without waiting for the drain timeout.
+    aborted: CancellationToken,
     /// Cancelled when the last run has ended.
     over: CancellationToken,
-    /// Since when its counts count.
+    /// Start of counting.
     started: Instant,
-    now: Mutex<Now>,
+    run: Mutex<Run>,
 }
 
-struct Now {
+/// The current or last run.
+struct Run {
     state: GraphState,
-    sources: RunningSources,
+    sources: Vec<RunningSource>,
     restarts: u64,
-    /// Cancelled when the run has failed, and delivers what was read.
+    /// Cancelled when the run has failed and delivers what was read.
     winding_down: CancellationToken,
-    /// How long it ran, once it is over.
+    /// Running time, once the graph is over.
     ran: Option<Duration>,
-    /// What its filters remember, once it has drained for another to take its place.
+    /// States of its filters, once it has drained for a successor.
     saved: Option<SavedStates>,
 }
 
 impl GraphSupervisor {
     pub(crate) fn new(name: String, spec: Spec) -> Self {
-        let now = Now {
+        let run = Run {
             state: GraphState::Running,
-            sources: RunningSources::new(),
+            sources: Vec::new(),
             restarts: 0,
             winding_down: CancellationToken::new(),
             ran: None,
             saved: None,
         };
-        let (deadline, over) = (CancellationToken::new(), CancellationToken::new());
-        // The counts may go on from a graph whose place this one takes.
+        let (aborted, over) = (CancellationToken::new(), CancellationToken::new());
+        // The counters may have been taken over from a predecessor.
         let started =
             spec.component_metrics.iter().map(|metrics| metrics.started()).min().unwrap_or_else(Instant::now);
-        Self { name, spec, deadline, over, started, now: Mutex::new(now) }
+        Self { name, spec, aborted, over, started, run: Mutex::new(run) }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -86,64 +89,63 @@ impl GraphSupervisor {
         self.over.cancelled().await;
     }
 
-    /// How it ended, if it is over.
+    /// The end of the graph, once it is over.
     pub(crate) fn end(&self) -> Option<End> {
-        match &self.now().state {
+        match &self.run().state {
             GraphState::Over(end) => Some(end.clone()),
             _ => None,
         }
     }
 
-    /// Whether the run has failed, and only delivers what was read before.
+    /// Returns whether the run has failed and only delivers what was read before.
     pub(crate) fn is_winding_down(&self) -> bool {
-        self.now().winding_down.is_cancelled()
+        self.run().winding_down.is_cancelled()
     }
 
-    /// Asks the graph to finish what is in flight.
+    /// Asks the graph to deliver what was read, and to stop.
     pub(crate) fn drain(&self) {
-        let mut now = self.now();
-        if matches!(now.state, GraphState::Running) {
-            now.state = GraphState::Draining;
+        let mut run = self.run();
+        if matches!(run.state, GraphState::Running) {
+            run.state = GraphState::Draining;
         }
-        drop(now);
+        drop(run);
         self.spec.stopping.cancel();
     }
 
-    /// The same for another graph to take its place: its filters save what they remember.
+    /// Drains the graph for a successor: its filters save their states.
     pub(crate) fn drain_for_successor(&self) {
-        self.spec.state_outbox.want();
+        self.spec.state_outbox.request();
         self.drain();
     }
 
-    /// What its filters remembered when it [gave way](Self::give_way); `None` if events may have been left that
-    /// they have seen.
+    /// The states of its filters after [`drain_for_successor`](Self::drain_for_successor); `None` if events that the
+    /// filters have seen were not delivered.
     pub(crate) fn saved(&self) -> Option<SavedStates> {
-        self.now().saved.clone()
+        self.run().saved.clone()
     }
 
-    /// Ends the graph at once.
+    /// Stops the graph at once.
     pub(crate) fn abort(&self) {
         self.drain();
-        self.deadline.cancel();
+        self.aborted.cancel();
     }
 
     pub(crate) fn status(&self) -> GraphStatus {
-        let now = self.now();
-        let (in_flight_events, _) = in_flight(&now.sources);
+        let run = self.run();
         GraphStatus {
             name: self.name.clone(),
-            state: now.state.clone(),
+            state: run.state.clone(),
             components: self.spec.component_metrics.iter().map(|metrics| metrics.status()).collect(),
             in_flight_bytes: self.spec.budget.used(),
-            in_flight_events,
-            restarts: now.restarts,
-            ran: now.ran.unwrap_or_else(|| self.started.elapsed()),
+            in_flight_events: undelivered(&run.sources).events,
+            restarts: run.restarts,
+            ran: run.ran.unwrap_or_else(|| self.started.elapsed()),
         }
     }
 
     /// Runs the graph until it is over.
     pub(crate) async fn supervise(self: Arc<Self>) {
-        // Told even if this task panics, so that nobody waits for ever.
+        // Cancelled even if this task panics, so that a waiting reload ends.
         let _over = self.over.clone().drop_guard();
         let mut backoff = Backoff::new(&RetryOptions::default());
         let end = loop {
@@ -157,10 +159,12 @@ impl GraphSupervisor {
             }
             let reason = match failure {
                 Failure::Fatal(reason) => break End::Failed(reason),
-                Failure::Stopped => break self.cut_short(),
+                Failure::Undeliverable(reason) => break self.cut_short(StopCause::Undeliverable(reason)),
+                Failure::Stopped if self.aborted.is_cancelled() => break self.cut_short(StopCause::Abort),
+                Failure::Stopped => break self.cut_short(StopCause::DrainTimeout),
                 Failure::Replay(reason) => {
-                    tracing::warn!(pipeline = self.name, "starts anew: {reason}");
-                    self.crashed(reason);
+                    tracing::warn!(pipeline = self.name, "restarts: {reason}");
+                    self.restarting(reason);
                     continue;
                 }
                 Failure::Crashed(reason) => reason,
@@ -169,8 +173,8 @@ impl GraphSupervisor {
             if backoff.failures() >= CRASHES || self.spec.stopping.is_cancelled() {
                 break End::Failed(reason);
             }
-            tracing::error!(pipeline = self.name, "starts anew in {:.1} s: {reason}", pause.as_secs_f64());
-            self.crashed(reason);
+            tracing::error!(pipeline = self.name, "restarts in {}: {reason}", span(pause));
+            self.restarting(reason);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.spec.stopping.cancelled() => {}
@@ -180,18 +184,17 @@ impl GraphSupervisor {
             End::Failed(reason) => tracing::error!(pipeline = self.name, "failed: {reason}"),
             other => tracing::debug!(pipeline = self.name, "over: {other:?}"),
         }
-        let mut now = self.now();
-        now.state = GraphState::Over(end);
-        now.ran = Some(self.started.elapsed());
+        let mut run = self.run();
+        run.state = GraphState::Over(end);
+        run.ran = Some(self.started.elapsed());
     }
 
     async fn run_once(&self) -> Result<End, Failure> {
         let tasks = GraphTasks::new(&self.spec.stopping);
-        self.now().winding_down = tasks.winding_down().clone();
+        self.run().winding_down = tasks.winding_down().clone();
+        self.spec.component_metrics.iter().for_each(|metrics| metrics.unblock());
         drop(self.spec.state_outbox.take());
-        let failed = CancellationToken::new();
-        let sources = wiring::start(&self.spec, &tasks, &failed);
-        let sources = match sources {
+        let sources = match wiring::start(&self.spec, &tasks) {
             Ok(sources) => sources,
             Err(failure) => {
                 tasks.fail(Failure::Stopped);
@@ -199,19 +202,19 @@ impl GraphSupervisor {
                 return Err(failure);
             }
         };
-        let keepers = Tasks::new();
-        let keepers_over = CancellationToken::new();
-        for (progress, checkpoint) in &sources {
+        let storing = Tasks::new();
+        let run_over = CancellationToken::new();
+        for RunningSource { progress, checkpoint } in &sources {
             let (progress, checkpoint) = (Arc::clone(progress), Arc::clone(checkpoint));
-            let over = keepers_over.clone();
-            keepers.spawn(async move { progress.keep_stored(checkpoint, over).await });
+            let over = run_over.clone();
+            storing.spawn(async move { progress.keep_stored(checkpoint, over).await });
         }
-        self.started(&sources);
+        self.running(&sources);
         self.spec.start_over.store(false, Ordering::Relaxed);
         tracing::info!(pipeline = self.name, "running");
-        self.watch(&tasks, &failed).await;
-        keepers_over.cancel();
-        keepers.joined().await;
+        self.watch(&tasks).await;
+        run_over.cancel();
+        storing.joined().await;
         if let Some(failure) = tasks.failure() {
             return Err(failure);
         }
@@ -219,56 +222,45 @@ impl GraphSupervisor {
             self.save(&sources);
             return Ok(End::Drained);
         }
-        self.forget(&sources);
+        self.clear_checkpoints(&sources);
         Ok(End::Ended)
     }
 
-    /// Everything that was read has ended, so what the filters remember goes with where the sources are.
-    fn save(&self, sources: &RunningSources) {
-        if self.spec.state_outbox.is_wanted() {
-            let places = sources.iter().map(|(progress, _)| progress.places());
-            self.now().saved = Some(SavedStates::new(self.spec.state_outbox.take(), places));
+    /// Keeps the states of the filters with the positions of the sources, now that everything that was read has ended.
+    fn save(&self, sources: &[RunningSource]) {
+        if self.spec.state_outbox.is_requested() {
+            let positions = sources.iter().map(|source| source.progress.positions());
+            self.run().saved = Some(SavedStates::new(self.spec.state_outbox.take(), positions));
         }
     }
 
-    fn started(&self, sources: &RunningSources) {
-        let mut now = self.now();
-        now.sources.clone_from(sources);
-        now.state = match self.spec.stopping.is_cancelled() {
-            true => GraphState::Draining,
-            false => GraphState::Running,
-        };
+    fn running(&self, sources: &[RunningSource]) {
+        let mut run = self.run();
+        run.sources = sources.to_vec();
+        run.state =
+            if self.spec.stopping.is_cancelled() { GraphState::Draining } else { GraphState::Running };
     }
 
-    fn crashed(&self, reason: String) {
-        let mut now = self.now();
-        now.state = GraphState::Restarting(reason);
-        now.restarts += 1;
+    fn restarting(&self, reason: String) {
+        let mut run = self.run();
+        run.state = GraphState::Restarting(reason);
+        run.restarts += 1;
     }
 
-    /// Waits until every task has ended, by itself or because it has to.
-    async fn watch(&self, tasks: &GraphTasks, failed: &CancellationToken) {
-        let mut look = tokio::time::interval(LOOK);
-        let deadline = self.drain_deadline(tasks);
-        tokio::pin!(deadline);
+    /// Waits until every task has ended or was stopped.
+    async fn watch(&self, tasks: &GraphTasks) {
+        let mut slow_check = tokio::time::interval(SLOW_CHECK);
+        let drained = self.drain_deadline(tasks);
+        tokio::pin!(drained);
         loop {
             tokio::select! {
                 () = tasks.joined() => return,
                 () = tasks.hard_stop().cancelled() => return self.join(tasks).await,
-                () = failed.cancelled(), if !tasks.winding_down().is_cancelled() => {
-                    // A task that crashed drops its batches first and tells why right after.
-                    tokio::select! {
-                        () = tasks.hard_stop().cancelled() => {}
-                        () = tasks.winding_down().cancelled() => continue,
-                        () = tokio::time::sleep(Duration::from_millis(200)) => {}
-                    }
-                    tasks.fail(Failure::Crashed("a batch was dropped without an answer".into()));
-                }
-                () = &mut deadline => {
+                () = &mut drained => {
                     tasks.fail(Failure::Stopped);
                     return self.join(tasks).await;
                 }
-                _ = look.tick() => self.warn_of_slow(),
+                _ = slow_check.tick() => self.report_slow(),
             }
         }
     }
@@ -279,19 +271,21 @@ impl GraphSupervisor {
             () = self.spec.stopping.cancelled() => {}
             () = tasks.in_time().cancelled() => {}
         }
+        let deadline = tokio::time::Instant::now() + *self.spec.settings.drain_timeout;
+        tasks.set_deadline(deadline);
         tokio::select! {
-            () = tokio::time::sleep(*self.spec.settings.drain_timeout) => {}
-            () = self.deadline.cancelled() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = self.aborted.cancelled() => {}
         }
     }
 
     async fn join(&self, tasks: &GraphTasks) {
         if tokio::time::timeout(HARD_STOP, tasks.joined()).await.is_err() {
-            tracing::warn!(pipeline = self.name, "a component does not stop, and is left alone");
+            tracing::warn!(pipeline = self.name, "a component does not stop, and is abandoned");
         }
     }
 
-    fn warn_of_slow(&self) {
+    fn report_slow(&self) {
         for metrics in &self.spec.component_metrics {
             if let Some(busy) = metrics.busy_for().filter(|busy| *busy >= SLOW && metrics.is_ready()) {
                 let reason = format!("has been at one batch for {} s", busy.as_secs());
@@ -301,33 +295,35 @@ impl GraphSupervisor {
         }
     }
 
-    /// Clears the positions of input that is read to its end: the next run reads it from its start.
-    fn forget(&self, sources: &RunningSources) {
+    /// Clears the positions of input that was read to its end, so that the next run reads it from its start.
+    fn clear_checkpoints(&self, sources: &[RunningSource]) {
         if self.spec.settings.delivery == Delivery::AtLeastOnce {
-            for (_, checkpoint) in sources.iter().filter(|(progress, _)| !progress.keeps_place) {
-                if let Err(error) = checkpoint.clear() {
+            for source in sources.iter().filter(|source| !source.progress.keeps_position) {
+                if let Err(error) = source.checkpoint.clear() {
                     tracing::warn!(pipeline = self.name, "a checkpoint cannot be removed: {error}");
                 }
             }
         }
     }
 
-    fn cut_short(&self) -> End {
-        let (undelivered, replayed) = in_flight(&self.now().sources);
-        match undelivered {
-            0 => End::Drained,
-            _ => End::DeadlinePassed { undelivered, replayed },
-        }
+    fn cut_short(&self, cause: StopCause) -> End {
+        let undelivered = undelivered(&self.run().sources);
+        if undelivered.events == 0 { End::Drained } else { End::CutShort { cause, undelivered } }
     }
 
-    fn now(&self) -> std::sync::MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn run(&self) -> MutexGuard<'_, Run> {
+        self.run.lock()
     }
 }
 
-fn in_flight(sources: &RunningSources) -> (u64, u64) {
-    sources
-        .iter()
-        .map(|(progress, _)| progress.in_flight())
-        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+/// Events of these sources that were read and have not ended.
+fn undelivered(sources: &[RunningSource]) -> Undelivered {
+    let mut sum = Undelivered::default();
+    for source in sources {
+        let in_flight = source.progress.in_flight();
+        sum.events += in_flight.events;
+        sum.replayed += in_flight.replayable;
+        sum.unanswered += in_flight.awaited;
+    }
+    sum
 }

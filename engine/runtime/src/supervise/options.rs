@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use tidegate_sdk::Size;
 
-/// What a process gives to all its pipelines.
+/// Options of the engine, for all pipelines of the process.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The folder of checkpoints and dead letters; one folder in it per pipeline id.
+    /// Folder of checkpoints and dead letters, with one folder for each pipeline id.
     pub data_dir: PathBuf,
-    /// How many bytes may be in flight in all pipelines together. Each graph has an equal share of it, so
-    /// that none can take what another needs.
+    /// Bytes that may be in flight in all pipelines together. Each graph has an equal share, so that none takes the share of
+    /// another.
     pub memory: Size,
-    /// Forget every position, and every record that an effectively-once sink keeps: begin anew, on purpose.
+    /// Clear all positions, and all records of effectively-once sinks, and read the input from its start.
     pub start_over: bool,
 }

@@ -1,7 +1,7 @@
-//! Positions that were stored under a name or for an input that the pipeline files do not have any more.
+//! Orphaned positions: stored under a name, or for an input, that the pipeline files no longer have.
 //!
-//! A position belongs to the id of a pipeline and the name of a source. Who changes one of them starts that source from the
-//! beginning, which delivers again what it has read. The same holds for a source whose path was changed.
+//! A position belongs to the id of a pipeline and the name of a source. If one of them changes, the source starts from the
+//! beginning, which delivers its events again. The same holds for a source whose path changes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,12 +13,12 @@ use tidegate_sdk::{Component, Kind, Replay};
 
 use crate::delivery::checkpoint::Checkpoint;
 
-/// The ending of a checkpoint's file.
+/// Extension of a checkpoint file.
 const ENDING: &str = ".position";
 
-/// Warnings for the sources of these pipelines that start from the beginning although a position of another name is there.
+/// Returns a warning for each source that starts from the beginning although a position of another name is stored.
 ///
-/// Only reads: `data_dir` need not exist.
+/// Only reads. `data_dir` need not exist.
 pub fn orphaned_positions<'a>(
     pipelines: impl IntoIterator<Item = &'a Pipeline>,
     data_dir: &Path,
@@ -50,7 +50,7 @@ fn of_pipeline(pipeline: &Pipeline, ids: &BTreeSet<&str>, data_dir: &Path) -> Ve
         found.push(format!(
             "pipeline `{0}` has no stored position, and {1} has one of `{name}` under the id `{old}`, which is not a \
              pipeline of this run: if `{0}` is the new name of `{old}`, everything that was read is delivered again, unless \
-             `[pipeline] id = \"{old}\"` is set. If `{old}` is another pipeline, all is well",
+             `[pipeline] id = \"{old}\"` is set. If `{old}` is another pipeline, nothing is wrong",
             pipeline.name,
             data_dir.join(&old).display()
         ));
@@ -59,20 +59,20 @@ fn of_pipeline(pipeline: &Pipeline, ids: &BTreeSet<&str>, data_dir: &Path) -> Ve
     found
 }
 
-/// The sources whose position is kept across runs.
+/// Sources whose position is kept across runs.
 fn sources(pipeline: &Pipeline) -> impl Iterator<Item = &Node> {
     let nodes = pipeline.graphs.iter().flat_map(|graph| &graph.nodes);
     nodes.filter(|node| node.kind() == Kind::Source && node.capabilities.replay != Replay::Never)
 }
 
-/// The names of sources that have a position in the folder.
+/// Names of the sources with a position in the folder.
 fn stored(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| name.strip_suffix(ENDING).map(str::to_owned)).collect()
 }
 
-/// The id of a pipeline that no file has and that does not run, and a source of that name with a position there.
+/// Finds a pipeline that no file has and that does not run, with a position of a source of one of these names.
 fn renamed(sources: &[&Node], ids: &BTreeSet<&str>, data_dir: &Path) -> Option<(String, String)> {
     let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
     let mut others: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -85,14 +85,14 @@ fn renamed(sources: &[&Node], ids: &BTreeSet<&str>, data_dir: &Path) -> Option<(
     })
 }
 
-/// Whether the process that locked the folder last is there.
+/// Returns whether the process that locked the folder last still exists.
 fn is_running(folder: &Path) -> bool {
     let holder = fs::read_to_string(folder.join("lock")).ok().and_then(|text| text.trim().parse().ok());
     let holder = holder.and_then(Pid::from_raw);
     holder.is_some_and(|holder| test_kill_process(holder) != Err(rustix::io::Errno::SRCH))
 }
 
-/// Warns of a source whose options name none of the inputs that it has positions for.
+/// Warning for a source whose options name none of the inputs that it has positions for.
 fn moved(source: &Node, pipeline: &Pipeline, folder: &Path) -> Option<String> {
     if !folder.join(format!("{}{ENDING}", source.name)).exists() {
         return None;

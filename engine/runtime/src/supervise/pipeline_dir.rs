@@ -1,32 +1,33 @@
-//! Where the pipelines of a process keep their state: one folder for each, locked as long as it runs.
+//! Data folders of pipelines: one for each, locked while the pipeline runs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tidegate_config::Pipeline;
 
 use crate::dead_letters::store::{self, SharedStore, Store};
 use crate::delivery::checkpoint::Checkpoint;
-use crate::storage::lock::{self, Busy};
+use crate::storage::lock::{self, LockError};
 use crate::supervise::start_error::StartError;
 
-/// The homes of pipelines, by the pipeline's id.
+/// Data folders by the id of the pipeline.
 pub(crate) type PipelineDirs = BTreeMap<String, Arc<PipelineDir>>;
 
-/// The folder of one pipeline's state.
+/// Data folder of one pipeline.
 pub(crate) struct PipelineDir {
     pub(crate) folder: PathBuf,
     pub(crate) store: SharedStore,
-    /// Held open, and with that locked, as long as the pipeline runs.
+    /// Holds the lock of the folder.
     _lock: File,
 }
 
-/// The homes of these pipelines: those in `held` as they are, the others opened and locked.
+/// Opens and locks the data folders of these pipelines, except for those in `held`.
 ///
 /// # Errors
-/// If a folder cannot be made, or another process holds it. What was opened is let go again.
+/// If a folder cannot be created, or another process holds it. The folders that were opened are released.
 pub(crate) fn dirs(
     pipelines: &[Pipeline],
     held: &PipelineDirs,
@@ -47,11 +48,11 @@ impl PipelineDir {
     fn open(pipeline: &Pipeline, data_dir: &Path) -> Result<Self, StartError> {
         let problem = |message| StartError { pipeline: pipeline.name.clone(), message };
         let folder = data_dir.join(&pipeline.id);
-        let lock = lock::hold(&folder).map_err(|busy| match busy {
-            Busy::Held { .. } => {
-                problem(format!("{busy}; stop it first, or give this one another --data-dir"))
+        let lock = lock::hold(&folder).map_err(|locked| match locked {
+            LockError::Held { .. } => {
+                problem(format!("{locked}; stop it first, or give this one another --data-dir"))
             }
-            Busy::Failed(_) => problem(busy.to_string()),
+            LockError::Failed(_) => problem(locked.to_string()),
         })?;
         let place = store::folder(data_dir, &pipeline.id);
         let store = Store::open(place, pipeline.settings.dead_letters.size)
@@ -59,13 +60,13 @@ impl PipelineDir {
         Ok(Self { folder, store: Arc::new(Mutex::new(store)), _lock: lock })
     }
 
-    /// A home whose state is held already.
+    /// Creates the data folder of a pipeline from a lock that is held.
     pub(crate) fn held(folder: PathBuf, lock: File, store: &SharedStore) -> Self {
         Self { folder, store: Arc::clone(store), _lock: lock }
     }
 }
 
-/// Forgets every position of these pipelines.
+/// Clears every position of these pipelines.
 pub(crate) fn start_over(pipelines: &[Pipeline], dirs: &PipelineDirs) -> Result<(), StartError> {
     for pipeline in pipelines {
         let Some(dir) = dirs.get(&pipeline.id) else { continue };

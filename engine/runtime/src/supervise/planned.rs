@@ -1,8 +1,9 @@
-//! Graphs that are to run, made from checked pipelines.
+//! Planned graphs: the specifications of checked pipelines.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use tidegate_config::{Graph, Node, Pipeline};
 use tidegate_sdk::Kind;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use crate::metrics::component::ComponentMetrics;
 use crate::supervise::options::Options;
 use crate::supervise::pipeline_dir::PipelineDirs;
 
-/// A graph that is to run.
+/// A graph to run.
 pub(crate) struct PlannedGraph {
     pub(crate) name: String,
     pub(crate) spec: Spec,
@@ -36,9 +37,10 @@ pub(crate) fn plan(
         let count = pipeline.graphs.len().max(1);
         let own = pipeline.settings.memory.map_or(usize::MAX, |memory| memory.as_usize() / count);
         for graph in pipeline.graphs {
-            let name = match count {
-                1 => pipeline.name.clone(),
-                _ => format!("{}/{}", pipeline.name, graph.nodes.first().map_or("", |node| &node.name)),
+            let name = if count == 1 {
+                pipeline.name.clone()
+            } else {
+                format!("{}/{}", pipeline.name, graph.nodes.first().map_or("", |node| &node.name))
             };
             let component_metrics = component_metrics(&graph);
             let sources =

@@ -1,5 +1,5 @@
-//! Pipelines are replaced while they run: what did not change is not touched, and nothing is stopped before
-//! everything that can be tried has been tried.
+//! Reload: replaces pipelines while they run. Unchanged graphs are not touched, and no graph is stopped before everything
+//! that can be tried has been tried.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use tokio::task::block_in_place;
 use crate::supervise::changes::{Changes, Start, Transition};
 use crate::supervise::engine::Engine;
 use crate::supervise::graph::GraphSupervisor;
-use crate::supervise::handoff::{opened, remembered, retire, try_sink};
+use crate::supervise::handoff::{opened, retire, saved_states, try_sink};
 use crate::supervise::pipeline_dir::{PipelineDirs, dirs};
 use crate::supervise::planned::plan;
 use crate::supervise::start_error::StartError;
 
-/// What a reload did.
+/// Result of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Graphs that took the place of others.
+    /// Graphs that replaced others.
     pub changed: usize,
     /// Graphs that are new.
     pub added: usize,
-    /// Graphs that have no successor.
+    /// Graphs that ended without a successor.
     pub removed: usize,
-    /// Graphs that run on as if nothing had been.
+    /// Graphs that continue to run unchanged.
     pub untouched: usize,
-    /// Graphs that did not start, with the reason and what runs in their place.
+    /// Graphs that did not start, with the reason and the graph that runs in their place.
     pub failed: Vec<String>,
-    /// Events that graphs which ended had read, could not deliver in time, and nobody reads again.
+    /// Events that ended graphs had read and not delivered in time, and that are not read again.
     pub lost: u64,
 }
 
@@ -45,10 +45,10 @@ impl fmt::Display for Reloaded {
     }
 }
 
-/// Why a reload changed nothing.
+/// Error of a reload that changed nothing.
 #[derive(Debug)]
 pub enum ReloadError {
-    /// The pipelines drain, or have been told to end.
+    /// The pipelines drain or have ended.
     Draining,
     /// A data folder cannot be used.
     Folder(StartError),
@@ -58,10 +58,10 @@ pub enum ReloadError {
         graph: String,
         /// The sink's name.
         sink: String,
-        /// What it said.
+        /// The sink's error.
         reason: String,
     },
-    /// The reload itself ended before it had begun.
+    /// The reload crashed.
     Crashed,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for ReloadError {
             Self::Sink { graph, sink, reason } => {
                 write!(formatter, "pipeline `{graph}`: the sink `{sink}` cannot be opened: {reason}")
             }
-            Self::Crashed => write!(formatter, "it crashed; the line before this one says where"),
+            Self::Crashed => write!(formatter, "the reload crashed; the log line before this one says where"),
         }
     }
 }
@@ -81,24 +81,23 @@ impl fmt::Display for ReloadError {
 impl std::error::Error for ReloadError {}
 
 impl Engine {
-    /// Makes these the pipelines that run. Graphs that are as before are not touched. For the others, data
-    /// folders are locked and new sinks are opened first; if that fails, nothing has changed. Then the old
-    /// graph stops reading and delivers what it has read, and the new one goes on at its positions. A graph
-    /// that fails as it starts gives way to the old one again.
+    /// Replaces the running pipelines by these. Unchanged graphs are not touched. For the others, data folders are locked and
+    /// new sinks are opened first; if that fails, nothing has changed. Then the old graph stops reading and delivers what it
+    /// has read, and the new one resumes at its positions. A graph that fails as it starts is replaced by the old one again.
     ///
-    /// Several calls take their turns. To be called within a tokio runtime of several threads.
+    /// Concurrent calls run one after the other. Has to be called within a multi-threaded tokio runtime.
     ///
     /// # Errors
-    /// If nothing was changed, why.
+    /// If nothing was changed.
     pub async fn reload(self: &Arc<Self>, pipelines: Vec<Pipeline>) -> Result<Reloaded, ReloadError> {
         let engine = Arc::clone(self);
-        // A task of the engine's own, so that between an old graph and a new one the engine is not over.
+        // A task of the engine, so that the engine is not over between an old graph and a new one.
         let reload = self.tasks.spawn(async move { engine.replace(pipelines).await });
         reload.await.unwrap_or(Err(ReloadError::Crashed))
     }
 
     async fn replace(self: Arc<Self>, pipelines: Vec<Pipeline>) -> Result<Reloaded, ReloadError> {
-        let _turn = self.turn.lock().await;
+        let _one_at_a_time = self.reloading.lock().await;
         let (held, running) = {
             let running = self.running();
             if running.is_draining {
@@ -111,7 +110,7 @@ impl Engine {
         let changes = Changes::new(&running, plan(pipelines, &dirs, &self.options, None));
         self.try_sinks(&changes).await?;
         self.running().dirs.extend(dirs.clone());
-        Ok(self.make(changes, dirs).await)
+        Ok(self.apply(changes, dirs).await)
     }
 
     /// Opens, and closes again, every sink that is new or has changed.
@@ -123,7 +122,7 @@ impl Engine {
                 nodes.any(|other| other.is_built_like(node))
             };
             let nodes = start.planned.spec.graph.nodes.iter();
-            // A sink that is as before may be down: that is no reason to keep the rest from changing.
+            // An unchanged sink may be down, which is no reason to refuse the other changes.
             for node in nodes.filter(|node| node.kind() == Kind::Sink && !known(node)) {
                 let opened = self.tasks.spawn(try_sink(node.clone()));
                 retry_state.push((start.planned.name.clone(), node.name.clone(), opened));
@@ -139,10 +138,9 @@ impl Engine {
         result
     }
 
-    /// Ends what has to end and starts what has to start, each as soon as it can. From here on there is no way
-    /// back but for single graphs.
-    async fn make(self: &Arc<Self>, changes: Changes, dirs: PipelineDirs) -> Reloaded {
-        let mut told = Reloaded { removed: changes.removed.len(), ..Reloaded::default() };
+    /// Stops and starts graphs, each as soon as possible. From here on only single graphs can be restored.
+    async fn apply(self: &Arc<Self>, changes: Changes, dirs: PipelineDirs) -> Reloaded {
+        let mut result = Reloaded { removed: changes.removed.len(), ..Reloaded::default() };
         let (removed, replaced) = (changes.removed.clone(), changes.replaced());
         let ending = async {
             let removed = join_all(removed.iter().map(|graph| retire(graph, false)));
@@ -150,8 +148,8 @@ impl Engine {
             let (removed, replaced) = tokio::join!(removed, replaced);
             removed.into_iter().chain(replaced).sum::<u64>()
         };
-        let starting = join_all(changes.fates.into_iter().map(|fate| async {
-            match fate {
+        let starting = join_all(changes.transitions.into_iter().map(|transition| async {
+            match transition {
                 Transition::Untouched(graph) => (None, StartOutcome { graphs: vec![graph], failure: None }),
                 Transition::Starts(start) => {
                     (Some(start.before.is_empty()), self.start_one(*start, &removed).await)
@@ -159,34 +157,34 @@ impl Engine {
             }
         }));
         let (lost, turnouts) = tokio::join!(ending, starting);
-        told.lost = lost;
+        result.lost = lost;
         let mut graphs = Vec::new();
         for (is_new, turnout) in turnouts {
             match is_new {
-                None => told.untouched += 1,
-                Some(_) if turnout.failure.is_some() => told.failed.extend(turnout.failure),
-                Some(true) => told.added += 1,
-                Some(false) => told.changed += 1,
+                None => result.untouched += 1,
+                Some(_) if turnout.failure.is_some() => result.failed.extend(turnout.failure),
+                Some(true) => result.added += 1,
+                Some(false) => result.changed += 1,
             }
             graphs.extend(turnout.graphs);
         }
         let mut running = self.running();
-        // What was stopped by a drain meanwhile stays to be seen: its end is a part of how everything ended.
+        // Graphs that a drain has stopped meanwhile stay visible: their ends decide the end of the engine.
         if !running.is_draining {
             (running.graphs, running.dirs) = (graphs, dirs);
         }
-        told
+        result
     }
 
-    /// Starts a graph as soon as those are over whose place it takes. A new one waits for those that are
-    /// removed: it may be one of them under another name, and need the same port.
+    /// Starts a graph as soon as the graphs that it replaces are over. A new graph waits for the removed ones: it may be one of
+    /// them under another name, and need the same port.
     async fn start_one(&self, start: Start, removed: &[Arc<GraphSupervisor>]) -> StartOutcome {
         let Start { planned, before, may_return } = start;
         for graph in if before.is_empty() { removed } else { &before } {
             graph.over().await;
         }
-        let state = remembered(&before);
-        planned.spec.component_metrics.iter().for_each(|metrics| metrics.anew());
+        let state = saved_states(&before);
+        planned.spec.component_metrics.iter().for_each(|metrics| metrics.reset());
         let graph = Arc::new(GraphSupervisor::new(planned.name, planned.spec.inheriting(state.clone())));
         if !self.put(&graph, &before) {
             return StartOutcome { graphs: before, failure: None };
@@ -199,22 +197,22 @@ impl Engine {
             let failure = format!("`{name}` did not start ({reason})");
             return StartOutcome { graphs: vec![graph], failure: Some(failure) };
         }
-        let mut again = Vec::new();
+        let mut restored = Vec::new();
         for old in before {
             let spec = old.spec().restarted().inheriting(state.clone());
-            spec.component_metrics.iter().for_each(|metrics| metrics.anew());
+            spec.component_metrics.iter().for_each(|metrics| metrics.reset());
             let old = Arc::new(GraphSupervisor::new(old.name().to_owned(), spec));
             if self.put(&old, std::slice::from_ref(&graph)) {
-                again.push(old);
+                restored.push(old);
             }
         }
         StartOutcome {
-            graphs: again,
+            graphs: restored,
             failure: Some(format!("`{name}` did not start ({reason}) and runs as before")),
         }
     }
 
-    /// Starts a graph in the place of others. False if everything drains meanwhile.
+    /// Starts a graph in the place of others. Returns false if the engine drains meanwhile.
     fn put(&self, graph: &Arc<GraphSupervisor>, before: &[Arc<GraphSupervisor>]) -> bool {
         let mut running = self.running();
         if running.is_draining {
@@ -229,7 +227,7 @@ impl Engine {
     }
 }
 
-/// What came of a graph that was to run: what runs now, and why that is not what was meant.
+/// Outcome of a start: the graphs that run now, and the failure if that is not the planned one.
 struct StartOutcome {
     graphs: Vec<Arc<GraphSupervisor>>,
     failure: Option<String>,

@@ -1,11 +1,11 @@
 //! Error of a pipeline that cannot be started.
 
-/// Why pipelines could not be started.
+/// Error of a pipeline that cannot be started.
 #[derive(Debug)]
 pub struct StartError {
     /// The pipeline's name.
     pub pipeline: String,
-    /// What went wrong, with the path.
+    /// The problem, with the path.
     pub message: String,
 }
 

@@ -36,7 +36,7 @@ fn a_panic_that_holds_a_token_means_failed() {
 }
 
 #[test]
-fn the_first_reason_is_told() {
+fn first_reason_is_reported() {
     let (token, outcomes) = tree();
     token.split().rejected("one");
     token.rejected("two");
@@ -44,9 +44,9 @@ fn the_first_reason_is_told() {
 }
 
 proptest! {
-    /// However the tree is split and answered, its root settles exactly once, at the end, with the worst.
+    /// For any splits and answers, the root ends exactly once, at the last answer, with the worst one.
     #[test]
-    fn settles_once_with_the_worst(steps in prop::collection::vec((0_usize..8, 0_u8..4), 0..60)) {
+    fn root_ends_once_with_the_worst_answer(steps in prop::collection::vec((0_usize..8, 0_u8..4), 0..60)) {
         let (token, outcomes) = tree();
         let mut open = vec![token];
         let mut worst = Outcome::Delivered;

@@ -1,4 +1,4 @@
-//! Events that fail alone: each is judged by itself, and the others go on.
+//! Events that fail alone: each has its own outcome, and the others continue.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use super::MAIN;
 use super::fakes::{Fakes, NoOptions};
 use crate::metrics::status::{End, Health};
 
-/// What a sink was given in each write.
+/// The events of each write.
 type Writes = Arc<Mutex<Vec<Vec<String>>>>;
 
 /// Delivers in order, one event after the other, until one fails. Those of `bad` always fail.
@@ -56,10 +56,12 @@ async fn each_event_of_a_sink_has_its_own_attempts_and_reason() {
     fakes.engine(sink, fast(3));
     let (ends, status) = fakes.run().await;
     assert_eq!(ends, [End::Ended]);
-    let letters = fakes.dead_letters();
-    let reasons: Vec<_> = letters
+    let dead_letters = fakes.dead_letters();
+    let reasons: Vec<_> = dead_letters
         .iter()
-        .map(|letter| (letter.payload.as_slice(), letter.reason.as_str(), letter.attempts))
+        .map(|dead_letter| {
+            (dead_letter.payload.as_slice(), dead_letter.reason.as_str(), dead_letter.attempts)
+        })
         .collect();
     assert_eq!(
         reasons,

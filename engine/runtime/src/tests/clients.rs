@@ -14,6 +14,7 @@ use tokio::sync::{Barrier, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::fakes::{Fakes, NoOptions};
+use super::until;
 use super::{MAIN, numbers};
 use crate::metrics::status::{End, Health};
 
@@ -24,7 +25,7 @@ struct Requests {
     clients: Vec<CancellationToken>,
     next: usize,
     outcomes: mpsc::Sender<(usize, Outcome)>,
-    /// Whether the source ends when all requests are read.
+    /// True if the source ends when all requests are read.
     ends: bool,
 }
 
@@ -116,7 +117,7 @@ async fn requests_are_worked_on_at_once() {
 #[derive(Clone)]
 struct Late {
     given: watch::Sender<bool>,
-    /// How many instances are at work, and the most that were.
+    /// Number of instances are at work, and the most that were.
     at_work: Arc<(AtomicUsize, AtomicUsize)>,
     at_once: usize,
 }
@@ -253,9 +254,7 @@ async fn a_request_that_is_over_cancels_its_retries() {
             assert_eq!(clients.next().await, (1, Outcome::Delivered), "{how}");
         } else {
             let failed = async {
-                while !matches!(status().health, Health::Waiting(_)) {
-                    tokio::task::yield_now().await;
-                }
+                until(|| matches!(status().health, Health::Waiting(_))).await;
             };
             tokio::time::timeout(PATIENCE, failed).await.expect("the first one fails");
         }

@@ -73,7 +73,7 @@ async fn a_server_that_lost_data_gets_it_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_finds_its_record_moved_starts_the_graph_anew() {
+async fn sink_that_finds_its_record_moved_restarts_the_graph() {
     let (fakes, sink) = lane(500, |_| true);
     fakes.script(sink).fail(1, || Error::replay("rolled back"));
     let (ends, status) = fakes.run().await;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use tidegate_config::{EngineOptions, OnReject, RetryOptions};
 use tidegate_sdk::{
@@ -11,6 +10,7 @@ use tidegate_sdk::{
 };
 
 use super::fakes::{Fakes, NoOptions};
+use super::until;
 use super::{MAIN, numbers};
 use crate::metrics::status::{End, GraphStatus, Health};
 
@@ -106,12 +106,15 @@ async fn a_filter_that_is_given_up_rejects_the_batch_and_goes_on() {
         let (ends, _) = fakes.run().await;
         assert_eq!(ends, [End::Ended]);
         assert_eq!(fakes.written(sink), numbers(10..30));
-        let letters = fakes.dead_letters();
-        assert!(letters.len() == 10 && letters.iter().all(|letter| letter.reason == reason), "{letters:?}");
+        let dead_letters = fakes.dead_letters();
+        assert!(
+            dead_letters.len() == 10 && dead_letters.iter().all(|dead_letter| dead_letter.reason == reason),
+            "{dead_letters:?}"
+        );
     }
 }
 
-/// Gives ten batches of one event each, and then fails as it is told. Cannot read again.
+/// Source of ten batches of one event each, which then fails with the given error. It cannot read again.
 struct Ending {
     next: u64,
     how: &'static str,
@@ -147,15 +150,6 @@ fn ending(how: &'static str) -> Plugin {
     let runs = Arc::new(AtomicUsize::new(0));
     let build = move |_: NoOptions| Ok::<_, ConfigError>(Ending { next: 0, how, runs: Arc::clone(&runs) });
     Plugin::source("ending", "", "", build)
-}
-
-async fn until(mut condition: impl FnMut() -> bool) {
-    let wait = async {
-        while !condition() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it comes to that");
 }
 
 fn is_unhealthy(status: &GraphStatus, component: usize) -> bool {

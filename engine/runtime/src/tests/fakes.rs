@@ -1,4 +1,4 @@
-//! A source that counts, filters on its numbers, and sinks that do as they are told.
+//! Fake components: a source that counts, filters on its numbers, and sinks with scripted behaviour.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,14 +33,14 @@ pub(super) struct Fakes {
     pub(super) start_over: bool,
 }
 
-/// What a transactional sink keeps, as a server would: it outlives the process.
+/// Data of a transactional sink, which survives the process as that of a server does.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReplayLedger {
     pub(super) written: Vec<String>,
     pub(super) records: BTreeMap<Lane, Record>,
 }
 
-/// What a sink does, and what it has done.
+/// Script of a sink: its behaviour, and the calls that it received.
 pub(super) struct Script {
     written: Mutex<Vec<String>>,
     pub(super) largest: AtomicUsize,
@@ -48,18 +48,18 @@ pub(super) struct Script {
     pub(super) fail_open: AtomicUsize,
     /// Opening it fails for good.
     pub(super) never_opens: AtomicBool,
-    /// It may be there several times.
+    /// True if it can be forked.
     pub(super) forks: AtomicBool,
     pub(super) opened: AtomicUsize,
     pub(super) fail_odd_once: AtomicBool,
-    /// After so many events, once.
+    /// Number of events after which it panics, once.
     pub(super) panic_at: AtomicUsize,
     pub(super) ledger: Mutex<ReplayLedger>,
     /// The next commits write and then lose their answers.
     pub(super) lose_answers: AtomicUsize,
     /// At the next claim, the server has lost half of what it had.
     pub(super) loses_half: AtomicBool,
-    /// Whether commits reject the event `13`.
+    /// True if commits reject the event `13`.
     pub(super) rejects_13: AtomicBool,
     stall: watch::Sender<bool>,
     has_stalled: watch::Sender<bool>,
@@ -127,7 +127,7 @@ impl Fakes {
         }
     }
 
-    /// What is added from here on is a graph of its own.
+    /// Starts another graph: components that are added later belong to it.
     pub(super) fn graph(&mut self) -> &mut Self {
         self.graphs.push(Graph { nodes: Vec::new() });
         self
@@ -231,7 +231,7 @@ impl Fakes {
         self.scripts[sink].written.lock().unwrap().clone()
     }
 
-    /// What a transactional sink keeps.
+    /// Data of a transactional sink.
     pub(super) fn ledger(&self, sink: usize) -> ReplayLedger {
         self.scripts[sink].ledger.lock().unwrap().clone()
     }
@@ -239,8 +239,8 @@ impl Fakes {
     pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
         let mut all = Vec::new();
         let place = dead_letters::folder(self.data.path(), "p");
-        let push = |letter| {
-            all.push(letter);
+        let push = |dead_letter| {
+            all.push(dead_letter);
             Ok(())
         };
         DeadLetterIndex::open(&place).unwrap().each(push).unwrap();
@@ -383,10 +383,7 @@ impl Sink for Writing {
         if self.0.never_opens.load(Ordering::Relaxed) {
             return Err(Error::fatal("not like this"));
         }
-        match Self::take_one(&self.0.fail_open) {
-            true => Err(Error::retry("not up yet")),
-            false => Ok(()),
-        }
+        if Self::take_one(&self.0.fail_open) { Err(Error::retry("not up yet")) } else { Ok(()) }
     }
 
     fn transactional(&mut self) -> Result<&mut dyn TransactionalSink, Error> {
@@ -411,9 +408,10 @@ impl Sink for Writing {
         let mut delivery = Delivery::complete();
         let mut written = script.written.lock().unwrap();
         for (event, text) in batch.texts().into_iter().enumerate() {
-            match odd_fails && event % 2 == 1 {
-                true => delivery.retry([event], Error::retry("odd")),
-                false => written.push(text),
+            if odd_fails && event % 2 == 1 {
+                delivery.retry([event], Error::retry("odd"));
+            } else {
+                written.push(text);
             }
         }
         let count = written.len();

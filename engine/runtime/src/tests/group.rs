@@ -12,6 +12,7 @@ use tidegate_sdk::{
 
 use super::MAIN;
 use super::fakes::{Fakes, NoOptions};
+use super::until;
 use crate::dead_letters::{self, DeadLetterIndex};
 use crate::metrics::status::{End, GraphStatus};
 
@@ -19,21 +20,21 @@ use crate::metrics::status::{End, GraphStatus};
 #[derive(Default)]
 struct Group {
     kept: Mutex<Kept>,
-    /// So many answers of the sink fail before anything is done, and so many after.
+    /// Number of calls that fail before anything is done, and after everything is done.
     failures: AtomicUsize,
     lost_answers: AtomicUsize,
-    /// The sink panics once it has acknowledged so many entries.
+    /// Number of acknowledged entries at which the sink panics.
     panic_at: AtomicUsize,
-    /// What settled, as the source is told.
+    /// Outcomes that the source received.
     outcomes: Mutex<Vec<Outcome>>,
-    /// Where the dead letters are: that of an entry must be there before the entry is acknowledged.
-    letters: Mutex<Option<std::path::PathBuf>>,
+    /// Folder of the dead letters. That of an entry has to be durable before the entry is acknowledged.
+    dead_letters: Mutex<Option<std::path::PathBuf>>,
 }
 
 #[derive(Default)]
 struct Kept {
     pending: BTreeSet<u64>,
-    /// What was written, and of which entry.
+    /// Written events, each with its entry.
     written: Vec<(u64, String)>,
     acknowledged: usize,
 }
@@ -79,16 +80,16 @@ fn take_one(counter: &AtomicUsize) -> bool {
 }
 
 impl Acknowledging {
-    /// A letter of each entry that one was made of is there before the entry is acknowledged.
-    fn check_letters(&self, number: u64) {
-        let Some(folder) = &*self.0.letters.lock().unwrap() else { return };
+    /// A dead letter of each entry that one was made of is there before the entry is acknowledged.
+    fn check_dead_letters(&self, number: u64) {
+        let Some(folder) = &*self.0.dead_letters.lock().unwrap() else { return };
         let mut found = BTreeSet::new();
-        let note = |letter: dead_letters::DeadLetter| {
-            found.insert(String::from_utf8(letter.payload.to_vec()).unwrap());
+        let note = |dead_letter: dead_letters::DeadLetter| {
+            found.insert(String::from_utf8(dead_letter.payload.to_vec()).unwrap());
             Ok(())
         };
         DeadLetterIndex::open(folder).unwrap().each(note).unwrap();
-        assert!(found.contains(&format!("{number}b")), "{number} is acknowledged without its letter");
+        assert!(found.contains(&format!("{number}b")), "{number} is acknowledged without its dead letter");
     }
 }
 
@@ -139,15 +140,16 @@ impl AcknowledgingSink for Acknowledging {
             for entry in handles.range() {
                 let number: u64 = std::str::from_utf8(handles.get(entry)).unwrap().parse().unwrap();
                 if number % 10 == 3 {
-                    self.check_letters(number);
+                    self.check_dead_letters(number);
                 }
                 let ours = kept.pending.remove(&number);
                 kept.acknowledged += usize::from(ours);
                 for event in made.remove(&entry).unwrap_or_default() {
                     let text = String::from_utf8_lossy(batch.payload(event)).into_owned();
-                    match ours {
-                        true => kept.written.push((number, text)),
-                        false => delivery.already_done(event),
+                    if ours {
+                        kept.written.push((number, text));
+                    } else {
+                        delivery.already_done(event);
                     }
                 }
             }
@@ -213,9 +215,9 @@ fn graph(count: u64, filters: bool, engine: EngineOptions) -> (Fakes, Arc<Group>
         let refuse = |_: NoOptions| Ok::<_, ConfigError>(Refusing);
         last = fakes.add(Plugin::filter("refusing", "", "", refuse), &[(last, MAIN)], &[]);
         let folder = dead_letters::folder(&fakes.options().data_dir, "p");
-        *group.letters.lock().unwrap() = Some(folder);
+        *group.dead_letters.lock().unwrap() = Some(folder);
     }
-    let sink = settling(&mut fakes, &group, &[(last, MAIN)]);
+    let sink = acknowledging(&mut fakes, &group, &[(last, MAIN)]);
     fakes.engine(sink, engine);
     (fakes, group, sink)
 }
@@ -227,10 +229,10 @@ fn granting(fakes: &mut Fakes, group: &Arc<Group>) -> usize {
     fakes.add(Plugin::source("granting", "", "", build), &[], &[])
 }
 
-fn settling(fakes: &mut Fakes, group: &Arc<Group>, from: &[(usize, OutputName)]) -> usize {
+fn acknowledging(fakes: &mut Fakes, group: &Arc<Group>, from: &[(usize, OutputName)]) -> usize {
     let group = Arc::clone(group);
     let build = move |_: NoOptions| Ok::<_, ConfigError>(Acknowledging(Arc::clone(&group)));
-    fakes.add(Plugin::sink("settling", "", "", build), from, &[])
+    fakes.add(Plugin::sink("acknowledging", "", "", build), from, &[])
 }
 
 fn quick() -> EngineOptions {
@@ -239,7 +241,7 @@ fn quick() -> EngineOptions {
     EngineOptions { retry, ..EngineOptions::default() }
 }
 
-/// What is written of the entries `0..count`, in order, if nothing is between source and sink.
+/// Expected events of the entries `0..count`, in order, without filters.
 fn all(count: u64) -> Vec<(u64, String)> {
     (0..count).filter(|number| *number != 17).map(|number| (number, number.to_string())).collect()
 }
@@ -295,7 +297,7 @@ async fn a_batch_of_which_nothing_is_left_is_acknowledged_too() {
     let source = granting(&mut fakes, &group);
     let none = |_: NoOptions| Ok::<_, ConfigError>(Nothing);
     let filter = fakes.add(Plugin::filter("nothing", "", "", none), &[(source, MAIN)], &[]);
-    settling(&mut fakes, &group, &[(filter, MAIN)]);
+    acknowledging(&mut fakes, &group, &[(filter, MAIN)]);
     let (ends, _) = fakes.run().await;
     assert_eq!((ends, group.kept.lock().unwrap().acknowledged), (vec![End::Ended], 100));
 }
@@ -330,9 +332,7 @@ async fn what_another_process_has_done_is_delivered_and_counted() {
     let thief = Arc::clone(&group);
     let tasks = tidegate_sdk::Tasks::new();
     let stolen = tasks.spawn(async move {
-        while thief.failures.load(Ordering::Relaxed) > 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| thief.failures.load(Ordering::Relaxed) == 0).await;
         let mut kept = thief.kept.lock().unwrap();
         (0..100).filter(|number| kept.pending.remove(number)).count()
     });
@@ -357,8 +357,8 @@ async fn several_writes_may_be_under_way_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_whose_events_reach_two_sinks_does_not_start() {
     let (mut fakes, group, _) = graph(10, false, EngineOptions::default());
-    settling(&mut fakes, &group, &[(0, MAIN)]);
+    acknowledging(&mut fakes, &group, &[(0, MAIN)]);
     let (ends, _) = fakes.run().await;
-    assert!(matches!(&ends[0], End::Failed(reason) if reason.contains("the one sink")), "{ends:?}");
+    assert!(matches!(&ends[0], End::Failed(reason) if reason.contains("exactly one sink")), "{ends:?}");
     assert_eq!(group.kept.lock().unwrap().acknowledged, 0);
 }

@@ -21,9 +21,21 @@ use tidegate_config::{EngineOptions, OnReject, OutputName};
 use tidegate_sdk::{Class, Error, Size};
 
 use crate::Engine;
-use crate::metrics::status::{End, GraphState, Health};
+use crate::status::{End, GraphState, Health, StopCause, Undelivered};
 
 const MAIN: OutputName = OutputName::Port(0);
+
+/// Waits for a condition, for a minute at most.
+async fn until(mut condition: impl FnMut() -> bool) {
+    let reached = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reached)
+        .await
+        .expect("the condition holds within a minute");
+}
 
 fn numbers(range: std::ops::Range<u64>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
@@ -73,19 +85,19 @@ async fn named_outputs_and_rejected_events_go_their_own_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejected_events_become_dead_letters_with_their_place() {
+async fn rejected_events_become_dead_letters_with_their_origin() {
     let mut fakes = Fakes::new();
     let source = fakes.source(100);
     let route = fakes.route(source);
     fakes.sink(&[(route, MAIN)]);
     let (ends, status) = fakes.run().await;
     assert_eq!(ends, [End::Ended]);
-    let letters = fakes.dead_letters();
-    assert_eq!(letters.len(), 1);
-    let letter = &letters[0];
-    assert_eq!((letter.payload.as_slice(), letter.reason.as_str()), (b"13".as_slice(), "unlucky"));
+    let dead_letters = fakes.dead_letters();
+    assert_eq!(dead_letters.len(), 1);
+    let dead_letter = &dead_letters[0];
+    assert_eq!((dead_letter.payload.as_slice(), dead_letter.reason.as_str()), (b"13".as_slice(), "unlucky"));
     // The fake source makes batches of 10.
-    assert_eq!((letter.sequence, letter.index, letter.source.as_str()), (1, 3, "c0"));
+    assert_eq!((dead_letter.sequence, dead_letter.index, dead_letter.source.as_str()), (1, 3, "c0"));
     assert_eq!(status[0].components[1].counts.rejected, 1);
 }
 
@@ -128,7 +140,7 @@ async fn only_the_events_that_failed_are_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tries_that_are_used_up_end_in_the_dead_letters() {
+async fn events_become_dead_letters_when_their_tries_are_used_up() {
     let mut fakes = Fakes::new();
     let source = fakes.source(10);
     let sink = fakes.sink(&[(source, MAIN)]);
@@ -136,9 +148,12 @@ async fn tries_that_are_used_up_end_in_the_dead_letters() {
     fakes.fast_retry(sink, Some(3));
     let (ends, _) = fakes.run().await;
     assert_eq!(ends, [End::Ended]);
-    let letters = fakes.dead_letters();
-    assert_eq!(letters.len(), 10);
-    assert_eq!((letters[0].reason.as_str(), letters[0].attempts), ("given up after 3 tries: down", 3));
+    let dead_letters = fakes.dead_letters();
+    assert_eq!(dead_letters.len(), 10);
+    assert_eq!(
+        (dead_letters[0].reason.as_str(), dead_letters[0].attempts),
+        ("given up after 3 tries: down", 3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +169,7 @@ async fn a_sink_that_is_down_at_the_start_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_starts_the_graph_anew_from_its_position_and_loses_nothing() {
+async fn panic_restarts_the_graph_from_its_position_and_loses_nothing() {
     let mut fakes = Fakes::new();
     let source = fakes.source(300);
     let sink = fakes.sink(&[(source, MAIN)]);
@@ -195,9 +210,7 @@ async fn a_stalled_sink_stops_its_source() {
     // The source reads on until the budget is used up, and then not one batch more.
     let limit = 64 << 10;
     let full = || engine.status()[0].in_flight_bytes;
-    while full() < limit {
-        tokio::task::yield_now().await;
-    }
+    until(|| full() >= limit).await;
     let read = engine.status()[0].components[0].counts.events_out;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
@@ -215,7 +228,7 @@ async fn a_stalled_sink_stops_its_source() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_is_not_required_holds_nobody_up() {
+async fn sink_that_is_not_required_delays_no_other() {
     let mut fakes = Fakes::new();
     let source = fakes.source(20_000);
     let optional = fakes.sink(&[(source, MAIN)]);
@@ -224,9 +237,7 @@ async fn a_sink_that_is_not_required_holds_nobody_up() {
     script.stall();
     let required = fakes.sink(&[(source, MAIN)]);
     let engine = fakes.start();
-    while fakes.written(required).len() < 20_000 {
-        tokio::task::yield_now().await;
-    }
+    until(|| fakes.written(required).len() >= 20_000).await;
     script.go_on();
     engine.finished().await;
     let counts = engine.status()[0].components[1].counts;
@@ -235,7 +246,7 @@ async fn a_sink_that_is_not_required_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_that_takes_too_long_tells_what_was_not_delivered() {
+async fn drain_that_takes_too_long_reports_undelivered_events() {
     let mut fakes = Fakes::new();
     fakes.drain_timeout = Duration::from_millis(50);
     let source = fakes.source(30);
@@ -244,12 +255,11 @@ async fn a_drain_that_takes_too_long_tells_what_was_not_delivered() {
     script.stall();
     let engine = fakes.start();
     script.stalled().await;
-    while engine.status()[0].in_flight_events < 30 {
-        tokio::task::yield_now().await;
-    }
+    until(|| engine.status()[0].in_flight_events >= 30).await;
     engine.drain();
     engine.finished().await;
-    let end = End::DeadlinePassed { undelivered: 30, replayed: 30 };
+    let undelivered = Undelivered { events: 30, replayed: 30, unanswered: 0 };
+    let end = End::CutShort { cause: StopCause::DrainTimeout, undelivered };
     assert_eq!(engine.status()[0].state, GraphState::Over(end));
     // The next run begins where this one was.
     drop(engine);

@@ -8,6 +8,7 @@ use tidegate_config::{Delivery, Pipeline};
 use tidegate_sdk::Error;
 
 use super::fakes::{Fakes, Script};
+use super::until;
 use super::{MAIN, numbers};
 use crate::metrics::status::{End, GraphState};
 use crate::{Engine, Options, ReloadError, Reloaded};
@@ -25,7 +26,7 @@ fn start(fakes: &Fakes) -> Arc<Engine> {
     Arc::new(fakes.start())
 }
 
-/// Waits until the sink has so many events.
+/// Waits until the sink has this number of events.
 async fn until_written(fakes: &Fakes, sink: usize, count: usize) {
     let enough = async {
         while fakes.written(sink).len() < count {
@@ -40,7 +41,7 @@ async fn drain(engine: &Engine) {
     tokio::time::timeout(Duration::from_secs(30), engine.finished()).await.expect("it ends");
 }
 
-fn told(changed: usize, added: usize, removed: usize, untouched: usize) -> Reloaded {
+fn reloaded_as(changed: usize, added: usize, removed: usize, untouched: usize) -> Reloaded {
     Reloaded { changed, added, removed, untouched, ..Reloaded::default() }
 }
 
@@ -62,7 +63,7 @@ async fn a_graph_that_changes_again_and_again_loses_nothing_and_doubles_nothing(
     for _ in 0..20 {
         until_written(&fakes, 1, fakes.written(1).len() + 100).await;
         let pipelines = fakes.change(1).pipelines();
-        assert_eq!(engine.reload(pipelines).await.unwrap(), told(1, 0, 0, 0));
+        assert_eq!(engine.reload(pipelines).await.unwrap(), reloaded_as(1, 0, 0, 0));
         assert!(!over.is_finished(), "the engine is not over between two graphs");
     }
     until_written(&fakes, 1, fakes.written(1).len() + 100).await;
@@ -86,7 +87,7 @@ async fn effectively_once_stays_so_when_answers_are_lost_around_reloads() {
         while fakes.ledger(1).written.len() < before + 100 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(engine.reload(fakes.change(1).pipelines()).await.unwrap(), told(1, 0, 0, 0));
+        assert_eq!(engine.reload(fakes.change(1).pipelines()).await.unwrap(), reloaded_as(1, 0, 0, 0));
     }
     drain(&engine).await;
     let written = fakes.ledger(1).written;
@@ -113,9 +114,10 @@ async fn what_did_not_change_is_not_touched() {
     let changed = fakes.script(sink);
     let engine = start(&fakes);
     until_written(&fakes, 1, 10).await;
+    until(|| changed.opened.load(Ordering::Relaxed) == 1).await;
     let pipelines = fakes.change(1).pipelines();
-    assert_eq!(engine.reload(pipelines).await.unwrap(), told(1, 0, 0, 1));
-    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), told(0, 0, 0, 2));
+    assert_eq!(engine.reload(pipelines).await.unwrap(), reloaded_as(1, 0, 0, 1));
+    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), reloaded_as(0, 0, 0, 2));
     assert_eq!(kept.opened.load(Ordering::Relaxed), 1);
     assert_eq!(changed.opened.load(Ordering::Relaxed), 2);
     drain(&engine).await;
@@ -127,10 +129,10 @@ async fn graphs_come_and_go_and_their_folders_with_them() {
     let (second, _) = endless();
     let engine = start(&first);
     let both = || [first.pipelines(), renamed(second.pipelines(), "q")].concat();
-    assert_eq!(engine.reload(both()).await.unwrap(), told(0, 1, 0, 1));
+    assert_eq!(engine.reload(both()).await.unwrap(), reloaded_as(0, 1, 0, 1));
     until_written(&second, 1, 10).await;
     assert_eq!(engine.status().iter().map(|graph| graph.name.clone()).collect::<Vec<_>>(), ["p", "q"]);
-    assert_eq!(engine.reload(renamed(second.pipelines(), "q")).await.unwrap(), told(0, 0, 1, 1));
+    assert_eq!(engine.reload(renamed(second.pipelines(), "q")).await.unwrap(), reloaded_as(0, 0, 1, 1));
     let written = first.written(1);
     assert_eq!(written, numbers(0..written.len() as u64), "what was read is delivered");
     assert_eq!(engine.status().len(), 1);
@@ -170,7 +172,11 @@ async fn a_new_sink_that_cannot_be_opened_refuses_the_reload() {
     );
     until_written(&fakes, 1, fakes.written(1).len() + 100).await;
     assert_eq!(script.opened.load(Ordering::Relaxed), 1, "what ran is not touched");
-    assert_eq!(engine.reload(next.pipelines()).await.unwrap(), told(1, 0, 0, 0), "now it can be opened");
+    assert_eq!(
+        engine.reload(next.pipelines()).await.unwrap(),
+        reloaded_as(1, 0, 0, 0),
+        "now it can be opened"
+    );
     drain(&engine).await;
 }
 
@@ -182,7 +188,7 @@ async fn a_sink_that_is_as_before_may_be_down() {
     let engine = start(&fakes);
     // Only the source changes. Nothing can be delivered, and all that was read is read again.
     let reloaded = engine.reload(fakes.change(0).pipelines()).await.unwrap();
-    assert_eq!(reloaded, told(1, 0, 0, 0));
+    assert_eq!(reloaded, reloaded_as(1, 0, 0, 0));
     engine.abort();
     engine.finished().await;
 }
@@ -196,7 +202,7 @@ async fn a_sink_that_hangs_does_not_hold_up_its_successor() {
     stalled.stalled().await;
     let since = Instant::now();
     let reloaded = engine.reload(next.change(1).pipelines()).await.unwrap();
-    assert_eq!(reloaded, told(1, 0, 0, 0), "nothing is lost");
+    assert_eq!(reloaded, reloaded_as(1, 0, 0, 0), "nothing is lost");
     assert!(since.elapsed() < fakes.drain_timeout, "it is given up before the deadline of a drain");
     until_written(&next, 1, 100).await;
     drain(&engine).await;
@@ -217,7 +223,7 @@ async fn a_graph_that_does_not_start_gives_way_to_the_one_before() {
     assert_eq!(reloaded, Reloaded { failed: vec![failed.into()], ..Reloaded::default() });
     until_written(&fakes, 1, fakes.written(1).len() + 100).await;
     assert_eq!(script.opened.load(Ordering::Relaxed), 2);
-    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), told(0, 0, 0, 1), "it is the old one");
+    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), reloaded_as(0, 0, 0, 1), "it is the old one");
     drain(&engine).await;
     let written = fakes.written(1);
     assert_eq!(written, numbers(0..written.len() as u64));
@@ -238,7 +244,7 @@ async fn a_graph_that_has_failed_is_tried_again_and_one_that_has_ended_is_left()
     while !over(0) || !over(1) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), told(1, 0, 0, 2));
+    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), reloaded_as(1, 0, 0, 2));
     until_written(&fakes, failing, 50).await;
     assert_eq!(fakes.written(ending), numbers(0..50));
     drain(&engine).await;
@@ -258,10 +264,10 @@ async fn graphs_that_merge_go_on_where_both_were() {
     let engine = start(&fakes);
     until_written(&fakes, 1, 100).await;
     until_written(&fakes, 3, 100).await;
-    assert_eq!(engine.reload(pipelines).await.unwrap(), told(1, 0, 0, 0));
+    assert_eq!(engine.reload(pipelines).await.unwrap(), reloaded_as(1, 0, 0, 0));
     assert_eq!(engine.status().len(), 1);
     // And apart again.
-    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), told(2, 0, 0, 0));
+    assert_eq!(engine.reload(fakes.pipelines()).await.unwrap(), reloaded_as(2, 0, 0, 0));
     drain(&engine).await;
     for sink in [1, 3] {
         let written = fakes.written(sink);
@@ -280,9 +286,7 @@ async fn a_drain_during_a_reload_starts_nothing_more() {
         let (engine, pipelines) = (Arc::clone(&engine), next.change(1).pipelines());
         async move { engine.reload(pipelines).await }
     });
-    while engine.status()[0].state != GraphState::Draining {
-        tokio::task::yield_now().await;
-    }
+    until(|| engine.status()[0].state == GraphState::Draining).await;
     engine.drain();
     script.go_on();
     tokio::time::timeout(Duration::from_secs(30), engine.finished()).await.expect("it ends");
@@ -299,7 +303,7 @@ async fn reloads_take_their_turns_and_a_drain_ends_them() {
     let engine = start(&fakes);
     let (one, two) = (fakes.change(1).pipelines(), fakes.change(1).pipelines());
     let (first, second) = tokio::join!(engine.reload(one), engine.reload(two));
-    assert_eq!((first.unwrap(), second.unwrap()), (told(1, 0, 0, 0), told(1, 0, 0, 0)));
+    assert_eq!((first.unwrap(), second.unwrap()), (reloaded_as(1, 0, 0, 0), reloaded_as(1, 0, 0, 0)));
     engine.drain();
     let refused = engine.reload(fakes.change(1).pipelines()).await;
     assert!(matches!(refused, Err(ReloadError::Draining)), "{refused:?}");

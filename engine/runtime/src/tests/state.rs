@@ -1,4 +1,4 @@
-//! What filters remember, across reloads, crashes and data that a server has lost.
+//! Filter states across reloads, crashes and lost data of a server.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ struct Once {
     began: bool,
 }
 
-/// What the filters of a test have begun with: how many numbers each knew, and its first new one.
+/// States that the filters of a test restored: the count of numbers that each knew, and its first new one.
 type Heard = Arc<Mutex<Vec<(usize, u64)>>>;
 
 impl Once {
@@ -110,8 +110,8 @@ async fn until_written(fakes: &Fakes, more: usize) {
 }
 
 async fn changed(engine: &Arc<Engine>, fakes: &mut Fakes) {
-    let told = engine.reload(fakes.change(SINK).pipelines()).await.unwrap();
-    assert_eq!(told, Reloaded { changed: 1, ..Reloaded::default() });
+    let reloaded = engine.reload(fakes.change(SINK).pipelines()).await.unwrap();
+    assert_eq!(reloaded, Reloaded { changed: 1, ..Reloaded::default() });
 }
 
 async fn drain(engine: &Engine) {
@@ -126,7 +126,7 @@ fn whole(written: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_hands_over_all_that_was_seen() {
+async fn reload_keeps_filter_states() {
     for plugin in [once, waiting] {
         let heard = Heard::default();
         let (mut fakes, _) = graph(plugin(&heard));
@@ -146,7 +146,7 @@ async fn a_reload_hands_over_all_that_was_seen() {
 
 /// Guards against the loss of what was in flight: a filter that remembered it would drop it as a repeat.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_graph_that_was_cut_off_hands_over_nothing_and_nothing_is_lost() {
+async fn graph_that_was_cut_off_passes_no_state_and_loses_nothing() {
     let heard = Heard::default();
     let (mut fakes, script) = graph(once(&heard));
     let engine = Arc::new(fakes.start());
@@ -163,7 +163,7 @@ async fn a_graph_that_was_cut_off_hands_over_nothing_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_graph_that_crashes_begins_afresh_and_nothing_is_lost() {
+async fn graph_that_crashes_starts_without_state_and_loses_nothing() {
     let heard = Heard::default();
     let (mut fakes, script) = graph(once(&heard));
     let engine = Arc::new(fakes.start());
@@ -191,8 +191,8 @@ async fn a_graph_that_comes_back_has_its_state_back() {
     broken.never_opens.store(true, Ordering::Relaxed);
     let engine = Arc::new(fakes.start());
     until_written(&fakes, 100).await;
-    let told = engine.reload(next.change(0).change(SINK).pipelines()).await.unwrap();
-    assert_eq!(told.failed.len(), 1, "{told}");
+    let reloaded = engine.reload(next.change(0).change(SINK).pipelines()).await.unwrap();
+    assert_eq!(reloaded.failed.len(), 1, "{reloaded}");
     until_written(&fakes, 100).await;
     drain(&engine).await;
     whole(&fakes.written(SINK));
@@ -202,7 +202,7 @@ async fn a_graph_that_comes_back_has_its_state_back() {
 
 /// Guards against the loss of what a server has lost in the moment of a reload, and is delivered again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_goes_back_has_filters_that_begin_afresh() {
+async fn filters_of_a_source_that_goes_back_start_without_state() {
     let heard = Heard::default();
     let (mut fakes, script) = graph(once(&heard));
     fakes.delivery = Delivery::EffectivelyOnce;
@@ -221,7 +221,7 @@ async fn a_source_that_goes_back_has_filters_that_begin_afresh() {
     pipelines[0].graphs[0].nodes[SINK].options = serde_json::json!({ "change": 1 });
     engine.reload(pipelines.clone()).await.unwrap();
     reach(3000).await;
-    // When nothing was lost, what was seen is handed over here as well.
+    // Without a loss, the state is passed here as well.
     pipelines[0].graphs[0].nodes[SINK].options = serde_json::json!({ "change": 2 });
     engine.reload(pipelines).await.unwrap();
     reach(5000).await;

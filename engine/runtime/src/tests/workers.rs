@@ -40,7 +40,7 @@ impl AsyncFilter for Meeting {
                 let mut second = self.0.subscribe();
                 let given = second.wait_for(|given| *given);
                 let met = tokio::time::timeout(Duration::from_secs(20), given).await;
-                met.map_err(|_| Error::fatal("nobody else was given a batch"))?.unwrap();
+                met.map_err(|_| Error::fatal("no other worker received a batch"))?.unwrap();
             }
             b"10" => drop(self.0.send_replace(true)),
             _ => {}

@@ -1,4 +1,4 @@
-//! What a source and a sink of one server keep to, who acknowledge and write in one step.
+//! Rules of a source and a sink of one server, which acknowledge and write in one step.
 
 use std::sync::Arc;
 
@@ -10,20 +10,21 @@ use super::{Rules, numbered};
 /// The longest name of a domain, in bytes.
 const NAME: usize = 4 << 10;
 
-/// Looks at what a source or sink with these options says of where it acknowledges. Asks no server.
+/// Checks the transaction domain of a source or sink with these options. Connects to no server.
 ///
 /// # Panics
 /// If a rule is broken, with the name of the rule.
 pub fn domain(plugin: &Plugin, options: &Value) {
     let rules = Rules::of(plugin);
-    let (first, second) = (said(rules, plugin, options), said(rules, plugin, options));
+    let (first, second) =
+        (domain_of_component(rules, plugin, options), domain_of_component(rules, plugin, options));
     let details = format!("{first:?} and {second:?}");
     rules.keeps("what it says of its domain is the same each time", first == second, details);
     match first {
         None => {}
         Some(Err(reason)) => {
-            let told = !reason.trim().is_empty() && !reason.contains('\n');
-            rules.keeps("why there is no domain is said in one line", told, reason);
+            let stated = !reason.trim().is_empty() && !reason.contains('\n');
+            rules.keeps("why there is no domain is said in one line", stated, reason);
         }
         Some(Ok(name)) => {
             let is_name = !name.trim().is_empty() && name.len() <= NAME && !name.contains(char::is_control);
@@ -32,8 +33,8 @@ pub fn domain(plugin: &Plugin, options: &Value) {
     }
 }
 
-/// What a component says; `None` if it is of a kind that says nothing.
-fn said(rules: Rules<'_>, plugin: &Plugin, options: &Value) -> Option<Result<String, String>> {
+/// The domain of a component, or the reason why it has none; `None` for other kinds of components.
+fn domain_of_component(rules: Rules<'_>, plugin: &Plugin, options: &Value) -> Option<Result<String, String>> {
     match plugin.build(options).ok()? {
         Component::Source(source) => {
             let domain = source.transaction_domain().map_err(|error| error.message().to_owned());
@@ -86,7 +87,7 @@ mod tests {
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Options {
-        /// What it calls its domain.
+        /// The name of its domain.
         name: String,
     }
 

@@ -1,4 +1,4 @@
-//! What filters keep to.
+//! Rules of filters.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use tidegate_sdk::{AsyncFilter, Batch, Class, Cx, Error, Filter, Output, Plugin,
 use super::{Rules, batches, manual, numbered};
 use crate::{build_async_filter, build_filter, context};
 
-/// How often a batch that an async filter wants to try again is given to it.
+/// Number of times that a batch is passed again to an async filter that retries it.
 const TRIES: usize = 50;
 
 /// Tests a filter that is a plain function, with these options, on these payloads (of which it should let at
@@ -32,7 +32,7 @@ pub fn filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P]) {
     for (state, is_own) in states(rules, saved) {
         let mut next = build_filter(plugin, options);
         let restored = rules.no_panic("restore", || next.restore(&state));
-        rules.keeps(HANDED_OVER, restored.is_ok() || !is_own, format_args!("{restored:?}"));
+        rules.keeps(RESTORABLE, restored.is_ok() || !is_own, format_args!("{restored:?}"));
         let batch = numbered(samples, 0);
         let result = rules.no_panic("process", || next.process(&batch, &mut Output::new(&batch)));
         rules.keeps("it works after a reload", result.is_ok(), format_args!("{result:?}"));
@@ -77,16 +77,16 @@ pub async fn async_filter<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samp
         let opened = rules.ends("open", next.open(&cx)).await;
         rules.keeps("it opens again", opened.is_ok(), format_args!("{opened:?}"));
         let restored = rules.ends("restore", next.restore(&state, &cx)).await;
-        rules.keeps(HANDED_OVER, restored.is_ok() || !is_own, format_args!("{restored:?}"));
+        rules.keeps(RESTORABLE, restored.is_ok() || !is_own, format_args!("{restored:?}"));
         let closed = rules.ends("close", next.close(&cx)).await;
         rules.keeps("it closes after a reload", closed.is_ok(), format_args!("{closed:?}"));
     }
 }
 
-const HANDED_OVER: &str = "what one instance saves, another of the same options can restore";
+const RESTORABLE: &str = "what one instance saves, another of the same options can restore";
 
-/// What a filter may be asked to take over at a reload: what it has saved, and whether it is that; else it may refuse
-/// it and has to go on.
+/// States that a filter may get at a reload, each with true if the filter saved it. A filter may refuse any other state
+/// and has to continue.
 fn states(rules: Rules<'_>, saved: Result<Option<Vec<u8>>, Error>) -> Vec<(Vec<u8>, bool)> {
     rules.keeps("its state can be saved", saved.is_ok(), format_args!("{saved:?}"));
     let saved = saved.ok().flatten();
@@ -118,7 +118,7 @@ fn ports(rules: Rules<'_>, outputs: &[String]) -> usize {
     outputs.len()
 }
 
-/// What was put out fits the batch that was put in.
+/// Checks the output against the input.
 fn check(rules: Rules<'_>, ports: usize, batch: &Batch, out: &mut Output) {
     let checked = out.check();
     rules.keeps("an emitted batch is made of the input", checked.is_ok(), format_args!("{checked:?}"));

@@ -1,4 +1,4 @@
-//! What a plugin says of itself, and what it accepts as options.
+//! Rules of the manual of a plugin, and of its options.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const ENGINE_KEYS: [&str; 12] = [
     "required",
 ];
 
-/// How long building a component may take; it reads no file and asks no server.
+/// Time limit to build a component, which reads no file and connects to no server.
 const BUILD: Duration = Duration::from_secs(3);
 
 /// Looks at a plugin's name, summary, schema and sample, and builds the sample.
@@ -35,7 +35,7 @@ pub fn plugin(plugin: &Plugin) {
     let name_is_plain =
         plugin.name().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     rules.keeps(
-        "the name is of small letters, digits and _",
+        "the name is of lower-case letters, digits and _",
         name_is_plain && !plugin.name().is_empty(),
         plugin.name(),
     );

@@ -1,4 +1,4 @@
-//! What sinks keep to.
+//! Rules of sinks.
 
 use std::collections::HashSet;
 
@@ -37,7 +37,7 @@ pub async fn sink<P: AsRef<[u8]>>(plugin: &Plugin, options: &Value, samples: &[P
         let closed = rules.ends("close of a forked instance", fork.close(&cx)).await;
         rules.keeps("it closes", closed.is_ok(), format_args!("{closed:?}"));
     }
-    // What is in flight is still to be delivered while the pipeline drains.
+    // Events in flight must be delivered while the pipeline drains.
     stopping.cancel();
     delivers_samples(rules, &mut *sink, samples, &cx).await;
     let closed = rules.ends("close", sink.close(&cx)).await;

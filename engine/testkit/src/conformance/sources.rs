@@ -1,4 +1,4 @@
-//! What sources keep to.
+//! Rules of sources.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::{build_source, context};
 /// The longest position that is stored, in bytes.
 const POSITION: usize = 64 << 10;
 
-/// How many places in the input are resumed from.
+/// Number of positions from which the source is resumed.
 const RESUMES: usize = 8;
 
 /// Tests a source with these options, whose input holds `events` events now, and the same each time that the
-/// source is opened anew.
+/// source is opened.
 ///
 /// It is read to its end, or until that many events have come; then it is asked to stop. If its batches have
 /// positions, and it has no committer, it is resumed from them, and nothing may be missing or come twice.
@@ -67,7 +67,7 @@ async fn stops_at_once(rules: Rules<'_>, source: &mut dyn Source) {
     rules.ends("its tasks", cx.tasks().joined()).await;
 }
 
-/// A source while it is read, and what came of it.
+/// A source, and the events read from it.
 struct Reading<'a> {
     rules: Rules<'a>,
     source: Box<dyn Source>,
@@ -76,7 +76,7 @@ struct Reading<'a> {
     payloads: Vec<Vec<u8>>,
     /// The position after each batch that has one.
     positions: Vec<(String, Position)>,
-    /// How many events there were up to the end of each batch.
+    /// Number of events up to the end of each batch.
     ends: Vec<usize>,
     commits: bool,
 }
@@ -91,7 +91,7 @@ impl<'a> Reading<'a> {
         Self { rules, source, committer, cx, payloads, positions, ends, commits }
     }
 
-    /// Reads so many events, stops the source, reads what it still has, and closes it.
+    /// Reads `events` events, stops the source, reads what it still has, and closes it.
     async fn read(&mut self, events: usize, stopping: &CancellationToken) {
         let mut ended = false;
         while !ended && self.payloads.len() < events {

@@ -123,14 +123,14 @@ fn a_bad_manual_is_caught() {
     #[derive(Deserialize, JsonSchema)]
     #[expect(dead_code, reason = "only the schema of it is looked at")]
     struct Open {
-        /// Which.
+        /// The fault.
         fault: Option<String>,
     }
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only the schema of it is looked at")]
     struct Engine {
-        /// How many.
+        /// The number of events.
         workers: Option<u8>,
     }
     let summary = "Keeps what is not empty";
@@ -141,7 +141,7 @@ fn a_bad_manual_is_caught() {
         (filter("[filter.one]\nplugin = \"tested\"\nfalt = 1"), "the sample can be built"),
         (
             Plugin::filter("Tested", summary, SAMPLE, move |_: Options| build()),
-            "the name is of small letters",
+            "the name is of lower-case letters, digits",
         ),
         (
             Plugin::filter("tested", "It keeps.", SAMPLE, move |_: Options| build()),

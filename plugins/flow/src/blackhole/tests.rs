@@ -1,7 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tidegate_testkit::{batch, build_sink, conformance, context};
+
+use tokio::time::Instant;
 
 use super::plugin;
 
@@ -11,7 +13,7 @@ async fn conforms() {
     conformance::sink(&plugin(), &json!({ "rate": 1_000_000 }), &["a", "b"]).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_rate_is_kept_also_while_the_pipeline_drains() {
     let mut sink = build_sink(&plugin(), &json!({ "rate": 50 }));
     let (cx, stopping) = context();

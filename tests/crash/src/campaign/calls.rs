@@ -132,7 +132,8 @@ fn was_reopened(trace: &str) -> bool {
             }
             asked.insert(thread, file);
         }
-        if let Some(file) = first("ftruncate(") {
+        // A closed file has to be opened again, whichever call does that.
+        if let Some(file) = first("ftruncate(").or_else(|| first("close(")) {
             broken.remove(file);
         }
         if let (true, Some((_, file))) = (rest.contains("openat"), rest.rsplit_once(" = ")) {
@@ -179,7 +180,7 @@ fn try_point(trial: &Trial, seed: u64, point: Point, outcome: &mut Outcome) -> R
         strace.arg("--seccomp-bpf");
     }
     let sync_fails = !deadly && call == "fdatasync";
-    let seen = if sync_fails { "fdatasync,openat,ftruncate" } else { call };
+    let seen = if sync_fails { "fdatasync,openat,ftruncate,close" } else { call };
     strace.arg(format!("--trace={seen}")).arg(format!("--inject={call}:{inject}:when={when}"));
     let status = traced(&world, strace)?.wait()?;
     outcome.faults += 1;
@@ -224,6 +225,8 @@ mod tests {
         let failed = "1 fdatasync(9) = 0\n1 fdatasync(9) = -1 EIO (Input/output error) (INJECTED)\n";
         assert!(!was_reopened(&format!("{failed}1 fdatasync(9) = 0\n")));
         assert!(was_reopened(&format!("{failed}1 openat(AT_FDCWD, \"x\") = 9\n1 fdatasync(9) = 0\n")));
+        assert!(was_reopened(&format!("{failed}1 close(9) = 0\n1 fdatasync(9) = 0\n")));
+        assert!(!was_reopened(&format!("{failed}1 close(8) = 0\n1 fdatasync(9) = 0\n")));
         assert!(was_reopened(failed), "the run that ends there has not");
         assert!(was_reopened(&format!("{failed}2 fdatasync(8) = 0\n")), "another file does not matter");
         let halves = "1 fdatasync(9 <unfinished ...>\n2 fdatasync(8) = 0\n1 <... fdatasync resumed>) = -1 EIO (INJECTED)\n";

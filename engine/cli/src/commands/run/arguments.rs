@@ -24,7 +24,7 @@ Exit codes:
   0    every pipeline ended or drained without a loss
   1    a pipeline failed
   2    a pipeline file or an argument is wrong; nothing was started
-  3    the drain deadline passed before every event was delivered
+  3    a drain ended before every event was delivered
   130  stopped at once by a second Ctrl-C";
 
 /// Arguments of `tidegate run`.

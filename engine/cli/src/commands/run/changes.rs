@@ -75,7 +75,7 @@ impl Changes {
     pub(crate) async fn next(&mut self) {
         if self.changed.recv().await.is_none() {
             // The task has panicked, and the panic is in the log.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

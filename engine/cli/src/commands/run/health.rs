@@ -1,7 +1,7 @@
 //! Readiness and status of the graphs as the admin server reports them.
 
 use serde_json::{Value, json};
-use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
+use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health, StopCause};
 
 use super::reloads::{Outcome, Reloads};
 use crate::terminal::escape_control;
@@ -10,7 +10,7 @@ use crate::terminal::escape_control;
 pub(crate) fn is_ready(graph: &GraphStatus) -> bool {
     let failed = matches!(
         graph.state,
-        GraphState::Restarting(_) | GraphState::Over(End::Failed(_) | End::DeadlinePassed { .. })
+        GraphState::Restarting(_) | GraphState::Over(End::Failed(_) | End::CutShort { .. })
     );
     let works = |component: &ComponentStatus| matches!(component.health, Health::Ready | Health::Ended);
     !failed && graph.components.iter().all(works)
@@ -131,7 +131,11 @@ pub(crate) fn state(state: &GraphState) -> (&'static str, Option<&str>) {
         GraphState::Over(End::Ended) => ("ended", None),
         GraphState::Over(End::Drained) => ("drained", None),
         GraphState::Over(End::Failed(reason)) => ("failed", Some(reason)),
-        GraphState::Over(End::DeadlinePassed { .. }) => ("drain deadline passed", None),
+        GraphState::Over(End::CutShort { cause, .. }) => match cause {
+            StopCause::DrainTimeout => ("drain deadline passed", None),
+            StopCause::Abort => ("stopped at once", None),
+            StopCause::Undeliverable(reason) => ("drained in part", Some(reason)),
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 use tidegate_runtime::status::{End, GraphState, GraphStatus};
 
 use super::display::heartbeat::Totals;
+use super::health;
 
 /// Logs how each graph ended: an error if something was not delivered.
 pub(crate) fn log(graphs: &[GraphStatus]) {
@@ -12,12 +13,20 @@ pub(crate) fn log(graphs: &[GraphStatus]) {
             GraphState::Over(End::Failed(reason)) => {
                 tracing::error!(pipeline = name, reason, "failed");
             }
-            GraphState::Over(End::DeadlinePassed { undelivered, replayed }) => {
-                tracing::error!(pipeline = name, undelivered, replayed, "drain deadline passed");
+            GraphState::Over(End::CutShort { undelivered, .. }) => {
+                let (state, reason) = health::state(&graph.state);
+                tracing::error!(
+                    pipeline = name,
+                    undelivered = undelivered.events,
+                    replayed = undelivered.replayed,
+                    unanswered = undelivered.unanswered,
+                    reason,
+                    "{state}"
+                );
             }
             _ => {}
         }
-        let (state, _) = crate::commands::run::health::state(&graph.state);
+        let (state, _) = health::state(&graph.state);
         tracing::info!(
             pipeline = name,
             events_in = totals.events_in,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_config::Pipeline;
-use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health};
+use tidegate_runtime::status::{ComponentStatus, End, GraphState, GraphStatus, Health, StopCause};
 
 use crate::terminal::quantity::{bytes, count, plural, rate, span};
 use crate::terminal::table::Align::{Left, Right};
@@ -92,14 +92,24 @@ fn end(state: &GraphState, in_flight: u64, paint: Paint) -> String {
         GraphState::Over(End::Failed(reason)) => {
             format!("{} {}", paint.red("failed:"), escape_control(reason))
         }
-        GraphState::Over(End::DeadlinePassed { undelivered, replayed }) => {
-            let lost = undelivered.saturating_sub(*replayed);
+        GraphState::Over(End::CutShort { cause, undelivered }) => {
+            let (label, reason) = match cause {
+                StopCause::DrainTimeout => ("drain deadline passed:", String::new()),
+                StopCause::Abort => ("stopped at once:", String::new()),
+                StopCause::Undeliverable(reason) => {
+                    ("drained in part:", format!(" ({})", escape_control(reason)))
+                }
+            };
+            let unanswered = match undelivered.unanswered {
+                0 => String::new(),
+                unanswered => format!(", {} of requests that got an error", count(unanswered)),
+            };
             format!(
-                "{} {} not delivered: {} will be read again, {} lost",
-                paint.red("drain deadline passed:"),
-                plural(*undelivered, "event"),
-                count(*replayed),
-                count(lost)
+                "{} {} not delivered: {} will be read again{unanswered}, {} lost{reason}",
+                paint.red(label),
+                plural(undelivered.events, "event"),
+                count(undelivered.replayed),
+                count(undelivered.lost())
             )
         }
         GraphState::Running | GraphState::Draining => {

@@ -4,7 +4,7 @@ use tidegate_sdk::{Batch, Error, Kind, Outcome};
 
 use super::*;
 
-/// Keeps what is at least this number, and rejects 13.
+/// Filter that keeps numbers from this one on, and rejects 13.
 struct Least(u8);
 
 struct FusedLeast(Vec<u8>);
@@ -23,9 +23,9 @@ impl Filter for Least {
         Ok(())
     }
 
-    fn fuse(&self, behind: &[&dyn Filter]) -> Option<Box<dyn Fused>> {
-        let behind = behind.iter().map_while(|filter| <dyn Any>::downcast_ref::<Self>(*filter));
-        Some(Box::new(FusedLeast([self].into_iter().chain(behind).map(|least| least.0).collect())))
+    fn fuse(&self, downstream: &[&dyn Filter]) -> Option<Box<dyn Fused>> {
+        let downstream = downstream.iter().map_while(|filter| <dyn Any>::downcast_ref::<Self>(*filter));
+        Some(Box::new(FusedLeast([self].into_iter().chain(downstream).map(|least| least.0).collect())))
     }
 }
 
@@ -64,7 +64,7 @@ impl Filter for Other {
     }
 }
 
-/// What leaves the chain for batches of these numbers, and the events in and out of each component.
+/// Returns the emissions of a chain for batches of these numbers, and the events in and out of each component.
 fn run(filters: Vec<Box<dyn Filter>>, batches: &[&[u8]]) -> (Vec<String>, Vec<(u64, u64)>) {
     let link = |(node, filter): (usize, Box<dyn Filter>)| {
         let metrics = Arc::new(ComponentMetrics::new(&node.to_string(), Kind::Filter, ""));
@@ -99,14 +99,14 @@ fn least(numbers: &[u8]) -> Vec<Box<dyn Filter>> {
 }
 
 #[test]
-fn fused_filters_are_counted_as_if_they_were_not() {
+fn fused_filters_are_counted_like_single_ones() {
     let (left, counts) = run(least(&[2, 4, 6]), &[&[1, 2, 3, 4, 5, 6, 7]]);
     assert_eq!(left, ["events 2 [6, 7]"]);
     assert_eq!(counts, [(7, 6), (6, 4), (4, 2)]);
 }
 
 #[test]
-fn what_fused_filters_cannot_do_is_done_one_by_one() {
+fn filters_that_cannot_process_a_batch_fused_process_it_one_by_one() {
     let (left, counts) = run(least(&[2, 4]), &[&[1, 5, 13], &[3, 4], &[13]]);
     assert_eq!(left, ["rejected 0 [13]", "events 1 [5]", "events 1 [4]", "rejected 0 [13]"]);
     assert_eq!(counts, [(6, 3), (3, 2)]);

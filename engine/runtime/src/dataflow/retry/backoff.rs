@@ -1,4 +1,4 @@
-//! How long to wait before the next try: exponential growth with full jitter.
+//! Backoff between tries: exponential growth with full jitter.
 //!
 //! Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_config::RetryOptions;
 use tidegate_sdk::{Class, Error};
 
-/// Counts the failures in a row, and says how long to wait after each.
+/// Counter of failures in a row, and the pause after each.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     base: Duration,
@@ -20,12 +20,12 @@ impl Backoff {
         Self { base: *options.base, cap: *options.cap, failures: 0 }
     }
 
-    /// It went through: start again from the shortest pause.
+    /// Starts again from the shortest pause.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// Failures in a row. What was only busy does not count.
+    /// Number of failures in a row. Busy answers do not count.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
@@ -39,7 +39,7 @@ impl Backoff {
         let doublings = self.failures.min(31);
         self.failures = self.failures.saturating_add(1);
         let longest = match error.class() {
-            // Somebody must change something first, so trying often is of no use.
+            // Only a change outside the engine helps, so trying often is of no use.
             Class::Misconfigured => self.cap.mul_f64(0.5 + chance / 2.0),
             _ => self.base.saturating_mul(1 << doublings).min(self.cap).mul_f64(chance),
         };

@@ -1,4 +1,4 @@
-//! A sink that acknowledges for its sources: it settles source batches one by one, with all that became of each.
+//! A sink that acknowledges for its sources: it writes and acknowledges source batches one by one.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use tokio_stream::StreamExt;
 use super::sink::{SinkWriter, all};
 use crate::dataflow::context::SegmentContext;
 use crate::dataflow::edge::EdgeReceiver;
+use crate::dataflow::emission::remaining;
 use crate::dataflow::failure::Failure;
 use crate::dataflow::retry::RetryState;
 use crate::dataflow::tasks::GraphTasks;
 use crate::delivery::ack_coordinator::{AckCoordinator, CompletedBatch};
 use crate::delivery::tracked_batch::TrackedBatch;
 
-/// Runs the instances of a sink. What comes is gathered; each instance settles one source batch at a time.
+/// Runs the instances of a sink. Each acknowledges one completed source batch at a time.
 pub(crate) async fn run(
     context: SegmentContext,
     writers: Vec<SinkWriter>,
@@ -24,7 +25,7 @@ pub(crate) async fn run(
     tasks: GraphTasks,
 ) -> Result<(), Failure> {
     for writer in writers {
-        tasks.spawn(writer.settle_all(Arc::clone(&coordinator), options));
+        tasks.spawn(writer.acknowledge_all(Arc::clone(&coordinator), options));
     }
     loop {
         let tracked = tokio::select! {
@@ -32,25 +33,25 @@ pub(crate) async fn run(
             () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
         };
         match tracked {
-            Some(tracked) => coordinator.gather(tracked),
+            Some(tracked) => coordinator.collect(tracked),
             None => return Ok(()),
         }
     }
 }
 
 impl SinkWriter {
-    async fn settle_all(
+    async fn acknowledge_all(
         mut self,
         coordinator: Arc<AckCoordinator>,
         options: BatchOptions,
     ) -> Result<(), Failure> {
         let Some(mut retry_state) = self.open().await? else { return Ok(()) };
         loop {
-            let due = tokio::select! {
-                due = coordinator.next(&self.context.idle) => due,
+            let completed = tokio::select! {
+                completed = coordinator.next(&self.context.idle) => completed,
                 () = self.context.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
-            match due {
+            match completed {
                 Some(completed) => {
                     let CompletedBatch { tracked, ack_handles, entries } = completed;
                     self.context.metrics.record_in(tracked.batch());
@@ -58,7 +59,7 @@ impl SinkWriter {
                     for Piece { range, events } in pieces(tracked.batch(), ack_handles.range().end, &options)
                     {
                         let (piece, ack_handles) = (tracked.select(events), ack_handles.part(range));
-                        elsewhere += self.settle(&mut retry_state, piece, &ack_handles).await?;
+                        elsewhere += self.acknowledge(&mut retry_state, piece, &ack_handles).await?;
                     }
                     self.context.already_done(elsewhere);
                     tracked.done();
@@ -69,9 +70,9 @@ impl SinkWriter {
         }
     }
 
-    /// Settles some entries of one source batch. What the sink rejects goes to the dead letters first, and is
-    /// durable there before its entry is acknowledged. Returns how many events another process had done.
-    async fn settle(
+    /// Writes and acknowledges some entries of one source batch. Events that the sink rejects are durable dead letters before
+    /// their entry is acknowledged. Returns the number of events that another process had done.
+    async fn acknowledge(
         &mut self,
         retry_state: &mut RetryState,
         mut tracked: TrackedBatch,
@@ -80,7 +81,7 @@ impl SinkWriter {
         loop {
             let delivery = loop {
                 let context = &self.context;
-                let busy = context.metrics.busy();
+                let busy = context.metrics.time_call();
                 let written = tokio::select! {
                     written = ack_and_write(self.sink.as_mut(), tracked.batch(), handles, &context.cx) => written,
                     () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
@@ -91,8 +92,8 @@ impl SinkWriter {
                     Err(error) if error.class() == Class::Reject => {
                         break rejected(&tracked, &error.to_string());
                     }
-                    // It is never given up: nobody could tell whether a try that got no answer was done.
-                    Err(error) => drop(retry_state.again(&error).await?),
+                    // Never given up: a try without an answer may have been done.
+                    Err(error) => drop(retry_state.failed(&error).await?),
                 }
             };
             let elsewhere = delivery.events_already_done().to_vec();
@@ -102,8 +103,7 @@ impl SinkWriter {
                 self.context.answer(tracked, Vec::new(), &elsewhere, 1).await?;
                 return Ok(elsewhere.len());
             }
-            let refused = |event: &usize| bad.iter().any(|rejection| rejection.event == *event);
-            let good: Vec<usize> = (0..tracked.batch().len()).filter(|event| !refused(event)).collect();
+            let good = remaining(tracked.batch().len(), bad.iter().map(|rejection| rejection.event));
             let rest = tracked.select(good.iter().copied());
             self.context.answer(tracked, bad, &good, 1).await?;
             tracked = rest;
@@ -121,11 +121,11 @@ async fn ack_and_write(
 }
 
 impl SegmentContext {
-    /// Counts events that were done by another process, and tells of them.
+    /// Counts and logs events that another process had done.
     fn already_done(&self, events: usize) {
         if events > 0 {
             self.metrics.already_done(events);
-            tracing::info!(component = self.metrics.name(), events, "done by another worker before");
+            tracing::info!(component = self.metrics.name(), events, "another worker had done them");
         }
     }
 }
@@ -136,7 +136,7 @@ fn rejected(tracked: &TrackedBatch, reason: &str) -> Delivery {
     delivery
 }
 
-/// Some entries of a source batch, one behind the other, and the events that were made of them.
+/// Consecutive entries of a source batch, and the events that were made of them.
 #[derive(Debug, PartialEq)]
 struct Piece {
     range: std::ops::Range<usize>,
@@ -144,7 +144,7 @@ struct Piece {
     events: Vec<usize>,
 }
 
-/// Cuts what became of a source batch of so many entries to a sink's size, never within what was made of one.
+/// Cuts a completed source batch to the sink's size, never between two events of one entry.
 fn pieces(batch: &Batch, entries: usize, options: &BatchOptions) -> Vec<Piece> {
     let mut events: Vec<usize> = (0..batch.len()).collect();
     events.sort_by_key(|event| batch.source_index(*event));

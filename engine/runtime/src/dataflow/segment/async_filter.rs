@@ -1,13 +1,12 @@
-//! A filter that waits: tried until a batch is through; then the plain filters downstream are called.
+//! An async filter, with retries, and the plain filters downstream of it.
 
 use tidegate_config::{OutputName, RetryOptions};
 use tidegate_sdk::{AsyncFilter, Batch, Class, Output};
 
 use super::permits::EventPermits;
-use super::workers::restore;
 use crate::dataflow::chain::Chain;
 use crate::dataflow::context::SegmentContext;
-use crate::dataflow::emission::{Emission, reject_all, settle};
+use crate::dataflow::emission::{Emission, emit, reject_all};
 use crate::dataflow::failure::Failure;
 use crate::dataflow::plan::MAIN;
 use crate::dataflow::retry::RetryState;
@@ -15,49 +14,49 @@ use crate::dataflow::state_handoff::saved;
 use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::status::Health;
 
-/// A filter that waits, and the plain ones behind it.
+/// An async filter and the plain filters downstream of it.
 pub(crate) struct AsyncStage {
     filter: Box<dyn AsyncFilter>,
-    behind: Chain,
+    downstream: Chain,
     retry: RetryOptions,
     retry_state: RetryState,
 }
 
-/// What became of a parcel in one call.
+/// Result of one call.
 pub(super) struct Processed {
     pub(super) emissions: Vec<Emission>,
-    /// The events that the filter has left for the next call.
-    pub(super) left: Option<TrackedBatch>,
+    /// The events that the filter has deferred to the next call.
+    pub(super) deferred: Option<TrackedBatch>,
 }
 
 impl AsyncStage {
-    /// One that is not open yet.
+    /// Creates a stage that is not open yet.
     pub(crate) fn new(
         context: &SegmentContext,
         filter: Box<dyn AsyncFilter>,
-        behind: Chain,
+        downstream: Chain,
         retry: RetryOptions,
     ) -> Self {
-        let retry_state = RetryState::new(&retry, &context.metrics, &context.cx, context.hard_stop());
-        Self { filter, behind, retry, retry_state }
+        let retry_state = RetryState::new(&retry, &context.metrics, &context.cx, &context.tasks);
+        Self { filter, downstream, retry, retry_state }
     }
 
-    /// Another that does the same, not open yet; `None` if one of the filters cannot be forked.
+    /// Forks the stage, not open yet; `None` if one of its filters cannot be forked.
     pub(super) fn fork(&self, context: &SegmentContext) -> Option<Self> {
-        Some(Self::new(context, self.filter.fork()?, self.behind.fork()?, self.retry))
+        Some(Self::new(context, self.filter.fork()?, self.downstream.fork()?, self.retry))
     }
 
     pub(super) async fn open(&mut self, context: &SegmentContext) -> Result<bool, Failure> {
         let is_open = self.retry_state.open(&mut self.filter, &context.idle).await?;
-        self.behind.set_health(if is_open { &Health::Ready } else { &Health::Ended });
+        self.downstream.set_health(if is_open { &Health::Ready } else { &Health::Ended });
         Ok(is_open)
     }
 
-    /// Gives it, and those behind it, back what they remember.
+    /// Restores the inherited states of its filters.
     pub(super) async fn restore(&mut self, context: &SegmentContext) -> Result<(), Failure> {
         let state_handoff = &context.state_handoff;
         let restored = async {
-            if let Some(state) = state_handoff.before(context.node).await {
+            if let Some(state) = state_handoff.inherited(context.node).await {
                 state_handoff.restored(
                     context.node,
                     state.len(),
@@ -69,13 +68,13 @@ impl AsyncStage {
             () = restored => {}
             () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
         }
-        restore(context, &mut self.behind).await
+        restore(context, &mut self.downstream).await
     }
 
-    /// Saves what they remember, if that is wanted.
+    /// Saves the states of its filters, if a successor was announced.
     pub(super) async fn save(&mut self, context: &SegmentContext) -> Result<(), Failure> {
-        self.behind.save(&context.state_handoff).await;
-        if !context.state_handoff.are_wanted() {
+        self.downstream.save(&context.state_handoff).await;
+        if !context.state_handoff.is_requested() {
             return Ok(());
         }
         let state = tokio::select! {
@@ -86,55 +85,54 @@ impl AsyncStage {
         Ok(())
     }
 
-    /// What becomes of a parcel. The filter puts it out into what `out` makes.
+    /// Processes a batch. `out` creates the output of each call.
     pub(super) async fn apply(
         &mut self,
         context: &SegmentContext,
         tracked: TrackedBatch,
         out: fn(&Batch) -> Output,
-        share: &mut EventPermits,
+        permits: &mut EventPermits,
     ) -> Result<Processed, Failure> {
-        let made = self.process(context, tracked, out, share).await?;
+        let made = self.process(context, tracked, out, permits).await?;
         let mut emissions = Vec::with_capacity(made.emissions.len());
         for piece in made.emissions {
             match piece {
                 Emission::Events { output: OutputName::Port(MAIN), tracked, .. } => {
-                    emissions.extend(self.behind.apply(context, context.node, tracked).await?);
+                    emissions.extend(self.downstream.apply(context, context.node, tracked).await?);
                 }
                 other => emissions.push(other),
             }
         }
-        Ok(Processed { emissions, left: made.left })
+        Ok(Processed { emissions, deferred: made.deferred })
     }
 
     pub(super) async fn close(mut self, context: &SegmentContext) {
         if let Err(error) = self.filter.close(&context.cx).await {
-            tracing::warn!(component = context.metrics.name(), "closing: {error}");
+            tracing::warn!(component = context.metrics.name(), "cannot be closed: {error}");
         }
         context.cx.tasks().joined().await;
         context.metrics.set_health(Health::Ended);
-        self.behind.set_health(&Health::Ended);
+        self.downstream.set_health(&Health::Ended);
     }
 
-    /// What the filter makes of one parcel, tried until it goes through, the tries are used up, or nobody waits for
-    /// it any more.
+    /// Calls the async filter until it succeeds, its tries are used up, or all clients of the batch are gone.
     async fn process(
         &mut self,
         context: &SegmentContext,
         tracked: TrackedBatch,
         out: fn(&Batch) -> Output,
-        share: &mut EventPermits,
+        permits: &mut EventPermits,
     ) -> Result<Processed, Failure> {
         let (filter, retry_state) = (self.filter.as_mut(), &mut self.retry_state);
         let count = tracked.batch().len();
         loop {
             if tracked.batch().is_cancelled() {
-                retry_state.cancelled();
+                retry_state.gave_up();
                 tracked.cancel(&context.metrics);
-                return Ok(Processed { emissions: Vec::new(), left: None });
+                return Ok(Processed { emissions: Vec::new(), deferred: None });
             }
             let mut out = out(tracked.batch()).in_attempt(retry_state.attempt());
-            let busy = context.metrics.busy();
+            let busy = context.metrics.time_call();
             let result = tokio::select! {
                 result = filter.process(tracked.batch(), &mut out, &context.cx) => result,
                 () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
@@ -143,28 +141,41 @@ impl AsyncStage {
             let result = result.and_then(|()| out.check());
             let given_up = match &result {
                 Ok(()) => {
-                    retry_state.succeeded();
                     let from = out.take_deferred().filter(|from| (1..count).contains(from));
-                    let left = from.map(|from| tracked.select(from..count));
-                    return Ok(Processed {
-                        emissions: settle(context.node, &context.metrics, tracked, out),
-                        left,
-                    });
+                    let deferred = from.map(|from| tracked.select(from..count));
+                    let emissions = emit(context.node, &context.metrics, tracked, out);
+                    // After failed tries, a last one that rejects everything is no success.
+                    let all_given_up = retry_state.failures() > 0
+                        && matches!(emissions.as_slice(), [Emission::Rejected { reasons, .. }] if reasons.len() == count);
+                    if all_given_up {
+                        retry_state.gave_up();
+                    } else {
+                        retry_state.succeeded();
+                    }
+                    return Ok(Processed { emissions, deferred });
                 }
                 Err(_) if tracked.batch().is_cancelled() => None,
                 Err(error) if error.class() == Class::Reject => Some(error.to_string()),
                 Err(error) => {
                     let tried = retry_state.failures() + 1;
-                    share.pause(tracked.batch());
-                    let again = retry_state.again_for(error, tracked.batch()).await?;
-                    share.resume(context).await?;
-                    (!again).then(|| format!("given up after {tried} tries: {error}"))
+                    permits.pause(tracked.batch());
+                    let is_tried_again = retry_state.failed_for(error, tracked.batch()).await?;
+                    permits.resume(context).await?;
+                    (!is_tried_again).then(|| format!("given up after {tried} tries: {error}"))
                 }
             };
             if let Some(reason) = given_up {
                 let emissions = reject_all(context.node, &context.metrics, tracked, &reason);
-                return Ok(Processed { emissions: emissions.into_iter().collect(), left: None });
+                return Ok(Processed { emissions: emissions.into_iter().collect(), deferred: None });
             }
         }
+    }
+}
+
+/// Restores the states of filters. May wait until the sources know where they resume.
+pub(super) async fn restore(context: &SegmentContext, chain: &mut Chain) -> Result<(), Failure> {
+    tokio::select! {
+        () = chain.restore(&context.state_handoff) => Ok(()),
+        () = context.hard_stop().cancelled() => Err(Failure::Stopped),
     }
 }

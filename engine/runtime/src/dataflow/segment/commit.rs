@@ -1,10 +1,11 @@
-//! How a sink of an effectively-once graph is written: each batch together with the record of its lane.
+//! Commits of a transactional sink: each batch is written together with the record of its lane.
 
 use std::collections::BTreeMap;
 
 use tidegate_sdk::{Batch, Claim, Class, Cx, Delivery, Error, Lane, Record, Rejection, Sink};
 
 use super::sink::{SinkWriter, all};
+use crate::dataflow::emission::remaining;
 use crate::dataflow::failure::Failure;
 use crate::dataflow::retry::RetryState;
 use crate::delivery::sink_progress::SinkProgress;
@@ -12,7 +13,7 @@ use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::status::Health;
 
 impl SinkWriter {
-    /// Takes over the sink's lanes, if the graph is effectively-once. False if nothing is left to be written.
+    /// Claims the sink's lanes, if the graph is effectively once. Returns false if the input ended first.
     pub(super) async fn claim(&mut self, retry_state: &mut RetryState) -> Result<bool, Failure> {
         let context = &self.context;
         let Some(sink_progress) = &context.sink_progress else { return Ok(true) };
@@ -29,13 +30,13 @@ impl SinkWriter {
                     return Ok(true);
                 }
                 Err(error) => {
-                    retry_state.again(&error).await?;
+                    retry_state.failed(&error).await?;
                 }
             }
         }
     }
 
-    /// Commits a parcel, which is of one lane, with its record.
+    /// Commits a batch of one lane, with the record of the lane.
     pub(super) async fn commit(
         &mut self,
         sink_progress: &SinkProgress,
@@ -63,16 +64,15 @@ impl SinkWriter {
                 retry_state.succeeded();
                 return self.context.answer(tracked, Vec::new(), &[], 1).await;
             }
-            // Nothing was written. The bad events go to the dead letters, and the others are committed.
-            let bad: Vec<usize> = rejected.iter().map(|rejection| rejection.event).collect();
-            let good: Vec<usize> = (0..tracked.batch().len()).filter(|event| !bad.contains(event)).collect();
+            // Nothing was written. The rejected events become dead letters, and the others are committed.
+            let good = remaining(tracked.batch().len(), rejected.iter().map(|rejection| rejection.event));
             let rest = tracked.select(good.iter().copied());
             self.context.answer(tracked, rejected, &good, 1).await?;
             tracked = rest;
         }
     }
 
-    /// The events that the sink rejects, in which case nothing was written.
+    /// Commits until the sink answers. Returns the events that it rejects, in which case nothing was written.
     async fn commit_until_answered(
         &mut self,
         retry_state: &mut RetryState,
@@ -82,7 +82,7 @@ impl SinkWriter {
     ) -> Result<Vec<Rejection>, Failure> {
         loop {
             let context = &self.context;
-            let busy = context.metrics.busy();
+            let busy = context.metrics.time_call();
             let committed = tokio::select! {
                 committed = commit(self.sink.as_mut(), tracked.batch(), (lane, record), &context.cx) => committed,
                 () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
@@ -97,7 +97,7 @@ impl SinkWriter {
                 Err(error) => error,
             };
             let tried = retry_state.failures() + 1;
-            if !retry_state.again(&error).await? {
+            if !retry_state.failed(&error).await? {
                 let reason = format!("given up after {tried} tries: {error}");
                 return Ok(all(tracked, &reason));
             }
@@ -123,7 +123,7 @@ fn number(batch: &Batch, event: usize) -> u64 {
     batch.origin(event).first + u64::from(batch.source_index(event))
 }
 
-/// The events of `parcel` from number `done` on; the others were done before this process began.
+/// Selects the events from number `done` on. The others were done before this process started.
 fn not_done(tracked: TrackedBatch, done: u64) -> Option<TrackedBatch> {
     let count = tracked.batch().len();
     let first = (0..count).find(|event| number(tracked.batch(), *event) >= done);
@@ -141,7 +141,7 @@ fn not_done(tracked: TrackedBatch, done: u64) -> Option<TrackedBatch> {
     }
 }
 
-/// How far the lane is when these events are done.
+/// The record of the lane after these events.
 fn record(batch: &Batch) -> Record {
     let last = batch.len() - 1;
     let origin = batch.origin(last);

@@ -1,7 +1,8 @@
-//! A filter that waits and works on several batches at once: an answer that is late holds up no other batch.
+//! An async filter that works on several batches at once, so that a slow batch does not delay the others.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tidegate_sdk::Output;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -13,13 +14,13 @@ use crate::dataflow::edge::EdgeReceiver;
 use crate::dataflow::failure::Failure;
 use crate::dataflow::tasks::GraphTasks;
 
-/// The largest number of batches under way, those that pause before another try included.
+/// The largest number of batches in work, including those that pause between tries.
 const BATCHES: usize = 1024;
 
-/// The instances of one filter. Those at work are with their batches.
+/// Instances of one filter. Those in work are with their batches.
 struct ConcurrentFilter {
     context: Arc<SegmentContext>,
-    /// Never at work: the others are forked from it.
+    /// The instance that the others are forked from. It processes nothing.
     first: AsyncStage,
     idle: Arc<Mutex<Vec<AsyncStage>>>,
     /// Permits for events, as many as the filter works on at once.
@@ -30,8 +31,8 @@ struct ConcurrentFilter {
     tasks: GraphTasks,
 }
 
-/// Runs instances of `first` side by side, over at most `at_once` events. The order is restored, if it is to be kept,
-/// for all but requests that wait for an answer of their own: these leave as they are ready.
+/// Runs forks of `first` side by side, over at most `at_once` events. With `order`, batches leave in the order in which they
+/// came, except for requests whose client waits: those leave when they are ready.
 pub(crate) async fn run(
     context: SegmentContext,
     mut first: AsyncStage,
@@ -54,14 +55,14 @@ pub(crate) async fn run(
         tasks,
     };
     concurrent.dispatch(&mut input, &turns, order).await?;
-    // Nothing more comes; what is under way ends first.
+    // The input has ended. Batches in work end before the instances are closed.
     drop(turns);
     let (batches, hard_stop) = (Arc::clone(&concurrent.batches), concurrent.context.hard_stop().clone());
     tokio::select! {
         all = batches.acquire_many(BATCHES as u32) => drop(all),
         () = hard_stop.cancelled() => return Err(Failure::Stopped),
     }
-    let idle = std::mem::take(&mut *lock(&concurrent.idle));
+    let idle = std::mem::take(&mut *concurrent.idle.lock());
     for one in idle.into_iter().chain([concurrent.first]) {
         one.close(&concurrent.context).await;
     }
@@ -78,11 +79,11 @@ impl ConcurrentFilter {
         let context = &Arc::clone(&self.context);
         while let Some(tracked) = next(context, input).await? {
             context.metrics.record_in(tracked.batch());
-            let place = tokio::select! {
-                place = Arc::clone(&self.batches).acquire_owned() => place,
+            let permit = tokio::select! {
+                permit = Arc::clone(&self.batches).acquire_owned() => permit,
                 () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
-            let mut share = EventPermits::take(context, &self.events, self.at_once, tracked.batch()).await?;
+            let mut events = EventPermits::take(context, &self.events, self.at_once, tracked.batch()).await?;
             let done = if order && !tracked.batch().is_awaited() {
                 let (done, turn) = oneshot::channel();
                 turns.send(turn).await.map_err(|_| Failure::Stopped)?;
@@ -96,25 +97,25 @@ impl ConcurrentFilter {
                 if is_new && !one.open(&context).await? {
                     return Err(Failure::Stopped);
                 }
-                let made = one.apply(&context, tracked, Output::new, &mut share).await;
+                let made = one.apply(&context, tracked, Output::new, &mut events).await;
                 let emissions = made.map_err(|failure| context.fail(failure))?.emissions;
-                // Others may work while this waits until what comes next has room.
-                drop(share);
-                lock(&idle).push(one);
+                // Other batches may be processed while this one waits for room downstream.
+                drop(events);
+                idle.lock().push(one);
                 match done {
                     Some(done) => done.send(emissions).map_err(|_| Failure::Stopped)?,
                     None => context.send(emissions).await?,
                 }
-                drop(place);
+                drop(permit);
                 Ok(())
             });
         }
         Ok(())
     }
 
-    /// An instance that is idle, or a new one that is to be opened.
+    /// An idle instance, or a new one that has to be opened.
     fn instance(&self) -> Result<(AsyncStage, bool), Failure> {
-        if let Some(one) = lock(&self.idle).pop() {
+        if let Some(one) = self.idle.lock().pop() {
             return Ok((one, false));
         }
         let fork = self.first.fork(&self.context);
@@ -122,8 +123,4 @@ impl ConcurrentFilter {
             self.context.fail(Failure::fatal(self.context.metrics.name(), "it cannot be forked any more"))
         })
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Cuts and merges batches to a sink's size.
+//! Cutter: cuts and merges batches to a sink's size.
 
 use std::time::Instant;
 
@@ -10,14 +10,14 @@ use crate::dataflow::edge::EdgeReceiver;
 use crate::dataflow::failure::Failure;
 use crate::delivery::tracked_batch::TrackedBatch;
 
-/// Cuts what comes out of an edge into batches of a sink's size.
+/// Cutter of the batches of one edge.
 pub(crate) struct Cutter {
     input: EdgeReceiver,
     options: BatchOptions,
-    /// Whether a batch is of one lane only, and never ends between two events that were one at the source:
-    /// what a sink that commits records needs.
+    /// True if a batch holds one lane only, and never ends between two events of one source event. A sink that commits
+    /// records needs both.
     one_lane: bool,
-    /// What was read and did not fit the batch before.
+    /// A batch that was received and did not fit the one before.
     left: Option<TrackedBatch>,
 }
 
@@ -26,7 +26,8 @@ impl Cutter {
         Self { input, options, one_lane, left: None }
     }
 
-    /// The next batch: what is there, up to the sink's size; with a `linger`, what comes within that time.
+    /// Returns the next batch: everything in the edge up to the sink's size, and with a `linger` also what arrives within
+    /// that time.
     pub(crate) async fn next(&mut self, context: &SegmentContext) -> Result<Option<TrackedBatch>, Failure> {
         let since = Instant::now();
         let first = match self.left.take() {
@@ -57,19 +58,18 @@ impl Cutter {
             let fits = (!self.one_lane || same_lane(&parts[0], &more))
                 && events + more.batch().len() <= self.options.events
                 && bytes + more.batch().bytes() <= self.options.bytes.as_usize();
-            match fits {
-                true => {
-                    events += more.batch().len();
-                    bytes += more.batch().bytes();
-                    parts.push(more);
-                }
-                false => self.left = Some(more),
+            if fits {
+                events += more.batch().len();
+                bytes += more.batch().bytes();
+                parts.push(more);
+            } else {
+                self.left = Some(more);
             }
         }
         Ok(TrackedBatch::merge(parts))
     }
 
-    /// The first part of `parcel` that is within the sink's size; the rest is kept for later.
+    /// Cuts off the first part, within the sink's size. The rest is kept for the next batch.
     fn cut(&mut self, tracked: TrackedBatch) -> TrackedBatch {
         let batch = tracked.batch();
         let limit = self.options.bytes.as_usize();

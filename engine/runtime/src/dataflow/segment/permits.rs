@@ -1,4 +1,4 @@
-//! How many events a filter works on at once, in several batches.
+//! Permits for the events that a filter works on at once, in several batches.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::dataflow::context::SegmentContext;
 use crate::dataflow::failure::Failure;
 
-/// One batch's part of the events that a filter works on at once.
+/// Permits of one batch.
 #[derive(Default)]
 pub(super) struct EventPermits {
     events: Option<(Arc<Semaphore>, u32)>,
@@ -16,7 +16,7 @@ pub(super) struct EventPermits {
 }
 
 impl EventPermits {
-    /// Waits until the events of `batch` may be worked on. A batch of more events than `all` has all of them.
+    /// Waits for permits for the events of `batch`. A batch of more events than `all` takes all permits.
     pub(super) async fn take(
         context: &SegmentContext,
         events: &Arc<Semaphore>,
@@ -24,20 +24,20 @@ impl EventPermits {
         batch: &Batch,
     ) -> Result<Self, Failure> {
         let count = batch.len().clamp(1, all) as u32;
-        let mut share = Self { events: Some((Arc::clone(events), count)), permit: None };
-        share.resume(context).await?;
-        Ok(share)
+        let mut permits = Self { events: Some((Arc::clone(events), count)), permit: None };
+        permits.resume(context).await?;
+        Ok(permits)
     }
 
-    /// Lets others work while this batch pauses before another try. Only a request is put aside like that, because
-    /// its time is limited: a server that is down would otherwise be asked about ever more batches of a file.
+    /// Returns the permits while this batch pauses between tries. Only a request does that, because its time is limited:
+    /// otherwise a server that is down would receive ever more batches of a file.
     pub(super) fn pause(&mut self, batch: &Batch) {
         if batch.is_awaited() {
             self.permit = None;
         }
     }
 
-    /// Waits until it is this batch's turn again, if it was put aside.
+    /// Waits for the permits again, if they were returned.
     pub(super) async fn resume(&mut self, context: &SegmentContext) -> Result<(), Failure> {
         if let (Some((events, count)), None) = (&self.events, &self.permit) {
             let permit = tokio::select! {

@@ -1,4 +1,4 @@
-//! A sink behind its edge: batches are cut to its size, written, tried again, and answered for.
+//! A sink: batches are cut to its size, written with retries, and acknowledged.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::dataflow::tasks::GraphTasks;
 use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::status::Health;
 
-/// One instance of a sink.
+/// An instance of a sink.
 pub(crate) struct SinkWriter {
     pub(crate) context: SegmentContext,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) retry: RetryOptions,
-    /// With which it claims its lanes, if the graph is effectively-once.
+    /// Claim of its lanes, if the graph is effectively once.
     pub(crate) claim: Claim,
 }
 
-/// Runs the instances of a sink, each with one write at a time. With several, order is not kept.
+/// Runs the instances of a sink, each with one write at a time. Several instances do not keep the order.
 pub(crate) async fn run(
     context: SegmentContext,
     mut writers: Vec<SinkWriter>,
@@ -78,18 +78,18 @@ async fn run_together(
 }
 
 impl SinkWriter {
-    /// `None` if it was not open before there was nothing left to write.
+    /// Opens the sink; `None` if the input ended before it was open.
     pub(super) async fn open(&mut self) -> Result<Option<RetryState>, Failure> {
         let context = &self.context;
-        // Opening has no limit on its tries: nothing has been asked of the sink yet that could be given up.
-        let patient = RetryOptions { attempts: None, ..self.retry };
-        let mut opening = RetryState::new(&patient, &context.metrics, &context.cx, context.hard_stop());
+        // Opening is tried without limit: there is no event yet that could be given up.
+        let unlimited = RetryOptions { attempts: None, ..self.retry };
+        let mut opening = RetryState::new(&unlimited, &context.metrics, &context.cx, &context.tasks);
         let opened = opening.open(&mut self.sink, &context.idle).await? && self.claim(&mut opening).await?;
         let context = &self.context;
-        Ok(opened.then(|| RetryState::new(&self.retry, &context.metrics, &context.cx, context.hard_stop())))
+        Ok(opened.then(|| RetryState::new(&self.retry, &context.metrics, &context.cx, &context.tasks)))
     }
 
-    /// Writes a parcel until each of its events is delivered or rejected.
+    /// Writes a batch until each of its events is delivered or rejected.
     async fn write(&mut self, retry_state: &mut RetryState, tracked: TrackedBatch) -> Result<(), Failure> {
         self.context.metrics.record_in(tracked.batch());
         if let Some(sink_progress) = self.context.sink_progress.clone() {
@@ -103,24 +103,29 @@ impl SinkWriter {
                 counts.select(&live);
                 tracked = tracked.only(&live, &context.metrics);
                 if live.is_empty() {
-                    retry_state.cancelled();
+                    retry_state.gave_up();
                     tracked.done();
                     return Ok(());
                 }
             }
-            let busy = context.metrics.busy();
+            let busy = context.metrics.time_call();
             let written = tokio::select! {
                 written = self.sink.write(tracked.batch(), &context.cx) => written,
                 () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
             };
             drop(busy);
-            let Written { rejected, left, error, alone, done } =
-                judge(written, &tracked, &mut counts, retry_state);
+            let WriteOutcome { rejected, left, error, alone, done } =
+                classify(written, &tracked, &mut counts, retry_state);
             let attempts = if alone { counts.most() } else { retry_state.failures() + 1 };
+            let nothing_delivered = alone && rejected.len() == tracked.batch().len();
             let rest = error.map(|error| (tracked.select(left.iter().copied()), error));
             context.answer(tracked, rejected, &left, attempts).await?;
             let Some((rest, error)) = rest else {
-                retry_state.succeeded();
+                if nothing_delivered {
+                    retry_state.gave_up();
+                } else {
+                    retry_state.succeeded();
+                }
                 return Ok(());
             };
             counts.select(&left);
@@ -134,7 +139,7 @@ impl SinkWriter {
                 tracked = rest;
                 continue;
             }
-            if !retry_state.again_for(&error, rest.batch()).await? {
+            if !retry_state.failed_for(&error, rest.batch()).await? {
                 let reason = format!("given up after {attempts} tries: {error}");
                 let rejected = all(&rest, &reason);
                 return context.answer(rest, rejected, &[], attempts).await;
@@ -150,7 +155,7 @@ impl SinkWriter {
             () = context.hard_stop().cancelled() => return Err(Failure::Stopped),
         };
         if let Err(error) = closed {
-            tracing::warn!(component = context.metrics.name(), "closing: {error}");
+            tracing::warn!(component = context.metrics.name(), "cannot be closed: {error}");
         }
         context.cx.tasks().joined().await;
         context.metrics.set_health(Health::Ended);
@@ -158,26 +163,26 @@ impl SinkWriter {
     }
 }
 
-/// The outcome of one write.
-struct Written {
+/// Outcome of one write.
+struct WriteOutcome {
     rejected: Vec<Rejection>,
-    /// The events that are to be written again, with the reason.
+    /// The events to write again. `error` is the reason.
     left: Vec<usize>,
     error: Option<Error>,
-    /// Whether the tries are counted for each event, because the sink said which ones failed alone.
+    /// True if tries are counted for each event, because the sink named the events that failed.
     alone: bool,
-    /// Whether any event needs no further write although others do, and failed alone.
+    /// True if some events are done although others failed.
     done: bool,
 }
 
-/// Sorts the events of `parcel` by what was written of them. Events that failed alone and have used up their
-/// attempts are rejected, each with its own reason.
-fn judge(
+/// Classifies the events of a batch by the result of a write. Events that failed and have used up their tries are rejected,
+/// each with its own reason.
+fn classify(
     written: Result<Delivery, Error>,
     tracked: &TrackedBatch,
     counts: &mut FailureCounts,
     retry_state: &RetryState,
-) -> Written {
+) -> WriteOutcome {
     let everything = 0..tracked.batch().len();
     let (mut rejected, again, failed) = match written {
         Ok(mut delivery) => {
@@ -198,12 +203,12 @@ fn judge(
     }
     let done = alone && left.len() < everything.len();
     let error = error.filter(|_| !left.is_empty());
-    Written { rejected, left, error, alone, done }
+    WriteOutcome { rejected, left, error, alone, done }
 }
 
 impl SegmentContext {
-    /// Counts and answers for the events of `parcel`: some were rejected, those in `left` are still under way
-    /// in a parcel of their own, and the others are delivered.
+    /// Counts and acknowledges the events of a batch: some were rejected, those in `left` continue in a batch of their own, and
+    /// the others are delivered.
     pub(super) async fn answer(
         &self,
         tracked: TrackedBatch,

@@ -21,30 +21,29 @@ use crate::delivery::source_progress::SourceProgress;
 use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::status::Health;
 
-/// Whether the graph is restarted after a failure of its source.
+/// True if the graph restarts after a failure of its source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Restart {
     Yes,
     No,
 }
 
-/// A source with what it needs to run.
+/// A source and everything that it needs to run.
 pub(crate) struct SourceReader {
     pub(crate) context: SegmentContext,
     pub(crate) source: Box<dyn Source>,
     pub(crate) chain: Chain,
-    pub(crate) lane: Arc<SourceProgress>,
+    pub(crate) progress: Arc<SourceProgress>,
     pub(crate) checkpoint: Arc<Checkpoint>,
     pub(crate) budget: MemoryBudget,
-    /// Where what becomes of its batches is gathered, if the sink acknowledges for it.
+    /// Collects the outcome of its batches, if the sink acknowledges them.
     pub(crate) coordinator: Option<Arc<AckCoordinator>>,
-    /// Cancelled when the pipeline drains.
+    /// Cancelled when the source has to stop reading.
     pub(crate) stopping: CancellationToken,
 }
 
 impl SourceReader {
-    /// Reads to the end of the input, or until the pipeline drains; then waits until everything that was read
-    /// has ended.
+    /// Reads to the end of the input, or until the pipeline drains; then waits until everything that was read has ended.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let hard_stop = self.context.hard_stop().clone();
         let resumed = self.resume().await?;
@@ -52,15 +51,15 @@ impl SourceReader {
             self.context.state_handoff.resumed(self.context.node, None);
         }
         let cx = self.context.cx.clone();
-        let mut retry_state =
-            RetryState::new(&RetryOptions::default(), &self.context.metrics, &cx, &hard_stop);
+        let options = RetryOptions::default();
+        let mut retry_state = RetryState::new(&options, &self.context.metrics, &cx, &self.context.tasks);
         self.chain.set_health(&Health::Ready);
         let mut failure = None;
         if resumed {
             match retry_state.open(&mut self.source, &self.stopping).await {
                 Ok(false) => {}
                 Ok(true) => {
-                    self.lane.set_committer(self.source.committer());
+                    self.progress.set_committer(self.source.committer());
                     failure = self.read(&mut retry_state).await?;
                 }
                 Err(Failure::Stopped) => return Err(Failure::Stopped),
@@ -69,29 +68,29 @@ impl SourceReader {
         }
         let failed = failure.map(|failure| self.failed(failure));
         self.chain.save(&self.context.state_handoff).await;
-        let Self { context, mut source, chain, lane, checkpoint, .. } = self;
-        // Whatever reads from here sees the end when the edges are dropped.
+        let Self { context, mut source, chain, progress, checkpoint, .. } = self;
         let (cx, metrics) = (context.cx.clone(), Arc::clone(&context.metrics));
         chain.set_health(&Health::Ended);
+        // Dropping the edges ends the input of the segments downstream.
         drop((context, chain));
         tokio::select! {
-            () = lane.settled() => {}
+            () = progress.all_ended() => {}
             () = hard_stop.cancelled() => return Err(Failure::Stopped),
         }
-        // The source hears what is safe as long as it is there to hear it.
+        // The last positions are committed before the source is closed.
         tokio::select! {
-            stored = lane.store(&checkpoint) => if let Err(error) = stored {
+            stored = progress.store(&checkpoint) => if let Err(error) = stored {
                 tracing::error!(component = metrics.name(), "the position cannot be stored: {error}");
             },
             () = hard_stop.cancelled() => return Err(Failure::Stopped),
         }
         if failed == Some(Restart::Yes) {
-            // It panicked, so nothing more can be asked of it.
+            // A source that panicked is not called again.
             return Ok(());
         }
         tokio::select! {
             closed = source.close(&cx) => if let Err(error) = closed {
-                tracing::warn!(component = metrics.name(), "closing: {error}");
+                tracing::warn!(component = metrics.name(), "cannot be closed: {error}");
             },
             () = hard_stop.cancelled() => return Err(Failure::Stopped),
         }
@@ -102,50 +101,54 @@ impl SourceReader {
         Ok(())
     }
 
-    /// Ends the run with this failure of the source, as soon as everything that was read is delivered.
+    /// Ends the run with this failure of the source, after everything that was read is delivered.
     fn failed(&self, failure: Failure) -> Restart {
         let metrics = &self.context.metrics;
         let (restart, reason) = match &failure {
-            Failure::Crashed(reason) | Failure::Replay(reason) => (Restart::Yes, reason),
-            Failure::Fatal(reason) => (Restart::No, reason),
-            Failure::Stopped => return Restart::No,
+            Failure::Crashed(reason) | Failure::Replay(reason) => (Restart::Yes, reason.clone()),
+            Failure::Fatal(reason) => (Restart::No, reason.clone()),
+            Failure::Stopped | Failure::Undeliverable(_) => return Restart::No,
         };
-        if self.lane.in_flight().0 > 0 {
-            let events = self.lane.in_flight().0;
+        let events = self.progress.in_flight().events;
+        if events > 0 {
             tracing::warn!(
                 component = metrics.name(),
                 events,
                 "stops reading, and delivers what was read: {reason}"
             );
         }
-        metrics.set_health(Health::Unhealthy(reason.clone()));
+        // Before the health: a reload that sees the health must also see that the run winds down.
         self.context.tasks.wind_down(failure);
+        metrics.set_health(Health::Unhealthy(reason));
         restart
     }
 
-    /// Finds out where to go on. False if the pipeline drains before that is known.
+    /// Finds the positions at which reading resumes. Returns false if the pipeline drains first.
     async fn resume(&mut self) -> Result<bool, Failure> {
         let name = self.context.metrics.name();
-        let mut places = self.checkpoint.load().map_err(|problem| Failure::fatal(name, problem))?;
+        let mut positions = self.checkpoint.load().map_err(|problem| Failure::fatal(name, problem))?;
         if let Some(sink_progress) = &self.context.sink_progress {
             tokio::select! {
                 () = sink_progress.all_claimed(name) => {}
                 () = self.stopping.cancelled() => return Ok(false),
                 () = self.context.hard_stop().cancelled() => return Err(Failure::Stopped),
             }
-            places = sink_progress.resume(name, &places).map_err(|problem| Failure::fatal(name, problem))?;
+            positions =
+                sink_progress.resume(name, &positions).map_err(|problem| Failure::fatal(name, problem))?;
         }
-        let position = |(partition, place): (&String, &StoredPosition)| {
-            place.record.position.clone().map(|position| (partition.clone(), position))
+        let position = |(partition, stored): (&String, &StoredPosition)| {
+            stored.record.position.clone().map(|position| (partition.clone(), position))
         };
-        self.context.cx = self.context.cx.clone().with_resume(places.iter().filter_map(position).collect());
-        self.context.state_handoff.resumed(self.context.node, Some(&places));
-        self.lane.resume(places);
+        let resume = positions.iter().filter_map(position).collect();
+        self.context.cx = self.context.cx.clone().with_resume(resume);
+        self.context.state_handoff.resumed(self.context.node, Some(&positions));
+        self.progress.resume(positions);
         self.chain.restore(&self.context.state_handoff).await;
         Ok(true)
     }
 
-    /// Reads to the end. A failure of the source itself is returned beside, because what was read is delivered first.
+    /// Reads to the end of the input. Returns a failure of the source as a value, because everything that was read is
+    /// delivered first.
     async fn read(&mut self, retry_state: &mut RetryState) -> Result<Option<Failure>, Failure> {
         loop {
             let since = Instant::now();
@@ -169,7 +172,7 @@ impl SourceReader {
                     tracing::warn!(component = self.context.metrics.name(), "stops reading: {error}");
                     return Ok(None);
                 }
-                Err(error) => match retry_state.again(&error).await {
+                Err(error) => match retry_state.failed(&error).await {
                     Ok(_) => {}
                     Err(Failure::Stopped) => return Err(Failure::Stopped),
                     Err(failure) => return Ok(Some(failure)),
@@ -178,37 +181,37 @@ impl SourceReader {
         }
     }
 
-    /// Sends one batch on its way, once the budget allows it.
+    /// Passes one batch through the filters and downstream, after the budget allows it.
     async fn pass(&mut self, read: SourceBatch) -> Result<(), Failure> {
         let replaced = read.is_replaced_input();
         let SourceBatch { batch, rejected, ack_handles, client, done } = read;
         if replaced {
-            self.lane.replaced_input(&batch.runs()[0].origin.partition);
+            self.progress.replaced_input(&batch.runs()[0].origin.partition);
         }
-        let batch = self.lane.stamp(batch, client.as_ref());
+        let batch = self.progress.stamp(batch, client.as_ref());
         self.context.metrics.record_in(&batch);
         self.context.metrics.record_out(&batch);
         let since = Instant::now();
-        let room = async {
-            let room = match &self.coordinator {
-                Some(coordinator) => Some((coordinator, coordinator.room().await)),
+        let admission = async {
+            let permit = match &self.coordinator {
+                Some(coordinator) => Some((coordinator, coordinator.admit().await)),
                 None => None,
             };
-            (self.budget.charge(batch.cost()).await, room)
+            (self.budget.charge(batch.cost()).await, permit)
         };
-        let (charge, room) = tokio::select! {
-            room = room => room,
+        let (charge, permit) = tokio::select! {
+            admission = admission => admission,
             () = self.context.hard_stop().cancelled() => return Err(Failure::Stopped),
         };
         self.context.metrics.waited_downstream(since);
-        let settle = Arc::clone(&self.lane).reading(&batch, charge, done);
-        let tracked = match (room, ack_handles) {
-            (None, _) => TrackedBatch::root(batch, settle),
-            (Some((coordinator, room)), Some(ack_handles)) => {
-                coordinator.begin(batch, ack_handles, room, settle)
+        let on_ended = Arc::clone(&self.progress).reading(&batch, charge, done);
+        let tracked = match (permit, ack_handles) {
+            (None, _) => TrackedBatch::root(batch, on_ended),
+            (Some((coordinator, permit)), Some(ack_handles)) => {
+                coordinator.begin(batch, ack_handles, permit, on_ended)
             }
             (Some(_), None) => {
-                let reason = "a batch came without what the sink is to acknowledge it with";
+                let reason = "a batch came without the handles that the sink needs to acknowledge it";
                 return Err(Failure::fatal(self.context.metrics.name(), reason));
             }
         };

@@ -1,4 +1,4 @@
-//! Segments that begin with a filter: alone, or as several workers that do the same.
+//! Segments that begin with a filter: one worker, or several that do the same.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use tidegate_sdk::Output;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_stream::StreamExt;
 
-use super::async_filter::AsyncStage;
+use super::async_filter::{AsyncStage, restore};
 use super::permits::EventPermits;
 use crate::dataflow::chain::Chain;
 use crate::dataflow::context::SegmentContext;
@@ -18,13 +18,13 @@ use crate::dataflow::tasks::GraphTasks;
 use crate::delivery::tracked_batch::TrackedBatch;
 use crate::metrics::status::Health;
 
-/// How many batches for each worker may be in work, or done before their turn.
+/// Number of batches per worker that may be in work, or done and waiting for their turn.
 pub(super) const AHEAD: usize = 2;
 
-/// Where what comes of a batch will be.
+/// Receiver of the emissions of one batch, in the order of the input.
 pub(super) type Turn = oneshot::Receiver<Vec<Emission>>;
 
-/// Takes the next parcel from an edge, counting how long that took.
+/// Receives the next batch from an edge, and records the waiting time.
 pub(super) async fn next(
     context: &SegmentContext,
     input: &mut EdgeReceiver,
@@ -38,15 +38,7 @@ pub(super) async fn next(
     Ok(tracked)
 }
 
-/// Gives filters back what they remember. That may have to wait until the sources know where they read on.
-pub(super) async fn restore(context: &SegmentContext, chain: &mut Chain) -> Result<(), Failure> {
-    tokio::select! {
-        () = chain.restore(&context.state_handoff) => Ok(()),
-        () = context.hard_stop().cancelled() => Err(Failure::Stopped),
-    }
-}
-
-/// Runs a worker that is alone.
+/// Runs a single worker.
 pub(crate) async fn run(context: SegmentContext, worker: Worker, input: EdgeReceiver) -> Result<(), Failure> {
     match worker {
         Worker::Plain(chain) => run_plain(context, chain, input).await,
@@ -89,7 +81,7 @@ async fn run_waiting(
                 filter.apply(&context, tracked, Output::resumable, &mut EventPermits::default()).await;
             let processed = processed.map_err(|failure| context.fail(failure))?;
             context.send(processed.emissions).await?;
-            left = processed.left;
+            left = processed.deferred;
         }
     }
     filter.save(&context).await?;
@@ -97,17 +89,17 @@ async fn run_waiting(
     Ok(())
 }
 
-/// What works on batches: alone, or as one of several that do the same. Filters that can be several remember nothing, so
-/// these have nothing to hand over.
+/// Filters of one task: alone, or as one of several workers. Only filters without state can be forked, so several workers
+/// have no state to pass on.
 pub(crate) enum Worker {
-    /// Filters that are plain functions.
+    /// Plain filters.
     Plain(Chain),
-    /// One that waits, and plain ones behind it.
+    /// An async filter and the plain filters downstream of it.
     Waiting(Box<AsyncStage>),
 }
 
 impl Worker {
-    /// Another that does the same; `None` if there can only be one.
+    /// Forks the worker; `None` if one of its filters cannot be forked.
     pub(crate) fn fork(&self, context: &SegmentContext) -> Option<Self> {
         match self {
             Self::Plain(chain) => chain.fork().map(Self::Plain),
@@ -115,7 +107,7 @@ impl Worker {
         }
     }
 
-    /// False if there was nothing left to be opened for.
+    /// Opens the filters. Returns false if the input ended first.
     async fn open(&mut self, context: &SegmentContext) -> Result<bool, Failure> {
         match self {
             Self::Plain(chain) => {
@@ -135,9 +127,9 @@ impl Worker {
             Self::Plain(chain) => chain.apply(context, context.node, tracked).await,
             Self::Waiting(waiting) => {
                 context.metrics.record_in(tracked.batch());
-                let mut alone = EventPermits::default();
+                let mut unlimited = EventPermits::default();
                 waiting
-                    .apply(context, tracked, Output::new, &mut alone)
+                    .apply(context, tracked, Output::new, &mut unlimited)
                     .await
                     .map(|processed| processed.emissions)
             }
@@ -153,7 +145,7 @@ impl Worker {
     }
 }
 
-/// Runs workers that do the same, a task each: whichever is free takes the next batch.
+/// Runs several workers, each in a task. The first free worker takes the next batch.
 pub(crate) fn run_workers(
     context: &SegmentContext,
     workers: Vec<Worker>,
@@ -175,7 +167,7 @@ pub(crate) fn run_workers(
     tasks.spawn(collect(context.clone(), results));
 }
 
-/// One worker where order is not kept: what is done goes on.
+/// Runs one worker without order: emissions leave when they are ready.
 async fn work(
     context: SegmentContext,
     mut worker: Worker,
@@ -187,7 +179,7 @@ async fn work(
     loop {
         let tracked = next(&context, &mut *input.lock().await).await?;
         let Some(tracked) = tracked else { break };
-        let_others_go().await;
+        yield_to_next_worker().await;
         let emissions = worker.apply(&context, tracked).await?;
         context.send(emissions).await?;
     }
@@ -195,14 +187,14 @@ async fn work(
     Ok(())
 }
 
-/// Whoever waits for the input was woken to run next on this thread, where no other thread can take it over: it would
-/// wait until this worker is done with its batch.
-async fn let_others_go() {
+/// Yields to a worker that was woken for the input on this thread. Otherwise it would wait until this worker has processed
+/// its batch, because no other thread can take it over.
+async fn yield_to_next_worker() {
     tokio::task::yield_now().await;
 }
 
-/// One worker where order is kept: with each batch it takes a turn, and what is done goes on in the order of the turns.
-/// Requests that wait for an answer of their own take none: their answers leave as they are ready.
+/// Runs one worker with order: it takes a turn with each batch, and emissions leave in the order of the turns. Requests whose
+/// client waits take no turn, and leave when they are ready.
 async fn work_in_turn(
     context: SegmentContext,
     mut worker: Worker,
@@ -226,20 +218,20 @@ async fn work_in_turn(
                 (tracked, Some(done))
             }
         };
-        let_others_go().await;
+        yield_to_next_worker().await;
         let emissions = worker.apply(&context, tracked).await?;
         match done {
             Some(done) => done.send(emissions).map_err(|_| Failure::Stopped)?,
             None => context.send(emissions).await?,
         }
     }
-    // Others may be at the last batches still, but nothing comes that this one could do.
+    // The input has ended. Other workers may still process the last batches.
     drop(turns);
     worker.close(&context).await;
     Ok(())
 }
 
-/// Sends on what the workers have done, in the order of their turns.
+/// Sends the emissions of workers downstream, in the order of their turns.
 pub(super) async fn collect(context: SegmentContext, mut turns: mpsc::Receiver<Turn>) -> Result<(), Failure> {
     while let Some(turn) = turns.recv().await {
         let emissions = turn.await.map_err(|_| Failure::Stopped)?;

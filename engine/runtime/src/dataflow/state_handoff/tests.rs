@@ -3,7 +3,7 @@ use crate::delivery::checkpoint::StoredPosition;
 use tidegate_sdk::{Position, Record};
 
 #[test]
-fn what_was_done_is_not_read_again() {
+fn positions_are_compared_by_partition() {
     let at = |done: &[(&str, u64)]| -> SourcePositions {
         let place = |(partition, done): &(&str, u64)| {
             let record = Record { position: Some(Position::new(done)), base: *done, done: *done };

@@ -14,16 +14,16 @@ fn ack_handles(count: usize) -> AckHandles {
     ack_handles
 }
 
-/// How often batches ended, and how the last one did.
+/// Number of batches that ended, and the last outcome.
 #[derive(Default)]
 struct Ends(AtomicUsize, Mutex<Option<Outcome>>);
 
 async fn begin(coordinator: &Arc<AckCoordinator>, batch: Batch, ends: &Arc<Ends>) -> TrackedBatch {
     let (count, ends) = (batch.len(), Arc::clone(ends));
-    let room = coordinator.room().await;
-    coordinator.begin(batch, ack_handles(count), room, move |outcome| {
+    let permit = coordinator.admit().await;
+    coordinator.begin(batch, ack_handles(count), permit, move |outcome| {
         ends.0.fetch_add(1, Ordering::SeqCst);
-        *ends.1.lock().unwrap() = Some(outcome);
+        *ends.1.lock() = Some(outcome);
     })
 }
 
@@ -34,34 +34,34 @@ async fn due(coordinator: &AckCoordinator) -> Option<CompletedBatch> {
 }
 
 #[tokio::test]
-async fn a_batch_is_due_when_all_that_became_of_it_is_known() {
+async fn batch_is_completed_when_all_its_events_have_arrived_or_ended() {
     let (coordinator, ends) = (Arc::new(AckCoordinator::new()), Arc::new(Ends::default()));
     let first = begin(&coordinator, stamped(&["a", "b", "c"], 0), &ends).await;
     let second = begin(&coordinator, stamped(&["d"], 1), &ends).await;
-    // Both come in one parcel, and the first comes in two.
+    // The events of both come merged, and those of the first in two batches.
     let early = first.select([0]);
     let both = TrackedBatch::merge(vec![first.select([2]), second]).unwrap();
-    coordinator.gather(both);
+    coordinator.collect(both);
     let due_now = due(&coordinator).await.unwrap();
     assert_eq!(due_now.tracked.batch().texts(), ["d"]);
     first.done();
-    assert!(due(&coordinator).await.is_none(), "one event is still on its way");
-    coordinator.gather(early);
+    assert!(due(&coordinator).await.is_none(), "one event is still in flight");
+    coordinator.collect(early);
     let known = due(&coordinator).await.unwrap();
     assert_eq!(
         (known.tracked.batch().texts(), known.ack_handles.range().end),
         (vec!["c".into(), "a".into()], 3)
     );
-    assert_eq!(ends.0.load(Ordering::SeqCst), 0, "that it is due is not its end");
+    assert_eq!(ends.0.load(Ordering::SeqCst), 0, "a completed batch has not ended");
     known.tracked.done();
     known.entries.done();
-    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Delivered));
+    assert_eq!(*ends.1.lock(), Some(Outcome::Delivered));
     drop(due_now);
-    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Failed), "one that is dropped has failed");
+    assert_eq!(*ends.1.lock(), Some(Outcome::Failed), "a dropped batch has failed");
 }
 
 #[tokio::test]
-async fn how_it_ended_is_the_worst_of_before_and_after() {
+async fn outcome_is_the_worst_of_filters_and_sink() {
     let (coordinator, ends) = (Arc::new(AckCoordinator::new()), Arc::new(Ends::default()));
     let tracked = begin(&coordinator, stamped(&["a", "b"], 0), &ends).await;
     tracked.select([0]).rejected("bad");
@@ -70,30 +70,30 @@ async fn how_it_ended_is_the_worst_of_before_and_after() {
     assert!(known.tracked.batch().is_empty());
     known.tracked.done();
     known.entries.done();
-    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Rejected("bad".into())));
+    assert_eq!(*ends.1.lock(), Some(Outcome::Rejected("bad".into())));
 }
 
 #[tokio::test]
-async fn a_batch_that_failed_is_never_due() {
+async fn failed_batch_is_never_completed() {
     let (coordinator, ends) = (Arc::new(AckCoordinator::new()), Arc::new(Ends::default()));
     let tracked = begin(&coordinator, stamped(&["a", "b"], 0), &ends).await;
-    coordinator.gather(tracked.select([0]));
+    coordinator.collect(tracked.select([0]));
     drop(tracked);
     assert!(due(&coordinator).await.is_none());
-    assert_eq!(*ends.1.lock().unwrap(), Some(Outcome::Failed));
-    assert!(coordinator.gathered().is_empty());
+    assert_eq!(*ends.1.lock(), Some(Outcome::Failed));
+    assert!(coordinator.collected().is_empty());
 }
 
 #[tokio::test]
-async fn only_so_many_batches_are_on_their_way() {
+async fn number_of_batches_in_flight_is_limited() {
     let (coordinator, ends) = (Arc::new(AckCoordinator::new()), Arc::new(Ends::default()));
     for sequence in 0..BATCHES as u64 {
         begin(&coordinator, stamped(&["a"], sequence), &ends).await.done();
     }
-    let waits = tokio::time::timeout(std::time::Duration::ZERO, coordinator.room()).await;
+    let waits = tokio::time::timeout(std::time::Duration::ZERO, coordinator.admit()).await;
     assert!(waits.is_err());
     let CompletedBatch { tracked, entries, .. } = due(&coordinator).await.unwrap();
     tracked.done();
     entries.done();
-    drop(coordinator.room().await);
+    drop(coordinator.admit().await);
 }

@@ -10,7 +10,7 @@ fn positions(offset: u64) -> SourcePositions {
 }
 
 #[test]
-fn what_is_stored_is_loaded() {
+fn stored_positions_are_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(folder.path(), "lines");
     assert_eq!(checkpoint.load().unwrap(), SourcePositions::new());
@@ -24,7 +24,7 @@ fn what_is_stored_is_loaded() {
 
 /// A crash in the midst of a store must find the one before it whole, so no byte of that may change.
 #[test]
-fn what_is_stored_is_replaced_and_never_written_over() {
+fn checkpoint_is_replaced_and_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(folder.path(), "lines");
     checkpoint.store(&positions(1)).unwrap();
@@ -71,7 +71,7 @@ fn two_damaged_files_refuse_to_start() {
     assert!(checkpoint.load().is_err());
 }
 
-/// What happens to a checkpoint between two starts.
+/// Event of a checkpoint between two starts.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Store,

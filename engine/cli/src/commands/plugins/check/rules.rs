@@ -57,7 +57,7 @@ pub(crate) fn serve(library: &Path, pipeline: Option<&Path>) -> Result<Exit, Fai
     for plugin in &plugins {
         send(&CheckEvent::Plugin(format!("{} {}", plugin.kind(), plugin.name())))?;
         test_rule("the manual is complete, the schema rejects unknown options, the sample builds", || {
-            conformance::plugin(plugin)
+            conformance::plugin(plugin);
         })?;
         let sample = conformance::sample_options(plugin);
         test_rule("a thousand instances leave behind neither memory nor threads", || life(plugin, &sample))?;

@@ -1,5 +1,5 @@
 use tidegate_config::Settings;
-use tidegate_runtime::status::Counts;
+use tidegate_runtime::status::{Counts, Undelivered};
 use tidegate_sdk::Kind;
 
 use super::*;
@@ -67,11 +67,23 @@ p  ended  10.0s
 #[test]
 fn every_end_says_what_became_of_the_events() {
     let text = |state| end(&state, 7, Paint::PLAIN);
+    let cut = |cause, unanswered| {
+        let undelivered = Undelivered { events: 5, replayed: 3, unanswered };
+        text(GraphState::Over(End::CutShort { cause, undelivered }))
+    };
     assert_eq!(text(GraphState::Over(End::Drained)), "drained");
     assert_eq!(text(GraphState::Over(End::Failed("no rights".into()))), "failed: no rights");
     assert_eq!(
-        text(GraphState::Over(End::DeadlinePassed { undelivered: 5, replayed: 3 })),
+        cut(StopCause::DrainTimeout, 0),
         "drain deadline passed: 5 events not delivered: 3 will be read again, 2 lost"
+    );
+    assert_eq!(
+        cut(StopCause::Abort, 1),
+        "stopped at once: 5 events not delivered: 3 will be read again, 1 of requests that got an error, 1 lost"
+    );
+    assert_eq!(
+        cut(StopCause::Undeliverable("too many".into()), 0),
+        "drained in part: 5 events not delivered: 3 will be read again, 2 lost (too many)"
     );
     assert_eq!(text(GraphState::Draining), "stopped at once: 7 events not delivered");
 }

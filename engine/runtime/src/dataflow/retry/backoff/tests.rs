@@ -19,7 +19,7 @@ fn pauses_double_up_to_the_cap() {
 }
 
 #[test]
-fn what_was_asked_for_is_honoured() {
+fn requested_pause_is_kept() {
     let mut backoff = backoff();
     let asked = Error::retry("x").after(Duration::from_secs(120));
     assert_eq!(backoff.pause(&asked, 0.1).as_secs(), 120);
@@ -34,7 +34,7 @@ fn a_misconfiguration_is_not_tried_often() {
 }
 
 #[test]
-fn it_never_overflows() {
+fn pause_never_overflows() {
     let mut backoff = backoff();
     for _ in 0..100 {
         assert!(backoff.pause(&Error::retry("x"), 1.0).as_secs() <= 30);

@@ -1,4 +1,4 @@
-//! One dead letter and its JSON form.
+//! A dead letter and its JSON form.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_sdk::{AttributeValue, Batch, Origin, SourceRejection};
 
-/// An event that could not be processed.
+/// Dead letter: an event that could not be processed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Its number in the store, from 1, growing.
     pub id: u64,
-    /// When it was rejected, in milliseconds since 1970 (UTC).
+    /// Time of the rejection, in milliseconds since 1970 (UTC).
     pub time: i64,
     /// The component that rejected it.
     pub component: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// The source component it came from.
+    /// The source component.
     pub source: String,
-    /// The partition of that source; empty if there is one.
+    /// The partition of the source; empty if it has only one.
     pub partition: String,
     /// The number of its batch within the source.
     pub sequence: u64,
     /// Its index within that batch.
     pub index: u32,
-    /// How many times it was tried.
+    /// Number of tries.
     pub attempts: u32,
-    /// Its length in bytes, which is more than what is kept if it was over the limit.
+    /// Its length in bytes, which is more than the length of `payload` if it was over the limit.
     pub length: u64,
     /// The event's own time, in nanoseconds since 1970 (UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// A letter of event `event` of `batch`.
+    /// Creates the dead letter of an event.
     pub(crate) fn of_event(
         batch: &Batch,
         event: usize,
@@ -70,7 +70,7 @@ impl DeadLetter {
         }
     }
 
-    /// A letter of input that a source refused while it read.
+    /// Creates the dead letter of input that a source refused.
     pub(crate) fn of_input(refused: SourceRejection, component: &str, origin: &Origin) -> Self {
         Self {
             length: refused.length,
@@ -99,18 +99,18 @@ impl DeadLetter {
         }
     }
 
-    /// Why it cannot be replayed whatever the pipeline is, if that is so.
+    /// Reason why no pipeline can replay it.
     pub fn unreplayable(&self) -> Option<&'static str> {
         let cut = self.length > self.payload.len() as u64;
         if cut {
-            return Some("it was refused while it was read, and only its head is kept");
+            return Some("it was refused while it was read, and only its beginning is kept");
         }
         (self.component == self.source)
             .then_some("it was refused while it was read, so it never was an event")
     }
 }
 
-/// Bytes, in JSON as text if they are text, else as `{"base64": "..."}`.
+/// Bytes with a JSON form: text if they are UTF-8, else `{"base64": "..."}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "RawForm", try_from = "RawForm")]
 pub struct Raw(pub Vec<u8>);
@@ -144,7 +144,7 @@ impl TryFrom<RawForm> for Raw {
     }
 }
 
-/// Text as `payload`, so that a person can read it; anything else in base64 as `payload_base64`.
+/// JSON form of the payload: `payload` if it is UTF-8, else `payload_base64`.
 mod payload {
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
@@ -174,7 +174,7 @@ mod payload {
     }
 }
 
-/// An attribute as it is stored. A number that JSON has no form for is left out.
+/// JSON form of an attribute; `None` for a number that JSON cannot represent.
 fn stored(value: &AttributeValue) -> Option<Value> {
     match value {
         AttributeValue::Text(text) => Some(Value::from(text.as_str())),

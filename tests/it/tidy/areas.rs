@@ -9,7 +9,9 @@ use crate::harness::root;
 
 /// Areas that break a rule. One that no longer does must be removed from here.
 const NOT_YET: &[(&str, &[&str])] = &[
-    ("words", &["engine/export", "engine/sdk", "tests", "tests/crash", "tests/it"]),
+    ("words", &["engine/export", "engine/sdk"]),
+    ("openings", &["engine/export", "engine/sdk"]),
+    ("names", &["engine/export", "engine/sdk"]),
     ("folders", &["engine/export", "engine/sdk"]),
     ("circles", &["engine/export", "engine/query", "engine/sdk", "plugins/jq"]),
 ];

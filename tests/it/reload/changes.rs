@@ -201,6 +201,28 @@ fn listening_source_reuses_its_port() {
     running.end().expect(0);
 }
 
+/// An endpoint whose answer is `word`, after a request to the server at `url`.
+fn enriching_endpoint(port: u16, url: &str, word: &str) -> String {
+    format!(
+        r#"
+        [source.ask]
+        plugin = "http_server"
+        listen = "127.0.0.1:{port}"
+        respond = "result"
+        [filter.up]
+        plugin = "http"
+        url = "{url}"
+        into = "up"
+        parallel = 64
+        [filter.say]
+        plugin = "jq"
+        query = '"{word}"'
+        [sink.answer]
+        plugin = "http_response"
+        "#
+    )
+}
+
 #[test]
 fn a_reload_refuses_no_connection_while_a_slow_request_is_pending() {
     let (asked, release) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -215,27 +237,7 @@ fn a_reload_refuses_no_connection_while_a_slow_request_is_pending() {
         }
     });
     let port = free_port();
-    let pipeline = |word: &str| {
-        format!(
-            r#"
-            [source.ask]
-            plugin = "http_server"
-            listen = "127.0.0.1:{port}"
-            respond = "result"
-            [filter.up]
-            plugin = "http"
-            url = "{}"
-            into = "up"
-            parallel = 64
-            [filter.say]
-            plugin = "jq"
-            query = '"{word}"'
-            [sink.answer]
-            plugin = "http_response"
-            "#,
-            api.url("/{.id}")
-        )
-    };
+    let pipeline = |word: &str| enriching_endpoint(port, &api.url("/{.id}"), word);
     let files = Files::new(&[("a.toml", &pipeline("one"))]);
     let mut running = files.call().arg("--admin").arg("127.0.0.1:0").start();
     let admin = running.address("admin listening on");

@@ -7,9 +7,8 @@ mod suggest;
 
 use crate::meter;
 use crate::natives::format::Format;
-use crate::program::{
-    Boxed, Call, Comparison, Foreach, Function, Kind, Math, Node, Parameter, Piece, Program, Reduce,
-};
+use crate::natives::math::{Comparison, Math};
+use crate::program::{Boxed, Call, Foreach, Function, Kind, Node, Parameter, Piece, Program, Reduce};
 use crate::syntax::{self, Access, Binary, Branch, Definition, Pair, Problem, Term, Update};
 use crate::value::{Text, Val, parse_number, whole};
 use scope::{Found, Scope};

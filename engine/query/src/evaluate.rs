@@ -15,37 +15,11 @@ use std::cell::Cell;
 
 pub(crate) use env::{Bound, Env};
 
-use crate::meter::{self, Limit};
+use crate::exit::Exit;
+use crate::meter;
 use crate::natives::{access, math, strings};
 use crate::program::{Kind, Node, Piece, Program};
 use crate::value::{Array, Text, Val, shown};
-
-/// The reason why an evaluation ends early.
-#[derive(Debug)]
-pub(crate) enum Exit {
-    /// An error, which `try` catches.
-    Error(Box<Val>),
-    /// `break` out of the label of this number.
-    Break(u64),
-    Limit(Limit),
-    Halt,
-    /// The receiver needs no more results.
-    Enough,
-}
-
-impl Exit {
-    pub(crate) fn error(message: impl Into<String>) -> Self {
-        Self::Error(Box::new(Val::from(message.into())))
-    }
-
-    /// The message of an error.
-    pub(crate) fn message(&self) -> String {
-        match self {
-            Self::Error(value) => value.as_text().map_or_else(|| shown(value), str::to_owned),
-            other => format!("{other:?}"),
-        }
-    }
-}
 
 pub(crate) type Outcome = Result<(), Exit>;
 

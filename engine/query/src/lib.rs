@@ -27,6 +27,7 @@
 
 mod compile;
 mod evaluate;
+mod exit;
 mod lint;
 mod meter;
 mod natives;
@@ -37,7 +38,8 @@ mod value;
 use std::fmt;
 
 pub use compile::number;
-use evaluate::{Bound, Env, Exit, Machine};
+use evaluate::{Bound, Env, Machine};
+use exit::Exit;
 pub use lint::{lint, lint_condition};
 pub use meter::{Interrupt, Limit, Limits};
 pub use natives::math::remainder_of;

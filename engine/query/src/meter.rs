@@ -12,8 +12,6 @@ use std::fmt;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::evaluate::Exit;
-
 /// Limits of one evaluation.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -151,16 +149,16 @@ impl Drop for Meter {
 impl State {
     /// Makes steps available up to the next check, at least `count` of them.
     #[cold]
-    fn refill(&self, count: u64) -> Result<(), Exit> {
+    fn refill(&self, count: u64) -> Result<(), Limit> {
         let all = self.steps.get().saturating_add(self.more_steps.get());
         if all < count {
             self.spend();
-            return Err(Exit::Limit(self.reached.get()));
+            return Err(self.reached.get());
         }
         if INTERRUPT.with_borrow(|interrupt| interrupt.as_ref().is_some_and(|interrupt| interrupt.0())) {
             self.reached.set(Limit::Interrupt);
             self.spend();
-            return Err(Exit::Limit(Limit::Interrupt));
+            return Err(Limit::Interrupt);
         }
         let steps = all.min(count.saturating_add(STEPS_BETWEEN_CHECKS));
         self.steps.set(steps);
@@ -176,21 +174,21 @@ impl State {
 
 /// Counts one step, and checks the other limits.
 #[inline]
-pub(crate) fn step() -> Result<(), Exit> {
+pub(crate) fn step() -> Result<(), Limit> {
     STATE.with(|state| {
         if state.steps.get() == 0 {
             state.refill(1)?;
         }
         state.steps.set(state.steps.get() - 1);
         if state.base.get().abs_diff(stack_pointer()) > state.stack.get() {
-            return Err(Exit::Limit(Limit::Stack));
+            return Err(Limit::Stack);
         }
         Ok(())
     })
 }
 
 /// Counts the steps of an operation that visits `count` elements.
-pub(crate) fn steps(count: usize) -> Result<(), Exit> {
+pub(crate) fn steps(count: usize) -> Result<(), Limit> {
     step()?;
     STATE.with(|state| {
         let count = count as u64;
@@ -222,7 +220,7 @@ pub(crate) fn charge(count: usize) -> bool {
 }
 
 /// Counts the steps of an operation that reads `bytes` bytes of text.
-pub(crate) fn bytes(bytes: usize) -> Result<(), Exit> {
+pub(crate) fn bytes(bytes: usize) -> Result<(), Limit> {
     if bytes < BYTES_PER_STEP { Ok(()) } else { steps(bytes / BYTES_PER_STEP) }
 }
 
@@ -230,11 +228,11 @@ pub(crate) fn bytes(bytes: usize) -> Result<(), Exit> {
 const BYTES_PER_STEP: usize = 64;
 
 /// Fails if there is no room for `bytes` more. It counts nothing: the value that is made counts itself.
-pub(crate) fn reserve(bytes: usize) -> Result<(), Exit> {
+pub(crate) fn reserve(bytes: usize) -> Result<(), Limit> {
     STATE.with(|state| {
         let bytes = isize::try_from(bytes).unwrap_or(isize::MAX);
         if state.live.get().saturating_add(bytes) > state.most.get() {
-            return Err(Exit::Limit(Limit::Memory));
+            return Err(Limit::Memory);
         }
         Ok(())
     })

@@ -8,15 +8,28 @@ pub(crate) mod entries;
 mod floats;
 pub(crate) mod format;
 pub(crate) mod math;
+mod occurrences;
 pub(crate) mod paths;
 pub(crate) mod regex;
 mod search;
 pub(crate) mod strings;
 mod values;
 
-use crate::evaluate::Exit;
-use crate::program::Native;
+use crate::exit::Exit;
 use crate::value::{Val, shown};
+
+/// A function that is made of Rust and of values only.
+pub(crate) struct Native {
+    pub(crate) name: &'static str,
+    pub(crate) arity: usize,
+    pub(crate) function: fn(Val, &[Val]) -> Result<Val, Exit>,
+}
+
+impl std::fmt::Debug for Native {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.name, self.arity)
+    }
+}
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Native> {

@@ -1,7 +1,8 @@
 //! Compiled queries: trees in which names are numbers.
 
-use crate::evaluate::Exit;
+use crate::natives::Native;
 use crate::natives::format::Format;
+use crate::natives::math::{Comparison, Math};
 use crate::natives::regex::Matcher;
 use crate::value::{Text, Val};
 
@@ -151,40 +152,6 @@ pub(crate) struct Foreach {
     pub(crate) init: Node,
     pub(crate) update: Node,
     pub(crate) extract: Option<Node>,
-}
-
-/// An operation between two values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Math {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
-/// A comparison of two values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-/// A function that is made of Rust and of values only.
-pub(crate) struct Native {
-    pub(crate) name: &'static str,
-    pub(crate) arity: usize,
-    pub(crate) function: fn(Val, &[Val]) -> Result<Val, Exit>,
-}
-
-impl std::fmt::Debug for Native {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}/{}", self.name, self.arity)
-    }
 }
 
 /// A function that does more with its arguments, or its results, than a native one.

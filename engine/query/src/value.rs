@@ -11,6 +11,7 @@ mod part;
 mod read;
 mod tape;
 mod text;
+mod token;
 mod write;
 
 pub use array::Array;
@@ -18,14 +19,18 @@ pub use marks::{BLOCK, Marks};
 pub use number::plain_whole;
 pub use object::Object;
 pub use order::order_of_numbers;
-pub use read::{ReadOptions, read};
+pub use read::read;
 pub use text::Text;
+pub use token::ReadOptions;
 pub use write::{WriteError, write, write_escaped, write_number, write_text};
 
 pub(crate) use number::{negated, parse as parse_number, whole};
 pub(crate) use order::total;
-pub(crate) use read::is_number;
+pub(crate) use token::is_number;
 pub(crate) use write::{floor, shown, shown_long, to_json};
+
+use part::Part;
+use tape::Kind;
 
 /// A JSON value.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +86,26 @@ impl Val {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// The value of an entry of a document, in which arrays and objects are built later.
+    #[inline]
+    fn of_entry(document: &Text, entry: u32) -> Self {
+        let found = document.tape()[entry as usize];
+        let part = || Part::new(document.clone(), entry);
+        match found.kind {
+            Kind::Null => Self::Null,
+            Kind::True => Self::Bool(true),
+            Kind::False => Self::Bool(false),
+            Kind::Number => {
+                let range = found.start as usize..found.end as usize;
+                let whole = whole(document.document_text(range.clone()));
+                whole.unwrap_or_else(|| Self::Digits(document.document_slice(range)))
+            }
+            Kind::Text => Self::Text(part::text(document, entry)),
+            Kind::Array => Self::Array(Array::part(part())),
+            Kind::Object => Self::Object(Object::part(part())),
         }
     }
 

@@ -11,10 +11,10 @@
 
 mod evaluate;
 mod expression;
+mod found;
 mod fused;
 mod lower;
 mod necessary;
-mod print;
 mod scan;
 mod shape;
 mod wanted;
@@ -28,10 +28,11 @@ use tidegate_sdk::Span;
 use crate::reader::DEPTH;
 use evaluate::Event;
 use expression::Expression;
+use found::{Beyond, Found, State};
 pub(crate) use fused::FusedProgram;
 use lower::Lowering;
 pub(crate) use necessary::Candidates;
-use scan::{Beyond, Finds, Found, State};
+use scan::Finds;
 use wanted::Wanted;
 
 /// A query that is of the fast subset.
@@ -196,7 +197,7 @@ impl Program {
 
 /// The place of a value in the buffer, if it is there and is printed as it stands.
 fn as_is(found: Found) -> Option<Range<usize>> {
-    (found.state == State::Present && print::is_as_printed(found)).then(|| found.range())
+    (found.state == State::Present && found.is_as_printed()).then(|| found.range())
 }
 
 /// The place of `span` in its buffer.

@@ -13,7 +13,7 @@ const NOT_YET: &[(&str, &[&str])] = &[
     ("openings", &["engine/export", "engine/sdk"]),
     ("names", &["engine/export", "engine/sdk"]),
     ("folders", &["engine/export", "engine/sdk"]),
-    ("circles", &["engine/export", "engine/query", "engine/sdk", "plugins/jq"]),
+    ("circles", &["engine/export", "engine/sdk"]),
 ];
 
 /// Extensions of files that people read.

@@ -3,11 +3,13 @@
 use std::sync::OnceLock;
 
 use super::{Compiled, Compiler, problem};
+use crate::exit::Exit;
 use crate::natives;
+use crate::natives::math::Comparison;
 use crate::natives::regex::Matcher;
 use crate::program::{Boxed, Call, Kind, Node, Special};
 use crate::syntax::{Definition, Problem, Term, parse_definitions};
-use crate::value::Val;
+use crate::value::{Val, shown};
 
 /// The functions that are defined in the language itself.
 const DEFINITIONS: &str = include_str!("../defined.jq");
@@ -192,7 +194,7 @@ impl Compiler {
             ("values", []) => {
                 let empty = Node::boxed(Kind::Special(Special::Empty, Vec::new()));
                 let null = constant(Val::Null);
-                let condition = Kind::Compare(crate::program::Comparison::NotEqual, here(), null);
+                let condition = Kind::Compare(Comparison::NotEqual, here(), null);
                 Kind::If(Node::boxed(condition), here(), empty)
             }
             ("halt_error", [status]) => {
@@ -224,13 +226,21 @@ impl Compiler {
             return match Matcher::new(pattern, modifiers) {
                 Ok(matcher) => Ok(Kind::Regex(special, Box::new(matcher), arguments)),
                 Err(error) => {
-                    let message = error.message();
+                    let message = message_of(&error);
                     let reason = message.rsplit("is not a valid regex: ").next().unwrap_or_default();
                     problem(&terms[0], format!("this is not a regular expression: {reason}"))
                 }
             };
         }
         Ok(Kind::Special(special, arguments))
+    }
+}
+
+/// The message of an error.
+fn message_of(exit: &Exit) -> String {
+    match exit {
+        Exit::Error(value) => value.as_text().map_or_else(|| shown(value), str::to_owned),
+        other => format!("{other:?}"),
     }
 }
 

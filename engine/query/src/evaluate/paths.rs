@@ -3,10 +3,9 @@
 use std::mem::size_of;
 use std::rc::Rc;
 
-use super::special::{count_of, is_each_or_nothing};
 use super::{Env, Exit, Machine, Outcome, Receiver, guarded};
 use crate::meter;
-use crate::natives::{access, strings};
+use crate::natives::{access, math, strings};
 use crate::program::{Kind, Node, Special};
 use crate::value::{Text, Val, shown, shown_long};
 
@@ -318,6 +317,21 @@ impl<'p> Machine<'p> {
                 self.until_paths(condition, update, env, &place, out)
             })
         })
+    }
+}
+
+/// The number of results that `limit` and `skip` are given.
+pub(super) fn count_of(special: Special, count: &Val) -> Result<f64, Exit> {
+    math::count_of(count, if special == Special::Skip { "skip" } else { "limit" })
+}
+
+/// True if it is `.[]?`, as in `..`.
+pub(super) fn is_each_or_nothing(filter: &Node) -> bool {
+    match &filter.kind {
+        Kind::Try(body, None) => {
+            matches!(&body.kind, Kind::Each(base) if matches!(base.kind, Kind::Identity))
+        }
+        _ => false,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Functions that do more with their arguments than to take their values.
 
-use super::paths::{Place, ended};
+use super::paths::{Place, count_of, ended, is_each_or_nothing};
 use super::{Env, Exit, Machine, Out, Outcome, Receiver};
 use crate::meter;
 use crate::natives::{access, arrays, math, paths};
-use crate::program::{Kind, Node, Special};
+use crate::program::{Node, Special};
 use crate::value::{Array, Val};
 
 /// An error that the compiler rules out.
@@ -283,21 +283,6 @@ impl<'p> Machine<'p> {
             });
         }
         arrays::sort_by(input, special, Some(&keys))
-    }
-}
-
-/// The number of results that `limit` and `skip` are given.
-pub(super) fn count_of(special: Special, count: &Val) -> Result<f64, Exit> {
-    math::count_of(count, if special == Special::Skip { "skip" } else { "limit" })
-}
-
-/// True if it is `.[]?`, as in `..`.
-pub(super) fn is_each_or_nothing(filter: &Node) -> bool {
-    match &filter.kind {
-        Kind::Try(body, None) => {
-            matches!(&body.kind, Kind::Each(base) if matches!(base.kind, Kind::Identity))
-        }
-        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parts of values: what an index, a name or a slice stands for, and how it is changed.
 
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::meter;
 use crate::natives::error;
 use crate::value::{Array, Object, Text, Val, shown};
@@ -20,7 +20,7 @@ pub(crate) fn index(value: &Val, key: &Val) -> Result<Val, Exit> {
             slice_of_array(elements, from, until)
         }
         (Val::Text(text), Val::Object(range)) => slice_of_text(text, range),
-        (Val::Array(elements), Val::Array(part)) => super::search::places_of_part(elements, part),
+        (Val::Array(elements), Val::Array(part)) => super::occurrences::places_of_part(elements, part),
         (Val::Null, Val::Text(_) | Val::Float(_) | Val::Digits(_) | Val::Object(_)) => Ok(Val::Null),
         _ => cannot_index(value, key),
     }

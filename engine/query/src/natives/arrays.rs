@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use super::strings::cannot_iterate;
-use super::{error, math, native, type_error, type_error_of_two};
-use crate::evaluate::Exit;
+use super::{Native, error, math, native, type_error, type_error_of_two};
+use crate::exit::Exit;
 use crate::meter;
-use crate::program::{Native, Special};
+use crate::program::Special;
 use crate::value::{Array, Val, total};
 
 pub(super) const NATIVES: &[Native] = &[

@@ -6,10 +6,9 @@ mod scan;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::clock::Fields;
-use super::{error, native};
-use crate::evaluate::Exit;
+use super::{Native, error, native};
+use crate::exit::Exit;
 use crate::meter;
-use crate::program::Native;
 use crate::value::{Array, Val};
 
 pub(super) const NATIVES: &[Native] = &[

@@ -1,10 +1,9 @@
 //! Names, keys and entries of objects.
 
 use super::strings::cannot_iterate;
-use super::{error, native, type_error};
-use crate::evaluate::Exit;
+use super::{Native, error, native, type_error};
+use crate::exit::Exit;
 use crate::meter;
-use crate::program::Native;
 use crate::value::{Object, Text, Val, shown};
 
 pub(super) const NATIVES: &[Native] = &[

@@ -1,8 +1,7 @@
 //! Functions of numbers out of the mathematical library.
 
 use super::math::number_of;
-use super::native;
-use crate::program::Native;
+use super::{Native, native};
 use crate::value::Val;
 
 /// A function of one number.

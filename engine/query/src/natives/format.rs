@@ -2,7 +2,7 @@
 
 use super::strings::append;
 use super::type_error;
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::meter;
 use crate::value::{Text, Val, to_json};
 
@@ -50,7 +50,7 @@ impl Format {
     /// The value in this format.
     pub(crate) fn apply(self, value: &Val) -> Result<Text, Exit> {
         match self {
-            Self::Json => return to_json(value),
+            Self::Json => return Ok(to_json(value)?),
             Self::Csv | Self::Tsv => return self.row(value),
             Self::Sh => return shell(value),
             _ => {}

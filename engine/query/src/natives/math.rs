@@ -1,10 +1,30 @@
 //! Operators between values.
 
-use super::{error, native, type_error, type_error_of_two};
-use crate::evaluate::Exit;
+use super::{Native, error, native, type_error, type_error_of_two};
+use crate::exit::Exit;
 use crate::meter;
-use crate::program::{Comparison, Math, Native};
 use crate::value::{Object, Text, Val, negated};
+
+/// An operation between two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Math {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+/// A comparison of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
 
 pub(super) const NATIVES: &[Native] = &[
     native("_negate", 0, |value, _| negate(value)),

@@ -1,10 +1,9 @@
 //! Functions of paths that are values.
 
 use super::access::{delete_paths, update_path};
-use super::{error, native};
-use crate::evaluate::Exit;
+use super::{Native, error, native};
+use crate::exit::Exit;
 use crate::meter;
-use crate::program::Native;
 use crate::value::{Array, Val, total};
 
 pub(super) const NATIVES: &[Native] = &[

@@ -17,7 +17,7 @@ pub(crate) use matches::{Places, captures_value, match_value, named_captures};
 use translate::{Boundaries, End, has_end, translate};
 
 use super::type_error;
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::meter;
 use crate::value::{Text, Val};
 

@@ -1,9 +1,8 @@
 //! Functions of strings.
 
-use super::{error, native, type_error, type_error_of_two};
-use crate::evaluate::Exit;
+use super::{Native, error, native, type_error, type_error_of_two};
+use crate::exit::Exit;
 use crate::meter;
-use crate::program::Native;
 use crate::value::{Text, Val, to_json};
 
 pub(super) const NATIVES: &[Native] = &[

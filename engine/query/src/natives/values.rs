@@ -1,16 +1,15 @@
 //! Functions of any value.
 
-use super::{error, native, type_error};
-use crate::evaluate::Exit;
+use super::{Native, error, native, type_error};
+use crate::exit::Exit;
 use crate::meter;
-use crate::program::Native;
 use crate::value::{ReadOptions, Text, Val, is_number, parse_number, read, to_json, whole};
 
 pub(super) const NATIVES: &[Native] = &[
     native("type", 0, |value, _| Ok(Val::Text(KINDS.with(|kinds| kinds[place_of_kind(&value)].clone())))),
     native("length", 0, |value, _| length(&value)),
     native("tostring", 0, |value, _| to_text(value)),
-    native("tojson", 0, |value, _| to_json(&value).map(Val::Text)),
+    native("tojson", 0, |value, _| Ok(Val::Text(to_json(&value)?))),
     native("fromjson", 0, |value, _| from_json(&value)),
     native("tonumber", 0, |value, _| to_number(value)),
     native("toboolean", 0, |value, _| to_boolean(&value)),
@@ -61,7 +60,7 @@ fn length(value: &Val) -> Result<Val, Exit> {
 pub(crate) fn to_text(value: Val) -> Result<Val, Exit> {
     match value {
         Val::Text(_) => Ok(value),
-        value => to_json(&value).map(Val::Text),
+        value => Ok(Val::Text(to_json(&value)?)),
     }
 }
 

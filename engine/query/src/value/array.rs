@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Val;
 use super::part::Part;
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::meter;
 
 /// An array.

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::part::Part;
 use super::{Text, Val};
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::meter;
 
 /// An object. A name occurs once; its members are in the order in which they were put in.

@@ -1,7 +1,7 @@
 //! Parts of a JSON text that are values, built when they are needed.
 
 use super::tape::{ESCAPED, Entry, Kind};
-use super::{Array, Object, Text, Val, number, read};
+use super::{Text, Val, token};
 
 /// A value in a JSON text, by the number of its entry.
 #[derive(Clone)]
@@ -13,7 +13,12 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn root(document: Text) -> Self {
-        Self { document, entry: 0 }
+        Self::new(document, 0)
+    }
+
+    #[inline]
+    pub(super) fn new(document: Text, entry: u32) -> Self {
+        Self { document, entry }
     }
 
     pub(super) fn entry(&self) -> Entry {
@@ -28,7 +33,7 @@ impl Part {
 
     /// The value, in which arrays and objects are built later.
     pub(super) fn value(&self) -> Val {
-        value(&self.document, self.entry)
+        Val::of_entry(&self.document, self.entry)
     }
 
     /// The text of the value, if it is what this crate would write.
@@ -38,7 +43,7 @@ impl Part {
 
     /// The value of the entry `number`, which is part of it.
     pub(super) fn value_of(&self, number: u32) -> Val {
-        value(&self.document, number)
+        Val::of_entry(&self.document, number)
     }
 
     /// True if the entry `number` is an array or an object.
@@ -66,7 +71,7 @@ impl Part {
         let mut at = self.entry + 1;
         std::iter::from_fn(move || {
             (at < end).then(|| {
-                let element = value(&self.document, at);
+                let element = Val::of_entry(&self.document, at);
                 at = tape[at as usize].next;
                 element
             })
@@ -180,28 +185,12 @@ fn key_of(name: &[u8]) -> u64 {
     }
 }
 
-fn text(document: &Text, entry: u32) -> Text {
+/// The string or the name of the entry `entry`.
+#[inline]
+pub(super) fn text(document: &Text, entry: u32) -> Text {
     let entry = document.tape()[entry as usize];
     if entry.flags & ESCAPED == 0 {
         return document.document_slice(entry.start as usize..entry.end as usize);
     }
-    read::string_at(document, entry.start as usize - 1)
-}
-
-fn value(document: &Text, entry: u32) -> Val {
-    let found = document.tape()[entry as usize];
-    let part = || Part { document: document.clone(), entry };
-    match found.kind {
-        Kind::Null => Val::Null,
-        Kind::True => Val::Bool(true),
-        Kind::False => Val::Bool(false),
-        Kind::Number => {
-            let range = found.start as usize..found.end as usize;
-            let whole = number::whole(document.document_text(range.clone()));
-            whole.unwrap_or_else(|| Val::Digits(document.document_slice(range)))
-        }
-        Kind::Text => Val::Text(text(document, entry)),
-        Kind::Array => Val::Array(Array::part(part())),
-        Kind::Object => Val::Object(Object::part(part())),
-    }
+    token::string_at(document, entry.start as usize - 1)
 }

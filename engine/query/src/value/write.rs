@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use super::{Text, Val};
-use crate::evaluate::Exit;
-use crate::meter;
+use crate::meter::{self, Limit};
 
 /// The text of infinity: the largest number.
 const LARGEST: &[u8] = b"1.7976931348623157e+308";
@@ -86,10 +85,10 @@ pub enum WriteError {
 }
 
 /// The JSON text of a value, as `tojson` makes it.
-pub(crate) fn to_json(value: &Val) -> Result<Text, Exit> {
+pub(crate) fn to_json(value: &Val) -> Result<Text, Limit> {
     let mut out = Vec::new();
     let room = meter::remaining();
-    write(value, &mut out, room, usize::MAX).map_err(|_| Exit::Limit(meter::Limit::Memory))?;
+    write(value, &mut out, room, usize::MAX).map_err(|_| Limit::Memory)?;
     meter::steps(out.len() / 64)?;
     Ok(Text::from(String::from_utf8(out).unwrap_or_default()))
 }

@@ -6,6 +6,7 @@
 
 mod each;
 mod format;
+mod print;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -15,8 +16,8 @@ use tidegate_query::syntax::Binary;
 use tidegate_query::{Val, order_of_numbers, plain_whole, remainder_of};
 
 use super::expression::{Constant, Expression, Guard, Test};
-use super::print;
-use super::scan::{Beyond, ESCAPED, Finds, Found, State, number_end};
+use super::found::{Beyond, ESCAPED, Found, State};
+use super::scan::{Finds, number_end};
 use super::wanted::Place;
 use super::words::{self, Pattern};
 use crate::reader;

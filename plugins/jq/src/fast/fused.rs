@@ -9,8 +9,9 @@ use tidegate_query::syntax;
 use tidegate_sdk::Passed;
 
 use super::expression::{Expression, Guard};
+use super::found::Beyond;
 use super::lower::Lowering;
-use super::scan::{self, Beyond};
+use super::scan;
 use super::wanted::ROOT;
 use super::{Answer, Event, Program, Results, as_is};
 

@@ -6,7 +6,7 @@
 
 use wide::u8x16;
 
-use super::scan::SPACED;
+use super::found::SPACED;
 use super::wanted::Place;
 
 /// The longest piece of text that is remembered, in bytes.

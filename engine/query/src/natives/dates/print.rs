@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::natives::clock::Fields;
 
 pub(super) const DAYS: [&str; 7] =

@@ -1,7 +1,7 @@
 //! `strptime`
 
 use super::print::{DAYS, MONTHS};
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::natives::clock::Fields;
 use crate::natives::error;
 use crate::value::{Val, floor};

@@ -12,7 +12,7 @@ use regex_automata::{Anchored, Input, nfa::thompson, util::syntax};
 
 use super::translate::{Boundaries, End};
 use super::{Groups, Pattern};
-use crate::evaluate::Exit;
+use crate::exit::Exit;
 use crate::meter;
 
 #[derive(Clone, Debug)]
@@ -97,10 +97,12 @@ impl Searches<'_> {
 
     /// Counts the bytes after `end` that a search reads whose match begins at `start`.
     fn count(&mut self, linear: &Linear, start: usize, end: usize) -> Result<(), Exit> {
-        let Some(automaton) = linear.reach(self.pattern) else { return meter::steps(self.text.len() / 64) };
+        let Some(automaton) = linear.reach(self.pattern) else {
+            return Ok(meter::steps(self.text.len() / 64)?);
+        };
         let cache = self.counter.get_or_insert_with(|| automaton.create_cache());
         let reach = reach(automaton, cache, self.text, start);
-        meter::steps(reach.saturating_sub(end) / BYTES_PER_STEP)
+        Ok(meter::steps(reach.saturating_sub(end) / BYTES_PER_STEP)?)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{Beyond, Event, Expression};
 use crate::fast::expression::Each;
-use crate::fast::scan::{self, Found, State};
+use crate::fast::found::{Found, State};
+use crate::fast::scan;
 
 impl<'a> Event<'a> {
     /// Hands what is to be evaluated for each result of `expression` to `work`, with the event or the element that

@@ -2,7 +2,7 @@
 
 use super::{Beyond, Event, Value};
 use crate::fast::expression::Piece;
-use crate::fast::scan::UNUSUAL;
+use crate::fast::found::UNUSUAL;
 
 impl<'a> Event<'a> {
     /// The text; `None` if one of its expressions has no result.

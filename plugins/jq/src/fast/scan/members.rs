@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Beyond, ESCAPED, End, MOST_NAMES, Scanner, State, UNUSUAL};
+use super::{End, MOST_NAMES, Scanner};
+use crate::fast::found::{Beyond, ESCAPED, State, UNUSUAL};
 use crate::fast::shape::Expected;
 use crate::fast::wanted::{Node, Place, ROOT};
 use crate::fast::words;

@@ -1,6 +1,7 @@
 //! Strings: where they end, and whether they are what JSON allows.
 
-use super::{Beyond, ESCAPED, End, Scanner, UNUSUAL};
+use super::{End, Scanner};
+use crate::fast::found::{Beyond, ESCAPED, UNUSUAL};
 use crate::fast::wanted::Place;
 use tidegate_query::{BLOCK, Marks};
 

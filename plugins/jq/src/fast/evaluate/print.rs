@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tidegate_query::Val;
 
-use super::evaluate::{Event, Value};
-use super::scan::{Beyond, Found, SPACED, UNUSUAL};
+use super::{Event, Value};
+use crate::fast::found::{Beyond, Found, UNUSUAL};
 use crate::{reader, writer};
 
 /// Appends `value` to `out`.
@@ -26,13 +26,8 @@ pub(super) fn print(event: Event<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
-/// True if jq prints this value as it stands.
-pub(super) fn is_as_printed(found: Found) -> bool {
-    found.flags & (SPACED | UNUSUAL) == 0
-}
-
 fn print_raw(found: Found, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Beyond> {
-    if is_as_printed(found) {
+    if found.is_as_printed() {
         out.extend_from_slice(raw);
     } else if found.flags & UNUSUAL == 0 {
         compact(raw, out);

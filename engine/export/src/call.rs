@@ -1,6 +1,5 @@
 //! The entry of every function of the ABI: catches panics, and rejects calls on an instance that has panicked.
 
-use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, TryLockError};
@@ -145,22 +144,13 @@ pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _expected = log::expecting_a_panic();
     // A state that a panic left inconsistent is not used again: `Link::broken` prevents it.
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-        let message = log::last_panic().unwrap_or_else(|| said(&*payload));
+        let message = log::last_panic().unwrap_or_else(|| log::said(&*payload));
         // Dropping another payload runs code of the plugin, which may panic again without being caught.
         if !payload.is::<String>() && !payload.is::<&str>() {
             std::mem::forget(payload);
         }
         message
     })
-}
-
-/// The message of a panic.
-pub(super) fn said(payload: &dyn Any) -> String {
-    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "without a message".to_owned(),
-    }
 }
 
 /// Writes the failure of a call into the struct of the engine, and returns the status.

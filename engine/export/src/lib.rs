@@ -4,26 +4,22 @@
 //! an operation only if it is retained.
 //!
 //! Start with [`export_plugin!`](crate::export_plugin), then read `call.rs`, through which every function of the ABI is
-//! entered. `operation.rs` turns a future into an operation that the engine polls; `decode.rs` and `encode.rs` convert
-//! batches of the engine and for the engine.
+//! entered. `operation.rs` turns a future into an operation that the engine polls; `component` holds the functions of
+//! each kind of component; `batch` converts batches of the engine and for the engine.
 
 #![allow(unsafe_code, reason = "exchanges pointers with the engine through the C ABI")]
 #![cfg_attr(not(test), warn(clippy::undocumented_unsafe_blocks))]
 #![warn(clippy::match_bool)]
 
+mod batch;
 mod call;
 mod capabilities;
-mod decode;
-mod encode;
-mod filter;
+mod component;
 mod lifecycle;
 mod link;
 mod log;
-mod mapping;
 mod operation;
 mod pending;
-mod sink;
-mod source;
 mod table;
 mod threads;
 

@@ -5,9 +5,9 @@ use std::ffi::{CStr, c_char, c_void};
 
 use tidegate_abi::{self as abi, Base, Status};
 
+use super::batch::decode::position;
 use super::call::{self, Answer};
 use super::capabilities::Capabilities;
-use super::decode::position;
 use super::link::{Link, text};
 
 use tidegate_sdk::Position;

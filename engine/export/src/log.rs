@@ -1,5 +1,6 @@
 //! Forwards `tracing` events and panics of the library to the log of the engine.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::panic::PanicHookInfo;
@@ -9,8 +10,6 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
-
-use super::call;
 
 /// The limit for a message, in bytes.
 const LONGEST: usize = 8 << 10;
@@ -70,8 +69,17 @@ pub(super) unsafe extern "C" fn init(host: *const abi::Host, _error: *mut abi::E
     Status::OK
 }
 
+/// The message of a panic.
+pub(super) fn said(payload: &dyn Any) -> String {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "without a message".to_owned(),
+    }
+}
+
 fn described(panic: &PanicHookInfo<'_>) -> String {
-    let said = call::said(panic.payload());
+    let said = said(panic.payload());
     match panic.location() {
         Some(place) => format!("{said} ({}:{})", place.file(), place.line()),
         None => said,

@@ -7,9 +7,10 @@ use serde_json::Value;
 use tidegate_abi::{self as abi, Base, Module, Status, Str, flag, kind};
 
 use super::call::{self, Answer, Instance};
+use super::component::{filter, sink, source};
 use super::lifecycle::Table;
 use super::link::{Link, text};
-use super::{filter, log, sink, source};
+use super::log;
 use tidegate_sdk::{Component, ConfigError, Kind, Plugin};
 
 /// The table of a library, created by the first call. For [`export_plugin!`](crate::export_plugin).

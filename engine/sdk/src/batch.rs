@@ -3,9 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+mod builder;
+mod client;
+mod position;
+
 use bytes::Bytes;
 
-use crate::{BatchBuilder, Client, Position};
+pub use builder::BatchBuilder;
+pub use client::Client;
+pub use position::Position;
 
 /// Where the payload of one event lies: `length` bytes at `offset` of the batch's buffer number `buffer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,15 +4,22 @@
 //! metrics and dead letters belong to the engine and work the same for every plugin. A plugin that needs a task starts it
 //! with [`Cx::spawn`].
 
+mod capabilities;
+mod emit;
+mod output;
+mod record;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{
-    AckHandles, Batch, Claim, ConfigError, Cx, Delivery, Error, Exclusive, Lane, Output, Position, Record,
-    Replay, SourceBatch, async_trait,
-};
+pub use capabilities::Capabilities;
+pub use emit::{Attempt, Emitter, Output};
+pub use output::{Delivery, Outcome, Port, Rejection, SourceBatch, SourceRejection};
+pub use record::{AckHandles, Claim, Lane, Record, Replay};
+
+use crate::{Batch, ConfigError, Cx, Error, Exclusive, Position, async_trait};
 
 /// The error of a filter that does not restore a state.
 const NO_STATE: &str = "the plugin does not restore a state";

@@ -10,54 +10,32 @@
 #![forbid(unsafe_code)]
 
 mod batch;
-mod builder;
-mod capabilities;
-mod client;
+mod context;
 mod contract;
-mod cx;
-mod emit;
 mod error;
-mod exclusive;
 pub mod framing;
 pub mod guide;
-mod hosts;
 pub mod json;
-mod library;
-mod metrics;
-mod output;
+mod options;
 mod plugin;
-mod position;
-mod record;
-mod secret;
-mod tasks;
-mod template;
-mod units;
 
 #[doc(hidden)]
 pub use batch::Parts;
-pub use batch::{AttributeValue, Attributes, Batch, Origin, Run, Span};
-pub use builder::BatchBuilder;
-pub use capabilities::Capabilities;
-pub use client::Client;
-pub use contract::{
-    AcknowledgingSink, AsyncFilter, BoxFuture, Commit, Filter, Fused, Passed, Sink, Source, TransactionalSink,
+pub use batch::{AttributeValue, Attributes, Batch, BatchBuilder, Client, Origin, Position, Run, Span};
+pub use context::{
+    Complaint, Cx, Metric, MetricDefinition, MetricKind, Metrics, Now, OVERFLOW, Progress, Series, Tasks,
 };
-pub use cx::{Complaint, Cx, Now, Progress};
-pub use emit::{Attempt, Emitter, Output};
+pub use contract::{
+    AckHandles, AcknowledgingSink, AsyncFilter, Attempt, BoxFuture, Capabilities, Claim, Commit, Delivery,
+    Emitter, Filter, Fused, Lane, Outcome, Output, Passed, Port, Record, Rejection, Replay, Sink, Source,
+    SourceBatch, SourceRejection, TransactionalSink,
+};
 pub use error::config_errors::ConfigErrors;
 pub use error::{Class, ConfigError, Error};
-pub use exclusive::{Access, Exclusive, Overlap, PathPattern, Resource};
-pub use hosts::Hosts;
-pub use library::{Isolation, Library, Manual, Placement};
-pub use metrics::{Metric, MetricDefinition, MetricKind, Metrics, OVERFLOW, Series};
-pub use output::{Delivery, Outcome, Port, Rejection, SourceBatch, SourceRejection};
-pub use plugin::{Component, Kind, Plugin, Registry};
-pub use position::Position;
-pub use record::{AckHandles, Claim, Lane, Record, Replay};
-pub use secret::{Secret, redact_url};
-pub use tasks::Tasks;
-pub use template::Template;
-pub use units::{Duration, Size};
+pub use options::{
+    Access, Duration, Exclusive, Hosts, Overlap, PathPattern, Resource, Secret, Size, Template, redact_url,
+};
+pub use plugin::{Component, Isolation, Kind, Library, Manual, Placement, Plugin, Registry};
 
 /// Turns the `async fn`s of a contract into functions that return a boxed future, so that the traits fit in a
 /// `Box<dyn Sink>`. Write it above each trait implementation.

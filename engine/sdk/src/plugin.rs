@@ -1,5 +1,7 @@
 //! How the engine learns of plugins.
 
+mod library;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -8,7 +10,9 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{AsyncFilter, ConfigError, Filter, Library, Manual, Placement, Sink, Source};
+pub use library::{Isolation, Library, Manual, Placement};
+
+use crate::{AsyncFilter, ConfigError, Filter, Sink, Source};
 
 /// What a plugin can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,13 +7,13 @@ use std::ffi::{CStr, c_void};
 use tidegate_abi::{self as abi, Status};
 use tidegate_codec::Names;
 
-use super::call::{self, Answer, Refusal};
-use super::capabilities::Capabilities;
-use super::decode;
-use super::encode::Encoded;
-use super::lifecycle::{Life, Opening};
-use super::link::Link;
-use super::operation::{Work, drive};
+use crate::batch::decode;
+use crate::batch::encode::Encoded;
+use crate::call::{self, Answer, Refusal};
+use crate::capabilities::Capabilities;
+use crate::lifecycle::{Life, Opening};
+use crate::link::Link;
+use crate::operation::{Work, drive};
 use tidegate_sdk::{AsyncFilter, Attempt, Batch, Cx, Error, Filter, Output, Rejection};
 
 type Boxed = Box<dyn AsyncFilter>;
@@ -22,7 +22,7 @@ type Saved = Result<Option<Vec<u8>>, Error>;
 type Processed = Result<(Batch, Batch, Output), Error>;
 
 /// The state of a filter's instance.
-pub(super) struct State {
+pub(crate) struct State {
     kind: Kind,
     names: Names,
     encoder: Encoded,
@@ -46,11 +46,11 @@ struct Waiting {
 }
 
 impl State {
-    pub(super) fn plain(filter: Box<dyn Filter>) -> Self {
+    pub(crate) fn plain(filter: Box<dyn Filter>) -> Self {
         Self::new(Kind::Plain(filter))
     }
 
-    pub(super) fn waiting(filter: Boxed, cx: Cx) -> Self {
+    pub(crate) fn waiting(filter: Boxed, cx: Cx) -> Self {
         let filter = Some(filter);
         Self::new(Kind::Waiting(Waiting {
             filter,
@@ -231,7 +231,7 @@ impl Life for State {
 }
 
 /// The functions of filters.
-pub(super) static OPS: abi::Filter = abi::Filter {
+pub(crate) static OPS: abi::Filter = abi::Filter {
     struct_size: size_of::<abi::Filter>() as u32,
     reserved: 0,
     route: None,

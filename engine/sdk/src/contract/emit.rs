@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::output::{Port, Rejection};
+use super::output::{Port, Rejection};
 use crate::{Attributes, Batch, BatchBuilder, Error, Span};
 
 /// The output of a filter for one input batch.

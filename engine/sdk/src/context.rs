@@ -1,5 +1,8 @@
 //! What the engine gives a component while it runs.
 
+mod metrics;
+mod tasks;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Metrics, Position, Size, Tasks};
+pub use metrics::{Metric, MetricDefinition, MetricKind, Metrics, OVERFLOW, Series};
+pub use tasks::Tasks;
+
+use crate::{Position, Size};
 
 /// What the engine gives a component while it runs: when to stop, where to resume, a place for its tasks.
 /// Cloning gives another handle to the same.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::template::Template;
+use crate::Template;
 
 /// Longest pattern that is compared in detail. A longer one may name every file of its folder.
 const LONGEST: usize = 512;

@@ -6,19 +6,19 @@ use std::ffi::c_void;
 use tidegate_abi::{self as abi, Buf, Status, Str};
 use tidegate_codec::Names;
 
-use super::call::{self, Answer, error_of};
-use super::capabilities::Capabilities;
-use super::decode::{self, position};
-use super::lifecycle::{Life, Opening};
-use super::link::{Link, text};
-use super::operation::{Work, drive};
+use crate::batch::decode::{self, position};
+use crate::call::{self, Answer, error_of};
+use crate::capabilities::Capabilities;
+use crate::lifecycle::{Life, Opening};
+use crate::link::{Link, text};
+use crate::operation::{Work, drive};
 use tidegate_sdk::{AckHandles, Claim, Cx, Delivery, Error, Lane, Record, Rejection, Sink};
 
 type Boxed = Box<dyn Sink>;
 type Lanes = BTreeMap<Lane, Record>;
 
 /// The state of a sink's instance.
-pub(super) struct State {
+pub(crate) struct State {
     sink: Option<Boxed>,
     cx: Cx,
     names: Names,
@@ -31,7 +31,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(sink: Boxed, cx: Cx) -> Self {
+    pub(crate) fn new(sink: Boxed, cx: Cx) -> Self {
         Self {
             sink: Some(sink),
             cx,
@@ -233,7 +233,7 @@ impl Life for State {
 }
 
 /// The functions of sinks.
-pub(super) static OPS: abi::Sink = abi::Sink {
+pub(crate) static OPS: abi::Sink = abi::Sink {
     struct_size: size_of::<abi::Sink>() as u32,
     reserved: 0,
     write: Some(write),

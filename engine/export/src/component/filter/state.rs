@@ -4,10 +4,10 @@ use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Buf, Status};
 
-use super::super::call::{self, Answer};
-use super::super::link::Link;
-use super::super::operation::drive;
 use super::{Kind, State};
+use crate::call::{self, Answer};
+use crate::link::Link;
+use crate::operation::drive;
 use tidegate_sdk::{Error, STATE_BYTES};
 
 impl State {

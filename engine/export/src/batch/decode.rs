@@ -15,7 +15,7 @@ use tidegate_sdk::{AckHandles, Batch, Error, Position};
 ///
 /// # Safety
 /// `given` is a batch that a plugin receives, as the header describes it, and valid until this returns.
-pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names) -> Result<Batch, Error> {
+pub(crate) unsafe fn batch(given: *const abi::Batch, names: &mut Names) -> Result<Batch, Error> {
     // SAFETY: the caller guarantees it, here and below.
     let table = unsafe { abi::read(given) };
     let mut metadata = MetadataLimit::none();
@@ -38,7 +38,7 @@ pub(super) unsafe fn batch(given: *const abi::Batch, names: &mut Names) -> Resul
 ///
 /// # Safety
 /// `given` is as the header describes it, and valid for the call.
-pub(super) unsafe fn ack_handles(given: *const abi::AckHandles) -> Result<AckHandles, Error> {
+pub(crate) unsafe fn ack_handles(given: *const abi::AckHandles) -> Result<AckHandles, Error> {
     // SAFETY: the caller guarantees it.
     unsafe { read_handles(given) }.map_err(unreadable)
 }
@@ -104,7 +104,7 @@ unsafe fn buffers(given: &abi::Batch) -> Vec<Bytes> {
 
 /// # Safety
 /// The bytes are valid for the call.
-pub(super) unsafe fn position(position: Buf) -> Option<Position> {
+pub(crate) unsafe fn position(position: Buf) -> Option<Position> {
     // SAFETY: the caller guarantees it.
     let bytes = (!position.p.is_null()).then(|| unsafe { position.bytes() })?;
     Some(Position::from_bytes(Bytes::copy_from_slice(bytes)))

@@ -7,13 +7,13 @@ use tidegate_abi::{self as abi, Buf, Str, View};
 use tidegate_codec::{EncodedHandles, Encoder};
 use tidegate_sdk::{Batch, Error, SourceBatch, SourceRejection};
 
-use super::call;
 use super::mapping::Mapping;
+use crate::call;
 
 /// The memory that an encoded batch points to, beside its bytes. It is reused between calls, and outlives `next`, because
 /// the engine reads the batch after `next` has returned.
 #[derive(Default)]
-pub(super) struct Encoded {
+pub(crate) struct Encoded {
     columns: Encoder,
     buffers: Vec<Buf>,
     refused: Vec<abi::Refused>,
@@ -27,7 +27,7 @@ unsafe impl Send for Encoded {}
 
 impl Encoded {
     /// Encodes a source's batch. Everything except the buffers is valid until the next call.
-    pub(super) fn source_batch(&mut self, read: SourceBatch, seq: u64) -> Result<abi::Batch, Error> {
+    pub(crate) fn source_batch(&mut self, read: SourceBatch, seq: u64) -> Result<abi::Batch, Error> {
         let SourceBatch { mut batch, rejected, ack_handles, .. } = read;
         if batch.runs().len() != 1 {
             return Err(Error::fatal("a batch of a source has one origin: build it with `Batch::builder`"));
@@ -52,7 +52,7 @@ impl Encoded {
     }
 
     /// Encodes a filter's batch, made from events of `input`. Everything except the buffers is valid as long as both batches.
-    pub(super) fn filter_batch(&mut self, batch: &Batch, input: &Batch) -> Result<abi::Batch, Error> {
+    pub(crate) fn filter_batch(&mut self, batch: &Batch, input: &Batch) -> Result<abi::Batch, Error> {
         let Mapping { places, mut own } = Mapping::new(input.buffers(), batch.buffers());
         let texts = (input.buffers().len() + own.len()) as u32;
         let mut table = nothing();

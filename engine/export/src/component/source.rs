@@ -4,19 +4,19 @@ use std::ffi::c_void;
 
 use tidegate_abi::{self as abi, Buf, Status, Str, outcome};
 
-use super::call::{self, Answer};
-use super::capabilities::Capabilities;
-use super::decode::position;
-use super::encode::Encoded;
-use super::lifecycle::{Life, Opening};
-use super::link::{Link, text};
-use super::operation::{Work, drive};
+use crate::batch::decode::position;
+use crate::batch::encode::Encoded;
+use crate::call::{self, Answer};
+use crate::capabilities::Capabilities;
+use crate::lifecycle::{Life, Opening};
+use crate::link::{Link, text};
+use crate::operation::{Work, drive};
 use tidegate_sdk::{Commit, Cx, Error, Outcome, Position, Source, SourceBatch};
 
 type Boxed = Box<dyn Source>;
 
 /// The state of a source's instance.
-pub(super) struct State {
+pub(crate) struct State {
     source: Option<Boxed>,
     cx: Cx,
     opening: Option<Work<Boxed, Result<(), Error>>>,
@@ -32,7 +32,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(source: Boxed, cx: Cx) -> Self {
+    pub(crate) fn new(source: Boxed, cx: Cx) -> Self {
         Self {
             source: Some(source),
             cx,
@@ -134,7 +134,7 @@ impl Life for State {
 }
 
 /// The functions of sources.
-pub(super) static OPS: abi::Source = abi::Source {
+pub(crate) static OPS: abi::Source = abi::Source {
     struct_size: size_of::<abi::Source>() as u32,
     reserved: 0,
     next: Some(next),

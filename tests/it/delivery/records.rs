@@ -86,7 +86,7 @@ fn a_sink_whose_path_or_name_is_changed_is_not_silent() {
     // Another name and another path mean a new sink, and the log names the missing one.
     place.pipeline("p.toml", &format!("{EXACT}{}", sink("two", "third")));
     let ended = place.run().expect(0);
-    assert!(ended.stderr.contains("the sink `one` is not there any more"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the sink `one` is gone"), "{}", ended.stderr);
     assert_eq!(place.read("third"), numbers(1000));
 }
 

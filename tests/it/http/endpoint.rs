@@ -224,7 +224,8 @@ fn a_pipeline_that_waits_for_a_restart_is_not_alive() {
     assert!(answer.body.contains("`number` is blocked: too many dead letters"), "{}", answer.body);
     assert_eq!(http(admin, "GET /readyz", "", b"").status, 503);
     running.signal("TERM");
-    running.end().expect(1);
+    let ended = running.end().expect(3);
+    assert!(ended.stderr.contains("not delivered"), "{ended:?}");
 }
 
 #[test]
@@ -376,7 +377,7 @@ fn check_pairs_requests_with_answers() {
         (
             source("api", "result") + hole,
             2,
-            "error[unanswered]: `api` waits for answers from a sink `http_response`",
+            "error[unanswered]: `api` waits for responses from a sink `http_response`",
         ),
         (
             source("api", "delivered") + answer,

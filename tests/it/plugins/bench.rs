@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::harness::{Tidegate, root};
 
-const HEADING: &str = "where ns/call ns/event events/s wakes/call out spread";
+const HEADING: &str = "isolation ns/call ns/event events/s wakes/call out spread";
 
 /// A folder with a library.
 struct Place(tempfile::TempDir);
@@ -83,7 +83,7 @@ fn a_source_and_a_sink_need_options_that_work_here() {
     let place = Place::new("plugins/count.c");
     let printed = place.bench().end().expect(1);
     assert!(
-        printed.stdout.contains("the source was not measured: its sample's options"),
+        printed.stdout.contains("the source was not measured: the options of its sample"),
         "{}",
         printed.stdout
     );
@@ -124,7 +124,7 @@ fn broken_library_ends_the_bench_with_the_reason() {
 fn wrong_arguments_are_reported() {
     let place = Place::new("plugins/grep.c");
     let printed = place.bench().args(["grep_c", "--options", "[]"]).end().expect(2).stderr;
-    assert!(printed.contains("it has to be an object"), "{printed}");
+    assert!(printed.contains("write an object"), "{printed}");
     let printed = place.bench().args(["--options", "{}"]).end().expect(2).stderr;
     assert!(printed.contains("NAME"), "{printed}");
     let printed = place.bench().arg("other").end().expect(1).stderr;

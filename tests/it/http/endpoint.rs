@@ -385,8 +385,8 @@ fn check_pairs_requests_with_answers() {
             "error[nothing-to-answer]: `answer` answers requests, and `api`",
         ),
         (source("api", "accepted") + answer, 2, "error[nothing-to-answer]"),
-        (ticks.to_owned() + answer, 2, "`ticks`, whose events reach it, waits for no answer"),
-        (source("api", "result") + &source("other", "delivered") + both, 2, "and `other`, whose events"),
+        (ticks.to_owned() + answer, 2, "and `ticks` upstream of it waits for no response"),
+        (source("api", "result") + &source("other", "delivered") + both, 2, "and `other` upstream of it"),
     ];
     for (text, code, message) in cases {
         let (found, printed) = check(folder.path(), &text);

@@ -54,8 +54,8 @@ const _: () = {
 };
 
 impl<K: Send> Instance<K> {
-    /// Hands an instance over to the engine, which passes it to `destroy`.
-    pub(super) fn hand_over(link: Link, state: K) -> *mut c_void {
+    /// Passes an instance to the engine, which returns it to `destroy`.
+    pub(super) fn into_raw(link: Link, state: K) -> *mut c_void {
         Box::into_raw(Box::new(Self { link, state: Mutex::new(state) })).cast()
     }
 }
@@ -63,7 +63,7 @@ impl<K: Send> Instance<K> {
 /// Runs a call and reports its failure in `error`.
 ///
 /// # Safety
-/// `this` is an instance of `K` that was handed over and is not destroyed; `error` is null or valid for the call.
+/// `this` is an instance of `K` from `into_raw` that is not destroyed; `error` is null or valid for the call.
 pub(super) unsafe fn call<K>(
     this: *mut c_void,
     error: *mut abi::Error,
@@ -95,7 +95,7 @@ pub(super) unsafe fn signal<K>(this: *mut c_void, work: impl FnOnce(&Link)) {
 /// # Safety
 /// As [`call`], and `this` is not used afterwards.
 pub(super) unsafe fn destroy<K>(this: *mut c_void) {
-    // SAFETY: it was created by `hand_over`, and is passed back once.
+    // SAFETY: it was created by `into_raw`, and is passed back once.
     let instance = unsafe { Box::from_raw(this.cast::<Instance<K>>()) };
     let _log = log::within(instance.link.inst);
     let _ = caught(move || {

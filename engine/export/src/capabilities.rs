@@ -13,7 +13,7 @@ pub(super) struct Capabilities {
 
 impl Capabilities {
     /// # Safety
-    /// `to` points to the struct of the engine until [`finish`](Self::finish), and nobody else writes to it.
+    /// `to` points to the struct of the engine until [`finish`](Self::finish), and nothing else writes to it.
     pub(super) unsafe fn new(to: *mut abi::Capabilities) -> Self {
         // SAFETY: the caller guarantees it.
         Self { to, table: unsafe { abi::read(to) } }

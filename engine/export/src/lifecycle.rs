@@ -31,7 +31,7 @@ pub(super) trait Life: 'static {
 pub(super) struct Opening {
     /// The positions at which a source resumes, by partition.
     pub(super) resume: BTreeMap<String, Position>,
-    /// Whether the sink acknowledges for the source.
+    /// True if the sink acknowledges for the source.
     pub(super) sink_acknowledges: bool,
 }
 

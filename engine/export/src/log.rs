@@ -17,7 +17,7 @@ const LONGEST: usize = 8 << 10;
 thread_local! {
     /// The instance whose call runs on this thread; 0 for the library.
     static INSTANCE: Cell<u64> = const { Cell::new(0) };
-    /// Whether a panic of this thread is caught and reported as an error.
+    /// True while a panic of this thread is caught and reported as an error.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
     /// The message of the last panic of this thread, with its place.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };

@@ -16,12 +16,12 @@ type Callback = Box<dyn FnOnce(Outcome) + Send>;
 #[derive(Default)]
 pub(super) struct PendingBatches {
     waiting: Mutex<HashMap<u64, Callback>>,
-    /// Whether the source waits for a batch to finish.
+    /// True while the source waits for a batch to finish.
     held_up: AtomicBool,
 }
 
 impl PendingBatches {
-    /// Whether the source has to wait. If so, the next batch that finishes wakes it.
+    /// Returns true if the source has to wait. If so, the next batch that finishes wakes it.
     pub(super) fn is_full(&self) -> bool {
         let waiting = self.lock();
         let full = waiting.len() >= LIMIT;

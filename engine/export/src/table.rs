@@ -113,14 +113,12 @@ unsafe fn instance(plugin: &Plugin, create: &abi::Create, this: *mut *mut c_void
     let link = Link::new(host, create.inst);
     let cx = link.cx(&name, create.event_size);
     let instance = match (plugin.kind(), built) {
-        (Kind::Source, Component::Source(source)) => {
-            Instance::hand_over(link, source::State::new(source, cx))
-        }
-        (Kind::Filter, Component::Filter(filter)) => Instance::hand_over(link, filter::State::plain(filter)),
+        (Kind::Source, Component::Source(source)) => Instance::into_raw(link, source::State::new(source, cx)),
+        (Kind::Filter, Component::Filter(filter)) => Instance::into_raw(link, filter::State::plain(filter)),
         (Kind::Filter, Component::AsyncFilter(filter)) => {
-            Instance::hand_over(link, filter::State::waiting(filter, cx))
+            Instance::into_raw(link, filter::State::waiting(filter, cx))
         }
-        (Kind::Sink, Component::Sink(sink)) => Instance::hand_over(link, sink::State::new(sink, cx)),
+        (Kind::Sink, Component::Sink(sink)) => Instance::into_raw(link, sink::State::new(sink, cx)),
         (kind, _) => {
             return Err(ConfigError::at("", format!("the {kind} plugin built something else")).into());
         }

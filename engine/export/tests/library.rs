@@ -51,7 +51,7 @@ fn create(component: *const Component, host: &'static Host) -> *mut c_void {
 }
 
 #[test]
-fn panics_and_events_of_the_library_are_told_to_the_engine() {
+fn panics_and_events_of_the_library_are_reported_to_the_engine() {
     let mut host: Host = unsafe { abi::sized() };
     host.log = Some(log);
     let host: &'static Host = Box::leak(Box::new(host));

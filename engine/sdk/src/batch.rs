@@ -13,7 +13,7 @@ pub use builder::BatchBuilder;
 pub use client::Client;
 pub use position::Position;
 
-/// Where the payload of one event lies: `length` bytes at `offset` of the batch's buffer number `buffer`.
+/// The place of an event's payload: `length` bytes at `offset` of the batch's buffer number `buffer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Span {
@@ -29,7 +29,7 @@ impl Span {
     /// "There is none": what an event without a key has in the column of keys.
     pub const NONE: Span = Span { buffer: u32::MAX, offset: 0, length: 0 };
 
-    /// Whether this is [`Span::NONE`].
+    /// Returns true for [`Span::NONE`].
     pub fn is_none(self) -> bool {
         self.buffer == u32::MAX
     }
@@ -106,13 +106,13 @@ impl Attributes {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }
 
-    /// Whether nothing is set.
+    /// Returns true if no attribute is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Where events came from: one batch of one source.
+/// The origin of events: one batch of one source.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// Name of the source component. Set by the engine.
@@ -127,7 +127,7 @@ pub struct Origin {
     pub before: Option<Position>,
     /// The number of the batch's first event within its partition. Set by the engine.
     pub first: u64,
-    /// How many events the batch had when it was read. Set by the engine.
+    /// The number of events that the batch had when it was read. Set by the engine.
     pub events: u32,
     /// The client that sent the events, if the source serves requests. Set by the engine.
     pub client: Option<Client>,
@@ -138,13 +138,13 @@ pub struct Origin {
 /// A stretch of events of one batch that share their origin.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// One past the index of the run's last event. A run may be empty.
+    /// The index after the run's last event. A run may be empty.
     pub end: u32,
-    /// Where they came from. Two runs are of the same source batch exactly if this is the same allocation.
+    /// The origin of the events. Two runs are of the same source batch exactly if this is the same allocation.
     pub origin: Arc<Origin>,
 }
 
-/// What a batch is made of, for [`Batch::from_parts`]. What is `None` has nothing for any event.
+/// The parts of a batch, for [`Batch::from_parts`]. A column that is `None` has no value for any event.
 #[doc(hidden)]
 #[derive(Debug, Default)]
 pub struct Parts {
@@ -206,7 +206,7 @@ impl Batch {
         self.columns.events.len()
     }
 
-    /// Whether there is no event in it.
+    /// Returns true if the batch has no events.
     pub fn is_empty(&self) -> bool {
         self.columns.events.is_empty()
     }
@@ -216,7 +216,7 @@ impl Batch {
         self.columns.bytes
     }
 
-    /// What the batch holds on to: payload bytes and columns, in bytes. This is what counts against a budget.
+    /// The memory that the batch holds: payload bytes and columns, in bytes. Counts against a memory budget.
     pub fn cost(&self) -> usize {
         self.columns.bytes + self.columns.events.len() * size_of::<Span>()
     }
@@ -277,7 +277,7 @@ impl Batch {
         self.columns.attributes.as_ref()?.get(event)?.as_ref()
     }
 
-    /// Whether any event may have attributes of its own.
+    /// Returns true if any event may have attributes of its own.
     pub fn has_own_attributes(&self) -> bool {
         self.columns.attributes.is_some()
     }
@@ -299,7 +299,7 @@ impl Batch {
         self.columns.runs.partition_point(|run| run.end as usize <= event)
     }
 
-    /// Where event `event` came from.
+    /// The origin of event `event`.
     pub fn origin(&self, event: usize) -> &Arc<Origin> {
         &self.columns.runs[self.run_of(event)].origin
     }
@@ -358,8 +358,8 @@ impl Batch {
         builder.finish()
     }
 
-    /// One batch of all the events of `batches`, in order, over the same bytes. The runs stay apart, so each
-    /// event still knows where it came from.
+    /// Concatenates `batches` into one batch over the same bytes. The runs stay separate, so each event keeps its
+    /// origin.
     pub fn concat(batches: &[Batch]) -> Batch {
         let mut builder = BatchBuilder::new();
         for batch in batches {

@@ -1,4 +1,4 @@
-//! What the engine gives a component while it runs.
+//! The context of a running component.
 
 mod metrics;
 mod tasks;
@@ -17,8 +17,8 @@ pub use tasks::Tasks;
 
 use crate::{Position, Size};
 
-/// What the engine gives a component while it runs: when to stop, where to resume, a place for its tasks.
-/// Cloning gives another handle to the same.
+/// The context of a running component: its stop signal, the positions to resume at, and its tasks.
+/// A clone is another handle to the same context.
 #[derive(Clone, Debug)]
 pub struct Cx {
     component: Arc<str>,
@@ -75,7 +75,7 @@ impl Complaint {
     }
 }
 
-/// How far a source with an end is, in a unit of its own (bytes of the files, events of a count).
+/// The progress of a source with an end, in a unit of its own (bytes of the files, events of a count).
 #[derive(Debug, Default)]
 pub struct Progress {
     done: AtomicU64,
@@ -89,7 +89,7 @@ impl Progress {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// How much is done and how much there is in all; `None` if the source has no end that it knows of.
+    /// The finished amount and the total; `None` if the source has no end that it knows of.
     pub fn get(&self) -> Option<(u64, u64)> {
         let total = self.total.load(Ordering::Relaxed);
         (total > 0).then(|| (self.done.load(Ordering::Relaxed).min(total), total))
@@ -153,7 +153,7 @@ impl Cx {
         self
     }
 
-    /// Whether the pipeline drains in order to be replaced by a changed one, at a reload. A source may then leave
+    /// Returns true if the pipeline drains in order to be replaced by a changed one, at a reload. A source may then leave
     /// resources of the process, such as a listening socket, to the instance that takes over.
     pub fn is_replaced(&self) -> bool {
         self.replaced.load(Ordering::Acquire)
@@ -166,7 +166,8 @@ impl Cx {
         self
     }
 
-    /// Whether the sink acknowledges for this source. That is so under `delivery = "effectively_once"` if both have the same
+    /// Returns true if the sink acknowledges for this source. That is the case under
+    /// `delivery = "effectively_once"` if both have the same
     /// [transaction domain](crate::Source::transaction_domain). Each batch then carries its
     /// [handles](crate::SourceBatch::with_ack_handles), and the source acknowledges nothing: not even events that have ended,
     /// because its server may have lost them meanwhile.
@@ -179,13 +180,13 @@ impl Cx {
         &self.component
     }
 
-    /// Resolves when the pipeline drains: finish what is at hand. Sinks and filters go on until their input
+    /// Resolves when the pipeline drains: finish the current work. Sinks and filters go on until their input
     /// ends; for them it means that pauses are over.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;
     }
 
-    /// Whether the pipeline drains.
+    /// Returns true if the pipeline drains.
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
     }
@@ -195,8 +196,8 @@ impl Cx {
         let monotonic = tokio::time::Instant::now();
         let (virtual_now, real_now) = (monotonic.into_std(), std::time::Instant::now());
         let ahead = virtual_now.saturating_duration_since(real_now);
-        let behind = real_now.saturating_duration_since(virtual_now);
-        Now { monotonic, wall: std::time::SystemTime::now() + ahead - behind }
+        let lag = real_now.saturating_duration_since(virtual_now);
+        Now { monotonic, wall: std::time::SystemTime::now() + ahead - lag }
     }
 
     /// Waits for `pause`, or until the pipeline drains. True if the whole pause has passed.
@@ -207,12 +208,12 @@ impl Cx {
         }
     }
 
-    /// Where to resume in this partition; `None` on a first run.
+    /// The position to resume at in this partition; `None` on a first run.
     pub fn resume(&self, partition: &str) -> Option<&Position> {
         self.resume.get(partition)
     }
 
-    /// Where to resume, for each partition that was ever committed.
+    /// The position to resume at, for each partition that was ever committed.
     pub fn resume_all(&self) -> &BTreeMap<String, Position> {
         &self.resume
     }
@@ -222,12 +223,12 @@ impl Cx {
         self.event_size.as_usize()
     }
 
-    /// Where a source with an end tells how far it is.
+    /// The handle with which a source with an end reports its progress.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 
-    /// Where a component that works says that somebody must look at something.
+    /// The handle with which a working component reports a problem that needs attention.
     pub fn complaint(&self) -> &Arc<Complaint> {
         &self.complaint
     }

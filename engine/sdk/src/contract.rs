@@ -74,7 +74,7 @@ pub trait Source: Send + 'static {
         Vec::new()
     }
 
-    /// Whether the options still name the part of the input that a stored position is for. If they name none of the
+    /// Returns true if the options still name the part of the input that a stored position is for. If they name none of the
     /// parts with a position, the engine warns that the whole input is read from its start.
     fn covers(&self, _partition: &str) -> bool {
         true
@@ -306,8 +306,8 @@ pub trait Sink: Send + 'static {
         Err(Error::fatal("it cannot acknowledge events in one transaction with what it writes"))
     }
 
-    /// Whether the sink only answers the requests of a source. The engine refuses it downstream of a source that is not
-    /// [answered by](Source::answered_by) its plugin.
+    /// Returns true if the sink only answers the requests of a source. The engine refuses it downstream of a source that
+    /// is not [answered by](Source::answered_by) its plugin.
     fn answers(&self) -> bool {
         false
     }

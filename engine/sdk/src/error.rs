@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The class of an error, which decides the engine's reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// It may go through later: tried again with growing pauses (full jitter).
+    /// A failure that may pass: tried again with growing pauses (full jitter).
     Retry,
     /// Not an error but "not now": tried again after the pause that was asked for, and not counted as a try.
     Busy,

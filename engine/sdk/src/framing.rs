@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::{Size, SourceRejection};
 
-/// The byte order mark that some editors and servers put in front of text. It is no part of the text.
+/// The byte order mark that some editors and servers put before text. The mark is no part of the text.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// `input`, a whole input, without the byte order mark that it may begin with.
@@ -23,7 +23,7 @@ pub fn without_mark(input: &[u8]) -> &[u8] {
     input.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input)
 }
 
-/// How much of an event over the limit is kept for the dead letters.
+/// The number of bytes of an event over the limit that are kept for the dead letters.
 const HEAD: usize = 4096;
 
 /// An event over the limit while it goes by: its head, its length and a hash, not its bytes.

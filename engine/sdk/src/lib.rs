@@ -44,11 +44,11 @@ pub use async_trait::async_trait;
 /// The crates whose types appear in this crate's contracts, so that a plugin uses the same versions.
 pub use {bytes, schemars, serde, serde_json};
 
-/// How many events a batch aims at, at most. A batch may hold fewer; only a split may make it hold more.
+/// The number of events that a batch aims at, at most. A batch may hold fewer; only a split may make it hold more.
 pub const BATCH_EVENTS: usize = 8192;
 
-/// How many payload bytes a batch aims at, at most. One event larger than this travels alone.
+/// The number of payload bytes that a batch aims at, at most. One event larger than this travels alone.
 pub const BATCH_BYTES: usize = 1 << 20;
 
-/// How many bytes a filter may hand over to the one that takes its place at a reload, at most.
+/// The limit for the state that a filter passes to its successor at a reload, in bytes.
 pub const STATE_BYTES: usize = 64 << 20;

@@ -1,4 +1,4 @@
-//! How the engine learns of plugins.
+//! The description of a plugin for the engine.
 
 mod library;
 
@@ -14,14 +14,14 @@ pub use library::{Isolation, Library, Manual, Placement};
 
 use crate::{AsyncFilter, ConfigError, Filter, Sink, Source};
 
-/// What a plugin can be.
+/// The kind of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Where events come from.
+    /// Reads events from outside.
     Source,
-    /// What happens to them.
+    /// Changes events or drops them.
     Filter,
-    /// Where they go.
+    /// Writes events to the outside.
     Sink,
 }
 
@@ -59,7 +59,7 @@ pub enum Component {
 
 type Build = dyn Fn(&Value) -> Result<Component, ConfigError> + Send + Sync;
 
-/// Who builds a plugin's components.
+/// The builder of a plugin's components.
 #[derive(Clone)]
 enum Builder {
     /// This program.
@@ -79,7 +79,7 @@ pub struct Plugin {
     builder: Builder,
 }
 
-/// What does not change, however often a plugin is handed on.
+/// The part of a plugin that its clones share.
 struct About {
     kind: Kind,
     name: String,
@@ -195,7 +195,7 @@ impl Plugin {
         Self { about: Arc::new(about), builder: Builder::Own(Arc::new(build)) }
     }
 
-    /// What it is.
+    /// The kind of the plugin.
     pub fn kind(&self) -> Kind {
         self.about.kind
     }
@@ -205,7 +205,7 @@ impl Plugin {
         &self.about.name
     }
 
-    /// What it is for, in a sentence without a full stop.
+    /// The purpose of the plugin, in a sentence without a full stop.
     pub fn summary(&self) -> &str {
         &self.about.summary
     }
@@ -247,7 +247,7 @@ impl Plugin {
         }
     }
 
-    /// Whether the other is the same: of one kind and name, and from the same library in the same place.
+    /// Returns true if the other is the same: of one kind and name, and from the same library in the same place.
     pub fn is_same(&self, other: &Self) -> bool {
         let identity = |one: &Self| one.library().map(|library| library.identity().to_owned());
         self.kind() == other.kind()
@@ -256,7 +256,7 @@ impl Plugin {
             && self.placement() == other.placement()
     }
 
-    /// Where its components run: built-in ones inline.
+    /// The placement of its components: built-in ones run inline.
     pub fn placement(&self) -> Placement {
         match &self.builder {
             Builder::Own(_) => Placement::default(),

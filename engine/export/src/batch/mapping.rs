@@ -48,8 +48,8 @@ fn sorted(given: &[Bytes]) -> Vec<u32> {
 /// The buffer of `given` that contains `buffer`. While both are alive, equal addresses are the same bytes.
 fn within(buffer: &Bytes, given: &[Bytes], by_address: &[u32]) -> Option<Place> {
     let start = buffer.as_ptr().addr();
-    let behind = by_address.partition_point(|number| given[*number as usize].as_ptr().addr() <= start);
-    let number = *by_address.get(behind.checked_sub(1)?)?;
+    let after = by_address.partition_point(|number| given[*number as usize].as_ptr().addr() <= start);
+    let number = *by_address.get(after.checked_sub(1)?)?;
     let whole = &given[number as usize];
     let offset = start - whole.as_ptr().addr();
     // A view has 32-bit offsets.

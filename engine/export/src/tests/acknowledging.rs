@@ -37,7 +37,7 @@ impl Source for Entries {
     }
 }
 
-/// A sink that rejects what it was given to settle, with what it saw.
+/// A sink that rejects the entries that it should acknowledge, and reports them as the reason.
 struct Acknowledging;
 
 #[async_trait]
@@ -81,7 +81,7 @@ fn source() -> Instance {
 }
 
 fn sink() -> Instance {
-    Engine::new().create(Plugin::sink("settling", "settles", "", |_: Nothing| Ok(Acknowledging)))
+    Engine::new().create(Plugin::sink("acknowledging", "acknowledges", "", |_: Nothing| Ok(Acknowledging)))
 }
 
 /// A struct as an older engine has it: it ends before a field that the engine does not know, and all bytes after that
@@ -103,13 +103,13 @@ impl<T> Old<T> {
         Self { table, size }
     }
 
-    fn is_untouched_behind(&self) -> bool {
+    fn is_untouched_after(&self) -> bool {
         let start = (&raw const self.table).cast::<u8>();
         (self.size..size_of::<T>()).all(|at| unsafe { start.add(at).read() } == STRANGE)
     }
 }
 
-/// What an instance says of where it keeps things, or why not.
+/// The transaction domain that an instance reports, or the reason why it has none.
 fn domain(instance: &Instance) -> Vec<String> {
     unsafe extern "C" fn there(facts: *const abi::Capabilities, text: Str) {
         unsafe { (*(*facts).ctx.cast::<Vec<String>>()).push(format!("in {}", text.text())) }
@@ -117,13 +117,13 @@ fn domain(instance: &Instance) -> Vec<String> {
     unsafe extern "C" fn not(facts: *const abi::Capabilities, why: Str) {
         unsafe { (*(*facts).ctx.cast::<Vec<String>>()).push(format!("not: {}", why.text())) }
     }
-    let mut told: Vec<String> = Vec::new();
+    let mut reported: Vec<String> = Vec::new();
     let mut facts: abi::Capabilities = unsafe { abi::sized() };
-    facts.ctx = (&raw mut told).cast();
+    facts.ctx = (&raw mut reported).cast();
     facts.transaction_domain = Some(there);
     facts.no_transaction_domain = Some(not);
     unsafe { instance.base.describe.unwrap()(instance.this, &raw mut facts) }
-    told
+    reported
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn source_and_sink_name_their_transaction_domain_or_why_there_is_none() {
 }
 
 #[test]
-fn source_hands_over_its_handles_if_the_sink_acknowledges() {
+fn source_passes_its_handles_if_the_sink_acknowledges() {
     let source = source();
     assert_eq!(source.open_as(true), Status::OK);
     let (status, _, batch) = source.next();
@@ -190,7 +190,7 @@ fn source_acknowledges_itself_if_an_older_engine_opens_it() {
         offset_of!(abi::Capabilities, transaction_domain),
     );
     unsafe { source.base.describe.unwrap()(source.this, &raw mut facts.table) }
-    assert!(facts.is_untouched_behind());
+    assert!(facts.is_untouched_after());
     assert_eq!(facts.table.replay, abi::replay::REDELIVERY, "a field that the engine knows is set");
     // The foreign memory after the struct would mean that the sink acknowledges.
     let open = Old::of(unsafe { abi::sized::<abi::Open>() }, offset_of!(abi::Open, sink_acknowledges));
@@ -201,7 +201,7 @@ fn source_acknowledges_itself_if_an_older_engine_opens_it() {
     let next = source.source().next.unwrap();
     let read = source.until_done(|error| unsafe { next(source.this, 0, &raw mut batch.table, error) });
     assert_eq!((read.0, batch.table.struct_size), (Status::OK, offset_of!(abi::Batch, ack_handles) as u32));
-    assert!(batch.is_untouched_behind(), "nothing is written after the end of the struct");
+    assert!(batch.is_untouched_after(), "nothing is written after the end of the struct");
     assert_eq!(super::host::events(&batch.table, None)[0].data, "sink acknowledges: false");
     give_back(&batch.table);
 }
@@ -214,7 +214,7 @@ fn sink_writes_for_an_older_engine() {
         offset_of!(abi::Capabilities, transaction_domain),
     );
     unsafe { sink.base.describe.unwrap()(sink.this, &raw mut facts.table) }
-    assert!(facts.is_untouched_behind());
+    assert!(facts.is_untouched_after());
     let mut given = Given::of(&["a"]);
     given.table = Old::of(given.table, offset_of!(abi::Batch, ack_handles)).table;
     let mut reported = Box::<Reported>::default();

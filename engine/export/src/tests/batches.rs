@@ -95,7 +95,7 @@ fn events_that_failed_alone_keep_their_reasons() {
     assert_eq!(reported.failed, failed);
 }
 
-/// What comes of the full batch by this function, which also sees what the component saw.
+/// The output of a filter for the full batch. The function also checks the batch that the component received.
 fn filtered(make: impl Fn(&Batch) -> Batch + Clone + Send + Sync + 'static) -> Box<PutOut> {
     let plugin = filter(move |batch, out| {
         assert_eq!(seen(batch), FULL, "a filter sees every column");
@@ -114,7 +114,7 @@ fn event(data: &str, key: Option<&str>, time: Option<i64>, from: u32) -> Event {
 }
 
 #[test]
-fn what_a_filter_keeps_goes_by_reference() {
+fn kept_events_are_passed_by_reference() {
     let put = filtered(|batch| batch.select([2, 1]));
     assert_eq!(
         put.emitted,
@@ -124,7 +124,7 @@ fn what_a_filter_keeps_goes_by_reference() {
 }
 
 #[test]
-fn what_a_filter_writes_is_its_own() {
+fn written_events_are_in_a_buffer_of_the_filter() {
     let put = filtered(|batch| {
         let mut builder = batch.derive();
         builder.write(1, b"TWO");
@@ -140,7 +140,7 @@ fn what_a_filter_writes_is_its_own() {
         event("one", None, Some(5), 0),
     ];
     assert_eq!(put.emitted, [(1, expected)]);
-    assert_eq!(put.own_buffers, [1], "a part of a buffer of the batch at hand is none of its own");
+    assert_eq!(put.own_buffers, [1], "a part of a buffer of the input batch is not a buffer of the filter");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_filter_that_waits_may_leave_the_rest() {
 }
 
 #[test]
-fn what_is_left_is_dealt_with_at_once_if_the_engine_does_not_come_back() {
+fn deferred_events_are_processed_at_once_if_the_engine_does_not_call_again() {
     // Rejects the first of what it is given, and leaves the rest if it may.
     struct OneByOne;
     #[async_trait]
@@ -296,7 +296,7 @@ fn read() -> SourceBatch {
 }
 
 #[test]
-fn a_source_hands_over_every_column() {
+fn source_passes_every_column() {
     let plugin = source(|cx| {
         assert_eq!((cx.component(), cx.event_size()), ("the_component", Size(1 << 20).as_usize()));
         cx.progress().set(3, 10);

@@ -57,7 +57,7 @@ fn a_table_that_explodes_as_it_is_made_is_none() {
     }
 }
 
-/// Drain and stop wake whoever waits for them, which may be a waker of the plugin's own.
+/// Drain and stop wake every task that waits for them, which may use a waker of the plugin.
 #[test]
 fn drain_and_stop_may_panic() {
     for stop in [false, true] {

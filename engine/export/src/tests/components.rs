@@ -149,7 +149,7 @@ pub(super) fn transactional() -> Plugin {
     })
 }
 
-/// What a component saw of a batch, a line an event.
+/// The batch as a component sees it, one line for each event.
 pub(super) fn seen(batch: &Batch) -> Vec<String> {
     let event = |i: usize| {
         let origin = batch.origin(i);

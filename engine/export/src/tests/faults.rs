@@ -14,7 +14,7 @@ use tidegate_sdk::{
     Plugin, Position, Record, Replay, Sink, Source, SourceBatch, TransactionalSink, async_trait,
 };
 
-/// What panics, and how.
+/// The call that panics, and the way it does.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Faulty {
@@ -61,7 +61,7 @@ impl Source for Faulty {
         let mut builder = Batch::builder();
         builder.push_copy(b"event");
         let faulty = self.clone();
-        Ok(Some(SourceBatch::from(builder.finish()).on_done(move |_| faulty.at("settled"))))
+        Ok(Some(SourceBatch::from(builder.finish()).on_done(move |_| faulty.at("batch_done"))))
     }
     fn replay(&self) -> Replay {
         self.at("describe");
@@ -185,7 +185,7 @@ fn everything(instance: &Instance, kind: usize) -> Vec<(&'static str, Status)> {
             answers.push(("next", status));
             give_back(&batch);
             answers.push(("commit", instance.commit("1")));
-            instance.settled(0, outcome::DELIVERED, "");
+            instance.batch_done(0, outcome::DELIVERED, "");
         }
         1 | 2 => {
             answers.push(("process", instance.process(&given).0));
@@ -218,7 +218,7 @@ fn transactions(sink: &Instance, given: &Given) -> [(&'static str, Status); 2] {
 
 #[test]
 fn no_panic_crosses_the_border_and_none_is_entered_again() {
-    let places = ["create", "describe", "open", "next", "commit", "settled", "process", "write", "claim"];
+    let places = ["create", "describe", "open", "next", "commit", "batch_done", "process", "write", "claim"];
     let places = places.into_iter().chain(["fork", "close", "drop", "nowhere"]);
     let (engine, tables) = (Engine::new(), tables());
     let mut panics = 0;
@@ -253,7 +253,7 @@ fn no_panic_crosses_the_border_and_none_is_entered_again() {
 }
 
 #[test]
-fn the_message_of_a_panic_is_told_again() {
+fn message_of_a_panic_is_reported_again() {
     let instance = Engine::new().create_of(tables()[1], 1, &json!({ "at": "process", "bomb": false }));
     let (instance, given) = (instance.ok().unwrap(), Given::of(&["a"]));
     for _ in 0..2 {

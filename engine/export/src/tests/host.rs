@@ -1,4 +1,4 @@
-//! An engine small enough to be seen through: it keeps all that it is told.
+//! A small engine for tests, which records every call that it receives.
 
 use std::ffi::c_void;
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +10,7 @@ use tidegate_abi::{self as abi, Base, Buf, Create, Host, Module, Open, Status, S
 use super::super::table::Library;
 use tidegate_sdk::{AttributeValue, Plugin};
 
-/// What the engine was told, and when it was woken up.
+/// The calls that the engine received, and the instances that woke it up.
 #[derive(Default)]
 pub(super) struct Heard {
     woken: Mutex<Vec<u64>>,
@@ -46,7 +46,7 @@ impl Engine {
         Self { host: Box::leak(Box::new(host)), heard }
     }
 
-    /// How often this instance has woken the engine up.
+    /// The number of times that this instance has woken the engine up.
     pub(super) fn wakes(self, inst: u64) -> usize {
         self.heard.woken.lock().unwrap().iter().filter(|woken| **woken == inst).count()
     }
@@ -222,7 +222,7 @@ impl Instance {
             .0
     }
 
-    pub(super) fn settled(&self, seq: u64, outcome: u32, reason: &str) {
+    pub(super) fn batch_done(&self, seq: u64, outcome: u32, reason: &str) {
         unsafe { self.source().batch_done.unwrap()(self.this, seq, outcome, Str::new(reason)) }
     }
 
@@ -271,7 +271,7 @@ impl Drop for Instance {
 pub(super) struct Given {
     pub(super) table: abi::Batch,
     holders: Arc<Mutex<isize>>,
-    /// Whether the engine comes back with what a filter leaves.
+    /// True if the engine calls again with the events that a filter defers.
     pub(super) comes_back: bool,
     /// The number of the operation; the third is the last.
     pub(super) attempt: u32,
@@ -286,7 +286,7 @@ unsafe extern "C" fn release(owner: *mut c_void) {
 }
 
 impl Given {
-    /// One buffer, in which each of these texts is an event; `from` counts from 100.
+    /// A buffer in which each of these texts is an event; `from` counts from 100.
     pub(super) fn of(texts: &[&str]) -> Self {
         let ends = texts.iter().scan(0, |end, text| {
             *end += text.len() as u32;
@@ -298,7 +298,7 @@ impl Given {
         Self::spelled(texts.concat().into_bytes(), &views, |_| {})
     }
 
-    /// One buffer and these views of it, one run; `more` adds what else there is.
+    /// A buffer and these views of it, one run; `more` adds what else there is.
     pub(super) fn spelled(bytes: Vec<u8>, views: &[View], more: impl FnOnce(&mut abi::Batch)) -> Self {
         let bytes = bytes.leak();
         let buffers = vec![Buf::new(bytes)].leak();
@@ -333,13 +333,13 @@ impl Given {
         Self { table, holders, comes_back: true, attempt: 1 }
     }
 
-    /// How many references the library holds.
+    /// The number of references that the library holds.
     pub(super) fn held(&self) -> isize {
         *self.holders.lock().unwrap()
     }
 }
 
-/// An event that was handed over, with all that it has.
+/// An event that was passed to the engine, with all its columns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Event {
     pub(super) data: String,
@@ -349,7 +349,7 @@ pub(super) struct Event {
     pub(super) from: Option<u32>,
 }
 
-/// Reads a batch that was handed over, over the buffers of `given` and its own.
+/// Reads a batch that was passed to the engine, over the buffers of `given` and its own.
 pub(super) fn events(batch: &abi::Batch, given: Option<&abi::Batch>) -> Vec<Event> {
     unsafe fn list<'a, T>(start: *const T, count: u32) -> &'a [T] {
         if start.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(start, count as usize) } }
@@ -395,15 +395,15 @@ pub(super) fn give_back(batch: &abi::Batch) {
     }
 }
 
-/// What a filter has put out.
+/// The output of a filter.
 pub(super) struct PutOut {
     given: abi::Batch,
     pub(super) emitted: Vec<(u32, Vec<Event>)>,
-    /// How many buffers of its own each batch brought.
+    /// The number of buffers of its own that each batch brought.
     pub(super) own_buffers: Vec<u32>,
     pub(super) rejected: Vec<(u32, String)>,
     pub(super) left: Option<u32>,
-    /// Whether the engine comes back with what is left.
+    /// True if the engine calls again with the deferred events.
     comes_back: bool,
     attempt: u32,
 }
@@ -447,7 +447,7 @@ impl PutOut {
     }
 }
 
-/// What a sink has reported.
+/// The report of a sink.
 #[derive(Default)]
 pub(super) struct Reported {
     pub(super) rejected: Vec<(u32, String)>,

@@ -58,7 +58,7 @@ fn the_table_tells_of_each_plugin() {
 }
 
 #[test]
-fn what_waits_is_pending_and_wakes_the_engine_up() {
+fn waiting_operation_is_pending_and_wakes_the_engine_up() {
     let (engine, permits) = (Engine::new(), Arc::new(Semaphore::new(0)));
     let source = engine.create(permitted(&permits));
     assert_eq!(source.open(), Status::OK);
@@ -164,7 +164,7 @@ fn a_wake_after_destroy_is_harmless() {
 }
 
 #[test]
-fn what_a_batch_came_to_is_told_from_any_thread() {
+fn outcome_of_a_batch_is_reported_from_any_thread() {
     let ends = Arc::new(Mutex::new(Vec::new()));
     let note = Arc::clone(&ends);
     let count = Arc::new(AtomicUsize::new(0));
@@ -185,12 +185,12 @@ fn what_a_batch_came_to_is_told_from_any_thread() {
     assert_eq!(source.poll_next().0, Status::PENDING);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            source.settled(1, outcome::REJECTED, "bad");
-            source.settled(1, outcome::FAILED, "");
+            source.batch_done(1, outcome::REJECTED, "bad");
+            source.batch_done(1, outcome::FAILED, "");
         });
     });
-    source.settled(0, outcome::DELIVERED, "");
-    source.settled(2, outcome::FAILED, "");
+    source.batch_done(0, outcome::DELIVERED, "");
+    source.batch_done(2, outcome::FAILED, "");
     let expected = [(1, Outcome::Rejected("bad".into())), (0, Outcome::Delivered), (2, Outcome::Failed)];
     assert_eq!(*ends.lock().unwrap(), expected);
 }
@@ -207,14 +207,14 @@ fn a_source_waits_when_too_many_of_its_batches_are_on_their_way() {
     }
     assert_eq!(source.poll_next().0, Status::PENDING);
     let before = engine.wakes(1);
-    source.settled(7, outcome::DELIVERED, "");
+    source.batch_done(7, outcome::DELIVERED, "");
     assert_eq!(engine.wakes(1), before + 1);
     let (status, _, batch) = source.poll_next();
     assert_eq!((status, batch.seq), (Status::OK, LIMIT));
     give_back(&batch);
 }
 
-/// A source of numbers from where it is told, and what was committed of it.
+/// A source of numbers from the position at which it resumes, and the positions that were committed.
 struct Numbers {
     next: i64,
     opened: bool,
@@ -344,7 +344,7 @@ fn a_transactional_sink_claims_and_commits() {
 }
 
 #[test]
-fn what_may_share_the_work_says_so() {
+fn component_that_forks_reports_it() {
     let engine = Engine::new();
     let plain = engine.create(filter(|_, out| {
         out.keep_all();
@@ -364,7 +364,7 @@ fn what_may_share_the_work_says_so() {
 }
 
 #[test]
-fn ten_thousand_instances_leave_nothing_behind() {
+fn ten_thousand_instances_leak_nothing() {
     let permits = Arc::new(Semaphore::new(0));
     let (engine, table) = (Engine::new(), library(vec![permitted(&permits)]));
     for number in 0..10_000 {

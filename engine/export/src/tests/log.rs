@@ -1,4 +1,4 @@
-//! What the library logs is said by the instance that said it.
+//! Log lines of the library name the instance that wrote them.
 
 use tidegate_abi::level;
 

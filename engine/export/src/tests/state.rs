@@ -1,4 +1,4 @@
-//! What filters hand over, and take over.
+//! The state that a filter saves and another restores.
 
 use std::ffi::CStr;
 
@@ -17,9 +17,9 @@ use tidegate_sdk::{
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Remembering {
-    /// What it remembers.
+    /// The remembered text.
     text: Option<String>,
-    /// Whether it waits.
+    /// True for a filter whose calls are awaited.
     waits: bool,
 }
 
@@ -82,7 +82,7 @@ fn extension(instance: &Instance, id: &CStr) -> Option<&'static abi::State> {
     unsafe { instance.base.get_extension.unwrap()(instance.this, id.as_ptr()).cast::<abi::State>().as_ref() }
 }
 
-/// What an instance puts; the engine takes no more than `most` bytes.
+/// The state that an instance saves; the engine takes no more than `most` bytes.
 fn save(instance: &Instance, most: usize) -> (Status, String, Option<Vec<u8>>) {
     unsafe extern "C" fn put(keep: *const StateWriter, part: Buf) -> Status {
         let (most, kept) = unsafe { &mut *(*keep).ctx.cast::<(usize, Option<Vec<u8>>)>() };
@@ -106,12 +106,12 @@ fn restore(instance: &Instance, state: &[u8]) -> (Status, String) {
 }
 
 #[test]
-fn what_one_puts_another_takes() {
+fn saved_state_is_restored_by_another_instance() {
     for waits in [false, true] {
         let (status, message, state) = save(&remembering(Some("so far"), waits), 100);
         assert_eq!((status, message.as_str()), (Status::OK, ""));
         let next = remembering(None, waits);
-        assert_eq!(save(&next, 100).2, None, "there is nothing to hand over");
+        assert_eq!(save(&next, 100).2, None, "there is no state to save");
         assert_eq!(restore(&next, &state.unwrap()).0, Status::OK);
         assert_eq!(save(&next, 100).2.as_deref(), Some(&b"so far"[..]));
         assert_eq!(restore(&next, b"\xff"), (Status::FATAL, "it is no text".into()));
@@ -121,7 +121,7 @@ fn what_one_puts_another_takes() {
 }
 
 #[test]
-fn state_that_the_engine_refuses_is_not_handed_over() {
+fn state_that_the_engine_refuses_is_not_saved() {
     let (status, message, _) = save(&remembering(Some("so far"), false), 3);
     assert_eq!(status, Status::FATAL);
     assert!(message.starts_with("the engine refused the state of 6 bytes"), "{message}");

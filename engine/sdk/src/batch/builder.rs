@@ -1,4 +1,4 @@
-//! How a batch is made: by a source from fresh bytes, or by a filter from another batch.
+//! The builder of batches: a source builds one from new bytes, a filter from another batch.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct BatchBuilder {
     origin: Origin,
     /// The parent's run that the builder's last run stands for.
     last_run: usize,
-    /// Whether an event lies in a buffer of the parent.
+    /// True if an event lies in a buffer of the parent.
     shares: bool,
 }
 
@@ -56,7 +56,7 @@ impl BatchBuilder {
         self.columns.events.len()
     }
 
-    /// Whether there is no event yet.
+    /// Returns true if no event was added yet.
     pub fn is_empty(&self) -> bool {
         self.columns.events.is_empty()
     }
@@ -66,12 +66,12 @@ impl BatchBuilder {
         self.columns.bytes
     }
 
-    /// Whether the batch has reached the size a source aims at: hand it over now.
+    /// Returns true if the batch has reached the size that a source aims at, and should be returned.
     pub fn is_full(&self) -> bool {
         self.len() >= BATCH_EVENTS || self.bytes() >= BATCH_BYTES
     }
 
-    /// Makes room for so many more events.
+    /// Reserves memory for `events` more events.
     pub fn reserve(&mut self, events: usize) {
         self.columns.events.reserve(events);
     }
@@ -228,7 +228,7 @@ impl BatchBuilder {
         Batch { columns: Arc::new(self.columns) }
     }
 
-    /// All events of `batch`, behind those so far. Buffers that both share are held once.
+    /// Appends all events of `batch`. Buffers that both share are held once.
     pub(crate) fn append(&mut self, batch: &Batch) {
         let source = &batch.columns;
         let start = self.len();

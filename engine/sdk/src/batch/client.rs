@@ -1,4 +1,4 @@
-//! The client behind a batch: a source that serves requests knows whether anybody still waits for the outcome.
+//! The client that sent a batch. A source that serves requests knows if the client still waits for the outcome.
 
 use tokio_util::sync::CancellationToken;
 
@@ -7,7 +7,7 @@ use crate::Batch;
 /// The client that sent the events of a batch, as a source that serves requests knows it.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Cancelled when nobody waits any more; `None` if the client was answered before.
+    /// Cancelled when the client no longer waits; `None` if the client was answered before.
     gone: Option<CancellationToken>,
 }
 
@@ -24,12 +24,12 @@ impl Client {
         Self { gone: None }
     }
 
-    /// Whether the client learns the outcome of its events.
+    /// Returns true if the client receives the outcome of its events.
     pub fn waits(&self) -> bool {
         self.gone.is_some()
     }
 
-    /// Whether nobody waits for the outcome any more. Never true of a client that was answered before.
+    /// Returns true if the client no longer waits for the outcome. Never true of a client that was answered before.
     pub fn is_gone(&self) -> bool {
         self.gone.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
@@ -41,14 +41,14 @@ impl Batch {
         self.origin(event).client.as_ref()
     }
 
-    /// Whether every event is of a client that waits for its outcome.
+    /// Returns true if every event is of a client that waits for its outcome.
     pub fn is_awaited(&self) -> bool {
         let awaited = |client: Option<&Client>| client.is_some_and(Client::waits);
         self.runs().iter().all(|run| awaited(run.origin.client.as_ref()))
     }
 
-    /// Whether the work on this batch is cancelled: each of its events is of a client that is gone. The engine drops
-    /// such a batch at the next opportunity.
+    /// Returns true if the work on this batch is cancelled: each of its events is of a client that is gone. The engine
+    /// drops such a batch at the next opportunity.
     pub fn is_cancelled(&self) -> bool {
         self.runs().iter().all(|run| run.origin.client.as_ref().is_some_and(Client::is_gone))
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_nobody_waits_for_are_never_cancelled() {
+    fn events_without_a_waiting_client_are_never_cancelled() {
         for client in [None, Some(Client::answered())] {
             let gone = CancellationToken::new();
             gone.cancel();

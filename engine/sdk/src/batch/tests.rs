@@ -5,7 +5,7 @@ use proptest::sample::Index;
 
 use super::*;
 
-/// One event, and all that is known of it.
+/// An event with its key, time and attributes.
 #[derive(Clone, Debug)]
 struct Event {
     payload: Vec<u8>,
@@ -16,7 +16,7 @@ struct Event {
     index: u32,
 }
 
-/// What is made of one event of a batch.
+/// The way in which a test derives an event.
 #[derive(Clone, Debug)]
 enum Made {
     Kept,
@@ -26,7 +26,7 @@ enum Made {
     Part(Index, Index),
 }
 
-/// One event of a derived batch: of which, made how, and what is set on it.
+/// An event of a derived batch: its input event, the way it is made, and the values set on it.
 type Derived = (Index, Made, Option<Vec<u8>>, Option<i64>, Option<i64>);
 
 #[derive(Clone, Debug)]

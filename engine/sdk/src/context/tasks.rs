@@ -45,7 +45,7 @@ impl Tasks {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::io::Result<JoinHandle<T>> {
         let (done, ended) = oneshot::channel();
-        // Nobody may be left who waits for the result.
+        // The caller that awaits the result may be gone.
         let thread = move || drop(done.send(work()));
         std::thread::Builder::new().name(name.to_owned()).spawn(thread)?;
         Ok(self.spawn(async move { ended.await.expect("the thread has not panicked") }))

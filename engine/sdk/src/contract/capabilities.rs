@@ -5,22 +5,22 @@ use crate::{Component, ConfigError, Error, Exclusive, Replay};
 /// The capabilities of a component with its options. The engine asks for them once, when it loads the pipeline.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
-    /// Whether several instances may share the work.
+    /// True if several instances may share the work.
     pub forks: bool,
-    /// Whether it is a filter whose calls are awaited.
+    /// True for a filter whose calls are awaited.
     pub waits: bool,
     /// The number of events that a filter works on at once: see [`crate::AsyncFilter::at_once`].
     pub at_once: usize,
     /// The way in which a source can read its input again.
     pub replay: Replay,
-    /// Whether a sink can store a position in one transaction with the events, or the reason why not.
+    /// Success if a sink can store a position in one transaction with the events, else the reason.
     pub transactional: Result<(), String>,
     /// The transaction domain of a source or a sink, or the reason why there is none: see
     /// [`crate::Source::transaction_domain`].
     pub transaction_domain: Result<String, String>,
     /// The plugin of the sinks that answer a source: see [`crate::Source::answered_by`].
     pub answered_by: Option<&'static str>,
-    /// Whether a sink only answers the requests of a source.
+    /// True for a sink that only answers the requests of a source.
     pub answers: bool,
     /// Names of the outputs 1 and up of a filter.
     pub outputs: Vec<String>,

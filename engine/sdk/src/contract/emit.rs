@@ -20,9 +20,9 @@ pub struct Output {
     named: Vec<(Port, BatchBuilder)>,
     emitted: Vec<(Port, Batch)>,
     rejected: Vec<Rejection>,
-    /// Whether a batch was emitted that was not made of the input.
+    /// True if a batch was emitted that was not made of the input.
     foreign: bool,
-    /// Whether the engine supports `deferred`.
+    /// True if the engine supports `deferred`.
     resumable: bool,
     deferred: Option<usize>,
     attempt: Attempt,
@@ -44,7 +44,7 @@ impl Default for Attempt {
     }
 }
 
-/// One output of a filter, for events that are made of input events: see [`Output::to`].
+/// An output of a filter, for events that are made of input events: see [`Output::to`].
 #[derive(Debug)]
 pub struct Emitter<'a>(&'a mut BatchBuilder);
 
@@ -54,7 +54,7 @@ impl Emitter<'_> {
         self.0.len()
     }
 
-    /// Whether there is no event yet.
+    /// Returns true if no event was added yet.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -227,7 +227,7 @@ impl Output {
         self.resumable
     }
 
-    /// Whether [`defer_from`](Self::defer_from) works. For the engine.
+    /// Returns true if [`defer_from`](Self::defer_from) works. For the engine.
     pub fn is_resumable(&self) -> bool {
         self.resumable
     }
@@ -268,7 +268,7 @@ impl Output {
         (std::mem::take(&mut self.emitted), std::mem::take(&mut self.rejected))
     }
 
-    /// Whether each event of the batch has the origin of an input event.
+    /// Returns true if each event of the batch has the origin of an input event.
     fn is_of_input(&self, batch: &Batch) -> bool {
         let known = self.input.runs();
         let mut start = 0;

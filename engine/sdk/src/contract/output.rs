@@ -98,7 +98,7 @@ impl SourceBatch {
         builder.finish().into()
     }
 
-    /// Whether this is a [`replaced_input`](Self::replaced_input).
+    /// Returns true for a [`replaced_input`](Self::replaced_input).
     pub fn is_replaced_input(&self) -> bool {
         let origin = &self.batch.runs()[0].origin;
         self.batch.is_empty() && origin.attributes.get(REPLACED_INPUT).is_some()

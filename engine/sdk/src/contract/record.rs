@@ -35,7 +35,7 @@ pub struct Claim {
     pub pipeline: Arc<str>,
     /// The name of the sink component.
     pub sink: Arc<str>,
-    /// Whether every record is deleted first: the user starts over on purpose.
+    /// True if every record is deleted first, because the user starts over on purpose.
     pub reset: bool,
 }
 
@@ -47,7 +47,7 @@ pub enum Replay {
     Never,
     /// Its input delivers events again that were not acknowledged, in any order.
     Redelivery,
-    /// It resumes at a [`Position`], and reads the same events in the same order from there.
+    /// Resumes at a [`Position`], and reads the same events in the same order from there.
     Position,
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// How many fields a record has at most.
+/// The limit for the fields of a record.
 const FIELDS: usize = 1 << 16;
 
 /// Reads records of comma-separated values, one by one, from text that may come in pieces.
@@ -10,7 +10,7 @@ const FIELDS: usize = 1 << 16;
 /// The format is that of RFC 4180, and these are its edges:
 ///
 /// - A record ends at `\n` or `\r\n`, or at the end of the input. A `\r` alone, outside of quotes, is malformed.
-/// - A field that begins with `"` is quoted. In it delimiters and line breaks are text, and `""` stands for `"`. Behind
+/// - A field that begins with `"` is quoted. In it delimiters and line breaks are text, and `""` stands for `"`. After
 ///   its closing quote comes a delimiter or the end of the record; anything else is malformed.
 /// - A field that does not begin with `"` has no `"` in it. White space is a part of a field.
 /// - An empty field and a quoted field without text are both empty text.
@@ -25,7 +25,7 @@ const FIELDS: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct CsvReader {
     delimiter: u8,
-    /// How far the record has been read.
+    /// The number of bytes of the record that have been read.
     at: usize,
     state: State,
     fields: Vec<Field>,
@@ -34,7 +34,7 @@ pub struct CsvReader {
 /// The outcome of [`CsvReader::read`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CsvStep {
-    /// The record goes on behind the text.
+    /// The record continues after the text.
     More,
     /// The record is complete. With its line end it has this many bytes.
     Record {
@@ -58,7 +58,7 @@ enum State {
     Plain(usize),
     /// Within a quoted field that began there.
     Quoted(usize, Quotes),
-    /// Behind the closing quote of a field.
+    /// After the closing quote of a field.
     Closed,
 }
 
@@ -159,7 +159,7 @@ impl CsvReader {
         }
     }
 
-    /// Takes down a field without quotes, and passes what is behind it.
+    /// Records a field without quotes, and passes its delimiter or line end.
     fn close(&mut self, text: &[u8], end: bool, field: Field) -> Option<CsvStep> {
         let step = self.separate(text, end);
         if step != Some(CsvStep::More) {
@@ -168,7 +168,7 @@ impl CsvReader {
         step
     }
 
-    /// Passes the delimiter or the line end behind a field. `None` if another field follows.
+    /// Passes the delimiter or the line end after a field. `None` if another field follows.
     fn separate(&mut self, text: &[u8], end: bool) -> Option<CsvStep> {
         let at = self.at;
         Some(match text[at..] {
@@ -192,7 +192,7 @@ impl CsvReader {
         })
     }
 
-    /// How many fields the record has that was read.
+    /// The number of fields of the record that was read.
     pub fn len(&self) -> usize {
         self.fields.len()
     }
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_format_does_not_allow_is_malformed() {
+    fn records_against_the_format_are_malformed() {
         for (text, reason) in [
             ("\"a\"x,b\n", "follows the closing quote"),
             ("\"a\" ,b\n", "follows the closing quote"),
@@ -315,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(
+        fn written_fields_are_read_back(
             fields in prop::collection::vec("[ab,\"\r\n é]{0,6}", 1..5), quote_all: bool, end in "\r?\n"
         ) {
             let write = |field: &String| match quote_all || field.contains([',', '"', '\r', '\n']) {

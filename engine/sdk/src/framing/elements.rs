@@ -24,7 +24,7 @@ pub fn elements_of(json: &[u8]) -> Result<Vec<Range<usize>>, String> {
 #[derive(Debug)]
 pub struct Elements {
     pending: BytesMut,
-    /// How far `pending` has been read.
+    /// The number of bytes of `pending` that have been read.
     at: usize,
     depth: u32,
     string: Quote,
@@ -64,18 +64,18 @@ impl Elements {
         }
     }
 
-    /// The same, going on behind the comma after an element: where [`cut`](Self::cut) has settled some.
+    /// The elements of the rest of an array, after the comma of an element that [`cut`](Self::cut) has consumed.
     pub fn resumed(limit: usize) -> Self {
         Self { place: Place::Inside, ..Self::new(limit) }
     }
 
-    /// What was read and not cut yet: append to it.
+    /// The bytes that were read and not cut yet. Append to them.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.pending
     }
 
     /// Moves whole elements to `builder` until it is full or there are no more, and bad ones to `rejected`.
-    /// Returns the number of bytes of the input that this settles.
+    /// Returns the number of bytes of the input that this consumes.
     ///
     /// # Errors
     /// If the input is not an array, or something follows it.
@@ -126,14 +126,15 @@ impl Elements {
                 }
             }
         }
-        let mut settled = start as u64;
+        let mut consumed = start as u64;
         put(builder, &self.pending.split_to(start).freeze(), spans);
         self.at -= start;
-        // Only if nothing was cut: what a call settles together with elements is a place to resume from.
+        // Only if nothing was cut: the end of the bytes that a call consumes together with elements is a position to
+        // resume from.
         if start == 0 && (self.at > self.limit || self.oversized.is_some()) {
-            settled += self.let_pass();
+            consumed += self.let_pass();
         }
-        Ok(settled)
+        Ok(consumed)
     }
 
     /// At the end of the input.
@@ -148,12 +149,12 @@ impl Elements {
         }
     }
 
-    /// Whether an element over the limit is going by, whose beginning is settled and whose end is not.
+    /// Returns true within an element over the limit, whose beginning is consumed and whose end is not.
     pub fn is_within(&self) -> bool {
         self.oversized.is_some()
     }
 
-    /// What has been read of an element over the limit goes by. Returns the number of bytes.
+    /// Skips the bytes that were read of an element over the limit. Returns their number.
     fn let_pass(&mut self) -> u64 {
         let passed = self.pending.split_to(self.at);
         self.at = 0;
@@ -164,7 +165,7 @@ impl Elements {
         passed.len() as u64
     }
 
-    /// Reads up to the `[`, or the white space behind the `]`. False if more must be read.
+    /// Reads up to the `[`, or the white space after the `]`. False if more must be read.
     fn outside(&mut self) -> Result<bool, String> {
         if self.place == Place::Start {
             let mark = BYTE_ORDER_MARK.len();
@@ -196,7 +197,7 @@ impl Elements {
         Ok(false)
     }
 
-    /// Reads up to the `,` or `]` behind an element. `Some(true)` if that ends the array, `None` if more
+    /// Reads up to the `,` or `]` after an element. `Some(true)` if that ends the array, `None` if more
     /// must be read.
     fn element_end(&mut self) -> Option<bool> {
         while let Some(byte) = self.pending.get(self.at).copied() {

@@ -13,9 +13,9 @@ use wide_text::Encoding;
 pub enum Format {
     /// Text, or binary data that passes as lines.
     Plain,
-    /// One or more members of gzip (RFC 1952).
+    /// At least one member of gzip (RFC 1952).
     Gzip,
-    /// One or more frames of zstd (RFC 8878).
+    /// At least one frame of zstd (RFC 8878).
     Zstd,
     /// A format that has no lines: its name, and what to do about it.
     Foreign(&'static str),

@@ -15,23 +15,24 @@ use crate::{BatchBuilder, Position, SourceBatch, SourceRejection, Span};
 #[derive(Debug)]
 pub struct Lines {
     pending: BytesMut,
-    /// How far `pending` is known to hold no line end.
+    /// The number of bytes of `pending` that are known to hold no line end.
     scanned: usize,
-    /// What was put in and stands behind `pending`. If there is any, `pending` is empty or ends with a line end.
+    /// The block that was put in, which follows `pending`. If it is not empty, `pending` is empty or ends with a line
+    /// end.
     block: Bytes,
-    /// How far `block` has been cut.
+    /// The number of bytes of `block` that have been cut.
     done: usize,
-    /// How many lines the last batch had: the next one will have about as many.
+    /// The largest number of lines of a batch so far, an estimate for the next one.
     usual: usize,
     limit: usize,
     oversized: Option<Oversized>,
-    /// Where [`read`](Self::read) is in its input: everything before is settled.
-    settled: u64,
-    /// Whether a byte order mark may come.
+    /// The offset of [`read`](Self::read) in its input: everything before it is consumed.
+    consumed: u64,
+    /// True if a byte order mark may come.
     at_start: bool,
 }
 
-/// How much [`Lines::read`] asks for at a time.
+/// The number of bytes that [`Lines::read`] asks for at a time.
 const READ: usize = 64 << 10;
 
 impl Lines {
@@ -39,22 +40,23 @@ impl Lines {
     pub fn new(limit: usize) -> Self {
         let (pending, block) = (BytesMut::new(), Bytes::new());
         let (oversized, at_start) = (None, false);
-        Self { pending, scanned: 0, block, done: 0, usual: 0, limit, oversized, settled: 0, at_start }
+        Self { pending, scanned: 0, block, done: 0, usual: 0, limit, oversized, consumed: 0, at_start }
     }
 
-    /// Skips a byte order mark in front of what is appended next: another input begins. Nothing is pending.
+    /// Begins another input, and skips a byte order mark at its start. Nothing is pending.
     pub fn begin_input(&mut self) {
         debug_assert!(!self.is_partial(), "the input before has ended");
         self.at_start = true;
     }
 
-    /// What was read and not cut yet: append to it. Not while a block that was put in has not been cut.
+    /// The bytes that were read and not cut yet. Append to them, but not while a block that was put in has not been
+    /// cut.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.pending
     }
 
     /// Takes what was read, to be cut where it lies: only the parts of lines that reach into the block before it,
-    /// or into the one behind it, are copied. The one before it has been cut.
+    /// or into the one after it, are copied. The one before it has been cut.
     pub fn put(&mut self, mut block: Bytes) {
         debug_assert!(self.block.is_empty(), "the block before it has been cut");
         if self.at_start {
@@ -69,7 +71,7 @@ impl Lines {
     }
 
     /// Moves whole lines to `builder` until it is full or there are no more, and lines over the limit to
-    /// `rejected`. Returns the number of bytes of the input that this settles.
+    /// `rejected`. Returns the number of bytes of the input that this consumes.
     pub fn cut(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
         if self.at_start
             && BYTE_ORDER_MARK.starts_with(&self.pending)
@@ -77,22 +79,22 @@ impl Lines {
         {
             return 0;
         }
-        let mut settled = self.skip_mark() + self.skip_oversized(rejected);
+        let mut consumed = self.skip_mark() + self.skip_oversized(rejected);
         if self.oversized.is_some() {
-            return settled;
+            return consumed;
         }
         let before = builder.len();
-        settled += self.cut_pending(builder, rejected);
-        settled += self.cut_block(builder, rejected);
+        consumed += self.cut_pending(builder, rejected);
+        consumed += self.cut_block(builder, rejected);
         self.usual = self.usual.max(builder.len() - before);
         // A `\r` at the end may be that of the line end, whose `\n` has not been read.
         if trimmed(&self.pending[..self.scanned]) > self.limit {
             self.oversized = Some(Oversized::new(&self.pending));
-            settled += self.pending.len() as u64;
+            consumed += self.pending.len() as u64;
             self.pending.clear();
             self.scanned = 0;
         }
-        settled
+        consumed
     }
 
     fn cut_pending(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
@@ -144,17 +146,17 @@ impl Lines {
                 return (self.done - first) as u64;
             }
         }
-        // Whether the rest is over the limit is for the next call to say: a batch never settles the beginning of a
-        // line that goes on behind its events.
+        // The next call decides if the rest is over the limit: a batch never consumes the beginning of a line that
+        // continues after its events.
         self.pending.extend_from_slice(&self.block[self.done..]);
         self.block = Bytes::new();
         (self.done - first) as u64
     }
 
-    /// The same, of an input that is read from byte `settled` on, which [`read`](Self::read) counts on from.
+    /// Sets the offset at which the input begins. The positions of [`read`](Self::read) count from it.
     #[must_use]
-    pub fn starting_at(mut self, settled: u64) -> Self {
-        self.settled = settled;
+    pub fn starting_at(mut self, consumed: u64) -> Self {
+        self.consumed = consumed;
         self
     }
 
@@ -166,12 +168,12 @@ impl Lines {
     /// Those of `input`. After one it may be called again.
     pub async fn read(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SourceBatch>> {
         let (mut builder, mut rejected) = (BatchBuilder::new(), Vec::new());
-        self.settled += self.cut(&mut builder, &mut rejected);
+        self.consumed += self.cut(&mut builder, &mut rejected);
         let mut ended = false;
         while builder.is_empty() && rejected.is_empty() && !ended {
             self.pending.reserve(READ);
             ended = input.read_buf(&mut self.pending).await? == 0;
-            self.settled += match ended {
+            self.consumed += match ended {
                 true => self.finish(&mut builder, &mut rejected),
                 false => self.cut(&mut builder, &mut rejected),
             };
@@ -179,17 +181,17 @@ impl Lines {
         if builder.is_empty() && rejected.is_empty() {
             return Ok(None);
         }
-        builder.set_position(Position::new(&self.settled));
+        builder.set_position(Position::new(&self.consumed));
         Ok(Some(SourceBatch::from(builder.finish()).with_rejected(rejected)))
     }
 
     /// At the end of the input: what is left is a line too, if it is not empty. Returns the number of bytes
-    /// that this settles.
+    /// that this consumes.
     pub fn finish(&mut self, builder: &mut BatchBuilder, rejected: &mut Vec<SourceRejection>) -> u64 {
         if let Some(oversized) = self.oversized.take() {
             rejected.push(oversized.finish(self.limit));
         }
-        let settled = self.skip_mark() + self.pending.len() as u64;
+        let consumed = self.skip_mark() + self.pending.len() as u64;
         let length = trimmed(&self.pending);
         let line = self.pending.split().freeze();
         self.scanned = 0;
@@ -198,15 +200,15 @@ impl Lines {
         } else if length > 0 {
             builder.push(line.slice(..length));
         }
-        settled
+        consumed
     }
 
-    /// Whether a line has begun whose end has not been read.
+    /// Returns true if a line has begun whose end has not been read.
     pub fn is_partial(&self) -> bool {
         !self.pending.is_empty() || self.oversized.is_some()
     }
 
-    /// Whether a line over the limit is going by, whose beginning is settled and whose end is not.
+    /// Returns true within a line over the limit, whose beginning is consumed and whose end is not.
     pub fn is_within(&self) -> bool {
         self.oversized.is_some()
     }
@@ -226,13 +228,13 @@ impl Lines {
         let end = memchr::memchr(b'\n', &self.pending);
         let passed = self.pending.split_to(end.unwrap_or(self.pending.len()));
         oversized.pass(&passed);
-        let mut settled = passed.len() as u64;
+        let mut consumed = passed.len() as u64;
         if end.is_some() {
             bytes::Buf::advance(&mut self.pending, 1);
-            settled += 1;
+            consumed += 1;
             rejected.extend(self.oversized.take().map(|oversized| oversized.finish(self.limit)));
         }
-        settled
+        consumed
     }
 }
 

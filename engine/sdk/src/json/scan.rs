@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{is_space, text};
 
-/// How deep arrays and objects may be nested.
+/// The limit for the nesting of arrays and objects.
 pub const DEPTH: usize = 512;
 
 /// A JSON text and a place in it. It is UTF-8 and no longer than the slice; everything else is checked as it is passed.
@@ -162,7 +162,7 @@ impl<'a> Scanner<'a> {
         self.at += 1;
     }
 
-    /// Passes what stands behind a value in the innermost array or object. Returns whether another value comes.
+    /// Passes the mark after a value in the innermost array or object. Returns whether another value comes.
     fn follows(&mut self) -> Result<bool, String> {
         let last = self.depth - 1;
         let is_object = self.objects[last / 64] >> (last % 64) & 1 == 1;
@@ -189,7 +189,7 @@ impl<'a> Scanner<'a> {
         self.name_before_its_colon().map(drop)
     }
 
-    /// Passes a name and the colon behind it.
+    /// Passes a name and the colon after it.
     fn name_before_its_colon(&mut self) -> Result<Range<usize>, String> {
         if self.token() != Some(b'"') {
             return Err(self.unexpected("a name in quotes is expected"));

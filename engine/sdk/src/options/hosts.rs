@@ -27,12 +27,12 @@ impl Hosts {
         Ok(Self(hosts))
     }
 
-    /// Whether a request with this `Host`, a name or an address with or without a port, is answered.
+    /// Returns true if a request with this `Host` is answered. The `Host` is a name or an address, with or without a port.
     pub fn allows(&self, authority: &str) -> bool {
         host(authority).is_some_and(|host| is_loopback(&host) || self.0.contains(&host))
     }
 
-    /// Whether a request that a page of this `Origin` has sent is answered.
+    /// Returns true if a request that a page of this `Origin` has sent is answered.
     pub fn allows_origin(&self, origin: &str) -> bool {
         origin.split_once("://").is_some_and(|(_, authority)| self.allows(authority))
     }

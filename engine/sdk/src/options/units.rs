@@ -43,12 +43,12 @@ const SIZES: [(&str, u64); 10] = [
 ];
 
 impl Duration {
-    /// So many seconds.
+    /// A duration of `seconds` seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(StdDuration::from_secs(seconds))
     }
 
-    /// So many milliseconds.
+    /// A duration of `millis` milliseconds.
     pub const fn millis(millis: u64) -> Self {
         Self(StdDuration::from_millis(millis))
     }
@@ -73,7 +73,7 @@ impl Deref for Duration {
     }
 }
 
-/// A number such as `12` or `1.5` and the unit right behind it; then what is left of the text.
+/// A number such as `12` or `1.5` and the unit directly after it, then the rest of the text.
 fn number_and_unit(text: &str) -> Option<(f64, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, rest) = text.split_at(digits);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Component, ConfigError, Duration, Kind, Plugin};
 
-/// Where a component runs.
+/// The isolation of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
@@ -19,13 +19,13 @@ pub enum Isolation {
     Process,
 }
 
-/// Where a component of a library runs, and how long it may take.
+/// The isolation of a component of a library, and the time limit of its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// Where.
+    /// The isolation.
     pub isolation: Isolation,
-    /// How long one call may take before the component counts as hung. Inline nobody can end a call, so there
-    /// it has no effect.
+    /// The time limit of one call, after which the component counts as hung. No effect inline, where a call
+    /// cannot be ended.
     pub call_time: Duration,
 }
 
@@ -40,14 +40,14 @@ impl Default for Placement {
     }
 }
 
-/// What a library says of one of its plugins.
+/// The description of a plugin of a library.
 #[derive(Clone, Debug)]
 pub struct Manual {
-    /// What it is.
+    /// The kind of the plugin.
     pub kind: Kind,
     /// Its name in a pipeline file.
     pub name: String,
-    /// What it is for.
+    /// The purpose of the plugin.
     pub summary: String,
     /// A piece of a pipeline file that uses it.
     pub sample: String,
@@ -57,7 +57,7 @@ pub struct Manual {
 
 /// A shared library that holds plugins.
 pub trait Library: Send + Sync {
-    /// What it is called, with its version and its file: `geo 1.2.0 (./libgeo.so)`.
+    /// The name of the library with its version and its file: `geo 1.2.0 (./libgeo.so)`.
     fn title(&self) -> &str;
 
     /// The same exactly if the library is: the hash of its file.

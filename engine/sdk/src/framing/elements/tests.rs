@@ -10,9 +10,9 @@ fn elements(input: &[u8], step: usize, limit: usize) -> Result<(Vec<String>, Vec
         elements.buffer().extend_from_slice(piece);
         loop {
             let mut builder = Batch::builder();
-            let settled = elements.cut(&mut builder, &mut rejected)?;
+            let consumed = elements.cut(&mut builder, &mut rejected)?;
             texts.extend(builder.finish().texts());
-            if settled == 0 {
+            if consumed == 0 {
                 break;
             }
         }
@@ -44,12 +44,12 @@ fn bad_elements_are_rejected_and_the_rest_read() {
 }
 
 #[test]
-fn what_is_settled_with_elements_is_a_place_to_resume_from() {
+fn bytes_consumed_with_elements_end_where_reading_can_resume() {
     let mut elements = Elements::new(10);
     elements.buffer().extend_from_slice(b"[1,2,[\"much longer than the limit");
     let mut builder = Batch::builder();
-    let settled = elements.cut(&mut builder, &mut Vec::new()).unwrap();
-    assert_eq!((builder.len(), settled), (2, 5));
+    let consumed = elements.cut(&mut builder, &mut Vec::new()).unwrap();
+    assert_eq!((builder.len(), consumed), (2, 5));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn elements_before_a_problem_are_not_lost() {
 }
 
 #[test]
-fn what_is_not_one_array_is_refused() {
+fn input_other_than_one_array_is_refused() {
     assert!(elements(b"{}", 1, 9).unwrap_err().contains("begins with `{`"));
     assert!(elements(b"[1", 1, 9).unwrap_err().contains("before its `]`"));
     assert!(elements(b"[1] 2", 1, 9).unwrap_err().contains("follows"));

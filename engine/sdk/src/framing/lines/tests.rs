@@ -28,7 +28,7 @@ fn fed(
     by_block: fn(usize) -> bool,
 ) -> (Vec<String>, Vec<SourceRejection>) {
     let mut lines = Lines::new(limit);
-    let (mut texts, mut rejected, mut settled) = (Vec::new(), Vec::new(), 0);
+    let (mut texts, mut rejected, mut consumed) = (Vec::new(), Vec::new(), 0);
     for (number, piece) in input.chunks(step).enumerate() {
         match by_block(number) {
             true => lines.put(Bytes::copy_from_slice(piece)),
@@ -37,7 +37,7 @@ fn fed(
         loop {
             let mut builder = Batch::builder();
             let passed = lines.cut(&mut builder, &mut rejected);
-            settled += passed;
+            consumed += passed;
             texts.extend(builder.finish().texts());
             if passed == 0 {
                 break;
@@ -45,9 +45,9 @@ fn fed(
         }
     }
     let mut builder = Batch::builder();
-    settled += lines.finish(&mut builder, &mut rejected);
+    consumed += lines.finish(&mut builder, &mut rejected);
     texts.extend(builder.finish().texts());
-    assert_eq!(settled, input.len() as u64, "every byte is settled once");
+    assert_eq!(consumed, input.len() as u64, "every byte is consumed once");
     (texts, rejected)
 }
 
@@ -61,7 +61,7 @@ fn cuts_the_same_however_it_is_fed() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_told_and_the_stream_goes_on() {
+fn line_over_the_limit_is_reported_and_the_stream_goes_on() {
     for step in [1, 7, 1000] {
         let input = [b"a\n".as_slice(), &b"x".repeat(50), b"\nb\n", &b"y".repeat(50)].concat();
         let (texts, rejected) = lines(&input, step, 10);
@@ -116,7 +116,7 @@ impl AsyncRead for Failing<'_> {
 }
 
 #[tokio::test]
-async fn reading_settles_every_byte_once_though_it_fails() {
+async fn reading_consumes_every_byte_once_though_it_fails() {
     let pieces: [&[u8]; 5] = [b"\n\n", b"\none\ntwo\nthr", b"ee\n", b"much too long\n", b"\n"];
     let (mut lines, mut input) = (Lines::new(8).starting_at(100), Failing(pieces.to_vec(), false));
     let (mut texts, mut positions, mut rejected, mut failures) = (Vec::new(), Vec::new(), Vec::new(), 0);
@@ -133,7 +133,7 @@ async fn reading_settles_every_byte_once_though_it_fails() {
     }
     assert_eq!((texts, rejected.len()), (vec!["one".to_owned(), "two".into(), "three".into()], 1));
     assert_eq!(positions, ["Some(111)", "Some(117)", "Some(131)"]);
-    assert_eq!(failures, 5, "each is told");
+    assert_eq!(failures, 5, "each is reported");
 }
 
 proptest! {
@@ -155,18 +155,18 @@ fn a_byte_order_mark_is_skipped_at_the_start_of_each_input() {
     for step in [1, 2, 3, 100] {
         let mut lines = Lines::new(100);
         let mut texts = Vec::new();
-        let mut settled = 0;
+        let mut consumed = 0;
         for input in [&b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n"[..], b"\xef\xbb\xbfc", b"\xef\xbb"] {
             lines.begin_input();
             let (mut builder, mut rejected) = (Batch::builder(), Vec::new());
             for piece in input.chunks(step) {
                 lines.put(Bytes::copy_from_slice(piece));
-                settled += lines.cut(&mut builder, &mut rejected);
+                consumed += lines.cut(&mut builder, &mut rejected);
             }
-            settled += lines.finish(&mut builder, &mut rejected);
+            consumed += lines.finish(&mut builder, &mut rejected);
             texts.extend(builder.finish().payloads().map(<[u8]>::to_vec));
         }
         assert_eq!(texts, [&b"a"[..], b"\xef\xbb\xbfb", b"c", b"\xef\xbb"], "step {step}");
-        assert_eq!(settled, 16, "every byte is settled once");
+        assert_eq!(consumed, 16, "every byte is consumed once");
     }
 }

@@ -165,7 +165,7 @@ fn glob_tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Parses a class behind its `[`. Returns its characters and its length. A bracket that comes first is one of them.
+/// Parses a class after its `[`. Returns its characters and its length. A bracket that comes first is one of them.
 fn class(text: &str) -> Option<(Vec<(char, char)>, usize)> {
     let negated = text.starts_with('!');
     let start = usize::from(negated);
@@ -270,7 +270,7 @@ impl Automaton {
         self.states[start].edges.push((set, start + 1));
     }
 
-    /// Adds two states, and returns them behind the one that was last.
+    /// Adds two states, and returns them after the one that was last.
     fn three(&mut self) -> (usize, usize, usize) {
         let start = self.states.len() - 1;
         self.states.extend([State::default(), State::default()]);

@@ -27,8 +27,9 @@ impl InTerminal {
             at("p.toml"),
             at("data"),
         );
-        let script = Command::new("script")
-            .args(["-q", "-c", &command, "/dev/null"])
+        // `nohup` around the tests ignores SIGHUP for the processes that they start, too.
+        let script = Command::new("env")
+            .args(["--default-signal=HUP", "script", "-q", "-c", &command, "/dev/null"])
             .current_dir(root())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

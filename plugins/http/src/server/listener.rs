@@ -74,7 +74,7 @@ pub(super) async fn listen(
             cx.spawn(tasks.track_future(turn_away(stream, permit)));
         }
     }
-    let parked = cx.is_replaced().then(|| sockets::park(listener));
+    let parked = cx.is_replaced().then(|| sockets::park(listener, cx.component()));
     drop(accepting);
     shutdown.drain.cancel();
     parked.and_then(|parked| {

@@ -142,7 +142,7 @@ impl Source for HttpServer {
 
     async fn open(&mut self, cx: &Cx) -> Result<(), Error> {
         let listen = &self.settings.options.listen;
-        let listener = sockets::listen(listen).await.map_err(|error| {
+        let listener = sockets::listen(listen, cx.component()).await.map_err(|error| {
             Error::retry(format!("cannot listen on {listen}: {error}; is another program using it?"))
         })?;
         let running = Running::start(listener, &self.settings, &self.pending_requests, cx)?;

@@ -91,6 +91,17 @@ fn every_plugin_has_a_manual() {
 
 /// Every sentence of a manual is printed, not only the sample and the options.
 #[test]
+fn manual_of_the_pipeline_file_has_each_list_of_keys_once() {
+    let shown = Tidegate::new(&["plugins", "show", "pipeline"]).end().expect(0).stdout;
+    for heading in
+        ["Keys of [pipeline]", "Keys of every source", "Keys of every filter", "Keys of every sink"]
+    {
+        assert_eq!(shown.lines().filter(|line| *line == heading).count(), 1, "{heading}:\n{shown}");
+    }
+    assert!(!shown.contains("Keys of the pipeline"), "{shown}");
+}
+
+#[test]
 fn manuals_are_printed_whole() {
     let words = |text: &str| -> Vec<String> {
         let plain = text.replace("**", "").replace(['[', ']'], "");

@@ -150,11 +150,14 @@ fn introduction(readme: &str) -> (&str, &str) {
     (title.trim_start_matches('#').trim(), text)
 }
 
-/// Removes the generated tables of options, which are printed as lists.
+/// Removes the generated tables of options, which are printed as lists, with headings that stand directly above them.
 fn without_options(section: &str) -> String {
     let mut text = section.to_owned();
-    while let (Some(start), Some(end)) = (text.find("<!-- options"), text.find("<!-- /options")) {
+    while let (Some(table), Some(end)) = (text.find("<!-- options"), text.find("<!-- /options")) {
         let end = text[end..].find("-->").map_or(text.len(), |at| end + at + 3);
+        let above = text[..table].trim_end();
+        let line = above.rfind('\n').map_or(0, |at| at + 1);
+        let start = if above[line..].starts_with("### ") { line } else { table };
         text.replace_range(start..end, "");
     }
     text

@@ -135,9 +135,13 @@ impl Query {
         let meter = meter::Meter::start(limits);
         let machine = Machine::new(&self.program, log);
         let env = variables.into_iter().fold(Env::default(), |env, value| env.with(Bound::Value(value)));
-        let outcome = machine.run(&self.program.main, &env, input, &mut |value| match each(value) {
-            Flow::Next => Ok(()),
-            Flow::Enough => Err(Exit::Enough),
+        let outcome = machine.run(&self.program.main, &env, input, &mut |value| {
+            // An operation that cannot fail may have exceeded a limit, and its result is not valid.
+            meter::check()?;
+            match each(value) {
+                Flow::Next => Ok(()),
+                Flow::Enough => Err(Exit::Enough),
+            }
         });
         drop(meter);
         match outcome {

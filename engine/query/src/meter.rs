@@ -187,6 +187,15 @@ pub(crate) fn step() -> Result<(), Limit> {
     })
 }
 
+/// Fails if no step is left.
+#[inline]
+pub(crate) fn check() -> Result<(), Limit> {
+    STATE.with(|state| {
+        let is_spent = state.steps.get() == 0 && state.more_steps.get() == 0;
+        if is_spent { Err(state.reached.get()) } else { Ok(()) }
+    })
+}
+
 /// Counts the steps of an operation that visits `count` elements.
 pub(crate) fn steps(count: usize) -> Result<(), Limit> {
     step()?;
@@ -200,7 +209,7 @@ pub(crate) fn steps(count: usize) -> Result<(), Limit> {
     })
 }
 
-/// Counts the steps of an operation that cannot fail. If there are too few, the next step fails. True if it does.
+/// Counts the steps of an operation that cannot fail. If there are too few, the next step or the next result fails. True if it does.
 pub(crate) fn charge(count: usize) -> bool {
     STATE.with(|state| {
         let left = state.steps.get().saturating_add(state.more_steps.get());

@@ -27,6 +27,8 @@ pub(crate) const FILES: usize = 1000;
 const RENAMES: usize = 5;
 /// Looks after a rotation in which its files are searched: a rename at the same time may hide one.
 const LOOKS: u8 = 2;
+/// Time for which a new empty file is looked at without a report of the system, which reports names and not contents.
+const EMPTY: Duration = Duration::from_secs(1);
 /// Shortest pause between two looks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -53,7 +55,7 @@ pub(crate) async fn discover(listing: Listing, pause: Duration, inbox: Arc<Inbox
             }
             std::future::pending::<()>().await;
         };
-        let is_waiting = discovery.missing.waiting().next().is_some();
+        let is_waiting = discovery.missing.waiting().next().is_some() || discovery.expects_content();
         let next = async {
             tokio::time::sleep(rest).await;
             if !is_waiting {
@@ -84,6 +86,8 @@ struct Discovery {
     /// The file at each path at the last look, whether it was opened or not.
     present: HashMap<String, Identity>,
     missing: Missing,
+    /// Empty files, which are opened once they have content, with the time at which each was seen first.
+    empty: HashMap<Identity, Instant>,
     folders: Folders,
     /// Paths that lost their file a short time ago, with the number of looks in which their siblings are still searched.
     rotating: HashMap<String, u8>,
@@ -102,6 +106,7 @@ impl Discovery {
             names: HashMap::new(),
             present: HashMap::new(),
             missing: Missing::default(),
+            empty: HashMap::new(),
             folders: Folders::default(),
             rotating: HashMap::new(),
             complained: HashSet::new(),
@@ -148,6 +153,9 @@ impl Discovery {
             }
             found.push(one);
         }
+        let empty = found.iter().filter(|one| one.length == 0 && !inbox.holds(one.id)).map(Found::identity);
+        self.empty =
+            empty.map(|file| (file, self.empty.get(&file).copied().unwrap_or_else(Instant::now))).collect();
         self.folders.add(&self.folders_of(found.iter().map(|one| &one.name)));
         let (missed, mut lost) = self.missed(&names, &found, &changed, &creations);
         for (path, one) in missed.into_iter().chain(new) {
@@ -165,6 +173,11 @@ impl Discovery {
         self.remember(&found, changed, inbox);
         inbox.put(found);
         lost
+    }
+
+    /// Tells whether a file was created a moment ago and is still empty: its first bytes follow at once.
+    fn expects_content(&self) -> bool {
+        self.empty.values().any(|since| since.elapsed() < EMPTY)
     }
 
     /// Returns the paths that were found before, and those that are written out in the options.

@@ -239,3 +239,27 @@ fn rotation_of_every_kind_raises_no_false_alarm() {
         assert!(found.len() > 20, "{path}: {}", found.len());
     }
 }
+
+/// Guards the loss of a file that was found empty, and then written and renamed without a report of the system.
+#[test]
+fn file_that_is_empty_when_it_is_found_is_expected_to_have_content_at_once() {
+    for path in ["logs/app.log", "logs/*.log"] {
+        let mut scene = Scene::new(path);
+        assert!(!scene.discovery.expects_content(), "{path}: there is no file");
+        scene.write("logs/app.log", "");
+        assert_eq!(scene.look(), (Vec::new(), 0), "{path}: an empty file is not opened");
+        assert!(scene.discovery.expects_content(), "{path}: the next look does not wait for a report");
+        scene.write("logs/app.log", "1\n");
+        assert_eq!(scene.look(), (texts(&["1\n"]), 0), "{path}");
+        assert!(!scene.discovery.expects_content(), "{path}: the file is open");
+        scene.write("logs/idle.log", "");
+        scene.look();
+        for since in scene.discovery.empty.values_mut() {
+            *since -= EMPTY;
+        }
+        assert!(
+            !scene.discovery.expects_content(),
+            "{path}: an empty file that stays empty waits for its turn"
+        );
+    }
+}

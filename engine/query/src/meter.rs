@@ -34,7 +34,7 @@ impl Default for Limits {
     }
 }
 
-/// A condition that ends an evaluation. It is checked at the start and after each [`STEPS_BETWEEN_CHECKS`] steps.
+/// A condition that ends an evaluation. The start of an evaluation and each 1,024 steps check it.
 #[derive(Clone)]
 pub struct Interrupt(Arc<dyn Fn() -> bool + Send + Sync>);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::json::Path;
-use tidegate_sdk::{ConfigError, Duration, MetricDefinition, MetricKind};
+use tidegate_sdk::{ConfigError, ConfigErrors, Duration, MetricDefinition, MetricKind};
 
 /// Upper bounds of a histogram for durations in seconds, as the client libraries of Prometheus have them.
 const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -72,21 +72,23 @@ impl Options {
     /// The definition of the metric.
     ///
     /// # Errors
-    /// The first option that is wrong.
+    /// All options that are wrong.
     pub(crate) fn definition(&self) -> Result<MetricDefinition, ConfigError> {
-        self.check_name()?;
-        self.check_labels()?;
-        if self.value.is_none() && self.kind != Type::Counter {
-            return Err(ConfigError::at("/value", "only a counter can do without a `value`")
-                .help("name the path of the number, such as `value = \".seconds\"`"));
-        }
-        if !(1..=MOST_SERIES).contains(&self.max_series) {
-            return Err(ConfigError::at("/max_series", format!("it is between 1 and {MOST_SERIES}")));
-        }
-        Ok(MetricDefinition {
+        let mut errors = ConfigErrors::default();
+        errors.keep(self.check_name());
+        self.check_labels(&mut errors);
+        errors.check(self.value.is_some() || self.kind == Type::Counter, || {
+            ConfigError::at("/value", "only a counter can do without a `value`")
+                .help("name the path of the number, such as `value = \".seconds\"`")
+        });
+        errors.check((1..=MOST_SERIES).contains(&self.max_series), || {
+            ConfigError::at("/max_series", format!("it is between 1 and {MOST_SERIES}"))
+        });
+        let Some(kind) = errors.keep(self.metric_kind()) else { return Err(errors.into_error()) };
+        errors.finish(MetricDefinition {
             name: self.name.clone(),
             help: self.help.clone().unwrap_or_default(),
-            kind: self.metric_kind()?,
+            kind,
             labels: self.labels.keys().cloned().collect(),
             max_series: self.max_series,
             expire: self.expire.map(|expire| *expire),
@@ -107,21 +109,20 @@ impl Options {
         Ok(())
     }
 
-    fn check_labels(&self) -> Result<(), ConfigError> {
-        if self.labels.len() > MOST_LABELS {
-            return Err(ConfigError::at("/labels", format!("there may be {MOST_LABELS} labels")));
-        }
+    fn check_labels(&self, errors: &mut ConfigErrors) {
+        errors.check(self.labels.len() <= MOST_LABELS, || {
+            ConfigError::at("/labels", format!("there may be {MOST_LABELS} labels"))
+        });
         for name in self.labels.keys() {
-            let pointer = format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"));
-            if !is_name(name, "") || name.starts_with("__") {
-                return Err(ConfigError::at(pointer, format!("`{name}` is not the name of a label"))
-                    .help("use letters, digits and `_`, and begin with a letter"));
-            }
-            if name == "le" {
-                return Err(ConfigError::at(pointer, "`le` is the label of the buckets of a histogram"));
-            }
+            let pointer = || format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"));
+            errors.check(is_name(name, "") && !name.starts_with("__"), || {
+                ConfigError::at(pointer(), format!("`{name}` is not the name of a label"))
+                    .help("use letters, digits and `_`, and begin with a letter")
+            });
+            errors.check(name != "le", || {
+                ConfigError::at(pointer(), "`le` is the label of the buckets of a histogram")
+            });
         }
-        Ok(())
     }
 
     fn metric_kind(&self) -> Result<MetricKind, ConfigError> {

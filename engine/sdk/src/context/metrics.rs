@@ -58,6 +58,16 @@ pub enum MetricKind {
     Histogram(Vec<f64>),
 }
 
+impl MetricKind {
+    /// The number of buckets of a series.
+    fn buckets(&self) -> usize {
+        match self {
+            Self::Counter | Self::Gauge => 0,
+            Self::Histogram(bounds) => bounds.len() + 1,
+        }
+    }
+}
+
 /// The value of each label of the series that holds all values beyond the limit for series.
 pub const OVERFLOW: &str = "_other";
 
@@ -88,14 +98,17 @@ impl Metric {
     pub fn record(&self, values: impl IntoIterator<Item = (Vec<String>, f64)>) -> usize {
         let now = Instant::now();
         let mut all = self.series.lock();
-        let mut overflow = 0;
-        for (labels, value) in values {
-            if !all.contains_key(&labels) && self.is_full(&mut all, now) {
-                overflow += 1;
-                self.record_one(&mut all, vec![OVERFLOW.to_owned(); labels.len()], value, now);
-            } else {
-                self.record_one(&mut all, labels, value, now);
+        let (mut overflow, mut may_expire) = (0, true);
+        for (mut labels, value) in values {
+            if all.len() >= self.definition.max_series && !all.contains_key(&labels) {
+                // At one point in time, a look that finds no expired series need not be repeated.
+                may_expire = may_expire && self.expire(&mut all, now);
+                if all.len() >= self.definition.max_series {
+                    overflow += 1;
+                    labels.fill(OVERFLOW.to_owned());
+                }
             }
+            self.record_one(&mut all, labels, value, now);
         }
         overflow
     }
@@ -107,40 +120,30 @@ impl Metric {
         value: f64,
         now: Instant,
     ) {
-        let bounds: &[f64] = match &self.definition.kind {
-            MetricKind::Histogram(bounds) => bounds,
-            MetricKind::Counter | MetricKind::Gauge => &[],
-        };
-        let is_histogram = matches!(self.definition.kind, MetricKind::Histogram(_));
-        let buckets = if is_histogram { bounds.len() + 1 } else { 0 };
+        let kind = &self.definition.kind;
         let series = all.entry(labels).or_insert_with(|| Series {
             value: 0.0,
-            buckets: vec![0; buckets],
+            buckets: vec![0; kind.buckets()],
             changed: now,
         });
         series.changed = now;
-        if self.definition.kind == MetricKind::Gauge {
-            series.value = value;
-        } else {
-            series.value += value;
-        }
-        if is_histogram {
-            series.buckets[bounds.partition_point(|bound| *bound < value)] += 1;
+        match kind {
+            MetricKind::Counter => series.value += value,
+            MetricKind::Gauge => series.value = value,
+            MetricKind::Histogram(bounds) => {
+                series.value += value;
+                series.buckets[bounds.partition_point(|bound| *bound < value)] += 1;
+            }
         }
     }
 
-    /// Returns true if there is no room for another series, after expired ones were dropped.
-    fn is_full(&self, all: &mut HashMap<Vec<String>, Series>, now: Instant) -> bool {
-        if all.len() >= self.definition.max_series {
-            self.expire(all, now);
-        }
-        all.len() >= self.definition.max_series
-    }
-
-    fn expire(&self, all: &mut HashMap<Vec<String>, Series>, now: Instant) {
+    /// Drops expired series. Returns true if there were any.
+    fn expire(&self, all: &mut HashMap<Vec<String>, Series>, now: Instant) -> bool {
+        let before = all.len();
         if let Some(expire) = self.definition.expire {
             all.retain(|_, series| now.duration_since(series.changed) < expire);
         }
+        all.len() < before
     }
 
     /// All series that have not expired, ordered by label values.

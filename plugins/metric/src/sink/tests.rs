@@ -136,6 +136,11 @@ fn wrong_options_are_named() {
         let Err(error) = plugin().build(&options) else { panic!("{options} is accepted") };
         assert_eq!(error.pointer, pointer, "{options}");
     }
+    let several =
+        json!({ "name": "1a", "type": "gauge", "labels": { "le": ".x", "a-b": ".x" }, "buckets": [1.0] });
+    let Err(error) = plugin().build(&several) else { panic!("{several} is accepted") };
+    let pointers: Vec<_> = error.each().map(|one| one.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/name", "/labels/a-b", "/labels/le", "/value", "/buckets"], "all at once");
     let warned = build_sink(&plugin(), &base("requests")).warnings();
     assert_eq!(warned[0].pointer, "/name");
     assert!(build_sink(&plugin(), &base("requests_total")).warnings().is_empty());

@@ -28,25 +28,25 @@ pub(crate) const METADATA_BYTES: usize = 64 << 20;
 /// Attributes of one event, at most. Their names are compared with each other.
 pub(crate) const ATTRIBUTES_PER_EVENT: usize = 256;
 
-/// The memory that is left for the metadata of one batch.
+/// The memory that is left for the metadata of one batch, in bytes; `None` without a limit.
 #[derive(Debug)]
-pub struct MetadataLimit(usize);
+pub struct MetadataLimit(Option<usize>);
 
 impl Default for MetadataLimit {
     fn default() -> Self {
-        Self(METADATA_BYTES)
+        Self(Some(METADATA_BYTES))
     }
 }
 
 impl MetadataLimit {
     /// No limit, for batches of the engine.
     pub fn none() -> Self {
-        Self(usize::MAX)
+        Self(None)
     }
 
     /// The largest text that the limit allows, in bytes.
     pub(crate) fn longest(&self) -> usize {
-        if self.0 == usize::MAX { usize::MAX } else { METADATA_BYTES }
+        self.0.map_or(usize::MAX, |_| METADATA_BYTES)
     }
 
     /// Checks the number of attributes of one event.
@@ -54,7 +54,7 @@ impl MetadataLimit {
     /// # Errors
     /// It is more than [`ATTRIBUTES_PER_EVENT`].
     pub(crate) fn attributes(&self, count: usize) -> Result<(), String> {
-        if count <= ATTRIBUTES_PER_EVENT || self.0 == usize::MAX {
+        if count <= ATTRIBUTES_PER_EVENT || self.0.is_none() {
             return Ok(());
         }
         Err(format!("an event has {count} attributes, and may have {ATTRIBUTES_PER_EVENT}"))
@@ -65,11 +65,9 @@ impl MetadataLimit {
     /// # Errors
     /// The limit is exceeded.
     pub fn count<T>(&mut self, bytes: usize) -> Result<(), String> {
-        if self.0 == usize::MAX {
-            return Ok(());
-        }
+        let Some(left) = &mut self.0 else { return Ok(()) };
         let needed = bytes.saturating_add(size_of::<T>());
-        self.0 = self.0.checked_sub(needed).ok_or_else(|| {
+        *left = left.checked_sub(needed).ok_or_else(|| {
             format!("the attributes, origins and rejections of a batch need more than {METADATA_BYTES} bytes")
         })?;
         Ok(())

@@ -4,8 +4,8 @@ use std::ffi::c_void;
 
 use bytes::Bytes;
 use tidegate_abi::{self as abi, Buf, Str, View};
-use tidegate_codec::{EncodedHandles, Encoder};
-use tidegate_sdk::{Batch, Error, SourceBatch, SourceRejection};
+use tidegate_codec::{EncodedHandles, Encoder, Place};
+use tidegate_sdk::{Batch, Error, SourceBatch, SourceRejection, Span};
 
 use super::mapping::Mapping;
 use crate::call;
@@ -56,16 +56,14 @@ impl Encoded {
         let Mapping { places, mut own } = Mapping::new(input.buffers(), batch.buffers());
         let texts = (input.buffers().len() + own.len()) as u32;
         let mut table = nothing();
-        let place = |span: tidegate_sdk::Span, places: &[super::mapping::Place]| {
-            let place = places[span.buffer as usize];
-            View { buf: place.buffer, off: span.offset + place.offset, len: span.length }
-        };
-        let (columns, texts) = match &places {
-            Some(places) => {
-                self.columns.derived(batch, input, texts, Some(&|span, _| place(span, places)))?
+        let view = places.map(|places| {
+            move |span: Span, _: &mut usize| {
+                let place = places[span.buffer as usize];
+                View { buf: place.buffer, off: span.offset + place.offset, len: span.length }
             }
-            None => self.columns.derived(batch, input, texts, None)?,
-        };
+        });
+        let view = view.as_ref().map(|view| view as Place<'_>);
+        let (columns, texts) = self.columns.derived(batch, input, texts, view)?;
         columns.set(&mut table);
         own.extend((!texts.is_empty()).then_some(texts));
         Ok(over(&mut self.buffers, own, table))

@@ -154,8 +154,8 @@ impl Waiting {
                     Ok((given, rest, output))
                 }
                 None => given().map(|given| {
-                    let output = if resumable { Output::resumable(&given) } else { Output::new(&given) };
-                    (given.clone(), given, output.in_attempt(attempt))
+                    let output = Output::new(&given).resumable_if(resumable).in_attempt(attempt);
+                    (given.clone(), given, output)
                 }),
             };
             Box::pin(async move {

@@ -43,18 +43,11 @@ impl RestartingFilter {
         Ok(())
     }
 
-    async fn once(
-        &mut self,
-        batch: &Batch,
-        (resumable, attempt): (bool, Attempt),
-        cx: &Cx,
-    ) -> Result<Output, Error> {
+    async fn once(&mut self, batch: &Batch, mut output: Output, cx: &Cx) -> Result<Output, Error> {
         if self.instance.is_none() {
             self.start(cx).await?;
         }
         let instance = self.instance.as_mut().expect("the instance is started");
-        let output = if resumable { Output::resumable(batch) } else { Output::new(batch) };
-        let mut output = output.in_attempt(attempt);
         let processed = instance.process(batch, &mut output, cx).await;
         drop_if_broken(&mut self.instance, processed).map(|()| output)
     }
@@ -71,7 +64,9 @@ impl AsyncFilter for RestartingFilter {
         while let Some(range) = bisection.next() {
             let whole = range.len() == batch.len();
             let part = if whole { batch.clone() } else { batch.select(range.clone()) };
-            match self.once(&part, (whole && out.is_resumable(), out.attempt()), cx).await {
+            let resumable = whole && out.is_resumable();
+            let output = Output::new(&part).resumable_if(resumable).in_attempt(out.attempt());
+            match self.once(&part, output, cx).await {
                 Ok(mut made) => {
                     let deferred = made.take_deferred();
                     merge(out, made, range.start);

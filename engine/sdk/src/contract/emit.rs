@@ -141,7 +141,14 @@ impl Output {
 
     /// An output of an engine that calls again with the [deferred](Self::defer_from) events.
     pub fn resumable(input: &Batch) -> Self {
-        Self { resumable: true, ..Self::new(input) }
+        Self::new(input).resumable_if(true)
+    }
+
+    /// The same output, from which events can be [deferred](Self::defer_from) if `is`. For the engine.
+    #[must_use]
+    pub fn resumable_if(mut self, is: bool) -> Self {
+        self.resumable = is;
+        self
     }
 
     /// The same output, for this attempt. For the engine.

@@ -145,8 +145,7 @@ impl Dispatcher {
     async fn process(&mut self, frame: &Frame, cx: &Cx) -> Result<Frame, Error> {
         let (batch, _) = self.batch(frame.area)?;
         let (resumable, attempt) = of_call_number(frame.number);
-        let output = if resumable { Output::resumable(&batch) } else { Output::new(&batch) };
-        let mut output = output.in_attempt(attempt);
+        let mut output = Output::new(&batch).resumable_if(resumable).in_attempt(attempt);
         match &mut self.component {
             Component::Filter(filter) => filter.process(&batch, &mut output)?,
             Component::AsyncFilter(filter) => filter.process(&batch, &mut output, cx).await?,

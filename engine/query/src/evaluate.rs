@@ -1,6 +1,6 @@
 //! Programs over values: each result is handed to a function as soon as it is there.
 //!
-//! What always has one result is evaluated directly (`single.rs`). The last part of a chain, of a branch and of a
+//! A part that always has one result is evaluated directly (`single.rs`). The last part of a chain, of a branch and of a
 //! function is evaluated in a loop rather than by a call, so that a definition that calls itself last runs long.
 
 mod bind;

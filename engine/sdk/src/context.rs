@@ -5,10 +5,11 @@ mod tasks;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -48,30 +49,26 @@ struct Stated {
 impl Complaint {
     /// Sets the reason: a lower-case sentence without a full stop that holds no secret.
     pub fn set(&self, reason: impl Into<String>) {
-        *self.lock() = Some(Stated { reason: reason.into(), until: None });
+        *self.0.lock() = Some(Stated { reason: reason.into(), until: None });
     }
 
     /// Sets the reason for a limited time. For a component that learns of its recovery from its next event only: an
     /// endpoint that stays unready receives no requests, and would never recover.
     pub fn set_for(&self, reason: impl Into<String>, time: Duration) {
-        *self.lock() = Some(Stated { reason: reason.into(), until: Instant::now().checked_add(time) });
+        *self.0.lock() = Some(Stated { reason: reason.into(), until: Instant::now().checked_add(time) });
     }
 
     /// Takes the complaint back.
     pub fn clear(&self) {
-        *self.lock() = None;
+        *self.0.lock() = None;
     }
 
     /// The reason, if there is one.
     pub fn get(&self) -> Option<String> {
-        let stated = self.lock();
+        let stated = self.0.lock();
         let current =
             stated.as_ref().filter(|stated| stated.until.is_none_or(|until| Instant::now() < until));
         current.map(|stated| stated.reason.clone())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Stated>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

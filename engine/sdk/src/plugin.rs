@@ -223,7 +223,7 @@ impl Plugin {
     /// Builds a component from options that fit the schema.
     ///
     /// # Errors
-    /// What the schema cannot say: a query that does not parse, two options that exclude each other.
+    /// Defects that a schema cannot express: a query that does not parse, two options that exclude each other.
     pub fn build(&self, options: &Value) -> Result<Component, ConfigError> {
         match &self.builder {
             Builder::Own(build) => build(options),

@@ -9,7 +9,7 @@ pub(crate) const DEPTH: usize = 512;
 /// The value that `text` stands for.
 ///
 /// # Errors
-/// What is wrong with it and where.
+/// The defect of the event, and its place.
 pub(crate) fn read(text: &Bytes) -> Result<Val, String> {
     let text =
         std::str::from_utf8(text).map_err(|error| malformed(error.valid_up_to(), "this is not UTF-8"))?;

@@ -32,7 +32,7 @@ impl Pattern {
     /// Compiles the pattern.
     ///
     /// # Errors
-    /// What is wrong with it, underlined.
+    /// The defect of the pattern, underlined.
     pub(crate) fn new(text: &str) -> Result<Self, ConfigError> {
         let at = |message: String| ConfigError::at("/pattern", message);
         let pieces = pieces(text)?;

@@ -1,7 +1,7 @@
 //! A single pass over the text of an event: it is checked to its end, as strictly as [`crate::reader`] does, and the
 //! places of the wanted values are noted on the way.
 //!
-//! What the pass cannot be sure of it does not decide: it gives up ([`Beyond`]), and the evaluator looks at the event.
+//! Where the pass is not sure, it gives up ([`Beyond`]), and the evaluator looks at the event.
 
 mod members;
 mod strings;

@@ -25,7 +25,7 @@ impl Engine {
     /// Compiles a pattern for texts in which `$` means `end`.
     ///
     /// # Errors
-    /// What is wrong with the pattern.
+    /// The defect of the pattern.
     pub(super) fn new(pattern: &Pattern, end: End) -> Result<Self, String> {
         let translated = pattern.translated(end, Boundaries::Unicode);
         let linear = regex::RegexBuilder::new(&translated)

@@ -151,16 +151,20 @@ mod tests {
     fn a_stalled_writer_blocks_no_caller_and_memory_is_bounded() {
         let console = Arc::<Console>::default();
         let (written, reader) = sync_channel(1024);
+        let (entered, entries) = sync_channel(1024);
         let (permit, permits) = sync_channel::<()>(0);
         let of_thread = Arc::clone(&console);
         std::thread::spawn(move || {
             of_thread.run(&mut |bytes: &[u8]| {
+                let _ = entered.send(());
                 // Blocks until the test lets go of the other end.
                 let _ = permits.recv();
                 let _ = written.send(bytes.len());
             });
         });
         console.print(b"first\n");
+        // From here on the writer is stalled, so that it takes nothing of the rest.
+        entries.recv().unwrap();
         for _ in 0..3 * (WAITING >> 10) {
             console.print(&[b'x'; 1024]);
         }

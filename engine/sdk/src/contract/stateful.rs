@@ -267,10 +267,11 @@ mod tests {
         changes.put(b"\"a\"", b"10", b"one");
         changes.delete(b"\"b\"", b"");
         changes.put(b"", b"", b"");
-        let all: Vec<_> = changes.iter().collect();
-        let expected: [(&[u8], &[u8], Option<&[u8]>); 3] =
-            [(b"\"a\"", b"10", Some(b"one")), (b"\"b\"", b"", None), (b"", b"", Some(b""))];
-        assert_eq!(all, expected);
+        let mut all = changes.iter();
+        assert_eq!(all.next(), Some((&b"\"a\""[..], &b"10"[..], Some(&b"one"[..]))));
+        assert_eq!(all.next(), Some((&b"\"b\""[..], &b""[..], None)));
+        assert_eq!(all.next(), Some((&b""[..], &b""[..], Some(&b""[..]))));
+        drop(all);
         assert_eq!((changes.len(), changes.bytes()), (3, 11));
         changes.clear();
         assert!(changes.is_empty() && changes.iter().next().is_none());

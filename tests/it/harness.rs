@@ -1,11 +1,13 @@
 //! Starts the binary, reads its log, and sends it HTTP requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+pub(crate) use tidegate_servers::free_port;
 
 /// Time limit of every wait in these tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -289,11 +291,6 @@ fn unchunked(body: &str) -> String {
         rest = tail.get(size + 2..).unwrap_or_default();
     }
     whole
-}
-
-/// A port that is currently free, for programs that cannot choose a port themselves.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until `condition` holds.

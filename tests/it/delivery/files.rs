@@ -27,20 +27,28 @@ fn record(ledger: &Path) -> (u64, u64) {
     (number("\"base\":"), number("\"done\":"))
 }
 
+/// The rate of a run that is killed: slow, so that the kill comes before its end, and within a batch of its source.
+const SLOW: &str = "events = 2000\nburst = 10";
+const FAST: &str = "events = 1000000";
+
 /// Kills a run within a batch of its source, replaces the input, and counts the arrivals from the new input.
 #[track_caller]
 fn replaced_after_a_kill(follow: bool, replace: fn(&Path, &str)) {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.log"), folder.path().join("out.log"));
     let pipeline = folder.path().join("p.toml");
-    let text = format!(
-        "[pipeline]\ndelivery = \"effectively_once\"\n\
-         [source.in]\nplugin = \"file\"\npath = \"{}\"\nfollow = {follow}\npoll_interval = \"20ms\"\n\
-         [sink.out]\nplugin = \"file\"\npath = \"{}\"\nbatch = {{ events = 100 }}\n",
-        input.display(),
-        output.display()
-    );
-    fs::write(&pipeline, text).unwrap();
+    let write = |rate: &str| {
+        let text = format!(
+            "[pipeline]\ndelivery = \"effectively_once\"\n\
+             [source.in]\nplugin = \"file\"\npath = \"{}\"\nfollow = {follow}\npoll_interval = \"20ms\"\n\
+             [filter.slow]\nplugin = \"throttle\"\n{rate}\n\
+             [sink.out]\nplugin = \"file\"\npath = \"{}\"\nbatch = {{ events = 100 }}\n",
+            input.display(),
+            output.display()
+        );
+        fs::write(&pipeline, text).unwrap();
+    };
+    write(SLOW);
     fs::write(&input, lines("old", 20_000)).unwrap();
     let run = || Tidegate::new(&["run"]).arg(&pipeline).arg("--data-dir").arg(folder.path().join("data"));
     let mut running = run().start();
@@ -50,6 +58,7 @@ fn replaced_after_a_kill(follow: bool, replace: fn(&Path, &str)) {
     let (base, done) = record(&folder.path().join("out.log.tidegate"));
     assert!(done > base, "the kill met no batch in its middle: {base} {done}");
     replace(&input, &lines("new", 20_000));
+    write(FAST);
     let mut running = run().start();
     until("the new file is there", || count(&output, "new") >= 20_000);
     running.signal("TERM");
@@ -95,13 +104,17 @@ fn a_moved_file_of_a_template_holds_nothing_twice_after_a_kill() {
         let events: String = (0..20_000).map(|n| format!("{{\"f\":\"f{}\",\"n\":{n}}}\n", n % 3)).collect();
         fs::write(&input, &events).unwrap();
         let pipeline = folder.path().join("p.toml");
-        let text = format!(
-            "[pipeline]\ndelivery = \"effectively_once\"\n[source.in]\nplugin = \"file\"\npath = \"{}\"\n\
-             [sink.out]\nplugin = \"file\"\npath = \"{}/{{.f}}.jsonl\"\nbatch = {{ events = 100 }}\n",
-            input.display(),
-            out.display()
-        );
-        fs::write(&pipeline, text).unwrap();
+        let write = |rate: &str| {
+            let text = format!(
+                "[pipeline]\ndelivery = \"effectively_once\"\n[source.in]\nplugin = \"file\"\npath = \"{}\"\n\
+                 [filter.slow]\nplugin = \"throttle\"\n{rate}\n\
+                 [sink.out]\nplugin = \"file\"\npath = \"{}/{{.f}}.jsonl\"\nbatch = {{ events = 100 }}\n",
+                input.display(),
+                out.display()
+            );
+            fs::write(&pipeline, text).unwrap();
+        };
+        write(SLOW);
         let run = || Tidegate::new(&["run"]).arg(&pipeline).arg("--data-dir").arg(folder.path().join("data"));
         let running = run().start();
         until("some of it is written", || count(&out.join("f1.jsonl"), "{") >= 500 + round * 37);
@@ -115,6 +128,7 @@ fn a_moved_file_of_a_template_holds_nothing_twice_after_a_kill() {
             fs::create_dir_all(out.join("old/2026")).unwrap();
             fs::rename(out.join(name), out.join("old/2026").join(name)).unwrap();
         }
+        write(FAST);
         let ended = run().end().expect(0);
         assert!(ended.stderr.contains("was moved to"), "{}", ended.stderr);
         let files = ["f0.jsonl", "f1.jsonl", "f2.jsonl", "old/2026/f0.jsonl", "old/2026/f1.jsonl"];

@@ -101,8 +101,9 @@ fn request_that_never_succeeds_blocks_no_other_and_ends_with_its_client() {
         counted.fetch_add(1, Ordering::SeqCst);
         500
     });
-    // By default, retries have no limit.
-    for (parallel, time_limit) in [("parallel = 1", "1s"), ("", "2s")] {
+    // By default, retries have no limit. The limit is the time that the test takes, and longer than a busy machine needs for
+    // a few retries and a response.
+    for (parallel, time_limit) in [("parallel = 1", "5s"), ("", "6s")] {
         let retry = "retry = { base = \"1ms\", cap = \"1ms\" }";
         let server = format!("time_limit = \"{time_limit}\"");
         let (mut running, address) = endpoint(upstream, &server, &format!("{parallel}\n{retry}"));
@@ -315,8 +316,11 @@ fn clients_see_the_reasons_of_plain_filters_but_not_of_sinks() {
 
 #[test]
 fn an_endpoint_stays_unready_between_requests_while_an_upstream_server_is_down() {
-    let retries = ["retry = { base = \"1ms\", cap = \"1ms\" }", "retry = { attempts = 2, base = \"1ms\" }"];
-    for (retry, expected) in retries.into_iter().zip([504, 422]) {
+    let retries = [
+        ("retry = { base = \"1ms\", cap = \"1ms\" }", "300ms", 504),
+        ("retry = { attempts = 2, base = \"1ms\" }", "60s", 422),
+    ];
+    for (retry, time_limit, expected) in retries {
         let upstream = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let call = Tidegate::pipeline(&format!(
@@ -325,7 +329,7 @@ fn an_endpoint_stays_unready_between_requests_while_an_upstream_server_is_down()
             plugin = "http_server"
             listen = "{listen}"
             respond = "result"
-            time_limit = "300ms"
+            time_limit = "{time_limit}"
             [filter.ask]
             plugin = "http"
             url = "http://{upstream}/{{.id}}"
@@ -409,10 +413,24 @@ fn each_pipeline_has_its_own_duration() {
     );
     let long = write(
         "long.toml",
-        "[source.a]\nplugin = \"exec\"\nmode = \"once\"\ncommand = [\"sleep\", \"1\"]\n[sink.b]\nplugin = \"blackhole\"\n",
+        &format!(
+            "[source.a]\nplugin = \"exec\"\nmode = \"once\"\ncommand = [\"sh\", \"-c\", \"until [ -e {} ]; do sleep 0.01; done; sleep 1\"]\n\
+             [sink.b]\nplugin = \"blackhole\"\n",
+            folder.path().join("go").display()
+        ),
     );
     let started = Instant::now();
-    let ended = Tidegate::run(&[&short, &long]).args(["--log-format", "json"]).end().expect(0);
+    let call = Tidegate::run(&[&short, &long]).args(["--log-format", "json", "--admin", "127.0.0.1:0"]);
+    let mut running = call.start();
+    let admin = running.address("admin listening on");
+    until("the short pipeline is over", || {
+        let body = http(admin, "GET /status", "", b"").body;
+        let status: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let graphs = status["graphs"].as_array().unwrap();
+        graphs.iter().any(|graph| graph["pipeline"] == "short" && graph["state"] == "ended")
+    });
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    let ended = running.end().expect(0);
     let seconds = |name: &str| {
         let mut lines =
             ended.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

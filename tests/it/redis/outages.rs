@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use tidegate_servers::redis::Redis;
@@ -72,11 +73,16 @@ fn a_hundred_thousand_events_into_a_list_and_a_stream_in_order() {
 fn redis_that_is_stopped_and_restarted_has_everything() {
     let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let folder = tempfile::tempdir().unwrap();
+    let path = numbered(&folder, EVENTS);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let (first, second) = whole.split_at(whole.len() / 2);
+    std::fs::write(&path, first).unwrap();
     let pipeline = format!(
         r#"
         [source.lines]
         plugin = "file"
         path = "{path}"
+        follow = true
         [filter.number]
         plugin = "jq"
         query = '.n'
@@ -88,12 +94,15 @@ fn redis_that_is_stopped_and_restarted_has_everything() {
         batch = {{ events = 500 }}
         retry = {{ base = "20ms", cap = "200ms" }}
         "#,
-        path = numbered(&folder, EVENTS).display(),
+        path = path.display(),
         url = redis.url(),
     );
     let mut running = Tidegate::pipeline(&pipeline).start();
     until("a tenth is there", || redis.query(["LLEN", "list"]).integer() > Some(EVENTS as i64 / 10));
     redis.kill();
+    // Even if the first half was delivered before the kill, the second half is not.
+    let mut input = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    input.write_all(second.as_bytes()).unwrap();
     running.wait_for("tries again");
     let before = running.resident();
     for _ in 0..20 {
@@ -102,6 +111,11 @@ fn redis_that_is_stopped_and_restarted_has_everything() {
         assert!(now < before + (16 << 20), "memory grows while Redis is down: {before} to {now}");
     }
     redis.restart();
+    until("everything is there", || {
+        redis.query(["LLEN", "list"]).integer() >= Some(EVENTS as i64)
+            && redis.query(["LINDEX", "list", "-1"]).text() == (EVENTS - 1).to_string()
+    });
+    running.signal("TERM");
     running.end().expect(0);
     let list = list_of(&redis);
     let distinct: BTreeSet<usize> = list.iter().map(|number| number.parse().unwrap()).collect();

@@ -6,4 +6,7 @@
 
 pub mod http;
 pub mod machine;
+mod ports;
 pub mod redis;
+
+pub use ports::free_port;

@@ -101,6 +101,16 @@ pub fn can_trace() -> bool {
     })
 }
 
+/// True if SIGSTOP has taken effect on this process. A process on another processor runs on for a moment after it is sent.
+/// Where the system has no `/proc`, that moment is neglected.
+pub fn is_stopped(process: u32) -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+}
+
 fn can_change_group() -> bool {
     let file = tempfile::NamedTempFile::new().expect("a temporary file can be created");
     std::os::unix::fs::chown(file.path(), None, Some(4242)).is_ok()

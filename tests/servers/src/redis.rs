@@ -4,7 +4,7 @@ mod client;
 #[cfg(test)]
 mod tests;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use tempfile::TempDir;
 
 use client::Client;
 pub use client::Reply;
+
+use crate::free_port;
+use crate::machine::is_stopped;
 
 /// Time limit for a server to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,8 +117,17 @@ impl Redis {
     }
 
     /// Freezes it (SIGSTOP): connections stay open without replies.
+    ///
+    /// # Panics
+    /// If it does not stop.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let Some(child) = &self.child else { return };
+        let deadline = Instant::now() + PATIENCE;
+        while !is_stopped(child.id()) {
+            assert!(Instant::now() < deadline, "redis-server does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Continues it after [`pause`](Self::pause).
@@ -198,9 +210,4 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }

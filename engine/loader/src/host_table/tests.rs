@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// No wake takes longer: one that does is lost.
+/// No wake takes longer: one that does is lost. Where the clock is virtual, it stands still unless every task waits, so an
+/// alarm does not go off before the test waits for it.
 const SOON: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -24,7 +25,7 @@ async fn is_silent(signals: &Wakers, slot: Slot) -> bool {
     tokio::time::timeout(SHORT, signals.woken(slot)).await.is_err()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn wake_counts_during_and_after_the_call_and_not_before_it() {
     let hub = HostTable::leaked();
     let (number, signals) = hub.register("c");
@@ -40,7 +41,7 @@ async fn wake_counts_during_and_after_the_call_and_not_before_it() {
     assert!(is_silent(&signals, Slot::Work).await, "once is once");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_wake_is_for_both_calls_that_are_under_way() {
     let hub = HostTable::leaked();
     let (number, signals) = hub.register("c");
@@ -51,7 +52,7 @@ async fn one_wake_is_for_both_calls_that_are_under_way() {
 }
 
 /// Guards against an alarm that was lost when another wake came first: the operation then never went on.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_alarm_outlives_a_wake_that_comes_first() {
     let hub = HostTable::leaked();
     let (number, signals) = hub.register("c");
@@ -65,7 +66,7 @@ async fn an_alarm_outlives_a_wake_that_comes_first() {
 }
 
 /// Guards against an alarm that only one of two waiting calls got, and not the one that had set it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_alarm_is_for_both_calls_that_are_under_way() {
     let hub = HostTable::leaked();
     let (number, signals) = hub.register("c");
@@ -78,7 +79,7 @@ async fn an_alarm_is_for_both_calls_that_are_under_way() {
     assert!(is_silent(&signals, Slot::Work).await, "it rings once");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_earliest_of_two_alarms_counts() {
     let hub = HostTable::leaked();
     let (number, signals) = hub.register("c");
@@ -90,7 +91,7 @@ async fn the_earliest_of_two_alarms_counts() {
     assert!(is_silent(&signals, Slot::Work).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unknown_instances_wake_no_task() {
     let hub = HostTable::leaked();
     let (gone, _) = hub.register("gone");

@@ -1,13 +1,11 @@
 //! Connections and the server from start to end.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tidegate_sdk::{Class, Outcome, Source};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::client::{Client, post, request, until};
+use super::client::{Client, PATIENCE, post, request, until};
 use super::driver::{Driven, Opened, options};
 use crate::pending::PendingRequests;
 use crate::server::source::HttpServer;
@@ -145,7 +143,7 @@ async fn queued_requests_are_emitted_when_the_pipeline_stops() {
     }
     server.stopping.cancel();
     assert_eq!(server.next().await.unwrap().batch.len(), 3);
-    let end = tokio::time::timeout(Duration::from_secs(2), server.next()).await;
+    let end = tokio::time::timeout(PATIENCE, server.next()).await;
     assert!(end.expect("there is nothing to wait for").is_none());
 }
 

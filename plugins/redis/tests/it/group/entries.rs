@@ -47,7 +47,7 @@ async fn stolen_entries_are_written_by_the_first_consumer() {
 async fn an_answer_that_is_lost_is_no_second_write() {
     let redis = Redis::start();
     let mut options = list(&redis);
-    options["time_limit"] = json!("300ms");
+    options["time_limit"] = json!("2s");
     let mut worker = Worker::new(&redis, "a", &options).await;
     add(&redis, 0, 1);
     let first = worker.read().await;

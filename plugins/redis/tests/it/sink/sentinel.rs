@@ -10,7 +10,7 @@ fn sentinel(master: &Server) -> Server {
     let port = free_port();
     let config = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor tide 127.0.0.1 {} 1\n\
-         sentinel down-after-milliseconds tide 300\nsentinel failover-timeout tide 2000\n",
+         sentinel down-after-milliseconds tide 1000\nsentinel failover-timeout tide 2000\n",
         master.port
     );
     let path = file(&folder, "sentinel.conf", &config);

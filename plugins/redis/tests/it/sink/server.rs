@@ -1,5 +1,4 @@
 use std::io::Write;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -7,14 +6,10 @@ use redis::{FromRedisValue, Value};
 use serde_json::json;
 use tempfile::TempDir;
 use tidegate_sdk::{Batch, Class, Cx, Delivery, Error, Sink};
+pub(crate) use tidegate_servers::free_port;
 
 /// The time limit for each step of a test.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// Looks until `condition` holds.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -70,10 +65,13 @@ impl Server {
         self.wait_until_ready();
     }
 
-    /// Sends the process a signal: `STOP` or `CONT`.
+    /// Sends the process a signal: `STOP` or `CONT`. After `STOP`, the process has stopped.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        if name == "STOP" {
+            wait_until("the process to stop", || tidegate_servers::machine::is_stopped(self.child.id()));
+        }
     }
 
     pub(crate) fn url(&self) -> String {

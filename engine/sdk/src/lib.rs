@@ -13,6 +13,7 @@ mod batch;
 mod context;
 mod contract;
 mod error;
+pub mod event_time;
 pub mod framing;
 pub mod guide;
 pub mod json;

@@ -1,13 +1,16 @@
 //! The plugins that call other servers: source `http_poll`, filter `http`, sink `http`.
 //!
-//! `http_client`, `login` and `response` are common to all three. `poll`, `enrich` and `send` are the plugins.
+//! `http_client`, `login`, `response` and `expression` are common to all three. `poll`, `enrich` and `send` are the
+//! plugins.
 
 mod enrich;
+mod expression;
 mod http_client;
 mod link_header;
 mod login;
 mod options;
 mod poll;
+mod rate;
 mod response;
 mod retry_after;
 mod send;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::login::Login;
 use super::options::{ClientOptions, redacted};
+use super::rate::Pace;
 use super::response::{self, Limits, Response};
 use crate::coding;
 
@@ -27,6 +28,7 @@ pub(crate) struct HttpClient {
     time_limit: Duration,
     connect_time_limit: Duration,
     redirects: usize,
+    pace: Option<Pace>,
     /// Set if requests carry data, so that a redirect must not turn them into GET.
     carries: bool,
     /// Made when the component opens, because that reads the system's certificates.
@@ -71,6 +73,7 @@ impl HttpClient {
             time_limit: options.time_limit.0.min(LONGEST),
             connect_time_limit: options.connect_time_limit.0.min(LONGEST),
             redirects: options.redirects,
+            pace: options.rate.map(Pace::new),
             carries: method != Method::GET,
             client: OnceLock::new(),
         })
@@ -107,6 +110,9 @@ impl HttpClient {
     /// # Errors
     /// If there is no response. The class is ambiguous if the request may have arrived.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
+        if let Some(pace) = &self.pace {
+            pace.wait().await;
+        }
         let deadline = Instant::now() + self.time_limit;
         let client = self.client()?;
         let login = self.login(client, None, deadline).await?;

@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tidegate_sdk::{ConfigError, ConfigErrors, Duration, Secret, Size};
 
+use super::rate::Rate;
+
 /// The options that the source, the filter and the sink share.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -21,6 +23,8 @@ pub(crate) struct ClientOptions {
     /// The credentials: `{ basic = { user = "me", password = "${PASSWORD}" } }`, `{ bearer = "${TOKEN}" }`, or `{
     /// oauth2 = { token_url = "...", client_id = "...", client_secret = "..." } }`.
     pub(crate) auth: Option<AuthOptions>,
+    /// The largest rate of requests, evenly spaced: `"5/s"`, `"100/m"`. Not limited by default.
+    pub(crate) rate: Option<Rate>,
     /// The longest time from connecting to the last byte of the response.
     pub(crate) time_limit: Duration,
     /// The longest time that connecting may take.
@@ -41,6 +45,7 @@ impl Default for ClientOptions {
             headers: BTreeMap::new(),
             query: BTreeMap::new(),
             auth: None,
+            rate: None,
             time_limit: Duration::seconds(30),
             connect_time_limit: Duration::seconds(10),
             body_size: Size(8 << 20),

@@ -2,7 +2,7 @@
 //!
 //! `walk` follows one poll over its pages, `pages` finds the URLs of pages, and `decode` makes events of a response.
 
-mod body;
+mod build;
 mod cursor;
 mod decode;
 pub(crate) mod fuzzing;
@@ -10,6 +10,7 @@ mod health;
 mod options;
 mod pages;
 mod position;
+mod request;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -19,27 +20,27 @@ mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::HeaderMap;
+use reqwest::{StatusCode, Url};
 use tidegate_sdk::{
-    Attributes, Batch, Class, ConfigError, ConfigErrors, Cx, Error, Plugin, Position, Replay, Source,
-    SourceBatch, SourceRejection, async_trait,
+    Attributes, Batch, Class, ConfigError, Cx, Error, Plugin, Position, Replay, Source, SourceBatch,
+    SourceRejection, async_trait,
 };
 
-use self::body::Body;
-use self::cursor::CursorValues;
-use self::decode::{Decoded, Decoder, rejection};
+use self::cursor::{Cursor, CursorValues};
+use self::decode::{Decoded, Decoder, Input, rejection};
 use self::health::PollHealth;
-use self::options::PollOptions;
-use self::pages::{Page, Pages};
+use self::pages::{Lead, Page, Pages, Place};
 use self::position::PollPosition;
+use self::request::{RequestTemplate, Values};
 use self::schedule::Schedule;
 use self::unique::Unique;
 use self::walk::{Incomplete, Step, Walk, WalkContext};
 use super::HttpClient;
 use super::http_client::Request;
-use super::options::{checked_url, redacted};
+use super::options::redacted;
 use super::response::Response;
 
 const SAMPLE: &str = r#"[source.users]
@@ -63,14 +64,16 @@ pub(super) fn plugin() -> Plugin {
 /// The source `http_poll`.
 struct HttpPoll {
     client: HttpClient,
-    request: Request,
-    /// The body, if the cursor or the page is inserted into it.
-    body: Option<Body>,
+    template: RequestTemplate,
     warnings: Vec<ConfigError>,
     schedule: Schedule,
     decoder: Arc<Decoder>,
     pages: Pages,
     max_pages: u64,
+    /// The pause before a page that is not the first.
+    delay: Option<Duration>,
+    /// Set if the pause was made.
+    is_delayed: bool,
     /// The number of polls to make.
     times: Option<u64>,
     made: u64,
@@ -92,69 +95,6 @@ struct HttpPoll {
 }
 
 impl HttpPoll {
-    fn new(options: PollOptions) -> Result<Self, ConfigError> {
-        let mut errors = ConfigErrors::default();
-        let schedule = errors.keep(Schedule::new(&options));
-        errors.keep(options.check());
-        let url = errors.keep(checked_url(&options.url, "/url"));
-        let method = Method::from(options.method);
-        let client = errors.keep(HttpClient::new(&options.client, &method));
-        let mut headers = HeaderMap::new();
-        let warnings = options.warnings();
-        let in_body = [
-            (
-                "/pagination/body_path",
-                options.pagination.as_ref().is_some_and(|page| page.body_path.is_some()),
-            ),
-            ("/cursor/body_path", options.cursor.as_ref().is_some_and(|cursor| cursor.body_path.is_some())),
-        ];
-        let put_into = in_body.iter().find(|(_, given)| *given);
-        let template = put_into.map(|(pointer, _)| Body::new(options.body.as_deref(), pointer)).transpose();
-        let template = errors.keep(template).flatten();
-        if template.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        let body = options.body.map(bytes::Bytes::from);
-        if body.as_ref().is_some_and(|body| tidegate_sdk::json::check(body).is_ok()) {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        let pages = errors.keep(Pages::new(options.pagination));
-        let cursor = errors.keep(options.cursor.map(cursor::Cursor::new).transpose()).flatten();
-        let (Some(schedule), Some(mut url), Some(client), Some(pages)) = (schedule, url, client, pages)
-        else {
-            return Err(errors.into_error());
-        };
-        errors.finish(())?;
-        let query = options.client.query_pairs();
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let unique = options.unique.as_ref().map(|_| Unique::new(options.unique_events));
-        let decoder =
-            Decoder { decode: options.decode, items: options.items, unique: options.unique, cursor };
-        Ok(Self {
-            client,
-            request: Request { method, url, headers, body },
-            body: template,
-            warnings,
-            schedule,
-            conditional: options.conditional && matches!(pages, Pages::One),
-            max_pages: options.max_pages,
-            times: options.times,
-            made: 0,
-            unique,
-            since: decoder.cursor.as_ref().and_then(|cursor| cursor.initial.clone()),
-            decoder: Arc::new(decoder),
-            pages,
-            validators: None,
-            walk: None,
-            suspended: None,
-            ready: VecDeque::new(),
-            kept: PollPosition::default(),
-            health: PollHealth::default(),
-        })
-    }
-
     /// Waits for the next poll. Returns false if there is none.
     async fn begin(&mut self, cx: &Cx) -> Result<bool, Error> {
         if let Some(times) = self.times {
@@ -172,26 +112,42 @@ impl HttpPoll {
     }
 
     /// Returns the request for the current page.
-    fn request(&self, walk: &Walk) -> Request {
+    ///
+    /// # Errors
+    /// If a value cannot stand in its place.
+    fn request(&self, walk: &Walk) -> Result<Request, Error> {
         let since = self.decoder.cursor.as_ref().zip(self.since.as_deref());
-        let in_query = since.filter(|(cursor, _)| cursor.pointer.is_none());
-        let parameters = in_query.map(|(cursor, since)| (cursor.parameter.as_str(), since));
-        let url = self.pages.url(&self.request.url, parameters.as_slice(), walk.next.as_ref());
-        let mut request = Request { url, ..self.request.clone() };
-        if let Some(body) = &self.body {
-            let since = since.and_then(|(cursor, since)| Some((cursor.pointer.as_deref()?, since)));
-            request.body = Some(body.with(since, self.pages.in_body(walk.next.as_ref())));
+        let (mut parameters, mut inserted) = (None, Vec::new());
+        match since {
+            Some((cursor, since)) if cursor.place == Place::Query => {
+                parameters = Some((cursor.parameter.as_str(), since));
+            }
+            Some((Cursor { place: Place::Body(pointer), .. }, since)) => {
+                inserted.push((pointer.as_str(), since.into()));
+            }
+            _ => {}
         }
+        inserted.extend(self.pages.in_body(walk.next.as_ref()));
+        let page = self.pages.value(walk.next.as_ref());
+        let values = Values {
+            cursor: since.map(|(_, since)| since.to_owned()).into_iter().collect(),
+            page: page.map(|page| page.as_str().map_or_else(|| page.to_string(), str::to_owned)),
+            page_is_number: self.pages.are_numbered(),
+            cursor_is_number: false,
+        };
+        let request =
+            self.template.request(&self.pages, &values, parameters.as_slice(), &inserted, walk.next.as_ref());
+        let mut request = request.map_err(Error::misconfigured)?;
         if let Some((known, headers)) = &self.validators
             && *known == request.url
         {
             request.headers.extend(headers.clone());
         }
-        request
+        Ok(request)
     }
 
     fn context(&self) -> WalkContext<'_> {
-        WalkContext { pages: &self.pages, base: &self.request.url, max_pages: self.max_pages }
+        WalkContext { pages: &self.pages, base: self.template.base(), max_pages: self.max_pages }
     }
 
     /// Makes batches of a response, and moves to the next page.
@@ -211,12 +167,14 @@ impl HttpPoll {
             .with("url", redacted(url))
             .with("status", i64::from(response.status.as_u16()))
             .with("page", walk.taken as i64 + 1);
-        let mut page = Page { url, headers: &response.headers, body: &response.body, count: 0 };
-        let repeat = walk.is_repeat(&self.context(), &page);
+        let nowhere = Lead::default();
+        let page = Page { url, headers: &response.headers, body: &response.body, count: 0, lead: &nowhere };
         let mut seen = walk.seen.clone();
         match self.decode(response, &mut seen, cx).await? {
             Ok(mut decoded) => {
-                page.count = decoded.count;
+                let lead = std::mem::take(&mut decoded.lead);
+                let page = Page { count: decoded.count, lead: &lead, ..page };
+                let repeat = walk.is_repeat(&self.context(), &page);
                 let step = walk.go_on(&self.context(), &page);
                 self.look(&walk, &page, &step, &decoded, cx);
                 walk.useful |= decoded.is_useful();
@@ -299,13 +257,15 @@ impl HttpPoll {
         if let Some(fault) = &response.fault {
             return Ok(Err(fault.message().to_owned()));
         }
-        let (decoder, body, limit) = (Arc::clone(&self.decoder), response.body.clone(), cx.event_size());
+        let (decoder, limit) = (Arc::clone(&self.decoder), cx.event_size());
+        let headers = if decoder.evaluates() { response.headers.clone() } else { HeaderMap::new() };
+        let input = Input { body: response.body.clone(), status: response.status, headers };
         let (mut unique, mut noted) = (self.unique.take(), std::mem::take(seen));
         let work = move || {
-            let decoded = decoder.decode(&body, limit, unique.as_mut(), &mut noted);
+            let decoded = decoder.decode(&input, limit, unique.as_mut(), &mut noted);
             (decoded, unique, noted)
         };
-        let large = response.body.len() > LARGE;
+        let large = response.body.len() > LARGE || self.decoder.evaluates();
         let done = if large { cx.spawn_blocking(work).await } else { Ok(work()) };
         let (decoded, unique, noted) =
             done.map_err(|error| Error::fatal(format!("the task that reads the response ended: {error}")))?;
@@ -462,7 +422,7 @@ impl Source for HttpPoll {
         let position: PollPosition = position.read()?;
         self.kept.clone_from(&position);
         self.since = position.since;
-        let next = position.next.filter(|next| self.pages.lead_to(next, &self.request.url));
+        let next = position.next.filter(|next| self.pages.lead_to(next, self.template.base()));
         let seen = CursorValues { value: position.seen, order: position.order };
         self.walk = next.map(|next| Walk::at(Some(next), position.taken, seen, position.stuck));
         if self.walk.is_some() {
@@ -482,12 +442,20 @@ impl Source for HttpPoll {
                 return Ok(None);
             }
             let Some(walk) = &self.walk else { continue };
-            let request = self.request(walk);
+            if let Some(delay) = self.delay.filter(|_| walk.is_later() && !self.is_delayed) {
+                if !cx.sleep(delay).await {
+                    return Ok(None);
+                }
+                self.is_delayed = true;
+            }
+            let Some(walk) = &self.walk else { continue };
+            let request = self.request(walk)?;
             let response = tokio::select! {
                 biased;
                 () = cx.stopping() => return Ok(None),
                 response = self.client.fetch(&request) => response?,
             };
+            self.is_delayed = false;
             self.take(&request.url, &response, cx).await?;
         }
     }

@@ -37,6 +37,8 @@ pub(crate) enum Reply {
         headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
     },
+    /// These bytes, then the connection is closed.
+    Raw(Vec<u8>),
     /// Closes the connection without a response.
     HangUp,
     /// Announces a body and closes before its end.
@@ -130,6 +132,10 @@ async fn serve(stream: TcpStream, connection: usize, shared: Arc<Shared>) {
                 if stream.write_all(&response).await.is_err() {
                     return;
                 }
+            }
+            Reply::Raw(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                return;
             }
             Reply::HangUp => return,
             Reply::BreakOff => {

@@ -7,32 +7,39 @@ use tidegate_sdk::ConfigError;
 use tidegate_sdk::json::Path;
 
 use super::options::{CursorOptions, Keep};
+use super::pages::Place;
 
 /// The rules for the cursor's value.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor {
     pub(super) parameter: String,
-    /// The JSON pointer of the value in the body; then the query does not carry it.
-    pub(super) pointer: Option<String>,
+    pub(super) place: Place,
     pub(super) initial: Option<String>,
     from: Path,
     keep: Keep,
 }
 
 impl Cursor {
-    /// Makes a cursor from its options.
+    /// Makes a cursor from its options. `is_placed` is set if a placeholder carries it.
     ///
     /// # Errors
     /// If it is not clear how a request carries the value.
-    pub(super) fn new(options: CursorOptions) -> Result<Self, ConfigError> {
+    pub(super) fn new(options: CursorOptions, is_placed: bool) -> Result<Self, ConfigError> {
         let CursorOptions { from, parameter, body_path, initial, keep } = options;
-        if parameter.is_some() == body_path.is_some() {
-            let message = "say exactly one of `parameter` and `body_path`: how a request carries the value";
+        let places = [parameter.is_some(), body_path.is_some(), is_placed];
+        if places.iter().filter(|given| **given).count() != 1 {
+            let message = "say exactly one of `parameter`, `body_path` and a placeholder `{cursor}`: how a request carries \
+                           the value";
             return Err(ConfigError::at("/cursor", message).help("for example `parameter = \"since\"`"));
         }
+        let place = match body_path {
+            Some(path) => Place::Body(path.pointer()),
+            None if is_placed => Place::Placeholder,
+            None => Place::Query,
+        };
         Ok(Self {
             parameter: parameter.unwrap_or_default(),
-            pointer: body_path.map(|path| path.pointer()),
+            place,
             initial: initial.map(|value| value.0),
             from,
             keep,
@@ -132,7 +139,7 @@ mod tests {
             initial: None,
             keep,
         };
-        let cursor = Cursor::new(options).unwrap();
+        let cursor = Cursor::new(options, false).unwrap();
         let mut seen = CursorValues::from(Some("5".into()));
         for value in values {
             cursor.see(&mut seen, format!(r#"{{"at":{value}}}"#).as_bytes());

@@ -3,13 +3,17 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use tidegate_sdk::framing::{elements_of, without_mark};
 use tidegate_sdk::json::{self, Path, one_line};
 use tidegate_sdk::{Batch, BatchBuilder, Size, SourceRejection, Span};
 
 use super::cursor::{Cursor, CursorValues};
-use super::options::Decode;
+use super::options::{Decode, MissingItems};
+use super::pages::Lead;
 use super::unique::Unique;
+use crate::client::expression::{Document, Expression};
 
 /// The number of bytes of rejected input that are kept.
 const HEAD: usize = 4096;
@@ -18,9 +22,24 @@ const HEAD: usize = 4096;
 #[derive(Clone, Debug)]
 pub(super) struct Decoder {
     pub(super) decode: Decode,
-    pub(super) items: Option<Path>,
+    pub(super) items: Option<Expression>,
+    pub(super) missing: MissingItems,
+    /// The reference to the next page.
+    pub(super) from: Option<Expression>,
+    /// The condition that ends a poll.
+    pub(super) stop: Option<Expression>,
+    /// The limit on the results of `items`, in bytes.
+    pub(super) size: usize,
     pub(super) unique: Option<Path>,
     pub(super) cursor: Option<Cursor>,
+}
+
+/// The parts of a response that are decoded.
+#[derive(Clone, Debug)]
+pub(super) struct Input {
+    pub(super) body: Bytes,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
 }
 
 /// The content of one body.
@@ -32,6 +51,8 @@ pub(super) struct Decoded {
     pub(super) rejected: Vec<SourceRejection>,
     /// The number of events that the server sent, dropped ones included.
     pub(super) count: u64,
+    /// The reference to the next page.
+    pub(super) lead: Lead,
 }
 
 impl Decoded {
@@ -53,25 +74,52 @@ struct Extractor<'a> {
 }
 
 impl Decoder {
-    /// Decodes the events of `body`, each of at most `limit` bytes. Records the cursor's values in `seen`.
+    /// Returns whether decoding evaluates a query.
+    pub(super) fn evaluates(&self) -> bool {
+        [&self.items, &self.from, &self.stop].into_iter().flatten().any(Expression::is_query)
+    }
+
+    /// Decodes the events of a response, each of at most `limit` bytes, and finds the reference to the next page.
+    /// Records the cursor's values in `seen`.
     ///
     /// # Errors
     /// The reason why the whole body is unusable. Then nothing was recorded.
     pub(super) fn decode(
         &self,
-        body: &Bytes,
+        input: &Input,
         limit: usize,
         unique: Option<&mut Unique>,
         seen: &mut CursorValues,
     ) -> Result<Decoded, String> {
+        let is_json = self.decode == Decode::Json;
+        let document = Document::new(&input.body, input.status, &input.headers, is_json);
+        let mut decoded = if input.body.trim_ascii().is_empty() {
+            Decoded::default()
+        } else {
+            self.events(input, &document, limit, unique, seen)?
+        };
+        document.count.set(decoded.count);
+        decoded.lead = self.lead(&document);
+        Ok(decoded)
+    }
+
+    fn events(
+        &self,
+        input: &Input,
+        document: &Document<'_>,
+        limit: usize,
+        unique: Option<&mut Unique>,
+        seen: &mut CursorValues,
+    ) -> Result<Decoded, String> {
+        let found =
+            self.items.as_ref().map(|items| items.elements(document, self.size)).transpose()?.flatten();
+        let body = found.as_ref().unwrap_or(&input.body);
         let decoded = Decoded::default();
         let mut extractor = Extractor { body, limit, decoder: self, unique, seen, decoded, open: None };
-        if body.trim_ascii().is_empty() {
-            return Ok(extractor.decoded);
-        }
         match self.decode {
             Decode::Json => {
-                for range in self.json_events(body)? {
+                let path = self.items.as_ref().and_then(Expression::path);
+                for range in self.json_events(body, path)? {
                     extractor.event(range);
                 }
             }
@@ -83,17 +131,46 @@ impl Decoder {
         Ok(decoded)
     }
 
+    /// Evaluates `from` and `stop`.
+    fn lead(&self, document: &Document<'_>) -> Lead {
+        let mut lead = Lead::default();
+        if let Some(stop) = &self.stop {
+            match stop.holds(document) {
+                Ok(stops) => lead.stops = stops,
+                Err(reason) => lead.fault = Some(format!("`stop` of the pagination: {reason}")),
+            }
+        }
+        if let Some(from) = &self.from
+            && !lead.stops
+        {
+            match from.text(document) {
+                Ok(next) => lead.next = next,
+                Err(reason) => lead.fault = Some(format!("`from` of the pagination: {reason}")),
+            }
+            let is_absent = |path: &Path| matches!(path.find(document.body), Ok(None));
+            lead.is_absent = lead.next.is_none() && from.path().is_some_and(is_absent);
+        }
+        lead
+    }
+
     /// Returns the ranges of the events in a JSON body.
-    fn json_events(&self, body: &[u8]) -> Result<Vec<Range<usize>>, String> {
-        let value = match &self.items {
+    fn json_events(&self, body: &[u8], path: Option<&Path>) -> Result<Vec<Range<usize>>, String> {
+        let value = match path {
             None => {
                 let value = json::trim(without_mark(body));
                 json::check(value)?;
                 value
             }
-            Some(path) => path.find(without_mark(body))?.ok_or_else(|| {
-                format!("the response has no `{path}`, where `items` says that the events are")
-            })?,
+            Some(path) => match path.find(without_mark(body))? {
+                Some(value) => value,
+                None if self.missing == MissingItems::Empty => return Ok(Vec::new()),
+                None => {
+                    return Err(format!(
+                        "the response has no `{path}`, where `items` says that the events are; if the server leaves it \
+                         out when there are none, set `missing = \"empty\"`"
+                    ));
+                }
+            },
         };
         let start = value.as_ptr() as usize - body.as_ptr() as usize;
         match value.first() {

@@ -1,22 +1,23 @@
 //! Entry points of the decoders of `http_poll` for the fuzz targets.
 
 use bytes::Bytes;
-use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, LINK};
-use tidegate_sdk::json::{self, Path};
+use reqwest::{StatusCode, Url};
+use tidegate_sdk::json;
 
 use super::cursor::CursorValues;
-use super::decode::Decoder;
-use super::options::Decode;
-use super::pages::{Page, Pages, Parameter};
+use super::decode::{Decoder, Input};
+use super::options::{Decode, MissingItems};
+use super::pages::{Lead, Page, Pages, Parameter, Place};
 use super::unique::Unique;
 use super::walk::{Step, Walk, WalkContext};
+use crate::client::expression::Expression;
 
 /// The largest event, in bytes.
 const LIMIT: usize = 1000;
 
-fn path(text: &str) -> Path {
-    text.parse().expect("it is a path, as the tests show")
+fn expression(text: &str) -> Expression {
+    Expression::new(text, "").expect("it is a query, as the tests show")
 }
 
 /// Decodes a response with each decoder, and looks for the next page in it.
@@ -24,16 +25,28 @@ fn path(text: &str) -> Path {
 /// # Panics
 /// If events and rejections do not add up, or an event is not valid JSON.
 pub fn response(body: &[u8]) {
-    let body = Bytes::copy_from_slice(body);
+    let (body, status) = (Bytes::copy_from_slice(body), StatusCode::OK);
+    let input = Input { body, status, headers: HeaderMap::new() };
+    let mut lead = Lead::default();
     for (decode, items) in [
         (Decode::Json, None),
-        (Decode::Json, Some(path(".items"))),
+        (Decode::Json, Some(expression(".items"))),
+        (Decode::Json, Some(expression(".items[]?, .more"))),
         (Decode::JsonLines, None),
         (Decode::Lines, None),
         (Decode::Text, None),
     ] {
-        let decoder = Decoder { decode, items, unique: None, cursor: None };
-        let Ok(decoded) = decoder.decode(&body, LIMIT, None, &mut CursorValues::default()) else { continue };
+        let decoder = Decoder {
+            decode,
+            items,
+            missing: MissingItems::Reject,
+            from: Some(expression(".next")),
+            stop: None,
+            size: 1 << 20,
+            unique: None,
+            cursor: None,
+        };
+        let Ok(decoded) = decoder.decode(&input, LIMIT, None, &mut CursorValues::default()) else { continue };
         let rejected = decoded.rejected.len() as u64;
         let mut events = 0;
         for batch in decoded.batches {
@@ -46,13 +59,15 @@ pub fn response(body: &[u8]) {
             }
         }
         assert_eq!(events + rejected, decoded.count, "{decode:?} counts every event");
-        let unique = Decoder { unique: Some(path(".id")), ..decoder };
-        let again = unique.decode(&body, LIMIT, Some(&mut Unique::new(4)), &mut CursorValues::default());
+        lead = decoded.lead;
+        let id = ".id".parse().expect("it is a path");
+        let unique = Decoder { unique: Some(id), ..decoder };
+        let again = unique.decode(&input, LIMIT, Some(&mut Unique::new(4)), &mut CursorValues::default());
         assert_eq!(again.map(|again| again.count), Ok(decoded.count));
     }
-    let parameter = Parameter { name: "cursor".into(), pointer: None };
-    let cursor = Pages::Cursor { from: path(".next"), parameter };
-    follow(&cursor, &HeaderMap::new(), &body);
+    let parameter = Parameter { name: "cursor".into(), place: Place::Query };
+    let cursor = Pages::Cursor { from: ".next".into(), parameter };
+    follow(&cursor, &input.headers, &input.body, &lead);
 }
 
 /// Follows a `Link` header, which must stay on its host.
@@ -62,7 +77,8 @@ pub fn response(body: &[u8]) {
 pub fn link(value: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(value) else { return };
     let headers = HeaderMap::from_iter([(LINK, value)]);
-    if let Some(url) = follow(&Pages::Link { hosts: Vec::new() }, &headers, b"") {
+    if let Some(url) = follow(&Pages::Link { from: None, hosts: Vec::new() }, &headers, b"", &Lead::default())
+    {
         assert_eq!(url.origin(), base().origin(), "a link does not leave the host");
     }
 }
@@ -71,9 +87,9 @@ fn base() -> Url {
     Url::parse("https://api.example.com/a?x=1").expect("it is a URL")
 }
 
-fn follow(pages: &Pages, headers: &HeaderMap, body: &[u8]) -> Option<Url> {
+fn follow(pages: &Pages, headers: &HeaderMap, body: &[u8], lead: &Lead) -> Option<Url> {
     let (base, mut walk) = (base(), Walk::default());
-    let page = Page { url: &base, headers, body, count: 1 };
+    let page = Page { url: &base, headers, body, count: 1, lead };
     let more = walk.go_on(&WalkContext { pages, base: &base, max_pages: 3 }, &page) == Step::More;
     more.then(|| pages.url(&base, &[("since", "1")], walk.next.as_ref()))
 }

@@ -39,9 +39,14 @@ pub(crate) struct PollOptions {
     /// `"json_lines"`, `"lines"` (each line is an event), or `"text"` (the whole response is one event).
     #[serde(default)]
     pub(super) decode: Decode,
-    /// The path of the events in a JSON response: `".data.users"`. A response without it is rejected.
+    /// The events in a JSON response: a path, such as `".data.users"`, or jq over the whole response. An array stands
+    /// for its elements, null for no events.
     #[serde(default)]
-    pub(super) items: Option<Path>,
+    pub(super) items: Option<String>,
+    /// The fate of a response without the path of `items`: `"reject"` it, or take it as `"empty"`, for servers that
+    /// leave the key out when there are no events.
+    #[serde(default)]
+    pub(super) missing: MissingItems,
     /// The pagination of the server, if there is one: `{ kind = "link" }`, `{ kind = "cursor", from = ".next_cursor"
     /// }`, `{ kind = "page" }` or `{ kind = "offset", size = 100 }`. Each page is passed on before the next is fetched.
     #[serde(default)]
@@ -103,17 +108,39 @@ pub(crate) enum Decode {
     Text,
 }
 
+/// The fate of a response without the path of `items`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MissingItems {
+    /// The response is rejected.
+    #[default]
+    Reject,
+    /// The response has no events.
+    Empty,
+}
+
 /// The pagination of a server.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PaginationOptions {
-    /// The reference to the next page: `"link"` (the `Link` header with `rel="next"`), `"cursor"` (a value in the
-    /// response), `"page"` (a number that grows by one) or `"offset"` (the number of events so far).
+    /// The reference to the next page: `"link"` (a URL, in the `Link` header with `rel="next"` or at `from`),
+    /// `"cursor"` (a value in the response), `"page"` (a number that grows by one) or `"offset"` (the number of events
+    /// so far).
     pub(super) kind: PaginationKind,
-    /// For `cursor`: the path of the value for the next page. The last page has none.
+    /// The reference in the response, as a path or jq over the whole response: the URL of the next page for `link`
+    /// (`'."@odata.nextLink"'`), a value for `cursor` (`".next_cursor"`, `".data[-1].id"`). Null, false or an empty
+    /// text ends the poll.
     #[serde(default)]
-    pub(super) from: Option<Path>,
-    /// For `cursor`, `page` and `offset`: the query parameter of the page. The same as the kind by default.
+    pub(super) from: Option<String>,
+    /// Ends the poll after a response for which this holds, in jq over the whole response: `".has_more == false"`,
+    /// `"$count < 100"`. The variables are `$count` (the events of the page), `$status` and `$headers`.
+    #[serde(default)]
+    pub(super) stop: Option<String>,
+    /// The pause before each page but the first: `"200ms"`.
+    #[serde(default)]
+    pub(super) delay: Option<Duration>,
+    /// For `cursor`, `page` and `offset`: the query parameter of the page. The same as the kind by default. A placeholder
+    /// `{page}` in the `url`, a `query` parameter, a header or as a whole text of the `body` takes its place.
     #[serde(default)]
     pub(super) parameter: Option<String>,
     /// For `cursor`, `page` and `offset`: the path in the JSON `body` for the value, instead of the query:
@@ -143,7 +170,7 @@ fn limit() -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PaginationKind {
-    /// The `Link` header with `rel="next"`.
+    /// A URL, in the `Link` header with `rel="next"` or in the response.
     Link,
     /// A value in the response.
     Cursor,
@@ -159,7 +186,8 @@ pub(crate) enum PaginationKind {
 pub(crate) struct CursorOptions {
     /// The path of the value in an event: `".updated_at"`.
     pub(super) from: Path,
-    /// The query parameter of the next poll that carries it: `"since"`.
+    /// The query parameter of the next poll that carries it: `"since"`. A placeholder `{cursor}` in the `url`, a `query`
+    /// parameter, a header or as a whole text of the `body` takes its place.
     #[serde(default)]
     pub(super) parameter: Option<String>,
     /// The path in the JSON `body` of the next poll for the value, instead of the query: `".variables.since"`.
@@ -200,6 +228,12 @@ impl PollOptions {
                         .help("leave it out, or set `decode = \"json\"`"),
                 );
             }
+        }
+        if self.missing == MissingItems::Empty && self.items.is_none() {
+            errors.push(
+                ConfigError::at("/missing", "`missing` is about the path of `items`, and there is none")
+                    .help("leave it out, or name the path of the events with `items`"),
+            );
         }
         for (name, number) in [
             ("max_pages", self.max_pages),
@@ -248,11 +282,12 @@ impl PollOptions {
                  value belongs in the body",
             ));
         };
-        let page = self.pagination.as_ref();
+        let holds = |name: &str| self.body.as_ref().is_some_and(|body| body.contains(name));
+        let page = self.pagination.as_ref().filter(|_| !holds("{page}"));
         if page.is_some_and(|page| page.kind != PaginationKind::Link && page.body_path.is_none()) {
             warn("/pagination", "parameter that asks for a page");
         }
-        if self.cursor.as_ref().is_some_and(|cursor| cursor.body_path.is_none()) {
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.parameter.is_some()) {
             warn("/cursor", "cursor");
         }
         all

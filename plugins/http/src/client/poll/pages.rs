@@ -7,7 +7,6 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_sdk::json::Path;
 use tidegate_sdk::{ConfigError, ConfigErrors};
 
 use super::options::{PaginationKind, PaginationOptions};
@@ -18,10 +17,10 @@ use crate::client::link_header;
 pub(super) enum Pages {
     /// A single page.
     One,
-    /// The `Link` header, to the same host or one of these.
-    Link { hosts: Vec<String> },
+    /// A URL in the `Link` header, or in the response, on the same host or one of these.
+    Link { from: Option<String>, hosts: Vec<String> },
     /// A value in the response.
-    Cursor { from: Path, parameter: Parameter },
+    Cursor { from: String, parameter: Parameter },
     /// A number that grows by one.
     Number { parameter: Parameter, start: u64, size: Option<(String, u64)> },
     /// The number of events so far.
@@ -33,8 +32,31 @@ pub(super) enum Pages {
 pub(super) struct Parameter {
     /// The query parameter.
     pub(super) name: String,
-    /// The JSON pointer in the body; then the query does not carry the page.
-    pub(super) pointer: Option<String>,
+    pub(super) place: Place,
+}
+
+/// The place of a value in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The query, under the name of the parameter.
+    Query,
+    /// A JSON pointer into the body.
+    Body(String),
+    /// A placeholder.
+    Placeholder,
+}
+
+/// The reference to the next page in a response, and the condition that ends the poll.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lead {
+    /// The value of `from`.
+    pub(super) next: Option<String>,
+    /// Set if the response has no member that `from` names.
+    pub(super) is_absent: bool,
+    /// Set if the condition `stop` holds.
+    pub(super) stops: bool,
+    /// The reason why one of them is not known.
+    pub(super) fault: Option<String>,
 }
 
 /// A page other than the first. A part of the stored position.
@@ -58,6 +80,7 @@ pub(super) struct Page<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
     pub(super) count: u64,
+    pub(super) lead: &'a Lead,
 }
 
 impl Page<'_> {
@@ -71,10 +94,12 @@ impl Page<'_> {
 }
 
 impl Pages {
-    pub(super) fn new(options: Option<PaginationOptions>) -> Result<Self, ConfigError> {
+    /// Makes the pagination. `is_placed` is set if a placeholder carries the page.
+    pub(super) fn new(options: Option<PaginationOptions>, is_placed: bool) -> Result<Self, ConfigError> {
         let Some(options) = options else { return Ok(Self::One) };
-        let PaginationOptions { kind, from, parameter, body_path, start, size, size_parameter, hosts } =
-            options;
+        let PaginationOptions {
+            kind, from, parameter, body_path, start, size, size_parameter, hosts, ..
+        } = options;
         let mut errors = ConfigErrors::default();
         let superfluous = |name: &str| {
             ConfigError::at(
@@ -85,7 +110,7 @@ impl Pages {
         };
         let numbered = matches!(kind, PaginationKind::Page | PaginationKind::Offset);
         for (name, given, belongs) in [
-            ("from", from.is_some(), kind == PaginationKind::Cursor),
+            ("from", from.is_some(), matches!(kind, PaginationKind::Cursor | PaginationKind::Link)),
             ("parameter", parameter.is_some(), kind != PaginationKind::Link),
             ("body_path", body_path.is_some(), kind != PaginationKind::Link),
             ("start", start.is_some(), numbered),
@@ -96,9 +121,18 @@ impl Pages {
                 errors.push(superfluous(name));
             }
         }
-        let pointer = body_path.map(|path| path.pointer());
+        let places = [parameter.is_some(), body_path.is_some(), is_placed];
+        errors.check(places.iter().filter(|given| **given).count() <= 1, || {
+            ConfigError::at("/pagination", "a request carries the page in more than one place")
+                .help("choose one of `parameter`, `body_path` and the placeholder `{page}`")
+        });
+        let place = match body_path {
+            Some(path) => Place::Body(path.pointer()),
+            None if is_placed => Place::Placeholder,
+            None => Place::Query,
+        };
         let named =
-            |default: &str| Parameter { name: parameter.unwrap_or_else(|| default.to_owned()), pointer };
+            |default: &str| Parameter { name: parameter.unwrap_or_else(|| default.to_owned()), place };
         let size = size.map(|size| (size_parameter, size));
         let missing = || {
             ConfigError::at("/pagination", "`from` is missing: where in the response the next cursor is")
@@ -107,7 +141,7 @@ impl Pages {
         errors.check(kind != PaginationKind::Cursor || from.is_some(), missing);
         errors.finish(())?;
         Ok(match kind {
-            PaginationKind::Link => Self::Link { hosts },
+            PaginationKind::Link => Self::Link { from, hosts },
             PaginationKind::Cursor => {
                 Self::Cursor { from: from.ok_or_else(missing)?, parameter: named("cursor") }
             }
@@ -140,21 +174,25 @@ impl Pages {
 
     /// Returns the pointer and the value of the page in the body.
     pub(super) fn in_body(&self, next: Option<&PageKey>) -> Option<(&str, Value)> {
-        let pointer = self.parameter()?.pointer.as_deref()?;
-        let value = match (self, next) {
-            (_, Some(PageKey::Cursor(value))) => Value::String(value.clone()),
-            (_, Some(PageKey::Number(number) | PageKey::Offset(number))) => (*number).into(),
-            (Self::Number { start, .. } | Self::Offset { start, .. }, None) => (*start).into(),
-            _ => return None,
-        };
-        Some((pointer, value))
+        let Place::Body(pointer) = &self.parameter()?.place else { return None };
+        Some((pointer, self.value(next)?))
+    }
+
+    /// Returns the value of a page in a request. The first page of a cursor has none.
+    pub(super) fn value(&self, next: Option<&PageKey>) -> Option<Value> {
+        match (self, next) {
+            (_, Some(PageKey::Cursor(value))) => Some(Value::String(value.clone())),
+            (_, Some(PageKey::Number(number) | PageKey::Offset(number))) => Some((*number).into()),
+            (Self::Number { start, .. } | Self::Offset { start, .. }, None) => Some((*start).into()),
+            _ => None,
+        }
     }
 
     /// Returns the name of the missing reference to the next page, if `page` has no sign of one.
     pub(super) fn missing_lead(&self, page: &Page<'_>) -> Option<String> {
         match self {
-            Self::Link { .. } if !page.headers.contains_key(LINK) => Some("`Link` header".into()),
-            Self::Cursor { from, .. } if matches!(from.find(page.body), Ok(None)) => {
+            Self::Link { from: None, .. } if !page.headers.contains_key(LINK) => Some("`Link` header".into()),
+            Self::Link { from: Some(from), .. } | Self::Cursor { from, .. } if page.lead.is_absent => {
                 Some(format!("`{from}`"))
             }
             _ => None,
@@ -167,7 +205,10 @@ impl Pages {
         let more = number("x-next-page").is_some()
             || number("x-total-pages").is_some_and(|pages| pages > 1)
             || number("x-total-count").or_else(|| number("x-total")).is_some_and(|total| total > page.count);
-        matches!(self, Self::Link { .. }) && page.count > 0 && more && !page.headers.contains_key(LINK)
+        matches!(self, Self::Link { from: None, .. })
+            && page.count > 0
+            && more
+            && !page.headers.contains_key(LINK)
     }
 
     /// Returns the page after an unreadable one, if that is known. `largest` is the largest number of events of a page
@@ -180,7 +221,7 @@ impl Pages {
         largest: u64,
     ) -> Option<PageKey> {
         let count = match self {
-            Self::One | Self::Cursor { .. } => return None,
+            Self::One | Self::Cursor { .. } | Self::Link { from: Some(_), .. } => return None,
             Self::Link { .. } | Self::Number { .. } => 1,
             // The number of events that the server sent counts, which may be less than requested.
             Self::Offset { size, .. } if largest == 0 => size.as_ref().map(|(_, size)| *size)?,
@@ -197,7 +238,7 @@ impl Pages {
     /// Returns whether a stored page fits this pagination, and is on a permitted host.
     pub(super) fn lead_to(&self, next: &PageKey, base: &Url) -> bool {
         match (self, next) {
-            (Self::Link { hosts }, PageKey::Link(link)) => {
+            (Self::Link { hosts, .. }, PageKey::Link(link)) => {
                 Url::parse(link).is_ok_and(|link| check_host(&link, base, hosts).is_ok())
             }
             (Self::Cursor { .. }, PageKey::Cursor(_))
@@ -216,7 +257,7 @@ impl Pages {
         }
         let mut all: Vec<(&str, String)> =
             parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let named = self.parameter().filter(|parameter| parameter.pointer.is_none());
+        let named = self.parameter().filter(|parameter| parameter.place == Place::Query);
         let name = named.map(|parameter| parameter.name.as_str());
         match (self, next) {
             (Self::Cursor { .. }, Some(PageKey::Cursor(value))) => {
@@ -249,8 +290,13 @@ impl Pages {
     ) -> Result<Option<PageKey>, String> {
         match self {
             Self::One => Ok(None),
-            Self::Link { hosts } => {
-                let Some(target) = link_header::next(page.headers, page.url) else { return Ok(None) };
+            Self::Link { from, hosts } => {
+                let target = if from.is_some() {
+                    page.lead.next.clone()
+                } else {
+                    link_header::next(page.headers, page.url)
+                };
+                let Some(target) = target else { return Ok(None) };
                 let link = page
                     .url
                     .join(&target)
@@ -258,13 +304,7 @@ impl Pages {
                 check_host(&link, base, hosts)?;
                 Ok(Some(PageKey::Link(link.into())))
             }
-            Self::Cursor { from, .. } => {
-                if page.body.trim_ascii().is_empty() {
-                    return Ok(None);
-                }
-                let value = from.find_text(page.body)?.filter(|value| !value.is_empty() && *value != "false");
-                Ok(value.map(|value| PageKey::Cursor(value.into_owned())))
-            }
+            Self::Cursor { .. } => Ok(page.lead.next.clone().map(PageKey::Cursor)),
             _ if page.count == 0 => Ok(None),
             Self::Number { start, .. } => {
                 let number = if let Some(PageKey::Number(number)) = now { *number } else { *start };
@@ -279,7 +319,7 @@ impl Pages {
 }
 
 /// Returns `base` with these parameters, which replace those of the same names.
-fn with_parameters(base: &Url, parameters: &[(&str, String)]) -> Url {
+pub(super) fn with_parameters(base: &Url, parameters: &[(&str, String)]) -> Url {
     let mut url = base.clone();
     if parameters.is_empty() {
         return url;

@@ -2,6 +2,8 @@
 
 mod cursor;
 mod cuts;
+mod hostile;
+mod leads;
 mod pages;
 mod settings;
 

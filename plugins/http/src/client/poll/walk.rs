@@ -3,13 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use reqwest::Url;
 
 use super::cursor::CursorValues;
-use super::pages::{Page, PageKey, Pages};
+use super::pages::{Page, PageKey, Pages, Place};
 
 /// The longest link or cursor, in bytes: it becomes a part of the position.
 const LONGEST: usize = 16 << 10;
@@ -20,6 +20,9 @@ const BAD_PAGES: u32 = 3;
 /// The number of consecutive equal pages that end a poll: a server that does not know the parameter sends the same page
 /// for ever.
 const EQUAL_PAGES: u32 = 10;
+
+/// The longest cycle of numbered pages that is noticed. Longer ones end at `max_pages`.
+const CYCLE: usize = 64;
 
 /// The number of polls that start at an unreadable page, before one starts at the first page again.
 const RESUMES: u32 = 3;
@@ -44,6 +47,8 @@ pub(super) struct Walk {
     /// Hashes of the links and cursors that were followed.
     followed: HashSet<u64>,
     last_body: Option<u64>,
+    /// Hashes of the last pages, newest first.
+    recent: VecDeque<u64>,
     last_count: u64,
     equal: u32,
     unusable: u32,
@@ -115,7 +120,9 @@ impl Walk {
     /// Returns whether this body repeats the page before, so that its events have been emitted. If the server refers
     /// from page to page, two pages may be equal; then it is a repeat only if it refers to a page that was visited.
     pub(super) fn is_repeat(&self, context: &WalkContext<'_>, page: &Page<'_>) -> bool {
-        let same = !page.body.trim_ascii().is_empty() && self.last_body == Some(hash(page.body));
+        let same = self.last_body.is_some()
+            && !page.body.trim_ascii().is_empty()
+            && self.last_body == Some(hash(page.body));
         if !same || context.pages.are_numbered() {
             return same && self.last_count > 0;
         }
@@ -132,12 +139,21 @@ impl Walk {
         let next = context.pages.after(self.next.as_ref(), context.base, page);
         let repeat = self.is_repeat(context, page);
         self.equal = if repeat { self.equal + 1 } else { 0 };
-        self.last_body = Some(hash(page.body));
+        // Only pages are compared, so a single response is not hashed.
+        let is_single = matches!(context.pages, Pages::One);
+        self.last_body = (!is_single).then(|| hash(page.body));
+        self.remember(self.last_body.filter(|_| context.pages.are_numbered() && page.count > 0));
         self.last_count = page.count;
         self.largest = self.largest.max(page.count);
         (self.stuck, self.unusable, self.again) = (0, 0, false);
         self.taken += 1;
         self.requested += 1;
+        if let Some(fault) = &page.lead.fault {
+            return Step::Incomplete(Incomplete::needing_help(fault.clone()));
+        }
+        if page.lead.stops {
+            return Step::End;
+        }
         let next = match next {
             Ok(Some(next)) => next,
             Ok(None) if self.taken == 1 && context.pages.say_more(page) => {
@@ -153,6 +169,9 @@ impl Walk {
             let reason =
                 format!("{} pages in a row are the same; does the server know `{name}`?", self.equal + 1);
             return Step::Incomplete(Incomplete::needing_help(reason));
+        }
+        if self.is_cycle() {
+            return Step::Incomplete(Incomplete::new(in_circles(context.pages)));
         }
         if self.was_followed(&next) {
             // Many servers repeat the last cursor after the last page.
@@ -210,6 +229,24 @@ impl Walk {
         Step::More
     }
 
+    fn remember(&mut self, body: Option<u64>) {
+        let Some(body) = body else { return self.recent.clear() };
+        self.recent.truncate(3 * CYCLE);
+        self.recent.push_front(body);
+    }
+
+    /// Returns whether the last pages are the same two or more, three times in a row. Equal pages have a rule of their
+    /// own.
+    fn is_cycle(&self) -> bool {
+        let pages = &self.recent;
+        let Some(newest) = pages.front() else { return false };
+        let lengths = 2..=CYCLE.min(pages.len() / 3);
+        lengths.filter(|length| pages[*length] == *newest).any(|length| {
+            let repeats = (0..2 * length).all(|at| pages[at] == pages[at + length]);
+            repeats && (1..length).any(|at| pages[at] != *newest)
+        })
+    }
+
     fn was_followed(&self, next: &PageKey) -> bool {
         match next {
             PageKey::Link(text) | PageKey::Cursor(text) => self.followed.contains(&hash(text.as_bytes())),
@@ -220,7 +257,7 @@ impl Walk {
 
 fn in_circles(pages: &Pages) -> String {
     let mut reason = "the pages go in circles: this one leads to one that was read".to_owned();
-    if let Some(parameter) = pages.parameter().filter(|parameter| parameter.pointer.is_none()) {
+    if let Some(parameter) = pages.parameter().filter(|parameter| parameter.place == Place::Query) {
         let name = &parameter.name;
         reason.push_str(&format!(
             "; if the server does not look at `{name}` in the query, say with `body_path` where it belongs in the body"

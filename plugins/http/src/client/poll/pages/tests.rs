@@ -6,7 +6,7 @@ use super::*;
 fn a_page_of_a_round_or_requested_number_of_events_may_be_full() {
     let may_be_full = |url: &str, count| {
         let (url, headers) = (Url::parse(url).unwrap(), HeaderMap::new());
-        Page { url: &url, headers: &headers, body: b"", count }.may_be_full()
+        Page { url: &url, headers: &headers, body: b"", count, lead: &Lead::default() }.may_be_full()
     };
     for (url, count, expected) in [
         ("http://h/", 0, false),

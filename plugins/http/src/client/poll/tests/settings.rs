@@ -53,6 +53,19 @@ fn options_that_cannot_work_are_refused() {
             "/pagination/body_path",
         ),
         (json!({ "cursor": { "from": ".a", "body_path": ".a" } }), "/cursor/body_path"),
+        (json!({ "url": "http://h/{cursor}", "cursor": { "from": ".a" } }), "/url"),
+        (json!({ "url": "http://h/{page}", "pagination": { "kind": "cursor", "from": ".a" } }), "/url"),
+        (json!({ "url": "http://{page}.h/", "pagination": { "kind": "page" } }), "/url"),
+        (json!({ "query": { "q": "{cursor}" } }), ""),
+        (json!({ "headers": { "x": "{page}" }, "pagination": { "kind": "link" } }), ""),
+        (
+            json!({ "query": { "p": "{page}" }, "pagination": { "kind": "page", "parameter": "p" } }),
+            "/pagination",
+        ),
+        (json!({ "missing": "empty" }), "/missing"),
+        (json!({ "items": ".a | nothing" }), "/items"),
+        (json!({ "pagination": { "kind": "page", "stop": "$nothing" } }), "/pagination/stop"),
+        (json!({ "pagination": { "kind": "cursor" } }), "/pagination"),
     ];
     for (options, pointer) in cases {
         let error = built(options.clone()).err().unwrap_or_else(|| panic!("{options} is refused"));

@@ -3,7 +3,7 @@
 use reqwest::header::HeaderMap;
 
 use super::*;
-use crate::client::poll::pages::Parameter;
+use crate::client::poll::pages::{Lead, Parameter, Place};
 
 fn base() -> Url {
     Url::parse("http://h/").unwrap()
@@ -13,17 +13,21 @@ fn base() -> Url {
 fn steps(pages: &Pages, max_pages: u64, bodies: &[(&str, u64)]) -> Vec<Step> {
     let (base, headers, mut walk) = (base(), HeaderMap::new(), Walk::default());
     let context = WalkContext { pages, base: &base, max_pages };
-    let page = |body: &'static str, count: u64| (body.as_bytes(), count);
     let mut steps = Vec::new();
     for (body, count) in bodies {
-        let (body, count) = page(Box::leak(body.to_string().into_boxed_str()), *count);
-        steps.push(walk.go_on(&context, &Page { url: &base, headers: &headers, body, count }));
+        let count = *count;
+        let lead = Lead {
+            next: body.starts_with('"').then(|| body.trim_matches('"').to_owned()),
+            ..Lead::default()
+        };
+        let body = body.as_bytes();
+        steps.push(walk.go_on(&context, &Page { url: &base, headers: &headers, body, count, lead: &lead }));
     }
     steps
 }
 
 fn numbered(size: Option<u64>) -> Pages {
-    let parameter = Parameter { name: "page".into(), pointer: None };
+    let parameter = Parameter { name: "page".into(), place: Place::Query };
     Pages::Number { parameter, start: 1, size: size.map(|size| ("limit".into(), size)) }
 }
 
@@ -61,9 +65,38 @@ fn the_same_page_for_ever_is_a_cut() {
 
 #[test]
 fn a_cursor_that_is_too_long_is_not_followed() {
-    let parameter = Parameter { name: "cursor".into(), pointer: None };
-    let pages = Pages::Cursor { from: ".next".parse().unwrap(), parameter };
-    let body = format!(r#"{{"next":"{}"}}"#, "x".repeat(LONGEST + 1));
+    let parameter = Parameter { name: "cursor".into(), place: Place::Query };
+    let pages = Pages::Cursor { from: ".next".into(), parameter };
+    let body = format!(r#""{}""#, "x".repeat(LONGEST + 1));
     let all = steps(&pages, 100, &[(&body, 1)]);
     assert!(matches!(&all[0], Step::Incomplete(cut) if cut.needs_help), "{all:?}");
+}
+
+#[test]
+fn numbered_pages_in_a_cycle_are_a_cut() {
+    for length in [2, 3, 7, 64] {
+        let bodies: Vec<(String, u64)> = (0..400).map(|n| (format!("[{}]", n % length), 1)).collect();
+        let bodies: Vec<(&str, u64)> = bodies.iter().map(|(body, count)| (body.as_str(), *count)).collect();
+        let all = steps(&numbered(None), 1000, &bodies);
+        let cut = all.iter().position(|step| *step != Step::More);
+        assert_eq!(cut, Some(3 * length - 1), "{length}");
+        assert!(matches!(&all[3 * length - 1], Step::Incomplete(cut) if cut.reason.contains("circles")));
+    }
+    let few: Vec<(&str, u64)> = [("[1]", 1), ("[2]", 1), ("[1]", 1), ("[2]", 1), ("[3]", 1)].to_vec();
+    assert!(steps(&numbered(None), 100, &few).iter().all(|step| *step == Step::More), "values may repeat");
+}
+
+#[test]
+fn cursors_in_a_cycle_or_at_a_standstill_are_cuts() {
+    let parameter = Parameter { name: "cursor".into(), place: Place::Query };
+    let pages = Pages::Cursor { from: ".next".into(), parameter };
+    for (bodies, expected) in [
+        (&[("\"a\"", 1), ("\"a\"", 1)][..], 1),
+        (&[("\"a\"", 1), ("\"b\"", 1), ("\"a\"", 1)], 2),
+        (&[("\"a\"", 1), ("\"b\"", 1), ("\"c\"", 1), ("\"b\"", 1)], 3),
+    ] {
+        let all = steps(&pages, 100, bodies);
+        let cut = all.iter().position(|step| *step != Step::More);
+        assert_eq!(cut, Some(expected), "{bodies:?}");
+    }
 }

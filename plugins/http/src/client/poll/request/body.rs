@@ -1,8 +1,11 @@
-//! A request body into which the page and the cursor are inserted.
+//! A request body into which the page and the cursor are inserted, by a JSON pointer or in place of a text that is a
+//! placeholder.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tidegate_sdk::ConfigError;
+
+use super::text::{Placeholder, Text, Values};
 
 /// A JSON body. Inserted values have JSON pointers.
 #[derive(Clone, Debug)]
@@ -24,16 +27,44 @@ impl Body {
         }
     }
 
+    /// Returns the placeholders in it. Only a whole text is one, so that a query language with braces stays as it is.
+    pub(super) fn placeholders(&self) -> impl Iterator<Item = Placeholder> {
+        let mut found = Vec::new();
+        visit(&self.0, &mut found);
+        found.into_iter()
+    }
+
     /// Returns the body with these values.
-    pub(super) fn with(&self, since: Option<(&str, &str)>, page: Option<(&str, Value)>) -> Bytes {
+    pub(super) fn with(&self, values: &Values, inserted: &[(&str, Value)]) -> Bytes {
         let mut body = self.0.clone();
-        if let Some((pointer, value)) = since {
-            put(&mut body, pointer, Value::String(value.to_owned()));
-        }
-        if let Some((pointer, value)) = page {
-            put(&mut body, pointer, value);
+        fill(&mut body, values);
+        for (pointer, value) in inserted {
+            put(&mut body, pointer, value.clone());
         }
         body.to_string().into()
+    }
+}
+
+fn visit(value: &Value, found: &mut Vec<Placeholder>) {
+    match value {
+        Value::String(text) => found.extend(Text::only(text)),
+        Value::Array(elements) => elements.iter().for_each(|element| visit(element, found)),
+        Value::Object(members) => members.values().for_each(|member| visit(member, found)),
+        _ => {}
+    }
+}
+
+/// Replaces placeholders. One without a value becomes null.
+fn fill(value: &mut Value, values: &Values) {
+    match value {
+        Value::String(text) => {
+            if let Some(placeholder) = Text::only(text) {
+                *value = values.json(placeholder);
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| fill(element, values)),
+        Value::Object(members) => members.values_mut().for_each(|member| fill(member, values)),
+        _ => {}
     }
 }
 
@@ -58,11 +89,15 @@ mod tests {
     #[test]
     fn values_are_put_where_they_belong() {
         let body = Body::new(Some(r#"{"query":"{a}","variables":{"first":10}}"#), "").unwrap();
-        let with = body.with(Some(("/variables/since", "7")), Some(("/variables/after", "x\"y".into())));
+        let none = Values::default();
+        let with = body.with(&none, &[("/variables/since", "7".into()), ("/variables/after", "x\"y".into())]);
         let expected = r#"{"query":"{a}","variables":{"first":10,"since":"7","after":"x\"y"}}"#;
         assert_eq!(with, expected);
-        let with = Body::new(None, "").unwrap().with(None, Some(("/a~1b/c", 3.into())));
+        let with = Body::new(None, "").unwrap().with(&none, &[("/a~1b/c", 3.into())]);
         assert_eq!(with, r#"{"a/b":{"c":3}}"#);
+        let body = Body::new(Some(r#"{"q":"{cursor}","n":["{page}",{"x":"a {cursor}"}]}"#), "").unwrap();
+        let values = Values { cursor: vec!["c".into()], ..Values::default() };
+        assert_eq!(body.with(&values, &[]), r#"{"q":"c","n":[null,{"x":"a {cursor}"}]}"#);
         for refused in ["[1]", "text", "7"] {
             let error = Body::new(Some(refused), "/pagination/body_path").unwrap_err();
             assert!(error.help.is_some() && error.pointer == "/pagination/body_path");

@@ -82,6 +82,8 @@ mod plugins {
 mod redis {
     /// A stream shared by several processes, into the same Redis, effectively once.
     mod group;
+    /// A stream that one pipeline reads by the ids of its entries, effectively once.
+    mod ids;
     /// Poll, push and serve in one process.
     mod jobs;
     /// A server that is stopped, down at the start, or slow.

@@ -36,7 +36,7 @@ pub fn plugins() -> Vec<Plugin> {
     vec![
         Plugin::source(
             "redis_stream",
-            "reads a Redis stream as one of a consumer group",
+            "reads a Redis stream, as one of a consumer group or by the ids of its entries",
             STREAM_SAMPLE,
             source::RedisStream::new,
         ),

@@ -27,6 +27,8 @@ pub(crate) enum Input {
     File,
     /// A stream in the destination server, shared by the engines of a group.
     Group,
+    /// A stream in the destination server, read by one engine by the ids of its entries.
+    Ids,
 }
 
 /// Every lane.
@@ -44,6 +46,8 @@ pub const LANES: &[Lane] = &[
     },
     Lane { name: "group-list", input: Input::Group, shape: Shape::List, options: "" },
     Lane { name: "group-stream", input: Input::Group, shape: Shape::Stream, options: "" },
+    Lane { name: "ids-list", input: Input::Ids, shape: Shape::List, options: "" },
+    Lane { name: "ids-hash", input: Input::Ids, shape: Shape::Hash, options: "" },
 ];
 
 /// Consumer group of the workers.
@@ -100,14 +104,14 @@ impl Lane {
     /// Number of engines that share the input.
     pub(crate) fn workers(&self) -> usize {
         match self.input {
-            Input::File => 1,
+            Input::File | Input::Ids => 1,
             Input::Group => 4,
         }
     }
 
     /// True if events arrive in the order of the input, and the destination shows that order.
     pub(crate) fn is_in_order(&self) -> bool {
-        self.input == Input::File && self.shape.keeps_order()
+        self.input != Input::Group && self.shape.keeps_order()
     }
 
     /// True if this fault applies to the lane.

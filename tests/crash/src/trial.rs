@@ -54,6 +54,7 @@ impl Trial {
         };
         let source = match lane.input {
             Input::File => format!("plugin = \"file\"\npath = \"{}\"\n{poll}", input.display()),
+            Input::Ids => format!("plugin = \"redis_stream\"\nstream = \"{STREAM}\"\n{server}"),
             Input::Group => {
                 // Short, so that entries of slow but live workers are stolen. Three limits keep it from being shorter:
                 // a worker that steals faster than it writes makes no progress, a worker that waits for a reply sends

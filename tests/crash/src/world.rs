@@ -66,11 +66,12 @@ impl World {
         let feeder = Feeder::new(folder.path(), Random::new(random.number()))?;
         let publisher = match trial.lane.input {
             Input::File => None,
-            Input::Group => {
-                let care = match (trial.fault.tears(), trial.guarantee) {
-                    (false, _) => Care::None,
-                    (true, Guarantee::EffectivelyOnce) => Care::Wait,
-                    (true, Guarantee::AtLeastOnce) => Care::Ask,
+            Input::Group | Input::Ids => {
+                let care = match (trial.fault.tears(), trial.guarantee, trial.lane.input) {
+                    (false, ..) => Care::None,
+                    (true, Guarantee::EffectivelyOnce, Input::Group) => Care::Wait,
+                    // A sink that has nothing to write does not look at its server.
+                    _ => Care::Ask,
                 };
                 Some(Publisher::new(Random::new(random.number()), care))
             }
@@ -203,13 +204,13 @@ impl World {
         Ok(since.elapsed())
     }
 
-    /// Waits until no entry of the group is pending, including those of killed workers. A file needs no such wait: it is
-    /// read in order, so its last event stands for all.
+    /// Waits until no entry of the group is pending, including those of killed workers. Other input needs no such
+    /// wait: it is read in order, so its last event stands for all.
     ///
     /// # Errors
     /// If that takes longer than [`FRESH`].
     pub(crate) fn all_done(&self) -> Result<()> {
-        let (Some(_), Some(redis)) = (&self.publisher, &self.redis) else { return Ok(()) };
+        let (Input::Group, Some(redis)) = (self.trial.lane.input, &self.redis) else { return Ok(()) };
         let since = Instant::now();
         loop {
             let pending = redis.query(["XPENDING", STREAM, GROUP]);
@@ -232,7 +233,7 @@ impl World {
     /// # Errors
     /// If that takes longer than [`FRESH`].
     pub(crate) fn all_there(&self, processes: &[u32]) -> Result<()> {
-        let (Some(_), Some(redis)) = (&self.publisher, &self.redis) else { return Ok(()) };
+        let (Input::Group, Some(redis)) = (self.trial.lane.input, &self.redis) else { return Ok(()) };
         let since = Instant::now();
         loop {
             let consumers = redis.query(["XINFO", "CONSUMERS", STREAM, GROUP]);

@@ -3,16 +3,21 @@
 /// The number of slots.
 pub(crate) const SLOTS: usize = 16_384;
 
-/// The slot of a key: the CRC-16 (XMODEM) of its hash tag, or of the whole key if it has none.
+/// The slot of a key: the checksum of its hash tag, or of the whole key if it has none.
 pub(crate) fn slot(key: &[u8]) -> u16 {
+    checksum(tag(key).unwrap_or(key)) % SLOTS as u16
+}
+
+/// The CRC-16 (XMODEM) of some bytes.
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let mut crc = 0_u16;
-    for byte in tag(key).unwrap_or(key) {
+    for byte in bytes {
         crc ^= u16::from(*byte) << 8;
         for _ in 0..8 {
             crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
         }
     }
-    crc % SLOTS as u16
+    crc
 }
 
 /// The hash tag of a key: what is between its first `{` and the next `}`, unless that is empty.

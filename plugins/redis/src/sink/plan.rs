@@ -18,7 +18,7 @@ const COMMAND_EVENTS: usize = 512;
 /// long.
 const COMMAND_BYTES: usize = 256 << 10;
 
-/// The bytes of single-event commands that are made at a time.
+/// The bytes of commands that are made at a time, if a single command has fewer.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// The commands that write a batch, each with events of one key, in order. They are made while earlier commands are in
@@ -122,11 +122,15 @@ impl<'a> Plan<'a> {
 impl CommandSource for Plan<'_> {
     fn supply(&mut self, commands: &mut Commands) -> bool {
         if self.shape.command.is_variadic() {
-            if self.group == self.groups.len() {
-                return false;
+            // Keys made from data may have one event each. A piece for each of them would be sent by itself.
+            let start = commands.buffer.len();
+            while self.group < self.groups.len() {
+                self.together(commands);
+                if commands.buffer.len() - start >= PIECE_BYTES {
+                    return true;
+                }
             }
-            self.together(commands);
-            return true;
+            return false;
         }
         if self.event == self.batch.len() {
             return false;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::server::resp::{Cursor, Item, Malformed};
 
@@ -23,6 +25,19 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}-{}", self.0, self.1)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(text.as_bytes()).map_err(|Malformed| D::Error::custom("it is not the id of an entry"))
     }
 }
 
@@ -67,7 +82,7 @@ impl From<Malformed> for Refusal {
 }
 
 impl Page {
-    /// Parses the reply to XREADGROUP.
+    /// Parses the reply to XREADGROUP or XREAD.
     pub(crate) fn read(bytes: &Bytes) -> Result<Self, Refusal> {
         let mut page = Self { bytes: bytes.clone(), ..Self::default() };
         let mut cursor = Cursor::new(bytes);
@@ -146,7 +161,8 @@ pub(crate) fn deliveries(bytes: &Bytes) -> Result<Vec<(Id, u64)>, Refusal> {
     Ok(found)
 }
 
-fn opening(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Option<usize>, Refusal> {
+/// Parses the start of a reply that is an array. Returns its length, or `None` for null.
+pub(crate) fn opening(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Option<usize>, Refusal> {
     match cursor.next()? {
         Item::Array(length) => Ok(Some(length)),
         Item::Null => Ok(None),

@@ -103,21 +103,22 @@ impl Release {
         touched: &mut Instant,
     ) -> Result<Instant, Error> {
         let (due, next) = self.ledger.take_due(self.lag);
-        if !due.is_empty() {
-            let since = Instant::now().checked_sub(self.lag).unwrap_or_else(Instant::now);
+        if !due.ids().is_empty() {
             let connected = self.connected(connection).await;
             let acknowledged = match connected {
-                Ok(connection) => self.member.acknowledge(connection, &due).await,
+                Ok(connection) => self.member.acknowledge(connection, due.ids()).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = acknowledged {
-                self.ledger.give_back(due, since);
+                self.ledger.give_back(due);
                 return Err(error);
             }
-            self.ledger.released(&due);
+            self.ledger.acknowledged(&due);
         }
+        // An entry in flight gives a sign of life three times in `claim_after`. One that was just delivered needs no
+        // other before it is acknowledged.
         if touched.elapsed() >= self.claim_after / 3 {
-            let busy = self.ledger.in_flight();
+            let busy = self.ledger.busy(self.claim_after / 3);
             if !busy.is_empty() {
                 self.member.touch(self.connected(connection).await?, &busy, self.claim_after / 4).await?;
             }

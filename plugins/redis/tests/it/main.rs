@@ -4,6 +4,8 @@
 
 /// A group whose entries are acknowledged by the sink, effectively once.
 mod group;
+/// The source `redis_stream` without a group.
+mod ids;
 /// The sink with effectively-once delivery.
 mod once;
 /// The sink with at-least-once delivery.

@@ -207,7 +207,7 @@ fn disturb(world: &mut World, times: u64) -> Result<Injected> {
     // A corrupted entry is a different, valid entry. Only TLS detects that.
     let kinds = match world.trial.lane.input {
         Input::File => &KINDS[..],
-        Input::Group => &KINDS[..KINDS.len() - 1],
+        Input::Group | Input::Ids => &KINDS[..KINDS.len() - 1],
     };
     let engines = Engines::start(world)?;
     let mut working = 0;

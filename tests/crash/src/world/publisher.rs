@@ -23,7 +23,7 @@ pub(crate) enum Care {
     None,
     /// Waits after each start of the server until an engine has requested a rewrite of the file.
     Wait,
-    /// Requests the rewrite, because these engines do not.
+    /// Requests the rewrite, because these engines do not, or only with the next event.
     Ask,
 }
 

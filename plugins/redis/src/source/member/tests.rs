@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use tidegate_servers::redis::Redis;
 
 use super::*;
-use crate::server::address::{Address, Target};
-use crate::server::connection::Tls;
+use crate::server::address::{Address, Login, Target};
+use crate::server::connection::{Dialer, Tls};
 use crate::server::options::TlsOptions;
 
 fn member(redis: &Redis) -> Member {
@@ -10,15 +12,17 @@ fn member(redis: &Redis) -> Member {
     let limit = Duration::from_secs(30);
     let tls = Tls::new(TlsOptions::default());
     Member {
-        target: Target::One(address),
-        login: Arc::default(),
-        dialer: Arc::new(Dialer { tls, connect_limit: limit, answer_limit: limit, replicas: 0 }),
-        stream: "s".to_owned(),
+        stream: Stream {
+            target: Target::One(address),
+            login: Arc::default(),
+            dialer: Arc::new(Dialer { tls, connect_limit: limit, answer_limit: limit, replicas: 0 }),
+            name: "s".to_owned(),
+            longest: 1 << 20,
+            sink_acknowledges: None,
+        },
         group: "g".to_owned(),
         consumer: "here-1-in".to_owned(),
         component: Some("in".to_owned()),
-        longest: 1 << 20,
-        sink_acknowledges: None,
     }
 }
 
@@ -70,7 +74,7 @@ async fn nothing_is_removed_without_the_right_to_scripts_or_without_a_group() {
     redis.query(["XGROUP", "CREATECONSUMER", "s", "g", "there-8-in"]);
     redis.query(["ACL", "SETUSER", "u", "on", ">p", "~*", "+@all", "-@scripting"]);
     let password = Some(tidegate_sdk::Secret::new("p"));
-    member.login = Arc::new(Login { user: Some("u".to_owned()), password, database: 0 });
+    member.stream.login = Arc::new(Login { user: Some("u".to_owned()), password, database: 0 });
     let mut connection = member.dial().await.unwrap();
     assert!(member.remove_dead(&mut connection, Duration::ZERO).await.unwrap().is_empty());
     assert_eq!(consumers(&redis), ["there-8-in"]);

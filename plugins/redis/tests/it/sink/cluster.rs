@@ -4,7 +4,7 @@ use tidegate_sdk::Class;
 use crate::sink::server::{Opened, Server, again, ask_at, free_port, open, wait_until};
 
 /// Three nodes that share the slots.
-fn cluster() -> Vec<Server> {
+pub(crate) fn cluster() -> Vec<Server> {
     let mut nodes = Vec::new();
     let mut buses = Vec::new();
     for _ in 0..3 {

@@ -1,12 +1,12 @@
 //! The sink without a record of its own.
 
 /// Starts and queries servers.
-mod server;
+pub(crate) mod server;
 
 /// Addresses: sockets, databases, TLS.
 mod addresses;
 /// Redis Cluster.
-mod cluster;
+pub(crate) mod cluster;
 /// Results of each command, and the limits of keys.
 mod commands;
 /// Options that are refused.
@@ -16,4 +16,4 @@ mod outages;
 /// Commands that the server refuses, and the fate of their events.
 mod refusals;
 /// Redis Sentinel.
-mod sentinel;
+pub(crate) mod sentinel;

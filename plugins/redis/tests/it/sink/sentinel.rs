@@ -59,7 +59,7 @@ fn sentinel_that_names(port: u16) -> String {
 }
 
 /// A master, its replica that is in step, and a sentinel that knows both.
-fn watched() -> (Server, Server, Server) {
+pub(crate) fn watched() -> (Server, Server, Server) {
     let master = Server::start(&[]);
     let replica = Server::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
     let sentinel = sentinel(&master);

@@ -60,6 +60,34 @@ fn keys_from_data_are_grouped_and_keep_their_order() {
 }
 
 #[test]
+fn keys_from_data_share_a_piece() {
+    for (command, extra) in
+        [("rpush", json!({})), ("sadd", json!({})), ("hset", json!({})), ("zadd", json!({"score": ".k"}))]
+    {
+        let mut options = json!({"command": command, "key": "l:{.k}", "url": "redis://localhost"});
+        options.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let options: Options = serde_json::from_value(options).unwrap();
+        let payloads: Vec<_> = (0..8192).map(|key| format!(r#"{{"k":{key}}}"#)).collect();
+        let (shape, batch) = (Shape::new(&options).unwrap(), tidegate_testkit::batch(&payloads));
+        let (mut plan, mut commands) = (Plan::new(&shape, &batch), Commands::default());
+        let mut pieces = 0;
+        let mut last = 0;
+        loop {
+            let more = plan.supply(&mut commands);
+            pieces += 1;
+            let made = commands.buffer.len() - last;
+            assert!(made < PIECE_BYTES + 100, "{command}: {made} bytes");
+            last = commands.buffer.len();
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(commands.list.len(), payloads.len(), "each key has a command of its own");
+        assert!(pieces <= last / PIECE_BYTES + 1, "{command}: {pieces} pieces of {last} bytes");
+    }
+}
+
+#[test]
 fn each_command_has_its_form() {
     let event = r#"{"id":7,"name":"Ada","tags":["x", 1],"gone":null}"#;
     for (options, expected) in [

@@ -169,7 +169,7 @@ pub enum Step {
     More,
 }
 
-/// One entry of a state: `value` under `key` and `sub`. The key is the canonical JSON of the user's key, so that `tidegate
+/// Entry of a state: `value` under `key` and `sub`. The key is the canonical JSON of the user's key, so that `tidegate
 /// state` can show it; `sub` separates several entries of one key (a window's start, a number in a buffer).
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {

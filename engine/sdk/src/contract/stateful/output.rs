@@ -33,7 +33,7 @@ struct Slot {
     attributes: Option<Arc<Attributes>>,
 }
 
-/// One emitted event.
+/// Event that was emitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Emitted<'a> {
     /// The output.

@@ -13,6 +13,9 @@ use crate::{Batch, ConfigError, Error, Exclusive};
 /// progress of the input in one durable commit. After a crash it restores the state of the last commit and calls again
 /// with exactly the events that follow. So every method must be deterministic.
 ///
+/// The engine does not run such filters yet: this is the contract on which they are built, and a graph with one is
+/// refused at its start.
+///
 /// The calls come in this order: [`bind`](Self::bind); [`restore`](Self::restore) for each stored entry; then, for each
 /// batch, [`read`](Self::read) and [`process`](Self::process); [`advance`](Self::advance) each time the watermark has
 /// risen; [`changes`](Self::changes) for each commit; [`finish`](Self::finish) at the end of the input.

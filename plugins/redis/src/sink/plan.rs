@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
 impl CommandSource for Plan<'_> {
     fn supply(&mut self, commands: &mut Commands) -> bool {
         if self.shape.command.is_variadic() {
-            // Keys made from data may have one event each. A piece for each of them would be sent by itself.
+            // Keys made from data may have one event each. A piece for each of them would be sent alone.
             let start = commands.buffer.len();
             while self.group < self.groups.len() {
                 self.together(commands);

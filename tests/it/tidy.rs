@@ -24,8 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidegate-export", &["tidegate-abi", "tidegate-codec", "tidegate-sdk"]),
     ("tidegate-loader", &["tidegate-abi", "tidegate-codec", "tidegate-sdk"]),
     ("tidegate-config", &["tidegate-sdk"]),
-    ("tidegate-state", &["tidegate-sdk"]),
-    ("tidegate-runtime", &["tidegate-sdk", "tidegate-config", "tidegate-state"]),
+    ("tidegate-runtime", &["tidegate-sdk", "tidegate-config"]),
     ("tidegate-testkit", &["tidegate-sdk"]),
 ];
 
@@ -132,7 +131,7 @@ fn crates_import_only_what_they_may() {
 
 #[test]
 fn only_the_command_line_names_plugins() {
-    for folder in ["sdk", "config", "state", "runtime", "testkit"] {
+    for folder in ["sdk", "config", "runtime", "testkit"] {
         for path in files(&root().join("engine").join(folder).join("src"), "rs") {
             let text = fs::read_to_string(&path).unwrap();
             for plugin in

@@ -226,8 +226,6 @@ impl tidegate_sdk::Library for Loaded {
             }
             Component::AsyncFilter(_) => Component::AsyncFilter(Box::new(RestartingFilter::new(spec))),
             Component::Sink(_) => Component::Sink(Box::new(RestartingSink::new(spec))),
-            // No library makes one: the C interface has no such kind.
-            Component::StatefulFilter(filter) => Component::StatefulFilter(filter),
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows no concrete plugin, reads no pipeline file, prints nothing. Start with [`Engine`], then [`status`].
 //!
-//! Folders, from the bottom up: `metrics`, `dead_letters`, `delivery`, `dataflow`, `supervise`, `replay`.
+//! Folders, from the bottom up: `storage`, `metrics`, `dead_letters`, `delivery`, `dataflow`, `supervise`, `replay`.
 
 #![warn(clippy::match_bool)]
 
@@ -16,6 +16,7 @@ mod delivery;
 pub mod fuzzing;
 mod metrics;
 pub mod replay;
+mod storage;
 mod supervise;
 #[cfg(test)]
 mod tests;

@@ -8,20 +8,16 @@ mod capabilities;
 mod emit;
 mod output;
 mod record;
-mod stateful;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use capabilities::{Capabilities, Stateful};
+pub use capabilities::Capabilities;
 pub use emit::{Attempt, Emitter, Output};
 pub use output::{Delivery, Outcome, Port, Rejection, SourceBatch, SourceRejection};
 pub use record::{AckHandles, Claim, Lane, Record, Replay};
-pub use stateful::{
-    Changes, Emitted, Entry, Failed, Reading, StateCx, StateOutput, StatefulFilter, Step, Usage,
-};
 
 use crate::{Batch, ConfigError, Cx, Error, Exclusive, Position, async_trait};
 

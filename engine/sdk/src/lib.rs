@@ -13,7 +13,6 @@ mod batch;
 mod context;
 mod contract;
 mod error;
-pub mod event_time;
 pub mod framing;
 pub mod guide;
 pub mod json;
@@ -27,10 +26,9 @@ pub use context::{
     Complaint, Cx, Metric, MetricDefinition, MetricKind, Metrics, Now, OVERFLOW, Progress, Series, Tasks,
 };
 pub use contract::{
-    AckHandles, AcknowledgingSink, AsyncFilter, Attempt, BoxFuture, Capabilities, Changes, Claim, Commit,
-    Delivery, Emitted, Emitter, Entry, Failed, Filter, Fused, Lane, Outcome, Output, Passed, Port, Reading,
-    Record, Rejection, Replay, Sink, Source, SourceBatch, SourceRejection, StateCx, StateOutput, Stateful,
-    StatefulFilter, Step, TransactionalSink, Usage,
+    AckHandles, AcknowledgingSink, AsyncFilter, Attempt, BoxFuture, Capabilities, Claim, Commit, Delivery,
+    Emitter, Filter, Fused, Lane, Outcome, Output, Passed, Port, Record, Rejection, Replay, Sink, Source,
+    SourceBatch, SourceRejection, TransactionalSink,
 };
 pub use error::config_errors::ConfigErrors;
 pub use error::{Class, ConfigError, Error};
@@ -54,6 +52,3 @@ pub const BATCH_BYTES: usize = 1 << 20;
 
 /// The limit for the state that a filter passes to its successor at a reload, in bytes.
 pub const STATE_BYTES: usize = 64 << 20;
-
-/// The limit for one entry of the state of a stateful filter, in bytes: see [`Entry`].
-pub const ENTRY_BYTES: usize = 64 << 10;

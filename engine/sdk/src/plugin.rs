@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub use library::{Isolation, Library, Manual, Placement};
 
-use crate::{AsyncFilter, ConfigError, Filter, Sink, Source, StatefulFilter};
+use crate::{AsyncFilter, ConfigError, Filter, Sink, Source};
 
 /// The kind of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,8 +53,6 @@ pub enum Component {
     Filter(Box<dyn Filter>),
     /// A filter that waits.
     AsyncFilter(Box<dyn AsyncFilter>),
-    /// A filter with a state that survives crashes.
-    StatefulFilter(Box<dyn StatefulFilter>),
     /// A sink.
     Sink(Box<dyn Sink>),
 }
@@ -137,22 +135,6 @@ impl Plugin {
     {
         Self::new::<O>(Kind::Filter, name, summary, sample, move |options| {
             Ok(Component::AsyncFilter(Box::new(build(options)?)))
-        })
-    }
-
-    /// A filter with a state that survives crashes.
-    pub fn stateful_filter<O, F>(
-        name: &str,
-        summary: &str,
-        sample: &str,
-        build: impl Fn(O) -> Result<F, ConfigError> + Send + Sync + 'static,
-    ) -> Self
-    where
-        O: DeserializeOwned + JsonSchema,
-        F: StatefulFilter,
-    {
-        Self::new::<O>(Kind::Filter, name, summary, sample, move |options| {
-            Ok(Component::StatefulFilter(Box::new(build(options)?)))
         })
     }
 

@@ -14,7 +14,6 @@ mod filters;
 mod manual;
 mod sinks;
 mod sources;
-mod stateful;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +31,6 @@ pub use filters::{async_filter, filter};
 pub use manual::{plugin, sample_options};
 pub use sinks::sink;
 pub use sources::source;
-pub use stateful::stateful_filter;
 
 /// Time limit of a call of a plugin that has nothing to wait for.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -105,7 +105,6 @@ async fn every_built_in_plugin_conforms() {
                 Component::Source(_) => conformance::source(plugin, &options, events).await,
                 Component::Filter(_) => conformance::filter(plugin, &options, &samples),
                 Component::AsyncFilter(_) => conformance::async_filter(plugin, &options, &samples).await,
-                Component::StatefulFilter(_) => conformance::stateful_filter(plugin, &options, &samples),
                 Component::Sink(_) => conformance::sink(plugin, &options, &SAMPLES).await,
             }
         }

@@ -82,7 +82,6 @@ async fn life(component: Component, batches: u64) -> Result<usize, Box<dyn Error
             }
             filter.close(&cx).await?;
         }
-        Component::StatefulFilter(_) => {}
         Component::Sink(mut sink) => {
             sink.open(&cx).await?;
             for number in 0..batches {

@@ -69,11 +69,7 @@ impl<'a> Wiring<'a> {
     fn new(spec: &'a Spec, tasks: &'a GraphTasks) -> Result<Self, Failure> {
         let mut components = Vec::new();
         for node in &spec.graph.nodes {
-            let component = node.build().map_err(|error| Failure::fatal(&node.name, error))?;
-            if matches!(component, Component::StatefulFilter(_)) {
-                return Err(Failure::fatal(&node.name, "the engine does not run stateful filters yet"));
-            }
-            components.push(component);
+            components.push(node.build().map_err(|error| Failure::fatal(&node.name, error))?);
         }
         let shapes: Vec<Shape> = spec.graph.nodes.iter().map(Shape::of).collect();
         let plan = Plan::new(&spec.graph, &shapes);

@@ -12,9 +12,9 @@ use tidegate_sdk::Size;
 
 use crate::dead_letters::dead_letter::DeadLetter;
 use crate::dead_letters::index::{DeadLetterIndex, Line, files};
-use tidegate_state::storage::lock::{self, LockError};
-use tidegate_state::storage::private;
-use tidegate_state::storage::sync::sync_folder;
+use crate::storage::lock::{self, LockError};
+use crate::storage::private;
+use crate::storage::sync::sync_folder;
 
 /// Size in bytes at which a file is followed by the next one.
 pub(crate) const FILE_SIZE: u64 = 64 << 20;

@@ -128,7 +128,7 @@ fn removed_dead_letters_are_deleted_and_numbers_are_not_reused() {
     assert!(all(&place).is_empty());
     open(&place).append(&mut [dead_letter(b"d")]).unwrap();
     assert!(all(&place)[0].id > 3, "{:?}", all(&place));
-    let lock = tidegate_state::storage::lock::hold(&data.path().join("p")).unwrap();
+    let lock = crate::storage::lock::hold(&data.path().join("p")).unwrap();
     let error = remove(data.path(), "p", &BTreeSet::from([4])).unwrap_err();
     assert!(error.contains("runs this pipeline") && error.contains("stop it first"), "{error}");
     drop(lock);

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::Record;
 
-use tidegate_state::storage::private;
-use tidegate_state::storage::sync::sync_folder;
+use crate::storage::private;
+use crate::storage::sync::sync_folder;
 
 const MAGIC: &[u8; 4] = b"TGCK";
 const VERSION: u32 = 1;

@@ -16,12 +16,12 @@ use crate::dataflow::dead_letter_writer::Relabel;
 use crate::dead_letters::dead_letter::DeadLetter;
 use crate::dead_letters::index::DeadLetterIndex;
 use crate::dead_letters::store::{FILE_SIZE, SharedStore, Store, folder};
+use crate::storage::lock::{self, LockError};
 use crate::supervise::engine::Engine;
 use crate::supervise::options::Options;
 use crate::supervise::pipeline_dir::PipelineDir;
 use crate::supervise::start_error::StartError;
 use ledger::ReplayLedger;
-use tidegate_state::storage::lock::{self, LockError};
 
 pub use ledger::ReplayCounts;
 

@@ -10,8 +10,8 @@ use tidegate_config::Pipeline;
 
 use crate::dead_letters::store::{self, SharedStore, Store};
 use crate::delivery::checkpoint::Checkpoint;
+use crate::storage::lock::{self, LockError};
 use crate::supervise::start_error::StartError;
-use tidegate_state::storage::lock::{self, LockError};
 
 /// Data folders by the id of the pipeline.
 pub(crate) type PipelineDirs = BTreeMap<String, Arc<PipelineDir>>;

@@ -22,8 +22,6 @@ pub struct Capabilities {
     pub answered_by: Option<&'static str>,
     /// True for a sink that only answers the requests of a source.
     pub answers: bool,
-    /// The properties of a stateful filter; `None` for every other component.
-    pub stateful: Option<Stateful>,
     /// Names of the outputs 1 and up of a filter.
     pub outputs: Vec<String>,
     /// The explanation of a filter for `tidegate check --explain`.
@@ -32,18 +30,6 @@ pub struct Capabilities {
     pub exclusive: Vec<Exclusive>,
     /// Warnings about options.
     pub warnings: Vec<ConfigError>,
-}
-
-/// The properties of a stateful filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stateful {
-    /// Reasons for which two runs over the same input may differ: see
-    /// [`nondeterminism`](crate::StatefulFilter::nondeterminism).
-    pub nondeterminism: Option<String>,
-    /// True if results may leave that are not final: see [`emits_early`](crate::StatefulFilter::emits_early).
-    pub emits_early: bool,
-    /// The options that give stored bytes their meaning: see [`fingerprint`](crate::StatefulFilter::fingerprint).
-    pub fingerprint: Vec<(String, String)>,
 }
 
 impl Default for Capabilities {
@@ -58,7 +44,6 @@ impl Default for Capabilities {
             transaction_domain: Err("it is no source and no sink".into()),
             answered_by: None,
             answers: false,
-            stateful: None,
             outputs: Vec::new(),
             explain: None,
             exclusive: Vec::new(),
@@ -102,18 +87,6 @@ impl Component {
                     ..least
                 }
             }
-            Self::StatefulFilter(filter) => Capabilities {
-                stateful: Some(Stateful {
-                    nondeterminism: filter.nondeterminism(),
-                    emits_early: filter.emits_early(),
-                    fingerprint: filter.fingerprint(),
-                }),
-                outputs: filter.outputs(),
-                explain: filter.explain(),
-                exclusive: filter.exclusive(),
-                warnings: filter.warnings(),
-                ..least
-            },
             Self::Sink(sink) => Capabilities {
                 forks: sink.fork().is_some(),
                 transactional: sink.transactional().map(drop).map_err(reason),

@@ -51,7 +51,7 @@ fn domain_of_component(rules: Rules<'_>, plugin: &Plugin, options: &Value) -> Op
             }
             Some(domain)
         }
-        Component::Filter(_) | Component::AsyncFilter(_) | Component::StatefulFilter(_) => None,
+        Component::Filter(_) | Component::AsyncFilter(_) => None,
     }
 }
 

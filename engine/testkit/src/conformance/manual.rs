@@ -144,7 +144,7 @@ fn build(rules: Rules<'_>, plugin: &Plugin, options: &Value) -> Result<(), Confi
     built.map(|component| {
         let kind = match component {
             Component::Source(_) => Kind::Source,
-            Component::Filter(_) | Component::AsyncFilter(_) | Component::StatefulFilter(_) => Kind::Filter,
+            Component::Filter(_) | Component::AsyncFilter(_) => Kind::Filter,
             Component::Sink(_) => Kind::Sink,
         };
         rules.keeps("what is built is of the plugin's kind", kind == rules.kind, kind);

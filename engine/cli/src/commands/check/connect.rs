@@ -87,7 +87,7 @@ async fn open_and_close(
             stopping.cancel();
             timeout(limit, sink.close(&cx)).await.map_err(late)?.map_err(reason)
         }
-        Component::Filter(_) | Component::AsyncFilter(_) | Component::StatefulFilter(_) => Ok(()),
+        Component::Filter(_) | Component::AsyncFilter(_) => Ok(()),
     }
 }
 

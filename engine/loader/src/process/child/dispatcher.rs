@@ -92,7 +92,7 @@ impl Dispatcher {
                 let cx = &if frame.number == 0 { cx } else { cx.with_acknowledging_sink() };
                 match &mut self.component {
                     Component::Source(source) => source.open(cx).await?,
-                    Component::Filter(_) | Component::StatefulFilter(_) => {}
+                    Component::Filter(_) => {}
                     Component::AsyncFilter(filter) => filter.open(cx).await?,
                     Component::Sink(sink) => sink.open(cx).await?,
                 }
@@ -101,7 +101,7 @@ impl Dispatcher {
             Topic::Close => {
                 match &mut self.component {
                     Component::Source(source) => source.close(cx).await?,
-                    Component::Filter(_) | Component::StatefulFilter(_) => {}
+                    Component::Filter(_) => {}
                     Component::AsyncFilter(filter) => filter.close(cx).await?,
                     Component::Sink(sink) => sink.close(cx).await?,
                 }

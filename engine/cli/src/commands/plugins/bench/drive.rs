@@ -5,10 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use serde_json::Value;
-use tidegate_sdk::{
-    AsyncFilter, Batch, Component, Cx, Filter, Kind, Outcome, Output, Plugin, Reading, Sink, Source, StateCx,
-    StateOutput, StatefulFilter,
-};
+use tidegate_sdk::{AsyncFilter, Batch, Component, Cx, Filter, Kind, Outcome, Output, Plugin, Sink, Source};
 
 use super::idle;
 
@@ -44,7 +41,6 @@ impl Factory<'_> {
                 let opened = filter.open(cx).await;
                 (Driven::Waiting(filter), opened)
             }
-            Component::StatefulFilter(filter) => (Driven::Stateful(filter, StateOutput::default()), Ok(())),
             Component::Source(mut source) => {
                 let opened = source.open(cx).await;
                 (Driven::Source(source), opened)
@@ -63,7 +59,6 @@ pub(super) enum Driven {
     Source(Box<dyn Source>),
     Plain(Box<dyn Filter>),
     Waiting(Box<dyn AsyncFilter>),
-    Stateful(Box<dyn StatefulFilter>, StateOutput),
     Sink(Box<dyn Sink>),
 }
 
@@ -91,16 +86,6 @@ impl Driven {
                 let processed = counted(filter.process(batch, &mut out, cx), &mut wakes).await;
                 processed.map(|()| put_out(batch, &mut out))
             }
-            Self::Stateful(filter, out) => {
-                out.clear();
-                let reading = |event| batch.timestamp(event).map_or(Reading::Untimed, Reading::At);
-                let mut readings: Vec<Reading> = (0..batch.len()).map(reading).collect();
-                filter.read(0, batch, &mut readings);
-                let clocks = vec![i64::MIN; batch.len()];
-                let cx = StateCx { readings: &readings, clocks: &clocks, watermark: i64::MIN };
-                let processed = filter.process(0, batch, &cx, out);
-                processed.map(|()| Done { events: batch.len(), out: out.len(), wakes: 0 })
-            }
             Self::Sink(sink) => {
                 let written = counted(sink.write(batch, cx), &mut wakes).await;
                 match written.map(tidegate_sdk::Delivery::into_parts) {
@@ -116,7 +101,7 @@ impl Driven {
     pub(super) async fn close(self, cx: &Cx) -> Result<(), String> {
         let closed = match self {
             Self::Source(mut source) => source.close(cx).await,
-            Self::Plain(_) | Self::Stateful(..) => Ok(()),
+            Self::Plain(_) => Ok(()),
             Self::Waiting(mut filter) => filter.close(cx).await,
             Self::Sink(mut sink) => sink.close(cx).await,
         };

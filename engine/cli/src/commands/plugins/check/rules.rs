@@ -130,9 +130,6 @@ fn work(runtime: &Runtime, plugin: &Plugin, options: &[Value]) -> Result<(), Fai
             Component::AsyncFilter(_) => {
                 test_rule(rule, || within(runtime, conformance::async_filter(plugin, options, &SAMPLES)))?;
             }
-            Component::StatefulFilter(_) => {
-                test_rule(rule, || conformance::stateful_filter(plugin, options, &SAMPLES))?;
-            }
             Component::Sink(_) => {
                 test_rule(rule, || within(runtime, conformance::sink(plugin, options, &SAMPLES)))?;
             }

@@ -1,5 +1,5 @@
 //! Files of the data folder: locked, private to their owner, durable.
 
-pub mod lock;
-pub mod private;
-pub mod sync;
+pub(crate) mod lock;
+pub(crate) mod private;
+pub(crate) mod sync;

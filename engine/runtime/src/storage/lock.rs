@@ -9,12 +9,11 @@ use crate::storage::private;
 
 /// Error of a lock that cannot be taken.
 #[derive(Debug)]
-pub enum LockError {
+pub(crate) enum LockError {
     /// Another process holds it.
     Held {
         /// Its process id, if it could be read.
         process: Option<String>,
-        /// The lock file.
         path: PathBuf,
     },
     /// The lock file cannot be used.
@@ -22,7 +21,7 @@ pub enum LockError {
 }
 
 /// Creates the folder for its owner alone, and locks it until the returned file is dropped.
-pub fn hold(folder: &Path) -> Result<File, LockError> {
+pub(crate) fn hold(folder: &Path) -> Result<File, LockError> {
     let failed =
         |error: std::io::Error| LockError::Failed(format!("the data folder {}: {error}", folder.display()));
     private::create_folders(folder).map_err(failed)?;

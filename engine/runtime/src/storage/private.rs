@@ -11,19 +11,19 @@ const OTHERS: u32 = 0o077;
 const DEEPEST: usize = 3;
 
 /// Creates the folder and its missing parents for their owner alone. A folder that exists keeps its mode.
-pub fn create_folders(path: &Path) -> io::Result<()> {
+pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Options to create a file for its owner alone.
-pub fn options() -> OpenOptions {
+pub(crate) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
 }
 
 /// Creates or truncates a file, for its owner alone even if it existed with another mode.
-pub fn create(path: &Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = options().write(true).create(true).truncate(true).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
@@ -32,7 +32,7 @@ pub fn create(path: &Path) -> io::Result<File> {
 /// Removes the rights of other users from a folder and everything in it.
 ///
 /// A mode that cannot be changed is only logged: a file system without modes can still hold the state.
-pub fn tighten(folder: &Path) {
+pub(crate) fn tighten(folder: &Path) {
     let mut tightened = 0;
     if let Err(error) = walk(folder, 0, &mut tightened) {
         tracing::warn!(

@@ -173,9 +173,37 @@ struct Heartbeat {
     next: Instant,
 }
 
+/// The decision when the timer of a heartbeat has fired.
+#[derive(Debug, PartialEq, Eq)]
+enum Beat {
+    /// The child is to be pinged.
+    Ping,
+    /// The child has another `call_time` to answer.
+    Wait,
+    /// The child has not answered in time.
+    Hung,
+}
+
 impl Heartbeat {
     fn at(&self) -> Instant {
         self.asked.map_or(self.next, |asked| asked + self.call_time)
+    }
+
+    /// Begins the pause before the next ping.
+    fn rest(&mut self, now: Instant) {
+        self.asked = None;
+        self.next = now + self.call_time / 4;
+    }
+
+    /// Decides after the timer has fired. A timer that fires late means that the engine had no processor: the answer may
+    /// have arrived, or the ping was not sent yet.
+    fn fired(&mut self, now: Instant) -> Beat {
+        let late = now.saturating_duration_since(self.at()) > self.call_time / 4;
+        match self.asked.replace(now) {
+            None => Beat::Ping,
+            Some(_) if late => Beat::Wait,
+            Some(_) => Beat::Hung,
+        }
     }
 }
 
@@ -266,8 +294,7 @@ impl ConnectionTask {
                 }
             }
             topic => {
-                self.heartbeat.asked = None;
-                self.heartbeat.next = Instant::now() + self.heartbeat.call_time / 4;
+                self.heartbeat.rest(Instant::now());
                 return topic == Topic::Pong || self.connection.answer(frame);
             }
         }
@@ -278,24 +305,19 @@ impl ConnectionTask {
     fn check_heartbeat(&mut self) -> bool {
         let now = Instant::now();
         let Some(what) = self.connection.call() else {
-            self.heartbeat.asked = None;
-            self.heartbeat.next = now + self.heartbeat.call_time / 4;
+            self.heartbeat.rest(now);
             return true;
         };
-        // A timer that fires late means that the engine had no processor: the answer may be here, or the ping not sent yet.
-        let late = now.saturating_duration_since(self.heartbeat.at()) > self.heartbeat.call_time / 4;
-        if late && self.heartbeat.asked.is_some() {
-            self.heartbeat.asked = Some(now);
-            return true;
+        match self.heartbeat.fired(now) {
+            Beat::Ping => self.connection.send(&Frame::new(Topic::Ping)),
+            Beat::Wait => {}
+            Beat::Hung => {
+                let call_time = self.heartbeat.call_time;
+                self.connection.end(|| format!("did not return from `{what}` within {call_time:?}"));
+                self.watch.kill();
+                return false;
+            }
         }
-        if self.heartbeat.asked.is_some() {
-            let call_time = self.heartbeat.call_time;
-            self.connection.end(|| format!("did not return from `{what}` within {call_time:?}"));
-            self.watch.kill();
-            return false;
-        }
-        self.heartbeat.asked = Some(now);
-        self.connection.send(&Frame::new(Topic::Ping));
         true
     }
 
@@ -321,5 +343,22 @@ pub(crate) fn log(component: &str, frame: &Frame) {
         "INFO" => tracing::info!(component, "{message}"),
         "DEBUG" => tracing::debug!(component, "{message}"),
         _ => tracing::trace!(component, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn child_is_hung_only_if_the_engine_had_time_to_see_its_answer() {
+        let (start, call_time) = (Instant::now(), Duration::from_secs(4));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut heartbeat = Heartbeat { call_time, asked: None, next: after(1) };
+        assert_eq!((heartbeat.fired(after(1)), heartbeat.at()), (Beat::Ping, after(5)));
+        assert_eq!((heartbeat.fired(after(9)), heartbeat.at()), (Beat::Wait, after(13)), "it fired late");
+        assert_eq!(heartbeat.fired(after(14)), Beat::Hung, "a quarter of the call time is no delay");
+        heartbeat.rest(after(14));
+        assert_eq!((heartbeat.at(), heartbeat.fired(after(60))), (after(15), Beat::Ping));
     }
 }

@@ -32,6 +32,7 @@ mod lint;
 mod meter;
 mod natives;
 mod program;
+mod stack;
 pub mod syntax;
 mod value;
 
@@ -45,6 +46,7 @@ pub use meter::{Interrupt, Limit, Limits};
 pub use natives::math::remainder_of;
 pub use natives::regex::Regex;
 use program::Program;
+pub use stack::{COMPILE_STACK, on_stack};
 pub use syntax::Problem;
 pub use value::{
     Array, BLOCK, Marks, Object, ReadOptions, Text, Val, WriteError, order_of_numbers, plain_whole, read,

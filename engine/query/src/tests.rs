@@ -45,6 +45,6 @@ fn collect(query: &str, input: &str, limits: &Limits, results: &mut Vec<String>)
 }
 
 /// Runs `work` on a thread with a large stack.
-pub(crate) fn on_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    std::thread::Builder::new().stack_size(1 << 30).spawn(work).unwrap().join().unwrap()
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    crate::on_stack(1 << 30, work).unwrap()
 }

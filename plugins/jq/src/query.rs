@@ -2,8 +2,6 @@
 
 mod compile;
 
-pub(crate) use compile::STACK;
-
 use std::sync::OnceLock;
 
 use bytes::Bytes;

@@ -121,19 +121,13 @@ impl Rooms {
     }
 }
 
-/// Runs `work` on a thread with a stack of `bytes` bytes and waits for it. It is a thread of its own rather than
-/// a task because only there the size of the stack can be chosen; it never outlives the call.
+/// Runs `work` on a thread with a stack of `bytes` bytes and waits for it.
+///
+/// # Errors
+/// The system has no such thread.
 pub(crate) fn on_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(bytes);
-        match thread.spawn_scoped(scope, work) {
-            Ok(thread) => Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-            Err(error) => {
-                let size = Size(bytes as u64);
-                Err(Error::fatal(format!(
-                    "no thread with a stack of {size} for a query could start: {error}"
-                )))
-            }
-        }
+    tidegate_query::on_stack(bytes, work).map_err(|error| {
+        let size = Size(bytes as u64);
+        Error::fatal(format!("no thread with a stack of {size} for a query could start: {error}"))
     })
 }

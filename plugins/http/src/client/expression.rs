@@ -11,16 +11,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
-use tidegate_query::{Failure, Flow, Limits, Query, ReadOptions, Val};
+use tidegate_query::{COMPILE_STACK, Failure, Flow, Limits, Query, ReadOptions, Val, on_stack};
 use tidegate_sdk::ConfigError;
 use tidegate_sdk::framing::without_mark;
 use tidegate_sdk::json::{self, Path};
 
 /// The longest query, in bytes.
 const LONGEST: usize = 8 << 10;
-
-/// The stack on which a query is compiled.
-const STACK: usize = 64 << 20;
 
 /// The steps of one evaluation. A page of 32 MiB takes about one for each of its values.
 const STEPS: u64 = 20_000_000;
@@ -48,12 +45,12 @@ enum Kind {
 /// A response, as expressions see it. Its body is parsed at most once.
 pub(crate) struct Document<'a> {
     pub(crate) body: &'a [u8],
-    pub(crate) status: StatusCode,
-    pub(crate) headers: &'a HeaderMap,
+    status: StatusCode,
+    headers: &'a HeaderMap,
     /// The number of events in the response.
     pub(crate) count: Cell<u64>,
     /// The format of the body is JSON.
-    pub(crate) is_json: bool,
+    is_json: bool,
     parsed: OnceCell<Result<Val, String>>,
 }
 
@@ -74,6 +71,11 @@ impl<'a> Document<'a> {
                 .map_err(|(at, reason)| format!("malformed JSON at byte {at}: {reason}"))
         };
         self.parsed.get_or_init(parse).clone()
+    }
+
+    /// Returns the value at `path`, if the body is JSON and has one.
+    fn find(&self, path: &Path) -> Result<Option<&'a [u8]>, String> {
+        if self.is_json && !self.body.trim_ascii().is_empty() { path.find(self.body) } else { Ok(None) }
     }
 
     fn variables(&self, query: &str) -> Vec<Val> {
@@ -106,13 +108,10 @@ impl Expression {
         if text.len() > LONGEST {
             return Err(ConfigError::at(pointer, format!("the query is longer than {LONGEST} bytes")));
         }
-        let compiled = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(STACK);
-            let thread = thread.spawn_scoped(scope, || Query::new(text, &VARIABLES));
-            let thread = thread.map_err(|error| format!("no thread for a query could start: {error}"))?;
-            thread.join().map_err(|_| "the query cannot be compiled".to_owned())
-        });
-        match compiled.map_err(|error| ConfigError::at(pointer, error))? {
+        let compiled = on_stack(COMPILE_STACK, || Query::new(text, &VARIABLES)).map_err(|error| {
+            ConfigError::at(pointer, format!("no thread for a query could start: {error}"))
+        })?;
+        match compiled {
             Ok(query) => Ok(Self { text: text.to_owned(), kind: Kind::Query(Arc::new(query)) }),
             Err(problem) => {
                 let help = problem.help.unwrap_or_else(|| {
@@ -151,8 +150,7 @@ impl Expression {
     /// The reason why there is no such text.
     pub(crate) fn text(&self, document: &Document<'_>) -> Result<Option<String>, String> {
         let found = match &self.kind {
-            Kind::Path(_) if !document.is_json || document.body.trim_ascii().is_empty() => None,
-            Kind::Path(path) => match path.find(document.body)? {
+            Kind::Path(path) => match document.find(path)? {
                 Some([b'{' | b'[', ..]) => return Err(self.not_plain()),
                 None | Some(b"null") => None,
                 Some(raw) => Some(json::text(raw).into_owned()),
@@ -173,9 +171,8 @@ impl Expression {
     /// The reason why the evaluation failed.
     pub(crate) fn value(&self, document: &Document<'_>) -> Result<Val, String> {
         match &self.kind {
-            Kind::Path(_) if !document.is_json || document.body.trim_ascii().is_empty() => Ok(Val::Null),
             Kind::Path(path) => {
-                let raw = path.find(document.body)?.unwrap_or(b"null");
+                let raw = document.find(path)?.unwrap_or(b"null");
                 let text = std::str::from_utf8(raw).map_err(|error| error.to_string())?;
                 tidegate_query::read(text, ReadOptions::STRICT).map_err(|(_, reason)| reason)
             }

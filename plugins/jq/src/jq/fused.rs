@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use tidegate_query::COMPILE_STACK;
 use tidegate_sdk::{Batch, Fused, Output, Passed};
 
 use super::{Jq, put};
 use crate::fast::{Answer, Candidates, FusedProgram, range};
-use crate::query::STACK;
 use crate::room::on_stack;
 
 /// Filters in a row, of which all but the last only select.
@@ -31,7 +31,7 @@ impl FusedJq {
             return None;
         }
         let queries: Vec<&str> = filters.iter().map(|jq| jq.query.text()).collect();
-        let program = on_stack(STACK, || FusedProgram::new(&queries)).ok()??;
+        let program = on_stack(COMPILE_STACK, || FusedProgram::new(&queries)).ok()??;
         let (last, selections) = filters[..program.queries()].split_last()?;
         let bytes = selections.iter().map(|jq| jq.limit.bytes.as_usize()).min()?;
         let limit = (last.limit.events, last.limit.bytes.as_usize());

@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use tidegate_query::Problem;
 use tidegate_query::syntax::Term;
+use tidegate_query::{COMPILE_STACK, Problem};
 use tidegate_sdk::ConfigError;
 
 use super::Query;
@@ -12,9 +12,6 @@ use crate::room::on_stack;
 
 /// The longest query, in bytes.
 const LONGEST: usize = 32 << 10;
-
-/// The stack that compiling a query takes, at most: its parts may be nested a thousand deep.
-pub(crate) const STACK: usize = 64 << 20;
 
 impl Query {
     /// Compiles `text`, the value of the option `pointer`. It may use the variables `offered`.
@@ -49,7 +46,7 @@ impl Query {
         }
         let mentioned = |name: &&'static str| text.contains(*name);
         let variables: Vec<_> = offered.iter().copied().filter(mentioned).collect();
-        let compiled = on_stack(STACK, || {
+        let compiled = on_stack(COMPILE_STACK, || {
             let tree = tidegate_query::syntax::tree(text)?;
             let fast = fast::Program::of(&tree);
             // Whatever the fast subset covers is sound.
@@ -72,7 +69,8 @@ impl Query {
 
     /// The program for the evaluator of a query that has a fast one.
     pub(super) fn compile_for_evaluator(&self) -> Result<tidegate_query::Query, String> {
-        let compiled = on_stack(STACK, || tidegate_query::Query::new(&self.text, &bare(&self.variables)));
+        let compiled =
+            on_stack(COMPILE_STACK, || tidegate_query::Query::new(&self.text, &bare(&self.variables)));
         compiled.map_err(|error| error.to_string())?.map_err(|problem| problem.message)
     }
 }

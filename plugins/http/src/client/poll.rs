@@ -133,7 +133,6 @@ impl HttpPoll {
             cursor: since.map(|(_, since)| since.to_owned()).into_iter().collect(),
             page: page.map(|page| page.as_str().map_or_else(|| page.to_string(), str::to_owned)),
             page_is_number: self.pages.are_numbered(),
-            cursor_is_number: false,
         };
         let request =
             self.template.request(&self.pages, &values, parameters.as_slice(), &inserted, walk.next.as_ref());

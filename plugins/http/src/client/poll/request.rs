@@ -1,4 +1,4 @@
-//! The requests of a poll: a URL, headers and a body, with placeholders for the cursor, the page and the window.
+//! The requests of a poll: a URL, headers and a body, with placeholders for the cursor and the page.
 
 mod body;
 mod text;
@@ -22,8 +22,6 @@ pub(super) struct RequestTemplate {
     url: Text,
     /// The URL, or its constant part.
     base: Url,
-    /// Set if the URL holds no placeholder.
-    is_fixed: bool,
     /// Parameters that hold placeholders.
     query: Vec<(String, Text)>,
     /// All headers of the request that are not the client's.
@@ -69,13 +67,12 @@ impl RequestTemplate {
             constant.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let Some(mut base) = base else { return Err(errors.into_error()) };
-        let is_fixed = url.is_literal();
         if !literal.is_empty() {
             base.query_pairs_mut().extend_pairs(&literal);
         }
-        let url = if is_fixed { url } else { url.with_query(&literal) };
+        let url = if url.is_literal() { url } else { url.with_query(&literal) };
         let method = options.method.into();
-        let template = Self { method, url, base, is_fixed, query, constant, headers, body, inserted };
+        let template = Self { method, url, base, query, constant, headers, body, inserted };
         errors.keep(template.check(options));
         errors.finish(template)
     }
@@ -90,12 +87,12 @@ impl RequestTemplate {
         let used = self.placeholders();
         for placeholder in used.iter().copied() {
             let missing = match placeholder {
-                Placeholder::Cursor(_) => options.cursor.is_none().then_some("a table `cursor`"),
+                Placeholder::Cursor(_) => options.cursor.is_none().then_some("table `cursor`"),
                 Placeholder::Page => matches!(kind, None | Some(PaginationKind::Link))
-                    .then_some("a `pagination` other than `link`"),
+                    .then_some("`pagination` other than `link`"),
             };
             if let Some(missing) = missing {
-                let message = format!("`{placeholder}` is a placeholder, and there is not {missing}");
+                let message = format!("`{placeholder}` is a placeholder, and there is no {missing}");
                 errors.push(at("", message, "leave the placeholder out, or say where its value is"));
             }
         }
@@ -145,7 +142,7 @@ impl RequestTemplate {
         inserted: &[(&str, serde_json::Value)],
         next: Option<&PageKey>,
     ) -> Result<Request, String> {
-        let mut base = if self.is_fixed { self.base.clone() } else { self.rendered(values)? };
+        let mut base = if self.url.is_literal() { self.base.clone() } else { self.rendered(values)? };
         let query: Vec<(&str, String)> = self
             .query
             .iter()

@@ -20,17 +20,12 @@ pub(in crate::client::poll) struct Values {
     pub(in crate::client::poll) page: Option<String>,
     /// Set if a JSON body holds the page as a number.
     pub(in crate::client::poll) page_is_number: bool,
-    /// Set if a JSON body holds the cursor as a number.
-    pub(in crate::client::poll) cursor_is_number: bool,
 }
 
 impl Values {
     /// Returns the value in a JSON body.
     pub(super) fn json(&self, placeholder: Placeholder) -> serde_json::Value {
-        let is_number = match placeholder {
-            Placeholder::Cursor(_) => self.cursor_is_number,
-            Placeholder::Page => self.page_is_number,
-        };
+        let is_number = placeholder == Placeholder::Page && self.page_is_number;
         let Some(text) = self.get(placeholder) else { return serde_json::Value::Null };
         let number = text.parse::<i64>().ok().filter(|_| is_number);
         number.map_or_else(|| text.into(), Into::into)

@@ -181,9 +181,10 @@ impl GroupReader {
         }
         let ledger = Arc::clone(&self.ledger);
         let batch = SourceBatch::from(builder.finish()).with_rejected(rejected);
-        Some(match cx.sink_acknowledges() {
-            true => batch.with_ack_handles(member.ack_handles(&ids)).on_done(move |_| ledger.released(&ids)),
-            false => batch.on_done(move |outcome| ledger.record(ids, &outcome)),
+        Some(if cx.sink_acknowledges() {
+            batch.with_ack_handles(member.ack_handles(&ids)).on_done(move |_| ledger.released(&ids))
+        } else {
+            batch.on_done(move |outcome| ledger.record(ids, &outcome))
         })
     }
 }

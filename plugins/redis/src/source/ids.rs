@@ -157,7 +157,7 @@ impl IdReader {
         };
         if self.start != Start::First {
             // From now on, a run that resumes begins there.
-            let mark = self.mark(&self.place.clone());
+            let mark = self.mark(Position::new(&self.place));
             self.ready.push_back(mark);
         }
         self.is_placed = true;
@@ -218,7 +218,8 @@ impl IdReader {
             // Without the newest of them, the others keep their numbers.
             self.is_replaced |= self.may_lack_some;
         }
-        let mark = self.mark(&Place { next: Some(ahead), ..self.place.clone() });
+        self.place.next = Some(ahead);
+        let mark = self.mark(Position::new(&self.place));
         self.ready.push_back(mark);
         self.place = self.place.after(page);
         let (mut builder, buffer) = self.entries.builder(page);
@@ -232,9 +233,8 @@ impl IdReader {
         self.ready.push_back(SourceBatch::from(builder.finish()).with_rejected(rejected));
     }
 
-    /// A batch without events at this position.
-    fn mark(&mut self, place: &Place) -> SourceBatch {
-        let position = Position::new(place);
+    /// A batch without events, at this position.
+    fn mark(&mut self, position: Position) -> SourceBatch {
         if std::mem::take(&mut self.is_replaced) {
             return SourceBatch::replaced_input(self.partition(), position);
         }

@@ -2,14 +2,20 @@ use tidegate_servers::redis::Redis;
 
 use crate::ids::run::{Run, add, numbers, options};
 
-/// A run that died in the middle of a batch reads the same entries again. Events keep their numbers only if all of them are
-/// still there.
-#[tokio::test]
-async fn entries_in_flight_that_were_deleted_are_noticed() {
+/// A server, and a run that has read the first ten entries of its stream.
+async fn ten_read() -> (Redis, Run) {
     let redis = Redis::start();
     add(&redis, 0, 10);
     let mut run = Run::new(&options(&redis), None).await;
     run.texts(10).await;
+    (redis, run)
+}
+
+/// A run that died in the middle of a batch reads the same entries again. Events keep their numbers only if all of them are
+/// still there.
+#[tokio::test]
+async fn entries_in_flight_that_were_deleted_are_noticed() {
+    let (redis, run) = ten_read().await;
     let before = run.before.clone();
     assert!(before.is_some());
     add(&redis, 10, 20);
@@ -36,10 +42,7 @@ async fn entries_in_flight_that_were_deleted_are_noticed() {
 
 #[tokio::test]
 async fn entries_that_were_read_may_be_trimmed() {
-    let redis = Redis::start();
-    add(&redis, 0, 10);
-    let mut run = Run::new(&options(&redis), None).await;
-    run.texts(10).await;
+    let (redis, run) = ten_read().await;
     let position = run.position.clone();
     redis.query(["XTRIM", "s", "MAXLEN", "0"]);
     add(&redis, 10, 12);
@@ -51,10 +54,7 @@ async fn entries_that_were_read_may_be_trimmed() {
 /// Ids of a stream that is created again may be smaller than the position. A read after the position would wait for ever.
 #[tokio::test]
 async fn stream_that_is_created_again_is_read_from_its_first_entry() {
-    let redis = Redis::start();
-    add(&redis, 0, 10);
-    let mut run = Run::new(&options(&redis), None).await;
-    run.texts(10).await;
+    let (redis, mut run) = ten_read().await;
     let position = run.position.clone();
     let create_again = || {
         redis.query(["DEL", "s"]);
@@ -76,10 +76,7 @@ async fn stream_that_is_created_again_is_read_from_its_first_entry() {
 /// With ids of the server's clock, the entries of a stream that is created again are after the position.
 #[tokio::test]
 async fn stream_that_is_created_again_with_larger_ids_is_read_on() {
-    let redis = Redis::start();
-    add(&redis, 0, 10);
-    let mut run = Run::new(&options(&redis), None).await;
-    run.texts(10).await;
+    let (redis, mut run) = ten_read().await;
     let position = run.position.clone();
     redis.query(["DEL", "s"]);
     redis.query(["XADD", "s", "*", "event", "new"]);
@@ -92,10 +89,7 @@ async fn stream_that_is_created_again_with_larger_ids_is_read_on() {
 /// A server that crashed may lack its newest entries. What is left was read.
 #[tokio::test]
 async fn entries_that_the_server_lost_do_not_make_the_others_come_again() {
-    let redis = Redis::start();
-    add(&redis, 0, 10);
-    let mut run = Run::new(&options(&redis), None).await;
-    run.texts(10).await;
+    let (redis, run) = ten_read().await;
     let position = run.position.clone();
     redis.query(["DEL", "s"]);
     add(&redis, 0, 6);

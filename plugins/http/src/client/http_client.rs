@@ -61,6 +61,7 @@ impl HttpClient {
         errors.keep(options.check_limits());
         let headers = errors.keep(options.header_map());
         let login = errors.keep(options.auth.as_ref().map(Login::new).transpose());
+        let pace = errors.keep(options.rate.as_deref().map(Pace::new).transpose()).flatten();
         let (Some(headers), Some(login)) = (headers, login) else { return Err(errors.into_error()) };
         errors.finish(Self {
             headers,
@@ -73,7 +74,7 @@ impl HttpClient {
             time_limit: options.time_limit.0.min(LONGEST),
             connect_time_limit: options.connect_time_limit.0.min(LONGEST),
             redirects: options.redirects,
-            pace: options.rate.map(Pace::new),
+            pace,
             carries: method != Method::GET,
             client: OnceLock::new(),
         })

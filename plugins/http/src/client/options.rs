@@ -9,8 +9,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tidegate_sdk::{ConfigError, ConfigErrors, Duration, Secret, Size};
 
-use super::rate::Rate;
-
 /// The options that the source, the filter and the sink share.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -24,7 +22,8 @@ pub(crate) struct ClientOptions {
     /// oauth2 = { token_url = "...", client_id = "...", client_secret = "..." } }`.
     pub(crate) auth: Option<AuthOptions>,
     /// The largest rate of requests, evenly spaced: `"5/s"`, `"100/m"`. Not limited by default.
-    pub(crate) rate: Option<Rate>,
+    #[schemars(extend("examples" = ["5/s", "100/m"]))]
+    pub(crate) rate: Option<String>,
     /// The longest time from connecting to the last byte of the response.
     pub(crate) time_limit: Duration,
     /// The longest time that connecting may take.

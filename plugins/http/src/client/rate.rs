@@ -1,12 +1,10 @@
 //! The largest rate of requests.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use tidegate_sdk::ConfigError;
 use tokio::time::Instant;
 
 /// A number of requests in a span of time: `"5/s"`, `"100/m"`, `"30/10s"`.
@@ -37,24 +35,6 @@ impl FromStr for Rate {
     }
 }
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Rate {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "rate".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["5/s", "100/m"] })
-    }
-}
-
 /// Spaces the requests of one component evenly.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -64,8 +44,13 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, next: Mutex::new(None) }
+    /// Parses the option `rate`.
+    ///
+    /// # Errors
+    /// It is not a rate.
+    pub(crate) fn new(rate: &str) -> Result<Self, ConfigError> {
+        let rate = rate.parse().map_err(|error: String| ConfigError::at("/rate", error))?;
+        Ok(Self { rate, next: Mutex::new(None) })
     }
 
     /// Waits for the turn of the next request.
@@ -101,7 +86,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_are_spaced_evenly_and_no_turn_is_saved_up() {
-        let pace = Pace::new("10/s".parse().unwrap());
+        let pace = Pace::new("10/s").unwrap();
         let start = Instant::now();
         for _ in 0..3 {
             pace.wait().await;
